@@ -1,0 +1,63 @@
+"""A loaded data set: what each clip is, without its samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Waveform = npt.NDArray[np.float32]
+    AudioSource = Sequence[Path] | Callable[[int], tuple[Waveform, int]]
+    ImageSource = Callable[[Sequence[int]], npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clips:
+    """What ``DatasetSpec.load`` returns: one row per clip, audio still undecoded.
+
+    Attributes:
+        title: Name for tables; says where a copy differs from the original ("ESC-50 (16 kHz Ogg)").
+        ids: Unique name of each clip, stable between machines.
+        targets: ``(clips,)`` int64 class indices, or ``(clips, classes)`` float32 indicators.
+        label_names: Class names in the order of the indices.
+        audio: A path per clip, or ``audio(i) -> (waveform, sample_rate)`` with waveform float32
+            ``(samples,)`` or ``(channels, samples)`` in [-1, 1].
+        sample_rate: Rate in Hz that the host converts every clip to.
+        clip_samples: Length that the host pads or truncates every clip to, in samples at ``sample_rate``.
+        manifest_sha256: Checksum over ids, targets, folds, groups and the audio files' identity.
+        folds: ``(clips,)`` int64 fold numbers in the authors' numbering, or ``None``.
+        groups: Source recording, speaker or utterance of each clip, or ``None``.
+        splits: ``"train"``, ``"val"`` or ``"test"`` of each clip, or ``None``.
+        images: ``images(indices) -> (len(indices), channels, height, width)`` float32 in [0, 1], or ``None``.
+        image_shape: ``(channels, height, width)`` of those images.
+        texts: A text per clip, or ``None``.
+        notes: What a reader of a board must know about this copy of the data.
+        listed_bad: Ids of clips that are known to be unreadable and may be skipped.
+        faithful: ``False`` where this copy must not stand beside published results as equal.
+    """
+
+    title: str
+    ids: tuple[str, ...]
+    targets: npt.NDArray[np.int64] | npt.NDArray[np.float32]
+    label_names: tuple[str, ...]
+    audio: AudioSource
+    sample_rate: int
+    clip_samples: int
+    manifest_sha256: str
+    folds: npt.NDArray[np.int64] | None = None
+    groups: tuple[str, ...] | None = None
+    splits: tuple[str, ...] | None = None
+    images: ImageSource | None = None
+    image_shape: tuple[int, int, int] | None = None
+    texts: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+    listed_bad: tuple[str, ...] = ()
+    faithful: bool = True
+
+    def __len__(self) -> int:
+        return len(self.ids)

@@ -1,0 +1,85 @@
+"""The few kinds of error the host raises on purpose.
+
+Every message says what is wrong (with the value), what is allowed or close, and what to type next.
+Nothing here is raised by accident: an exception of another type is a bug of the host or of a plugin.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BenchError(Exception):
+    """A problem the user or a plugin author must act on.
+
+    Attributes:
+        exit_code: The process exit status that the command line gives for it.
+    """
+
+    exit_code: int = 2
+
+
+class UnknownNameError(BenchError):
+    """A model, data set, front end, ... that nobody registered."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        if close:
+            advice = f"Did you mean {' or '.join(repr(c) for c in close)}?"
+        elif names:
+            shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+            advice = f"Known: {shown}."
+        else:
+            advice = "None are registered."
+        super().__init__(f"no {kind} named {name!r}. {advice} `bench list {kind.replace(' ', '')}s` shows all.")
+        self.kind = kind
+        self.name = name
+        self.close = tuple(close)
+
+
+class PluginError(BenchError):
+    """A plugin that cannot be loaded, collides with another, or breaks the contract of a hook."""
+
+
+class DataError(BenchError):
+    """Missing, corrupt or inconsistent data."""
+
+
+class LeakError(DataError):
+    """A split that shares groups (source recordings, speakers, ...) between its parts.
+
+    Attributes:
+        rate: Fraction of test clips whose group also stands in train or validation, 0 to 1.
+    """
+
+    def __init__(self, message: str, rate: float) -> None:
+        super().__init__(message)
+        self.rate = rate
+
+
+class SealedError(BenchError):
+    """The test split was asked for before training had finalised its checkpoint."""
+
+
+class RecipeError(BenchError):
+    """A recipe that does not exist or holds a value that is not allowed."""
+
+
+class SelectionError(BenchError):
+    """A selection that names no cell, or options that contradict each other."""
+
+
+class NoCellError(SelectionError):
+    """Nothing was left to run, or a planned result is missing."""
+
+    exit_code = 4
+
+
+class StoreError(BenchError):
+    """Records that cannot be written or read."""
+
+
+class CheckpointError(BenchError):
+    """Weights that are missing or do not fit the model."""

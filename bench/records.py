@@ -1,0 +1,148 @@
+"""The result file format: one JSON object per cell, versioned, upgraded one step at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from bench.cell import Cell
+from bench.errors import StoreError
+
+SCHEMA_VERSION = 1
+
+Status = Literal["ok", "failed", "oom", "timeout", "crashed", "cancelled", "incompatible", "over_budget"]
+PLANNED: frozenset[str] = frozenset({"incompatible", "over_budget"})
+"""Outcomes that the plan decides; they are results, not failures."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Score(_Frozen):
+    """One number with its direction, so that no reader needs the metric's plugin.
+
+    Attributes:
+        name: ``accuracy``, ``macro_f1``, ...
+        value: The number (a fraction where the unit says so); ``None`` where it is not defined here.
+        unit: ``fraction``, ``nats`` or empty.
+        higher_is_better: Its direction.
+    """
+
+    name: str
+    value: float | None
+    unit: str = "fraction"
+    higher_is_better: bool = True
+
+
+class Failure(_Frozen):
+    """Why a cell has no result.
+
+    Attributes:
+        reason: ``raised``, ``nan``, ``shape``, ``data``, ``memory``, ``timeout``, ``exit``, ``signal``, ``needs``,
+            ``budget``, ...
+        stage: Where: ``plan``, ``data``, ``frontend``, ``build``, ``train``, ``evaluate``, ``profile``, ``record``.
+        message: One line for people.
+        detail: Traceback or the tail of the worker's log.
+    """
+
+    reason: str
+    stage: str
+    message: str
+    detail: str = ""
+
+
+class Record(_Frozen):
+    """What became of one cell, self-contained: a report needs no plugin and no registry.
+
+    Attributes:
+        cell: Which measurement this is.
+        status: ``ok`` or what happened instead.
+        scores: Of an ``ok`` evaluate cell.
+        timing: Seconds and rates: ``{"wall_s": ..., "train_s": ..., "train_clips_per_s": ...}``; a profile cell
+            adds ``latency`` and ``throughput`` (see :mod:`bench.measurement`). Unknown is ``None``.
+        memory: MiB: ``{"host_peak_mib": ..., "device_peak_mib": ..., ...}``; unknown is ``None``
+            with the reason under ``"reasons"``.
+        recipe: The resolved training settings.
+        environment: Hardware, libraries and state of the machine.
+        provenance: ``schema_version``, ``fingerprint``, protocol (name, hash, leak report), data set (title,
+            labels, counts, manifest, notes), model (parameters, plugin, distribution, version, inputs given or
+            derived, inductive), ``publishable`` and why not, git state, clips done.
+        artifacts: Files beside the record: ``{"predictions": {"file": ..., "sha256": ..., "bytes": ...}}``.
+        started_at: UTC, ISO 8601.
+        error: ``None`` for ``ok``.
+    """
+
+    cell: Cell
+    status: Status
+    scores: tuple[Score, ...] = ()
+    timing: dict[str, Any] = Field(default_factory=dict)
+    memory: dict[str, Any] = Field(default_factory=dict)
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    environment: dict[str, Any] = Field(default_factory=dict)
+    provenance: dict[str, Any] = Field(default_factory=dict)
+    artifacts: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    started_at: str
+    error: Failure | None = None
+
+    @field_validator("cell", mode="before")
+    @classmethod
+    def _cell(cls, value: Any) -> Cell:
+        return value if isinstance(value, Cell) else Cell.from_json(value)
+
+    @property
+    def fingerprint(self) -> str:
+        """What decides whether the record may be reused."""
+        return str(self.provenance.get("fingerprint", ""))
+
+    def score(self, name: str) -> float | None:
+        """The value of one score, ``None`` where the record has none of that name."""
+        return next((s.value for s in self.scores if s.name == name), None)
+
+    def to_json(self) -> str:
+        """The record as it is stored: sorted keys, one object, a final newline; NaN is refused."""
+        values = self.model_dump(mode="python", exclude={"cell"})
+        values["cell"] = self.cell.to_json()
+        return json.dumps(values, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
+UPGRADES: Mapping[int, Upgrade] = {}
+"""``{n: function}``: each turns a raw record of version n into one of version n + 1."""
+
+
+def parse_record(text: str, origin: str) -> Record:
+    """The record in ``text``, upgraded to the current schema.
+
+    Args:
+        text: Contents of a record file.
+        origin: Its name, for messages.
+
+    Raises:
+        StoreError: Torn, foreign or newer than this version of bench.
+    """
+    try:
+        raw = json.loads(text)
+    except ValueError as error:
+        raise StoreError(f"{origin}: not a whole JSON file ({error}); delete it and run the cell again") from error
+    provenance = raw.get("provenance") if isinstance(raw, dict) else None
+    version = provenance.get("schema_version") if isinstance(provenance, dict) else None
+    if not isinstance(version, int):
+        raise StoreError(f"{origin}: no bench record (provenance.schema_version is missing)")
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"{origin}: schema version {version}, this bench reads up to {SCHEMA_VERSION}; "
+            "install the bench-audio that wrote it or a newer one (`pip install -U bench-audio`)"
+        )
+    while version < SCHEMA_VERSION:
+        raw = UPGRADES[version](raw)
+        version += 1
+        raw["provenance"]["schema_version"] = version
+    try:
+        return Record.model_validate(raw)
+    except (ValidationError, ValueError) as error:
+        first = str(error).splitlines()
+        raise StoreError(f"{origin}: edited or foreign record: {' '.join(first[:3])}") from error

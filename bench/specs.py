@@ -1,0 +1,232 @@
+"""What a plugin declares: frozen values, no torch.
+
+A spec names its code as a string (``"package.module:function"``), so that listing a hundred models imports
+none of them. In the module that gave the spec, ``":function"`` means "in this file".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+TaskType = Literal["single_label", "multi_label"]
+Modality = Literal["audio", "image", "text"]
+Mode = Literal["scratch", "finetune", "probe", "knn", "zero_shot"]
+Feeding = Literal["fly", "precomputed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskInfo:
+    """All that a model may know about a task before it has weights.
+
+    Attributes:
+        num_classes: Number of classes, at least 2.
+        task_type: ``single_label`` (cross-entropy on class indices) or ``multi_label`` (BCE on indicators).
+        modalities: What the data set gives, a subset of ``audio``, ``image``, ``text``.
+        sample_rate: Of the waveform handed to the model or front end, in Hz.
+        clip_samples: Samples of every clip after padding or truncation.
+        feature_shape: ``(freq, time)`` of the front end's features; ``None`` where the model takes the waveform.
+        image_shape: ``(channels, height, width)``; values are float32 in [0, 1]; ``None`` without images.
+        text_length: Tokens a text is cut or padded to; ``None`` without text.
+        label_names: Class names in the order of the class indices.
+    """
+
+    num_classes: int
+    task_type: TaskType = "single_label"
+    modalities: tuple[Modality, ...] = ("audio",)
+    sample_rate: int = 16_000
+    clip_samples: int = 80_000
+    feature_shape: tuple[int, int] | None = None
+    image_shape: tuple[int, int, int] | None = None
+    text_length: int | None = None
+    label_names: tuple[str, ...] = ()
+
+    @property
+    def clip_seconds(self) -> float:
+        """Length of a clip in seconds."""
+        return self.clip_samples / self.sample_rate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """A model, declared without importing it. Only ``name`` and ``factory`` are required.
+
+    Attributes:
+        name: ``"family"`` or ``"family.variant"``.
+        factory: ``"package.module:build"`` (or ``":build"``). ``build(task, **options)`` returns a
+            ``torch.nn.Module`` mapping inputs to logits ``(batch, num_classes)``, or an estimator with
+            scikit-learn's ``fit(x, y)`` and ``predict_proba`` or ``decision_function``. A module is called
+            ``model(audio)`` when it has one modality, ``model(audio=..., image=..., ...)`` when it has several.
+        options: Keyword arguments of the factory.
+        modalities: What it needs.
+        optional_modalities: What it can use and do without.
+        derived: Needed modalities that may be made from the clip's audio where the data set gives none
+            (``image``: a 28 x 28 log-mel thumbnail); such rows say ``derived``.
+        frontend: Name of the front end whose features ``(batch, freq, time)`` it takes as ``audio``;
+            ``None`` = the waveform ``(batch, samples)``.
+        frontends: Other front ends it accepts through ``--frontend``.
+        frontend_options: Keyword arguments of the front end's factory (mel bins, hop, ...).
+        recipes: Per recipe name (``"*"`` = all) the settings that this model deserves to differ in.
+        sets: The named selections it belongs to: ``default``, ``documented``.
+        alias_of: Name of the model that this one is a fixed choice of run axes of.
+        axes: The axes (``mode``, ``frontend``, ``feeding``, ``inputs``) that an alias fixes.
+        parameters: Declared parameter count at 50 classes, 5 s, 16 kHz (trainable and frozen).
+        inductive: ``False`` if a clip's logits depend on its batch mates: never ranked, no single-clip latency.
+        license: SPDX identifier of the model code.
+        source: Paper, repository and section it follows.
+        trained_on: Data its weights have seen; empty for training from scratch.
+        extra: Extra of the distribution it needs beyond the core (``"text"``).
+        description: One line for ``bench list``.
+    """
+
+    name: str
+    factory: str
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    modalities: tuple[Modality, ...] = ("audio",)
+    optional_modalities: tuple[Modality, ...] = ()
+    derived: tuple[Modality, ...] = ()
+    frontend: str | None = None
+    frontends: tuple[str, ...] = ()
+    frontend_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    recipes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
+    sets: tuple[str, ...] = ()
+    alias_of: str | None = None
+    axes: Mapping[str, str] = field(default_factory=dict, hash=False)
+    parameters: int | None = None
+    inductive: bool = True
+    license: str = ""
+    source: str = ""
+    trained_on: tuple[str, ...] = ()
+    extra: str | None = None
+    description: str = ""
+
+    @property
+    def family(self) -> str:
+        """The part of the name before the first dot."""
+        return self.name.partition(".")[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetSpec:
+    """A data set, declared without reading it.
+
+    Attributes:
+        name: What ``--dataset`` takes.
+        load: ``"package.module:load"``; ``load(root: Path | None) -> bench.Clips``. ``root`` is the folder the
+            host located (``--data``, ``BENCH_DATA`` or the download cache), ``None`` for generated data.
+        task: What is known before loading; ``None`` where the user's files decide.
+        folds: The authors' fold numbers, ``()`` where there are none.
+        groups: What a group is (``"source recording"``, ``"speaker"``), empty where clips are independent.
+        protocols: Names of the protocols it supports, the default first.
+        primary_metric: Name of the metric that boards sort by.
+        recipe: Default recipe; ``None`` = the host's (``quick``).
+        license: SPDX identifier or a short name.
+        url: Where it can be downloaded, empty where it cannot.
+        download_bytes: Size of that download.
+        archive_sha256: Its checksum, empty where the archive is made on demand and not byte-stable.
+        manifest_sha256: Checksum over the publishers' metadata and clip list, empty where the user decides.
+        known_leaks: Group ids that the official split itself shares between folds; reported, not refused.
+        needs_files: ``False`` for generated data.
+        description: One line for ``bench list``.
+    """
+
+    name: str
+    load: str
+    task: TaskInfo | None = None
+    folds: tuple[int, ...] = ()
+    groups: str = ""
+    protocols: tuple[str, ...] = ("4+1",)
+    primary_metric: str = "accuracy"
+    recipe: str | None = None
+    license: str = ""
+    url: str = ""
+    download_bytes: int | None = None
+    archive_sha256: str = ""
+    manifest_sha256: str = ""
+    known_leaks: tuple[str, ...] = ()
+    needs_files: bool = True
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontendSpec:
+    """A front end: waveform ``(batch, samples)`` to features ``(batch, freq, time)``.
+
+    Attributes:
+        name: What ``--frontend`` takes.
+        factory: ``"package.module:build"``; ``build(task, **options) -> torch.nn.Module``.
+        trainable: Whether it has parameters that training may change (then it cannot be precomputed).
+        description: One line for ``bench list``.
+    """
+
+    name: str
+    factory: str
+    trainable: bool = False
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricSpec:
+    """A score computed from logits and targets.
+
+    Attributes:
+        name: Key of the score in a record.
+        compute: ``"package.module:function"``; ``function(logits, targets) -> float`` on numpy arrays
+            ``(clips, classes)`` and ``(clips,)`` class indices (or ``(clips, classes)`` indicators).
+        higher_is_better: Its direction, which travels in the record.
+        unit: ``"fraction"``, ``"nats"``, ``""``.
+        task_types: The kinds of task it is defined for.
+        description: One line for ``bench list``.
+    """
+
+    name: str
+    compute: str
+    higher_is_better: bool = True
+    unit: str = "fraction"
+    task_types: tuple[TaskType, ...] = ("single_label",)
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LauncherSpec:
+    """Where cells run. ``factory``: ``"package.module:Class"`` with ``run(jobs, observe)``."""
+
+    name: str
+    factory: str
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReporterSpec:
+    """A leaderboard format. ``render``: ``"package.module:function"``; ``function(board) -> str``."""
+
+    name: str
+    render: str
+    suffix: str
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProtocolSpec:
+    """How clips are divided and which checkpoint is kept; versioned and hashed.
+
+    Attributes:
+        name: What ``--protocol`` takes.
+        version: Raised whenever the meaning changes.
+        scheme: ``folds`` (test = fold i of the authors' folds), ``split`` (the publishers' train/val/test),
+            ``random`` (shuffled k folds that ignore groups; exists to be refused),
+            ``group`` (leave one group out).
+        validation: ``none``, ``next_fold`` (the fold after the test fold) or ``split``.
+        select_on: Which split picks the epoch: ``none`` (fixed number of epochs), ``validation``, ``test``.
+        ranked: Whether its rows may be ranked with clean ones.
+        description: One line for ``bench list``.
+    """
+
+    name: str
+    version: int = 1
+    scheme: Literal["folds", "split", "random", "group"] = "folds"
+    validation: Literal["none", "next_fold", "split"] = "none"
+    select_on: Literal["none", "validation", "test"] = "none"
+    ranked: bool = True
+    description: str = ""
