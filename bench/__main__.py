@@ -1,0 +1,36 @@
+"""``bench`` and ``python -m bench``."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+
+from bench.cli.app import execute
+from bench.cli.common import BUG, print_error
+from bench.errors import BenchError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: Words after the program's name; ``None`` = those of this process.
+
+    Returns:
+        The exit status: that of the verb, that of a :class:`bench.errors.BenchError`, or 70 for an exception that
+        nobody foresaw, whose traceback is shown.
+    """
+    try:
+        return execute(sys.argv[1:] if argv is None else argv)
+    except BenchError as error:
+        print_error(str(error))
+        return error.exit_code
+    except Exception:  # noqa: BLE001  nothing is hidden: the traceback is printed
+        traceback.print_exc()
+        print_error("this is a bug of bench or of a plugin; the traceback above says where")
+        return BUG
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""What the verbs share: exit statuses, plugin options, errors, tables and JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bench.discovery import Host, load
+
+OK = 0
+CELL_FAILED = 1
+USER = 2
+REGRESSION = 3
+NOTHING = 4
+BUG = 70
+"""An exception that nobody foresaw (``EX_SOFTWARE``); 1 is taken by failed cells."""
+
+SLOW_IMPORT_SECONDS = 1.0
+"""A plugin that takes longer to import is named on standard error."""
+
+PluginFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", metavar="FILE", help="Load a plugin from a Python file; may be given again."),
+]
+LeftOut = Annotated[
+    list[str] | None,
+    typer.Option("--no-plugin", metavar="NAME", help="Leave a plugin or distribution out; may be given again."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def open_host(files: Sequence[Path] | None, without: Sequence[str] | None) -> Host:
+    """All plugins, with a note on standard error about those that are slow to import.
+
+    Raises:
+        PluginError: See :func:`bench.discovery.load`.
+    """
+    with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints must not break `--json`
+        host = load(files or (), without=without or ())
+    for name, seconds in host.import_seconds.items():
+        if seconds > SLOW_IMPORT_SECONDS:
+            print_note(f"plugin {name!r} took {seconds:.1f} s to import; import heavy libraries inside its functions")
+    return host
+
+
+def print_error(message: str) -> None:
+    """``error: ...`` on standard error."""
+    print(f"error: {message}", file=sys.stderr)
+
+
+def print_note(message: str) -> None:
+    """``note: ...`` on standard error, so that standard output stays machine-readable."""
+    print(f"note: {message}", file=sys.stderr)
+
+
+def print_json(value: Any) -> None:
+    """Any plain value, spec or path as indented JSON."""
+    print(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses and mappings as dicts, sequences as lists, whatever JSON lacks as text."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(plain(item) for item in value)
+    return value if isinstance(value, (bool, int, float, str)) or value is None else str(value)
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, numeric: Iterable[str] = ()) -> None:
+    """A table: drawn by rich on a terminal, aligned plain text (never cut) elsewhere.
+
+    Args:
+        header: Titles of the columns.
+        rows: As many cells each as there are titles.
+        numeric: Titles of the columns that are aligned on the right.
+    """
+    table, right = [list(row) for row in rows], set(numeric)
+    if sys.stdout.isatty():
+        _print_rich(header, table, right)
+        return
+    widths = [max(len(row[i]) for row in [list(header), *table]) for i in range(len(header))]
+    for row in [list(header), *table]:
+        cells = [
+            cell.rjust(width) if title in right else cell.ljust(width)
+            for cell, width, title in zip(row, widths, header, strict=True)
+        ]
+        print("  ".join(cells).rstrip())
+
+
+def _print_rich(header: Sequence[str], rows: list[list[str]], right: set[str]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in header:
+        table.add_column(title, justify="right" if title in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console().print(table)

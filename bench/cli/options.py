@@ -1,0 +1,166 @@
+"""The options that ``run`` and ``plan`` share, and how they become a selection."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bench.errors import SelectionError
+from bench.plan import Selection
+from bench.runner import Settings
+
+Models = Annotated[
+    str, typer.Option("--models", metavar="NAME,...", help="default, all, documented, a family or model names.")
+]
+Datasets = Annotated[str, typer.Option("--dataset", metavar="NAME,...", help="Data sets; `bench list datasets`.")]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Folder with the data sets by name, one data set, or a manifest CSV."),
+]
+ProtocolName = Annotated[
+    str | None, typer.Option("--protocol", metavar="NAME", help="Instead of the data set's own default.")
+]
+Folds = Annotated[str | None, typer.Option("--folds", metavar="1,2,...", help="Test folds; default: all.")]
+Seeds = Annotated[str, typer.Option("--seeds", metavar="0,1,...", help="One evaluate cell per fold and seed.")]
+FrontendName = Annotated[
+    str | None, typer.Option("--frontend", metavar="NAME", help="Instead of the models' own; others are incompatible.")
+]
+FeedingName = Annotated[
+    str | None, typer.Option("--feeding", metavar="fly|precomputed", help="Features per batch, or read from a store.")
+]
+RecipeName = Annotated[
+    str | None,
+    typer.Option("--recipe", metavar="NAME|FILE.toml", help="smoke, quick, full or a file; default: quick."),
+]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="recipe.KEY=VALUE", help="Change one setting; may be given again.")
+]
+Device = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where models run.")]
+Precision = Annotated[str, typer.Option("--precision", metavar="fp32|bf16", help="Of the models, not the front ends.")]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Run folder; an existing one is resumed.")]
+Timeout = Annotated[
+    str | None, typer.Option("--timeout", metavar="30m", help="Limit of one cell: 90s, 30m, 2h; default: at least 30m.")
+]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most N clips per part; not publishable.")]
+JobsCount = Annotated[
+    int | None, typer.Option("--jobs", min=1, help="Evaluate cells side by side; default: one per core.")
+]
+Profile = Annotated[bool, typer.Option("--profile/--no-profile", help="Measure speed and memory too.")]
+Evaluate = Annotated[bool, typer.Option("--evaluate/--no-evaluate", help="Train and score.")]
+Checkpoints = Annotated[
+    bool, typer.Option("--keep-checkpoints/--no-keep-checkpoints", help="Store weights beside the records.")
+]
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)?")
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
+
+
+def names(text: str, option: str) -> tuple[str, ...]:
+    """``"a,b"`` as a tuple.
+
+    Raises:
+        SelectionError: Nothing is named.
+    """
+    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not found:
+        raise SelectionError(f"{option} {text!r} names nothing")
+    return found
+
+
+def numbers(text: str, option: str) -> tuple[int, ...]:
+    """``"0,1,2"`` or ``"0-2"`` as a sorted tuple without repetitions.
+
+    >>> numbers("3,0-1", "--seeds")
+    (0, 1, 3)
+    """
+    found: set[int] = set()
+    for part in names(text, option):
+        first, dash, last = part.partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()):
+            raise SelectionError(f"{option} {part!r} is no number or range; e.g. {option} 0,1,2 or {option} 0-4")
+        found |= set(range(int(first), int(last or first) + 1))
+    return tuple(sorted(found))
+
+
+def seconds(text: str) -> float:
+    """``"90s"``, ``"30m"``, ``"2h"`` in seconds.
+
+    >>> seconds("30m")
+    1800.0
+    """
+    match = _DURATION.fullmatch(text.strip())
+    if match is None or float(match[1]) <= 0:
+        raise SelectionError(f"--timeout {text!r} is no duration; e.g. --timeout 90s, 30m or 2h")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def choice(text: str, option: str, allowed: tuple[str, ...]) -> str:
+    """``text`` if it is allowed.
+
+    Raises:
+        SelectionError: It is not.
+    """
+    if text not in allowed:
+        raise SelectionError(f"{option} {text!r} is not one of {', '.join(allowed)}")
+    return text
+
+
+def device(text: str) -> str:
+    """``auto`` becomes ``cuda`` where a driver shows a GPU, else ``cpu``; no torch is imported for it.
+
+    Raises:
+        SelectionError: ``cuda`` where there is none.
+    """
+    choice(text, "--device", ("auto", "cpu", "cuda"))
+    if text == "cpu":
+        return text
+    from bench.measurement.nvml import NvmlMissingError, gpu_handle
+
+    try:
+        with gpu_handle():
+            return "cuda"
+    except NvmlMissingError as error:
+        if text == "cuda":
+            raise SelectionError(f"--device cuda: no GPU here ({error}); use --device cpu") from error
+        return "cpu"
+
+
+def gather(given: dict[str, Any]) -> tuple[Selection, Settings]:
+    """The values of a verb's options as what to run and how.
+
+    Args:
+        given: The verb's parameters by name (its ``locals()``).
+
+    Raises:
+        SelectionError: An option's text cannot be read.
+    """
+    folds, feeding, timeout = given["folds"], given["feeding"], given["timeout"]
+    selection = Selection(
+        models=names(given["models"], "--models"),
+        datasets=names(given["dataset"], "--dataset"),
+        data=given["data"],
+        protocol=given["protocol"],
+        folds=None if folds is None else numbers(folds, "--folds"),
+        seeds=numbers(given["seeds"], "--seeds"),
+        frontend=given["frontend"],
+        feeding=None if feeding is None else choice(feeding, "--feeding", ("fly", "precomputed")),
+        recipe=given["recipe"],
+        overrides=tuple(given["overrides"] or ()),
+        device=device(given["device"]),
+        precision=choice(given["precision"], "--precision", ("fp32", "bf16")),
+        limit=given["limit"],
+        profile=given["profile"],
+        evaluate=given["evaluate"],
+    )
+    settings = Settings(
+        out=given["out"],
+        timeout_s=None if timeout is None else seconds(timeout),
+        jobs=given["jobs"],
+        plugins=tuple(given["plugin"] or ()),
+        without=tuple(given["no_plugin"] or ()),
+        keep_checkpoints=given["keep_checkpoints"],
+    )
+    return selection, settings

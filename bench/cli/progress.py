@@ -1,0 +1,196 @@
+"""What a run shows while it goes on, on standard error: bars with an ETA on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from bench.cell import Cell
+from bench.plan import Plan
+from bench.records import Record
+
+_QUIET_S = 2.0
+
+
+def duration(seconds: float) -> str:
+    """``75`` as ``1m 15s``."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60:02d}s"
+    return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
+
+
+class Eta:
+    """Remaining time from the plan's costs, corrected by how the finished cells compared with theirs."""
+
+    def __init__(self, plan: Plan, slots: int) -> None:
+        self._costs = {p.cell: p.cost_s or 0.0 for p in plan.runnable}
+        self._planned = plan.eta_s(slots)
+        self._total = sum(self._costs.values())
+        self._done = 0.0
+        self._start = time.monotonic()
+        self.count = len(self._costs)
+        self.finished = 0
+
+    def take(self, cell: Cell) -> None:
+        """A cell is over."""
+        if cell in self._costs:
+            self._done += self._costs.pop(cell)
+            self.finished += 1
+
+    def remaining(self) -> float | None:
+        """Seconds left, ``None`` while nothing is known."""
+        spent = time.monotonic() - self._start
+        if self._planned is None:
+            return spent / self.finished * len(self._costs) if self.finished else None
+        share = self._done / self._total if self._total else 1.0
+        expected = self._planned * (1 - share)
+        if share < 0.05:
+            return max(0.0, self._planned - spent)
+        return 0.5 * expected + 0.5 * spent / share * (1 - share)
+
+
+class LineWatch:
+    """One line per event that matters; for logs and pipes."""
+
+    def __init__(self) -> None:
+        self._eta: Eta | None = None
+        self._counted: dict[str, float] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        return None
+
+    def note(self, text: str) -> None:
+        """A sentence."""
+        print(text, file=sys.stderr, flush=True)
+
+    def count(self, what: str, done: int, total: int) -> None:
+        """At most one line in two seconds, and none for what is over at once."""
+        now = time.monotonic()
+        last = self._counted.setdefault(what, now)
+        if now - last >= _QUIET_S:
+            self._counted[what] = now
+            self.note(f"{what}: {done} of {total}")
+
+    def planned(self, plan: Plan, slots: int) -> None:
+        """One line on the plan."""
+        self._eta = Eta(plan, slots)
+        self.note(summary(plan, slots))
+
+    def event(self, kind: str, cell: Cell, values: Mapping[str, Any]) -> None:
+        """A line for each finished cell."""
+        if kind != "done" or self._eta is None:
+            return
+        self._eta.take(cell)
+        remaining = self._eta.remaining()
+        left = "" if remaining is None else f", {duration(remaining)} left"
+        self.note(f"[{self._eta.finished}/{self._eta.count}{left}] {outcome(values['record'])}")
+
+
+class BarWatch:
+    """A bar for the whole run, one line per running cell, finished cells above."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self._console = Console(stderr=True)
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[state]}"),
+            console=self._console,
+            transient=True,
+        )
+        self._eta: Eta | None = None
+        self._whole: Any = None
+        self._tasks: dict[Any, Any] = {}
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def note(self, text: str) -> None:
+        """A sentence above the bars."""
+        self._console.print(text, markup=False, highlight=False)
+
+    def count(self, what: str, done: int, total: int) -> None:
+        """A bar that vanishes when it is full."""
+        if what not in self._tasks:
+            self._tasks[what] = self._bars.add_task(what, total=total, state="")
+        self._bars.update(self._tasks[what], completed=done, total=total, state=f"{done}/{total}")
+        if done >= total:
+            self._bars.remove_task(self._tasks.pop(what))
+
+    def planned(self, plan: Plan, slots: int) -> None:
+        """Begin the bar of the whole run."""
+        self._eta = Eta(plan, slots)
+        self.note(summary(plan, slots))
+        self._whole = self._bars.add_task("all cells", total=max(1, self._eta.count), state="")
+
+    def event(self, kind: str, cell: Cell, values: Mapping[str, Any]) -> None:
+        """Follow the cells."""
+        if kind == "start":
+            self._tasks[cell] = self._bars.add_task(cell.short, total=None, state="")
+        elif kind == "epoch" and cell in self._tasks:
+            loss = values["scores"].get("train_loss")
+            state = f"epoch {values['epoch']}/{values['epochs']}" + (f"  loss {loss:.3f}" if loss is not None else "")
+            self._bars.update(self._tasks[cell], completed=values["epoch"], total=values["epochs"], state=state)
+        elif kind == "done" and self._eta is not None:
+            if cell in self._tasks:
+                self._bars.remove_task(self._tasks.pop(cell))
+            self._eta.take(cell)
+            remaining = self._eta.remaining()
+            left = "" if remaining is None else f"  {duration(remaining)} left"
+            state = f"{self._eta.finished}/{self._eta.count}{left}"
+            self._bars.update(self._whole, completed=self._eta.finished, state=state)
+            self.note(outcome(values["record"]))
+
+
+def watch() -> LineWatch | BarWatch:
+    """Bars where standard error is a terminal, lines elsewhere."""
+    return BarWatch() if sys.stderr.isatty() else LineWatch()
+
+
+def summary(plan: Plan, slots: int) -> str:
+    """One sentence on a plan."""
+    counts = {kind: sum(p.decision == kind for p in plan.cells) for kind in ("incompatible", "over_budget")}
+    reused = sum(p.reused for p in plan.cells)
+    eta = plan.eta_s(slots)
+    parts = [f"{len(plan.runnable)} cells to run, {slots} side by side"]
+    if reused:
+        parts.append(f"{reused} already measured")
+    parts += [f"{count} {kind.replace('_', ' ')}" for kind, count in counts.items() if count]
+    unknown = sum(p.cost_s is None for p in plan.runnable)
+    parts.append(f"about {duration(eta)}" if eta is not None else f"time unknown ({unknown} cells without a cost)")
+    return "plan: " + ", ".join(parts)
+
+
+def outcome(record: Record) -> str:
+    """One line on a finished cell."""
+    took = record.timing.get("wall_s")
+    seconds = "" if took is None else f" in {duration(took)}"
+    if record.status != "ok":
+        why = record.error.message if record.error else ""
+        return f"{record.status.replace('_', ' ')}: {record.cell.short}: {why}"
+    if record.cell.kind == "profile":
+        rate = record.timing["infer"]["clips_per_s"]
+        return f"ok: {record.cell.short}: {rate:.4g} clips/s{seconds}"
+    value = record.score("accuracy")
+    score = "scored" if value is None else f"accuracy {100 * value:.1f} %"
+    return f"ok: {record.cell.short}: {score}{seconds}"

@@ -1,0 +1,147 @@
+"""``bench report``: leaderboards from stored records, and a check that the scores follow from the predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.common import (
+    CELL_FAILED,
+    OK,
+    AsJson,
+    LeftOut,
+    PluginFiles,
+    open_host,
+    print_json,
+    print_note,
+)
+from bench.errors import NoCellError, SelectionError
+from bench.factories import load_factory
+from bench.registry import Registry
+from bench.reports.board import build_board
+from bench.reports.layout import Board, Published
+from bench.reports.published import find_published, read_published
+from bench.reports.stored import board_predictions
+from bench.reports.terminal import text
+from bench.reports.verify import verify as verify_scores
+from bench.store import Store, write_atomic
+
+DEFAULT_FORMATS = "md,csv,json,latex"
+
+
+def main(  # noqa: PLR0913  one parameter per option
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", show_default=False, help="Folder of a run (--out).")],
+    *,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="DIR", help="Where the files go; default: RESULTS itself.")
+    ] = None,
+    formats: Annotated[
+        str, typer.Option("--format", metavar="NAME,...", help="Formats, see `bench list reporters`.")
+    ] = DEFAULT_FORMATS,
+    published: Annotated[
+        Path | None,
+        typer.Option("--published", metavar="FILE", help="Results from elsewhere; default: nearest published.toml."),
+    ] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Recompute every score from stored predictions.")] = False,
+    as_json: AsJson = False,
+    plugin: PluginFiles = None,
+    no_plugin: LeftOut = None,
+) -> int:
+    """Make leaderboards from stored records."""
+    registry = open_host(plugin, no_plugin).registry
+    names = parse_formats(formats, registry)
+    store = open_store(results)
+    context_file = published or find_published(results)
+    board = load_board(store, read_published(context_file) if context_file else ())
+    files = write_board(board, registry, names, to or results)
+    checked, differences = _verify(store, registry) if verify else (None, [])
+    if as_json:
+        print_json(
+            {
+                "files": [str(path) for path in files],
+                "problems": list(board.problems),
+                "scores_checked": checked,
+                "differences": differences,
+                "published": str(context_file) if context_file else None,
+            }
+        )
+    else:
+        print(text(board), end="")
+        for path in files:
+            print(f"wrote {path}")
+        if checked is not None:
+            print(f"{checked} scores recomputed from predictions, {len(differences)} differ")
+    for problem in (*board.problems, *differences):
+        print_note(problem)
+    return CELL_FAILED if board.problems or differences else OK
+
+
+def parse_formats(words: str, registry: Registry) -> list[str]:
+    """The names in a comma-separated list of formats, each once.
+
+    Raises:
+        UnknownNameError: No plugin gives one of them.
+        SelectionError: The list is empty.
+    """
+    names = list(dict.fromkeys(word.strip() for word in words.split(",") if word.strip()))
+    if not names:
+        raise SelectionError(f"--format {words!r} names no format; known: {', '.join(registry.reporters)}")
+    for name in names:
+        registry.reporters[name]
+    return names
+
+
+def open_store(results: Path) -> Store:
+    """The store of a run folder.
+
+    Raises:
+        SelectionError: There is no such folder.
+    """
+    if not results.is_dir():
+        raise SelectionError(f"no folder {results}; give the --out folder of a run, e.g. bench report results/runs")
+    return Store(results)
+
+
+def load_board(store: Store, published: Sequence[Published] = ()) -> Board:
+    """The board of a run folder.
+
+    Raises:
+        NoCellError: It holds no readable record.
+    """
+    records, bad = store.records()
+    if not records:
+        reasons = "".join(f"\n  - {error}" for error in bad)
+        raise NoCellError(f"no records in {store.root}; `bench run --out {store.root}` makes some{reasons}")
+    return build_board(
+        records,
+        planned=store.planned(),
+        predictions=board_predictions(store),
+        problems=[str(error) for error in bad],
+        published=published,
+    )
+
+
+def write_board(board: Board, registry: Registry, names: Sequence[str], folder: Path) -> list[Path]:
+    """Write ``leaderboard`` with each format's suffix.
+
+    Returns:
+        The files, in the order of ``names``.
+
+    Raises:
+        StoreError: A file cannot be written.
+    """
+    files = []
+    for name in names:
+        entry = registry.reporters[name]
+        path = folder / f"leaderboard{entry.spec.suffix}"
+        write_atomic(path, str(load_factory(entry.factory)(board)).encode())
+        files.append(path)
+    return files
+
+
+def _verify(store: Store, registry: Registry) -> tuple[int, list[str]]:
+    metrics = {name: load_factory(entry.factory) for name, entry in registry.metrics.entries.items()}
+    return verify_scores(store.records()[0], board_predictions(store), metrics)

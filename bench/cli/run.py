@@ -1,0 +1,100 @@
+"""``bench run``: train and measure, then a leaderboard."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from bench.cli import options as opt
+from bench.cli.common import CELL_FAILED, OK, AsJson, LeftOut, PluginFiles, print_json, print_note
+from bench.cli.progress import duration, watch
+from bench.cli.report import parse_formats, write_board
+from bench.reports.board import build_board
+from bench.reports.layout import Board
+from bench.reports.stored import board_predictions
+from bench.reports.terminal import text
+from bench.runner import DEFAULT_OUT, Result, Runner
+
+INTERRUPTED = 130
+"""Ctrl-C or SIGTERM, as shells expect it; the same command goes on where it stopped."""
+
+FORMATS = "md,csv,json,latex"
+
+
+def main(  # noqa: PLR0913  one parameter per option
+    *,
+    models: opt.Models = "default",
+    dataset: opt.Datasets = "demo",
+    data: opt.Data = None,
+    protocol: opt.ProtocolName = None,
+    folds: opt.Folds = None,
+    seeds: opt.Seeds = "0",
+    frontend: opt.FrontendName = None,
+    feeding: opt.FeedingName = None,
+    recipe: opt.RecipeName = None,
+    overrides: opt.Overrides = None,
+    device: opt.Device = "auto",
+    precision: opt.Precision = "fp32",
+    out: opt.Out = DEFAULT_OUT,
+    timeout: opt.Timeout = None,
+    limit: opt.Limit = None,
+    jobs: opt.JobsCount = None,
+    profile: opt.Profile = True,
+    evaluate: opt.Evaluate = True,
+    keep_checkpoints: opt.Checkpoints = True,
+    as_json: AsJson = False,
+    plugin: PluginFiles = None,
+    no_plugin: LeftOut = None,
+) -> int:
+    """Train and measure models on data sets and write a leaderboard."""
+    selection, settings = opt.gather(dict(locals()))
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with watch() as seen:
+            runner = Runner(selection, settings, seen)
+            result = runner.run()
+    except KeyboardInterrupt:
+        print_note(f"stopped; finished cells are in {out}, the same command runs the rest")
+        return INTERRUPTED
+    return _tell(runner, result, out, as_json=as_json)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _tell(runner: Runner, result: Result, out: Path, *, as_json: bool) -> int:
+    board = board_of(runner, result)
+    registry = runner.host.registry
+    files = write_board(board, registry, parse_formats(FORMATS, registry), out)
+    if as_json:
+        print_json(
+            {
+                "out": str(out),
+                "seconds": round(result.seconds, 3),
+                "cells": len(result.records),
+                "reused": len(result.reused),
+                "statuses": {r.cell.id: r.status for r in result.records},
+                "files": [str(path) for path in files],
+            }
+        )
+    else:
+        print(text(board), end="")
+        for path in files:
+            print(f"wrote {path}")
+    eta = result.plan.eta_s(runner.slots)
+    planned = "" if eta is None or not result.plan.runnable else f" (planned {duration(eta)})"
+    print_note(f"{len(result.records)} cells, {len(result.reused)} reused, {duration(result.seconds)}{planned}")
+    for record in result.failed:
+        why = record.error.message if record.error else ""
+        print(f"{record.status}: {record.cell.id}: {why}", file=sys.stderr)
+    return CELL_FAILED if result.failed else OK
+
+
+def board_of(runner: Runner, result: Result) -> Board:
+    """The leaderboard of one run: its own cells, whatever else the folder holds."""
+    planned = [p.cell for p in result.plan.cells]
+    return build_board(result.records, planned=planned, predictions=board_predictions(runner.store))

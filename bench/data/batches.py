@@ -1,0 +1,117 @@
+"""Batches straight from arrays: one gather per input and batch, no work per clip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from bench.data.decode import FULL_SCALE
+from bench.errors import DataError
+
+Source = npt.NDArray[Any] | Callable[[npt.NDArray[np.int64]], npt.NDArray[Any]]
+
+_SEED_STRIDE = 100_003
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Clips that go through a model together.
+
+    Attributes:
+        inputs: Tensors by modality, first dimension ``batch``.
+        targets: ``(batch,)`` int64 class indices or ``(batch, classes)`` float32 indicators.
+        index: ``(batch,)`` int64: rows of the data set.
+    """
+
+    inputs: dict[str, torch.Tensor]
+    targets: torch.Tensor
+    index: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Epochs over chosen rows of some arrays.
+
+    Attributes:
+        inputs: Per modality an array whose first dimension is all clips of the data set (a memory map will do), or
+            a callable ``indices (batch,) -> array (batch, ...)``. int16 becomes float32 / 32768 in [-1, 1), uint8
+            float32 / 255 in [0, 1], float16 and float64 float32; int64 and bool stay.
+        targets: ``(clips,)`` int64 or ``(clips, classes)`` float32 for all clips of the data set.
+        indices: Rows to go through.
+        batch_size: Clips per batch; the last one may be smaller.
+        seed: Shuffles each epoch in an order fixed by ``(seed, epoch)``; ``None`` keeps the order of ``indices``.
+        drop_last: Leave out a last batch that is smaller.
+    """
+
+    inputs: Mapping[str, Source]
+    targets: npt.NDArray[Any]
+    indices: npt.NDArray[np.int64]
+    batch_size: int
+    seed: int | None = field(default=None, kw_only=True)
+    drop_last: bool = field(default=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        indices = np.ascontiguousarray(self.indices, dtype=np.int64)
+        object.__setattr__(self, "indices", indices)
+        if self.batch_size < 1:
+            raise DataError(f"batch_size is {self.batch_size}; it must be at least 1")
+        if not self.inputs:
+            raise DataError("no inputs: give at least one modality")
+        clips = len(self.targets)
+        if indices.ndim != 1 or (indices.size and not 0 <= indices.min() <= indices.max() < clips):
+            raise DataError(f"indices must be rows 0 to {clips - 1}")
+        for name, source in self.inputs.items():
+            if not callable(source) and len(source) != clips:
+                raise DataError(f"input {name!r} has {len(source)} rows but there are {clips} targets")
+
+    def __len__(self) -> int:
+        whole, rest = divmod(len(self.indices), self.batch_size)
+        return whole + (rest > 0 and not self.drop_last)
+
+    def order(self, number: int) -> npt.NDArray[np.int64]:
+        """The rows in the order of epoch ``number``."""
+        if self.seed is None:
+            return self.indices
+        generator = torch.Generator().manual_seed(self.seed * _SEED_STRIDE + number)
+        permutation: npt.NDArray[np.int64] = torch.randperm(len(self.indices), generator=generator).numpy()
+        return self.indices[permutation]
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of epoch ``number``; the same number gives the same batches."""
+        order = self.order(number)
+        for start in range(0, len(self) * self.batch_size, self.batch_size):
+            yield self.take(order[start : start + self.batch_size])
+
+    def take(self, index: npt.NDArray[np.int64]) -> Batch:
+        """One batch of the rows ``index (batch,)``."""
+        inputs = {name: to_tensor(_rows(source, index)) for name, source in self.inputs.items()}
+        return Batch(inputs, to_tensor(self.targets[index]), index)
+
+
+def to_tensor(rows: npt.NDArray[Any]) -> torch.Tensor:
+    """A fresh array as the tensor that models take; see :class:`Batches` for the conversions.
+
+    >>> to_tensor(np.array([-32768, 16384], dtype=np.int16)).tolist()
+    [-1.0, 0.5]
+    """
+    rows = np.asarray(rows)
+    if not rows.flags.writeable:
+        rows = rows.copy()
+    tensor = torch.from_numpy(rows)
+    if rows.dtype == np.int16:
+        return tensor.to(torch.float32).mul_(1.0 / FULL_SCALE)
+    if rows.dtype == np.uint8:
+        return tensor.to(torch.float32).mul_(1.0 / 255.0)
+    return tensor.to(torch.float32) if tensor.is_floating_point() else tensor
+
+
+def _rows(source: Source, index: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    return source(index) if callable(source) else source[index]

@@ -1,0 +1,80 @@
+"""Whether what a data set plugin returned is consistent; every problem is named at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from bench.clips import Clips
+from bench.errors import DataError
+
+_SPLITS = ("train", "val", "test")
+
+
+def check_clips(clips: object, name: str) -> Clips:
+    """``clips`` itself if it keeps the contract of :class:`bench.clips.Clips`.
+
+    Args:
+        clips: What ``DatasetSpec.load`` returned.
+        name: Name of the data set, for the message.
+
+    Raises:
+        DataError: It is of another type, empty, or its columns disagree in length, range or uniqueness.
+    """
+    if not isinstance(clips, Clips):
+        raise DataError(f"data set {name!r}: load returned {type(clips).__name__}, not bench.Clips")
+    problems = [*_lengths(clips), *_targets(clips), *_names(clips)]
+    if clips.sample_rate < 1 or clips.clip_samples < 1:
+        problems.append(f"sample_rate {clips.sample_rate} and clip_samples {clips.clip_samples} must be positive")
+    if (clips.images is None) != (clips.image_shape is None):
+        problems.append("images and image_shape must be given together")
+    if problems:
+        raise DataError(f"data set {name!r} is inconsistent: {'; '.join(problems)}")
+    return clips
+
+
+def _lengths(clips: Clips) -> list[str]:
+    if not clips.ids:
+        return ["it holds no clip"]
+    columns = {
+        "targets": clips.targets, "folds": clips.folds, "groups": clips.groups,
+        "splits": clips.splits, "texts": clips.texts,
+    }  # fmt: skip
+    if not callable(clips.audio):
+        columns["audio"] = clips.audio  # type: ignore[assignment]
+    return [
+        f"{column} has {len(values)} rows for {len(clips)} ids"
+        for column, values in columns.items()
+        if values is not None and len(values) != len(clips)
+    ]
+
+
+def _targets(clips: Clips) -> list[str]:
+    targets, classes = clips.targets, len(clips.label_names)
+    if classes < 2:
+        return [f"{classes} label names; at least 2 are needed"]
+    if targets.ndim == 1:
+        if not np.issubdtype(targets.dtype, np.integer):
+            return [f"class indices have dtype {targets.dtype}, not int64"]
+        if targets.size and not 0 <= targets.min() <= targets.max() < classes:
+            return [f"targets run from {targets.min()} to {targets.max()}; allowed are 0 to {classes - 1}"]
+        return []
+    if targets.ndim != 2 or targets.shape[1] != classes:
+        return [f"targets have shape {targets.shape}; allowed are (clips,) and (clips, {classes})"]
+    return [] if np.isin(targets, (0, 1)).all() else ["indicator targets must be 0 or 1"]
+
+
+def _names(clips: Clips) -> list[str]:
+    problems = []
+    twice = [clip_id for clip_id, count in Counter(clips.ids).items() if count > 1]
+    if twice:
+        problems.append(f"{len(twice)} ids stand twice: {', '.join(twice[:5])}")
+    twice = [label for label, count in Counter(clips.label_names).items() if count > 1]
+    if twice:
+        problems.append(f"label names stand twice: {', '.join(twice[:5])}")
+    if unknown := sorted(set(clips.splits or ()) - set(_SPLITS)):
+        problems.append(f"unknown splits {', '.join(unknown)}; allowed are {', '.join(_SPLITS)}")
+    if unknown := sorted(set(clips.listed_bad) - set(clips.ids)):
+        problems.append(f"listed_bad names no clip: {', '.join(unknown[:5])}")
+    return problems

@@ -1,0 +1,218 @@
+"""Fetch an archive, unpack it where nothing can escape, check it, publish it by a rename."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+import pooch
+
+from bench.data.cache import DISK_FULL, cache_root, digest, disk_errors, publish, staging
+from bench.errors import DataError
+from bench.specs import DatasetSpec
+
+Progress = Callable[[int, int], None]
+
+_GIB = 1 << 30
+_MEMBER_COST = 512
+_CHUNK = 1 << 20
+_DAMAGE = (
+    zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError,
+    EOFError, RuntimeError, NotImplementedError,
+)  # fmt: skip
+
+
+def download_folder(spec: DatasetSpec) -> Path:
+    """Where the download of ``spec`` lives; data sets with the same URL share it."""
+    stem = "".join(c if c.isalnum() else "-" for c in spec.url.split("://")[-1])[-40:].strip("-")
+    return cache_root() / "datasets" / f"{stem}-{digest(spec.url)[:8]}"
+
+
+def download(spec: DatasetSpec, check: Callable[[Path], object], progress: Progress | None = None) -> Path:
+    """Fetch, unpack, check and publish the data of ``spec``. Several processes may do so at once.
+
+    Args:
+        spec: With a ``url``; ``archive_sha256`` is checked where given.
+        check: Loads the unpacked folder and raises :class:`DataError` unless it holds the published data.
+        progress: Called as ``progress(bytes done, bytes in all)``; 0 in all = unknown.
+
+    Returns:
+        The folder that now holds the unpacked archive.
+
+    Raises:
+        DataError: The transfer fails, the checksum differs, the archive is hostile or not the published data,
+            or the disk is full.
+    """
+    goal = download_folder(spec)
+    limit = max(4 * (spec.download_bytes or 2 * _GIB), _GIB)
+    with staging(goal) as folder:
+        archive = folder / "archive"
+        fetch(spec.url, archive, spec.archive_sha256, _Progress(progress, spec.download_bytes or 0, limit))
+        content = folder / "content"
+        unpack(archive, content, max_bytes=limit)
+        check(content)
+        publish(content, goal, _holds(check))
+    return goal
+
+
+def fetch(url: str, target: Path, sha256: str = "", progress: Any = None) -> None:
+    """Transfer ``url`` into the file ``target``.
+
+    Args:
+        url: ``https://...`` (or ``http://...``).
+        target: File to write.
+        sha256: Expected checksum; empty = not known.
+        progress: An object with ``total``, ``update(bytes)``, ``reset()`` and ``close()``.
+
+    Raises:
+        DataError: The transfer fails or the checksum differs.
+    """
+    if not url.startswith(("https://", "http://")):
+        raise DataError(f"cannot download {url!r}: only http(s) addresses are fetched")
+    transfer = pooch.HTTPDownloader(progressbar=progress or _Progress(None, 0, 1 << 62), chunk_size=_CHUNK)
+    with disk_errors(target.parent):
+        target.touch()
+    try:
+        transfer(url, str(target), None)
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            with disk_errors(target.parent):
+                raise
+        raise DataError(
+            f"downloading {url} failed: {error}. Fetch it by other means and give its folder with --data DIR, "
+            "or try `--dataset demo`, which needs no files."
+        ) from error
+    if sha256 and (found := pooch.file_hash(str(target))) != sha256:
+        raise DataError(f"{url} has sha256 {found}, expected {sha256}: a damaged or replaced archive, nothing was kept")
+
+
+def unpack(archive: Path, target: Path, *, max_bytes: int) -> None:
+    """Unpack a zip or tar archive into the new folder ``target``.
+
+    Only plain files and folders below ``target`` are written. Links, devices, absolute names and ``..`` are refused,
+    and so is an archive that grows beyond ``max_bytes``.
+
+    Raises:
+        DataError: The archive is hostile, damaged or of another kind.
+    """
+    with disk_errors(target):
+        target.mkdir()
+    try:
+        if zipfile.is_zipfile(archive):
+            members = _zip_members(archive)
+        elif tarfile.is_tarfile(archive):
+            members = _tar_members(archive)
+        else:
+            raise DataError(f"{archive.name} is neither a zip nor a tar archive")
+        budget = max_bytes
+        for name, content in members:
+            budget = _write_member(target, name, content, budget)
+    except _DAMAGE as error:
+        raise DataError(f"the archive is damaged or cannot be read: {error}") from error
+
+
+def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
+    with zipfile.ZipFile(archive) as file:
+        for info in file.infolist():
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise DataError(f"the archive holds a link or device: {info.filename!r}")
+            if info.is_dir():
+                yield info.filename, None
+            else:
+                with file.open(info) as content:
+                    yield info.filename, content
+
+
+def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
+    with tarfile.open(archive) as file:
+        for member in file:
+            checked = _filtered(member)
+            if checked.isdir():
+                yield checked.name, None
+            else:
+                content = file.extractfile(checked)
+                if content is None:
+                    raise DataError(f"the archive holds no bytes for {member.name!r}")
+                with content:
+                    yield checked.name, content
+
+
+def _filtered(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """The member after the standard library's ``data`` filter, links refused too."""
+    if not (member.isreg() or member.isdir()):
+        raise DataError(f"the archive holds a link or device: {member.name!r}")
+    if PurePosixPath(member.name).is_absolute():
+        raise DataError(f"the archive holds a name outside its folder: {member.name!r}")
+    return tarfile.data_filter(member, "/nowhere")
+
+
+def _write_member(target: Path, name: str, content: IO[bytes] | None, budget: int) -> int:
+    """Write one member; returns what is left of ``budget`` bytes."""
+    parts = PurePosixPath(name).parts
+    if not parts or name.startswith("/") or ".." in parts or any(c in name for c in "\\:\0"):
+        raise DataError(f"the archive holds a name outside its folder: {name!r}")
+    place = target.joinpath(*parts)
+    budget = _within(budget - _MEMBER_COST)
+    with disk_errors(place):
+        (place if content is None else place.parent).mkdir(parents=True, exist_ok=True)
+        if content is None:
+            return budget
+        if place.exists():
+            raise DataError(f"the archive holds {name!r} twice")
+        file = place.open("xb")
+    with file:
+        while chunk := content.read(_CHUNK):
+            budget = _within(budget - len(chunk))
+            with disk_errors(place):
+                file.write(chunk)
+    return budget
+
+
+def _within(budget: int) -> int:
+    if budget < 0:
+        raise DataError("the archive unpacks to more than its size limit; nothing was kept")
+    return budget
+
+
+def _holds(check: Callable[[Path], object]) -> Callable[[Path], bool]:
+    def intact(folder: Path) -> bool:
+        try:
+            check(folder)
+        except DataError:
+            return False
+        return True
+
+    return intact
+
+
+class _Progress:
+    """The progress-bar protocol of pooch, passed on as ``(done, total)``; also the cap on the transfer."""
+
+    def __init__(self, report: Progress | None, expected: int, limit: int) -> None:
+        self.report = report
+        self.total = 0
+        self.done = 0
+        self.expected = expected
+        self.limit = limit
+
+    def update(self, count: int) -> None:
+        self.done += count
+        if self.done > self.limit + _CHUNK:
+            raise DataError(f"the download grew beyond {self.limit} bytes and was stopped")
+        total = self.total or self.expected
+        if self.report is not None:
+            self.report(min(self.done, total) if total else self.done, total)
+
+    def reset(self) -> None:
+        self.done = 0
+
+    def close(self) -> None:
+        """Nothing is held open."""

@@ -1,0 +1,121 @@
+"""Feature store: a front end run once over every clip, its raw output kept on disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from bench.data.batches import to_tensor
+from bench.data.cache import Appender, cache_root, digest, publish, read_header, staging, write_header
+from bench.data.waveforms import Waveforms
+from bench.errors import DataError
+
+CODE_VERSION = 1
+_SIZES = {"values.bin": "bytes"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """Stored features of every clip.
+
+    Attributes:
+        values: ``(clips, freq, time)`` float32 or float16, read-only memory map, not normalised.
+        seconds: Wall time of the one-off preparation, measured when it was made (not when it was read back).
+        bytes_per_clip: On disk.
+        fingerprint: 64 hex digits over waveforms, front end and dtype.
+    """
+
+    values: npt.NDArray[np.float32] | npt.NDArray[np.float16]
+    seconds: float
+    bytes_per_clip: int
+    fingerprint: str
+
+
+def open_features(
+    waveforms: Waveforms,
+    frontend: torch.nn.Module,
+    *,
+    key: str,
+    dtype: Literal["float32", "float16"] = "float32",
+    cache: Path | None = None,
+    batch: int = 32,
+) -> Features:
+    """The features of ``waveforms``, computed now or read from the cache.
+
+    Args:
+        waveforms: From :func:`bench.data.waveforms.open_waveforms`.
+        frontend: Maps waveforms ``(batch, samples)`` float32 in [-1, 1) to features ``(batch, freq, time)``, on the
+            device of its own parameters or buffers.
+        key: Name and every setting of the front end; decides, with the waveforms, whether the store is reused.
+        dtype: What is stored. float16 suits log-mel, not power.
+        cache: Cache folder; ``None`` = :func:`bench.data.cache.cache_root`.
+        batch: Clips per call of the front end.
+
+    Raises:
+        DataError: The front end gives another number of dimensions, values that are not finite in ``dtype``, or
+            the cache cannot be written.
+    """
+    if dtype not in ("float32", "float16"):
+        raise DataError(f"features cannot be stored as {dtype!r}; use 'float32' or 'float16'")
+    fingerprint = digest("features", CODE_VERSION, waveforms.fingerprint, key, dtype)
+    root = cache_root() if cache is None else cache
+    goal = root / "features" / fingerprint[:32]
+    header = read_header(goal, _SIZES)
+    if header is None:
+        with staging(goal) as folder:
+            _write(folder, waveforms, frontend, np.dtype(dtype), batch)
+            publish(folder, goal, lambda found: read_header(found, _SIZES) is not None)
+        header = read_header(goal, _SIZES)
+        if header is None:
+            raise DataError(f"the cache entry {goal} vanished while it was read; run again.")
+    return Features(
+        values=np.memmap(goal / "values.bin", dtype=dtype, mode="r", shape=tuple(header["shape"])),
+        seconds=header["seconds"],
+        bytes_per_clip=header["bytes"] // len(waveforms),
+        fingerprint=fingerprint,
+    )
+
+
+def _write(folder: Path, waveforms: Waveforms, frontend: torch.nn.Module, dtype: np.dtype[Any], batch: int) -> None:
+    began = time.perf_counter()
+    shape: tuple[int, ...] = ()
+    with Appender(folder / "values.bin") as file, _evaluating(frontend) as device:
+        for start in range(0, len(waveforms), batch):
+            audio = to_tensor(waveforms.samples[start : start + batch]).to(device)
+            output = frontend(audio).float().cpu().numpy().astype(dtype)
+            _check(output, start)
+            file.append(output)
+            shape = (len(waveforms), *output.shape[1:])
+    seconds = time.perf_counter() - began
+    write_header(folder, {"bytes": int(np.prod(shape)) * dtype.itemsize, "shape": shape, "seconds": seconds})
+
+
+def _check(output: npt.NDArray[np.floating], start: int) -> None:
+    if output.ndim != 3:
+        raise DataError(f"the front end gave shape {output.shape}; a feature store needs (batch, freq, time)")
+    if not np.isfinite(output).all():
+        raise DataError(
+            f"features of clips {start} to {start + len(output) - 1} are not finite as {output.dtype}; "
+            "store float32, or take the logarithm first"
+        )
+
+
+@contextmanager
+def _evaluating(frontend: torch.nn.Module) -> Iterator[torch.device]:
+    """The front end in evaluation mode without gradients, as it was afterwards; yields its device."""
+    tensors = [*frontend.parameters(), *frontend.buffers()]
+    training = frontend.training
+    frontend.eval()
+    try:
+        with torch.inference_mode():
+            yield tensors[0].device if tensors else torch.device("cpu")
+    finally:
+        frontend.train(training)

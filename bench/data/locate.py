@@ -1,0 +1,118 @@
+"""Where the files of a data set are: given, configured, cached or downloaded.
+
+The host knows no layout. It proposes folders; the data set's own loader says whether one is right.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from bench.clips import Clips
+from bench.data.check import check_clips
+from bench.data.download import download, download_folder
+from bench.errors import DataError
+from bench.factories import load_factory
+from bench.specs import DatasetSpec
+
+Progress = Callable[[int, int], None]
+
+
+def locate(
+    spec: DatasetSpec,
+    data: Path | None = None,
+    *,
+    load: str | None = None,
+    offline: bool = False,
+    progress: Progress | None = None,
+) -> Path | None:
+    """What to hand to the loader of ``spec``: a folder, the user's file, or ``None`` for generated data.
+
+    Args:
+        spec: The data set.
+        data: ``--data``: a file (passed through), a folder that holds data sets by name, or the data set itself.
+            Where given, nothing else is searched and nothing is downloaded.
+        load: ``Entry.factory`` of the data set; ``None`` = ``spec.load``.
+        offline: Never download.
+        progress: Called as ``progress(bytes done, bytes in all)`` during a download.
+
+    Raises:
+        DataError: The data are nowhere, or the folder that carries their name is broken.
+    """
+    return _find(spec, data, load=load, offline=offline, progress=progress)[1]
+
+
+def open_clips(
+    spec: DatasetSpec,
+    data: Path | None = None,
+    *,
+    load: str | None = None,
+    offline: bool = False,
+    progress: Progress | None = None,
+) -> Clips:
+    """:func:`locate` and load in one go; the clips are checked for consistency."""
+    return _find(spec, data, load=load, offline=offline, progress=progress)[0]
+
+
+def _find(
+    spec: DatasetSpec, data: Path | None, *, load: str | None, offline: bool, progress: Progress | None
+) -> tuple[Clips, Path | None]:
+    loader = load_factory(load or spec.load)
+
+    def read(root: Path | None) -> Clips:
+        return check_clips(loader(root), spec.name)
+
+    if not spec.needs_files:
+        return read(None), None
+    if data is not None and data.is_file():
+        return read(data), data
+    looked: list[str] = []
+    for place in _places(spec, data):
+        root, named = _root(place, spec.name)
+        try:
+            if root.is_dir():
+                return read(root), root
+            looked.append(f"{root}: no such folder")
+        except DataError as error:
+            if named:
+                raise
+            looked.append(f"{root}: {error}")
+    if data is not None or offline or not spec.url:
+        raise DataError(_nowhere(spec, looked, data=data, offline=offline))
+    root = download(spec, lambda folder: _published(read(folder), spec), progress)
+    return read(root), root
+
+
+def _places(spec: DatasetSpec, data: Path | None) -> Iterator[Path]:
+    if data is not None:
+        yield data.expanduser()
+        return
+    if configured := os.environ.get("BENCH_DATA"):
+        yield Path(configured).expanduser()
+    if spec.url:
+        yield download_folder(spec)
+
+
+def _root(place: Path, name: str) -> tuple[Path, bool]:
+    """The folder to try at ``place``, and whether it carries the data set's name (then its errors are final)."""
+    inside = place / name
+    return (inside, True) if inside.is_dir() else (place, place.name == name)
+
+
+def _published(clips: Clips, spec: DatasetSpec) -> None:
+    if not clips.faithful:
+        raise DataError(f"{spec.url} does not hold the published data: {'; '.join(clips.notes)}")
+
+
+def _nowhere(spec: DatasetSpec, looked: list[str], *, data: Path | None, offline: bool) -> str:
+    size = f"about {spec.download_bytes / 1e6:.0f} MB" if spec.download_bytes else "size unknown"
+    lines = [f"data set {spec.name!r} was not found. Looked in:", *(f"  {item}" for item in looked or ["nowhere"])]
+    if spec.url:
+        reason = "not downloaded because --data was given" if data else "not downloaded because offline"
+        lines.append(f"It can be downloaded from {spec.url} ({size}); {reason if data or offline else 'it was not'}.")
+        lines.append("Leave out --data to download it, or give a folder that holds it with --data DIR or BENCH_DATA.")
+    else:
+        lines.append("It cannot be downloaded: give its file or folder with --data PATH or BENCH_DATA.")
+    lines.append("`--dataset demo` needs no files and no network.")
+    return "\n".join(lines)

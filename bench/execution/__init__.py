@@ -1,0 +1,1 @@
+"""One cell from start to record: inputs, training, evaluation, profiling."""

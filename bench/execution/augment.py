@@ -1,0 +1,102 @@
+"""Augmentation of training batches, each part switched by the recipe; one generator, one seed.
+
+SpecAugment: Park et al. 2019 (1904.08779), masks without time warping. Mixup: Zhang et al. 2018 (1710.09412).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.recipes import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Augmenter:
+    """Draws from its own generator, so that augmentation never shifts the model's random numbers.
+
+    Attributes:
+        recipe: Which parts, how strong.
+        sample_rate: Of the waveforms, in Hz.
+        rng: The only source of randomness here.
+    """
+
+    recipe: Recipe
+    sample_rate: int
+    rng: np.random.Generator
+
+    @classmethod
+    def of(cls, recipe: Recipe, sample_rate: int, seed: int) -> Augmenter:
+        """An augmenter seeded apart from initialisation and order."""
+        return cls(recipe, sample_rate, np.random.default_rng([seed, 1]))
+
+    def waveform(self, audio: Tensor) -> Tensor:
+        """Roll, shift, gain and noise on ``(batch, samples)``; the input is not changed."""
+        recipe = self.recipe
+        if recipe.roll:
+            offsets = self.rng.integers(audio.shape[1], size=len(audio)).tolist()
+            audio = torch.stack([torch.roll(x, shift) for x, shift in zip(audio, offsets, strict=True)])
+        if recipe.shift > 0:
+            audio = self._shift(audio, int(recipe.shift * self.sample_rate))
+        if recipe.gain_db > 0:
+            decibels = self.rng.uniform(-recipe.gain_db, recipe.gain_db, size=(len(audio), 1))
+            audio = audio * torch.from_numpy(10 ** (decibels / 20)).to(audio)
+        if recipe.noise_snr_db is not None:
+            power = audio.square().mean(dim=1, keepdim=True)
+            noise = torch.from_numpy(self.rng.standard_normal(audio.shape, dtype=np.float32)).to(audio)
+            audio = audio + noise * (power * 10 ** (-recipe.noise_snr_db / 10)).sqrt()
+        return audio
+
+    def features(self, features: Tensor) -> Tensor:
+        """SpecAugment on normalised ``(batch, freq, time)``: masked cells become 0, the training mean."""
+        recipe = self.recipe
+        for _ in range(recipe.spec_masks):
+            features = self._mask(features, 1, min(recipe.freq_mask, features.shape[1] // 2))
+            features = self._mask(features, 2, min(recipe.time_mask, features.shape[2] // 2))
+        return features
+
+    def mixup(self, inputs: dict[str, Tensor], targets: Tensor, num_classes: int) -> tuple[dict[str, Tensor], Tensor]:
+        """Mix each clip with another of the batch, its targets alike; text cannot be mixed and stops it.
+
+        Args:
+            inputs: Tensors with the batch first.
+            targets: ``(batch,)`` class indices or ``(batch, classes)`` indicators.
+            num_classes: Width of the mixed targets.
+
+        Returns:
+            The inputs, and targets ``(batch, classes)`` where they were mixed (else unchanged).
+        """
+        recipe = self.recipe
+        if recipe.mixup_alpha <= 0 or "text" in inputs or self.rng.random() >= recipe.mixup_prob:
+            return inputs, targets
+        batch = len(targets)
+        weight = torch.from_numpy(self.rng.beta(recipe.mixup_alpha, recipe.mixup_alpha, size=batch))
+        order = torch.from_numpy(self.rng.permutation(batch))
+        soft = targets if targets.ndim == 2 else F.one_hot(targets, num_classes).float()
+        mixed = {name: _blend(x, x[order.to(x.device)], weight.to(x)) for name, x in inputs.items()}
+        return mixed, _blend(soft, soft[order.to(soft.device)], weight.to(soft))
+
+    def _shift(self, audio: Tensor, largest: int) -> Tensor:
+        offsets = self.rng.integers(2 * largest + 1, size=len(audio)).tolist()
+        samples = audio.shape[1]
+        padded = F.pad(audio, (largest, largest))
+        return torch.stack([x[o : o + samples] for x, o in zip(padded, offsets, strict=True)])
+
+    def _mask(self, features: Tensor, axis: int, widest: int) -> Tensor:
+        if widest < 1:
+            return features
+        batch, size = len(features), features.shape[axis]
+        width = self.rng.integers(widest + 1, size=(batch, 1))
+        start = self.rng.integers(0, size - width + 1)
+        place = np.arange(size)
+        hidden = torch.from_numpy((place >= start) & (place < start + width)).to(features.device)
+        return features.masked_fill(hidden[:, :, None] if axis == 1 else hidden[:, None, :], 0.0)
+
+
+def _blend(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
+    weight = weight.reshape(-1, *([1] * (a.ndim - 1)))
+    return a * weight + b * (1 - weight)

@@ -1,0 +1,118 @@
+"""Waveform in, logits out: front end, normalisation by training statistics, model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.errors import PluginError
+
+
+class Normaliser(nn.Module):
+    """Subtracts a mean and divides by a deviation that were measured on the training clips of the cell.
+
+    Buffers: ``mean`` ``(freq, 1)`` or ``(1, 1)``, ``scale`` ``(1, 1)``.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, freq: int = 1) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(freq, 1))
+        self.register_buffer("scale", torch.ones(1, 1))
+
+    @torch.no_grad()
+    def fit(self, batches: Iterable[Tensor], kind: str) -> None:
+        """Measure ``bin``, ``global`` or ``half`` statistics over features ``(batch, freq, time)``.
+
+        Sums are float64, so that the result does not depend on the batch size beyond rounding.
+        """
+        total = square = None
+        count = 0
+        for features in batches:
+            x = features.double()
+            sums, squares = x.sum(dim=(0, 2)), (x * x).sum(dim=(0, 2))
+            total = sums if total is None else total + sums
+            square = squares if square is None else square + squares
+            count += x.shape[0] * x.shape[2]
+        if total is None or square is None:
+            raise PluginError("no training clip to measure normalisation statistics on")
+        per_bin = total / count
+        mean = per_bin if kind == "bin" else per_bin.mean().expand(1)
+        if kind == "bin":
+            variance = (square / count - per_bin**2).mean()
+        else:
+            variance = square.sum() / (count * len(total)) - mean[0] ** 2
+        scale = variance.clamp_min(1e-10).sqrt() * (2.0 if kind == "half" else 1.0)
+        self.mean = mean[:, None].float()
+        self.scale = scale.reshape(1, 1).float()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``(batch, freq, time) -> (batch, freq, time)``."""
+        return (features - self.mean) / self.scale
+
+
+class Pipeline(nn.Module):
+    """Front end, normaliser and model as one module; what is checkpointed and timed.
+
+    Args:
+        model: The plugin's module.
+        frontend: Waveform to features; ``None`` where the model takes the waveform or features come stored.
+        normaliser: ``None`` where the model takes the waveform.
+        modalities: Inputs handed to the model; one = positional, several = keywords.
+        num_classes: For the shape check of the logits.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        frontend: nn.Module | None,
+        normaliser: Normaliser | None,
+        modalities: tuple[str, ...],
+        num_classes: int,
+    ) -> None:
+        super().__init__()
+        self.frontend = frontend
+        self.normaliser = normaliser
+        self.model = model
+        self.modalities = modalities
+        self.num_classes = num_classes
+        self.frontend_trains = frontend is not None and any(p.requires_grad for p in frontend.parameters())
+
+    def features(self, audio: Tensor) -> Tensor:
+        """What the model gets for ``audio``: normalised features ``(batch, freq, time)``, or the waveform."""
+        if self.frontend is not None:
+            with torch.set_grad_enabled(torch.is_grad_enabled() and self.frontend_trains):
+                audio = self.frontend(audio)
+        return audio if self.normaliser is None else self.normaliser(audio)
+
+    def logits(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """``{modality: tensor} -> (batch, num_classes)``, with ``audio`` already as features."""
+        alone = len(self.modalities) == 1
+        logits: Any = self.model(inputs[self.modalities[0]]) if alone else self.model(**inputs)
+        batch = next(iter(inputs.values())).shape[0]
+        if not isinstance(logits, Tensor) or tuple(logits.shape) != (batch, self.num_classes):
+            got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise LogitsShapeError(f"the model returned {got}, expected logits ({batch}, {self.num_classes})")
+        return logits
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """``{modality: tensor} -> (batch, num_classes)``, from the waveform (or stored features) on."""
+        prepared = dict(inputs)
+        if "audio" in prepared:
+            prepared["audio"] = self.features(prepared["audio"])
+        return self.logits(prepared)
+
+
+class LogitsShapeError(PluginError):
+    """A model's output is not ``(batch, num_classes)``."""
+
+
+def count_parameters(module: nn.Module | None) -> int:
+    """Number of parameters, shared ones once."""
+    return 0 if module is None else sum(p.numel() for p in module.parameters())

@@ -1,0 +1,246 @@
+"""One profile cell: speed and memory of a model on one machine, independent of folds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from bench.data.batches import Batch
+from bench.execution import describe
+from bench.execution.augment import Augmenter
+from bench.execution.building import build_model, build_pipeline, materialise
+from bench.execution.cells import Finished, Progress
+from bench.execution.estimators import inputs_of, logits_of
+from bench.execution.inputs import Material, prepare
+from bench.execution.job import Job
+from bench.execution.optimisation import make_optimizer
+from bench.execution.pipeline import Pipeline, count_parameters
+from bench.execution.training import TrainingPlan, compute_loss
+from bench.measurement.device_memory import DevicePeak
+from bench.measurement.environment import describe as describe_machine
+from bench.measurement.latency import Latency, Sampling, measure_latency
+from bench.measurement.memory import HostPeak
+from bench.measurement.readings import join
+from bench.measurement.throughput import Blocks, Throughput, measure_throughput
+from bench.records import Record
+from bench.registry import Registry
+
+CLIPS = 64
+"""Distinct clips that the inputs rotate over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callables:
+    """What is measured: plain callables over rotating inputs.
+
+    Attributes:
+        one: Runs clip ``i`` alone, waveform in, logits out.
+        infer: Runs batch ``i`` and returns its clips.
+        learn: Runs training step ``i`` and returns its clips; ``None`` where a model has no steps.
+        parameters: Of the model; ``None`` for an estimator.
+        frontend_parameters: Of the front end.
+    """
+
+    one: Callable[[int], None]
+    infer: Callable[[int], int]
+    learn: Callable[[int], int] | None
+    parameters: int | None
+    frontend_parameters: int
+
+
+def run_profile(registry: Registry, job: Job, progress: Progress) -> Finished:
+    """Measure latency, throughput and memory, timing and memory in separate passes."""
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    start = time.perf_counter()
+    cell = job.cell
+    material = prepare(registry, job)
+    progress.stage = "build"
+    model = build_model(registry.models[cell.model], material.task, cell.seed)
+    make = _of_module if isinstance(model, nn.Module) else _of_estimator
+    calls = make(model, material, job)
+    progress.stage = "profile"
+    memory = _memory(calls, cell.device)
+    brief = not job.recipe.publishable
+    latency = _latency(calls, job, material, brief=brief) if registry.models[cell.model].spec.inductive else None
+    infer = measure_throughput(calls.infer, device=cell.device, blocks=_blocks(brief=brief))
+    learn = None
+    if calls.learn is not None:
+        learn = measure_throughput(calls.learn, device=cell.device, blocks=_blocks(brief=brief))
+    progress.stage = "record"
+    return _finish(registry, job, material, calls, _Measured(latency, infer, learn, memory, started, start))
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    latency: Latency | None
+    infer: Throughput
+    learn: Throughput | None
+    memory: dict[str, Any]
+    started: str
+    start: float
+
+
+def _finish(registry: Registry, job: Job, material: Material, calls: Callables, found: _Measured) -> Finished:
+    reasons = describe.unpublishable(job, material)
+    missing = {}
+    if found.latency is None:
+        missing["latency"] = "a clip's logits depend on its batch mates: it has no latency of its own"
+    if found.learn is None:
+        missing["train"] = "fitted as a whole, without steps; see the evaluate cells for its clips per second"
+    record = Record(
+        cell=job.cell,
+        status="ok",
+        timing={
+            "wall_s": time.perf_counter() - found.start,
+            "latency": None if found.latency is None else found.latency.to_json(),
+            "infer": found.infer.to_json(),
+            "train": None if found.learn is None else found.learn.to_json(),
+            "reasons": missing,
+        },
+        memory=found.memory,
+        recipe=job.recipe.model_dump(mode="json"),
+        environment=describe_machine(job.cell.device),
+        provenance={
+            **describe.common(registry, job),
+            "dataset": describe.dataset_section(material),
+            "model": {
+                **describe.model_section(registry, job, material),
+                "parameters": calls.parameters,
+                "frontend_parameters": calls.frontend_parameters,
+            },
+            "publishable": not reasons,
+            "not_publishable": reasons,
+        },
+        started_at=found.started,
+    )
+    arrays = {"infer_block_s": found.infer.block_s, "infer_step_stamps_s": found.infer.step_stamps_s}
+    if found.latency is not None:
+        arrays["latency_s"] = found.latency.host.seconds
+    if found.learn is not None:
+        arrays |= {"train_block_s": found.learn.block_s, "train_step_stamps_s": found.learn.step_stamps_s}
+    return Finished(record=record, arrays=arrays)
+
+
+def _of_module(model: nn.Module, material: Material, job: Job) -> Callables:
+    cell = job.cell
+    clips = np.arange(min(CLIPS, len(material.clips)), dtype=np.int64)
+    pipeline = build_pipeline(model, material, job.recipe, clips)
+    materialise(pipeline, material, clips)
+    pipeline.to(cell.device)
+    singles = list(material.batches(clips, 1).epoch(0))
+    batches = full_batches(material, clips, cell.batch)
+    infer = _inference(pipeline, cell.device, cell.precision)
+
+    def one(i: int) -> None:
+        infer(singles[i % len(singles)])
+
+    def many(i: int) -> int:
+        return infer(batches[i % len(batches)])
+
+    return Callables(
+        one=one,
+        infer=many,
+        learn=training_step(pipeline, batches, material, job),
+        parameters=count_parameters(pipeline.model),
+        frontend_parameters=count_parameters(pipeline.frontend),
+    )
+
+
+def full_batches(material: Material, clips: np.ndarray, size: int) -> list[Batch]:
+    """Whole batches of ``size`` clips; a small data set repeats its clips."""
+    wanted = max(size, len(clips) // size * size)
+    return list(material.batches(np.resize(clips, wanted), size).epoch(0))
+
+
+def _inference(pipeline: Pipeline, device: str, precision: str) -> Callable[[Batch], int]:
+    def infer(batch: Batch) -> int:
+        if pipeline.training:
+            pipeline.eval()
+        with torch.inference_mode():
+            inputs = {name: x.to(device, non_blocking=True) for name, x in batch.inputs.items()}
+            if "audio" in inputs:
+                inputs["audio"] = pipeline.features(inputs["audio"])
+            with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+                logits = pipeline.logits(inputs)
+        # The prediction is out when it stands on the host; on a GPU the copy is part of the work.
+        logits.to("cpu", non_blocking=True)
+        return len(batch.targets)
+
+    return infer
+
+
+def training_step(pipeline: Pipeline, batches: list[Batch], material: Material, job: Job) -> Callable[[int], int]:
+    """One whole training step of the engine: augmentation, forward, backward, optimiser."""
+    cell, recipe = job.cell, job.recipe
+    plan = TrainingPlan(
+        recipe=recipe, seed=cell.seed, device=cell.device, precision=cell.precision,
+        sample_rate=material.task.sample_rate, multi_label=material.task.task_type == "multi_label",
+        waveforms=not material.stored_features,
+    )  # fmt: skip
+    augmenter = Augmenter.of(recipe, plan.sample_rate, cell.seed)
+    optimizer = make_optimizer(pipeline, recipe, cell.device)
+
+    def learn(i: int) -> int:
+        if not pipeline.training:
+            pipeline.train()
+        batch = batches[i % len(batches)]
+        loss = compute_loss(pipeline, batch.inputs, batch.targets, augmenter, plan)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if recipe.clip_norm is not None:
+            nn.utils.clip_grad_norm_(pipeline.parameters(), recipe.clip_norm)
+        optimizer.step()
+        return len(batch.targets)
+
+    return learn
+
+
+def _of_estimator(model: Any, material: Material, job: Job) -> Callables:
+    count = min(max(CLIPS, 4 * material.task.num_classes), len(material.clips))
+    clips = np.linspace(0, len(material.clips) - 1, count).astype(np.int64)
+    x = inputs_of(material, clips)
+    model.fit(x, material.clips.targets[clips])
+    size = min(job.cell.batch, len(x))
+
+    def one(i: int) -> None:
+        logits_of(model, x[i % len(x)][None], material.task.num_classes)
+
+    def many(i: int) -> int:
+        start = i * size % (len(x) - size + 1)
+        return len(logits_of(model, x[start : start + size], material.task.num_classes))
+
+    return Callables(one=one, infer=many, learn=None, parameters=None, frontend_parameters=0)
+
+
+def _latency(calls: Callables, job: Job, material: Material, *, brief: bool) -> Latency:
+    sampling = Sampling(min_samples=64, min_seconds=0.3, max_seconds=2.0) if brief else Sampling(max_seconds=8.0)
+    return measure_latency(
+        calls.one, device=job.cell.device, sampling=sampling, clip_seconds=material.task.clip_seconds
+    )
+
+
+def _blocks(*, brief: bool) -> Blocks:
+    if brief:
+        return Blocks(warmup_seconds=0.2, count=3, seconds=0.3, max_seconds=2.0)
+    return Blocks(count=5, seconds=0.8, max_seconds=12.0)
+
+
+def _memory(calls: Callables, device: str) -> dict[str, Any]:
+    calls.infer(0)
+    with HostPeak() as host_infer, DevicePeak(device) as device_infer:
+        calls.infer(1)
+    if calls.learn is None:
+        return describe.memory(None, host_infer.peak_mib, device_infer)
+    calls.learn(0)
+    with HostPeak() as host_train, DevicePeak(device) as device_train:
+        calls.learn(1)
+    section = describe.memory(host_train.peak_mib, host_infer.peak_mib, device_train)
+    inference = {f"{key}_infer": value for key, value in device_infer.to_json().items() if key == "device_peak_mib"}
+    return join(section, inference)

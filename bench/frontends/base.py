@@ -1,0 +1,158 @@
+"""What all front ends have in common: input checks, the logarithm, full precision."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from bench.errors import DataError
+from bench.frontends.settings import SpectralSettings
+
+
+class Frontend(nn.Module, ABC):
+    """Waveform ``(batch, samples)`` float32 in [-1, 1] to features ``(batch, freq, time)`` float32.
+
+    A clip's features depend on that clip alone. The computation runs in float32 whatever the caller's autocast
+    or TF32 settings are: quiet mel bins beside loud ones do not survive a short mantissa.
+
+    Attributes:
+        settings: The checked options.
+        bins: Size of the frequency axis.
+        min_samples: Shortest clip it can transform.
+    """
+
+    def __init__(self, settings: SpectralSettings, *, bins: int, min_samples: int) -> None:
+        super().__init__()
+        self.settings = settings
+        self.bins = bins
+        self.min_samples = min_samples
+
+    @abstractmethod
+    def compute(self, waveform: Tensor) -> Tensor:
+        """The features ``(batch, freq, time)`` of a waveform that has passed the checks."""
+
+    @abstractmethod
+    def frames(self, samples: int) -> int:
+        """Number of frames of a clip of ``samples`` samples."""
+
+    def feature_shape(self, samples: int) -> tuple[int, int]:
+        """``(freq, time)`` of the features of a clip of ``samples`` samples.
+
+        Raises:
+            DataError: The clip is shorter than ``min_samples``.
+        """
+        self._check_length(samples)
+        return self.bins, self.frames(samples)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Transform a batch.
+
+        Args:
+            waveform: ``(batch, samples)`` float32 in [-1, 1].
+
+        Returns:
+            Features ``(batch, freq, time)`` float32.
+
+        Raises:
+            TypeError: Not a float32 tensor.
+            ValueError: Not two-dimensional.
+            DataError: No clip, or clips shorter than ``min_samples``.
+        """
+        self._check(waveform)
+        with full_precision(waveform.device):
+            return self.compute(waveform)  # (batch, samples) -> (batch, freq, time)
+
+    def extra_repr(self) -> str:
+        """The settings, for ``print(frontend)``."""
+        return str(self.settings)
+
+    def _check(self, waveform: Tensor) -> None:
+        if not isinstance(waveform, Tensor):
+            raise TypeError(f"the waveform is a {type(waveform).__name__}; use torch.from_numpy(x)")
+        if waveform.dtype != torch.float32:
+            advice = ".float() / 32768" if waveform.dtype == torch.int16 else ".float()"
+            raise TypeError(f"the waveform is {waveform.dtype}; float32 in [-1, 1] is needed, e.g. x{advice}")
+        if waveform.ndim != 2:
+            advice = {1: "one clip: use x[None]", 3: "stereo: mix down with x.mean(1)"}.get(waveform.ndim, "see shape")
+            shape = tuple(waveform.shape)
+            raise ValueError(f"the waveform has shape {shape}; (batch, samples) mono is needed ({advice})")
+        if not waveform.shape[0]:
+            raise DataError("the batch holds no clip; at least one is needed")
+        self._check_length(waveform.shape[1])
+
+    def _check_length(self, samples: int) -> None:
+        if samples < self.min_samples:
+            rate = self.settings.sample_rate
+            raise DataError(
+                f"clips of {samples} samples ({samples / rate * 1000:.1f} ms at {rate} Hz) are too short for n_fft "
+                f"{self.settings.n_fft} and window {self.settings.window}: at least {self.min_samples} samples are "
+                "needed; pad the clips or lower n_fft"
+            )
+
+
+def log_power(power: Tensor, floor: float) -> Tensor:
+    """``ln(max(power, floor))``: finite everywhere, gradient exactly 0 below the floor; same shape."""
+    return power.clamp(min=floor).log()
+
+
+@contextlib.contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Float32 without autocast and, on CUDA, without TF32 in convolutions and products."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.autocast(device_type=device.type, enabled=False))
+        if device.type == "cuda":
+            cudnn = torch.backends.cudnn
+            stack.enter_context(
+                cudnn.flags(
+                    enabled=cudnn.enabled,
+                    benchmark=cudnn.benchmark,
+                    deterministic=cudnn.deterministic,
+                    allow_tf32=False,
+                )
+            )
+            stack.enter_context(_exact_products())
+        yield
+
+
+@contextlib.contextmanager
+def _exact_products() -> Iterator[None]:
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
+@contextlib.contextmanager
+def own_filter_warning() -> Iterator[None]:
+    """Silence the libraries' differing messages about empty mel filters; :func:`check_filters` says it once."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message="At least one mel filterbank has all zero values", module="torchaudio"
+        )
+        warnings.filterwarnings("ignore", message="Empty filters detected in mel frequency basis")
+        yield
+
+
+def check_filters(bank: Tensor, settings: SpectralSettings, *, tolerated: int = 0) -> None:
+    """Warn where mel filters are narrower than the spacing of the Fourier bins and so hold none.
+
+    Args:
+        bank: Filter bank ``(mel, frequency)``.
+        settings: What it was made of.
+        tolerated: Empty filters that a published setting has and that need no warning.
+    """
+    empty = int((bank.detach().abs().amax(dim=1) == 0).sum())
+    if empty > tolerated:
+        warnings.warn(
+            f"{empty} of {settings.n_mels} mel filters hold no Fourier bin at n_fft {settings.n_fft} and "
+            f"{settings.sample_rate} Hz, so their features are constant; raise n_fft or lower n_mels",
+            UserWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,71 @@
+"""The ``kaldi`` front end: the filter bank that AST was published with, batched.
+
+Equals, clip by clip, ``torchaudio.compliance.kaldi.fbank`` on the waveform minus its mean, with ``htk_compat=True,
+window_type="hanning", use_energy=False, dither=0`` (AST, arXiv 2104.01778). It is another feature than the log-mel
+front ends, not another setting of them: HTK scale without area norm, pre-emphasis, a symmetric window, and frames
+only where they fit (498 for 5 s, not 501). With AST's settings the fourth of the 128 filters holds no Fourier bin
+and its features are constant, there as here.
+"""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchaudio.compliance import kaldi
+
+from bench.frontends.base import Frontend, check_filters, log_power
+from bench.frontends.settings import SpectralOptions, SpectralSettings
+from bench.specs import TaskInfo
+
+PREEMPHASIS = 0.97
+KALDI_FLOOR = 2.0**-23
+"""Kaldi's own floor: the spacing of float32 numbers at 1, about 1.19e-7."""
+
+
+class KaldiFbank(Frontend):
+    """Log filter-bank features ``(batch, n_mels, 1 + (samples - window) // hop)``."""
+
+    hann: Tensor
+    mel_basis: Tensor
+
+    def __init__(self, settings: SpectralSettings) -> None:
+        super().__init__(settings, bins=settings.n_mels, min_samples=settings.window)
+        self.register_buffer("hann", torch.hann_window(settings.window, periodic=False), persistent=False)
+        bank, _ = kaldi.get_mel_banks(
+            settings.n_mels, settings.n_fft, float(settings.sample_rate), float(settings.fmin), settings.top,
+            100.0, -500.0, 1.0,
+        )  # (mel, n_fft // 2): without the bin at half the sample rate, whose weight is 0  # fmt: skip
+        check_filters(bank, settings, tolerated=1)
+        self.register_buffer("mel_basis", F.pad(bank, (0, 1)), persistent=False)
+
+    def frames(self, samples: int) -> int:
+        """``1 + (samples - window) // hop``."""
+        return 1 + (samples - self.settings.window) // self.settings.hop
+
+    def compute(self, waveform: Tensor) -> Tensor:
+        """Log filter-bank features of ``(batch, samples)``."""
+        settings = self.settings
+        waveform = waveform - waveform.mean(dim=1, keepdim=True)
+        frames = waveform.unfold(1, settings.window, settings.hop)  # (batch, samples) -> (batch, time, window)
+        frames = frames - frames.mean(dim=2, keepdim=True)
+        before = torch.cat([frames[..., :1], frames[..., :-1]], dim=2)
+        frames = (frames - PREEMPHASIS * before) * self.hann
+        spectrum = torch.fft.rfft(frames, n=settings.n_fft)  # -> (batch, time, n_fft // 2 + 1)
+        power = torch.view_as_real(spectrum).square().sum(-1)
+        mel = power @ self.mel_basis.T  # -> (batch, time, mel)
+        return log_power(mel, settings.floor).transpose(1, 2)  # -> (batch, mel, time)
+
+
+def build(task: TaskInfo, **options: Unpack[SpectralOptions]) -> KaldiFbank:
+    """Build the front end; 400 and 160 samples at 16 kHz are Kaldi's 25 ms and 10 ms.
+
+    Args:
+        task: Its ``sample_rate`` sets the filter bank.
+        options: Fields of :class:`SpectralSettings` except ``sample_rate``; others are a ``TypeError``. ``floor``
+            is Kaldi's own (2 ** -23) unless given.
+    """
+    options.setdefault("floor", KALDI_FLOOR)
+    return KaldiFbank(SpectralSettings(sample_rate=task.sample_rate, **options))

@@ -1,0 +1,56 @@
+"""The ``mfcc`` front end: orthonormal DCT-II of the torchaudio log-mel (natural logarithm, fixed floor)."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+import torchaudio.functional
+from torch import Tensor
+
+from bench.frontends.base import Frontend
+from bench.frontends.settings import SpectralOptions, SpectralSettings
+from bench.frontends.torchaudio import TorchaudioLogMel
+from bench.specs import TaskInfo
+
+
+class Mfcc(Frontend):
+    """Cepstral coefficients ``(batch, n_mfcc, 1 + samples // hop)``, coefficient 0 (the level) first.
+
+    Args:
+        settings: The checked options of the log-mel below.
+        n_mfcc: Coefficients kept, 1 to ``n_mels``.
+    """
+
+    dct: Tensor
+
+    def __init__(self, settings: SpectralSettings, n_mfcc: int) -> None:
+        mel = TorchaudioLogMel(settings)
+        super().__init__(settings, bins=n_mfcc, min_samples=mel.min_samples)
+        if isinstance(n_mfcc, bool) or not isinstance(n_mfcc, int):
+            raise TypeError(f"n_mfcc = {n_mfcc!r} is a {type(n_mfcc).__name__}; a whole number is needed")
+        if not 1 <= n_mfcc <= settings.n_mels:
+            raise ValueError(f"n_mfcc = {n_mfcc}: must be 1 to n_mels = {settings.n_mels}; raise n_mels")
+        self.mel = mel
+        dct = torchaudio.functional.create_dct(n_mfcc, settings.n_mels, norm="ortho").T.contiguous()
+        self.register_buffer("dct", dct, persistent=False)  # (mfcc, mel)
+
+    def frames(self, samples: int) -> int:
+        """``1 + samples // hop``."""
+        return self.mel.frames(samples)
+
+    def compute(self, waveform: Tensor) -> Tensor:
+        """Cepstral coefficients of ``(batch, samples)``."""
+        return self.dct @ self.mel.compute(waveform)  # (batch, mel, time) -> (batch, mfcc, time)
+
+
+def build(task: TaskInfo, *, n_mfcc: int = 40, **options: Unpack[SpectralOptions]) -> Mfcc:
+    """Build the front end.
+
+    Args:
+        task: Its ``sample_rate`` sets the filter bank.
+        n_mfcc: Coefficients kept, 1 to ``n_mels``.
+        options: Fields of :class:`SpectralSettings` except ``sample_rate``; others are a ``TypeError``. ``n_mels``
+            is 64 unless given.
+    """
+    options.setdefault("n_mels", 64)
+    return Mfcc(SpectralSettings(sample_rate=task.sample_rate, **options), n_mfcc)

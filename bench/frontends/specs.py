@@ -1,0 +1,41 @@
+"""The host's own front ends as specs; importing this imports no torch."""
+
+from __future__ import annotations
+
+from bench.specs import FrontendSpec
+
+FRONTENDS: tuple[FrontendSpec, ...] = (
+    FrontendSpec(
+        name="nnaudio",
+        factory="bench.frontends.nnaudio:build",
+        description="log-mel by nnAudio: the Fourier transform as a convolution, everything frozen",
+    ),
+    FrontendSpec(
+        name="nnaudio_mel",
+        factory="bench.frontends.nnaudio:build_mel",
+        trainable=True,
+        description="log-mel by nnAudio with a trainable mel filter bank",
+    ),
+    FrontendSpec(
+        name="nnaudio_stft",
+        factory="bench.frontends.nnaudio:build_stft",
+        trainable=True,
+        description="log-mel by nnAudio with trainable Fourier kernels",
+    ),
+    FrontendSpec(
+        name="torchaudio",
+        factory="bench.frontends.torchaudio:build",
+        description="log-mel by torch.stft with torchaudio's filter bank (Slaney scale and norm)",
+    ),
+    FrontendSpec(
+        name="kaldi",
+        factory="bench.frontends.kaldi:build",
+        description="Kaldi filter bank as AST uses it (HTK scale, pre-emphasis, no centring)",
+    ),
+    FrontendSpec(
+        name="mfcc",
+        factory="bench.frontends.mfcc:build",
+        description="cepstral coefficients: orthonormal DCT-II of the torchaudio log-mel",
+    ),
+)
+"""What :mod:`bench.builtin` registers."""

@@ -1,0 +1,172 @@
+"""Energy from hardware counters: NVML for a GPU, RAPL for a CPU package where it is readable; never modelled."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import pynvml
+
+from bench.errors import BenchError
+from bench.measurement.nvml import NvmlMissingError, ask, gpu_handle
+from bench.measurement.readings import Reading, table
+
+MIN_PERIODS = 100
+"""A difference of counter values is trusted over at least so many updates of the counter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnergyCounter:
+    """A counter of joules that only rises.
+
+    Attributes:
+        read: Joules now. The zero point means nothing.
+        source: ``NVML`` or ``RAPL``.
+        wraps_at_j: Joules at which the counter starts again from 0, ``None`` where it does not.
+    """
+
+    read: Callable[[], float]
+    source: str
+    wraps_at_j: float | None = None
+
+    def since(self, before: float) -> float:
+        """Joules since the counter stood at ``before``, with at most one wrap."""
+        delta = self.read() - before
+        return delta + self.wraps_at_j if delta < 0 and self.wraps_at_j is not None else delta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Energy:
+    """Energy of a run of steps.
+
+    Attributes:
+        source: Which counter.
+        joules: Raw difference over the run.
+        idle_watts: Power before the run, with nothing to do.
+        seconds: Length of the run.
+        clips: Clips processed in it.
+        periods: Updates of the counter seen in the run.
+    """
+
+    source: str
+    joules: float
+    idle_watts: float
+    seconds: float
+    clips: int
+    periods: int
+
+    @property
+    def net_joules(self) -> float:
+        """Joules above what the same time would have taken idle."""
+        return self.joules - self.idle_watts * self.seconds
+
+    def readings(self) -> dict[str, Reading]:
+        """Joules per clip, raw and idle-subtracted; unknown where the counter was seen to move too seldom."""
+        if self.periods < MIN_PERIODS:
+            short = Reading.unknown(f"{self.periods} counter periods in the run; {MIN_PERIODS} are needed")
+            return {"joules_per_clip": short, "net_joules_per_clip": short}
+        return {
+            "joules_per_clip": Reading.of(self.joules / self.clips),
+            "net_joules_per_clip": Reading.of(self.net_joules / self.clips),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values: J per clip, the raw figures behind it, the source."""
+        raw = {"joules": self.joules, "idle_watts": self.idle_watts, "seconds": self.seconds, "clips": self.clips}
+        return {**table(self.readings()), **raw, "periods": self.periods, "source": self.source}
+
+
+def unknown_energy(reason: str) -> dict[str, Any]:
+    """What :meth:`Energy.to_json` gives where there is no counter."""
+    missing = Reading.unknown(reason)
+    return table({"joules_per_clip": missing, "net_joules_per_clip": missing, "source": missing})
+
+
+@contextmanager
+def energy_counter(
+    *, gpu_uuid: str | None, powercap: Path = Path("/sys/class/powercap")
+) -> Iterator[EnergyCounter | str]:
+    """The counter that covers the work, or the reason why there is none.
+
+    Args:
+        gpu_uuid: The GPU that does the work (:func:`bench.measurement.device_memory.cuda_uuid`), ``None`` for the CPU.
+        powercap: Where the kernel shows RAPL.
+    """
+    with ExitStack() as stack:
+        if gpu_uuid is None:
+            yield rapl_counter(powercap)
+            return
+        try:
+            handle = stack.enter_context(gpu_handle(gpu_uuid))
+        except NvmlMissingError as error:
+            yield str(error)
+            return
+        probe = ask(lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle))
+        if probe.reason is not None:
+            yield probe.reason
+            return
+        yield EnergyCounter(read=lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3, source="NVML")
+
+
+def rapl_counter(powercap: Path) -> EnergyCounter | str:
+    """The sum over all CPU packages, or the reason why there is none."""
+    zones = sorted(zone for zone in powercap.glob("intel-rapl:*") if zone.name.count(":") == 1)
+    if not zones:
+        return "no RAPL: the kernel shows no intel-rapl zone here"
+    files = [zone / "energy_uj" for zone in zones]
+    try:
+        for file in files:
+            int(file.read_text(encoding="ascii"))
+        limits = [int((zone / "max_energy_range_uj").read_text(encoding="ascii")) for zone in zones]
+    except (OSError, ValueError) as error:
+        return f"RAPL is not readable: {error.strerror if isinstance(error, OSError) else error}"
+    return EnergyCounter(
+        read=lambda: sum(int(file.read_text(encoding="ascii")) for file in files) / 1e6,
+        source="RAPL",
+        wraps_at_j=limits[0] / 1e6 if len(zones) == 1 else None,
+    )
+
+
+def measure_energy(
+    step: Callable[[int], int], counter: EnergyCounter, *, idle_s: float = 2.0, max_seconds: float = 30.0
+) -> Energy:
+    """Run ``step`` until the counter has moved 100 times, and divide its difference by the clips.
+
+    Args:
+        step: ``step(i)`` processes a batch, waits for the device and returns the clips; at least one, already warm.
+        counter: From :func:`energy_counter`.
+        idle_s: Seconds of idling before the run, for the idle power; more than 0.
+        max_seconds: End of the run in any case; too few counter periods then make the result unknown.
+
+    Raises:
+        BenchError: No idle time, or a step that processed nothing.
+    """
+    if idle_s <= 0:
+        raise BenchError(f"idle_s is {idle_s}; give the seconds of idling for the idle power, greater than 0")
+    before, start = counter.read(), perf_counter()
+    time.sleep(idle_s)
+    idle_watts = counter.since(before) / (perf_counter() - start)
+    before, start = counter.read(), perf_counter()
+    last, periods, clips, index = before, 0, 0, 0
+    while periods < MIN_PERIODS and perf_counter() - start < max_seconds:
+        clips += step(index)
+        index += 1
+        now = counter.read()
+        periods += now != last
+        last = now
+    seconds = perf_counter() - start
+    if clips < 1:
+        raise BenchError(f"{index} steps processed {clips} clips; a step must return the size of its batch")
+    return Energy(
+        source=counter.source,
+        joules=counter.since(before),
+        idle_watts=idle_watts,
+        seconds=seconds,
+        clips=clips,
+        periods=periods,
+    )

@@ -1,0 +1,138 @@
+"""The facts that go into every record: the machine, the GPU, torch's switches, and who else was busy."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pynvml
+import torch
+
+from bench.measurement.clocks import device_type
+from bench.measurement.device_memory import cuda_uuid
+from bench.measurement.machine import CONTENDED_SHARE, describe_light, foreign_cpu
+from bench.measurement.nvml import NvmlMissingError, ask, ask_text, gpu_handle
+from bench.measurement.readings import Number, Reading, table
+
+ALLOCATOR_SETTINGS = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF", "MALLOC_ARENA_MAX", "MALLOC_TRIM_THRESHOLD_")
+
+
+def describe(device: str, *, watch_s: float = 0.2) -> dict[str, Any]:
+    """Machine, libraries, torch's settings, GPU and load as JSON values; unknown is ``None``, explained in ``reasons``.
+
+    Take it before and after a measurement: load, clocks, temperature and neighbours are those of the moment.
+
+    Args:
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        watch_s: Seconds to watch the neighbours for, 0.1 or more.
+
+    Returns:
+        What :func:`~bench.measurement.machine.describe_light` gives, and ``device``, ``torch``, ``gpu``,
+        ``foreign_cpu_cores``, ``contended``.
+    """
+    light = describe_light()
+    reasons = dict(light.pop("reasons"))
+    if device_type(device) == "cuda":
+        gpu: dict[str, Any] | None = describe_gpu(device)
+    else:
+        gpu = None
+        reasons["gpu"] = "the cell runs on the CPU"
+    others = foreign_cpu(interval_s=watch_s)
+    return {
+        **light,
+        "device": device,
+        "torch": describe_torch(),
+        "gpu": gpu,
+        "foreign_cpu_cores": others.value,
+        "contended": _contended(others, gpu),
+        "reasons": reasons,
+    }
+
+
+def describe_torch() -> dict[str, Any]:
+    """Threads, precision switches and allocator settings of this process."""
+    cudnn: Any = torch.backends.cudnn  # a module with properties, which the annotations do not show
+    return {
+        "threads": torch.get_num_threads(),
+        "interop_threads": torch.get_num_interop_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "matmul_tf32": torch.backends.cuda.matmul.fp32_precision == "tf32",
+        "cudnn_tf32": cudnn.conv.fp32_precision == "tf32",
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "cudnn_deterministic": torch.backends.cudnn.deterministic,
+        "cudnn_version": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
+        "cuda_version": torch.version.cuda,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "mkldnn": torch.backends.mkldnn.is_available(),  # type: ignore[no-untyped-call]
+        "allocator_settings": {name: os.environ[name] for name in ALLOCATOR_SETTINGS if name in os.environ},
+    }
+
+
+def describe_gpu(device: str) -> dict[str, Any]:
+    """Name, driver, clocks, temperature, power, throttling and foreign processes of one GPU, by NVML where it answers.
+
+    Args:
+        device: ``cuda`` or ``cuda:N``.
+    """
+    properties = torch.cuda.get_device_properties(device)
+    known: dict[str, Any] = {
+        "name": properties.name,
+        "memory_mib": properties.total_memory / 2**20,
+        "capability": f"{properties.major}.{properties.minor}",
+    }
+    try:
+        with gpu_handle(cuda_uuid(device)) as handle:
+            text = {
+                "driver": ask_text(pynvml.nvmlSystemGetDriverVersion),
+                "throttle_reasons": _throttle_reasons(handle),
+            }
+            return {**known, **text, **table(_gpu_readings(handle))}
+    except NvmlMissingError as error:
+        names = ("driver", "throttle_reasons", "sm_clock_mhz", "memory_clock_mhz", "temperature_c", "power_w",
+                 "foreign_processes")  # fmt: skip
+        return {**known, **table({name: Reading.unknown(str(error)) for name in names})}
+
+
+def _gpu_readings(handle: Any) -> dict[str, Reading]:
+    def clock(kind: int) -> Number:
+        return int(pynvml.nvmlDeviceGetClockInfo(handle, kind))
+
+    return {
+        "sm_clock_mhz": ask(lambda: clock(pynvml.NVML_CLOCK_SM)),
+        "memory_clock_mhz": ask(lambda: clock(pynvml.NVML_CLOCK_MEM)),
+        "temperature_c": ask(lambda: int(pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU))),
+        "power_w": ask(lambda: pynvml.nvmlDeviceGetPowerUsage(handle) / 1e3),
+        "foreign_processes": _foreign_processes(handle),
+    }
+
+
+def _throttle_reasons(handle: Any) -> list[str] | None:
+    """Why the clocks are held down, by NVML's names; an idle GPU is not throttled."""
+    try:
+        mask = pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)
+    except pynvml.NVMLError:
+        return None
+    prefix = "nvmlClocksThrottleReason"
+    bits = {name: getattr(pynvml, name) for name in dir(pynvml) if name.startswith(prefix)}
+    harmless = {"GpuIdle", "None", "All"}
+    short = {name.removeprefix(prefix): bit for name, bit in bits.items() if isinstance(bit, int)}
+    return sorted(name for name, bit in short.items() if name not in harmless and bit and mask & bit == bit)
+
+
+def _foreign_processes(handle: Any) -> Reading:
+    """How many other processes compute on the GPU."""
+    try:
+        pids = [process.pid for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle)]
+    except pynvml.NVMLError as error:
+        return Reading.unknown(f"NVML: {error}")
+    if pids and os.getpid() not in pids and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return Reading.unknown("NVML shows processes under other ids than this container does")
+    return Reading.of(sum(pid != os.getpid() for pid in pids))
+
+
+def _contended(others: Reading, gpu: dict[str, Any] | None) -> bool | None:
+    """Whether others were busy: more than a tenth of the cores, or any foreign process on the GPU."""
+    if others.value is None:
+        return None
+    busy = others.value > CONTENDED_SHARE * (os.cpu_count() or 1)
+    return busy or bool(gpu and gpu.get("foreign_processes"))

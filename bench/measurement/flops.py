@@ -1,0 +1,126 @@
+"""FLOPs of one call, counted operator by operator, with the list of what the count leaves out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from bench.errors import BenchError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flops:
+    """Floating-point operations of one call; a multiply-add is two.
+
+    Attributes:
+        total: Matrix products, convolutions and attention.
+        by_operator: The same by operator, ``{"aten.convolution": ...}``.
+        uncounted: Operators that do arithmetic for which there is no formula (FFT, sorting, reductions,
+            normalisation, custom operators), with their calls. Views, copies and element-wise operators are left out
+            of the list as of the count.
+    """
+
+    total: int
+    by_operator: Mapping[str, int]
+    uncounted: Mapping[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        return {"total": self.total, "by_operator": dict(self.by_operator), "uncounted": dict(self.uncounted)}
+
+    def utilisation(self, *, seconds: float, peak_per_s: float) -> float:
+        """Model FLOPs utilisation, 0 to 1: the share of the machine's peak that the counted operations are.
+
+        Args:
+            seconds: Time of the call, greater than 0.
+            peak_per_s: Peak of the machine in FLOP/s at this precision, greater than 0.
+        """
+        if seconds <= 0 or peak_per_s <= 0:
+            raise BenchError(f"utilisation needs a time and a peak greater than 0, got {seconds} and {peak_per_s}")
+        return self.total / seconds / peak_per_s
+
+
+class _Seen(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the operators that reach the backend."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.calls: Counter[Any] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.calls[func] += 1
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def countable_kernels() -> Iterator[None]:
+    """Keep torch from fused kernels that hide their matrix products; its switches are put back at the end.
+
+    The flash kernel of the CPU has no formula, nor has the fast path of ``nn.TransformerEncoderLayer`` or the fused
+    LSTM of oneDNN: under the plain implementations all of them fall apart into products that have one.
+    """
+    mkldnn: Any = torch.backends.mkldnn  # a module with properties, which the annotations do not show
+    fast, fused = torch.backends.mha.get_fastpath_enabled(), mkldnn.enabled
+    torch.backends.mha.set_fastpath_enabled(False)
+    mkldnn.enabled = False
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+        mkldnn.enabled = fused
+
+
+def count_flops(call: Callable[[], object]) -> Flops:
+    """Count what ``call()`` computes, backward passes included. Run it once, never in a timed region.
+
+    Args:
+        call: Runs the model once. A compiled module must be passed uncompiled.
+    """
+    seen = _Seen()
+    # The counter stands inside, so that `seen` meets the operators after it has taken them apart.
+    with countable_kernels(), seen, FlopCounterMode(display=False) as counter:
+        call()
+    counted = counter.get_flop_counts().get("Global", {})
+    has_formula = {str(packet) for packet in counter.flop_registry}
+    uncounted: Counter[str] = Counter()
+    for operator, calls in seen.calls.items():
+        name = str(getattr(operator, "overloadpacket", operator))
+        if name not in has_formula and not _moves_or_maps(operator):
+            uncounted[name] += calls
+    return Flops(
+        total=int(counter.get_total_flops()),
+        by_operator={str(packet): int(flops) for packet, flops in sorted(counted.items(), key=lambda kv: str(kv[0]))},
+        uncounted=dict(sorted(uncounted.items())),
+    )
+
+
+_PLUMBING = frozenset(
+    name
+    for line in (
+        "_local_scalar_dense _reshape_copy _to_copy _unsafe_view arange bernoulli_ cat clone constant_pad_nd copy_",
+        "detach embedding empty empty_like empty_permuted empty_strided fill_ flip full full_like gather index",
+        "index_select lift_fresh masked_fill native_dropout new_empty new_full new_ones new_zeros ones ones_like pad",
+        "rand rand_like randn randperm reflection_pad1d reflection_pad2d resize_ roll scalar_tensor select_backward",
+        "set_ slice_backward stack transpose_ unsafe_split unsafe_split_with_sizes view_as_complex view_as_real zero_",
+        "zeros zeros_like",
+    )
+    for name in line.split()
+)
+
+
+def _moves_or_maps(operator: Any) -> bool:
+    """Whether an operator only moves, allocates or maps single elements."""
+    tags = getattr(operator, "tags", ())
+    if torch.Tag.pointwise in tags or getattr(operator, "is_view", False):
+        return True
+    library, _, name = str(getattr(operator, "overloadpacket", operator)).partition(".")
+    return library == "aten" and name in _PLUMBING

@@ -1,0 +1,210 @@
+"""Guards: does a callable leave the process as it found it? Run once per model, never in a timed region."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import io
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+from numpy.typing import NDArray
+
+from bench.errors import BenchError
+from bench.measurement.clocks import Call
+from bench.measurement.memory import MIB
+from bench.measurement.noise import Finding
+
+LEAK_MIB = 1.0
+"""Growth over all watched steps from which on a monotone growth is a leak."""
+MIN_STEPS = 8
+SETTLING = 3
+"""First steps, in which pools and workspaces may grow."""
+
+
+@contextmanager
+def restored_flags(changed: dict[str, tuple[Any, Any]] | None = None) -> Iterator[None]:
+    """Put torch's global switches back at the end, and note which had been changed.
+
+    Args:
+        changed: Takes ``{switch: (before, after)}``.
+    """
+    switches = _switches()
+    before = {name: read() for name, (read, _) in switches.items()}
+    try:
+        yield
+    finally:
+        for name, (read, write) in switches.items():
+            after = read()
+            if after != before[name]:
+                if changed is not None:
+                    changed[name] = (before[name], after)
+                write(before[name])
+
+
+def _switches() -> dict[str, tuple[Callable[[], Any], Callable[[Any], object]]]:
+    """Name, reader and writer of every global switch that changes what others measure."""
+
+    def attribute(owner: Any, name: str) -> tuple[Callable[[], Any], Callable[[Any], object]]:
+        return lambda: getattr(owner, name), lambda value: setattr(owner, name, value)
+
+    def deterministic() -> tuple[bool, bool]:
+        return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+
+    return {
+        "num_threads": (torch.get_num_threads, torch.set_num_threads),
+        "default_dtype": (torch.get_default_dtype, torch.set_default_dtype),
+        "default_device": (torch.get_default_device, _set_device),
+        "deterministic": (deterministic, lambda pair: torch.use_deterministic_algorithms(pair[0], warn_only=pair[1])),
+        "grad_mode": (torch.is_grad_enabled, torch._C._set_grad_enabled),
+        "anomaly_mode": (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
+        "float32_precision": (_precision, _set_precision),
+        "cudnn_enabled": attribute(torch.backends.cudnn, "enabled"),
+        "cudnn_benchmark": attribute(torch.backends.cudnn, "benchmark"),
+        "cudnn_deterministic": attribute(torch.backends.cudnn, "deterministic"),
+        "mha_fastpath": (torch.backends.mha.get_fastpath_enabled, torch.backends.mha.set_fastpath_enabled),
+    }
+
+
+def _precision_homes() -> tuple[Any, ...]:
+    cudnn: Any = torch.backends.cudnn  # a module with properties, which the annotations do not show
+    return torch.backends, torch.backends.cuda.matmul, cudnn, cudnn.conv
+
+
+def _precision() -> tuple[str | None, bool | None, tuple[str, ...]]:
+    """Both of torch's interfaces to TF32; one of the older pair is ``None`` where the newer one contradicts it."""
+    older: list[Any] = []
+    for read in (torch.get_float32_matmul_precision, lambda: torch.backends.cudnn.allow_tf32):
+        try:
+            older.append(read())
+        except RuntimeError:  # torch refuses to answer through the older interface once both were used
+            older.append(None)
+    return older[0], older[1], tuple(home.fp32_precision for home in _precision_homes())
+
+
+def _set_precision(value: tuple[str | None, bool | None, tuple[str, ...]]) -> None:
+    matmul, cudnn, newer = value
+    for home, precision in zip(_precision_homes(), newer, strict=True):
+        home.fp32_precision = precision
+    if matmul is not None:
+        torch.set_float32_matmul_precision(matmul)
+    if cudnn is not None:
+        torch.backends.cudnn.allow_tf32 = cudnn
+    if newer != tuple(home.fp32_precision for home in _precision_homes()):
+        torch.backends.cuda.matmul.fp32_precision = newer[1]
+
+
+def _set_device(device: torch.device) -> None:
+    torch.set_default_device(None if device == torch.device("cpu") else device)
+
+
+class Printed:
+    """What was written to standard output, by Python and by native code.
+
+    Attributes:
+        text: All of it, once the block has ended.
+    """
+
+    text: str = ""
+
+
+@contextmanager
+def caught_output() -> Iterator[Printed]:
+    """Keep standard output off the terminal: Python's stream and file descriptor 1."""
+    printed = Printed()
+    sys.stdout.flush()
+    stream = io.StringIO()
+    kept = os.dup(1)
+    try:
+        with tempfile.TemporaryFile() as file:
+            os.dup2(file.fileno(), 1)
+            try:
+                with contextlib.redirect_stdout(stream):
+                    yield printed
+            finally:
+                os.dup2(kept, 1)
+                file.seek(0)
+                printed.text = stream.getvalue() + file.read().decode(errors="replace")
+    finally:
+        os.close(kept)
+
+
+def inspect_callable(call: Call, *, steps: int = 20) -> tuple[Finding, ...]:
+    """Run ``call`` a few times and report what it does to the process; torch's switches are put back.
+
+    Args:
+        call: ``call(i)`` runs one step.
+        steps: How often, 8 or more; the first three may allocate as they like.
+
+    Returns:
+        Findings of kind ``flags``, ``threads``, ``processes``, ``stdout`` and ``leak``, in this order; empty for a
+        well-behaved callable.
+
+    Raises:
+        BenchError: Too few steps. What ``call`` raises passes through, with the switches restored.
+    """
+    if steps < MIN_STEPS:
+        raise BenchError(f"steps is {steps}; a leak shows only over {MIN_STEPS} steps or more")
+    changed: dict[str, tuple[Any, Any]] = {}
+    threads, children = set(threading.enumerate()), set(psutil.Process().children(recursive=True))
+    with restored_flags(changed), caught_output() as printed:
+        resident = _watch_memory(call, steps)
+    findings = [
+        Finding(kind="flags", message=f"sets torch's global {name} from {before} to {after} (put back)")
+        for name, (before, after) in changed.items()
+    ]
+    if new := sorted(thread.name for thread in set(threading.enumerate()) - threads):
+        findings.append(Finding(kind="threads", message=f"leaves {len(new)} threads running: {', '.join(new[:5])}"))
+    if born := set(psutil.Process().children(recursive=True)) - children:
+        findings.append(Finding(kind="processes", message=f"leaves {len(born)} child processes running"))
+    if printed.text:
+        first = printed.text.strip().splitlines()[:1]
+        shown = first[0][:80] if first else "blank lines"
+        findings.append(
+            Finding(kind="stdout", message=f"prints {len(printed.text)} characters to stdout, first: {shown!r}")
+        )
+    leak = leaked_per_step(resident[SETTLING:])
+    if leak is not None:
+        findings.append(Finding(kind="leak", message=f"memory grows by {leak:.2f} MiB a step, step after step"))
+    return tuple(findings)
+
+
+def _watch_memory(call: Call, steps: int) -> NDArray[np.float64]:
+    """MiB in use after each step, garbage collected: resident set, and device memory where there is some."""
+    process, levels = psutil.Process(), []
+    gc.collect()
+    gc.freeze()  # what exists already need not be looked through at every step
+    try:
+        for index in range(steps):
+            call(index)
+            gc.collect()
+            device = torch.cuda.memory_allocated()  # 0 as long as nothing has used a GPU
+            levels.append((process.memory_info().rss + device) / MIB)
+    finally:
+        gc.unfreeze()
+    return np.asarray(levels, dtype=np.float64)
+
+
+def leaked_per_step(levels: NDArray[np.float64]) -> float | None:
+    """MiB by which memory grows per step, ``None`` unless the growth is steady.
+
+    Steady means: all but one step in ten end no lower than the one before, half of them end higher, both halves of
+    the run grow, and the whole growth is 1 MiB or more. So a pool that fills once, or a level that swings, is no leak.
+
+    Args:
+        levels: MiB in use after each step, shape ``(steps,)``, at least 4.
+    """
+    rises = np.diff(levels)
+    half = len(rises) // 2
+    growth = float(levels[-1] - levels[0])
+    steady = (rises < 0).mean() <= 0.1 and (rises > 0).mean() >= 0.5
+    lasting = rises[:half].sum() > 0 and rises[half:].sum() > 0.25 * growth
+    return growth / len(rises) if growth >= LEAK_MIB and steady and lasting else None

@@ -1,0 +1,228 @@
+"""Latency: one clip at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter, process_time
+from typing import Any
+
+from bench.errors import BenchError
+from bench.measurement.clocks import NO_DEVICE_CLOCK, Call, Clock, Seconds, clock_for, quiet_collector
+from bench.measurement.readings import join
+from bench.measurement.samples import Samples
+
+LEAST = 11
+"""Samples that a median takes (``samples_needed(50)``); they are taken however long the call is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How long to warm up and how long to sample.
+
+    Attributes:
+        warmup_calls: Calls before sampling, at least; the first call of all counts as one.
+        warmup_seconds: Seconds of calls before sampling, at least.
+        min_samples: Samples to take, at least, unless ``max_seconds`` is reached first.
+        min_seconds: Seconds of samples to take, at least.
+        max_samples: Samples after which sampling ends in any case.
+        max_seconds: Seconds after which sampling ends in any case, once there are the 11 samples that a median needs.
+    """
+
+    warmup_calls: int = 5
+    warmup_seconds: float = 0.5
+    min_samples: int = 130
+    min_seconds: float = 1.0
+    max_samples: int = 5000
+    max_seconds: float = 15.0
+
+    def __post_init__(self) -> None:
+        if self.warmup_calls < 1:
+            raise BenchError(f"warmup_calls is {self.warmup_calls}; the first call is never a sample: give 1 or more")
+        least = LEAST
+        if not least <= self.min_samples <= self.max_samples:
+            raise BenchError(
+                f"{least} <= min_samples <= max_samples needed, got {self.min_samples} and {self.max_samples}"
+            )
+
+    def enough(self, samples: int, seconds: float) -> bool:
+        """Whether to stop after ``samples`` samples that took ``seconds``."""
+        if samples < LEAST:
+            return False
+        full = samples >= self.min_samples and seconds >= self.min_seconds
+        return full or samples >= self.max_samples or seconds >= self.max_seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Warmup:
+    """What happened before the first sample.
+
+    Attributes:
+        first_call_s: Seconds of the very first call: lazy initialisation, compilation, cold caches.
+        calls: Calls before the first sample, the first one included.
+        seconds: Their time, the first one included.
+    """
+
+    first_call_s: float
+    calls: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Latency:
+    """Batch-1 times of one callable on one device.
+
+    Attributes:
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        host: Host clock around the synchronised call.
+        device_clock: CUDA events; ``None`` on CPU, where it coincides with ``host``.
+        warmup: First call and warm-up, apart from the samples.
+        wall_s: Wall time of the sampling loop.
+        cpu_s: CPU time of this process in it, all threads.
+        clip_seconds: Length of a clip, for the real-time factor.
+    """
+
+    device: str
+    host: Samples
+    device_clock: Samples | None
+    warmup: Warmup
+    wall_s: float
+    cpu_s: float
+    clip_seconds: float | None = None
+
+    @property
+    def cpu_share(self) -> float:
+        """CPU seconds per wall second while sampling, all threads: far below 1 on CPU means kept from running."""
+        return self.cpu_s / self.wall_s
+
+    @property
+    def real_time_factor(self) -> float | None:
+        """Processing seconds per second of sound (below 1 is faster than real time), ``None`` without a length."""
+        return None if self.clip_seconds is None else self.host.median / self.clip_seconds
+
+    def raw(self) -> dict[str, Seconds]:
+        """Raw seconds by clock, each of shape ``(calls,)``, for an ``.npz`` beside the record."""
+        arrays = {"host_s": self.host.seconds}
+        return arrays if self.device_clock is None else {**arrays, "device_s": self.device_clock.seconds}
+
+    def to_json(self) -> dict[str, Any]:
+        """The host clock's summary at the top, the device clock's under ``device_clock``."""
+        missing: dict[str, str] = {}
+        if self.device_clock is None:
+            missing["device_clock"] = NO_DEVICE_CLOCK
+        if self.clip_seconds is None:
+            missing["real_time_factor"] = "the length of a clip was not given"
+        extra: dict[str, Any] = {
+            "clock": "host",
+            "batch": 1,
+            "first_call_ms": self.warmup.first_call_s * 1e3,
+            "warmup_calls": self.warmup.calls,
+            "warmup_s": self.warmup.seconds,
+            "wall_s": self.wall_s,
+            "cpu_share": self.cpu_share,
+            "real_time_factor": self.real_time_factor,
+            "device_clock": None if self.device_clock is None else self.device_clock.summary(),
+        }
+        return join(self.host.summary(), {**extra, "reasons": missing} if missing else extra)
+
+
+def warm_up(clock: Clock, call: Call, sampling: Sampling) -> Warmup:
+    """Call until both the count and the time of ``sampling`` are reached."""
+    start = perf_counter()
+    first = clock.time(call, 0)
+    calls = 1
+    while calls < sampling.warmup_calls or perf_counter() - start < sampling.warmup_seconds:
+        clock.time(call, calls)
+        calls += 1
+    return Warmup(first_call_s=first, calls=calls, seconds=perf_counter() - start)
+
+
+def measure_latency(
+    call: Call, *, device: str, sampling: Sampling | None = None, clip_seconds: float | None = None
+) -> Latency:
+    """Time ``call`` one clip at a time.
+
+    Args:
+        call: ``call(i)`` runs clip ``i`` of several distinct clips, batch 1, and must take ``i`` modulo their number.
+            It neither synchronises nor times anything itself.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        sampling: Warm-up and stopping rule; the default takes 130 samples or more (enough for p5 and p95), 1 s or
+            more, and at most 15 s.
+        clip_seconds: Length of a clip in seconds, greater than 0.
+
+    Raises:
+        BenchError: Unknown device, or a clip length that is not positive.
+    """
+    if clip_seconds is not None and clip_seconds <= 0:
+        raise BenchError(f"clip_seconds is {clip_seconds}; give the length of a clip in seconds, greater than 0")
+    rule = sampling or Sampling()
+    warmup = warm_up(clock_for(device), call, rule)
+    clock = clock_for(device)
+    taken, index, wall = 0, warmup.calls, 0.0
+    with quiet_collector():
+        cpu, start = process_time(), perf_counter()
+        while not rule.enough(taken, wall):
+            clock.time(call, index + taken)
+            taken += 1
+            wall = perf_counter() - start
+        cpu = process_time() - cpu
+    stamps = clock.device_seconds()
+    return Latency(
+        device=device,
+        host=Samples(clock.host_seconds()),
+        device_clock=None if stamps is None else Samples(stamps),
+        warmup=warmup,
+        wall_s=wall,
+        cpu_s=cpu,
+        clip_seconds=clip_seconds,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ThreeClocks:
+    """The clocks side by side: ``device`` and ``host`` of the model's call, and ``end_to_end``.
+
+    Attributes:
+        model: Times of the model's call; its input lies on the device.
+        end_to_end: Times from the decoded clip to the prediction, transfer and front end included.
+    """
+
+    model: Latency
+    end_to_end: Latency
+
+    def to_json(self) -> dict[str, Any]:
+        """``{"host": ..., "device": ..., "end_to_end": ..., "reasons": ...}``."""
+        host = self.model.to_json()
+        device = host.pop("device_clock")
+        reasons = host.get("reasons", {})
+        why = reasons.pop("device_clock", None)
+        if not reasons:
+            host.pop("reasons", None)
+        whole = self.end_to_end.to_json()
+        whole.pop("device_clock")
+        whole.get("reasons", {}).pop("device_clock", None)
+        clocks = {"host": host, "device": device, "end_to_end": whole | {"clock": "end_to_end"}}
+        return clocks if why is None else {**clocks, "reasons": {"device": why}}
+
+
+def measure_clocks(
+    model: Call,
+    end_to_end: Callable[[int], object],
+    *,
+    device: str,
+    sampling: Sampling | None = None,
+    clip_seconds: float | None = None,
+) -> ThreeClocks:
+    """Time the model's call and the whole way from decoded clip to prediction, one after the other.
+
+    Args:
+        model: ``model(i)`` runs the model alone; its input is on the device already.
+        end_to_end: ``end_to_end(i)`` starts from the decoded clip in host memory and ends with the prediction there.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        sampling: As for :func:`measure_latency`.
+        clip_seconds: Length of a clip in seconds.
+    """
+    return ThreeClocks(
+        model=measure_latency(model, device=device, sampling=sampling, clip_seconds=clip_seconds),
+        end_to_end=measure_latency(end_to_end, device=device, sampling=sampling, clip_seconds=clip_seconds),
+    )

@@ -1,0 +1,244 @@
+"""Host memory: the peak of this process per phase, the process tree, and the kernel's out-of-memory counter.
+
+Never ``ru_maxrss``: a child inherits its parent's. ``VmHWM`` belongs to the process alone and can be reset.
+Linux only; elsewhere every reading is unknown, with the reason. No torch.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from bench.measurement.readings import Reading
+
+KIB = 1024
+MIB = 1024 * KIB
+_PROC = Path("/proc")
+
+
+def mib(size: float) -> float:
+    """Bytes as MiB."""
+    return size / MIB
+
+
+def parse_fields(text: str) -> dict[str, float]:
+    """MiB by name from the ``Name:   123 kB`` lines of ``status``, ``smaps_rollup`` or ``meminfo``.
+
+    Args:
+        text: Contents of one of these files; lines of another form are passed over.
+    """
+    fields = {}
+    for line in text.splitlines():
+        name, _, rest = line.partition(":")
+        words = rest.split()
+        if len(words) == 2 and words[1] == "kB" and words[0].isdigit():
+            fields[name] = int(words[0]) * KIB / MIB
+    return fields
+
+
+def read_field(path: Path, name: str) -> Reading:
+    """One field of :func:`parse_fields` in MiB, unknown where the file or the field is missing or barred."""
+    try:
+        fields = parse_fields(path.read_text(encoding="ascii", errors="replace"))
+    except OSError as error:
+        return Reading.unknown(f"{path.name} cannot be read: {error.strerror or error}")
+    if name not in fields:
+        return Reading.unknown(f"{path.name} has no field {name}")
+    return Reading.of(fields[name])
+
+
+def resident(pid: int | str = "self", *, proc: Path = _PROC) -> Reading:
+    """Resident set of a process now, MiB (exact: the kernel walks the pages, about 10 ms)."""
+    return read_field(proc / str(pid) / "smaps_rollup", "Rss")
+
+
+def peak_resident(pid: int | str = "self", *, proc: Path = _PROC) -> Reading:
+    """``VmHWM``: highest resident set of a process since its start or its last reset, MiB."""
+    return read_field(proc / str(pid) / "status", "VmHWM")
+
+
+def reset_peak(*, proc: Path = _PROC) -> str | None:
+    """Set this process's ``VmHWM`` to its resident set of now.
+
+    Returns:
+        ``None``, or the reason why the kernel did not do it.
+    """
+    try:
+        (proc / "self" / "clear_refs").write_text("5", encoding="ascii")
+    except OSError as error:
+        return f"the peak cannot be reset: writing clear_refs gives {error.strerror or error}"
+    return None
+
+
+class HostPeak:
+    """Peak host memory of one phase of this process.
+
+    Example:
+        >>> with HostPeak() as peak:
+        ...     block = bytearray(8 << 20)
+        >>> peak.growth_mib.value is None or peak.growth_mib.value > 7
+        True
+
+    Attributes:
+        start_mib: Resident set when the phase began.
+        peak_mib: Highest resident set in the phase, MiB; unknown until the phase ends.
+    """
+
+    def __init__(self, *, proc: Path = _PROC) -> None:
+        self._proc = proc
+        self._barred: str | None = None
+        self.start_mib = Reading.unknown("the phase has not begun")
+        self.peak_mib = Reading.unknown("the phase has not ended")
+
+    def __enter__(self) -> Self:
+        self._barred = reset_peak(proc=self._proc)
+        self.start_mib = resident(proc=self._proc)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.peak_mib = peak_resident(proc=self._proc) if self._barred is None else Reading.unknown(self._barred)
+
+    @property
+    def growth_mib(self) -> Reading:
+        """How far the peak lies above the resident set at the start of the phase, MiB, never below 0."""
+        for reading in (self.peak_mib, self.start_mib):
+            if reading.reason is not None:
+                return reading
+        return Reading.of(max(0.0, float(self.peak_mib.value or 0) - float(self.start_mib.value or 0)))
+
+
+def tree_pss(pid: int | None = None, *, proc: Path = _PROC) -> Reading:
+    """Proportional set size of a process and all its descendants, MiB: shared pages are counted once.
+
+    A descendant that ends while it is being read no longer counts.
+
+    Args:
+        pid: Root of the tree; this process by default.
+        proc: Where procfs is mounted.
+    """
+    try:
+        root = psutil.Process(pid)
+        members = [root, *root.children(recursive=True)]
+    except psutil.Error as error:
+        return Reading.unknown(f"the process tree cannot be read: {error}")
+    total = 0.0
+    for member in members:
+        reading = read_field(proc / str(member.pid) / "smaps_rollup", "Pss")
+        if reading.value is not None:
+            total += reading.value
+        elif member.pid == root.pid or _alive(member):
+            return Reading.unknown(f"process {member.pid}: {reading.reason}")
+    return Reading.of(total)
+
+
+def _alive(member: psutil.Process) -> bool:
+    try:
+        return bool(member.is_running() and member.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+class Sampler:
+    """Reads a number from a thread, every 100 ms by default, and keeps the highest.
+
+    For what has no peak of its own, such as the memory of loader workers. One read of ``tree_pss`` costs about 10 ms
+    a process, so it belongs to the memory pass and never to a timed one.
+
+    Example:
+        >>> with Sampler(tree_pss) as sampler:
+        ...     _ = sum(range(1000))
+        >>> len(sampler.readings) >= 1
+        True
+
+    Attributes:
+        readings: All readings in order; the first is taken at the start, the last at the end.
+    """
+
+    def __init__(self, read: Callable[[], Reading], *, interval_s: float = 0.1) -> None:
+        self._read = read
+        self._interval = interval_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="bench-sampler", daemon=True)
+        self._error: BaseException | None = None
+        self.readings: list[Reading] = []
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.wait(self._interval):
+                self.readings.append(self._read())
+        except Exception as error:  # noqa: BLE001 -- raised again by the thread that asked
+            self._error = error
+
+    def __enter__(self) -> Self:
+        self.readings.append(self._read())
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        if self._error is not None and error is None:
+            raise self._error
+        if self._error is None:
+            self.readings.append(self._read())
+
+    @property
+    def peak(self) -> Reading:
+        """The highest reading; unknown, with the first reason, where none is known."""
+        known = [reading.value for reading in self.readings if reading.value is not None]
+        if known:
+            return Reading.of(max(known))
+        return self.readings[0] if self.readings else Reading.unknown("nothing was sampled")
+
+
+def oom_kills(*, root: Path = Path("/")) -> int | None:
+    """How often the kernel's out-of-memory killer struck in this process's cgroup (version 1 or 2).
+
+    A supervisor reads it before and after a worker: a worker killed by signal 9 ran out of memory only if the
+    number moved.
+
+    Args:
+        root: Where the file system begins; another folder in tests.
+
+    Returns:
+        The counter, ``None`` where no cgroup shows one.
+    """
+    for file in _oom_files(root):
+        try:
+            lines = file.read_text(encoding="ascii").splitlines()
+        except OSError:
+            continue  # not the place where this kernel keeps it: the next one is tried
+        for line in lines:
+            name, _, value = line.partition(" ")
+            if name == "oom_kill" and value.strip().isdigit():
+                return int(value)
+    return None
+
+
+def _oom_files(root: Path) -> list[Path]:
+    """Where the counter may be, the innermost cgroup first: a container often sees its own group as the root."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    groups = {controllers: path for _, controllers, path in (line.split(":", 2) for line in lines if line)}
+    files: list[Path] = []
+    if "memory" in groups:
+        files += _upwards(root / "sys/fs/cgroup/memory", groups["memory"], "memory.oom_control")
+    if "" in groups:
+        files += _upwards(root / "sys/fs/cgroup", groups[""], "memory.events")
+    return files
+
+
+def _upwards(mount: Path, group: str, name: str) -> list[Path]:
+    parts = [part for part in group.split("/") if part]
+    return [mount.joinpath(*parts[:depth]) / name for depth in range(len(parts), -1, -1)]

@@ -1,0 +1,184 @@
+"""How noisy the machine is, who is busy on it, and what to type about it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+import psutil
+
+from bench.measurement.clocks import Seconds
+from bench.measurement.machine import CONTENDED_SHARE, governor
+
+QUIET = 0.05
+"""A noise score up to this is a quiet machine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something that spoils measurements, or a callable that misbehaves.
+
+    Attributes:
+        kind: One word for programs: ``noise``, ``neighbour``, ``governor``, ``load``, ``threads``, ...
+        message: One line for people, with the value.
+        command: What to type about it; empty where nothing can be typed.
+    """
+
+    kind: str
+    message: str
+    command: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.message}: `{self.command}`" if self.command else self.message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Noise:
+    """Times of one fixed piece of work, repeated.
+
+    Attributes:
+        seconds: Time of each repetition, shape ``(repetitions,)``.
+    """
+
+    seconds: Seconds
+
+    @property
+    def score(self) -> float:
+        """Standard deviation over mean (coefficient of variation); 0 is a perfectly quiet machine."""
+        return float(self.seconds.std(ddof=1) / self.seconds.mean())
+
+    @property
+    def slowest_ratio(self) -> float:
+        """Slowest over fastest repetition, 1 or more."""
+        return float(self.seconds.max() / self.seconds.min())
+
+
+def measure_noise(*, repetitions: int = 100, size: int = 256) -> Noise:
+    """Repeat one matrix product and some Python, about 2 ms each, and keep the times.
+
+    Args:
+        repetitions: How often, 2 or more, after a tenth as many to warm up.
+        size: Rows and columns of the float32 matrices.
+    """
+    matrix = np.random.default_rng(0).standard_normal((size, size), dtype=np.float32)
+    times = []
+    for index in range(repetitions + repetitions // 10):
+        start = perf_counter()
+        product = matrix @ matrix
+        sum(range(20_000))
+        if index >= repetitions // 10:
+            times.append(perf_counter() - start)
+        del product
+    return Noise(seconds=np.asarray(times, dtype=np.float64))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbour:
+    """A process of somebody else that computes.
+
+    Attributes:
+        pid: Its id.
+        name: Its program.
+        cores: Cores' worth of CPU it used while it was watched.
+    """
+
+    pid: int
+    name: str
+    cores: float
+
+
+def busy_neighbours(*, interval_s: float = 0.5, share: float = CONTENDED_SHARE) -> tuple[Neighbour, ...]:
+    """Processes outside this one's tree that use CPU now, the busiest first.
+
+    Args:
+        interval_s: Seconds to watch.
+        share: Cores' worth of CPU from which on a process counts as busy.
+    """
+    me = psutil.Process()
+    own = {me.pid, *(child.pid for child in me.children(recursive=True))}
+    before = {process: _cpu_seconds(process) for process in psutil.process_iter() if process.pid not in own}
+    start = perf_counter()
+    time.sleep(interval_s)
+    found = []
+    for process, earlier in before.items():
+        now = _cpu_seconds(process)
+        if earlier is None or now is None:
+            continue
+        cores = (now - earlier) / (perf_counter() - start)
+        if cores >= share:
+            found.append(Neighbour(pid=process.pid, name=_name(process), cores=cores))
+    return tuple(sorted(found, key=lambda neighbour: neighbour.cores, reverse=True))
+
+
+def _cpu_seconds(process: psutil.Process) -> float | None:
+    try:
+        times = process.cpu_times()
+    except psutil.Error:
+        return None
+    return float(times.user + times.system)
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return str(process.name())
+    except psutil.Error:
+        return "unknown"
+
+
+def diagnose(*, noise: Noise | None = None, neighbours: Sequence[Neighbour] | None = None) -> tuple[Finding, ...]:
+    """What on this machine makes times unsteady, each finding with the command that shows or changes it.
+
+    Args:
+        noise: From :func:`measure_noise`; measured where not given.
+        neighbours: From :func:`busy_neighbours`; watched where not given.
+    """
+    seen = busy_neighbours() if neighbours is None else neighbours
+    quiet = measure_noise() if noise is None else noise
+    findings = [
+        Finding(
+            kind="neighbour",
+            message=f"process {one.pid} ({one.name}) uses {one.cores:.1f} cores beside the benchmark; stop it or wait",
+            command=f"ps -o pid,etime,pcpu,comm -p {one.pid}",
+        )
+        for one in seen
+    ]
+    if quiet.score > QUIET:
+        findings.append(
+            Finding(
+                kind="noise",
+                message=f"the same work varies by {quiet.score:.0%} (above {QUIET:.0%}); see what else runs",
+                command="top -b -n 1 | head -20",
+            )
+        )
+    return (*findings, *_settings())
+
+
+def _settings() -> list[Finding]:
+    findings = []
+    current = governor()
+    if current not in {None, "performance"}:
+        findings.append(
+            Finding(
+                kind="governor",
+                message=f"the CPU governor is {current}; clocks change while the clock runs",
+                command="sudo cpupower frequency-set -g performance",
+            )
+        )
+    cores, load = os.cpu_count() or 1, os.getloadavg()[0]
+    if load > cores:
+        findings.append(
+            Finding(kind="load", message=f"load average {load:.1f} on {cores} cores; wait for it", command="uptime")
+        )
+    if "OMP_NUM_THREADS" not in os.environ:
+        findings.append(
+            Finding(
+                kind="threads",
+                message="OMP_NUM_THREADS is not set; the number of threads follows the machine",
+                command="export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE",
+            )
+        )
+    return findings

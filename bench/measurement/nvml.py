@@ -1,0 +1,65 @@
+"""NVML: what the driver knows of a GPU. Optional at run time: without a driver there is a reason instead. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pynvml
+
+from bench.measurement.readings import Number, Reading
+
+
+class NvmlMissingError(Exception):
+    """NVML cannot answer; the text is the reason that a record carries."""
+
+
+@contextmanager
+def gpu_handle(uuid: str | None = None) -> Iterator[Any]:
+    """The driver's handle of one GPU, for as long as the block lasts.
+
+    Args:
+        uuid: ``GPU-...`` as torch and the driver name it (CUDA's own numbering is not the driver's); ``None`` for
+            the only GPU of the machine.
+
+    Raises:
+        NvmlMissingError: No driver, no such GPU, or several to choose from.
+    """
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        raise NvmlMissingError(f"no NVML: {error}") from error
+    try:
+        yield _find(uuid)
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _find(uuid: str | None) -> Any:
+    try:
+        if uuid is not None:
+            return pynvml.nvmlDeviceGetHandleByUUID(uuid)
+        count = pynvml.nvmlDeviceGetCount()
+        if count == 1:
+            return pynvml.nvmlDeviceGetHandleByIndex(0)
+    except pynvml.NVMLError as error:
+        raise NvmlMissingError(f"NVML does not show the GPU: {error}") from error
+    raise NvmlMissingError(f"NVML shows {count} GPUs and none was named")
+
+
+def ask(query: Callable[[], Number]) -> Reading:
+    """The answer of one NVML query, or the driver's reason for giving none."""
+    try:
+        return Reading.of(query())
+    except pynvml.NVMLError as error:
+        return Reading.unknown(f"NVML: {error}")
+
+
+def ask_text(query: Callable[[], Any]) -> str | None:
+    """The answer of one NVML query as text, ``None`` where the driver gives none."""
+    try:
+        answer = query()
+    except pynvml.NVMLError:
+        return None
+    return answer.decode() if isinstance(answer, bytes) else str(answer)

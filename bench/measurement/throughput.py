@@ -1,0 +1,190 @@
+"""Throughput: clips per second of the pipelined run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter, process_time
+from typing import Any
+
+import numpy as np
+
+from bench.errors import BenchError
+from bench.measurement.clocks import Seconds, device_type, quiet_collector, synchronize
+from bench.measurement.readings import Reading, table
+
+Step = Callable[[int], int]
+"""``step(i)`` processes the i-th batch and returns the clips in it; all batches have one size."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocks:
+    """How long to warm up and how long to run.
+
+    Attributes:
+        warmup_steps: Steps before the first block, at least.
+        warmup_seconds: Seconds of steps before the first block, at least.
+        count: Blocks to run, at least 1; their spread is the spread of the result.
+        min_steps: Steps in a block, at least.
+        seconds: Planned length of a block; its number of steps is fixed from the warm-up.
+        max_seconds: No further block starts once the blocks have taken so long.
+    """
+
+    warmup_steps: int = 3
+    warmup_seconds: float = 0.5
+    count: int = 5
+    min_steps: int = 3
+    seconds: float = 1.0
+    max_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        if self.warmup_steps < 1 or self.count < 1 or self.min_steps < 1:
+            raise BenchError(
+                "warmup_steps, count and min_steps must be 1 or more, "
+                f"got {self.warmup_steps}, {self.count} and {self.min_steps}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Throughput:
+    """Wall times of repeated blocks of steps.
+
+    Attributes:
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        batch: Clips per step.
+        block_s: Wall seconds of each block, its single synchronise at the end included, shape ``(blocks,)``.
+        step_stamps_s: Seconds since the start of its block at which each step had been queued (on CPU: was done),
+            shape ``(blocks, steps)``.
+        first_step_s: Seconds of the very first step.
+        warmup_steps: Steps before the first block, the first one included.
+        cpu_s: CPU time of this process in all blocks, all threads.
+    """
+
+    device: str
+    batch: int
+    block_s: Seconds
+    step_stamps_s: Seconds
+    first_step_s: float
+    warmup_steps: int
+    cpu_s: float
+
+    @property
+    def clips(self) -> int:
+        """Clips processed in all blocks."""
+        return self.batch * int(self.step_stamps_s.size)
+
+    @property
+    def clips_per_s(self) -> float:
+        """All clips over all wall seconds."""
+        return self.clips / float(self.block_s.sum())
+
+    @property
+    def block_rates(self) -> Seconds:
+        """Clips per second of each block, shape ``(blocks,)``."""
+        return np.asarray(self.batch * self.step_stamps_s.shape[1] / self.block_s, dtype=np.float64)
+
+    @property
+    def spread(self) -> Reading:
+        """Standard deviation of the blocks' rates over their mean; unknown for a single block."""
+        if len(self.block_s) < 2:
+            return Reading.unknown("one block only: its spread is not known")
+        return Reading.of(float(self.block_rates.std(ddof=1) / self.block_rates.mean()))
+
+    def raw(self) -> dict[str, Seconds]:
+        """``block_s`` and ``step_stamps_s``, for an ``.npz`` beside the record."""
+        return {"block_s": self.block_s, "step_stamps_s": self.step_stamps_s}
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values: the rate, its spread over blocks, batch, counts and times."""
+        known: dict[str, Any] = {
+            "clips_per_s": self.clips_per_s,
+            "block_clips_per_s": [float(rate) for rate in self.block_rates],
+            "batch": self.batch,
+            "clips": self.clips,
+            "blocks": len(self.block_s),
+            "steps_per_block": int(self.step_stamps_s.shape[1]),
+            "first_step_ms": self.first_step_s * 1e3,
+            "warmup_steps": self.warmup_steps,
+            "wall_s": float(self.block_s.sum()),
+            "cpu_s": self.cpu_s,
+        }
+        return known | table({"spread": self.spread})
+
+
+@dataclass(slots=True)
+class _Runner:
+    """Runs steps one after another over rotating inputs and holds them to one batch size."""
+
+    step: Step
+    device: str
+    batch: int | None = None
+    done: int = 0
+
+    def one(self) -> None:
+        clips = self.step(self.done)
+        self.done += 1
+        if self.batch is None:
+            if clips < 1:
+                raise BenchError(f"a step processed {clips} clips; it must return the size of its batch, 1 or more")
+            self.batch = clips
+        elif clips != self.batch:
+            raise BenchError(
+                f"step {self.done - 1} processed {clips} clips, the ones before it {self.batch}: a throughput is "
+                "stated at one batch size; leave out the partial last batch"
+            )
+
+    def block(self, steps: int) -> tuple[float, list[float]]:
+        """Seconds of a block of ``steps`` steps, and the stamp after each."""
+        stamps: list[float] = []
+        synchronize(self.device)
+        start = perf_counter()
+        for _ in range(steps):
+            self.one()
+            stamps.append(perf_counter() - start)
+        synchronize(self.device)
+        return perf_counter() - start, stamps
+
+
+def measure_throughput(step: Step, *, device: str, blocks: Blocks | None = None) -> Throughput:
+    """Clips per second of ``step`` run over and over, synchronised only at the ends of a block.
+
+    Serves inference and training alike: what is measured is whatever a step does.
+
+    Args:
+        step: ``step(i)`` processes batch ``i`` of several distinct batches (``i`` modulo their number) and returns its
+            clips. It must not synchronise, or the run is no longer pipelined.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        blocks: Warm-up and length; the default runs 5 blocks of about 1 s, at most about 30 s.
+
+    Raises:
+        BenchError: Unknown device, or a step that returns no or changing batch sizes.
+    """
+    rule = blocks or Blocks()
+    device_type(device)
+    runner = _Runner(step, device)
+    first, _ = runner.block(1)
+    start = perf_counter()
+    rehearsal = first
+    while runner.done < rule.warmup_steps or perf_counter() - start < rule.warmup_seconds:
+        rehearsal, _ = runner.block(1)
+    warmup = runner.done
+    steps = max(rule.min_steps, math.ceil(rule.seconds / max(rehearsal, 1e-9)))
+    taken: list[float] = []
+    stamps: list[list[float]] = []
+    with quiet_collector():
+        cpu = process_time()
+        while len(taken) < rule.count and sum(taken) < rule.max_seconds:
+            seconds, marks = runner.block(steps)
+            taken.append(seconds)
+            stamps.append(marks)
+        cpu = process_time() - cpu
+    return Throughput(
+        device=device,
+        batch=int(runner.batch or 0),
+        block_s=np.asarray(taken, dtype=np.float64),
+        step_stamps_s=np.asarray(stamps, dtype=np.float64),
+        first_step_s=first,
+        warmup_steps=warmup,
+        cpu_s=cpu,
+    )

@@ -1,0 +1,106 @@
+"""What every score checks and converts first."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+Indicators = NDArray[np.bool_]
+
+
+def check_logits(logits: ArrayLike) -> Floats:
+    """Logits as finite float64 ``(clips, classes)``.
+
+    Raises:
+        ValueError: If they have another shape, are empty, have one class only, or are not finite.
+    """
+    values = np.asarray(logits, dtype=np.float64)
+    if values.ndim != 2 or values.shape[0] == 0 or values.shape[1] < 2:
+        raise ValueError(f"logits have shape {values.shape}; expected (clips, classes), at least (1, 2)")
+    if not np.isfinite(values).all():
+        raise ValueError(f"logits hold {int((~np.isfinite(values)).sum())} values that are not finite")
+    return values
+
+
+def check_indices(targets: ArrayLike, shape: tuple[int, ...]) -> Indices:
+    """Targets as class indices ``(clips,)``.
+
+    Raises:
+        ValueError: If they are no class indices for logits of that shape.
+    """
+    values = np.asarray(targets)
+    clips, classes = shape
+    if values.shape != (clips,) or values.dtype.kind not in "iu":
+        raise ValueError(f"targets have shape {values.shape}, dtype {values.dtype}; expected {clips} class indices")
+    if values.min() < 0 or values.max() >= classes:
+        raise ValueError(f"targets span {values.min()} to {values.max()}; the logits have classes 0 to {classes - 1}")
+    return values.astype(np.int64)
+
+
+def check_indicators(targets: ArrayLike, shape: tuple[int, ...]) -> Indicators:
+    """Targets as indicators ``(clips, classes)``.
+
+    Raises:
+        ValueError: If they are no 0/1 matrix of that shape.
+    """
+    values = np.asarray(targets)
+    if values.shape != shape or not np.isin(values, (0, 1)).all():
+        raise ValueError(f"targets have shape {values.shape}; expected 0/1 indicators of shape {shape}")
+    return values.astype(bool)
+
+
+def is_multi_label(targets: ArrayLike) -> bool:
+    """Whether targets are indicators rather than class indices."""
+    return np.ndim(targets) == 2
+
+
+def log_softmax(logits: Floats) -> Floats:
+    """Log-probabilities ``(clips, classes)`` in nats."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    result: Floats = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return result
+
+
+def scores_and_indicators(logits: ArrayLike, targets: ArrayLike) -> tuple[Floats, Indicators]:
+    """What threshold-free scores compare: per class a score and whether the clip has the class.
+
+    Args:
+        logits: ``(clips, classes)``.
+        targets: Class indices ``(clips,)`` or indicators ``(clips, classes)``.
+
+    Returns:
+        Scores ``(clips, classes)`` and indicators of the same shape. Classes of a single-label task compete, so its
+        scores are log-probabilities (they rank like probabilities, without ties at 1); indicators keep the logits.
+
+    Raises:
+        ValueError: If shapes or values do not fit.
+    """
+    values = check_logits(logits)
+    if is_multi_label(targets):
+        return values, check_indicators(targets, values.shape)
+    indices = check_indices(targets, values.shape)
+    return log_softmax(values), np.arange(values.shape[1]) == indices[:, None]
+
+
+def decisions_and_indicators(logits: ArrayLike, targets: ArrayLike) -> tuple[Indicators, Indicators]:
+    """What thresholded scores compare.
+
+    Args:
+        logits: ``(clips, classes)``.
+        targets: Class indices ``(clips,)`` or indicators ``(clips, classes)``.
+
+    Returns:
+        Predicted and true indicators ``(clips, classes)``: the largest logit of a clip (the first of equals) for a
+        single-label task, every logit above 0 for a multi-label one.
+
+    Raises:
+        ValueError: If shapes or values do not fit.
+    """
+    values = check_logits(logits)
+    if is_multi_label(targets):
+        return values > 0, check_indicators(targets, values.shape)
+    indices = check_indices(targets, values.shape)
+    classes = np.arange(values.shape[1])
+    return classes == values.argmax(axis=1)[:, None], classes == indices[:, None]

@@ -1,0 +1,1 @@
+"""Records -> board -> files; pure: no torch, no registry, nothing printed."""

@@ -1,0 +1,262 @@
+"""Boards as Markdown, CSV, JSON and LaTeX: ``render(board) -> str``, the same bytes for the same records.
+
+Markdown and LaTeX are for people and show percent; CSV and JSON are for programs and keep fractions and seconds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from bench.reports import words
+from bench.reports.columns import Column, columns, marks, reference_rows, speed_columns
+from bench.reports.layout import Board, Published, Row, Section
+
+
+def markdown(board: Board) -> str:
+    """A page for people: per section what was done, the table, what is missing and why, how to make it again."""
+    blocks = ["# Leaderboard"]
+    if not board.sections:
+        blocks.append("No records.")
+    for section in board.sections:
+        blocks += _markdown_section(section, board.published)
+    blocks += _markdown_environment(board)
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _markdown_section(section: Section, published: Sequence[Published]) -> Iterable[str]:
+    yield f"## {section.dataset.title} - {section.protocol.name}"
+    yield " ".join(context(section))
+    yield _markdown_table(section)
+    yield words.resolution(section)
+    noted = marks(section)
+    yield "\n".join(
+        f"- [{noted[number]}] `{row.key.model}`: {'; '.join(words.remarks(row))}"
+        for number, row in enumerate(section.rows)
+        if number in noted
+    )
+    yield "\n".join(f"- {note}" for note in section.notes)
+    yield from _markdown_other_hardware(section)
+    failures = [
+        f"- `{row.key.model}`: {words.outcome(item)}" for row in section.rows for item in row.outcomes
+    ]  # fmt: skip
+    if failures:
+        yield "### Without a result"
+        yield "\n".join(failures)
+    beside = [entry for entry in published if entry.dataset == section.dataset.name]
+    if beside:
+        yield "### Published elsewhere, not ranked with the rows above"
+        yield _pipe([published_cells(entry) for entry in beside], PUBLISHED_TITLES)
+    commands = [row.command for row in section.rows if row.command and row.primary is not None]
+    if commands:
+        yield "### Make these rows again"
+        yield "\n".join(["```sh", *commands, "```"])
+
+
+def context(section: Section) -> list[str]:
+    """What stands above a table, one sentence each."""
+    data, protocol = section.dataset, section.protocol
+    clips = "" if data.test_clips is None else f"{words.plural(data.test_clips, 'test clip')} "
+    classes = f"in {len(data.label_names)} classes" if data.label_names else ""
+    groups = f", from {data.group_count} groups ({data.groups})" if data.group_count and data.groups else ""
+    seconds = {row.key.clip_samples for row in section.rows}
+    length = f", {next(iter(seconds))} samples per clip" if len(seconds) == 1 else ""
+    sentences = [f"Protocol {protocol.name}{f' ({protocol.hash})' if protocol.hash else ''}: {protocol.words}."]
+    if clips or classes:
+        sentences.append(f"{clips}{classes}{groups}{length}.".replace("  ", " "))
+    if section.folds:
+        fold = "fixed split" if section.folds == (0,) else words.labelled("fold", section.folds)
+        sentences.append(f"Planned: {fold}, {words.labelled('seed', section.seeds)}.")
+    recipes = sorted({row.key.recipe for row in section.rows})
+    sentences.append(f"Recipe: {', '.join(recipes)}.")
+    sentences += [f"{note.rstrip('.')}." for note in data.notes]
+    if not data.faithful:
+        sentences.append(
+            "This copy differs from the published one: do not put its numbers beside published ones as equal."
+        )
+    if protocol.leak:
+        sentences.append(f"{protocol.leak}.")
+    if section.hardware:
+        sentences.append(f"Speed: {section.hardware[0].label}.")
+    return sentences
+
+
+def _markdown_table(section: Section) -> str:
+    shown = columns(section)
+    noted = marks(section)
+    rows = []
+    for number, row in enumerate(section.rows):
+        cells = [column.text(row) for column in shown]
+        if number in noted:
+            cells[2] += f" [{noted[number]}]"
+        rows.append(cells)
+    for name, value in reference_rows(section):
+        rows.append(
+            [
+                f"*{name}*" if column.title == "model"
+                else words.percent(value) if index == _primary_index(shown, section) and section.primary == "accuracy"
+                else ""
+                for index, column in enumerate(shown)
+            ]
+        )  # fmt: skip
+    return _pipe(rows, [column.title for column in shown], shown)
+
+
+def _primary_index(shown: Sequence[Column], section: Section) -> int:
+    return next(index for index, column in enumerate(shown) if column.title.startswith(section.primary))
+
+
+def _markdown_other_hardware(section: Section) -> Iterable[str]:
+    for hardware in section.hardware[1:]:
+        shown = [Column("model", lambda row: row.key.model, numeric=False), *speed_columns(hardware)]
+        rows = [[column.text(row) for column in shown] for row in section.rows if row.speed(hardware.key)]
+        yield f"### Speed on {hardware.label}"
+        yield "Not comparable with the speed columns above."
+        yield _pipe(rows, [column.title for column in shown], shown)
+
+
+def _markdown_environment(board: Board) -> Iterable[str]:
+    if board.problems:
+        yield "## Left out"
+        yield "\n".join(f"- {problem}" for problem in board.problems)
+    if board.environments:
+        yield "## Environment"
+        machines = {hardware.label for section in board.sections for hardware in section.hardware}
+        yield "\n".join(f"- {line}" for line in [*sorted(machines), *board.environments])
+    if board.sections:
+        yield f"Made from {words.plural(board.records, 'record')} by `bench report`. Intervals are 95 %."
+
+
+PUBLISHED_TITLES = ("system", "result %", "metric", "weights from", "protocol", "source")
+
+
+def published_cells(entry: Published) -> list[str]:
+    """A result from elsewhere, under :data:`PUBLISHED_TITLES`."""
+    spread = "" if entry.plus_minus is None else f" +- {words.percent(entry.plus_minus)}"
+    return [
+        entry.system,
+        words.percent(entry.value) + spread,
+        entry.metric,
+        entry.trained_on or "scratch",
+        entry.protocol,
+        entry.source,
+    ]
+
+
+def _pipe(rows: Sequence[Sequence[str]], titles: Sequence[str], shown: Sequence[Column] | None = None) -> str:
+    """A GitHub table; bars in cells are escaped."""
+    from tabulate import tabulate
+
+    align = ["right" if column.numeric else "left" for column in shown] if shown else None
+    safe = [[re.sub(r"([|])", r"\\\1", cell) for cell in row] for row in rows]
+    return str(
+        tabulate(safe, headers=list(titles), tablefmt="pipe", colalign=align if safe else None, disable_numparse=True)
+    )
+
+
+def csv(board: Board) -> str:
+    """One line per row of every section; fractions, seconds, MiB; unknown is empty."""
+    import pandas
+
+    lines = [_flat(section, row) for section in board.sections for row in section.rows]
+    names = list(dict.fromkeys(name for line in lines for name in line))
+    frame = pandas.DataFrame(
+        [[rounded(line.get(name)) for name in names] for line in lines], columns=names, dtype=object
+    )
+    return str(frame.to_csv(index=False, lineterminator="\n"))
+
+
+def rounded(value: Any) -> Any:
+    """Numbers to ten significant digits, so that the last bits of a sum never show."""
+    if isinstance(value, float):
+        return float(f"{value:.10g}")
+    if isinstance(value, Mapping):
+        return {name: rounded(item) for name, item in value.items()}
+    return [rounded(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _flat(section: Section, row: Row) -> dict[str, Any]:
+    hardware = section.hardware[0] if section.hardware else None
+    speed = row.speed(hardware.key) if hardware else None
+    values: dict[str, Any] = {
+        "dataset": section.dataset.name,
+        "title": section.dataset.title,
+        "protocol": section.protocol.name,
+        "protocol_hash": section.protocol.hash,
+        **dataclasses.asdict(row.key),
+        "metric": section.primary,
+        "value": row.primary,
+        "low": row.interval.low if row.interval else None,
+        "high": row.interval.high if row.interval else None,
+        "interval": row.interval.method if row.interval else None,
+        "rank_best": row.rank.best if row.rank else None,
+        "rank_worst": row.rank.worst if row.rank else None,
+        "tie": row.rank.tie if row.rank else None,
+        "folds_done": len(row.folds_done),
+        "folds_planned": len(row.folds_planned),
+        "seeds_done": len(row.seeds_done),
+        "seeds_planned": len(row.seeds_planned),
+        "parameters": row.model.parameters,
+        "inputs_kind": "+".join(row.model.inputs.get(name, "given") for name in row.key.inputs.split("+")),
+    }
+    values |= {
+        "hardware": hardware.label if speed and hardware else None,
+        "train_clips_per_s": speed.train_clips_per_s if speed else None,
+        "infer_clips_per_s": speed.infer_clips_per_s if speed else None,
+        "latency_median_s": speed.latency_s if speed else None,
+        "host_peak_mib": speed.host_peak_mib if speed else None,
+        "device_peak_mib": speed.device_peak_mib if speed else None,
+        "status": words.status(row),
+        "why": "; ".join(words.outcome(item) for item in row.outcomes) or None,
+        "ranked": row.rank is not None,
+        "publishable": row.publishable,
+        "remarks": "; ".join(words.remarks(row)) or None,
+        "provenance": row.provenance,
+    }
+    return values | {f"score_{score.name}": score.value for score in row.scores}
+
+
+def json_(board: Board) -> str:
+    """The whole board but the plots' details; fractions, seconds, MiB; unknown is null."""
+    values = dataclasses.asdict(board)
+    for section in values["sections"]:
+        for row in section["rows"]:
+            del row["detail"]
+    return json.dumps(rounded(values), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def latex(board: Board) -> str:
+    """One ``table`` per section for ``booktabs``."""
+    return "\n".join(_latex_section(section) for section in board.sections)
+
+
+def _latex_section(section: Section) -> str:
+    from tabulate import tabulate
+
+    shown = [column for column in columns(section) if column.title != "status"]
+    rows = [[column.text(row) for column in shown] for row in section.rows if row.primary is not None]
+    table = tabulate(
+        rows,
+        headers=[column.title for column in shown],
+        tablefmt="latex_booktabs",
+        colalign=["right" if column.numeric else "left" for column in shown] if rows else None,
+        disable_numparse=True,
+    )
+    missing = [row.key.model for row in section.rows if row.primary is None]
+    caption = [f"{section.dataset.title}, protocol {section.protocol.name}."]
+    caption += [f"{sentence}." for sentence in [words.resolution(section).rstrip(".")]]
+    if missing:
+        caption.append(f"Without a result: {', '.join(missing)}.")
+    label = re.sub(r"[^a-z0-9]+", "-", f"{section.dataset.name}-{section.protocol.name}".lower())
+    lines = ["\\begin{table}", "\\centering", table, f"\\caption{{{_escape(' '.join(caption))}}}"]
+    return "\n".join([*lines, f"\\label{{tab:{label}}}", "\\end{table}", ""])
+
+
+def _escape(text: str) -> str:
+    """Text for LaTeX."""
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    special |= {char: f"\\{char}" for char in "&%$#_{}"}
+    return "".join(special.get(char, char) for char in text)

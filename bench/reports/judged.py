@@ -1,0 +1,190 @@
+"""Stored predictions of a section, brought to one order of clips so that rows can be paired."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.cell import Cell
+from bench.errors import StoreError
+from bench.records import Record
+from bench.reports.gather import part
+from bench.reports.layout import Curve
+
+Arrays = Mapping[str, np.ndarray[Any, Any]]
+Predictions = Callable[[Record], Arrays]
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class FoldClips:
+    """The test clips of one fold, in the order that every row is brought to.
+
+    Attributes:
+        ids: ``(clips,)`` names.
+        targets: ``(clips,)`` class indices, ``None`` for indicator targets.
+        groups: ``(clips,)`` group names, ``None`` where clips are independent.
+    """
+
+    ids: npt.NDArray[np.str_]
+    targets: Ints | None
+    groups: npt.NDArray[np.str_] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """One evaluate cell that ended well.
+
+    Attributes:
+        record: Its record.
+        accuracy: Value of the score that the board sorts by.
+        predicted: ``(clips,)`` class indices in the section's order; ``None`` without comparable predictions.
+        correct: ``(clips,)``; ``None`` likewise.
+        curve: Of its training, where one is stored.
+        note: Why it has no comparable predictions; empty if it has.
+    """
+
+    record: Record
+    accuracy: float | None
+    predicted: Ints | None
+    correct: Bools | None
+    curve: Curve | None
+    note: str
+
+
+@dataclass(slots=True)
+class Reader:
+    """Reads the predictions of one section.
+
+    Attributes:
+        predictions: Gives the arrays of a record; ``None`` where the board is made from scores only.
+        primary: Name of the score that the board sorts by.
+        folds: The clips of each fold, filled by the first records read.
+        problems: What could not be read.
+    """
+
+    predictions: Predictions | None
+    primary: str
+    folds: dict[int, FoldClips] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def read(self, records: Iterable[Record]) -> dict[Cell, Judged]:
+        """All records of status ``ok`` by cell; the fullest is read first, so that a cut run never sets the clips."""
+        good = [record for record in records if record.status == "ok"]
+        judged = {}
+        for record in sorted(good, key=lambda record: (-_test_clips(record), record.cell)):
+            one = self._judge(record)
+            if one is not None:
+                judged[record.cell] = one
+        return judged
+
+    def groups(self, folds: Sequence[int]) -> npt.NDArray[np.str_] | None:
+        """The group of each clip of ``folds``; ``None`` where one of them has none."""
+        parts = [self.folds[fold].groups for fold in folds if fold in self.folds]
+        known = [groups for groups in parts if groups is not None]
+        return np.concatenate(known) if known and len(known) == len(folds) else None
+
+    def _judge(self, record: Record) -> Judged | None:
+        accuracy = record.score(self.primary)
+        if self.predictions is None or "predictions" not in record.artifacts:
+            note = "" if self.predictions is None else "no stored predictions"
+            return Judged(record=record, accuracy=accuracy, predicted=None, correct=None, curve=None, note=note)
+        try:
+            arrays = self.predictions(record)
+        except StoreError as error:
+            self.problems.append(str(error))
+            return None
+        curve = _curve(record, arrays)
+        predicted, note = self._align(record, arrays)
+        targets = self.folds[record.cell.fold].targets
+        correct = None if predicted is None or targets is None else predicted == targets
+        return Judged(record=record, accuracy=accuracy, predicted=predicted, correct=correct, curve=curve, note=note)
+
+    def _align(self, record: Record, arrays: Arrays) -> tuple[Ints | None, str]:
+        ids, targets, logits = arrays["ids"], arrays["targets"], arrays["logits"]
+        fold = self.folds.setdefault(record.cell.fold, _fold_clips(arrays))
+        if targets.ndim != 1 or fold.targets is None:
+            return None, ""
+        predicted = logits.argmax(axis=1).astype(np.int64)
+        if not np.array_equal(ids, fold.ids):
+            if len(ids) != len(fold.ids) or set(ids.tolist()) != set(fold.ids.tolist()):
+                return None, "tested on other clips than the rest of the section"
+            place = {name: index for index, name in enumerate(ids.tolist())}
+            order = np.array([place[name] for name in fold.ids.tolist()])
+            predicted, targets = predicted[order], targets[order]
+        if not np.array_equal(targets, fold.targets):
+            return None, "its targets differ from the rest of the section"
+        return predicted, ""
+
+
+def _test_clips(record: Record) -> int:
+    value = part(record, "dataset").get("test")
+    return value if isinstance(value, int) else 0
+
+
+def _fold_clips(arrays: Arrays) -> FoldClips:
+    groups = arrays.get("groups")
+    named = groups is not None and groups.size > 0 and bool((groups != "").all())
+    targets = arrays["targets"]
+    return FoldClips(
+        ids=arrays["ids"],
+        targets=targets.astype(np.int64) if targets.ndim == 1 else None,
+        groups=groups if named else None,
+    )
+
+
+def _numbers(values: np.ndarray[Any, Any] | None) -> tuple[float | None, ...]:
+    if values is None:
+        return ()
+    return tuple(float(value) if math.isfinite(value) else None for value in values.tolist())
+
+
+def _curve(record: Record, arrays: Arrays) -> Curve | None:
+    loss = _numbers(arrays.get("curve_train_loss"))
+    if not loss:
+        return None
+    validation = _numbers(arrays.get("curve_val_accuracy"))
+    return Curve(fold=record.cell.fold, seed=record.cell.seed, loss=loss, validation=validation)
+
+
+def pooled(judged: Mapping[tuple[int, int], Judged], folds: Sequence[int], seeds: Sequence[int]) -> Bools | None:
+    """Correctness of out-of-fold predictions.
+
+    Args:
+        judged: By ``(fold, seed)``.
+        folds: Folds to pool, in this order.
+        seeds: Seeds to stack.
+
+    Returns:
+        ``(seeds, clips)``, or ``None`` where a cell has no comparable predictions.
+    """
+    rows = []
+    for seed in seeds:
+        parts = [judged[fold, seed].correct for fold in folds]
+        known = [value for value in parts if value is not None]
+        if not known or len(known) < len(parts):
+            return None
+        rows.append(np.concatenate(known))
+    return np.stack(rows) if rows else None
+
+
+def confusion(
+    judged: Mapping[tuple[int, int], Judged],
+    clips: Mapping[int, FoldClips],
+    cells: Iterable[tuple[int, int]],
+    classes: int,
+) -> npt.NDArray[np.int64] | None:
+    """Counts ``(classes, classes)``, target by prediction, over the cells; ``None`` where one has no predictions."""
+    total = np.zeros(classes * classes, dtype=np.int64)
+    for fold, seed in cells:
+        predicted, targets = judged[fold, seed].predicted, clips[fold].targets if fold in clips else None
+        if predicted is None or targets is None:
+            return None
+        total += np.bincount(targets * classes + predicted, minlength=classes * classes)
+    return total.reshape(classes, classes)

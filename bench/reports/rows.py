@@ -1,0 +1,315 @@
+"""One row: which cells count, what they average to, and why others are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.cell import Cell
+from bench.reports.gather import RowGroup, part
+from bench.reports.judged import Judged, Reader, confusion, pooled
+from bench.reports.layout import CellScore, Curve, Detail, Interval, ModelFacts, Outcome, Row, RowKey, Summary
+from bench.reports.speed import speeds
+from bench.reports.words import labelled, plural
+from bench.statistics.bootstrap import cluster_bootstrap
+from bench.statistics.proportion import wilson
+from bench.statistics.results import Refusal
+
+MIN_SEEDS = 3
+"""Fewer seeds than this are said beside the rank."""
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Common:
+    """What all rows of a section share.
+
+    Attributes:
+        folds: Folds that averages cover.
+        planned: All folds of the section.
+        protocol_ranked: Whether the protocol allows ranks.
+        classes: Number of classes.
+    """
+
+    folds: tuple[int, ...]
+    planned: tuple[int, ...]
+    protocol_ranked: bool
+    classes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A row before ranking.
+
+    Attributes:
+        row: The row, still without rank.
+        correct: ``(seeds, clips)`` over the section's common folds, for rows that may be ranked; their interval
+            comes from the ranking.
+    """
+
+    row: Row
+    correct: npt.NDArray[np.bool_] | None
+
+
+def finished(group: RowGroup, judged: Mapping[Cell, Judged]) -> tuple[dict[Pair, Judged], list[str]]:
+    """The row's results by ``(fold, seed)``; of several for one pair the first in the order of cells."""
+    found: dict[Pair, Judged] = {}
+    doubles = []
+    for record in group.evaluate:
+        one = judged.get(record.cell)
+        if one is None:
+            continue
+        pair = (record.cell.fold, record.cell.seed)
+        if pair in found:
+            doubles.append(pair)
+        else:
+            found[pair] = one
+    notes = [f"{plural(len(doubles), 'further result')} for the same fold and seed not averaged in"] if doubles else []
+    return found, notes
+
+
+def choose(found: Iterable[Pair], folds: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The folds and seeds that form a full rectangle within ``folds``: most folds first, then most seeds.
+
+    >>> choose([(1, 0), (2, 0), (1, 1)], [1, 2])
+    ((1, 2), (0,))
+    """
+    by_seed: dict[int, set[int]] = {}
+    for fold, seed in found:
+        if fold in folds:
+            by_seed.setdefault(seed, set()).add(fold)
+    if not by_seed:
+        return (), ()
+    _, first = max((len(have), -seed) for seed, have in by_seed.items())
+    used = by_seed[-first]
+    return tuple(sorted(used)), tuple(sorted(seed for seed, have in by_seed.items() if have >= used))
+
+
+def draft(group: RowGroup, found: Mapping[Pair, Judged], common: Common, reader: Reader) -> Draft:
+    """Average the row's cells.
+
+    Args:
+        group: Records and planned cells of the row.
+        found: Its results, see :func:`finished`.
+        common: What the section shares.
+        reader: Holds the clips of each fold.
+    """
+    folds, seeds = choose(found, common.folds)
+    used = [(fold, seed) for seed in seeds for fold in folds]
+    correct = pooled(found, folds, seeds) if used else None
+    primary = _primary(correct, found, used)
+    facts = _facts(group)
+    not_ranked = tuple(_not_ranked(facts, common, folds, [found[pair] for pair in used])) if used else ()
+    rankable = correct is not None and not not_ranked
+    made = "" if rankable else _interval(correct, folds, reader)
+    cells = [*(record.cell for record in group.evaluate), *(cell for cell in group.planned if cell.kind == "evaluate")]
+    pairs = {(cell.fold, cell.seed) for cell in cells}
+    publishable, why_not = _publishable(group)
+    row = Row(
+        key=group.key,
+        model=facts,
+        primary=primary,
+        interval=made if isinstance(made, Interval) else None,
+        rank=None,
+        scores=_scores(found, used, reader.primary),
+        cells=tuple(
+            CellScore(fold=fold, seed=seed, value=one.accuracy)
+            for (fold, seed), one in sorted(found.items())
+            if one.accuracy is not None
+        ),
+        folds_used=folds,
+        seeds_used=seeds,
+        folds_done=tuple(sorted({fold for fold, _ in found})),
+        folds_planned=common.planned,
+        seeds_done=tuple(sorted({seed for _, seed in found})),
+        seeds_planned=tuple(sorted({seed for _, seed in pairs})),
+        cells_done=len(found),
+        cells_planned=len(pairs),
+        devices=tuple(sorted({one.record.cell.device for one in found.values()})),
+        speeds=speeds(group),
+        outcomes=_outcomes(group, found),
+        publishable=publishable,
+        not_publishable=why_not,
+        not_ranked=not_ranked,
+        notes=(
+            *_notes(found, folds, seeds, common),
+            *([f"no interval: {made}"] if isinstance(made, str) and made else ()),
+        ),
+        command=_command(group.key, cells),
+        detail=_detail(found, used, reader, common),
+    )
+    return Draft(row=row, correct=correct if rankable else None)
+
+
+def _primary(correct: npt.NDArray[np.bool_] | None, found: Mapping[Pair, Judged], used: Sequence[Pair]) -> float | None:
+    """Mean over seeds of the pooled accuracy; without predictions the mean of the cells' scores."""
+    if correct is not None:
+        return float(correct.mean(axis=1).mean())
+    values = [found[pair].accuracy for pair in used]
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None
+
+
+def accuracy_interval(correct: npt.NDArray[np.bool_], groups: npt.NDArray[np.str_] | None) -> Interval | str:
+    """The 95 % interval of one accuracy, or why there is none.
+
+    Args:
+        correct: ``(seeds, clips)``.
+        groups: ``(clips,)``: then groups are drawn; ``None``: Wilson's for one seed, clips are drawn for several.
+    """
+    if groups is None and len(correct) == 1:
+        result = wilson(float(correct.sum()), correct.shape[1])
+        return Interval(low=result.low, high=result.high, method=result.method)
+    drawn = cluster_bootstrap(correct, groups)
+    if isinstance(drawn, Refusal):
+        return drawn.reason
+    return Interval(low=drawn.low, high=drawn.high, method=drawn.method)
+
+
+def _interval(correct: npt.NDArray[np.bool_] | None, folds: Sequence[int], reader: Reader) -> Interval | str:
+    if not folds:
+        return ""
+    if correct is not None:
+        return accuracy_interval(correct, reader.groups(folds))
+    if reader.primary != "accuracy":
+        return f"{reader.primary} is not a mean over clips"
+    return "no stored predictions to draw from"
+
+
+def _scores(found: Mapping[Pair, Judged], used: Sequence[Pair], primary: str) -> tuple[Summary, ...]:
+    values: dict[str, list[float]] = {}
+    shape: dict[str, tuple[str, bool]] = {}
+    for pair in used:
+        for score in found[pair].record.scores:
+            shape.setdefault(score.name, (score.unit, score.higher_is_better))
+            values.setdefault(score.name, [])
+            if score.value is not None:
+                values[score.name].append(score.value)
+    return tuple(
+        Summary(
+            name=name,
+            value=sum(values[name]) / len(values[name]) if len(values[name]) == len(used) else None,
+            unit=unit,
+            higher_is_better=higher,
+        )
+        for name, (unit, higher) in sorted(shape.items())
+        if name != primary
+    )
+
+
+def _facts(group: RowGroup) -> ModelFacts:
+    """What the best-informed record says about the model."""
+    records = sorted([*group.evaluate, *group.profile], key=lambda record: (record.status != "ok", record.cell))
+    blocks: list[Mapping[str, Any]] = [part(record, "model") for record in records]
+    block = next((block for block in blocks if block), {})
+    plugin = " ".join(str(block[name]) for name in ("plugin", "distribution", "version") if block.get(name))
+    return ModelFacts(
+        family=str(block.get("family") or group.key.model.partition(".")[0]),
+        parameters=next((found["parameters"] for found in blocks if found.get("parameters") is not None), None),
+        frontend_parameters=block.get("frontend_parameters"),
+        inputs=dict(block.get("inputs") or {}),
+        inductive=bool(block.get("inductive", True)),
+        trained_on=tuple(block.get("trained_on") or ()),
+        plugin=plugin,
+        source=str(block.get("source") or ""),
+        license=str(block.get("license") or ""),
+    )
+
+
+def _publishable(group: RowGroup) -> tuple[bool, tuple[str, ...]]:
+    good = [record for record in group.evaluate if record.status == "ok"]
+    reasons: dict[str, None] = {}
+    for record in good:
+        for why in record.provenance.get("not_publishable") or ():
+            reasons[str(why)] = None
+    blocked = any(record.provenance.get("publishable") is not True for record in good)
+    if blocked and not reasons:
+        reasons["its records say so without a reason"] = None
+    return bool(good) and not reasons, tuple(reasons)
+
+
+def _not_ranked(facts: ModelFacts, common: Common, folds: Sequence[int], used: Sequence[Judged]) -> Iterable[str]:
+    if not common.protocol_ranked:
+        yield "the protocol is not ranked"
+    if not facts.inductive:
+        yield "a clip's score depends on its batch mates (not inductive)"
+    missing = sorted(set(common.folds) - set(folds))
+    if missing:
+        yield f"missing {labelled('fold', missing)}"
+    yield from dict.fromkeys(one.note for one in used if one.note)
+    if not any(one.note for one in used) and any(one.correct is None for one in used):
+        yield "no stored predictions to compare clip by clip"
+
+
+def _notes(found: Mapping[Pair, Judged], folds: Sequence[int], seeds: Sequence[int], common: Common) -> Iterable[str]:
+    if folds and set(folds) != set(common.folds):
+        yield f"averaged over {labelled('fold', folds)} only: do not compare with other rows"
+    left_out = sorted({seed for _, seed in found} - set(seeds))
+    if left_out:
+        yield f"{labelled('seed', left_out)} with fewer folds left out of the average"
+    if seeds and len(seeds) < MIN_SEEDS:
+        yield f"few seeds ({len(seeds)} of at least {MIN_SEEDS})"
+
+
+def _outcomes(group: RowGroup, found: Mapping[Pair, Judged]) -> tuple[Outcome, ...]:
+    pairs: dict[tuple[str, str, str, str, str], list[Pair]] = {}
+    for record in [*group.evaluate, *group.profile]:
+        cell = record.cell
+        if record.status == "ok" or (cell.kind == "evaluate" and (cell.fold, cell.seed) in found):
+            continue
+        error = record.error
+        why = ("", "", "") if error is None else (error.reason, error.stage, error.message)
+        pairs.setdefault((cell.kind, record.status, *why), []).append((cell.fold, cell.seed))
+    recorded = {(record.cell.fold, record.cell.seed) for record in group.evaluate}
+    for cell in group.planned:
+        if cell.kind == "profile" or (cell.fold, cell.seed) not in recorded:
+            key = (cell.kind, "missing", "", "", "planned, not run yet: the same bench run resumes")
+            pairs.setdefault(key, []).append((cell.fold, cell.seed))
+    return tuple(
+        Outcome(
+            kind=kind,
+            status=status,
+            reason=reason,
+            stage=stage,
+            message=message,
+            folds=tuple(sorted({fold for fold, _ in where})),
+            seeds=tuple(sorted({seed for _, seed in where})),
+            cells=len(where),
+        )
+        for (kind, status, reason, stage, message), where in sorted(pairs.items())
+    )
+
+
+def _command(key: RowKey, cells: Sequence[Cell]) -> str:
+    """A command that makes the row again, as far as names can say it."""
+    if not cells:
+        return ""
+    first = min(cells)
+    folds = sorted({cell.fold for cell in cells} - {0})
+    words = [
+        "bench run",
+        f"--models {key.model}",
+        f"--dataset {first.dataset}",
+        f"--protocol {first.protocol.partition('@')[0]}",
+        f"--folds {','.join(map(str, folds))}" if folds else "",
+        f"--seeds {','.join(map(str, sorted({cell.seed for cell in cells})))}",
+        f"--frontend {key.frontend}" if key.frontend != "waveform" else "",
+        f"--recipe {key.recipe.partition('~')[0]}",
+        f"--device {first.device}",
+    ]
+    return " ".join(word for word in words if word)
+
+
+def _detail(found: Mapping[Pair, Judged], used: Sequence[Pair], reader: Reader, common: Common) -> Detail:
+    curves: list[Curve] = [one.curve for _, one in sorted(found.items()) if one.curve is not None]
+    table = confusion(found, reader.folds, used, common.classes) if used and common.classes else None
+    if table is None:
+        return Detail(curves=tuple(curves))
+    totals = table.sum(axis=1)
+    recall = tuple(float(table[index, index] / total) if total else None for index, total in enumerate(totals.tolist()))
+    return Detail(confusion=tuple(map(tuple, table.tolist())), recall=recall, curves=tuple(curves))

@@ -1,0 +1,87 @@
+"""Speed and memory of a row, kept apart by hardware."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from bench.records import Record
+from bench.reports.gather import RowGroup
+from bench.reports.layout import Hardware, RowKey, Speed
+
+
+def hardware_key(record: Record) -> str:
+    """What must be equal for two speeds to share a column: the machine and the device."""
+    return f"{record.environment.get('hardware_fingerprint') or 'unknown hardware'}/{record.cell.device}"
+
+
+def speeds(row: RowGroup) -> tuple[Speed, ...]:
+    """One speed per hardware; where several profile cells fit, the one closest to the row's own axes."""
+    best: dict[str, Record] = {}
+    good = [record for record in row.profile if record.status == "ok"]
+    for record in sorted(good, key=lambda record: (_distance(row.key, record), record.cell)):
+        best.setdefault(hardware_key(record), record)
+    return tuple(_speed(row.key, record) for _, record in sorted(best.items()))
+
+
+def hardware(rows: Iterable[RowGroup], describe: Mapping[str, str]) -> tuple[Hardware, ...]:
+    """All hardware of the rows' speeds, the one with the most rows first.
+
+    Args:
+        rows: Rows of one section.
+        describe: Hardware key to words.
+    """
+    count: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        keys = {(hardware_key(record), record.cell.device) for record in row.profile if record.status == "ok"}
+        count.update(keys)
+    ordered = sorted(count, key=lambda pair: (-count[pair], pair))
+    return tuple(Hardware(key=key, device=device, label=describe.get(key, key)) for key, device in ordered)
+
+
+def _distance(key: RowKey, record: Record) -> tuple[bool, bool]:
+    return (record.cell.recipe != key.recipe, record.cell.mode != key.mode)
+
+
+def _number(values: Mapping[str, Any] | None, name: str) -> float | None:
+    value = values.get(name) if isinstance(values, Mapping) else None
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _speed(key: RowKey, record: Record) -> Speed:
+    timing, memory = record.timing, record.memory
+    latency, infer, train = timing.get("latency"), timing.get("infer"), timing.get("train")
+    batch = _number(infer, "batch")
+    notes = tuple(_differences(key, record))
+    return Speed(
+        hardware=hardware_key(record),
+        train_clips_per_s=_number(train, "clips_per_s"),
+        infer_clips_per_s=_number(infer, "clips_per_s"),
+        infer_batch=None if batch is None else int(batch),
+        latency_s=_number(latency, "median_s"),
+        latency_mad_s=_number(latency, "mad_s"),
+        unsteady=bool(isinstance(latency, Mapping) and latency.get("unsteady")),
+        host_peak_mib=_number(memory, "host_peak_mib"),
+        device_peak_mib=_number(memory, "device_peak_mib"),
+        reasons=_reasons((timing, memory)),
+        notes=notes,
+    )
+
+
+def _reasons(blocks: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for block in blocks:
+        reasons = block.get("reasons")
+        if isinstance(reasons, Mapping):
+            found |= {str(name): str(why) for name, why in sorted(reasons.items())}
+    return found
+
+
+def _differences(key: RowKey, record: Record) -> Iterable[str]:
+    if record.environment.get("contended"):
+        yield "others used the machine while its speed was measured"
+    if record.cell.recipe != key.recipe:
+        yield f"speed measured with recipe {record.cell.recipe}"
+    if record.cell.mode != key.mode:
+        yield f"speed measured in mode {record.cell.mode}"

@@ -1,0 +1,86 @@
+"""Matplotlib figures as small inline SVG that follows the page's light or dark colours.
+
+Figures are drawn in stand-in colours, which are then replaced by CSS variables; text stays text. The same figure
+gives the same bytes: no date, a fixed salt for ids, and ids carry a prefix so that several figures share a page.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FG, MUTED, GRID, ACCENT, SECOND = "#112233", "#445566", "#778899", "#aa1122", "#2211aa"
+_VARIABLES = {FG: "var(--fg)", MUTED: "var(--muted)", GRID: "var(--line)", ACCENT: "var(--accent)", SECOND: "var(--second)"}
+
+_STYLE: dict[str, Any] = {
+    "svg.fonttype": "none", "svg.hashsalt": "bench", "font.family": "sans-serif", "font.size": 9.0,
+    "axes.edgecolor": GRID, "axes.labelcolor": FG, "text.color": FG, "xtick.color": MUTED, "ytick.color": MUTED,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": GRID,
+    "grid.linewidth": 0.5, "grid.alpha": 0.5, "axes.axisbelow": True, "axes.titlesize": 9.0, "axes.titlecolor": FG,
+    "axes.facecolor": "none", "figure.facecolor": "none", "path.simplify": True, "axes.unicode_minus": False,
+}  # fmt: skip
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The look of every figure, for the time of drawing only."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(_STYLE):
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure outside pyplot, so that none is kept.
+
+    Args:
+        width: In inches.
+        height: In inches.
+    """
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def render(figure: Figure, prefix: str, label: str) -> str:
+    """The figure as an ``<svg>`` element.
+
+    Args:
+        figure: Drawn within :func:`style`.
+        prefix: Makes its ids unique on the page.
+        label: What it shows, for readers who do not see it.
+    """
+    buffer = io.StringIO()
+    metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    figure.savefig(buffer, format="svg", metadata=metadata, transparent=True)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'\bid="', f'id="{prefix}-', text)
+    text = re.sub(r"url\(#", f"url(#{prefix}-", text)
+    text = re.sub(r'href="#', f'href="#{prefix}-', text)
+    text = re.sub(r"(\d+\.\d\d)\d+", r"\1", text)
+    text = re.sub(r">\s+<", "><", text)
+    for stand_in, variable in _VARIABLES.items():
+        text = text.replace(stand_in, variable)
+    head, _, rest = text.partition(">")
+    head = re.sub(r' (width|height|version|xmlns)="[^"]*"', "", head)
+    size = figure.get_size_inches()
+    head += f' role="img" aria-label="{_attribute(label)}" style="width:100%;max-width:{size[0] * 96:.0f}px;height:auto"'
+    return f"{head}>{rest}".strip()
+
+
+def bare(axes: Axes) -> None:
+    """Switch a panel off."""
+    axes.set_axis_off()
+
+
+def _attribute(text: str) -> str:
+    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")

@@ -1,0 +1,67 @@
+"""The board as narrow plain text, for the end of a run."""
+
+from __future__ import annotations
+
+from bench.reports import words
+from bench.reports.columns import Column, reference_rows, speed_columns
+from bench.reports.layout import Board, Row, Section
+
+
+def text(board: Board) -> str:
+    """Plain text: per section a title, the table and what must be said under it."""
+    parts = [_section(section) for section in board.sections]
+    if board.problems:
+        parts.append("\n".join(["Left out:", *(f"  {problem}" for problem in board.problems)]))
+    return "\n\n".join(parts) + "\n" if parts else "No records.\n"
+
+
+def _accuracy(row: Row) -> str:
+    if row.primary is None:
+        return words.UNKNOWN
+    bounds = "" if row.interval is None else f" {words.between(row.interval)}"
+    return words.percent(row.primary) + bounds
+
+
+def _columns(section: Section) -> list[Column]:
+    shown = [
+        Column("#", words.place),
+        Column("tie", words.tie, numeric=False),
+        Column("model", lambda row: row.key.model, numeric=False),
+    ]
+    for name in words.varying(section):
+        shown.append(Column(name, lambda row, name=name: str(getattr(row.key, name)), numeric=False))  # type: ignore[misc]
+    shown += [
+        Column(f"{section.primary} % [95 %]", _accuracy, numeric=False),
+        Column("folds x seeds", words.done),
+        Column("params", lambda row: words.count(row.model.parameters)),
+    ]
+    if section.hardware:
+        shown += speed_columns(section.hardware[0])
+    return [*shown, Column("status", words.status, numeric=False)]
+
+
+def _section(section: Section) -> str:
+    shown = _columns(section)
+    rows = [[column.title for column in shown]]
+    rows += [[column.text(row) for column in shown] for row in section.rows]
+    for name, value in reference_rows(section):
+        rows.append(
+            [
+                f"({name})" if column.title == "model" else words.percent(value) if column.text is _accuracy else ""
+                for column in shown
+            ]
+        )
+    widths = [max(len(row[index]) for row in rows) for index in range(len(shown))]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if column.numeric else cell.ljust(width)
+            for cell, width, column in zip(row, widths, shown, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    title = f"{section.dataset.title}, {section.protocol.name}: {section.protocol.words}"
+    notes = [words.resolution(section), *section.notes]
+    notes += [f"{row.key.model}: {words.outcome(item)}" for row in section.rows for item in row.outcomes]
+    remarks = [f"{row.key.model}: {'; '.join(words.remarks(row))}" for row in section.rows if words.remarks(row)]
+    return "\n".join([title, "", *lines, "", *notes, *remarks])

@@ -1,0 +1,209 @@
+"""Numbers and states as people read them. The only place that makes percent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from bench.reports.layout import Interval, Outcome, Row, Section, Speed
+
+UNKNOWN = "-"
+
+PROTOCOLS = {
+    "4+1": "test on one fold, train on all others for a fixed number of epochs, no selection",
+    "3+1+1": "test on one fold, choose the epoch on the next, train on the rest",
+    "paper-style": "the epoch is chosen on the test fold, as in many papers: too good, never ranked",
+    "official": "the publishers' own split, a fixed number of epochs, no selection",
+}
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A fraction in percent, without the sign.
+
+    >>> percent(0.8275)
+    '82.8'
+    """
+    return UNKNOWN if value is None else f"{100 * value + 1e-9:.{digits}f}"
+
+
+def between(interval: Interval | None) -> str:
+    """An interval in percent: ``[79.1, 86.0]``."""
+    return UNKNOWN if interval is None else f"[{percent(interval.low)}, {percent(interval.high)}]"
+
+
+def count(value: int | None) -> str:
+    """A number of parameters.
+
+    >>> count(1_903_204), count(50), count(None)
+    ('1.90 M', '50', '-')
+    """
+    if value is None:
+        return UNKNOWN
+    for size, letter in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
+        if value >= size:
+            return f"{significant(value / size)} {letter}"
+    return str(value)
+
+
+def significant(value: float | None, digits: int = 3) -> str:
+    """Rounded to significant digits, never in powers of ten.
+
+    >>> significant(1234.5), significant(0.01234), significant(7.0), significant(None)
+    ('1230', '0.0123', '7.00', '-')
+    """
+    if value is None:
+        return UNKNOWN
+    if value == 0:
+        return "0"
+    rounded = float(f"{value:.{digits - 1}e}")
+    whole = len(str(int(abs(rounded)))) if abs(rounded) >= 1 else 0
+    if whole:
+        return f"{rounded:.{max(0, digits - whole)}f}"
+    places = digits - 1 - int(f"{rounded:e}".partition("e")[2])
+    return f"{rounded:.{places}f}"
+
+
+def milliseconds(seconds: float | None) -> str:
+    """Seconds in ms."""
+    return UNKNOWN if seconds is None else significant(1000 * seconds)
+
+
+def mebibytes(speed: Speed | None, device: str) -> str:
+    """Peak memory where the network lives: device memory on CUDA, host memory otherwise."""
+    if speed is None:
+        return UNKNOWN
+    value = speed.device_peak_mib if device == "cuda" else speed.host_peak_mib
+    return UNKNOWN if value is None else f"{value:.0f}"
+
+
+def numbers(values: Iterable[int]) -> str:
+    """Whole numbers, runs shortened.
+
+    >>> numbers([1, 2, 3, 5]), numbers([0, 1]), numbers([])
+    ('1-3, 5', '0, 1', 'none')
+    """
+    runs: list[list[int]] = []
+    for value in sorted(set(values)):
+        if runs and value == runs[-1][-1] + 1:
+            runs[-1].append(value)
+        else:
+            runs.append([value])
+    parts = [
+        part
+        for run in runs
+        for part in ([f"{run[0]}-{run[-1]}"] if len(run) > 2 else [str(value) for value in run])
+    ]  # fmt: skip
+    return ", ".join(parts) or "none"
+
+
+def labelled(noun: str, values: Iterable[int]) -> str:
+    """``fold 1``, ``folds 1-3, 5``."""
+    known = sorted(set(values))
+    return f"{noun}{'' if len(known) == 1 else 's'} {numbers(known)}"
+
+
+def plural(amount: int, noun: str) -> str:
+    """``1 clip``, ``2 clips``."""
+    return f"{amount} {noun}{'' if amount == 1 else 's'}"
+
+
+def place(row: Row) -> str:
+    """The rank interval, ``-`` where the row is not ranked."""
+    if row.rank is None:
+        return UNKNOWN
+    best, worst = row.rank.best, row.rank.worst
+    return str(best) if best == worst else f"{best}-{worst}"
+
+
+def tie(row: Row) -> str:
+    """The letters of the tie groups."""
+    return UNKNOWN if row.rank is None else row.rank.tie
+
+
+def done(row: Row) -> str:
+    """Folds by seeds that ended well, of those planned: ``5/5 x 3/3``."""
+    return f"{len(row.folds_done)}/{len(row.folds_planned)} x {len(row.seeds_done)}/{len(row.seeds_planned)}"
+
+
+def status(row: Row) -> str:
+    """One or two words per state of the row."""
+    words = []
+    evaluate = [outcome for outcome in row.outcomes if outcome.kind == "evaluate"]
+    if row.primary is not None and not evaluate:
+        words.append("ok")
+    by_status: dict[str, int] = {}
+    for outcome in evaluate:
+        by_status[outcome.status] = by_status.get(outcome.status, 0) + outcome.cells
+    for name, cells in sorted(by_status.items()):
+        words.append(f"{name.replace('_', ' ')} ({plural(cells, 'cell')})")
+    if profile := sorted({outcome.status for outcome in row.outcomes if outcome.kind == "profile"}):
+        words.append(f"profile {', '.join(name.replace('_', ' ') for name in profile)}")
+    return ", ".join(words) or "not evaluated"
+
+
+def remarks(row: Row) -> tuple[str, ...]:
+    """Everything that qualifies the row, one phrase each."""
+    reasons = []
+    if row.primary is not None:
+        reasons += [f"not ranked: {why}" for why in row.not_ranked]
+        reasons += [f"not publishable: {why}" for why in row.not_publishable]
+    derived = sorted(name for name, how in row.model.inputs.items() if how == "derived")
+    if derived:
+        reasons.append(f"{' and '.join(derived)} derived from the audio")
+    if row.model.trained_on:
+        reasons.append(f"weights trained on {', '.join(row.model.trained_on)}")
+    spoken = dict.fromkeys(note for speed in row.speeds for note in speed.notes)
+    return (*reasons, *row.notes, *spoken)
+
+
+def inputs(row: Row) -> str:
+    """Modalities; those made from the audio are marked."""
+    kinds = row.model.inputs
+    return " + ".join(
+        f"{name} (derived)" if kinds.get(name) == "derived" else name for name in row.key.inputs.split("+")
+    )
+
+
+def outcome(item: Outcome) -> str:
+    """Why cells have no result, in one line."""
+    where = f"{labelled('fold', item.folds)}, {labelled('seed', item.seeds)}" if item.kind == "evaluate" else "profile"
+    stage = f" in {item.stage}" if item.stage and item.stage != "plan" else ""
+    reason = f" ({item.reason})" if item.reason else ""
+    text = f": {item.message}" if item.message else ""
+    return f"{where}: {item.status.replace('_', ' ')}{stage}{reason}{text}"
+
+
+def protocol(name: str, select_on: str, validation: str) -> str:
+    """A protocol in words; an unknown one from what its record says.
+
+    Args:
+        name: Without version.
+        select_on: ``none``, ``validation`` or ``test``.
+        validation: ``none``, ``next_fold`` or ``split``.
+    """
+    if name in PROTOCOLS:
+        return PROTOCOLS[name]
+    chosen = {"none": "no selection", "validation": "epoch chosen on validation", "test": "epoch chosen on test"}
+    held = {
+        "none": "no validation part",
+        "next_fold": "validation on the next fold",
+        "split": "its own validation part",
+    }
+    return ", ".join((held.get(validation, validation), chosen.get(select_on, select_on)))
+
+
+def resolution(section: Section) -> str:
+    """The sentence under a table."""
+    result = section.resolution
+    if result.difference is None:
+        return f"Minimum detectable difference: unknown ({result.reason})."
+    return (
+        f"Minimum detectable difference: {percent(result.difference)} points "
+        f"(paired, {plural(result.clips, 'shared clip')}, 80 % power). "
+        "Rows that share a tie letter cannot be told apart."
+    )
+
+
+def varying(section: Section) -> Sequence[str]:
+    """Axes of :class:`RowKey`, other than the model, in which the section's rows differ."""
+    names = ("mode", "frontend", "feeding", "recipe", "precision", "clip_samples")
+    return [name for name in names if len({getattr(row.key, name) for row in section.rows}) > 1]

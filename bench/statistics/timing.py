@@ -1,0 +1,258 @@
+"""Times: the unit of inference is the process, never the iteration."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special
+
+from bench.statistics._checks import Floats, check_level, finite_vector
+from bench.statistics.results import Interval, Refusal
+
+MIN_PROCESSES = 8
+"""An interval needs at least this many processes."""
+BOOTSTRAP_PROCESSES = 20
+"""From here on processes are drawn; below, Student's t on their logarithms."""
+MIN_RANK_TEST = 7
+"""Processes a side for a Mann-Whitney p value that can fall below 0.002."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimingSummary:
+    """Location and scatter of raw samples, in their unit.
+
+    Attributes:
+        samples: How many.
+        median: Their median.
+        mad: Median absolute deviation from it, not rescaled.
+        minimum: The smallest.
+        p5: 5th percentile, or why there are too few samples.
+        p95: 95th percentile, or why there are too few samples.
+    """
+
+    samples: int
+    median: float
+    mad: float
+    minimum: float
+    p5: float | Refusal
+    p95: float | Refusal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatioComparison:
+    """Candidate time over baseline time.
+
+    Attributes:
+        ratio: Above 1 = the candidate is slower.
+        interval: Of the ratio, or a refusal below eight processes a side.
+        mann_whitney_p: Exact two-sided p value on process medians (asymptotic with ties): a second opinion that
+            assumes nothing about the distribution; a refusal below seven processes a side.
+        processes: Of candidate and baseline.
+    """
+
+    ratio: float
+    interval: Interval | Refusal
+    mann_whitney_p: float | Refusal
+    processes: tuple[int, int]
+
+
+def samples_needed(q: float) -> int:
+    """Samples that a percentile takes.
+
+    Args:
+        q: Percentile, strictly between 0 and 100.
+
+    Returns:
+        The smallest n for which, with 99 % confidence, two samples lie beyond the percentile:
+        11 / 64 / 130 / 662 for p50 / p90 / p95 / p99, and the same for p50 / p10 / p5 / p1.
+
+    Raises:
+        ValueError: If ``q`` is no percentile.
+
+    Source: MLPerf inference rules, early stopping (at most one excess allowed).
+    """
+    if not 0 < q < 100:
+        raise ValueError(f"q is {q}; a percentile lies strictly between 0 and 100")
+    beyond = min(q, 100 - q) / 100
+    n = 2
+    while special.bdtr(1, n, beyond) > 0.01:
+        n = max(n + 1, n * 101 // 100)
+    while special.bdtr(1, n - 1, beyond) <= 0.01:
+        n -= 1
+    return n
+
+
+def percentile(samples: ArrayLike, q: float) -> float | Refusal:
+    """A percentile, refused where the samples cannot show it.
+
+    Args:
+        samples: Raw times ``(samples,)``.
+        q: Percentile, strictly between 0 and 100.
+
+    Returns:
+        The linearly interpolated percentile, in the samples' unit.
+
+    Raises:
+        ValueError: If ``q`` is no percentile or a sample is not finite.
+    """
+    values, need = finite_vector(samples, "samples"), samples_needed(q)
+    if values.size < need:
+        reason = f"p{q:g} of {values.size} samples: it takes at least {need}"
+        return Refusal(reason=reason, have=values.size, need=need)
+    return float(np.percentile(values, q))
+
+
+def summarise(samples: ArrayLike) -> TimingSummary | Refusal:
+    """Median, MAD, minimum and outer percentiles of raw samples.
+
+    Args:
+        samples: ``(samples,)``.
+
+    Returns:
+        The summary in the samples' unit, or a refusal where there is no sample.
+
+    Raises:
+        ValueError: If a sample is not finite.
+    """
+    values = finite_vector(samples, "samples")
+    if values.size == 0:
+        return Refusal(reason="no sample was taken", have=0, need=1)
+    median = float(np.median(values))
+    return TimingSummary(
+        samples=values.size,
+        median=median,
+        mad=float(np.median(np.abs(values - median))),
+        minimum=float(values.min()),
+        p5=percentile(values, 5),
+        p95=percentile(values, 95),
+    )
+
+
+def process_interval(
+    medians: ArrayLike, *, level: float = 0.95, draws: int = 10_000, seed: int = 0
+) -> Interval | Refusal:
+    """Interval of a typical time from one median per process.
+
+    Args:
+        medians: Median time of each process ``(processes,)``, above 0.
+        level: Nominal coverage.
+        draws: Resamples from 20 processes on.
+        seed: Of the resampling.
+
+    Returns:
+        In the unit of the medians: of their geometric mean (Student's t on logarithms) for 8 to 19 processes, of their
+        median (bootstrap) from 20 on, a refusal below 8. ``method`` says which.
+
+    Raises:
+        ValueError: If a time is not positive and finite.
+    """
+    check_level(level)
+    values = finite_vector(medians, "medians", positive=True)
+    if values.size < MIN_PROCESSES:
+        return _too_few_processes(values.size)
+    if values.size < BOOTSTRAP_PROCESSES:
+        return _log_t(np.log(values), level)
+    drawn = _drawn_medians(values, draws, np.random.default_rng(seed))
+    low, high = (float(end) for end in np.quantile(drawn, [0.5 - level / 2, 0.5 + level / 2]))
+    method = f"bootstrap of the median of {values.size} processes"
+    return Interval(estimate=float(np.median(values)), low=low, high=high, level=level, method=method)
+
+
+def compare_times(
+    candidate: ArrayLike, baseline: ArrayLike, *, level: float = 0.95, draws: int = 10_000, seed: int = 0
+) -> RatioComparison | Refusal:
+    """Ratio of two times from interleaved processes.
+
+    Args:
+        candidate: Median time of each candidate process ``(processes,)``, above 0.
+        baseline: The same for the baseline; the counts may differ.
+        level: Nominal coverage.
+        draws: Resamples where both sides have 20 processes.
+        seed: Of the resampling.
+
+    Returns:
+        The ratio with its interval: Welch's t on logarithms (geometric means) where a side has fewer than
+        20 processes, else the bootstrap of the ratio of medians. A refusal where a side is empty.
+
+    Raises:
+        ValueError: If a time is not positive and finite.
+    """
+    check_level(level)
+    new, old = (
+        finite_vector(candidate, "candidate", positive=True),
+        finite_vector(baseline, "baseline", positive=True),
+    )
+    smallest = min(new.size, old.size)
+    if smallest == 0:
+        return Refusal(reason="a side has no process", have=0, need=MIN_PROCESSES)
+    interval: Interval | Refusal
+    if smallest < MIN_PROCESSES:
+        interval = _too_few_processes(smallest)
+        ratio = float(np.exp(np.log(new).mean() - np.log(old).mean()))
+    elif smallest < BOOTSTRAP_PROCESSES:
+        interval = _welch(np.log(new), np.log(old), level)
+        ratio = interval.estimate
+    else:
+        rng = np.random.default_rng(seed)
+        drawn = _drawn_medians(new, draws, rng) / _drawn_medians(old, draws, rng)
+        low, high = (float(end) for end in np.quantile(drawn, [0.5 - level / 2, 0.5 + level / 2]))
+        ratio = float(np.median(new) / np.median(old))
+        method = "bootstrap of the ratio of medians"
+        interval = Interval(estimate=ratio, low=low, high=high, level=level, method=method)
+    return RatioComparison(
+        ratio=ratio, interval=interval, mann_whitney_p=_mann_whitney(new, old), processes=(new.size, old.size)
+    )
+
+
+def _too_few_processes(have: int) -> Refusal:
+    reason = f"{have} process{'es' if have != 1 else ''}: an interval needs at least {MIN_PROCESSES}"
+    return Refusal(reason=reason, have=have, need=MIN_PROCESSES)
+
+
+def _log_t(logs: Floats, level: float) -> Interval:
+    centre = float(logs.mean())
+    half = float(special.stdtrit(logs.size - 1, 0.5 + level / 2)) * float(logs.std(ddof=1)) / math.sqrt(logs.size)
+    method = f"t on the logarithms of {logs.size} process medians"
+    return Interval(
+        estimate=math.exp(centre),
+        low=math.exp(centre - half),
+        high=math.exp(centre + half),
+        level=level,
+        method=method,
+    )
+
+
+def _welch(new: Floats, old: Floats, level: float) -> Interval:
+    errors = np.array([new.var(ddof=1) / new.size, old.var(ddof=1) / old.size])
+    centre, variance = float(new.mean() - old.mean()), float(errors.sum())
+    if variance > 0:
+        freedom = variance**2 / float((errors**2 / (np.array([new.size, old.size]) - 1)).sum())
+        half = float(special.stdtrit(freedom, 0.5 + level / 2)) * math.sqrt(variance)
+    else:
+        half = 0.0
+    return Interval(
+        estimate=math.exp(centre),
+        low=math.exp(centre - half),
+        high=math.exp(centre + half),
+        level=level,
+        method="Welch's t on the logarithms of process medians",
+    )
+
+
+def _drawn_medians(values: Floats, draws: int, rng: np.random.Generator) -> Floats:
+    picked = rng.integers(0, values.size, size=(draws, values.size))
+    medians: Floats = np.median(values[picked], axis=1)
+    return medians
+
+
+def _mann_whitney(new: Floats, old: Floats) -> float | Refusal:
+    smallest = min(new.size, old.size)
+    if smallest < MIN_RANK_TEST:
+        reason = f"{smallest} processes on one side: the rank test needs at least {MIN_RANK_TEST}"
+        return Refusal(reason=reason, have=smallest, need=MIN_RANK_TEST)
+    from scipy.stats import mannwhitneyu
+
+    return float(mannwhitneyu(new, old, alternative="two-sided").pvalue)

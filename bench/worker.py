@@ -1,0 +1,199 @@
+"""The process that executes cells: jobs come in on standard input, events go out on standard output, both JSON lines.
+
+Started as ``python -P -m bench.worker`` so that the current folder is never on the path. What a plugin prints goes to
+the cell's log. The process dies with its parent: the kernel signals it, and a closed standard input ends it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import math
+import os
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.discovery import Host
+    from bench.execution.cells import Progress
+    from bench.execution.job import Job
+    from bench.records import Record
+
+PR_SET_PDEATHSIG = 1
+LOG_TAIL = 4000
+"""Characters of a traceback or log that a record keeps."""
+
+
+class Channel:
+    """The supervisor's end of standard output, kept apart from what plugins print."""
+
+    def __init__(self) -> None:
+        self._stream = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+
+    def send(self, event: str, **values: Any) -> None:
+        """Write one event line."""
+        self._stream.write(json.dumps({"event": event, **values}) + "\n")
+        self._stream.flush()
+
+
+def main() -> None:
+    """Run jobs until standard input closes, then leave without teardown (it would add to the peak memory)."""
+    _die_with_parent()
+    channel = Channel()
+    inbox: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    busy = threading.Event()
+    threading.Thread(target=_read_jobs, args=(inbox, busy), daemon=True).start()
+    hosts: dict[tuple[Any, ...], Host] = {}
+    while (line := inbox.get()) is not None:
+        busy.set()
+        _run_line(line, channel, hosts)
+        busy.clear()
+    os._exit(0)
+
+
+def _die_with_parent() -> None:
+    parent = os.getppid()
+    with contextlib.suppress(OSError, AttributeError):  # not on Linux: the closed pipe ends us instead
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _read_jobs(inbox: queue.SimpleQueue[str | None], busy: threading.Event) -> None:
+    for line in sys.stdin:
+        inbox.put(line)
+    if busy.is_set():
+        os._exit(1)  # the supervisor is gone in the middle of a cell
+    inbox.put(None)
+
+
+def _run_line(line: str, channel: Channel, hosts: dict[tuple[Any, ...], Host]) -> None:
+    from bench.execution.job import Job
+    from bench.store import Store
+
+    job = Job.from_json(line)
+    with _output_to(Store(job.out).log_path(job.cell)):
+        channel.send("start", id=job.cell.id)
+        # Imported only now, so that whatever goes wrong there is in the log of a cell.
+        from bench.discovery import load
+
+        key = (job.plugins, job.without)
+        if key not in hosts:
+            hosts[key] = load(job.plugins, without=job.without)
+        action = {"cell": _run_cell, "probe": _run_cost, "estimate": _run_cost}[job.action]
+        action(job, hosts[key], channel)
+
+
+def _run_cell(job: Job, host: Host, channel: Channel) -> None:
+    from bench.errors import StoreError
+    from bench.execution.cells import Finished, Progress, run_evaluate
+    from bench.execution.profiling import run_profile
+    from bench.store import Store
+
+    progress = Progress()
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+
+    def observe(epoch: int, scores: Mapping[str, float]) -> None:
+        finite = {name: value for name, value in scores.items() if math.isfinite(value)}
+        channel.send("epoch", id=job.cell.id, epoch=epoch, epochs=job.recipe.epochs, scores=finite)
+        host.hook.bench_epoch_end(cell=job.cell, epoch=epoch, scores=scores)
+
+    def work() -> Finished:
+        _set_threads(job.threads)
+        host.hook.bench_cell_start(cell=job.cell)
+        if job.cell.kind == "profile":
+            return run_profile(host.registry, job, progress)
+        return run_evaluate(host.registry, job, progress, observe)
+
+    try:
+        done: Finished | Record = work()
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything; it becomes a record
+        done = _failure(job, host, progress, error, started)
+    try:
+        store = Store(job.out)
+        record = store.write(done.record, done.arrays, done.files) if isinstance(done, Finished) else store.write(done)
+    except StoreError as error:
+        channel.send("fatal", id=job.cell.id, message=str(error))
+        return
+    channel.send("done", id=job.cell.id, status=record.status)
+
+
+def _run_cost(job: Job, host: Host, channel: Channel) -> None:
+    from bench.execution.cells import Progress
+    from bench.execution.probing import run_estimate, run_probe
+
+    progress = Progress()
+    try:
+        _set_threads(job.threads)
+        run = run_probe if job.action == "probe" else run_estimate
+        costs = run(host.registry, job, progress)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the plan shows it; the cell itself will fail in its turn
+        costs = {"unknown": f"{type(error).__name__} in stage {progress.stage}: {_one_line(error)}"}
+    channel.send("cost", id=job.cell.id, costs=costs)
+
+
+def _set_threads(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def _failure(job: Job, host: Host, progress: Progress, error: BaseException, started: str) -> Record:
+    import traceback
+
+    from bench.execution import describe
+    from bench.execution.failures import classify
+    from bench.measurement.environment import describe as describe_machine
+    from bench.records import Failure, Record
+
+    status, reason = classify(error)
+    trace = "".join(traceback.format_exception(error))
+    return Record(
+        cell=job.cell,
+        status=status,
+        recipe=job.recipe.model_dump(mode="json"),
+        environment=describe_machine(job.cell.device),
+        provenance=describe.common(host.registry, job),
+        started_at=started,
+        error=Failure(
+            reason=reason,
+            stage=progress.stage,
+            message=f"{type(error).__name__}: {_one_line(error)}",
+            detail=describe.without_paths(trace)[-LOG_TAIL:],
+        ),
+    )
+
+
+def _one_line(error: BaseException) -> str:
+    from bench.execution import describe
+
+    lines = str(error).strip().splitlines()
+    return describe.without_paths(lines[0])[:500] if lines else ""
+
+
+@contextlib.contextmanager
+def _output_to(path: Path) -> Iterator[None]:
+    """Send descriptors 1 and 2, which also C code writes to, to a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as log:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""What the data sets share: finding files, reading tables, and the checksum over a clip list."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench import DataError
+
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg")
+_SHOWN = 8
+
+
+def find_root(root: Path | None, marker: str, names: Sequence[str]) -> Path:
+    """The folder below ``root`` that holds ``marker``: ``root`` itself, one of ``names``, or any subfolder.
+
+    Args:
+        root: Folder the host located.
+        marker: Relative path that must exist in it.
+        names: Subfolders tried first, in order.
+
+    Raises:
+        DataError: ``root`` is a file, or no such folder holds the marker.
+    """
+    if root is None or not root.is_dir():
+        raise DataError(f"{root} is no folder; this data set needs the one that holds {marker}")
+    tried = [root, *(root / name for name in names), *sorted(p for p in root.iterdir() if p.is_dir())]
+    for place in tried:
+        if (place / marker).exists():
+            return place
+    raise DataError(f"no {marker} in {root}, nor in its subfolders")
+
+
+def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a CSV file that must have ``columns``.
+
+    Raises:
+        DataError: The file cannot be read, is not UTF-8 CSV, is empty or lacks a column.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
+            found = reader.fieldnames or []
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"cannot read {path}: {error}") from error
+    if missing := [column for column in columns if column not in found]:
+        raise DataError(f"{path} has no column {', '.join(missing)}; its columns are {', '.join(found) or 'none'}")
+    if not rows:
+        raise DataError(f"{path} holds no row")
+    return rows
+
+
+def find_audio(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
+    """The file of each name, whatever its audio extension; ``.wav`` before ``.flac`` before ``.ogg``.
+
+    Args:
+        folder: Where the clips lie.
+        names: File names as the publishers wrote them.
+
+    Raises:
+        DataError: Files are missing; says how many and which.
+    """
+    found: dict[str, Path] = {}
+    if folder.is_dir():
+        for suffix in reversed(AUDIO_SUFFIXES):
+            found.update({path.stem: path for path in folder.iterdir() if path.suffix.lower() == suffix})
+    missing = [name for name in names if Path(name).stem not in found]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(names)} clips are missing in {folder}: {', '.join(missing[:_SHOWN])}"
+            f"{', ...' if len(missing) > _SHOWN else ''} (looked for {', '.join(AUDIO_SUFFIXES)})"
+        )
+    return tuple(found[Path(name).stem] for name in names)
+
+
+def sha256(path: Path) -> str:
+    """Checksum of a small file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def manifest_digest(files: Sequence[Path] = (), **columns: Any) -> str:
+    """64 hex digits over the columns of a clip list and the names and sizes of its files.
+
+    Args:
+        files: Audio or image files, in the order of the clips.
+        columns: Sequences or arrays, one entry per clip, and constants.
+    """
+    plain: Mapping[str, Any] = {
+        key: values.tolist() if hasattr(values, "tolist") else values for key, values in columns.items()
+    }
+    identity = [(path.name, path.stat().st_size) for path in files]
+    return hashlib.sha256(json.dumps([identity, plain], sort_keys=True).encode()).hexdigest()
+
+
+def integer(row: Mapping[str, str], column: str, allowed: range) -> int:
+    """The whole number in a column.
+
+    Raises:
+        DataError: It is none, or outside ``allowed``.
+    """
+    text = row[column]
+    try:
+        value = int(text)
+    except (TypeError, ValueError):
+        value = allowed.start - 1
+    if value not in allowed:
+        name = row.get("filename", "a row")
+        raise DataError(f"{column} of {name} is {text!r}; allowed are {allowed.start} to {allowed.stop - 1}")
+    return value

@@ -1,0 +1,62 @@
+"""The `calm` family: audio and text, a shared encoder, cross-attention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bench import ModelSpec, hookimpl
+
+_SOURCE = "github.com/developerdhruv/Cross-Attention-Based-Large-Audio-Model, the description"
+_FRONTEND = {"n_mfcc": 40, "n_mels": 64, "fmin": 20, "fmax": 8000, "n_fft": 1024, "window": 640, "hop": 320}
+_RECIPES: Mapping[str, Mapping[str, Any]] = {"full": {"epochs": 50}}
+
+_VARIANTS: Mapping[str, tuple[dict[str, Any], int, str]] = {
+    "conv": ({}, 3_772_338, "shared convolutional encoder, cross-attention to the class bank or a text"),
+    "rnn": ({"encoder": "rnn"}, 3_670_450, "shared BiGRU encoder instead of convolutions"),
+    "separate": ({"shared": False}, 4_171_186, "ablation: one encoder for each stream"),
+    "no_cross": ({"cross": False}, 3_243_954, "ablation: streams are joined without cross-attention"),
+    "no_self": ({"self_attention": False}, 3_508_658, "ablation: no self-attention layer before the encoder"),
+}
+
+
+def _spec(variant: str, options: Mapping[str, Any], parameters: int, description: str, **more: Any) -> ModelSpec:
+    settings: dict[str, Any] = {
+        "factory": "bench_plugins.calm.network:build",
+        "optional_modalities": ("text",),
+        "recipes": _RECIPES,
+        "sets": ("default", "documented") if variant == "conv" else (),
+        **more,
+    }
+    return ModelSpec(
+        name=f"calm.{variant}",
+        options=options,
+        frontend="mfcc",
+        frontend_options=_FRONTEND,
+        parameters=parameters,
+        license="Apache-2.0",
+        source=_SOURCE,
+        description=description,
+        **settings,
+    )
+
+
+@hookimpl
+def bench_add_models() -> Iterable[ModelSpec]:
+    """The variants, the audio-only control and the published graph."""
+    control = "control: no text stream at all"
+    published = "the published graph on stand-ins for its CLAP vectors: one answer for a whole batch"
+    return [
+        *(_spec(variant, *values) for variant, values in _VARIANTS.items()),
+        _spec("audio_only", {"text_encoder": "none"}, 2_686_386, control, optional_modalities=()),
+        _spec(
+            "as_coded",
+            {},
+            8_947_250,
+            published,
+            factory="bench_plugins.calm.as_coded:build",
+            optional_modalities=(),
+            inductive=False,
+            recipes={},
+        ),
+    ]

@@ -1,0 +1,237 @@
+"""Digit fusion: a picture and a recording of the same thing, fused linearly or by attention.
+
+Source: Jaron-U/Multimodal-Image-and-Audio-Recognition-Model, its document; data of Khacef et al. (Zenodo 4452953).
+{BiLSTM, transformer} x {linear, attention} fusion, beside the controls that see one view only.
+
+Deliberate differences from the published code (`as_coded.py` is that graph):
+- the recording is a sequence of 39 frames of 13 cepstra (there one token of 507 numbers, or 507 steps of one
+  number), and the fusion attends from 49 places of the picture to 39 frames (there from one vector to one vector,
+  which makes either attention a linear map);
+- pre-norm transformer with sinusoidal positions, a BiLSTM of the same size, and fusions of the same size, so that
+  the four variants differ in nothing but what their names say;
+- the picture's vector is one linear layer over the 7 x 7 x 64 features, and every variant has it; attention adds to it;
+- inputs are standardised by batch normalisation without weights (there by a z-score that used the test set's own).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from bench import TaskInfo
+from bench_plugins.digit_fusion.views import FRAMES, TOKENS, check_task, to_frames
+
+DIM = 128
+"""Width of every token and of both views' vectors."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FusionConfig:
+    """What a variant chooses.
+
+    Attributes:
+        encoder: Of the recording: ``transformer`` or ``rnn``.
+        fusion: ``attention`` or ``linear``.
+        dropout: Inside the transformer; the picture's vector and the classifier use 0.2.
+    """
+
+    encoder: Literal["transformer", "rnn"] = "transformer"
+    fusion: Literal["attention", "linear"] = "attention"
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.encoder not in ("transformer", "rnn"):
+            raise ValueError(f"digit_fusion encoder {self.encoder!r} is not known; choose transformer or rnn")
+        if self.fusion not in ("attention", "linear"):
+            raise ValueError(f"digit_fusion fusion {self.fusion!r} is not known; choose attention or linear")
+
+
+class ImageView(nn.Module):
+    """Two convolutions; a picture of another size than 28 x 28 is pooled to the same 7 x 7 places."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.scale = nn.BatchNorm2d(channels, affine=False)
+        self.features = nn.Sequential(
+            nn.Conv2d(channels, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(TOKENS),
+        )  # fmt: skip
+        self.vector = nn.Sequential(nn.Linear(64 * TOKENS[0] * TOKENS[1], DIM), nn.ReLU(), nn.Dropout(0.2))
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """``(batch, channels, height, width)`` -> vector ``(batch, 128)`` and places ``(batch, 49, 64)``."""
+        x = self.features(self.scale(image)).flatten(2)  # (batch, 64, 49)
+        return self.vector(x.flatten(1)), x.transpose(1, 2)  # (batch, 128), (batch, 49, 64)
+
+
+class Layer(nn.TransformerEncoderLayer):
+    """Pre-norm encoder layer, d 128, 4 heads, feed-forward 256."""
+
+    def __init__(self, dropout: float) -> None:
+        super().__init__(DIM, 4, 256, dropout, "gelu", batch_first=True, norm_first=True)
+
+
+class AudioView(nn.Module):
+    """39 frames -> 39 tokens, by a transformer of four layers or a BiLSTM of two layers and the same size."""
+
+    positions: Tensor
+
+    def __init__(self, coefficients: int, config: FusionConfig) -> None:
+        super().__init__()
+        self.scale = nn.BatchNorm1d(coefficients, affine=False)
+        self.up = nn.Linear(coefficients, DIM)
+        rates = torch.exp(torch.arange(DIM // 2) * (-math.log(10_000.0) / (DIM // 2)))
+        angles = torch.arange(FRAMES).unsqueeze(1) * rates
+        self.register_buffer("positions", torch.cat([angles.sin(), angles.cos()], 1), persistent=False)  # (39, 128)
+        self.layers = nn.ModuleList()
+        self.lstm = self.down = None
+        if config.encoder == "transformer":
+            self.layers.extend(Layer(config.dropout) for _ in range(4))
+        else:
+            self.lstm = nn.LSTM(DIM, 110, 2, batch_first=True, dropout=config.dropout, bidirectional=True)
+            self.down = nn.Linear(220, DIM)
+        self.norm = nn.LayerNorm(DIM)
+
+    def forward(self, audio: Tensor) -> Tensor:
+        """``(batch, freq, time)`` -> ``(batch, 39, 128)``."""
+        x: Tensor = self.up(to_frames(self.scale(audio)))  # (batch, 39, 128)
+        if self.layers:
+            x = x + self.positions
+        for layer in self.layers:
+            x = layer(x)
+        if self.lstm is not None and self.down is not None:
+            x = self.down(self.lstm(x)[0])  # (batch, 39, 220) -> (batch, 39, 128)
+        out: Tensor = self.norm(x)
+        return out
+
+
+class LinearFusion(nn.Module):
+    """Concatenate the two vectors; hidden size chosen to equal the attention fusion in parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = nn.Sequential(nn.Linear(2 * DIM, 210), nn.ReLU(), nn.Linear(210, DIM), nn.LayerNorm(DIM))
+
+    def forward(self, vector: Tensor, places: Tensor, frames: Tensor) -> Tensor:  # noqa: ARG002
+        """``vector (batch, 128)``, ``frames (batch, 39, 128)`` -> ``(batch, 128)``; the places are not used."""
+        out: Tensor = self.mix(torch.cat([vector, frames.mean(1)], dim=1))  # (batch, 256) -> (batch, 128)
+        return out
+
+
+class AttentionFusion(nn.Module):
+    """Every place of the picture asks the recording; residual, norm, mean, added to the picture's vector."""
+
+    def __init__(self, dropout: float) -> None:
+        super().__init__()
+        self.up = nn.Linear(64, DIM)
+        self.positions = nn.Parameter(torch.randn(TOKENS[0] * TOKENS[1], DIM) * 0.02)
+        self.attention = nn.MultiheadAttention(DIM, 8, dropout, batch_first=True)
+        self.norm = nn.LayerNorm(DIM)
+
+    def forward(self, vector: Tensor, places: Tensor, frames: Tensor) -> Tensor:
+        """``vector (batch, 128)``, ``places (batch, 49, 64)``, ``frames (batch, 39, 128)`` -> ``(batch, 128)``."""
+        query = self.up(places) + self.positions  # (batch, 49, 128)
+        heard = self.attention(query, frames, frames, need_weights=False)[0]  # (batch, 49, 128)
+        out: Tensor = vector + self.norm(query + heard).mean(1)  # (batch, 128)
+        return out
+
+
+class DigitFusion(nn.Module):
+    """Two views, one label.
+
+    Args:
+        task: Gives ``feature_shape`` (cepstra, frames), ``image_shape`` and the number of classes.
+        config: Which encoder, which fusion.
+
+    Raises:
+        ValueError: The task lacks a view.
+    """
+
+    def __init__(self, task: TaskInfo, config: FusionConfig) -> None:
+        super().__init__()
+        check_task(task, audio=True, image=True)
+        coefficients, channels = (task.feature_shape or (0,))[0], (task.image_shape or (0,))[0]
+        self.image = ImageView(channels)
+        self.audio = AudioView(coefficients, config)
+        self.fusion = AttentionFusion(config.dropout) if config.fusion == "attention" else LinearFusion()
+        self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(DIM, task.num_classes))
+
+    def forward(self, audio: Tensor, image: Tensor) -> Tensor:
+        """``audio (batch, freq, time)``, ``image (batch, channels, height, width)`` -> logits ``(batch, classes)``."""
+        logits: Tensor = self.head(self.embed(audio, image))  # (batch, classes)
+        return logits
+
+    def embed(self, audio: Tensor, image: Tensor) -> Tensor:
+        """The fused vector before the classifier, ``(batch, 128)``."""
+        vector, places = self.image(image)  # (batch, 128), (batch, 49, 64)
+        out: Tensor = self.fusion(vector, places, self.audio(audio))  # (batch, 128)
+        return out
+
+    def embed_image(self, image: Tensor) -> Tensor:
+        """The picture's own vector, ``(batch, 128)``."""
+        out: Tensor = self.image(image)[0]
+        return out
+
+    def embed_audio(self, audio: Tensor) -> Tensor:
+        """The recording's own vector: the mean of its tokens, ``(batch, 128)``."""
+        out: Tensor = self.audio(audio).mean(1)
+        return out
+
+
+class ImageOnly(nn.Module):
+    """Control: the picture's half of the network."""
+
+    def __init__(self, task: TaskInfo) -> None:
+        super().__init__()
+        check_task(task, audio=False, image=True)
+        self.image = ImageView((task.image_shape or (0,))[0])
+        self.head = nn.Linear(DIM, task.num_classes)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """``(batch, channels, height, width)`` -> logits ``(batch, classes)``."""
+        logits: Tensor = self.head(self.embed(image))  # (batch, classes)
+        return logits
+
+    def embed(self, image: Tensor) -> Tensor:
+        """The picture's vector, ``(batch, 128)``."""
+        out: Tensor = self.image(image)[0]
+        return out
+
+
+class AudioOnly(nn.Module):
+    """Control: the recording's half of the network."""
+
+    def __init__(self, task: TaskInfo, config: FusionConfig) -> None:
+        super().__init__()
+        check_task(task, audio=True, image=False)
+        self.audio = AudioView((task.feature_shape or (0,))[0], config)
+        self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(DIM, task.num_classes))
+
+    def forward(self, audio: Tensor) -> Tensor:
+        """``(batch, freq, time)`` -> logits ``(batch, classes)``."""
+        logits: Tensor = self.head(self.embed(audio))  # (batch, classes)
+        return logits
+
+    def embed(self, audio: Tensor) -> Tensor:
+        """The mean of the recording's tokens, ``(batch, 128)``."""
+        out: Tensor = self.audio(audio).mean(1)
+        return out
+
+
+def build(task: TaskInfo, **options: Any) -> DigitFusion:
+    """A two-view model for ``task``; the options are the fields of :class:`FusionConfig`."""
+    return DigitFusion(task, FusionConfig(**options))
+
+
+def build_image_only(task: TaskInfo) -> ImageOnly:
+    """The control that sees the picture only."""
+    return ImageOnly(task)
+
+
+def build_audio_only(task: TaskInfo, **options: Any) -> AudioOnly:
+    """The control that hears the recording only; the options are the fields of :class:`FusionConfig`."""
+    return AudioOnly(task, FusionConfig(**options))

@@ -1,0 +1,90 @@
+"""An Audio Spectrogram Transformer behind a front end on the fly: sizes x strides, declared without importing torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from bench import ModelSpec, hookimpl
+
+SOURCE = (
+    "redkai11/An-Audio-is-Worth-16-x-16-words-Memory-Efficient-Audio-Spectrogram-Transformer; "
+    "AST arXiv:2104.01778; nnAudio, IEEE Access 8 (2020)"
+)
+
+_FRONTEND: Mapping[str, Any] = {"n_fft": 512, "window": 400, "hop": 160, "n_mels": 128, "fmin": 20.0, "fmax": 8000.0}
+_FRONTENDS = ("nnaudio", "nnaudio_mel", "nnaudio_stft", "torchaudio", "kaldi")
+
+_PARAMETERS: Mapping[str, Mapping[int, int]] = {
+    "micro": {16: 1_887_602, 14: 1_900_466, 12: 1_918_706, 10: 1_952_882},
+    "tiny": {16: 5_446_514, 14: 5_459_378, 12: 5_477_618, 10: 5_511_794},
+    "mini": {16: 10_863_026, 14: 10_888_754, 12: 10_925_234, 10: 10_993_586},
+    "small": {16: 21_509_810, 14: 21_535_538, 12: 21_572_018, 10: 21_640_370},
+    "base": {10: 85_748_018, 12: 85_611_314, 14: 85_538_354, 16: 85_486_898},
+}
+"""Size -> stride -> parameters at 50 classes and 128 x 501 features; the first stride is the size's own."""
+
+_SHAPES: Mapping[str, str] = {
+    "micro": "192 wide, 3 heads, 4 blocks",
+    "tiny": "192 wide, 3 heads, 12 blocks (DeiT-Ti)",
+    "mini": "384 wide, 6 heads, 6 blocks",
+    "small": "384 wide, 6 heads, 12 blocks (DeiT-S)",
+    "base": "768 wide, 12 heads, 12 blocks (DeiT-B)",
+}
+
+_SCRATCH: Mapping[str, Mapping[str, Any]] = {
+    "*": {"warmup": 0.1, "normalise": "half"},
+    "full": {"lr": 5e-4, "epochs": 150},
+}
+"""From scratch: long, with warm-up, mixup and SpecAugment (the built-in ``full``); features as AST normalises them."""
+
+_MICRO: Mapping[str, Mapping[str, Any]] = {
+    "*": {"warmup": 0.1},
+    "full": {"epochs": 60},
+}
+
+
+def _model(name: str, size: str, stride: int, **fields: Any) -> ModelSpec:
+    micro = size == "micro"
+    return ModelSpec(
+        name=f"meamtm.{name}",
+        factory="bench_plugins.meamtm.factory:build",
+        options={"size": size, "stride": stride, "patch_dropout": 0.5, "drop_path": 0.0 if micro else 0.1},
+        frontend="nnaudio",
+        frontends=_FRONTENDS,
+        frontend_options=_FRONTEND,
+        recipes=_MICRO if micro else _SCRATCH,
+        parameters=_PARAMETERS[size][stride],
+        license="Apache-2.0",
+        source=SOURCE,
+        **fields,
+    )
+
+
+def _grid() -> Iterator[ModelSpec]:
+    for size, strides in _PARAMETERS.items():
+        own = next(iter(strides))
+        for stride in strides:
+            sets = ("documented",) if stride == own else ()
+            yield _model(
+                size if stride == own else f"{size}_s{stride}",
+                size,
+                stride,
+                sets=("default", *sets) if size == "micro" and sets else sets,
+                description=f"AST {_SHAPES[size]}, patches of 16 every {stride}",
+            )
+
+
+def _alias(name: str, axes: Mapping[str, str], description: str) -> ModelSpec:
+    return _model(name, "micro", 16, alias_of="meamtm.micro", axes=axes, sets=("documented",), description=description)
+
+
+@hookimpl
+def bench_add_models() -> Iterable[ModelSpec]:
+    """Five sizes with four strides each, and three fixed choices of how the smallest is fed."""
+    return [
+        *_grid(),
+        _alias("precomputed", {"feeding": "precomputed"}, "micro fed from stored log-mel features"),
+        _alias("trainable_mel", {"frontend": "nnaudio_mel"}, "micro with a trainable mel filter bank"),
+        _alias("trainable_stft", {"frontend": "nnaudio_stft"}, "micro with trainable Fourier kernels"),
+    ]

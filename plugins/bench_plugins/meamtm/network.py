@@ -1,0 +1,204 @@
+"""The Audio Spectrogram Transformer: a log-mel image cut into patches, read by a plain transformer.
+
+Source: Y. Gong, Y.-A. Chung, J. Glass, AST: Audio Spectrogram Transformer, arXiv 2104.01778; blocks as in timm's
+vision transformer (DeiT). Deliberate differences:
+
+- The geometry follows the task's features instead of a fixed 1024 frames, so that nothing is padded or cut.
+- Sizes below DeiT-Ti (``micro``, ``mini``) exist for training from scratch on a few hundred clips.
+- Patch dropout (training only) is an option; the paper has none.
+- Features arrive normalised with the training folds' statistics; the network does not normalise.
+- Weights start scaled to their fan-in (Glorot; positions 1/sqrt(dim)), as in L. Beyer, X. Zhai, A. Kolesnikov, Better
+  plain ViT baselines, arXiv 2205.01580. The usual fixed deviation of 0.02 suits 768 dimensions and starts the
+  smaller sizes slowly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+from timm.layers.patch_dropout import PatchDropout
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+
+PATCH = 16
+STRIDES = (10, 12, 14, 16)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Width, attention heads and number of blocks."""
+
+    dim: int
+    heads: int
+    depth: int
+
+
+SIZES: Mapping[str, Size] = MappingProxyType(
+    {
+        "micro": Size(192, 3, 4),
+        "tiny": Size(192, 3, 12),
+        "mini": Size(384, 6, 6),
+        "small": Size(384, 6, 12),
+        "base": Size(768, 12, 12),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AstSettings:
+    """What a network is made of.
+
+    Attributes:
+        size: A key of ``SIZES``.
+        stride: Distance of two patches in bins and frames: 10, 12, 14 or 16 (no overlap).
+        patch_dropout: Fraction of the patches left out of each training clip, 0 to below 1.
+        dropout: On tokens and in the blocks, 0 to below 1.
+        drop_path: Stochastic depth of the last block, rising linearly from 0 at the first; 0 to below 1.
+        norm_eps: Added to the variance in every LayerNorm; 1e-6 as AST and DeiT, 1e-12 in transformers' copies.
+
+    Raises:
+        ValueError: A setting is out of range.
+    """
+
+    size: str = "micro"
+    stride: int = 16
+    patch_dropout: float = 0.0
+    dropout: float = 0.0
+    drop_path: float = 0.0
+    norm_eps: float = 1e-6
+
+    def __post_init__(self) -> None:
+        if self.size not in SIZES:
+            raise ValueError(f"size = {self.size!r}; allowed: {', '.join(SIZES)}")
+        if self.stride not in STRIDES:
+            raise ValueError(f"stride = {self.stride!r}; allowed: {', '.join(map(str, STRIDES))}")
+        for name in ("patch_dropout", "dropout", "drop_path"):
+            value = getattr(self, name)
+            if not 0 <= value < 1:
+                raise ValueError(f"{name} = {value!r}: must be at least 0 and below 1")
+        if self.norm_eps <= 0:
+            raise ValueError(f"norm_eps = {self.norm_eps!r}: must be above 0, e.g. 1e-6")
+
+
+def patch_grid(feature_shape: tuple[int, int], stride: int) -> tuple[int, int]:
+    """``(rows, columns)`` of 16 x 16 patches, ``stride`` apart, that fit into ``(freq, time)`` features.
+
+    >>> patch_grid((128, 512), 10)
+    (12, 50)
+
+    Raises:
+        ValueError: The features are smaller than one patch.
+    """
+    freq, time = feature_shape
+    if freq < PATCH or time < PATCH:
+        raise ValueError(
+            f"features of {freq} bins x {time} frames hold no {PATCH} x {PATCH} patch; use at least {PATCH} of each: "
+            "longer clips, a smaller hop or more mel bins"
+        )
+    return (freq - PATCH) // stride + 1, (time - PATCH) // stride + 1
+
+
+class PatchEmbed(nn.Module):
+    """Linear map of each patch, as a strided convolution."""
+
+    def __init__(self, dim: int, stride: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(1, dim, kernel_size=PATCH, stride=stride)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features ``(batch, freq, time)`` to tokens ``(batch, rows * columns, dim)``, row by row."""
+        patches: Tensor = self.proj(features.unsqueeze(1))  # (batch, freq, time) -> (batch, dim, rows, columns)
+        return patches.flatten(2).transpose(1, 2)  # -> (batch, rows * columns, dim)
+
+
+class AudioSpectrogramTransformer(nn.Module):
+    """AST over log-mel features.
+
+    Args:
+        num_classes: Number of logits.
+        feature_shape: ``(freq, time)`` of the features.
+        settings: What it is made of.
+
+    Attributes:
+        grid: ``(rows, columns)`` of patches.
+    """
+
+    def __init__(self, num_classes: int, feature_shape: tuple[int, int], settings: AstSettings) -> None:
+        super().__init__()
+        size = SIZES[settings.size]
+        self.settings = settings
+        self.feature_shape = feature_shape
+        self.grid = patch_grid(feature_shape, settings.stride)
+        self.patch_embed = PatchEmbed(size.dim, settings.stride)
+        self.cls_token = nn.Parameter(torch.empty(1, 1, size.dim))
+        self.dist_token = nn.Parameter(torch.empty(1, 1, size.dim))
+        self.pos_embed = nn.Parameter(torch.empty(1, 2 + self.grid[0] * self.grid[1], size.dim))
+        self.pos_drop = nn.Dropout(settings.dropout)
+        self.patch_drop = PatchDropout(settings.patch_dropout, num_prefix_tokens=2)
+        self.blocks = nn.Sequential(
+            *(
+                Block(
+                    size.dim,
+                    size.heads,
+                    qkv_bias=True,
+                    proj_drop=settings.dropout,
+                    drop_path=settings.drop_path * i / (size.depth - 1),
+                    norm_layer=nn.LayerNorm,
+                )
+                for i in range(size.depth)
+            )
+        )
+        self.norm = nn.LayerNorm(size.dim)
+        classifier = nn.Linear(size.dim, num_classes)
+        self.head = nn.Sequential(nn.LayerNorm(size.dim), classifier)
+        self._initialise()
+        nn.init.trunc_normal_(classifier.weight, std=0.02)
+
+    def forward(self, audio: Tensor) -> Tensor:
+        """Classify clips.
+
+        Args:
+            audio: Normalised log-mel features ``(batch, freq, time)`` float32.
+
+        Returns:
+            Logits ``(batch, num_classes)``.
+
+        Raises:
+            ValueError: The features have another shape than the one the network was built for.
+        """
+        logits: Tensor = self.head(self.embed(audio))  # (batch, freq, time) -> (batch, dim) -> (batch, num_classes)
+        return logits
+
+    def embed(self, audio: Tensor) -> Tensor:
+        """The mean of the two summary tokens, ``(batch, dim)``, of features ``(batch, freq, time)``."""
+        if tuple(audio.shape[1:]) != self.feature_shape or audio.ndim != 3:
+            raise ValueError(
+                f"features of shape {tuple(audio.shape)}; this network was built for (batch, "
+                f"{self.feature_shape[0]}, {self.feature_shape[1]})"
+            )
+        batch = audio.shape[0]
+        patches = self.patch_embed(audio)  # (batch, freq, time) -> (batch, rows * columns, dim)
+        tokens = torch.cat(
+            [self.cls_token.expand(batch, -1, -1), self.dist_token.expand(batch, -1, -1), patches], dim=1
+        )  # -> (batch, 2 + rows * columns, dim)
+        tokens = self.pos_drop(tokens + self.pos_embed)
+        tokens = self.patch_drop(tokens)  # training: -> (batch, 2 + kept, dim)
+        tokens = self.norm(self.blocks(tokens))
+        summary: Tensor = (tokens[:, 0] + tokens[:, 1]) / 2  # -> (batch, dim)
+        return summary
+
+    def _initialise(self) -> None:
+        for token in (self.cls_token, self.dist_token):
+            nn.init.trunc_normal_(token, std=0.02)
+        nn.init.normal_(self.pos_embed, std=self.pos_embed.shape[-1] ** -0.5)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.Conv2d):
+                nn.init.trunc_normal_(module.weight, std=1 / PATCH)
+            elif isinstance(module, nn.LayerNorm):
+                module.eps = self.settings.norm_eps

@@ -1,0 +1,204 @@
+"""Checkpoints: transformers' and the authors' AST, timm's DeiT and ViT, and this network's own state dict.
+
+Nothing is left at its random start without being asked for: a tensor that is missing, left over or of another shape
+is a :class:`bench.CheckpointError` that names it.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from bench import CheckpointError
+from bench_plugins.meamtm.network import AudioSpectrogramTransformer
+from bench_plugins.meamtm.positions import fit_positions
+
+FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
+HEAD = "head."
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Tensors under this network's names.
+
+    Attributes:
+        origin: Where they came from, for messages.
+        tensors: Name -> tensor; positions still on the source's grid.
+        norm_eps: What the source adds to the variance in its LayerNorms.
+    """
+
+    origin: str
+    tensors: Mapping[str, Tensor]
+    norm_eps: float
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a file, or a folder in transformers' layout.
+
+    Raises:
+        CheckpointError: Nothing is there, it cannot be read, or its format is unknown.
+    """
+    return convert(_read_tensors(_locate(path)), origin=str(path))
+
+
+def convert(tensors: Mapping[str, Tensor], *, origin: str = "state dict") -> Checkpoint:
+    """Bring a state dict of any known format to this network's names.
+
+    Args:
+        tensors: The state dict.
+        origin: Where it came from, for messages.
+
+    Raises:
+        CheckpointError: The format is unknown, or part of an attention is missing.
+    """
+    tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    if any(name.startswith("audio_spectrogram_transformer.") for name in tensors):
+        return Checkpoint(origin, _from_transformers(tensors, origin), 1e-12)
+    if "v.patch_embed.proj.weight" in tensors:  # the authors' files: timm's names below "v."
+        named = {re.sub(r"^v\.|^mlp_(?=head\.)", "", name): tensor for name, tensor in tensors.items()}
+        unused = ("head.weight", "head.bias", "head_dist.weight", "head_dist.bias")
+        return Checkpoint(origin, {n: t for n, t in named.items() if n not in unused}, 1e-6)
+    if "patch_embed.proj.weight" in tensors and "blocks.0.attn.qkv.weight" in tensors:
+        return Checkpoint(origin, _from_timm(tensors), 1e-6)
+    raise CheckpointError(
+        f"{origin} is no known checkpoint (it holds {_some(tensors)}); known are transformers' "
+        "ASTForAudioClassification, the authors' AST, timm's DeiT and ViT, and this network's own state dict"
+    )
+
+
+def load_into(
+    model: AudioSpectrogramTransformer,
+    checkpoint: Checkpoint,
+    *,
+    with_head: bool,
+    grid: tuple[int, int] | None = None,
+) -> None:
+    """Load a checkpoint into a network; positions are fitted to the network's grid of patches.
+
+    Args:
+        model: The network, changed in place.
+        checkpoint: What to load.
+        with_head: Load the classifier too, else leave it at its random start.
+        grid: ``(rows, columns)`` of the checkpoint's patches, where their number alone does not tell.
+
+    Raises:
+        CheckpointError: A tensor is missing, left over or of another shape.
+    """
+    own = model.state_dict()
+    tensors = {name: tensor for name, tensor in checkpoint.tensors.items() if with_head or not name.startswith(HEAD)}
+    wanted = {name for name in own if with_head or not name.startswith(HEAD)}
+    _check_names(checkpoint.origin, model, wanted, tensors)
+    if tensors["pos_embed"].shape[-1] == own["pos_embed"].shape[-1]:
+        tensors["pos_embed"] = fit_positions(tensors["pos_embed"], model.grid, checkpoint.origin, source=grid)
+    for name in sorted(wanted):
+        if tensors[name].shape != own[name].shape:
+            raise CheckpointError(
+                f"{checkpoint.origin}: {name} has shape {tuple(tensors[name].shape)}, the network needs "
+                f"{tuple(own[name].shape)}; choose the size it was made for"
+                + (", or head='new' for another number of classes" if name.startswith(HEAD) else "")
+            )
+    model.load_state_dict({**own, **tensors}, strict=True)
+
+
+def _check_names(
+    origin: str, model: AudioSpectrogramTransformer, wanted: set[str], tensors: Mapping[str, Tensor]
+) -> None:
+    missing, left = sorted(wanted - set(tensors)), sorted(set(tensors) - wanted)
+    if missing:
+        advice = "use head='new' to start a fresh classifier" if missing[0].startswith(HEAD) else "choose another size"
+        raise CheckpointError(f"{origin} lacks {_some(missing)} of size {model.settings.size!r}; {advice}")
+    if left:
+        raise CheckpointError(
+            f"{origin} holds {_some(left)}, which size {model.settings.size!r} does not have; choose another size"
+        )
+
+
+def _locate(path: Path) -> Path:
+    if path.is_dir():
+        for name in FOLDER_FILES:
+            if (path / name).is_file():
+                return path / name
+        raise CheckpointError(f"no weights in the folder {path.absolute()}: looked for {' and '.join(FOLDER_FILES)}")
+    if not path.is_file():
+        raise CheckpointError(f"no weights at {path.absolute()}; give an existing file or folder as weights=")
+    return path
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{path.absolute()} cannot be read as weights: {error}") from error
+    for key in ("state_dict", "model"):
+        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
+            state = state[key]
+    if not isinstance(state, Mapping) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        raise CheckpointError(f"{path.absolute()} holds a {type(state).__name__}, not a mapping of names to tensors")
+    return dict(state)
+
+
+_RENAMES = (
+    (r"^audio_spectrogram_transformer\.", ""),
+    (r"^embeddings\.distillation_token$", "dist_token"),
+    (r"^embeddings\.position_embeddings$", "pos_embed"),
+    (r"^embeddings\.patch_embeddings\.projection\.", "patch_embed.proj."),
+    (r"^embeddings\.cls_token$", "cls_token"),
+    (r"^(?:encoder\.layer|layers)\.(\d+)\.", r"blocks.\1."),
+    (r"\.layernorm_before\.", ".norm1."),
+    (r"\.layernorm_after\.", ".norm2."),
+    (r"\.attention\.(?:attention\.query|q_proj)\.", ".attn.q."),
+    (r"\.attention\.(?:attention\.key|k_proj)\.", ".attn.k."),
+    (r"\.attention\.(?:attention\.value|v_proj)\.", ".attn.v."),
+    (r"\.attention\.(?:output\.dense|o_proj)\.", ".attn.proj."),
+    (r"^(blocks\.\d+)\.(?:intermediate\.dense|mlp\.fc1)\.", r"\1.mlp.fc1."),
+    (r"^(blocks\.\d+)\.(?:output\.dense|mlp\.fc2)\.", r"\1.mlp.fc2."),
+    (r"^layernorm\.", "norm."),
+    (r"^classifier\.layernorm\.", "head.0."),
+    (r"^classifier\.dense\.", "head.1."),
+)
+"""transformers' names, version 4 (and every published file) or 5, to this network's."""
+
+
+def _from_timm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """An image network without its classifier: RGB summed to one channel; ViT's one class token serves as both."""
+    named = dict(tensors)
+    if "head.1.weight" in named:  # this network's own state dict
+        return named
+    named = {n: t for n, t in named.items() if not n.startswith((HEAD, "head_dist.", "pre_logits."))}
+    projection = named["patch_embed.proj.weight"]
+    if projection.ndim == 4 and projection.shape[1] == 3:
+        named["patch_embed.proj.weight"] = projection.sum(dim=1, keepdim=True)
+    if "dist_token" not in named and "cls_token" in named and "pos_embed" in named:
+        named["dist_token"] = named["cls_token"]
+        named["pos_embed"] = torch.cat([named["pos_embed"][:, :1], named["pos_embed"]], dim=1)
+    return named
+
+
+def _from_transformers(tensors: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
+    named: dict[str, Tensor] = {}
+    for old, tensor in tensors.items():
+        name = old
+        for pattern, new in _RENAMES:
+            name = re.sub(pattern, new, name)
+        named[name] = tensor
+    for name in sorted(n for n in named if ".attn.q." in n):
+        parts = [name.replace(".attn.q.", f".attn.{part}.") for part in "qkv"]
+        if absent := [part for part in parts if part not in named]:
+            raise CheckpointError(f"{origin}: {name} is there but {_some(absent)} is not")
+        named[name.replace(".attn.q.", ".attn.qkv.")] = torch.cat([named.pop(part) for part in parts])
+    return named
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = sorted(names)
+    return ", ".join(listed[:4]) + (f" and {len(listed) - 4} more" if len(listed) > 4 else "") or "nothing"

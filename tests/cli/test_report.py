@@ -1,0 +1,112 @@
+"""``bench report`` and ``bench compare`` from the command line, on synthetic records."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+import bench.builtin
+from bench.__main__ import main
+from bench.discovery import load_modules
+
+
+@pytest.fixture(scope="module")
+def samples():
+    path = Path(__file__).resolve().parents[1] / "golden" / "samples.py"
+    spec = importlib.util.spec_from_file_location("bench_test_samples_cli", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def golden(samples, tmp_path_factory):
+    return samples.golden_run(tmp_path_factory.mktemp("golden")).root
+
+
+@pytest.fixture
+def run(golden, tmp_path):
+    return Path(shutil.copytree(golden, tmp_path / "run"))
+
+
+@pytest.fixture(autouse=True)
+def _only_builtin(monkeypatch):
+    """The host's own plugin only: nothing needs to be installed, nothing heavy is imported."""
+    host = load_modules(bench.builtin)
+    monkeypatch.setattr("bench.cli.report.open_host", lambda files, without: host)
+
+
+def test_files_are_written_and_the_same_again(run, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["report", str(run), "--to", str(out), "--format", "md,csv,json,latex"]) == 0
+    names = {"leaderboard.md", "leaderboard.csv", "leaderboard.json", "leaderboard.tex"}
+    assert {path.name for path in out.iterdir()} == names
+    first = {path.name: path.read_bytes() for path in out.iterdir()}
+    shown = capsys.readouterr().out
+    assert "alpha.tiny" in shown
+    assert "3400 s" in shown
+    assert main(["report", str(run), "--to", str(out)]) == 0
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.name in names} == first
+
+
+def test_json_lists_the_files(run, tmp_path, capsys):
+    assert main(["report", str(run), "--to", str(tmp_path / "o"), "--format", "csv", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["files"] == [str(tmp_path / "o" / "leaderboard.csv")]
+    assert answer["problems"] == []
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{torn", "not a whole JSON file"),
+        ('{"provenance": {"schema_version": 999}}', "schema version 999"),
+        ('{"a": 1}', "no bench record"),
+        ('{"provenance": {"schema_version": 1}, "cell": {"colour": 1}, "status": "ok"}', "edited or foreign"),
+    ],
+)
+def test_bad_records_are_named_skipped_and_exit_1(run, tmp_path, capsys, content, words):
+    (run / "records" / "bad.json").write_text(content)
+    assert main(["report", str(run), "--to", str(tmp_path / "o"), "--format", "md"]) == 1
+    assert words in capsys.readouterr().err
+    page = (tmp_path / "o" / "leaderboard.md").read_text()
+    assert words in page
+    assert "alpha.tiny" in page
+
+
+def test_no_records_is_exit_4(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert main(["report", str(tmp_path / "empty")]) == 4
+    assert "no records" in capsys.readouterr().err
+
+
+def test_no_folder_and_no_format_are_exit_2(run, tmp_path, capsys):
+    assert main(["report", str(tmp_path / "nowhere")]) == 2
+    assert "nowhere" in capsys.readouterr().err
+    assert main(["report", str(run), "--format", "markdwn"]) == 2
+    assert main(["report", str(run), "--format", ","]) == 2
+
+
+def test_verify_recomputes_every_score(samples, tmp_path, capsys):
+    from bench.metrics.scores import accuracy, macro_f1
+    from bench.records import Score
+    from bench.store import Store
+
+    store = Store(tmp_path / "run")
+    record = samples.evaluated(store, samples.cell("a"), 0.8)
+    arrays = store.predictions(record)
+    pair = arrays["logits"], arrays["targets"]
+    good = (Score(name="accuracy", value=accuracy(*pair)), Score(name="macro_f1", value=macro_f1(*pair)))
+    store.write(record.model_copy(update={"scores": good}), arrays)
+    assert main(["report", str(tmp_path / "run"), "--format", "md", "--verify"]) == 0
+    assert "2 scores recomputed from predictions, 0 differ" in capsys.readouterr().out
+    edited = (good[0].model_copy(update={"value": 0.999}), good[1])
+    store.write(record.model_copy(update={"scores": edited}), arrays)
+    assert main(["report", str(tmp_path / "run"), "--format", "md", "--verify"]) == 1
+    assert "accuracy is stored as 0.999" in capsys.readouterr().err

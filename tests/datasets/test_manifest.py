@@ -1,0 +1,160 @@
+"""The user's own table: what it can say, and every mistake reported with its line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from bench.data.check import check_clips
+from bench.errors import DataError
+from bench_datasets.manifest import draw_folds, load
+
+
+def audio(folder: Path, name: str, seconds: float = 0.5, rate: int = 8_000) -> None:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(folder / name, np.full(round(seconds * rate), 0.1), rate)
+
+
+@pytest.fixture
+def table(tmp_path):
+    for number in range(6):
+        audio(tmp_path, f"clips/{number}.wav", 0.5 + number / 10)
+
+    def write(text: str) -> Path:
+        (tmp_path / "my.csv").write_text(text)
+        return tmp_path / "my.csv"
+
+    return write
+
+
+def test_smallest(table):
+    clips = check_clips(load(table("path,label\nclips/0.wav,dog\nclips/5.wav,cat\n")), "manifest")
+    assert clips.ids == ("clips/0.wav", "clips/5.wav")
+    assert clips.label_names == ("cat", "dog")
+    assert clips.targets.tolist() == [1, 0]
+    assert (clips.sample_rate, clips.clip_samples) == (16_000, 16_000)
+    assert any("folds were drawn" in note for note in clips.notes)
+    assert any("1 s at 16000 Hz" in note for note in clips.notes)
+    assert clips.title == "my"
+
+
+def test_everything(table, tmp_path):
+    for number, size in enumerate([(8, 6), (8, 6)]):
+        Image.new("RGB", size, (255, 0, 51)).save(tmp_path / f"{number}.png")
+    clips = check_clips(
+        load(
+            table(
+                "path,label,fold,split,group,text,image,colour\n"
+                'clips/0.wav,dog|loud,1,train,g,"a dog, barking",0.png,red\nclips/1.wav,cat,2,test,h,meow,1.png,blue\n'
+            )
+        ),
+        "manifest",
+    )
+    np.testing.assert_array_equal(clips.targets, np.array([[0, 1, 1], [1, 0, 0]], dtype=np.float32))
+    assert clips.label_names == ("cat", "dog", "loud")
+    assert clips.folds.tolist() == [1, 2]
+    assert clips.splits == ("train", "test")
+    assert clips.groups == ("g", "h")
+    assert clips.texts == ("a dog, barking", "meow")
+    assert clips.image_shape == (3, 6, 8)
+    images = clips.images([1, 0])
+    assert images.shape == (2, 3, 6, 8)
+    np.testing.assert_allclose(images[0, :, 0, 0], [1.0, 0.0, 0.2], atol=1e-6)
+    assert any("colour" in note for note in clips.notes)
+
+
+def test_images_of_different_shapes(table, tmp_path):
+    Image.new("L", (8, 6)).save(tmp_path / "0.png")
+    Image.new("RGB", (9, 6)).save(tmp_path / "1.png")
+    clips = load(table("path,label,image\nclips/0.wav,a,0.png\nclips/1.wav,b,1.png\n"))
+    assert clips.image_shape == (3, 224, 224)
+    assert clips.images([0, 1]).shape == (2, 3, 224, 224)
+    assert any("resized" in note for note in clips.notes)
+
+
+def test_all_bad_rows_at_once_with_line_numbers(table, tmp_path):
+    (tmp_path / "noise.wav").write_bytes(b"no sound at all")
+    (tmp_path / "p.png").write_bytes(b"no picture")
+    path = table(
+        "path,label,fold,split,group,image\n"
+        "clips/0.wav,dog,1,train,g,p.png\n"
+        "clips/none.wav,dog,1,train,g,none.png\n"
+        "clips/1.wav,,x,dev,,none.png\n"
+        "clips/./0.wav,dog|,2,val,g,none.png\n"
+        ",dog,2.5,test,g,none.png\n"
+        "noise.wav,dog,3,test,g,none.png,surplus\n"
+    )
+    with pytest.raises(DataError) as caught:
+        load(path)
+    message = str(caught.value)
+    for part in (
+        "line 2: ", "not readable as image", "line 3: ", "none.wav: no such file", "none.png: no such file",
+        "line 4: label is empty", "line 4: fold 'x'", "line 4: split 'dev' is unknown; allowed are train, val, test",
+        "line 4: group is empty", "line 5: label 'dog|' has an empty part", "line 6: path is empty",
+        "line 6: fold '2.5'", "line 7: ", "not readable as audio", "line 7: has more cells",
+    ):  # fmt: skip
+        assert part in message, part
+    assert "line 5: path 'clips/./0.wav' stands already on line 2" in message
+
+
+def test_line_numbers_survive_quoted_line_breaks(table):
+    with pytest.raises(DataError, match="line 4: clips|line 4: .*none"):
+        load(table('path,label,text\nclips/0.wav,dog,"two\nlines"\nclips/none.wav,cat,x\n'))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no column path"), ("path,fold\nclips/0.wav,1\n", "no column label"), ("path,label\n", "no clip"),
+        ("path,label\nclips/0.wav,dog\nclips/1.wav,dog\n", "only the label 'dog'"),
+    ],
+)  # fmt: skip
+def test_unusable_tables(table, text, message):
+    with pytest.raises(DataError, match=message):
+        load(table(text))
+
+
+def test_not_a_table(tmp_path):
+    for root in (None, tmp_path, tmp_path / "none.csv"):
+        with pytest.raises(DataError, match=r"--data my\.csv"):
+            load(root)
+    (tmp_path / "x.csv").write_bytes(b"\xff\xfe\xff\xff\x00")
+    with pytest.raises(DataError, match="cannot read"):
+        load(tmp_path / "x.csv")
+
+
+def test_byte_order_mark_and_blanks(table):
+    clips = load(table("\ufeffpath, label\n clips/0.wav , dog \nclips/1.wav,cat\n"))
+    assert clips.ids[0] == "clips/0.wav"
+    assert clips.label_names == ("cat", "dog")
+
+
+def test_long_clips_are_capped(tmp_path):
+    audio(tmp_path, "a.wav", 12.0)
+    audio(tmp_path, "b.wav", 1.0)
+    (tmp_path / "m.csv").write_text("path,label\na.wav,x\nb.wav,y\n")
+    assert load(tmp_path / "m.csv").clip_samples == 160_000
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 30)), min_size=1, max_size=80))
+def test_drawn_folds(items):
+    labels, groups = [label for label, _ in items], [str(group) for _, group in items]
+    folds = draw_folds(labels, groups)
+    np.testing.assert_array_equal(folds, draw_folds(labels, groups))
+    assert ((folds >= 1) & (folds <= 5)).all()
+    assert len(set(zip(groups, folds.tolist(), strict=True))) == len(set(groups))
+
+
+def test_drawn_folds_are_even_without_groups():
+    labels = ["a"] * 50 + ["b"] * 25
+    folds = draw_folds(labels, [str(i) for i in range(75)])
+    assert Counter(zip(labels, folds.tolist(), strict=True)) == {
+        (label, fold): size for label, size in (("a", 10), ("b", 5)) for fold in range(1, 6)
+    }

@@ -1,0 +1,102 @@
+"""Formats: byte for byte against golden files, readable by the tools that will read them."""
+
+from __future__ import annotations
+
+import csv as csv_module
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.reports import formats, terminal, words
+from bench.reports.board import build_board
+from bench.reports.layout import Board
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+RENDERERS = {
+    "leaderboard.md": formats.markdown,
+    "leaderboard.csv": formats.csv,
+    "leaderboard.json": formats.json_,
+    "leaderboard.tex": formats.latex,
+    "leaderboard.txt": terminal.text,
+}
+
+
+@pytest.mark.parametrize("name", RENDERERS)
+def test_golden(name, golden_board):
+    """Set BENCH_GOLDEN=write to make the files again after a deliberate change."""
+    made = RENDERERS[name](golden_board)
+    if os.environ.get("BENCH_GOLDEN") == "write":
+        (GOLDEN / name).write_text(made, encoding="utf-8")
+    assert made == (GOLDEN / name).read_text(encoding="utf-8")
+    assert made == RENDERERS[name](golden_board)
+
+
+def test_csv_is_read_back(golden_board):
+    rows = list(csv_module.DictReader(io.StringIO(formats.csv(golden_board))))
+    assert len(rows) == sum(len(section.rows) for section in golden_board.sections)
+    first = golden_board.sections[0].rows[0]
+    assert float(rows[0]["value"]) == pytest.approx(first.primary, abs=1e-9)
+    assert rows[0]["ranked"] == "True"
+
+
+def test_json_keeps_fractions_and_no_details(golden_board):
+    values = json.loads(formats.json_(golden_board))
+    row = values["sections"][0]["rows"][0]
+    assert 0 <= row["primary"] <= 1
+    assert "detail" not in row
+
+
+def test_markdown_says_what_must_be_said(golden_board):
+    page = formats.markdown(golden_board)
+    for words_ in (
+        "3/5", "over budget", "3400 s", "needs text", "few seeds", "Minimum detectable difference",
+        "always the commonest class", "Elsewhere-1", "AudioSet", "lossy copy", "not a whole JSON file",
+        "Not comparable with the speed columns above",
+    ):  # fmt: skip
+        assert words_ in page
+    assert "Not shown" not in page
+    tables = [line for line in page.splitlines() if line.startswith("|")]
+    widths = {line.count("|") - line.count("\\|") for line in tables[:10]}
+    assert len(widths) == 1
+
+
+def test_bars_in_names_do_not_break_the_table(samples, tmp_path):
+    from bench.store import Store
+
+    store = Store(tmp_path)
+    record = samples.ended(store, samples.cell("a"), "failed", "raised", "train", "x | y")
+    board = build_board([record.model_copy(update={"cell": samples.cell("odd|name")})])
+    line = next(line for line in formats.markdown(board).splitlines() if "odd" in line)
+    assert "odd\\|name" in line
+
+
+def test_empty_board_renders():
+    board = Board(sections=(), problems=(), environments=(), published=(), records=0)
+    for render in RENDERERS.values():
+        assert isinstance(render(board), str)
+
+
+def test_latex_escapes():
+    assert formats._escape("50 % of a_b & c~d") == r"50 \% of a\_b \& c\textasciitilde{}d"
+
+
+@given(st.floats(min_value=1e-6, max_value=1e8))
+def test_significant_keeps_three_digits(value):
+    text = words.significant(value)
+    assert "e" not in text
+    assert float(text) == pytest.approx(value, rel=0.0051)
+
+
+@given(st.sets(st.integers(min_value=0, max_value=30)))
+def test_numbers_lose_nothing(values):
+    text = words.numbers(values)
+    found = set()
+    for part in text.split(", ") if values else []:
+        low, _, high = part.partition("-")
+        found |= set(range(int(low), int(high or low) + 1))
+    assert found == values

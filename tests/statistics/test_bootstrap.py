@@ -1,0 +1,177 @@
+"""The bootstrap over groups against scipy, full enumeration, and what must not matter."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from bench.statistics import Interval, Refusal, cluster_bootstrap, wilson
+from bench.statistics.bootstrap import draw_accuracies, group_scores, stretch
+
+
+def interval_of(*args: object, **kwargs: object) -> Interval:
+    result = cluster_bootstrap(*args, **kwargs)  # type: ignore[arg-type]
+    assert isinstance(result, Interval)
+    return result
+
+
+def grouped(groups: int, size: int, accuracy: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    chance = rng.beta(2 * accuracy, 2 * (1 - accuracy), groups).repeat(size)
+    return (rng.random(groups * size) < chance).astype(int), np.arange(groups).repeat(size)
+
+
+def test_draws_match_full_enumeration() -> None:
+    """Five groups of unequal size: all 5**4 resamples of four groups have known moments and quantiles."""
+    sizes, sums = np.array([1, 2, 3, 1, 4]), np.array([1, 0, 2, 1, 3])
+    labels = np.arange(5).repeat(sizes)
+    correct = np.concatenate([[1] * s + [0] * (n - s) for s, n in zip(sums, sizes, strict=True)])
+    every = [sums[list(i)].sum() / sizes[list(i)].sum() for i in itertools.product(range(5), repeat=4)]
+    scores = group_scores([correct[None, :].astype(float)], labels)
+    drawn = draw_accuracies(scores, 200_000, np.random.default_rng(1))[:, 0]
+    assert drawn.mean() == pytest.approx(np.mean(every), abs=0.001)
+    assert drawn.var() == pytest.approx(np.var(every), rel=0.01)
+    assert set(np.round(drawn, 9)) == set(np.round(every, 9))
+
+
+def test_variance_of_draws_is_unbiased_for_equal_groups() -> None:
+    correct, labels = grouped(60, 4, 0.7)
+    scores = group_scores([correct[None, :].astype(float)], labels)
+    drawn = draw_accuracies(scores, 40_000, np.random.default_rng(0))[:, 0]
+    means = correct.reshape(60, 4).mean(1)
+    assert drawn.var() == pytest.approx(means.var(ddof=1) / 60, rel=0.03)
+    assert scores.group_covariance[0, 0] == pytest.approx(means.var(ddof=1) / 60)
+
+
+@pytest.mark.parametrize("accuracy", [0.5, 0.9, 0.96])
+def test_agrees_with_scipys_bca_on_groups(accuracy: float) -> None:
+    """Equal groups: the accuracy is the mean of group means, which scipy resamples too (G draws, normal quantile)."""
+    correct, labels = grouped(150, 4, accuracy)
+    ours = interval_of(correct, labels, draws=20_000)
+    means = correct.reshape(150, 4).mean(1)
+    theirs = stats.bootstrap(
+        (means,), np.mean, n_resamples=20_000, method="BCa", rng=np.random.default_rng(0)
+    ).confidence_interval
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.06 * ours.width)
+    assert ours.estimate == pytest.approx(correct.mean())
+
+
+def test_a_high_accuracy_reaches_further_down_than_up() -> None:
+    """Plain percentiles of so few errors lie almost evenly around the estimate, and miss the truth from above."""
+    correct = np.repeat([1, 0], [190, 10])
+    result, reference = interval_of(correct, None, draws=20_000), wilson(190, 200)
+    asymmetry = (result.estimate - result.low) / (result.high - result.estimate)
+    assert asymmetry == pytest.approx((0.95 - reference.low) / (reference.high - 0.95), rel=0.2)
+
+
+def test_lone_clips_agree_with_wilson() -> None:
+    correct = np.repeat([1, 0], [1800, 200])
+    ours, reference = interval_of(correct, None, draws=20_000), wilson(1800, 2000)
+    assert (ours.low, ours.high) == pytest.approx((reference.low, reference.high), abs=0.0015)
+
+
+def test_groups_that_agree_widen_the_interval() -> None:
+    correct, labels = grouped(200, 8, 0.8)
+    together, alone = interval_of(correct, labels), interval_of(correct, None)
+    assert together.width > 1.5 * alone.width
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=20, deadline=None)
+def test_order_of_clips_and_names_of_groups_do_not_matter(seed: int) -> None:
+    correct, labels = grouped(30, 3, 0.7, seed)
+    order = np.random.default_rng(seed).permutation(correct.size)
+    names = np.array([f"recording-{label:03d}" for label in labels])
+    assert interval_of(correct, labels, draws=200) == interval_of(correct[order], names[order], draws=200)
+
+
+def test_a_clip_counted_twice_in_its_group_adds_nothing() -> None:
+    correct, labels = grouped(80, 1, 0.7)
+    assert interval_of(correct.repeat(2), labels.repeat(2)) == interval_of(correct, labels)
+
+
+def test_same_seed_same_interval_other_seed_close() -> None:
+    correct, labels = grouped(100, 4, 0.7)
+    first, again, other = (interval_of(correct, labels, seed=seed) for seed in (0, 0, 1))
+    assert first == again
+    assert first != other
+    assert first.low == pytest.approx(other.low, abs=0.1 * first.width)
+
+
+def test_all_right_is_not_certainty() -> None:
+    result = interval_of(np.ones(80), np.arange(40).repeat(2))
+    assert (result.estimate, result.high) == (1.0, 1.0)
+    assert result.low == pytest.approx(wilson(40, 40).low)
+    assert "Wilson" in result.method
+
+
+def test_too_few_groups_is_a_refusal_with_counts() -> None:
+    result = cluster_bootstrap([1, 0, 1, 1], ["a", "a", "b", "c"])
+    assert isinstance(result, Refusal)
+    assert (result.have, result.need) == (3, 5)
+    assert "3 groups" in result.reason
+
+
+def test_few_groups_take_students_quantile() -> None:
+    assert stretch(np.array(4.0), 0.95) == pytest.approx(stats.t.ppf(0.975, 4) / stats.norm.ppf(0.975))
+    assert stretch(np.array(1e6), 0.95) == pytest.approx(1.0, abs=1e-5)
+
+
+class TestSeeds:
+    def test_the_estimate_is_the_mean_over_seeds(self) -> None:
+        correct = np.stack([grouped(50, 4, 0.7, seed)[0] for seed in range(3)])
+        result = interval_of(correct, np.arange(50).repeat(4))
+        assert result.estimate == pytest.approx(correct.mean())
+
+    def test_copies_of_one_seed_are_one_seed(self) -> None:
+        correct, labels = grouped(50, 4, 0.7)
+        alone, copied = interval_of(correct, labels), interval_of(np.stack([correct] * 3), labels)
+        assert (copied.low, copied.high) == pytest.approx((alone.low, alone.high), abs=1e-9)
+
+    def test_seeds_are_not_counted_as_clips(self) -> None:
+        """Nine seeds that agree on most clips must not shrink the interval by a factor of three."""
+        rng = np.random.default_rng(0)
+        easy = rng.random(400) < 0.7
+        correct = np.stack([np.where(rng.random(400) < 0.05, ~easy, easy) for _ in range(9)])
+        assert interval_of(correct, None).width > 0.85 * interval_of(correct[0], None).width
+
+    def test_seeds_that_move_everything_widen(self) -> None:
+        rng = np.random.default_rng(0)
+        steady = rng.random((3, 2000)) < 0.8
+        moved = rng.random((3, 2000)) < np.array([[0.7], [0.8], [0.9]])
+        assert interval_of(moved, None).width > 4 * interval_of(steady, None).width
+
+    def test_seed_variance_is_the_component_of_a_two_way_model(self) -> None:
+        """On average over simulations the estimate equals the variance that was put in."""
+        rng = np.random.default_rng(0)
+        found = []
+        for _ in range(300):
+            shift = 0.05 * rng.standard_normal((5, 1))
+            correct = (rng.random((5, 400)) < 0.6 + shift).astype(float)
+            found.append(5 * group_scores([correct], None).seed_variance[0])
+        assert np.mean(found) == pytest.approx(0.05**2, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("correct", "groups", "match"),
+    [
+        ([1, 0, 1], [0, 1], "groups has shape"),
+        ([], None, "shape"),
+        ([[[1]]], None, "shape"),
+        ([1, 2, 0], None, "outside"),
+        ([1, float("nan")], None, "outside"),
+    ],
+)
+def test_wrong_calls(correct: list[float], groups: list[int] | None, match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        cluster_bootstrap(correct, groups)
+
+
+def test_wrong_level() -> None:
+    with pytest.raises(ValueError, match="level is 95"):
+        cluster_bootstrap([1, 0], None, level=95)

@@ -1,0 +1,125 @@
+"""The corrected t test and the variance components against published and independent values."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn.datasets import make_moons
+from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
+from sklearn.svm import SVC
+
+from bench.statistics import FoldTest, Refusal, corrected_fold_t, correction_factor, variance_components
+
+
+def fold_test(*args: object, **kwargs: object) -> FoldTest:
+    result = corrected_fold_t(*args, **kwargs)  # type: ignore[arg-type]
+    assert isinstance(result, FoldTest)
+    return result
+
+
+def test_factors_of_the_two_protocols() -> None:
+    assert correction_factor(5, 1 / 4) == pytest.approx(1.50)
+    assert correction_factor(5, 1 / 3) == pytest.approx(1.63, abs=0.005)
+
+
+def test_nadeau_bengio_fifteen_splits() -> None:
+    """The paper's recommended setting: 15 splits, test a tenth of the data, variance (1/15 + 1/9) s**2."""
+    differences = np.linspace(-0.02, 0.05, 15)
+    result = fold_test(differences, 1 / 9)
+    expected = differences.mean() / math.sqrt((1 / 15 + 1 / 9) * differences.var(ddof=1))
+    assert result.statistic == pytest.approx(expected)
+    assert result.freedom == 14
+
+
+def test_scikit_learns_published_example() -> None:
+    """The user guide's comparison of two support vector machines prints t = 0.750 and one-sided p = 0.227."""
+    x, y = make_moons(noise=0.352, random_state=1, n_samples=100)
+    splits = RepeatedStratifiedKFold(n_splits=10, n_repeats=10, random_state=0)
+    rbf, linear = (
+        cross_val_score(SVC(kernel=kernel, random_state=0), x, y, scoring="roc_auc", cv=splits)
+        for kernel in ("rbf", "linear")
+    )
+    result = fold_test(rbf - linear, 10 / 90)
+    assert result.statistic == pytest.approx(0.750, abs=5e-4)
+    assert result.p_value / 2 == pytest.approx(0.227, abs=5e-4)
+
+
+@given(st.lists(st.floats(-1, 1), min_size=3, max_size=20))
+def test_without_overlap_it_is_the_t_test(differences: list[float]) -> None:
+    if np.std(differences) < 1e-6:
+        return
+    result = fold_test(differences, 1e-12)
+    plain = stats.ttest_1samp(differences, 0)
+    assert result.p_value == pytest.approx(plain.pvalue, abs=1e-6)
+    ends = plain.confidence_interval()
+    assert (result.interval.low, result.interval.high) == pytest.approx((ends.low, ends.high), abs=1e-6)
+
+
+def test_correction_widens_by_the_factor() -> None:
+    differences = [0.01, 0.03, 0.02, 0.05, -0.01]
+    plain = stats.ttest_1samp(differences, 0).confidence_interval()
+    result = fold_test(differences, 0.25)
+    assert result.interval.width == pytest.approx(1.5 * (plain.high - plain.low))
+
+
+def test_refusals() -> None:
+    for differences, word in (([0.02], "1 folds"), ([], "0 folds"), ([0.02] * 5, "same amount")):
+        result = corrected_fold_t(differences, 0.25)
+        assert isinstance(result, Refusal)
+        assert word in result.reason
+
+
+@pytest.mark.parametrize(("differences", "ratio"), [([0.1, np.nan], 0.25), ([0.1, 0.2], 0.0), ([[0.1]], 0.25)])
+def test_wrong_calls(differences: list[float], ratio: float) -> None:
+    with pytest.raises(ValueError, match=r"differences|test_to_train"):
+        corrected_fold_t(differences, ratio)
+
+
+def test_correction_needs_a_fold() -> None:
+    with pytest.raises(ValueError, match="folds is 0"):
+        correction_factor(0, 0.25)
+
+
+class TestVarianceComponents:
+    def test_agrees_with_statsmodels_mixed_model(self) -> None:
+        """Balanced data: REML and the analysis of variance give the same components."""
+        from statsmodels.regression.mixed_linear_model import MixedLM
+
+        rng = np.random.default_rng(0)
+        scores = 0.8 + 0.03 * rng.standard_normal((5, 1)) + 0.01 * rng.standard_normal((5, 4))
+        result = variance_components(scores)
+        frame = pd.DataFrame({"y": scores.ravel() * 100, "fold": np.repeat(range(5), 4)})
+        fitted = MixedLM.from_formula("y ~ 1", frame, groups="fold").fit(reml=True)
+        assert result.between_seeds == pytest.approx(math.sqrt(fitted.scale) / 100, rel=1e-3)
+        assert result.between_folds == pytest.approx(math.sqrt(fitted.cov_re.iloc[0, 0]) / 100, rel=1e-3)
+        assert result.mean == pytest.approx(scores.mean())
+        assert (result.folds, result.seeds) == (5, 4)
+
+    def test_recovers_what_was_put_in(self) -> None:
+        rng = np.random.default_rng(1)
+        scores = 0.8 + 0.03 * rng.standard_normal((4000, 1)) + 0.01 * rng.standard_normal((4000, 3))
+        result = variance_components(scores)
+        assert result.between_seeds == pytest.approx(0.01, rel=0.03)
+        assert result.between_folds == pytest.approx(0.03, rel=0.03)
+
+    def test_folds_that_seeds_explain_are_zero(self) -> None:
+        assert variance_components([[0.7, 0.9], [0.9, 0.7]]).between_folds == 0.0
+
+    def test_refusals_name_what_is_missing(self) -> None:
+        one_seed = variance_components([[0.7], [0.8]])
+        assert isinstance(one_seed.between_seeds, Refusal)
+        assert isinstance(one_seed.between_folds, Refusal)
+        one_fold = variance_components([[0.7, 0.8]])
+        assert isinstance(one_fold.between_seeds, float)
+        assert isinstance(one_fold.between_folds, Refusal)
+
+    @pytest.mark.parametrize("scores", [[0.7, 0.8], [[]], [[0.7, np.nan]]])
+    def test_wrong_calls(self, scores: list[object]) -> None:
+        with pytest.raises(ValueError, match="scores has shape"):
+            variance_components(scores)  # type: ignore[arg-type]

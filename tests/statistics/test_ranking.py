@@ -1,0 +1,152 @@
+"""Ranks, ties and what a board may claim."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from bench.statistics import (
+    Comparison,
+    Ranking,
+    Refusal,
+    benjamini_hochberg,
+    cluster_bootstrap,
+    paired_cluster_bootstrap,
+    ranking,
+)
+from bench.statistics.ranking import rank_intervals, tie_groups, tie_letter
+
+
+def board(accuracies: dict[str, float], clips: int = 2000, seeds: int = 3) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    shared = rng.random(clips // 4).repeat(4)
+    return {name: 0.5 * shared + 0.5 * rng.random((seeds, clips)) < p for name, p in accuracies.items()}
+
+
+def ranked(*args: object, **kwargs: object) -> Ranking:
+    result = ranking(*args, **kwargs)  # type: ignore[arg-type]
+    assert isinstance(result, Ranking)
+    return result
+
+
+GROUPS = np.arange(500).repeat(4)
+
+
+def test_clear_winner_and_a_tie() -> None:
+    result = ranked(board({"low": 0.3, "twin1": 0.6, "twin2": 0.601, "best": 0.8}), GROUPS)
+    by_name = {model.name: model for model in result.models}
+    assert result.models[0].name == "best"
+    assert (by_name["best"].ranks, by_name["best"].letters) == ("1", "a")
+    assert {by_name["twin1"].ranks, by_name["twin2"].ranks} == {"2-3"}
+    assert by_name["twin1"].letters == by_name["twin2"].letters == "b"
+    assert (by_name["low"].ranks, by_name["low"].letters) == ("4", "c")
+    assert (result.clips, result.groups, by_name["low"].seeds) == (2000, 500, 3)
+
+
+def test_order_of_models_does_not_matter() -> None:
+    correct = board({"a": 0.4, "b": 0.6, "c": 0.5})
+    backwards = dict(reversed(correct.items()))
+    assert ranked(correct, GROUPS).models == ranked(backwards, GROUPS).models
+
+
+def test_equal_models_share_ranks_and_go_by_name() -> None:
+    correct = board({"x": 0.6})["x"]
+    result = ranked({"z": correct, "y": correct}, GROUPS)
+    assert [(m.name, m.ranks, m.letters) for m in result.models] == [("y", "1-2", "a"), ("z", "1-2", "a")]
+
+
+def test_agrees_with_the_paired_comparison_and_the_single_interval() -> None:
+    correct = board({"a": 0.60, "b": 0.57, "c": 0.5}, seeds=1)
+    result = ranked(correct, GROUPS, draws=4000)
+    raw = []
+    for first, second in (("a", "b"), ("a", "c"), ("b", "c")):
+        pair = paired_cluster_bootstrap(correct[first], correct[second], GROUPS, draws=4000)
+        assert isinstance(pair, Comparison)
+        raw.append(pair.p_value)
+    adjusted = benjamini_hochberg(raw)
+    names = [m.name for m in result.models]
+    for (first, second), value in zip((("a", "b"), ("a", "c"), ("b", "c")), adjusted, strict=True):
+        assert result.p_values[names.index(first), names.index(second)] == pytest.approx(value, rel=1e-6)
+    alone = cluster_bootstrap(correct["a"], GROUPS, draws=4000)
+    assert result.models[names.index("a")].interval == alone
+
+
+def test_holm_is_stricter() -> None:
+    correct = board({f"m{i}": 0.5 + 0.004 * i for i in range(10)})
+    loose, strict = ranked(correct, GROUPS), ranked(correct, GROUPS, adjust="holm")
+    assert (strict.p_values >= loose.p_values - 1e-12).all()
+    assert (strict.p_values < 0.05).sum() < (loose.p_values < 0.05).sum()
+
+
+def test_one_model() -> None:
+    result = ranked(board({"only": 0.5}), GROUPS)
+    assert (result.models[0].ranks, result.models[0].letters) == ("1", "a")
+    assert isinstance(result.resolution, Refusal)
+
+
+def test_refusal_and_wrong_calls() -> None:
+    assert isinstance(ranking({"a": [1, 0]}, [0, 1]), Refusal)
+    with pytest.raises(ValueError, match="empty"):
+        ranking({}, None)
+    with pytest.raises(ValueError, match="same clips"):
+        ranking({"a": [1, 0, 1], "b": [1, 0]}, None)
+
+
+def test_false_winners_among_equal_models_are_rare() -> None:
+    """Eight equal models, 60 boards: a pair is told apart on about one board in twenty at most."""
+    rng = np.random.default_rng(5)
+    labels = np.arange(100).repeat(4)
+    blamed = 0
+    for _ in range(60):
+        shared = rng.random(100).repeat(4)
+        correct = {f"m{i}": 0.5 * shared + 0.5 * rng.random(400) < 0.6 for i in range(8)}
+        blamed += bool((ranked(correct, labels, draws=1000).p_values < 0.05).any())
+    assert blamed <= 9
+
+
+def test_forty_models_are_quick() -> None:
+    correct = board({f"m{i:02d}": 0.3 + 0.01 * i for i in range(40)})
+    started = time.process_time()
+    result = ranked(correct, GROUPS)
+    assert time.process_time() - started < 10
+    assert len(result.models) == 40
+
+
+matrices = st.integers(1, 12).flatmap(lambda n: hnp.arrays(bool, (n, n)))
+
+
+@given(matrices)
+@settings(deadline=None)
+def test_models_share_a_letter_exactly_when_unresolved(matrix: np.ndarray) -> None:
+    resolved = np.triu(matrix, 1)
+    resolved = resolved | resolved.T
+    groups = tie_groups(resolved)
+    for i, mine in enumerate(groups):
+        assert mine
+        assert mine == tuple(sorted(mine))
+        for j, theirs in enumerate(groups):
+            assert bool(set(mine) & set(theirs)) == (i == j or not resolved[i, j])
+    numbers = {number for mine in groups for number in mine}
+    assert numbers == set(range(len(numbers)))
+    assert 0 in groups[0]
+
+
+@given(matrices)
+@settings(deadline=None)
+def test_rank_intervals_hold_the_observed_rank(matrix: np.ndarray) -> None:
+    resolved = np.triu(matrix, 1)
+    resolved = resolved | resolved.T
+    models = len(resolved)
+    accuracy = np.linspace(0.9, 0.1, models)
+    lows, highs = rank_intervals(accuracy[:, None] - accuracy, resolved)
+    for place, (low, high) in enumerate(zip(lows, highs, strict=True), start=1):
+        assert 1 <= low <= place <= high <= models
+
+
+def test_letters_run_on() -> None:
+    assert [tie_letter(n) for n in (0, 25, 26, 51, 52)] == ["a", "z", "A", "Z", "(53)"]

@@ -1,0 +1,116 @@
+"""Two outside distributions, installed by tox: ``pip install tests/third_party/hello tests/third_party/full``."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from bench import FrontendSpec, TaskInfo
+from bench.discovery import discover
+from bench.factories import load_factory
+from bench.testing.fakes import fake_plugin
+
+HERE = Path(__file__).parent
+
+
+def _lines(path: Path) -> list[str]:
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def test_hello_world_is_as_short_as_promised() -> None:
+    assert len(_lines(HERE / "hello" / "bench_hello.py")) <= 8
+    assert len(_lines(HERE / "hello" / "pyproject.toml")) <= 6
+
+
+@pytest.mark.parametrize("folder", ["hello", "full"])
+def test_outside_distribution_uses_the_group_bench(folder: str) -> None:
+    project = tomllib.loads((HERE / folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["dependencies"][0] == "bench-audio"
+    assert list(project["entry-points"]) == ["bench"]
+
+
+def test_hello_world_as_a_file_builds_a_network() -> None:
+    import torch
+
+    fake = fake_plugin("mel", [FrontendSpec(name="torchaudio", factory="m:f")])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "mel", fake)
+        point = importlib.metadata.EntryPoint("mel", "mel", "bench")
+        models = discover([HERE / "hello" / "bench_hello.py"], entry_points=[point]).models
+    task = TaskInfo(num_classes=7, feature_shape=(8, 10))
+    network = load_factory(models["hello.linear"].factory)(task)
+    assert network(torch.zeros(3, 8, 10)).shape == (3, 7)
+
+
+@pytest.fixture(scope="module")
+def installed() -> None:
+    for name in ("bench-audio", "bench-hello", "bench-full"):
+        try:
+            importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            pytest.skip(f"{name} is not installed: pip install . tests/third_party/hello tests/third_party/full")
+
+
+def _list(what: str, *more: str) -> list[dict[str, object]]:
+    command = [sys.executable, "-P", "-m", "bench", "list", what, "--json", *more]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    listed: list[dict[str, object]] = json.loads(done.stdout)
+    return listed
+
+
+@pytest.mark.parametrize(
+    ("what", "name", "distribution"),
+    [
+        ("models", "hello.linear", "bench-hello"),
+        ("models", "full.bands", "bench-full"),
+        ("datasets", "full.tones", "bench-full"),
+        ("frontends", "full.bands", "bench-full"),
+        ("plugins", "hello", "bench-hello"),
+        ("plugins", "full", "bench-full"),
+    ],
+)
+@pytest.mark.usefixtures("installed")
+def test_what_an_outside_distribution_gives_is_listed(what: str, name: str, distribution: str) -> None:
+    (found,) = [item for item in _list(what) if item["name"] == name]
+    provider = found if what == "plugins" else found["provider"]
+    assert isinstance(provider, dict)
+    assert provider["distribution"] == distribution
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_outside_distribution_can_be_left_out() -> None:
+    names = {item["name"] for item in _list("models", "--no-plugin", "full", "--no-plugin", "bench-hello")}
+    assert names.isdisjoint({"hello.linear", "full.bands"})
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_same_model_as_a_file_collides_with_the_installed_one() -> None:
+    command = [sys.executable, "-P", "-m", "bench", "list", "models", "--plugin", str(HERE / "hello/bench_hello.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "hello.linear" in done.stderr
+    assert "bench-hello 1.0" in done.stderr
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_same_model_works_as_a_file_instead() -> None:
+    file = HERE / "hello" / "bench_hello.py"
+    (found,) = [
+        item
+        for item in _list("models", "--no-plugin", "hello", "--plugin", str(file))
+        if item["name"] == "hello.linear"
+    ]
+    assert found["provider"] == {
+        "plugin": "bench_hello.py",
+        "module": found["provider"]["module"],  # type: ignore[index]
+        "distribution": "",
+        "version": "",
+        "file": str(file),
+    }
