@@ -16,14 +16,13 @@ import psutil
 
 from bench.cell import Cell
 from bench.data.cache import cache_root
-from bench.data.locate import locate
+from bench.data.locate import open_clips
 from bench.data.waveforms import open_waveforms
 from bench.discovery import Host, load
 from bench.errors import NoCellError, StoreError
 from bench.execution.job import Job
-from bench.factories import load_factory
 from bench.launchers.local import LocalLauncher
-from bench.measurement.machine import describe_light
+from bench.measurement.machine import describe_light, hardware_fingerprint
 from bench.plan import Cost, Loaded, Plan, PlannedCell, Selection, check_names, cost_key, expand, with_costs
 from bench.provenance import git_state
 from bench.records import SCHEMA_VERSION, Failure, Record, Status
@@ -31,6 +30,7 @@ from bench.store import Store, write_atomic
 
 DEFAULT_OUT = Path("results") / "runs"
 DEFAULT_TIMEOUT_S = 1800.0
+PROBE_TIMEOUT_S = 120.0
 WORKER_MIB = 2500
 """Host memory to count on for one worker when choosing how many run side by side."""
 
@@ -180,8 +180,9 @@ class Runner:
         loaded = {}
         for name in self.selection.datasets:
             entry = self.host.registry.datasets[name]
-            root = locate(entry.spec, self.selection.data, progress=self._counter(f"downloading {name}"))
-            loaded[name] = Loaded.of(entry, load_factory(entry.factory)(root))
+            fetching = self._counter(f"downloading {name}")
+            clips = open_clips(entry.spec, self.selection.data, load=entry.factory, progress=fetching)
+            loaded[name] = Loaded.of(entry, clips)
         self._loaded = loaded
         return loaded
 
@@ -227,7 +228,12 @@ class Runner:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             logs = Path(folder)
             jobs = [
-                replace(self._job(planned, self.threads), action=action, out=logs, timeout_s=300.0)
+                replace(
+                    self._job(planned, self.threads),
+                    action=action,
+                    out=logs,
+                    timeout_s=min(PROBE_TIMEOUT_S, self.settings.timeout_s or PROBE_TIMEOUT_S),
+                )
                 for planned in asked.values()
             ]
             LocalLauncher(slots=self.slots, threads=self.threads, logs=logs).run(jobs, observe)
@@ -327,7 +333,7 @@ class Runner:
             cell=cell,
             status=status,
             recipe=recipe.model_dump(mode="json"),
-            environment=describe_light(),
+            environment=_environment(),
             provenance={
                 "schema_version": SCHEMA_VERSION,
                 "fingerprint": fingerprint,
@@ -346,6 +352,11 @@ class Runner:
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
             error=failure,
         )
+
+
+def _environment() -> dict[str, Any]:
+    description = describe_light()
+    return {**description, "hardware_fingerprint": hardware_fingerprint(description)}
 
 
 def _default_slots(cores: int, device: str) -> int:

@@ -151,7 +151,6 @@ def _failure(job: Job, host: Host, progress: Progress, error: BaseException, sta
 
     from bench.execution import describe
     from bench.execution.failures import classify
-    from bench.measurement.environment import describe as describe_machine
     from bench.records import Failure, Record
 
     status, reason = classify(error)
@@ -160,7 +159,7 @@ def _failure(job: Job, host: Host, progress: Progress, error: BaseException, sta
         cell=job.cell,
         status=status,
         recipe=job.recipe.model_dump(mode="json"),
-        environment=describe_machine(job.cell.device),
+        environment=describe.environment(job.cell.device),
         provenance=describe.common(host.registry, job),
         started_at=started,
         error=Failure(

@@ -94,7 +94,7 @@ def sweep(folder: Path, *, older_than: float = _STALE_SECONDS) -> int:
     removed = 0
     for leftover in folder.glob(".tmp-*"):
         with contextlib.suppress(FileNotFoundError):
-            if leftover.stat().st_mtime < limit:
+            if max(path.stat().st_mtime for path in (leftover, *leftover.rglob("*"))) < limit:
                 shutil.rmtree(leftover, ignore_errors=True)
                 removed += 1
     return removed

@@ -31,7 +31,8 @@ _DAMAGE = (
 
 def download_folder(spec: DatasetSpec) -> Path:
     """Where the download of ``spec`` lives; data sets with the same URL share it."""
-    stem = "".join(c if c.isalnum() else "-" for c in spec.url.split("://")[-1])[-40:].strip("-")
+    path = spec.url.split("://")[-1].partition("/")[2]
+    stem = "".join(c if c.isalnum() else "-" for c in path)[:40].strip("-")
     return cache_root() / "datasets" / f"{stem}-{digest(spec.url)[:8]}"
 
 

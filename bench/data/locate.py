@@ -79,7 +79,7 @@ def _find(
                 raise
             looked.append(f"{root}: {error}")
     if data is not None or offline or not spec.url:
-        raise DataError(_nowhere(spec, looked, data=data, offline=offline))
+        raise DataError(_nowhere(spec, looked, given=data is not None))
     root = download(spec, lambda folder: _published(read(folder), spec), progress)
     return read(root), root
 
@@ -105,13 +105,13 @@ def _published(clips: Clips, spec: DatasetSpec) -> None:
         raise DataError(f"{spec.url} does not hold the published data: {'; '.join(clips.notes)}")
 
 
-def _nowhere(spec: DatasetSpec, looked: list[str], *, data: Path | None, offline: bool) -> str:
+def _nowhere(spec: DatasetSpec, looked: list[str], *, given: bool) -> str:
     size = f"about {spec.download_bytes / 1e6:.0f} MB" if spec.download_bytes else "size unknown"
     lines = [f"data set {spec.name!r} was not found. Looked in:", *(f"  {item}" for item in looked or ["nowhere"])]
     if spec.url:
-        reason = "not downloaded because --data was given" if data else "not downloaded because offline"
-        lines.append(f"It can be downloaded from {spec.url} ({size}); {reason if data or offline else 'it was not'}.")
-        lines.append("Leave out --data to download it, or give a folder that holds it with --data DIR or BENCH_DATA.")
+        advice = "leave out --data to download it" if given else "go online to download it"
+        lines.append(f"It is at {spec.url} ({size}): {advice}, or give a folder that holds it")
+        lines.append("with --data DIR or BENCH_DATA.")
     else:
         lines.append("It cannot be downloaded: give its file or folder with --data PATH or BENCH_DATA.")
     lines.append("`--dataset demo` needs no files and no network.")

@@ -24,7 +24,6 @@ from bench.execution.scoring import compute_scores
 from bench.execution.seeding import deterministic
 from bench.execution.training import Curves, Trained, TrainingPlan, train
 from bench.measurement.device_memory import DevicePeak
-from bench.measurement.environment import describe as describe_machine
 from bench.measurement.memory import HostPeak
 from bench.protocols import Split
 from bench.records import Record
@@ -97,7 +96,7 @@ def run_evaluate(registry: Registry, job: Job, progress: Progress, observe: Obse
         timing=timing,
         memory=outcome.memory,
         recipe=job.recipe.model_dump(mode="json"),
-        environment=describe_machine(cell.device),
+        environment=describe.environment(cell.device),
         provenance=describe.provenance(registry, job, material, split, outcome),
         started_at=started,
     )

@@ -10,6 +10,8 @@ import numpy as np
 from bench.execution.inputs import Material
 from bench.execution.job import Job
 from bench.measurement.device_memory import DevicePeak
+from bench.measurement.environment import describe as describe_machine
+from bench.measurement.machine import hardware_fingerprint
 from bench.measurement.readings import Reading, join, table
 from bench.protocols import Split, describe_split, protocol_hash
 from bench.provenance import PROFILE_CODE, RESULT_CODE, engine_hash, git_state, source_hash
@@ -66,6 +68,12 @@ def common(registry: Registry, job: Job) -> dict[str, Any]:
             "version": entry.provenance.version,
         },
     }
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Hardware, libraries and state of the machine, and the short name of what makes speeds comparable."""
+    description = describe_machine(device)
+    return {**description, "hardware_fingerprint": hardware_fingerprint(description)}
 
 
 def model_section(registry: Registry, job: Job, material: Material) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from bench.clips import Clips
 from bench.data.batches import Batches
 from bench.data.derived import thumbnail
 from bench.data.features import open_features
-from bench.data.locate import locate
+from bench.data.locate import open_clips
 from bench.data.text import hash_tokens
 from bench.data.waveforms import Waveforms, open_waveforms
 from bench.errors import DataError, PluginError
@@ -28,7 +28,7 @@ from bench.registry import Entry, Registry
 from bench.specs import DatasetSpec, ModelSpec, ProtocolSpec, TaskInfo
 
 TEXT_LENGTH = 32
-"""Tokens a text is cut or padded to."""
+"""Tokens a text is cut or padded to where the data set declares no length."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +70,10 @@ class Material:
 def load_clips(registry: Registry, job: Job) -> tuple[Entry[DatasetSpec], Clips]:
     """The data set of a job, located and indexed."""
     entry = registry.datasets[job.cell.dataset]
-    root = locate(entry.spec, job.data)
-    return entry, load_factory(entry.factory)(root)
+    return entry, open_clips(entry.spec, job.data, load=entry.factory)
 
 
-def task_of(clips: Clips, modalities: tuple[str, ...]) -> TaskInfo:
+def task_of(clips: Clips, modalities: tuple[str, ...], text_length: int = TEXT_LENGTH) -> TaskInfo:
     """What a model may know about loaded clips, before the front end."""
     return TaskInfo(
         num_classes=len(clips.label_names),
@@ -83,7 +82,7 @@ def task_of(clips: Clips, modalities: tuple[str, ...]) -> TaskInfo:
         sample_rate=clips.sample_rate,
         clip_samples=clips.clip_samples,
         image_shape=clips.image_shape,
-        text_length=TEXT_LENGTH if "text" in modalities else None,
+        text_length=text_length if "text" in modalities else None,
         label_names=clips.label_names,
     )
 
@@ -125,7 +124,8 @@ def prepare(registry: Registry, job: Job) -> Material:
     wanted = cell.inputs.split("+")
     given = {name.partition(".")[0]: "derived" if name.endswith(".derived") else "given" for name in wanted}
     waveforms = open_waveforms(clips, trim_db=recipe.trim_db, fill=recipe.fill)
-    task = task_of(clips, tuple(given))
+    declared = entry.spec.task.text_length if entry.spec.task else None
+    task = task_of(clips, tuple(given), declared or TEXT_LENGTH)
     if given.get("image") == "derived":
         task = replace(task, image_shape=(1, 28, 28))
     frontend = build_frontend(registry, model, cell.frontend, task) if "audio" in given else None
@@ -139,11 +139,11 @@ def prepare(registry: Registry, job: Job) -> Material:
                 arrays["audio"] = _stored(registry, model, cell.frontend, waveforms, frontend)
                 stored = True
     if "image" in given:
-        arrays["image"] = clips.images if given["image"] == "given" else thumbnail(waveforms.samples)
+        arrays["image"] = clips.images if given["image"] == "given" else thumbnail(waveforms.samples, clips.sample_rate)
     if "text" in given:
         if clips.texts is None:
             raise DataError(f"{clips.title} has no texts")
-        arrays["text"], arrays["text_mask"] = hash_tokens(clips.texts, TEXT_LENGTH)
+        arrays["text"], arrays["text_mask"] = hash_tokens(clips.texts, declared or TEXT_LENGTH)
     return Material(
         spec=entry.spec, clips=clips, waveforms=waveforms, arrays=arrays, task=task, frontend=frontend,
         given=given, stored_features=stored, seconds=time.perf_counter() - start,

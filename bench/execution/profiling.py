@@ -24,10 +24,9 @@ from bench.execution.optimisation import make_optimizer
 from bench.execution.pipeline import Pipeline, count_parameters
 from bench.execution.training import TrainingPlan, compute_loss
 from bench.measurement.device_memory import DevicePeak
-from bench.measurement.environment import describe as describe_machine
 from bench.measurement.latency import Latency, Sampling, measure_latency
 from bench.measurement.memory import HostPeak
-from bench.measurement.readings import join
+from bench.measurement.readings import join, table
 from bench.measurement.throughput import Blocks, Throughput, measure_throughput
 from bench.records import Record
 from bench.registry import Registry
@@ -106,7 +105,7 @@ def _finish(registry: Registry, job: Job, material: Material, calls: Callables, 
         },
         memory=found.memory,
         recipe=job.recipe.model_dump(mode="json"),
-        environment=describe_machine(job.cell.device),
+        environment=describe.environment(job.cell.device),
         provenance={
             **describe.common(registry, job),
             "dataset": describe.dataset_section(material),
@@ -242,5 +241,4 @@ def _memory(calls: Callables, device: str) -> dict[str, Any]:
     with HostPeak() as host_train, DevicePeak(device) as device_train:
         calls.learn(1)
     section = describe.memory(host_train.peak_mib, host_infer.peak_mib, device_train)
-    inference = {f"{key}_infer": value for key, value in device_infer.to_json().items() if key == "device_peak_mib"}
-    return join(section, inference)
+    return join(section, table({"device_infer_peak_mib": device_infer.readings["device_peak_mib"]}))

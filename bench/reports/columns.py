@@ -70,7 +70,7 @@ def marks(section: Section) -> dict[int, str]:
     """Row number to the mark of its footnote, for rows that something must be said about."""
     found: dict[int, str] = {}
     for number, row in enumerate(section.rows):
-        if words.remarks(row):
+        if words.own_remarks(section, row):
             found[number] = str(len(found) + 1)
     return found
 

@@ -34,11 +34,11 @@ def _markdown_section(section: Section, published: Sequence[Published]) -> Itera
     yield words.resolution(section)
     noted = marks(section)
     yield "\n".join(
-        f"- [{noted[number]}] `{row.key.model}`: {'; '.join(words.remarks(row))}"
+        f"- [{noted[number]}] `{row.key.model}`: {'; '.join(words.own_remarks(section, row))}"
         for number, row in enumerate(section.rows)
         if number in noted
     )
-    yield "\n".join(f"- {note}" for note in section.notes)
+    yield "\n".join(f"- {note}" for note in words.section_notes(section))
     yield from _markdown_other_hardware(section)
     failures = [
         f"- `{row.key.model}`: {words.outcome(item)}" for row in section.rows for item in row.outcomes
@@ -72,7 +72,7 @@ def context(section: Section) -> list[str]:
         sentences.append(f"Planned: {fold}, {words.labelled('seed', section.seeds)}.")
     recipes = sorted({row.key.recipe for row in section.rows})
     sentences.append(f"Recipe: {', '.join(recipes)}.")
-    sentences += [f"{note.rstrip('.')}." for note in data.notes]
+    sentences += [f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in data.notes]
     if not data.faithful:
         sentences.append(
             "This copy differs from the published one: do not put its numbers beside published ones as equal."

@@ -12,8 +12,36 @@ from bench.reports.columns import reference_rows
 from bench.reports.formats import PUBLISHED_TITLES, context, published_cells
 from bench.reports.layout import Board, Hardware, Row, Section, Speed
 
-GROUPS = {"accuracy": "Accuracy", "cells": "Cells", "model": "Model", "speed": "Speed and memory", "scores": "Other scores"}
+GROUPS = {
+    "accuracy": "Accuracy",
+    "cells": "Cells",
+    "model": "Model",
+    "speed": "Speed and memory",
+    "scores": "Other scores",
+}
 """Column groups that can be switched, in the order of the table."""
+
+
+PICTURES = (
+    (
+        "Accuracy by cell",
+        "Dots are folds and seeds, the mark is their mean with its 95 % interval; grey marks are not ranked; the "
+        "dotted line is the commonest class.",
+        plots.accuracy_plot,
+    ),
+    (
+        "Cost against accuracy",
+        "Red points are on the Pareto front: no other row is better in both.",
+        plots.cost_plot,
+    ),
+    (
+        "Learning curves",
+        "Training loss, one line per fold (mean over seeds); blue is validation accuracy where the protocol has it.",
+        plots.curve_plot,
+    ),
+    ("Recall by class", "Hardest class first.", plots.recall_plot),
+)
+"""Title, explanation and maker of each picture; the titles' first letters tell their ids apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +101,14 @@ def fields(section: Section) -> list[Field]:
         Field(f"{section.primary}{unit}", "accuracy", _primary(section.primary), lambda row: row.primary),
         Field("95 % interval", "accuracy", lambda row: words.between(row.interval), _low, note="see the note below"),
         Field("folds x seeds", "cells", words.done, lambda row: row.cells_done, note="done of planned"),
-        Field("status", "cells", words.status, words.status, numeric=False),
         Field("parameters", "model", lambda row: words.count(row.model.parameters), lambda row: row.model.parameters),
-        Field("inputs", "model", words.inputs, words.inputs, numeric=False),
     ]
+    if any(words.inputs(row) != "audio" for row in section.rows):
+        shown.append(Field("inputs", "model", words.inputs, words.inputs, numeric=False))
     shown += [_axis(name) for name in words.varying(section)]
     if section.hardware:
         shown += _speed_fields(section.hardware[0])
+    shown.append(Field("status", "cells", words.status, words.status, numeric=False))
     names = dict.fromkeys(score.name for row in section.rows for score in row.scores)
     return shown + [_score(name) for name in names]
 
@@ -137,19 +166,13 @@ def _score(name: str) -> Field:
 def _section(section: Section, index: int, board: Board) -> dict[str, Any]:
     shown = fields(section)
     prefix = f"s{index}"
-    pictures = [
-        ("Accuracy by cell", "Dots are folds and seeds, the mark is their mean with its 95 % interval; grey marks are "
-         "not ranked; the dotted line is the commonest class.", plots.accuracy_plot(section, f"{prefix}a")),
-        ("Accuracy against cost", "Red points are on the Pareto front: no other row is better in both.",
-         plots.cost_plot(section, f"{prefix}c")),
-        ("Learning curves", "Training loss, one line per cell; blue is validation accuracy where the protocol has it.",
-         plots.curve_plot(section, f"{prefix}l")),
-        ("Recall by class", "Hardest class first.", plots.recall_plot(section, f"{prefix}r")),
-    ]  # fmt: skip
+    pictures = [(title, text, plot(section, f"{prefix}{title[:1]}")) for title, text, plot in PICTURES]
     low = [row.interval.low for row in section.rows if row.interval]
     return {
         "id": prefix,
         "section": section,
+        "notes": words.section_notes(section),
+        "name": _name(section, board),
         "context": context(section),
         "fields": shown,
         "rows": [_row(section, row, shown, min(low, default=0.0)) for row in section.rows],
@@ -163,6 +186,17 @@ def _section(section: Section, index: int, board: Board) -> dict[str, Any]:
     }
 
 
+def _name(section: Section, board: Board) -> str:
+    """Data set and protocol; numbered where two sections share both."""
+    same = [
+        one
+        for one in board.sections
+        if (one.dataset.title, one.protocol.name) == (section.dataset.title, section.protocol.name)
+    ]
+    number = f" ({same.index(section) + 1})" if len(same) > 1 else ""
+    return f"{section.dataset.title}, {section.protocol.name}{number}"
+
+
 def _row(section: Section, row: Row, shown: list[Field], floor: float) -> dict[str, Any]:
     names = section.dataset.label_names
     span = max(1 - floor, 1e-9)
@@ -170,9 +204,7 @@ def _row(section: Section, row: Row, shown: list[Field], floor: float) -> dict[s
     if row.interval is not None and row.primary is not None and section.primary == "accuracy":
         low, high = (max(0.0, (end - floor) / span) for end in (row.interval.low, row.interval.high))
         bar = {"low": f"{100 * low:.1f}", "width": f"{100 * max(0.0, high - low):.1f}"}
-    recall = sorted(
-        (value, name) for name, value in zip(names, row.detail.recall, strict=False) if value is not None
-    )
+    recall = sorted((value, name) for name, value in zip(names, row.detail.recall, strict=False) if value is not None)
     return {
         "row": row,
         "place": words.place(row),
@@ -180,6 +212,7 @@ def _row(section: Section, row: Row, shown: list[Field], floor: float) -> dict[s
         "cells": [(field, field.text(row), _sort_value(field.order(row))) for field in shown],
         "bar": bar,
         "remarks": words.remarks(row),
+        "own": words.own_remarks(section, row),
         "table": _cell_table(row),
         "speeds": [_speed_words(section, speed) for speed in row.speeds],
         "hardest": [(name, words.percent(value)) for value, name in recall[:5]],
@@ -207,12 +240,15 @@ def _cell_table(row: Row) -> dict[str, Any]:
 
 def _speed_words(section: Section, speed: Speed) -> str:
     label = next((item.label for item in section.hardware if item.key == speed.hardware), speed.hardware)
-    spread = "" if speed.latency_mad_s is None else f" (median absolute deviation {words.milliseconds(speed.latency_mad_s)})"
+    spread = (
+        "" if speed.latency_mad_s is None else f" (median absolute deviation {words.milliseconds(speed.latency_mad_s)})"
+    )
     return (
         f"{label}: training {words.significant(speed.train_clips_per_s)} clips/s, inference "
         f"{words.significant(speed.infer_clips_per_s)} clips/s at batch {speed.infer_batch or words.UNKNOWN}, latency "
         f"{words.milliseconds(speed.latency_s)} ms{spread}{', unsteady' if speed.unsteady else ''}, peak host "
-        f"{words.significant(speed.host_peak_mib, 4)} MiB, peak device {words.significant(speed.device_peak_mib, 4)} MiB"
+        f"{words.significant(speed.host_peak_mib, 4)} MiB, peak device "
+        f"{words.significant(speed.device_peak_mib, 4)} MiB"
     )
 
 

@@ -12,14 +12,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.reports import words
-from bench.reports.layout import Row, Section, Speed
-from bench.reports.svg import ACCENT, FG, GRID, MUTED, SECOND, bare, new_figure, render, style
+from bench.reports.layout import Curve, Row, Section, Speed
+from bench.reports.svg import ACCENT, FG, GRID, MUTED, SECOND, bare, new_figure, panel_grid, render, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MAX_NAMED = 14
 """More points than this in one panel, and only those on the Pareto front are named."""
+
+MAX_EPOCHS = 30
+"""Points of one learning curve; longer ones are thinned."""
+
+Points = list[tuple[int, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +136,14 @@ def _cost_panel(axes: Axes, rows: Sequence[Row], cost: Cost, hardware: str) -> N
         axes.plot([value], [score], "o", ms=5, color=ACCENT if index in front else MUTED)
         if index in front or len(known) <= MAX_NAMED:
             axes.annotate(row.key.model, (value, score), xytext=(4, 3), textcoords="offset points", fontsize=7)
-    where = "post" if cost.lower_is_better else "pre"
-    axes.step([known[i][1] for i in front], [known[i][2] for i in front], where=where, color=ACCENT, lw=1, alpha=0.6)
+    axes.step(
+        [known[i][1] for i in front],
+        [known[i][2] for i in front],
+        where="post" if cost.lower_is_better else "pre",
+        color=ACCENT,
+        lw=1,
+        alpha=0.6,
+    )
     axes.set_xscale("log")
     axes.margins(x=0.18)
     _plain_log(axes, [value for _, value, _ in known])
@@ -161,23 +172,45 @@ def curve_plot(section: Section, prefix: str) -> str:
     columns = min(4, len(rows))
     lines = math.ceil(len(rows) / columns)
     with style():
-        figure = new_figure(2.6 * columns, 0.4 + 1.55 * lines)
-        grid = figure.subplots(lines, columns, squeeze=False)
-        for axes, row in zip(grid.flat, rows, strict=False):
-            for curve in row.detail.curves:
-                loss = [math.nan if value is None else value for value in curve.loss]
-                axes.plot(range(1, len(loss) + 1), loss, color=ACCENT, lw=0.7, alpha=0.6)
-                seen = [math.nan if value is None else value for value in curve.validation]
-                if any(not math.isnan(value) for value in seen):
-                    axes.plot(range(1, len(seen) + 1), seen, color=SECOND, lw=0.7, alpha=0.6)
+        figure, panels = panel_grid(lines, columns, (2.6, 1.45))
+        for axes, row in zip(panels, rows, strict=False):
+            for loss, seen in fold_curves(row.detail.curves):
+                axes.plot(*zip(*loss, strict=True), color=ACCENT, lw=0.7, alpha=0.7)
+                if seen:
+                    axes.plot(*zip(*seen, strict=True), color=SECOND, lw=0.7, alpha=0.7)
             axes.set_title(row.key.model, loc="left")
             axes.set_ylim(bottom=0)
             axes.locator_params(nbins=4)
-        for axes in list(grid.flat)[len(rows) :]:
+        for axes in panels[len(rows) :]:
             bare(axes)
-        grid[-1][0].set_xlabel("epoch")
-        grid[0][0].set_ylabel("training loss")
-        return render(figure, prefix, "training loss by epoch, one panel per row, one line per cell")
+        panels[-columns].set_xlabel("epoch")
+        panels[0].set_ylabel("training loss")
+        return render(figure, prefix, "training loss by epoch, one panel per row, one line per fold")
+
+
+def fold_curves(curves: Sequence[Curve]) -> list[tuple[Points, Points]]:
+    """Loss and validation accuracy of each fold, averaged over seeds, as at most :data:`MAX_EPOCHS` points.
+
+    Returns:
+        ``(epoch, value)`` pairs of the loss and of the validation accuracy, per fold; unmeasured epochs are left out.
+    """
+    lines = []
+    for fold in sorted({curve.fold for curve in curves}):
+        same = [curve for curve in curves if curve.fold == fold]
+        lines.append((_points([curve.loss for curve in same]), _points([curve.validation for curve in same])))
+    return [(loss, seen) for loss, seen in lines if loss]
+
+
+def _points(series: Sequence[Sequence[float | None]]) -> Points:
+    length = max((len(values) for values in series), default=0)
+    step = max(1, math.ceil(length / MAX_EPOCHS))
+    points = []
+    for epoch in dict.fromkeys([*range(0, length, step), length - 1] if length else []):
+        known = [values[epoch] for values in series if epoch < len(values)]
+        measured = [value for value in known if value is not None]
+        if measured:
+            points.append((epoch + 1, sum(measured) / len(measured)))
+    return points
 
 
 def recall_plot(section: Section, prefix: str) -> str:
@@ -210,8 +243,8 @@ def confusion_image(row: Row) -> str:
     table = np.array(row.detail.confusion, dtype=float)
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     buffer = io.BytesIO()
-    options = {"vmin": 0, "vmax": 1, "cmap": "Blues", "format": "png", "metadata": {"Software": None}}
-    image.imsave(buffer, np.sqrt(shares), **options)
+    pixels = np.sqrt(shares)
+    image.imsave(buffer, pixels, vmin=0, vmax=1, cmap="Blues", format="png", metadata={"Software": ""})
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 

@@ -49,6 +49,11 @@ def _number(values: Mapping[str, Any] | None, name: str) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
+def _scaled(values: Mapping[str, Any] | None, name: str, factor: float) -> float | None:
+    value = _number(values, name)
+    return None if value is None else value * factor
+
+
 def _speed(key: RowKey, record: Record) -> Speed:
     timing, memory = record.timing, record.memory
     latency, infer, train = timing.get("latency"), timing.get("infer"), timing.get("train")
@@ -59,8 +64,8 @@ def _speed(key: RowKey, record: Record) -> Speed:
         train_clips_per_s=_number(train, "clips_per_s"),
         infer_clips_per_s=_number(infer, "clips_per_s"),
         infer_batch=None if batch is None else int(batch),
-        latency_s=_number(latency, "median_s"),
-        latency_mad_s=_number(latency, "mad_s"),
+        latency_s=_scaled(latency, "median_ms", 1e-3),
+        latency_mad_s=_scaled(latency, "mad_ms", 1e-3),
         unsteady=bool(isinstance(latency, Mapping) and latency.get("unsteady")),
         host_peak_mib=_number(memory, "host_peak_mib"),
         device_peak_mib=_number(memory, "device_peak_mib"),

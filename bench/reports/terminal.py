@@ -61,7 +61,8 @@ def _section(section: Section) -> str:
     ]
     lines.insert(1, "  ".join("-" * width for width in widths))
     title = f"{section.dataset.title}, {section.protocol.name}: {section.protocol.words}"
-    notes = [words.resolution(section), *section.notes]
+    notes = [words.resolution(section), *words.section_notes(section)]
     notes += [f"{row.key.model}: {words.outcome(item)}" for row in section.rows for item in row.outcomes]
-    remarks = [f"{row.key.model}: {'; '.join(words.remarks(row))}" for row in section.rows if words.remarks(row)]
+    own = [(row.key.model, words.own_remarks(section, row)) for row in section.rows]
+    remarks = [f"{model}: {'; '.join(said)}" for model, said in own if said]
     return "\n".join([title, "", *lines, "", *notes, *remarks])

@@ -155,6 +155,24 @@ def remarks(row: Row) -> tuple[str, ...]:
     return (*reasons, *row.notes, *spoken)
 
 
+def shared_remarks(section: Section) -> tuple[str, ...]:
+    """What qualifies every row that has a result, where there are several."""
+    rows = [remarks(row) for row in section.rows if row.primary is not None]
+    return tuple(text for text in rows[0] if all(text in row for row in rows)) if len(rows) > 1 else ()
+
+
+def own_remarks(section: Section, row: Row) -> tuple[str, ...]:
+    """What qualifies this row beyond the others."""
+    shared = shared_remarks(section)
+    return tuple(text for text in remarks(row) if text not in shared)
+
+
+def section_notes(section: Section) -> tuple[str, ...]:
+    """What stands under a table: the section's notes and what holds for all of its rows."""
+    shared = [text for text in shared_remarks(section) if not text.startswith("not publishable: ")]
+    return (*section.notes, *([f"All rows: {'; '.join(shared)}."] if shared else []))
+
+
 def inputs(row: Row) -> str:
     """Modalities; those made from the audio are marked."""
     kinds = row.model.inputs

@@ -207,6 +207,9 @@ def stretch(freedom: Floats, level: float) -> Floats:
 def accuracy_ends(scores: GroupedScores, drawn: Floats, level: float) -> Floats:
     """Ends of the BCa interval of each model's accuracy, stretched to Student's quantile.
 
+    Bias correction and acceleration of a mean are both a sixth of its skewness. Counting draws below the estimate,
+    the usual way to the first, is at the mercy of ties: accuracies lie on a grid.
+
     Args:
         scores: Sums within groups.
         drawn: Accuracies under resampling ``(draws, models)``.
@@ -215,13 +218,11 @@ def accuracy_ends(scores: GroupedScores, drawn: Floats, level: float) -> Floats:
     Returns:
         ``(2, models)``, clipped to [0, 1].
     """
-    draws, centre = drawn.shape[0], scores.accuracy
-    below = ((drawn < centre - 1e-12).mean(0) + (drawn <= centre + 1e-12).mean(0)) / 2
-    bias = special.ndtri(np.clip(below, 1 / draws, 1 - 1 / draws))
+    centre = scores.accuracy
     total_squares = (scores.residuals**2).sum(0) + scores.seed_variance * scores.sizes.sum() ** 2
-    acceleration = (scores.residuals**3).sum(0) / (6 * np.maximum(total_squares, 1e-12) ** 1.5)
-    shifted = bias + special.ndtri(0.5 - level / 2) * np.array([[1.0], [-1.0]])
-    levels = special.ndtr(bias + shifted / np.maximum(1 - acceleration * shifted, 1e-3))
+    skew = (scores.residuals**3).sum(0) / (6 * np.maximum(total_squares, 1e-12) ** 1.5)
+    shifted = skew + special.ndtri(0.5 - level / 2) * np.array([[1.0], [-1.0]])
+    levels = special.ndtr(skew + shifted / np.maximum(1 - skew * shifted, 1e-3))
     ends = np.stack([np.quantile(d, at, method="weibull") for d, at in zip(drawn.T, levels.T, strict=True)], axis=1)
     factor = stretch(scores.freedom, level)
     return np.clip(centre + factor * (ends - centre), 0.0, 1.0)

@@ -1,1 +1,37 @@
-"""For plugin authors and for the host's own tests: fake plugins and distributions, conformance checks."""
+"""For plugin authors and for the host's own tests: conformance checks, a pytest plugin, fake plugins.
+
+``bench check NAME`` runs the checks from the command line. From Python::
+
+    from bench.discovery import discover
+    from bench.testing import check_model
+
+    results = check_model("hello.linear", discover())
+    assert not [result for result in results if result.status == "failed"]
+
+and under pytest, over all that your plugin gives, see :mod:`bench.testing.pytest_plugin`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.testing.conformance import check_dataset, check_frontend, check_metric, check_model
+    from bench.testing.results import CheckResult
+
+_HOMES = {
+    "CheckResult": "bench.testing.results",
+    "check_dataset": "bench.testing.conformance",
+    "check_frontend": "bench.testing.conformance",
+    "check_metric": "bench.testing.conformance",
+    "check_model": "bench.testing.conformance",
+}
+
+__all__ = ["CheckResult", "check_dataset", "check_frontend", "check_metric", "check_model"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'bench.testing' has no attribute {name!r}")

@@ -161,7 +161,7 @@ def _demo() -> DatasetSpec:
         ),
         folds=_FOLDS,
         groups="source",
-        protocols=_FOLD_PROTOCOLS,
+        protocols=("official", *_FOLD_PROTOCOLS),
         recipe="smoke",
         license="CC0-1.0",
         needs_files=False,

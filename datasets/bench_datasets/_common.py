@@ -28,10 +28,12 @@ def find_root(root: Path | None, marker: str, names: Sequence[str]) -> Path:
     """
     if root is None or not root.is_dir():
         raise DataError(f"{root} is no folder; this data set needs the one that holds {marker}")
-    tried = [root, *(root / name for name in names), *sorted(p for p in root.iterdir() if p.is_dir())]
-    for place in tried:
-        if (place / marker).exists():
-            return place
+    try:
+        for place in (root, *(root / name for name in names), *sorted(root.iterdir())):
+            if (place / marker).exists():
+                return place
+    except OSError as error:
+        raise DataError(f"cannot look for {marker} in {root}: {error}") from error
     raise DataError(f"no {marker} in {root}, nor in its subfolders")
 
 

@@ -24,6 +24,7 @@ RATE = 16_000
 SAMPLES = 16_000
 SIDE = 28
 FOLDS = 5
+TEST_FOLD = 5
 SOURCES = 2
 TAKES = 4
 LABELS = (
@@ -59,10 +60,12 @@ class Sounds:
     Attributes:
         truth: ``(clips,)`` true class of each clip.
         source: ``(clips,)`` number of its source.
+        amplitudes: ``(16000,)`` ascending: the sample values that every clip shares, before its gain.
     """
 
     truth: npt.NDArray[np.int64]
     source: npt.NDArray[np.int64]
+    amplitudes: npt.NDArray[np.float64]
 
     def __call__(self, index: int) -> tuple[npt.NDArray[np.float32], int]:
         """Waveform ``(16000,)`` float32 in (-1, 1) of clip ``index``, and 16000 Hz."""
@@ -71,7 +74,7 @@ class Sounds:
         pattern = _pattern(int(self.truth[index]), pitch, rng)
         pattern = pattern / pattern.std() + _FLOOR * rng.standard_normal(SAMPLES)
         gain = np.exp(rng.uniform(np.log(_QUIETEST), np.log(_LOUDEST)))
-        return (gain * _same_amplitudes(pattern)).astype(np.float32), RATE
+        return (gain * _in_order_of(pattern, self.amplitudes)).astype(np.float32), RATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,7 @@ def load(root: Path | None = None) -> Clips:  # noqa: ARG001  (the contract of e
         ids=ids,
         targets=plan.labels,
         label_names=LABELS,
-        audio=Sounds(plan.truth, plan.source),
+        audio=Sounds(plan.truth, plan.source, ndtri((np.arange(SAMPLES) + 0.5) / SAMPLES)),
         sample_rate=RATE,
         clip_samples=SAMPLES,
         manifest_sha256=manifest_digest(
@@ -113,6 +116,7 @@ def load(root: Path | None = None) -> Clips:  # noqa: ARG001  (the contract of e
         ),
         folds=plan.folds,
         groups=groups,
+        splits=tuple("test" if fold == TEST_FOLD else "train" for fold in plan.folds.tolist()),
         images=Pictures(plan.truth),
         image_shape=(1, SIDE, SIDE),
         texts=tuple(_text(i, int(kind)) for i, kind in enumerate(plan.truth)),
@@ -169,11 +173,10 @@ def _course(kind: int, turns: npt.NDArray[np.float64], start: float) -> npt.NDAr
 
 
 def sum_of_tones(frequencies: Sequence[float], rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Equal sines ``(16000,)`` of the given frequencies in Hz, random phases."""
-    time = np.arange(SAMPLES) / RATE
-    phases = rng.uniform(0, 2 * np.pi, len(frequencies))
-    tones = np.sin(2 * np.pi * np.asarray(frequencies)[:, None] * time + phases[:, None])
-    return np.asarray(tones.sum(axis=0))
+    """Equal sines ``(16000,)`` of the given frequencies, rounded to whole Hz, random phases."""
+    spectrum = np.zeros(SAMPLES // 2 + 1, dtype=np.complex128)  # a clip of 1 s: bins 1 Hz apart
+    spectrum[np.rint(frequencies).astype(int)] = np.exp(1j * rng.uniform(0, 2 * np.pi, len(frequencies)))
+    return np.fft.irfft(spectrum, SAMPLES)
 
 
 def _glide(frequency: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -188,11 +191,10 @@ def _band(low: float, high: float, rng: np.random.Generator) -> npt.NDArray[np.f
     return np.asarray(band / band.std())
 
 
-def _same_amplitudes(pattern: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The quantiles of a standard Gaussian in the order of ``pattern``'s values."""
-    quantiles = ndtri((np.arange(SAMPLES) + 0.5) / SAMPLES)
+def _in_order_of(pattern: npt.NDArray[np.float64], amplitudes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The ascending ``amplitudes`` rearranged to rise and fall as ``pattern`` does."""
     mapped = np.empty(SAMPLES)
-    mapped[np.argsort(pattern, kind="stable")] = quantiles
+    mapped[np.argsort(pattern)] = amplitudes
     return mapped
 
 

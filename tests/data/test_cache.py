@@ -47,9 +47,14 @@ def test_published_folder_is_complete_and_staging_is_gone(tmp_path):
 
 def test_an_exception_leaves_nothing(tmp_path):
     goal = tmp_path / "goal"
-    with pytest.raises(RuntimeError), staging(goal) as folder:
-        build(folder, [1])
-        raise RuntimeError
+
+    def interrupted() -> None:
+        with staging(goal) as folder:
+            build(folder, [1])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -90,13 +95,17 @@ def test_sweep_takes_only_old_leftovers(tmp_path):
     old, new = tmp_path / ".tmp-1-old", tmp_path / ".tmp-2-new"
     old.mkdir()
     new.mkdir()
-    os.utime(old, (0, 0))
+    busy = tmp_path / ".tmp-3-busy"
+    busy.mkdir()
+    (busy / "samples.i16").touch()
+    for folder in (old, busy):
+        os.utime(folder, (0, 0))
     assert sweep(tmp_path) == 1
-    assert [p.name for p in tmp_path.iterdir()] == [new.name]
+    assert {p.name for p in tmp_path.iterdir()} == {new.name, busy.name}
 
 
 def test_full_disk_says_what_to_do(tmp_path):
-    with pytest.raises(DataError, match="no space left.*BENCH_CACHE"), disk_errors(tmp_path):
+    with pytest.raises(DataError, match=r"no space left.*BENCH_CACHE"), disk_errors(tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(DataError, match="cannot write"), disk_errors(tmp_path):
         raise PermissionError(errno.EACCES, "Permission denied")

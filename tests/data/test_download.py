@@ -208,7 +208,7 @@ def test_missing_page_and_dead_server(server, tmp_path):
     _, url = server
     with pytest.raises(DataError, match=r"404.*--data DIR"):
         download(spec_of(url), holds_x)
-    with pytest.raises(DataError, match="downloading http://127.0.0.1:9/"):
+    with pytest.raises(DataError, match=r"downloading http://127\.0\.0\.1:9/"):
         fetch("http://127.0.0.1:9/d.zip", tmp_path / "f")
     with pytest.raises(DataError, match="only http"):
         fetch("file:///etc/passwd", tmp_path / "f")

@@ -80,7 +80,7 @@ def test_a_broken_folder_of_that_name_is_not_passed_over(tmp_path, monkeypatch):
     put(tmp_path / "env" / "thing", "broken")
     put(download_folder(spec()))
     monkeypatch.setenv("BENCH_DATA", str(tmp_path / "env"))
-    with pytest.raises(DataError, match="^row 3 is broken"):
+    with pytest.raises(DataError, match=r"^row 3 is broken"):
         locate(spec())
 
 
@@ -91,7 +91,7 @@ def test_nowhere_says_everything(tmp_path, monkeypatch):
     message = str(caught.value)
     for part in (
         str(tmp_path / "env"), str(download_folder(spec())), "https://example.org/t.zip", "600 MB",
-        "--dataset demo", "--data DIR", "offline",
+        "--dataset demo", "--data DIR", "go online",
     ):  # fmt: skip
         assert part in message
 

@@ -43,7 +43,7 @@ def test_fsdd_download_layout(tmp_path):
 
 
 def test_fsdd_wrong_names(tmp_path):
-    with pytest.raises(DataError, match="1 files .*zero_theo_0"):
+    with pytest.raises(DataError, match=r"1 files .*zero_theo_0"):
         fsdd.load_official(recordings(tmp_path / "a", ["zero_theo_0.wav"]))
     with pytest.raises(DataError, match="unknown speakers ann"):
         fsdd.load_speaker(recordings(tmp_path / "b", ["0_ann_0.wav"]))
@@ -85,7 +85,7 @@ def test_pairs(pairs):
 def test_damaged_pairs(pairs):
     table = (pairs / "pairs.csv").read_text()
     (pairs / "pairs.csv").write_text(table.replace(",4\n", ",5\n"))
-    with pytest.raises(DataError, match="holds 5 images; pairs.csv asks for row 5"):
+    with pytest.raises(DataError, match=r"holds 5 images; pairs\.csv asks for row 5"):
         digits.load_official(pairs).images([0])
     (pairs / "pairs.csv").write_text(table.replace("test,1", "dev,1"))
     with pytest.raises(DataError, match="unknown splits dev"):

@@ -124,7 +124,7 @@ def test_twice_no_column_no_row_no_folder(tmp_path):
     with pytest.raises(DataError, match="cannot read"):
         load_esc50(root)
     with pytest.raises(DataError, match=r"no meta/esc50\.csv"):
-        load_esc50(tmp_path)
+        load_esc50(tmp_path / "a" / "meta")
     with pytest.raises(DataError, match="is no folder"):
         load_esc50(tmp_path / "nowhere")
 
@@ -167,9 +167,8 @@ def test_real_esc10(data_root):
         places[group].add(fold)
     assert max(map(len, places.values())) == 1
     assert (clips.title, clips.faithful) == ("ESC-10", True)
-    published = {
-        row["filename"]: row["target10"] for row in csv.DictReader((data_root / "esc10/meta/esc10.csv").open())
-    }
+    with (data_root / "esc10" / "meta" / "esc10.csv").open() as file:
+        published = {row["filename"]: row["target10"] for row in csv.DictReader(file)}
     assert [int(published[f"{clip_id}.ogg"]) for clip_id in clips.ids] == clips.targets.tolist()
 
 

@@ -105,7 +105,7 @@ def test_all_bad_rows_at_once_with_line_numbers(table, tmp_path):
 
 
 def test_line_numbers_survive_quoted_line_breaks(table):
-    with pytest.raises(DataError, match="line 4: clips|line 4: .*none"):
+    with pytest.raises(DataError, match=r"line 4: .*none\.wav: no such file"):
         load(table('path,label,text\nclips/0.wav,dog,"two\nlines"\nclips/none.wav,cat,x\n'))
 
 

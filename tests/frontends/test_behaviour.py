@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import DataError
+from bench.frontends.base import full_precision
 from bench.frontends.settings import SpectralOptions, SpectralSettings
 from bench.frontends.specs import FRONTENDS
 from bench.specs import TaskInfo
@@ -214,6 +215,26 @@ def test_declared_frames_hold_for_every_length(samples, hop, name):
 def test_listing_imports_no_torch():
     code = "import sys, bench.frontends, bench.frontends.specs; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("precision", ["highest", "high"])
+def test_short_mantissas_are_off_on_cuda_and_restored(precision):
+    def state():
+        backends = torch.backends
+        return torch.get_float32_matmul_precision(), backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32
+
+    usual = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        before = state()
+        with full_precision(torch.device("cuda")):
+            assert state() == ("highest", False, False)
+        assert state() == before
+        with pytest.raises(KeyError), full_precision(torch.device("cuda")):
+            raise KeyError
+        assert state() == before
+    finally:
+        torch.set_float32_matmul_precision(usual)
 
 
 @pytest.mark.gpu

@@ -110,7 +110,7 @@ def profiled(store: Store, where: Cell, clips_per_s: float, environment: dict[st
         status="ok",
         timing={
             "wall_s": 5.0,
-            "latency": {"median_s": 1 / clips_per_s, "mad_s": 0.1 / clips_per_s, "samples": 100, "unsteady": False},
+            "latency": {"median_ms": 1e3 / clips_per_s, "mad_ms": 1e2 / clips_per_s, "samples": 100, "unsteady": False},
             "infer": {"clips_per_s": clips_per_s, "batch": 64},
             "train": {"clips_per_s": clips_per_s / 3, "batch": 16},
         },

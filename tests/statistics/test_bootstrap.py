@@ -69,6 +69,27 @@ def test_a_high_accuracy_reaches_further_down_than_up() -> None:
     assert asymmetry == pytest.approx((0.95 - reference.low) / (reference.high - 0.95), rel=0.2)
 
 
+def test_ends_of_high_accuracies_lie_at_wilsons_on_average() -> None:
+    """Over a range of error counts, since one count alone sits on the grid of possible accuracies."""
+    counts = range(12, 32)
+    ours = [interval_of(np.arange(300) >= errors, None, draws=8000) for errors in counts]
+    theirs = [wilson(300 - errors, 300) for errors in counts]
+    assert np.mean([i.low for i in ours]) == pytest.approx(np.mean([i.low for i in theirs]), abs=0.0015)
+    assert np.mean([i.high for i in ours]) == pytest.approx(np.mean([i.high for i in theirs]), abs=0.0025)
+
+
+@pytest.mark.parametrize("groups", [6, 12])
+def test_few_groups_are_as_wide_as_students_t(groups: int) -> None:
+    """Averaged over data sets: with the normal quantile six groups would come out 24 % too narrow."""
+    ratios = []
+    for seed in range(30):
+        correct = np.random.default_rng(seed).random((groups, 50)) < 0.5
+        ends = stats.ttest_1samp(correct.mean(1), 0).confidence_interval(0.95)
+        ours = interval_of(correct.ravel(), np.arange(groups).repeat(50))
+        ratios.append(ours.width / (ends.high - ends.low))
+    assert np.mean(ratios) == pytest.approx(1.0, abs=0.05)
+
+
 def test_lone_clips_agree_with_wilson() -> None:
     correct = np.repeat([1, 0], [1800, 200])
     ours, reference = interval_of(correct, None, draws=20_000), wilson(1800, 2000)

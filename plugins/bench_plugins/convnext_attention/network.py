@@ -9,8 +9,9 @@ Deliberate differences from the original's code
   logits then depend on its batch mates.
 - A graph convolution averages a node and its neighbours (row-normalised adjacency with self-loops) before its Linear;
   the residual is used where input and output have the same width. Neighbours are Euclidean.
-- The tiny design has BatchNorm and a layer scale of 0.5: with LayerNorm and 1e-4 a network does not get going on a few
-  hundred clips. Its stem covers four frames, fewer for short clips, so that the graph keeps several nodes.
+- The tiny design has BatchNorm and a layer scale of 1: with LayerNorm and 1e-4 a network does not get going on a few
+  hundred clips. It has no DropPath and a linear classifier. Its stem covers four frames (80 ms), fewer for short clips,
+  so that the graph keeps several nodes.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Design:
         graph: Nodes are a clip's ``tokens``, the clips of the ``batch``, or there is no graph (``none``).
         neighbours: k of the graph, limited to the other nodes there are.
         graph_widths: Output width of each graph convolution.
-        head_widths: Hidden layers of the classifier.
+        head_widths: Hidden layers of the classifier, may be empty.
     """
 
     dims: Literal[1, 2] = 1
@@ -309,7 +310,8 @@ class ConvNeXtAttention(nn.Module):
 
 def _stages(design: Design) -> list[nn.Module]:
     """Blocks of every stage with a Downsample before each but the first."""
-    rates = torch.linspace(0, design.drop_path, sum(design.depths)).tolist()
+    last = max(1, sum(design.depths) - 1)
+    rates = [design.drop_path * block / last for block in range(sum(design.depths))]
     modules: list[nn.Module] = []
     for stage, (depth, width) in enumerate(zip(design.depths, design.widths, strict=True)):
         if stage:

@@ -9,6 +9,7 @@ from bench import ModelSpec, hookimpl
 
 _SOURCE = "github.com/Jaron-U/Multimodal-Image-and-Audio-Recognition-Model; data of Khacef et al., Zenodo 4452953"
 _FRONTEND = {"n_mfcc": 13, "n_mels": 64, "fmin": 20, "fmax": 8000, "n_fft": 1024, "window": 640, "hop": 320}
+_MASKS: Mapping[str, Any] = {"freq_mask": 2}  # of 13 cepstra; the recipes' 12 are meant for mel bins
 _BUILD = "bench_plugins.digit_fusion.network:build"
 
 _DOCUMENTED: Mapping[tuple[str, str], int] = {
@@ -28,7 +29,13 @@ _AS_CODED: Mapping[str, tuple[dict[str, Any], int, int, int]] = {
 
 
 def _spec(variant: str, factory: str, parameters: int, **more: Any) -> ModelSpec:
-    settings = {"modalities": ("audio", "image"), "derived": ("image",), "frontend": "mfcc", **more}
+    settings = {
+        "modalities": ("audio", "image"),
+        "derived": ("image",),
+        "frontend": "mfcc",
+        "recipes": {"*": _MASKS},
+        **more,
+    }
     if settings["frontend"] is not None:
         settings["frontend_options"] = _FRONTEND
     return ModelSpec(
@@ -66,7 +73,7 @@ def _as_coded() -> Iterable[ModelSpec]:
             "bench_plugins.digit_fusion.as_coded:build",
             parameters,
             options=options,
-            recipes={"full": published},
+            recipes={"*": _MASKS, "full": published},
             description=f"the published {variant} program: one audio token or 507 scalar steps, faults included",
         )
 

@@ -1,0 +1,129 @@
+"""``bench compare``: two rows on the same clips, in words and numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.common import CELL_FAILED, OK, AsJson, print_json, print_note, print_table
+from bench.cli.report import open_store
+from bench.errors import NoCellError
+from bench.reports import words
+from bench.reports.stored import board_predictions
+from bench.reports.versus import Verdict, compare, parse_choice
+from bench.statistics.results import Refusal
+from bench.store import write_atomic
+
+
+def main(  # noqa: PLR0913  one parameter per option
+    a: Annotated[str, typer.Argument(metavar="A", show_default=False, help="MODEL or MODEL,axis=value,...")],
+    b: Annotated[str, typer.Argument(metavar="B", show_default=False, help="What A is compared with.")],
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", show_default=False, help="Folder of a run (--out).")],
+    *,
+    dataset: Annotated[str | None, typer.Option("--dataset", metavar="NAME", help="Look at this one only.")] = None,
+    clips: Annotated[int, typer.Option("--clips", min=0, help="How many discordant clips to list.")] = 10,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Also write the verdict there.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Say which of two models is better on the clips that both have seen, and how sure that is."""
+    store = open_store(results)
+    records, bad = store.records()
+    if not records:
+        raise NoCellError(f"no records in {store.root}; `bench run --out {store.root}` makes some")
+    choices = parse_choice(a), parse_choice(b)
+    verdicts, problems = compare(records, *choices, board_predictions(store), dataset=dataset)
+    if not verdicts:
+        reasons = "".join(f"\n  - {problem}" for problem in problems)
+        raise NoCellError(f"{a!r} and {b!r} share no finished fold in {store.root}{reasons}")
+    lines = [line for verdict in verdicts for line in describe(verdict)]
+    if out is not None:
+        write_atomic(out, ("\n".join(lines) + "\n").encode())
+    if as_json:
+        print_json(verdicts)
+    else:
+        for verdict in verdicts:
+            print("\n".join(describe(verdict)))
+            _print_clips(verdict, clips)
+    for problem in (*map(str, bad), *problems):
+        print_note(problem)
+    return CELL_FAILED if bad or problems else OK
+
+
+def describe(verdict: Verdict) -> list[str]:
+    """The verdict as lines of text, the sentence first."""
+    a, b = names(verdict)
+    lines = [
+        f"{verdict.dataset}, {verdict.protocol}",
+        sentence(verdict),
+        f"  {a}: {words.percent(verdict.accuracy_a)} % ({words.labelled('seed', verdict.seeds_a)}); "
+        f"{b}: {words.percent(verdict.accuracy_b)} % ({words.labelled('seed', verdict.seeds_b)}); "
+        f"{words.labelled('fold', verdict.folds)}",
+    ]
+    for seed, test in verdict.mcnemar:
+        lines.append(
+            f"  seed {seed}: {words.plural(test.only_a, 'clip')} only A gets right, {test.only_b} only B; "
+            f"exact McNemar p = {words.significant(test.p_value, 2)} (these trained models only)"
+        )
+    if len(verdict.folds) > 1:
+        shown = ", ".join(f"{100 * value:+.1f}" for value in verdict.fold_differences)
+        folds = verdict.fold_test
+        tail = folds.reason if isinstance(folds, Refusal) else f"corrected t: p = {words.significant(folds.p_value, 2)}"
+        lines.append(f"  by fold: {shown} points ({tail})")
+    return lines
+
+
+def sentence(verdict: Verdict) -> str:
+    """Who is better, by how much, and whether the clips can tell."""
+    a, b = names(verdict)
+    result = verdict.paired
+    if isinstance(result, Refusal):
+        return f"{a} and {b} cannot be compared: {result.reason}."
+    better, worse, sign = (a, b, 1) if result.difference >= 0 else (b, a, -1)
+    ends = sorted((sign * result.interval.low, sign * result.interval.high))
+    numbers = (
+        f"{words.percent(abs(result.difference))} points [{words.percent(ends[0])}, {words.percent(ends[1])}], "
+        f"p = {words.significant(result.p_value, 2)}, {words.plural(result.clips, 'shared clip')}"
+    )
+    known = not isinstance(result.resolution, Refusal)
+    limit = f"; minimum detectable difference here {words.percent(result.resolution)} points" if known else ""  # type: ignore[arg-type]
+    if result.resolved:
+        return f"{better} is better than {worse} by {numbers}{limit}."
+    if result.difference == 0:
+        return f"{a} and {b} cannot be told apart: the difference is {numbers}{limit}."
+    return f"{a} and {b} cannot be told apart: {better} is ahead by {numbers}{limit}."
+
+
+def names(verdict: Verdict) -> tuple[str, str]:
+    """The two rows, with the axes in which they differ where the model is the same."""
+    if verdict.a.model != verdict.b.model:
+        return verdict.a.model, verdict.b.model
+    axes = ("mode", "inputs", "frontend", "feeding", "recipe", "precision", "clip_samples")
+    differing = [name for name in axes if getattr(verdict.a, name) != getattr(verdict.b, name)]
+    first, second = (
+        f"{key.model} ({', '.join(f'{name} {getattr(key, name)}' for name in differing)})"
+        for key in (verdict.a, verdict.b)
+    )
+    return first, second
+
+
+def _print_clips(verdict: Verdict, most: int) -> None:
+    found = verdict.discordant
+    if not found or not most:
+        return
+    print(
+        f"  {words.plural(len(found), 'clip')} judged differently"
+        + (f", the clearest {most}:" if len(found) > most else ":")
+    )
+    print_table(
+        ["clip", "fold", "group", "target", "A right", "B right", "A says", "B says"],
+        [
+            [
+                one.clip, str(one.fold), one.group, one.target, words.percent(one.right_a, 0) + " %",
+                words.percent(one.right_b, 0) + " %", one.answer_a, one.answer_b,
+            ]
+            for one in found[:most]
+        ],
+        numeric=("fold", "A right", "B right"),
+    )  # fmt: skip

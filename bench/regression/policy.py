@@ -1,0 +1,141 @@
+"""What is tolerated: one rule for each family of quantities, from a small TOML file or the defaults."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any, Literal
+
+from bench.errors import SelectionError
+
+Better = Literal["lower", "higher", "neither"]
+Evidence = Literal["band", "change", "estimate"]
+
+FAMILIES: Mapping[str, str] = MappingProxyType(
+    {
+        "accuracy": "accuracy",
+        "latency": "latency",
+        "infer_throughput": "throughput",
+        "train_throughput": "throughput",
+        "host_memory": "host_memory",
+        "device_memory": "device_memory",
+        "parameters": "parameters",
+        "flops": "flops",
+        "storage": "storage",
+    }
+)
+"""Every quantity with the rule that it falls under."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What is tolerated of one family of quantities; exactly one of ``relative`` and ``absolute`` is set.
+
+    Attributes:
+        relative: Tolerated worsening as a fraction of the baseline.
+        absolute: Tolerated worsening in the unit of the quantity (0.02 of an accuracy = 2 points).
+        better: Which direction is better; ``neither`` = any change beyond the tolerance counts as worse.
+        same_hardware: Whether it may be compared on the same hardware only.
+        evidence: What must be worse than tolerated besides the estimate: the whole interval (``band``), or nothing
+            (``estimate``); with ``change`` the interval need only leave out "no change". Where the measurements give
+            no interval, the estimate decides.
+        level: Nominal coverage of the interval.
+        skip: Leave the family out of the gate.
+    """
+
+    relative: float | None = None
+    absolute: float | None = None
+    better: Better = "lower"
+    same_hardware: bool = False
+    evidence: Evidence = "band"
+    level: float = 0.95
+    skip: bool = False
+
+    @property
+    def tolerance(self) -> float:
+        """The tolerated worsening, relative or absolute."""
+        return float(self.relative if self.relative is not None else self.absolute or 0.0)
+
+
+Policy = Mapping[str, Rule]
+"""Family to rule."""
+
+DEFAULTS: Policy = MappingProxyType(
+    {
+        "accuracy": Rule(absolute=0.02, better="higher"),
+        "latency": Rule(relative=0.15, same_hardware=True),
+        "throughput": Rule(relative=0.15, better="higher", same_hardware=True),
+        "host_memory": Rule(relative=0.03, same_hardware=True),
+        "device_memory": Rule(relative=0.03),
+        "parameters": Rule(relative=0.0),
+        "flops": Rule(relative=0.0),
+        "storage": Rule(relative=0.0),
+    }
+)
+"""Where no policy file says otherwise."""
+
+
+def parse_policy(text: str, origin: str) -> Policy:
+    """The defaults, changed as a TOML file says: one table a family, only the keys that differ.
+
+    Args:
+        text: Contents of the file.
+        origin: Its name, for messages.
+
+    Raises:
+        SelectionError: No TOML, an unknown family or key, or a value that is not allowed.
+    """
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SelectionError(f"{origin} is not TOML: {error}") from error
+    policy = dict(DEFAULTS)
+    for family, values in content.items():
+        if family not in DEFAULTS:
+            raise SelectionError(f"{origin}: {_unknown('quantity', family, DEFAULTS)}")
+        if not isinstance(values, dict):
+            raise SelectionError(f"{origin}: {family} = {values!r} is no table; write [{family}] and its keys below")
+        policy[family] = _changed(DEFAULTS[family], values, f"{origin}: [{family}]")
+    return MappingProxyType(policy)
+
+
+def _changed(rule: Rule, values: Mapping[str, Any], where: str) -> Rule:
+    for key, value in values.items():
+        if key not in _ALLOWED:
+            raise SelectionError(f"{where} {_unknown('key', key, _ALLOWED)}")
+        fits, allowed = _ALLOWED[key]
+        if not fits(value):
+            raise SelectionError(f"{where} {key} = {value!r} is not allowed; give {allowed}")
+    if "relative" in values and "absolute" in values:
+        raise SelectionError(f"{where} has a relative and an absolute tolerance; keep one of them")
+    if "relative" in values or "absolute" in values:
+        rule = replace(rule, relative=None, absolute=None)
+    return replace(rule, **values)
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    advice = f"Did you mean {close[0]!r}? " if close else ""
+    return f"no {what} named {name!r}. {advice}Known: {', '.join(names)}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+_TOLERANCE = (lambda value: _is_number(value) and value >= 0, "a number of 0 or more, e.g. 0.05")
+_SWITCH = (lambda value: isinstance(value, bool), "true or false")
+_ALLOWED: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "relative": _TOLERANCE,
+    "absolute": _TOLERANCE,
+    "better": (lambda value: value in ("lower", "higher", "neither"), "'lower', 'higher' or 'neither'"),
+    "same_hardware": _SWITCH,
+    "evidence": (lambda value: value in ("band", "change", "estimate"), "'band', 'change' or 'estimate'"),
+    "level": (lambda value: _is_number(value) and 0.5 <= value < 1, "a number from 0.5 to below 1, e.g. 0.95"),
+    "skip": _SWITCH,
+}

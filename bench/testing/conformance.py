@@ -1,0 +1,291 @@
+"""The conformance checks of models, data sets, front ends and metrics.
+
+Each function takes a name (or a spec) and a registry and returns frozen results; nothing a plugin does wrong comes
+out as an exception. The state of the random generators is left as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from bench.clips import Clips
+from bench.errors import DataError
+from bench.execution.building import build_model
+from bench.execution.pipeline import count_parameters
+from bench.registry import Catalog, Entry, Provenance, Registry
+from bench.specs import DatasetSpec, FrontendSpec, MetricSpec, ModelSpec
+from bench.testing.datasets import DatasetCase, at_hand, dataset_checks
+from bench.testing.estimators import EstimatorCase, estimator_checks
+from bench.testing.frontends import FrontendCase, frontend_checks
+from bench.testing.material import as_material, synthetic_clips
+from bench.testing.metrics import MetricCase, metric_checks
+from bench.testing.networks import NetworkCase, front_ends, network_checks
+from bench.testing.overfit import overfit
+from bench.testing.results import (
+    Bench,
+    Check,
+    CheckResult,
+    OnResult,
+    Verdict,
+    failed,
+    judge,
+    passed,
+    skipped,
+)
+
+TOLERANCE = 0.005
+"""Largest difference of a counted from the declared number of parameters, as a fraction."""
+
+LARGE = 20_000_000
+"""Parameters above which only ``slow`` builds a network on every front end."""
+
+OVERFIT_LIMIT = 6_000_000
+"""Parameters above which only ``slow`` lets a network learn 32 clips by heart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """How much is checked.
+
+    Attributes:
+        slow: Whether to overfit large networks too, and build them on every front end.
+        only: Names of the checks to run; empty = all.
+        overfit_clips: What to learn by heart; ``None`` = 32 synthetic clips.
+    """
+
+    slow: bool = False
+    only: Collection[str] = ()
+    overfit_clips: Clips | None = None
+
+    def chosen(self, checks: Mapping[str, Check]) -> dict[str, Check]:
+        """The checks that were asked for."""
+        return {name: check for name, check in checks.items() if not self.only or name in self.only}
+
+
+def check_model(
+    model: ModelSpec | str, registry: Registry, *, effort: Effort | None = None, on_result: OnResult | None = None
+) -> tuple[CheckResult, ...]:
+    """Check a network or an estimator on synthetic clips of one second and, for its size, on the declared task.
+
+    Args:
+        model: Its name, or a spec whose factory names its module.
+        registry: Where its front end is found.
+        effort: Which checks, and whether slow ones.
+        on_result: Told each result when it is there.
+
+    Raises:
+        UnknownNameError: No model has this name.
+    """
+    entry = _entry(registry.models, model)
+    effort = effort or Effort()
+    runner = _bench("model", entry.spec.name, on_result)
+    with own_randomness():
+        results = runner.run(effort.chosen({"parameters": lambda: parameters(registry, entry)}))
+        if effort.only and set(effort.only) <= {"parameters"}:
+            return results
+        small = (entry.spec.parameters or _measured(results) or 0) < LARGE
+        built, more = _prepared(runner, lambda: _build(registry, entry))
+        results += more
+        if isinstance(built, EstimatorCase):
+            results += runner.run(effort.chosen(estimator_checks(built)))
+        elif isinstance(built, NetworkCase):
+            checks = network_checks(built)
+            checks["front_ends"] = lambda: _front_ends(registry, entry, small=small or effort.slow)
+            checks["overfit"] = lambda: _overfit(built, effort)
+            checks |= _with_optional(registry, entry)
+            results += runner.run(effort.chosen(checks))
+    return results
+
+
+def check_dataset(
+    dataset: DatasetSpec | str,
+    registry: Registry,
+    *,
+    data: Path | None = None,
+    required: bool = False,
+    on_result: OnResult | None = None,
+) -> tuple[CheckResult, ...]:
+    """Check a data set; nothing is downloaded.
+
+    Args:
+        dataset: Its name, or a spec whose loader names its module.
+        registry: Where its protocols are found.
+        data: As ``--data``.
+        required: Whether absent files are a failure instead of a skip.
+        on_result: Told each result when it is there.
+
+    Raises:
+        UnknownNameError: No data set has this name.
+    """
+    entry = _entry(registry.datasets, dataset)
+    runner = _bench("dataset", entry.spec.name, on_result)
+
+    def load() -> DatasetCase | Verdict:
+        try:
+            return DatasetCase.of(registry, entry, data)
+        except DataError as error:
+            if required or at_hand(entry.spec, data):
+                return failed(str(error))
+            return skipped("its files are not here; give them with --data DIR, or set BENCH_DATA")
+
+    case, results = _prepared(runner, load, name="load")
+    return results + (runner.run(dataset_checks(case)) if isinstance(case, DatasetCase) else ())
+
+
+def check_frontend(
+    frontend: FrontendSpec | str, registry: Registry, *, on_result: OnResult | None = None
+) -> tuple[CheckResult, ...]:
+    """Check a front end with its default options, at 16 kHz.
+
+    Raises:
+        UnknownNameError: No front end has this name.
+    """
+    entry = _entry(registry.frontends, frontend)
+    runner = _bench("frontend", entry.spec.name, on_result)
+    with own_randomness():
+        case, results = _prepared(runner, lambda: FrontendCase.of(entry))
+        return results + (runner.run(frontend_checks(case)) if isinstance(case, FrontendCase) else ())
+
+
+def check_metric(
+    metric: MetricSpec | str, registry: Registry, *, on_result: OnResult | None = None
+) -> tuple[CheckResult, ...]:
+    """Check a metric on each kind of task that it is declared for.
+
+    Raises:
+        UnknownNameError: No metric has this name.
+    """
+    entry = _entry(registry.metrics, metric)
+    runner = _bench("metric", entry.spec.name, on_result)
+    results: tuple[CheckResult, ...] = ()
+    for task_type in entry.spec.task_types:
+        case, more = _prepared(runner, lambda kind=task_type: MetricCase.of(entry, kind))
+        results += more
+        if isinstance(case, MetricCase):
+            named = {f"{name}[{task_type}]": check for name, check in metric_checks(case).items()}
+            results += runner.run(named)
+    return results
+
+
+def parameters(registry: Registry, entry: Entry[ModelSpec]) -> Verdict:
+    """The declared number of parameters at 50 classes, 5 s and 16 kHz, to 0.5 %; counted without memory."""
+    spec = entry.spec
+    task = as_material(registry, spec, synthetic_clips(clips=1, samples=80_000)).task
+    task = replace(task, num_classes=50, label_names=tuple(f"class {i}" for i in range(50)))
+    try:
+        with torch.device("meta"):
+            model = build_model(entry, task, 0)
+    except (RuntimeError, NotImplementedError):  # a factory that computes with its weights needs real ones
+        model = build_model(entry, task, 0)
+    if not isinstance(model, nn.Module):
+        return skipped("an estimator has no parameters to count before fit")
+    if any(is_lazy(p) for p in model.parameters()):
+        return skipped("lazy layers have no parameters before their first batch")
+    count = count_parameters(model)
+    if spec.parameters is None:
+        return skipped(f"it declares none; write parameters={count:_}", float(count))
+    off = abs(count - spec.parameters) / spec.parameters
+    said = f"{count:_} counted, {spec.parameters:_} declared"
+    return judge(off <= TOLERANCE, said, f"{off:.1%} apart: write parameters={count:_}", float(count))
+
+
+def _build(registry: Registry, entry: Entry[ModelSpec]) -> NetworkCase | EstimatorCase:
+    material = as_material(registry, entry.spec, synthetic_clips())
+    model = build_model(entry, material.task, 0)
+    if isinstance(model, nn.Module):
+        return NetworkCase.of(registry, entry, material, model)
+    return EstimatorCase.of(entry, material)
+
+
+def _with_optional(registry: Registry, entry: Entry[ModelSpec]) -> dict[str, Check]:
+    """The checks that optional inputs could break, with these given."""
+    if not entry.spec.optional_modalities:
+        return {}
+    cases: list[NetworkCase] = []
+
+    def case() -> NetworkCase:
+        if not cases:
+            material = as_material(registry, entry.spec, synthetic_clips(), optional=True)
+            cases.append(NetworkCase.of(registry, entry, material, build_model(entry, material.task, 0)))
+        return cases[0]
+
+    inputs = "+".join((*entry.spec.modalities, *entry.spec.optional_modalities))
+
+    def again(name: str) -> Check:
+        return lambda: network_checks(case())[name]()
+
+    names = ("logits", "finite", "gradient", "deterministic", "batch_mates", "permutation", "state_dict", "bf16")
+    return {f"{name}[{inputs}]": again(name) for name in names}
+
+
+def _front_ends(registry: Registry, entry: Entry[ModelSpec], *, small: bool) -> Verdict:
+    if not small:
+        return skipped(f"more than {LARGE / 1e6:g} M parameters; --slow builds it on every front end")
+    return front_ends(registry, entry)
+
+
+def _overfit(case: NetworkCase, effort: Effort) -> Verdict:
+    count = count_parameters(case.pipeline.model)
+    if count > OVERFIT_LIMIT and not effort.slow:
+        return skipped(f"{count / 1e6:.1f} M parameters are more than {OVERFIT_LIMIT / 1e6:g} M; --slow trains it")
+    if effort.overfit_clips is None:
+        return overfit(case)
+    material = as_material(case.registry, case.entry.spec, effort.overfit_clips)
+    model = build_model(case.entry, material.task, 0)
+    return overfit(NetworkCase.of(case.registry, case.entry, material, model))
+
+
+def _prepared(
+    runner: Bench, make: Callable[[], Any], *, name: str = "build"
+) -> tuple[Any | None, tuple[CheckResult, ...]]:
+    """What ``make`` gives, and a result that says whether it could be made."""
+    made: list[Any] = []
+
+    def check() -> Verdict:
+        result = make()
+        if isinstance(result, Verdict):
+            return result
+        made.append(result)
+        return passed("it can be built" if name == "build" else "it is here and consistent")
+
+    results = runner.run({name: check})
+    return (made[0] if made else None), results
+
+
+def _measured(results: tuple[CheckResult, ...]) -> float | None:
+    return results[0].measured if results else None
+
+
+def _bench(kind: Any, subject: str, on_result: OnResult | None) -> Bench:
+    return Bench(kind, subject) if on_result is None else Bench(kind, subject, on_result)
+
+
+def _entry(catalog: Catalog[Any], named: Any) -> Entry[Any]:
+    if isinstance(named, str):
+        return catalog[named]
+    if named.name in catalog and catalog[named.name].spec == named:
+        return catalog[named.name]
+    factory = getattr(named, "factory", None) or getattr(named, "load", None) or getattr(named, "compute", "")
+    return Entry(named, Provenance(plugin="(given)", module=""), factory)
+
+
+@contextlib.contextmanager
+def own_randomness() -> Iterator[None]:
+    """Leave the states of Python's, numpy's and torch's generators as they were."""
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002  plugins may draw from the legacy generator
+    with torch.random.fork_rng():
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])  # noqa: NPY002

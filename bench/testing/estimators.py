@@ -1,0 +1,117 @@
+"""What is checked of a model that is an estimator with ``fit`` and ``predict_proba`` or ``decision_function``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.execution.building import build_model
+from bench.execution.estimators import inputs_of, logits_of
+from bench.execution.inputs import Material
+from bench.registry import Entry
+from bench.specs import ModelSpec
+from bench.testing.results import Check, Verdict, failed, judge, passed
+
+Logits = npt.NDArray[np.float32]
+
+
+@dataclass(slots=True, kw_only=True)
+class EstimatorCase:
+    """An estimator with inputs, fitted once.
+
+    Attributes:
+        entry: The model.
+        material: The clips as it sees them.
+        x: ``(clips, ...)`` float32.
+        fitted: Fitted on the first three quarters of the clips, ``None`` before.
+    """
+
+    entry: Entry[ModelSpec]
+    material: Material
+    x: npt.NDArray[np.float32]
+    fitted: Any = None
+
+    @classmethod
+    def of(cls, entry: Entry[ModelSpec], material: Material) -> EstimatorCase:
+        """Compute the inputs."""
+        return cls(entry=entry, material=material, x=inputs_of(material, np.arange(len(material.clips))))
+
+    @property
+    def train(self) -> npt.NDArray[np.int64]:
+        """Rows it is fitted on."""
+        return np.arange(3 * len(self.x) // 4, dtype=np.int64)
+
+    @property
+    def test(self) -> npt.NDArray[np.int64]:
+        """The other rows."""
+        return np.arange(3 * len(self.x) // 4, len(self.x), dtype=np.int64)
+
+    def fit(self, rows: npt.NDArray[np.int64]) -> Any:
+        """A new estimator of seed 0, fitted."""
+        estimator = build_model(self.entry, self.material.task, 0)
+        estimator.fit(self.x[rows], self.material.clips.targets[rows])
+        return estimator
+
+    def once(self) -> Any:
+        """The estimator fitted on ``train``, the same each time."""
+        self.fitted = self.fit(self.train) if self.fitted is None else self.fitted
+        return self.fitted
+
+    def scores(self, estimator: Any, rows: npt.NDArray[np.int64]) -> Logits:
+        """Logits ``(rows, classes)``; another shape or nan is an error."""
+        return logits_of(estimator, self.x[rows], self.material.task.num_classes)
+
+
+def estimator_checks(case: EstimatorCase) -> dict[str, Check]:
+    """The checks of one estimator, by name, in order."""
+    return {
+        "logits": lambda: logits(case),
+        "batch_mates": lambda: batch_mates(case),
+        "permutation": lambda: permutation(case),
+        "deterministic": lambda: deterministic(case),
+        "missing_class": lambda: missing_class(case),
+    }
+
+
+def logits(case: EstimatorCase) -> Verdict:
+    """It can be fitted, and gives one finite score per clip and class."""
+    found = case.scores(case.once(), case.test)
+    return passed(f"{found.shape} after fitting {len(case.train)} clips, all finite", float(found.shape[1]))
+
+
+def batch_mates(case: EstimatorCase) -> Verdict:
+    """A clip alone gets the scores that it gets among others."""
+    together = case.scores(case.once(), case.test)
+    alone = case.scores(case.once(), case.test[:1])
+    change = float(np.abs(together[:1] - alone).max())
+    advice = "predictions must not use statistics of the clips they are made for"
+    return judge(change <= 1e-4 * max(1.0, float(together.std())), f"alone differs by {change:.3g}", advice, change)
+
+
+def permutation(case: EstimatorCase) -> Verdict:
+    """Clips in another order give the same scores in that order."""
+    straight = case.scores(case.once(), case.test)
+    change = float(np.abs(straight[::-1] - case.scores(case.once(), case.test[::-1])).max())
+    advice = "predictions must not depend on the order of the clips"
+    return judge(change <= 1e-4 * max(1.0, float(straight.std())), f"reversed differs by {change:.3g}", advice, change)
+
+
+def deterministic(case: EstimatorCase) -> Verdict:
+    """Fitting twice from the same seed gives the same scores."""
+    first, again = case.scores(case.once(), case.test), case.scores(case.fit(case.train), case.test)
+    change = float(np.abs(first - again).max())
+    advice = "take `seed` as a keyword of the factory and hand it to random_state"
+    return judge(change == 0.0, f"two fits from seed 0 differ by {change:.3g}", advice, change)
+
+
+def missing_class(case: EstimatorCase) -> Verdict:
+    """A class without a training clip keeps its column and is never predicted."""
+    absent = 1
+    rows = case.train[case.material.clips.targets[case.train] != absent]
+    found = case.scores(case.fit(rows), case.test)
+    if (found.argmax(axis=1) == absent).any():
+        return failed(f"class {absent} had no training clip and was predicted; fill classes_ with the classes seen")
+    return passed(f"class {absent} had no training clip: {found.shape[1]} columns, never predicted")

@@ -1,0 +1,145 @@
+"""What is checked of a front end, with the options it has by default, on clips of one second."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from bench.errors import PluginError
+from bench.execution.inputs import feature_shape
+from bench.factories import load_factory
+from bench.registry import Entry
+from bench.specs import FrontendSpec, TaskInfo
+from bench.testing.material import Tones
+from bench.testing.results import Check, Verdict, failed, judge, passed, skipped
+
+_CLIPS = 6
+_TASK = TaskInfo(num_classes=2, sample_rate=16_000, clip_samples=16_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontendCase:
+    """A built front end and waveforms for it.
+
+    Attributes:
+        spec: The declaration.
+        module: Built for 16 kHz and one second.
+        waveform: ``(6, 16000)`` float32 in [-1, 1].
+    """
+
+    spec: FrontendSpec
+    module: nn.Module
+    waveform: Tensor
+
+    @classmethod
+    def of(cls, entry: Entry[FrontendSpec]) -> FrontendCase:
+        """Build it.
+
+        Raises:
+            PluginError: Its factory gives no module.
+        """
+        module = load_factory(entry.factory)(_TASK)
+        if not isinstance(module, nn.Module):
+            raise PluginError(f"{entry.factory} returned {type(module).__name__}; expected a torch.nn.Module")
+        tones = Tones(_TASK.clip_samples, _TASK.sample_rate, 0)
+        waveform = torch.stack([torch.from_numpy(tones(i)[0]) for i in range(_CLIPS)])
+        return cls(spec=entry.spec, module=module.eval(), waveform=waveform)
+
+    def features(self, waveform: Tensor) -> Tensor:
+        """``(batch, freq, time)`` without gradients."""
+        with torch.no_grad():
+            found: Tensor = self.module(waveform)
+        return found
+
+
+def frontend_checks(case: FrontendCase) -> dict[str, Check]:
+    """The checks of one front end, by name, in order."""
+    return {
+        "shape": lambda: shape(case),
+        "silence": lambda: silence(case),
+        "batch_mates": lambda: batch_mates(case),
+        "deterministic": lambda: deterministic(case),
+        "autocast": lambda: autocast(case),
+        "trainable": lambda: trainable(case),
+        "cuda": lambda: cuda(case),
+    }
+
+
+def shape(case: FrontendCase) -> Verdict:
+    """``(batch, samples)`` to ``(batch, freq, time)`` float32, finite."""
+    freq, time = feature_shape(case.module, _TASK)
+    found = case.features(case.waveform)
+    if tuple(found.shape) != (_CLIPS, freq, time) or found.dtype != torch.float32:
+        return failed(f"{found.dtype} {tuple(found.shape)}; expected float32 {(_CLIPS, freq, time)}")
+    return judge(bool(found.isfinite().all()), f"(batch, {freq}, {time}) float32", "features are nan or infinite")
+
+
+def silence(case: FrontendCase) -> Verdict:
+    """Digital silence gives finite features."""
+    bad = int((~case.features(torch.zeros_like(case.waveform)).isfinite()).sum())
+    return judge(not bad, f"{bad} values of silence are nan or infinite", "clamp before the logarithm", float(bad))
+
+
+def batch_mates(case: FrontendCase) -> Verdict:
+    """A clip's features are its own, also beside clips ten times as loud."""
+    alone = case.features(case.waveform[:1])
+    loud = torch.cat([case.waveform[:1], 10 * case.waveform[1:]])
+    change = float((case.features(loud)[:1] - alone).abs().max()) / max(float(alone.std()), 1e-12)
+    said = f"batch mates change a clip's features by {change:.2g} of their standard deviation"
+    return judge(change <= 1e-3, said, "take maxima and means per clip, not over the batch", change)
+
+
+def deterministic(case: FrontendCase) -> Verdict:
+    """The same clip gives the same features, to the last bit, in ``eval()``."""
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        found.append(case.features(case.waveform))
+    difference = float((found[0] - found[1]).abs().max())
+    advice = "no dither or other noise in eval()"
+    return judge(torch.equal(*found), f"two passes differ by {difference:.3g}", advice, difference)
+
+
+def autocast(case: FrontendCase) -> Verdict:
+    """Under bfloat16 autocast it stays in float32 and gives the same features."""
+    expected = case.features(case.waveform)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = case.features(case.waveform)
+    if found.dtype != torch.float32:
+        return failed(f"features are {found.dtype} under autocast; run it with torch.autocast(..., enabled=False)")
+    change = float((found - expected).abs().max()) / max(float(expected.std()), 1e-12)
+    said = f"autocast changes the features by {change:.2g} of their standard deviation"
+    return judge(change <= 1e-3, said, "run it with torch.autocast(..., enabled=False)", change)
+
+
+def trainable(case: FrontendCase) -> Verdict:
+    """``FrontendSpec.trainable`` says whether it has parameters that ask for a gradient; these get a finite one."""
+    wanted = {name: p for name, p in case.module.named_parameters() if p.requires_grad}
+    if bool(wanted) != case.spec.trainable:
+        names = ", ".join(wanted) or "no parameter"
+        return failed(f"trainable={case.spec.trainable} is declared, but {names} asks for a gradient")
+    if not wanted:
+        return passed("nothing asks for a gradient, as declared")
+    batch = torch.cat([case.waveform, torch.zeros_like(case.waveform[:1])])
+    case.module.zero_grad(set_to_none=True)
+    case.module(batch).square().mean().backward()
+    bad = [name for name, p in wanted.items() if p.grad is None or not p.grad.isfinite().all()]
+    case.module.zero_grad(set_to_none=True)
+    said = f"{sum(p.numel() for p in wanted.values())} trainable values"
+    return judge(not bad, said, f"the gradient of {', '.join(bad)} is missing, nan or infinite (silence included)")
+
+
+def cuda(case: FrontendCase) -> Verdict:
+    """The GPU gives the CPU's features."""
+    if not torch.cuda.is_available():
+        return skipped("no CUDA device on this machine")
+    expected = case.features(case.waveform)
+    try:
+        found = case.module.to("cuda")(case.waveform.to("cuda")).detach().cpu()
+    finally:
+        case.module.to("cpu")
+    change = float((found - expected).abs().max()) / max(float(expected.std()), 1e-12)
+    said = f"CPU and GPU differ by {change:.2g} of the features' standard deviation"
+    return judge(change <= 0.01, said, "look for half precision and TF32", change)

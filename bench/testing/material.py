@@ -1,0 +1,189 @@
+"""Clips for checks: synthetic ones, or a few of a data set's, as a model sees them; in memory, no cache is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.clips import Clips
+from bench.data.decode import decode
+from bench.data.derived import thumbnail
+from bench.data.text import hash_tokens
+from bench.data.waveforms import Waveforms
+from bench.errors import DataError
+from bench.execution.inputs import TEXT_LENGTH, Material, build_frontend, feature_shape, task_of
+from bench.registry import Registry
+from bench.specs import DatasetSpec, ModelSpec
+
+CLASSES = 7
+"""Classes of the synthetic clips: no number that a model could have written down."""
+
+CLIPS = 32
+"""Clips of a check, and of the overfitting test."""
+
+IMAGE_SHAPE = (1, 28, 28)
+"""Shape of synthetic images: that of the views which the host derives."""
+
+_WORDS = ("rain", "engine", "bird", "door", "water", "voice", "wind", "bell", "dog", "clock", "train", "step")
+
+
+@dataclass(frozen=True, slots=True)
+class Tones:
+    """Three sines of random pitch and level in noise; no two clips are alike.
+
+    Attributes:
+        samples: Length of a clip.
+        rate: In Hz.
+        seed: Of all clips.
+    """
+
+    samples: int
+    rate: int
+    seed: int
+
+    def __call__(self, index: int) -> tuple[npt.NDArray[np.float32], int]:
+        """Waveform ``(samples,)`` float32 in [-1, 1] of clip ``index``, and its rate in Hz."""
+        rng = np.random.default_rng([self.seed, 1, int(index)])
+        seconds = np.arange(self.samples) / self.rate
+        pitch = np.exp(rng.uniform(np.log(80.0), np.log(0.45 * self.rate), (3, 1)))
+        level = rng.uniform(0.2, 1.0, (3, 1)) / 6
+        tones = (level * np.sin(2 * np.pi * pitch * seconds + rng.uniform(0, 2 * np.pi, (3, 1)))).sum(axis=0)
+        noise = rng.uniform(0.005, 0.05) * rng.standard_normal(self.samples)
+        return np.clip(tones + noise, -1.0, 1.0).astype(np.float32), self.rate
+
+
+@dataclass(frozen=True, slots=True)
+class Specks:
+    """Random images."""
+
+    shape: tuple[int, int, int]
+    seed: int
+
+    def __call__(self, indices: Sequence[int]) -> npt.NDArray[np.float32]:
+        """``(len(indices), channels, height, width)`` float32 in [0, 1]."""
+        rows = [np.random.default_rng([self.seed, 2, int(i)]).random(self.shape, dtype=np.float32) for i in indices]
+        return np.stack(rows)
+
+
+def synthetic_clips(*, clips: int = CLIPS, classes: int = CLASSES, samples: int = 16_000, seed: int = 0) -> Clips:
+    """Clips at 16 kHz with audio, image and text, classes in turn; the same on every machine."""
+    rng = np.random.default_rng([seed, 0])
+    return Clips(
+        title="synthetic",
+        ids=tuple(f"clip-{i:03d}" for i in range(clips)),
+        targets=np.arange(clips, dtype=np.int64) % classes,
+        label_names=tuple(f"class {i}" for i in range(classes)),
+        audio=Tones(samples, 16_000, seed),
+        sample_rate=16_000,
+        clip_samples=samples,
+        manifest_sha256=f"synthetic-{clips}-{classes}-{samples}-{seed}",
+        images=Specks(IMAGE_SHAPE, seed),
+        image_shape=IMAGE_SHAPE,
+        texts=tuple(" ".join(rng.choice(_WORDS, 4)) for _ in range(clips)),
+    )
+
+
+def take(clips: Clips, count: int = CLIPS) -> Clips:
+    """``count`` clips of a loaded data set, its classes in turn (the first clips of each).
+
+    Raises:
+        DataError: It has fewer clips, or several labels a clip.
+    """
+    if clips.targets.ndim != 1 or len(clips) < count:
+        raise DataError(f"{clips.title}: {len(clips)} clips are given; {count} clips of one label each are needed")
+    place = {int(label): np.flatnonzero(clips.targets == label) for label in np.unique(clips.targets)}
+    depth = max(map(len, place.values()))
+    turns = [rows[turn] for turn in range(depth) for rows in place.values() if turn < len(rows)]
+    chosen = np.asarray(turns[:count], dtype=np.int64)
+    return _rows(clips, chosen)
+
+
+def _rows(clips: Clips, chosen: npt.NDArray[np.int64]) -> Clips:
+    audio, images = clips.audio, clips.images
+    texts = clips.texts
+    return replace(
+        clips,
+        ids=tuple(clips.ids[i] for i in chosen),
+        targets=clips.targets[chosen],
+        audio=(lambda i: audio(int(chosen[i]))) if callable(audio) else [audio[i] for i in chosen],
+        images=None if images is None else lambda indices: images(chosen[np.asarray(indices)].tolist()),
+        texts=None if texts is None else tuple(texts[i] for i in chosen),
+        folds=None,
+        groups=None,
+        splits=None,
+        listed_bad=(),
+    )
+
+
+def as_material(
+    registry: Registry, model: ModelSpec, clips: Clips, *, optional: bool = False, frontend: str | None = None
+) -> Material:
+    """The clips as one model sees them.
+
+    Args:
+        registry: For the front end.
+        model: Its modalities, front end and the front end's options.
+        clips: A few dozen; decoded here and now.
+        optional: Whether to hand over the optional modalities too.
+        frontend: Name of another front end than the model's own.
+
+    Raises:
+        DataError: The clips lack a modality that the model needs.
+        PluginError: The front end is broken.
+    """
+    wanted = (*model.modalities, *(model.optional_modalities if optional else ()))
+    given = {name: "derived" if name in model.derived else "given" for name in wanted}
+    samples = np.stack([_samples(clips, i) for i in range(len(clips))])
+    task = task_of(clips, tuple(given))
+    task = replace(task, image_shape=_image_shape(given, clips))
+    name = frontend or model.axes.get("frontend") or model.frontend or "waveform"
+    built = build_frontend(registry, model, name, task) if "audio" in given else None
+    if built is not None:
+        task = replace(task, feature_shape=feature_shape(built, task))
+    return Material(
+        spec=DatasetSpec(name="check", load="bench.testing.material:synthetic_clips", needs_files=False),
+        clips=clips,
+        waveforms=_waveforms(samples, clips),
+        arrays=_arrays(samples, clips, given),
+        task=task,
+        frontend=built,
+        given=given,
+        stored_features=False,
+        seconds=0.0,
+    )
+
+
+def _image_shape(given: dict[str, str], clips: Clips) -> tuple[int, int, int] | None:
+    if "image" not in given:
+        return None
+    return IMAGE_SHAPE if given["image"] == "derived" else clips.image_shape
+
+
+def _arrays(samples: npt.NDArray[np.int16], clips: Clips, given: dict[str, str]) -> dict[str, Any]:
+    arrays: dict[str, Any] = {}
+    if "audio" in given:
+        arrays["audio"] = samples
+    if "image" in given:
+        if given["image"] == "given" and clips.images is None:
+            raise DataError(f"{clips.title} has no images, which the model needs")
+        arrays["image"] = clips.images if given["image"] == "given" else thumbnail(samples, clips.sample_rate)
+    if "text" in given:
+        if clips.texts is None:
+            raise DataError(f"{clips.title} has no texts, which the model needs")
+        arrays["text"], arrays["text_mask"] = hash_tokens(clips.texts, TEXT_LENGTH)
+    return arrays
+
+
+def _samples(clips: Clips, index: int) -> npt.NDArray[np.int16]:
+    """Clip ``index`` repeated or cut to ``(clip_samples,)``."""
+    own = decode(clips.audio, index, clips.ids[index], clips.sample_rate).samples
+    return np.resize(own, clips.clip_samples)
+
+
+def _waveforms(samples: npt.NDArray[np.int16], clips: Clips) -> Waveforms:
+    lengths = np.full(len(samples), samples.shape[1], dtype=np.int64)
+    return Waveforms(samples=samples, lengths=lengths, sample_rate=clips.sample_rate, report={}, fingerprint="check")

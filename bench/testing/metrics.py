@@ -1,0 +1,115 @@
+"""What is checked of a metric: defined or ``None``, in range, and better for better predictions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.factories import load_factory
+from bench.registry import Entry
+from bench.specs import MetricSpec, TaskType
+from bench.testing.results import Check, Verdict, failed, passed
+
+_CLIPS = 120
+_CLASSES = 8
+_SURE = 12.0
+
+Logits = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricCase:
+    """A metric with targets and predictions from perfect to wrong.
+
+    Attributes:
+        spec: The declaration.
+        compute: Its function.
+        truth: ``(clips,)`` class indices or ``(clips, classes)`` indicators.
+        perfect: ``(clips, classes)`` logits that are sure and right.
+        good: Right more often than not.
+        bad: Wrong more often than not.
+        wrong: Sure and wrong.
+    """
+
+    spec: MetricSpec
+    compute: Callable[[Any, Any], float | None]
+    truth: npt.NDArray[Any]
+    perfect: Logits
+    good: Logits
+    bad: Logits
+    wrong: Logits
+
+    @classmethod
+    def of(cls, entry: Entry[MetricSpec], task_type: TaskType) -> MetricCase:
+        """Make the predictions for one kind of task."""
+        rng = np.random.default_rng(0)
+        classes = np.arange(_CLIPS) % _CLASSES
+        shown = np.eye(_CLASSES, dtype=np.float32)[classes]
+        truth: npt.NDArray[Any] = classes
+        if task_type == "multi_label":
+            shown = np.maximum(shown, rng.random(shown.shape) < 0.2).astype(np.float32)
+            truth = shown
+        sign = 2 * shown - 1
+        noise = 2 * rng.standard_normal(shown.shape).astype(np.float32)
+        return cls(
+            spec=entry.spec, compute=load_factory(entry.factory), truth=truth, perfect=_SURE * sign,
+            good=1.5 * sign + noise, bad=-1.5 * sign + noise, wrong=-_SURE * sign,
+        )  # fmt: skip
+
+    def score(self, logits: Logits) -> float | None:
+        """The score of some predictions."""
+        return self.compute(logits.copy(), self.truth.copy())
+
+
+def metric_checks(case: MetricCase) -> dict[str, Check]:
+    """The checks of one metric on one kind of task, by name, in order."""
+    return {
+        "value": lambda: value(case),
+        "direction": lambda: direction(case),
+        "order": lambda: order(case),
+    }
+
+
+def value(case: MetricCase) -> Verdict:
+    """A finite number, or ``None`` where it is undefined; fractions lie between 0 and 1."""
+    for name in ("perfect", "good", "bad", "wrong"):
+        score = case.score(getattr(case, name))
+        if score is None:
+            continue
+        if not math.isfinite(score):
+            return failed(f"{score} for {name} predictions; return None where the score is undefined")
+        if case.spec.unit == "fraction" and not -1e-9 <= score <= 1 + 1e-9:
+            return failed(f"{score:g} for {name} predictions, but the unit is a fraction, 0 to 1; declare another unit")
+    shown = case.score(case.good)
+    if shown is None:
+        return failed("None for predictions that are right more often than not, over all classes")
+    return passed(f"{shown:.4g} {case.spec.unit} for good predictions".replace("  ", " "), float(shown))
+
+
+def direction(case: MetricCase) -> Verdict:
+    """Better predictions score at least as well, in the declared direction."""
+    told = []
+    for better, worse in (("perfect", "wrong"), ("good", "bad")):
+        high, low = case.score(getattr(case, better)), case.score(getattr(case, worse))
+        if high is None or low is None:
+            continue
+        told.append(f"{better} {high:.4g}, {worse} {low:.4g}")
+        if (high < low) if case.spec.higher_is_better else (high > low):
+            return failed(f"{told[-1]}, but higher_is_better={case.spec.higher_is_better}; turn it round")
+    return passed("; ".join(told)) if told else failed("None for every prediction tried")
+
+
+def order(case: MetricCase) -> Verdict:
+    """The order of the clips does not matter."""
+    order_ = np.random.default_rng(1).permutation(_CLIPS)
+    straight, mixed = case.score(case.good), case.compute(case.good[order_], case.truth[order_])
+    if straight is None or mixed is None:
+        return failed(f"{straight} in one order and {mixed} in another")
+    if not math.isclose(straight, mixed, rel_tol=1e-6, abs_tol=1e-9):
+        return failed(f"{straight!r} in one order and {mixed!r} in another; a score must not depend on it")
+    return passed("the same for the clips in another order", abs(straight - mixed))

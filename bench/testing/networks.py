@@ -1,0 +1,309 @@
+"""What is checked of a model that is a ``torch.nn.Module``. Everything runs on a few clips of one second."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from bench.errors import PluginError
+from bench.execution.building import build_model, build_pipeline, materialise
+from bench.execution.inputs import Material
+from bench.execution.pipeline import Pipeline
+from bench.recipes import Recipe, resolve
+from bench.registry import Entry, Registry
+from bench.specs import ModelSpec
+from bench.testing.material import as_material, synthetic_clips
+from bench.testing.results import Check, Verdict, failed, judge, passed, skipped
+
+BATCH = 8
+"""Clips of one forward pass."""
+
+DEPENDENCE = 1e-3
+"""Change of a logit, as a fraction of the logits' standard deviation, above which batch mates are felt.
+
+Rounding stays below about 1e-5; the weakest dependence known, a graph over the clips of a batch, is at 0.01.
+"""
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkCase:
+    """A network with its material, ready to be called.
+
+    Attributes:
+        registry: For other front ends.
+        entry: The model.
+        recipe: Its settings under ``full``, for the normalisation.
+        material: The clips as it sees them.
+        pipeline: Front end, normaliser and the network itself, seed 0.
+        inputs: ``2 * BATCH`` clips as the network takes them: features, images, texts.
+        targets: ``(2 * BATCH,)`` int64.
+    """
+
+    registry: Registry
+    entry: Entry[ModelSpec]
+    recipe: Recipe
+    material: Material
+    pipeline: Pipeline
+    inputs: Mapping[str, Tensor]
+    targets: Tensor
+
+    @classmethod
+    def of(cls, registry: Registry, entry: Entry[ModelSpec], material: Material, model: nn.Module) -> NetworkCase:
+        """Fit the normaliser, initialise lazy layers and compute the features."""
+        recipe = resolve("full", entry.spec.recipes)
+        pipeline = _pipeline(model, material, recipe)
+        rows = np.arange(2 * BATCH, dtype=np.int64)
+        batch = next(iter(material.batches(rows, len(rows)).epoch(0)))
+        inputs = dict(batch.inputs)
+        if "audio" in inputs:
+            with torch.no_grad():
+                inputs["audio"] = pipeline.features(inputs["audio"])
+        return cls(
+            registry=registry, entry=entry, recipe=recipe, material=material, pipeline=pipeline, inputs=inputs,
+            targets=batch.targets,
+        )  # fmt: skip
+
+    def rows(self, *index: int) -> dict[str, Tensor]:
+        """Some of the clips, by default the first ``BATCH``."""
+        chosen = list(index) if index else list(range(BATCH))
+        return {name: x[chosen] for name, x in self.inputs.items()}
+
+    def logits(self, *index: int) -> Tensor:
+        """``(clips, classes)`` of some clips in ``eval()``."""
+        return forward(self.pipeline, self.rows(*index))
+
+    def fresh(self, seed: int) -> Pipeline:
+        """The network built anew from another seed."""
+        model = build_model(self.entry, self.material.task, seed)
+        if not isinstance(model, nn.Module):
+            raise PluginError(f"{self.entry.factory} gave a network before and now a {type(model).__name__}")
+        return _pipeline(model, self.material, self.recipe)
+
+
+def _pipeline(model: nn.Module, material: Material, recipe: Recipe) -> Pipeline:
+    rows = np.arange(len(material.clips), dtype=np.int64)
+    pipeline = build_pipeline(model, material, recipe, rows)
+    materialise(pipeline, material, rows)
+    return pipeline
+
+
+def forward(pipeline: Pipeline, inputs: Mapping[str, Tensor]) -> Tensor:
+    """Logits ``(batch, classes)`` in ``eval()`` without gradients."""
+    pipeline.eval()
+    with torch.no_grad():
+        return pipeline.logits(inputs)
+
+
+def network_checks(case: NetworkCase) -> dict[str, Check]:
+    """The checks of one network, by name, in order."""
+    return {
+        "logits": lambda: logits(case),
+        "finite": lambda: finite(case),
+        "gradient": lambda: gradient(case),
+        "deterministic": lambda: deterministic(case),
+        "seeded": lambda: seeded(case),
+        "batch_mates": lambda: batch_mates(case),
+        "permutation": lambda: permutation(case),
+        "state_dict": lambda: state_dict(case),
+        "bf16": lambda: bf16(case),
+        "cuda": lambda: cuda(case),
+    }
+
+
+def logits(case: NetworkCase) -> Verdict:
+    """Floating-point logits ``(batch, classes)`` for batches of one, two and many clips."""
+    classes = case.material.task.num_classes
+    sizes = (BATCH, 2) if not case.entry.spec.inductive else (BATCH, 2, 1)
+    for size in sizes:
+        found = case.logits(*range(size))  # the pipeline refuses another shape
+        if found.dtype != torch.float32:
+            return failed(f"logits are {found.dtype}; return float32 (autocast is the host's business)")
+    return passed(f"(batch, {classes}) float32 for batches of {', '.join(map(str, sorted(sizes)))}", float(classes))
+
+
+def finite(case: NetworkCase) -> Verdict:
+    """No nan or infinity, neither on sounds nor on digital silence."""
+    inputs = {"sounds": case.rows()}
+    if "audio" in case.material.given:
+        with torch.no_grad():
+            silence = case.pipeline.features(torch.zeros(BATCH, case.material.task.clip_samples))
+        inputs["silence"] = {**case.rows(), "audio": silence}
+    for what, batch in inputs.items():
+        found = forward(case.pipeline, batch)
+        if bad := int((~found.isfinite()).sum()):
+            return failed(f"{bad} of {found.numel()} logits on {what} are nan or infinite; look for log(0) and 0/0")
+    return passed(f"on {' and '.join(inputs)}")
+
+
+def gradient(case: NetworkCase) -> Verdict:
+    """The loss reaches every parameter that asks for a gradient.
+
+    Modules that only training or ``pretrain_loss`` uses count; one without a path to any loss is dead weight.
+    """
+    model = case.pipeline.model
+    wanted = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if not wanted:
+        return skipped("no parameter asks for a gradient")
+    model.zero_grad(set_to_none=True)
+    try:
+        _backward(case)
+        unreached = [name for name, p in wanted.items() if p.grad is None]
+        broken = [name for name, p in wanted.items() if p.grad is not None and not p.grad.isfinite().all()]
+        still = [name for name, p in wanted.items() if p.grad is not None and not p.grad.any()]
+    finally:
+        model.zero_grad(set_to_none=True)
+    if broken:
+        return failed(f"the gradient of {_some(broken)} is nan or infinite", float(len(broken)))
+    if unreached:
+        return failed(
+            f"no gradient reaches {_some(unreached)} of {len(wanted)} tensors; use them in forward, delete them, or "
+            "freeze them with requires_grad_(False)",
+            float(len(unreached)),
+        )
+    note = f"; exactly 0 at the start for {_some(still)}" if still else ""
+    return passed(f"reaches all {len(wanted)} tensors{note}", 0.0)
+
+
+def _backward(case: NetworkCase) -> None:
+    inputs, targets = case.rows(), case.targets[:BATCH]
+    pretrain = getattr(case.pipeline.model, "pretrain_loss", None)
+    for training in (False, True):
+        case.pipeline.train(training)
+        F.cross_entropy(case.pipeline.logits(inputs).float(), targets).backward()  # type: ignore[no-untyped-call]
+        if callable(pretrain):
+            pretrain(**inputs).backward()
+        if all(p.grad is not None for p in case.pipeline.model.parameters() if p.requires_grad):
+            break
+    case.pipeline.eval()
+
+
+def deterministic(case: NetworkCase) -> Verdict:
+    """The same clips give the same logits in ``eval()``, to the last bit, whatever the state of the generators."""
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        found.append(case.logits())
+    difference = float((found[0] - found[1]).abs().max())
+    advice = "something random (dropout, a functional dropout without self.training, noise) is on in eval()"
+    return judge(torch.equal(*found), f"two passes differ by {difference:.3g}", advice, difference)
+
+
+def seeded(case: NetworkCase) -> Verdict:
+    """The same seed gives the same initial weights, to the last bit."""
+    mine, again = case.pipeline.model.state_dict(), case.fresh(0).model.state_dict()
+    changed = [name for name, x in mine.items() if isinstance(x, Tensor) and not torch.equal(x, again[name])]
+    if changed:
+        return failed(
+            f"{_some(changed)} differ between two builds from seed 0; draw from torch's generator, or take `seed` as a "
+            "keyword of the factory",
+            float(len(changed)),
+        )
+    return passed(f"all {len(mine)} tensors of two builds from seed 0 are equal", 0.0)
+
+
+def batch_mates(case: NetworkCase) -> Verdict:
+    """A clip's logits do not depend on the other clips of its batch; with ``inductive=False`` they must."""
+    first = case.logits(*range(BATCH))
+    other = case.logits(0, *range(BATCH, 2 * BATCH - 1))
+    change = float((first[0] - other[0]).abs().max())
+    if case.entry.spec.inductive:
+        change = max(change, float((first[0] - case.logits(0)[0]).abs().max()))
+    change /= max(float(first.std()), 1e-12)
+    felt = change > DEPENDENCE
+    said = f"other batch mates change a clip's logits by {change:.2g} of their standard deviation"
+    if case.entry.spec.inductive:
+        return judge(not felt, said, "mend it, or declare inductive=False (such rows are never ranked)", change)
+    return judge(felt, said, "inductive=False is declared but no dependence was found; leave it out", change)
+
+
+def permutation(case: NetworkCase) -> Verdict:
+    """Clips in another order give the same logits in that order."""
+    order = np.random.default_rng(0).permutation(BATCH).tolist()
+    straight = case.logits(*range(BATCH))
+    change = float((straight[order] - case.logits(*order)).abs().max()) / max(float(straight.std()), 1e-12)
+    said = f"another order changes the logits by {change:.2g} of their standard deviation"
+    return judge(change <= DEPENDENCE, said, "something looks at a clip's place in the batch", change)
+
+
+def state_dict(case: NetworkCase) -> Verdict:
+    """Weights written as safetensors and read into a network of another seed give the same logits."""
+    state = case.pipeline.state_dict()
+    if odd := [name for name, x in state.items() if not isinstance(x, Tensor)]:
+        return failed(f"the state dict holds {_some(odd)}, no tensors; use register_buffer instead of extra state")
+    content = save_tensors({name: x.detach().contiguous().clone() for name, x in state.items()})
+    other = case.fresh(1)
+    other.load_state_dict(load_tensors(content))
+    difference = float((case.logits() - forward(other, case.rows())).abs().max())
+    advice = "something that the logits depend on is no parameter and no persistent buffer"
+    said = f"{len(content) / 1e6:.1f} MB written and read, the logits differ by {difference:.3g}"
+    return judge(difference == 0.0, said, advice, difference)
+
+
+def bf16(case: NetworkCase) -> Verdict:
+    """Logits and gradients under bfloat16 autocast are finite."""
+    return _autocast(case, case.pipeline, "cpu")
+
+
+def cuda(case: NetworkCase) -> Verdict:
+    """The CPU's logits on the GPU, and bfloat16 there."""
+    if not torch.cuda.is_available():
+        return skipped("no CUDA device on this machine")
+    expected = case.logits()
+    other = case.fresh(0)
+    other.load_state_dict(case.pipeline.state_dict())
+    other.to("cuda")
+    with torch.backends.cudnn.flags(allow_tf32=False):  # type: ignore[no-untyped-call]
+        found = forward(other, {name: x.to("cuda") for name, x in case.rows().items()}).cpu()
+    change = float((found - expected).abs().max()) / max(float(expected.std()), 1e-12)
+    verdict = _autocast(case, other, "cuda")
+    if verdict.status == "failed":
+        return verdict
+    said = f"CPU and GPU differ by {change:.2g} of the logits' standard deviation"
+    return judge(change <= 0.01, said, "look for tensors made on the CPU, or for half precision", change)
+
+
+def _autocast(case: NetworkCase, pipeline: Pipeline, device: str) -> Verdict:
+    inputs = {name: x.to(device) for name, x in case.rows().items()}
+    pipeline.train()
+    try:
+        with torch.autocast(device, torch.bfloat16):
+            found = pipeline.logits(inputs)
+        F.cross_entropy(found.float(), case.targets[:BATCH].to(device)).backward()  # type: ignore[no-untyped-call]
+        grads = {name: p.grad for name, p in pipeline.model.named_parameters() if p.grad is not None}
+        bad = [name for name, grad in grads.items() if not grad.isfinite().all()]
+    finally:
+        pipeline.zero_grad(set_to_none=True)
+        pipeline.eval()
+    if not found.isfinite().all():
+        return failed(f"logits under bfloat16 autocast on {device} are nan or infinite")
+    if bad:
+        return failed(f"gradients of {_some(bad)} under bfloat16 autocast on {device} are nan or infinite")
+    return passed(f"logits and gradients are finite under bfloat16 autocast on {device}")
+
+
+def front_ends(registry: Registry, entry: Entry[ModelSpec]) -> Verdict:
+    """It can be built on every front end that it says it accepts."""
+    names = [name for name in entry.spec.frontends if name != entry.spec.frontend]
+    if not names:
+        return skipped("it names no other front end")
+    clips = synthetic_clips(clips=2)
+    for name in names:
+        material = as_material(registry, entry.spec, clips, frontend=name)
+        model = build_model(entry, material.task, 0)
+        if isinstance(model, nn.Module):
+            _pipeline(model, material, resolve("full", entry.spec.recipes))
+    return passed(f"takes {', '.join(names)} too")
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

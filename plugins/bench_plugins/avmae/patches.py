@@ -1,0 +1,164 @@
+"""Spectrograms and pictures as patches: geometry, positions, embedding, pixels back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench import TaskInfo
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """How one modality is cut into patches.
+
+    Attributes:
+        channels: Of the input.
+        height: Rows after padding: mel bins or pixels.
+        width: Columns after padding: frames or pixels.
+        patch: ``(rows, columns)`` of a patch.
+    """
+
+    channels: int
+    height: int
+    width: int
+    patch: tuple[int, int]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Patches down and across."""
+        return self.height // self.patch[0], self.width // self.patch[1]
+
+    @property
+    def tokens(self) -> int:
+        """Number of patches."""
+        return self.shape[0] * self.shape[1]
+
+    @property
+    def pixels(self) -> int:
+        """Numbers in one patch."""
+        return self.channels * self.patch[0] * self.patch[1]
+
+
+def _up(size: int, multiple: int) -> int:
+    return -(-size // multiple) * multiple
+
+
+def audio_grid(feature_shape: tuple[int, int], patch: tuple[int, int] | None = None) -> Grid:
+    """Patches of a spectrogram: 16 x 16, time padded to a multiple of 8 patches; few bins: 4 frames of all bins.
+
+    >>> audio_grid((128, 998)).tokens, audio_grid((128, 498)).tokens, audio_grid((128, 98)).tokens
+    (512, 256, 64)
+    >>> audio_grid((13, 39)).tokens
+    10
+    """
+    freq, time = feature_shape
+    if freq < 32 and patch is None:
+        return Grid(channels=1, height=_up(freq, 16), width=_up(time, 4), patch=(_up(freq, 16), 4))
+    rows, columns = patch or (16, 16)
+    return Grid(channels=1, height=_up(freq, rows), width=_up(time, 8 * columns), patch=(rows, columns))
+
+
+def image_grid(image_shape: tuple[int, int, int]) -> Grid:
+    """Patches of a picture: 16 x 16, or 4 x 4 for sides up to 64; sides padded to a multiple of 16.
+
+    >>> image_grid((3, 224, 224)).tokens, image_grid((1, 28, 28)).tokens
+    (196, 64)
+    """
+    channels, height, width = image_shape
+    side = 4 if max(height, width) <= 64 else 16
+    return Grid(channels=channels, height=_up(height, 16), width=_up(width, 16), patch=(side, side))
+
+
+def grids(task: TaskInfo, patch: tuple[int, int] | None = None) -> dict[str, Grid]:
+    """The grids of the modalities that a task gives: ``audio`` always, ``image`` where it is among them.
+
+    Raises:
+        ValueError: The task has no features, or images of unknown shape.
+    """
+    if task.feature_shape is None:
+        raise ValueError("avmae takes features (freq, time) but feature_shape is None; choose --frontend kaldi")
+    found = {"audio": audio_grid(task.feature_shape, patch)}
+    if "image" in task.modalities:
+        if task.image_shape is None:
+            raise ValueError("the task lists images but image_shape is None; give (channels, height, width)")
+        found["image"] = image_grid(task.image_shape)
+    return found
+
+
+def sincos(grid: Grid, dim: int) -> Tensor:
+    """Two-dimensional sine-cosine positions ``(tokens, dim)``: a quarter each for sine and cosine of column and row.
+
+    Raises:
+        ValueError: ``dim`` is not a multiple of 4.
+    """
+    if dim % 4:
+        raise ValueError(f"dim {dim} is not a multiple of 4, which sine-cosine positions in two dimensions need")
+    rates = 10_000.0 ** -(torch.arange(dim // 4) / (dim / 4))  # (dim/4,)
+    rows, columns = torch.meshgrid(*(torch.arange(size) for size in grid.shape), indexing="ij")
+    angles = [place.reshape(-1, 1) * rates for place in (columns, rows)]  # each (tokens, dim/4)
+    return torch.cat([part for a in angles for part in (a.sin(), a.cos())], dim=1)  # (tokens, dim)
+
+
+class Patches(nn.Module):
+    """Input -> padded, standardised picture -> tokens with position and modality.
+
+    Args:
+        grid: The geometry.
+        dim: Width of the tokens.
+        learn_positions: Let training change the sine-cosine positions (fine-tuning does).
+    """
+
+    def __init__(self, grid: Grid, dim: int, *, learn_positions: bool) -> None:
+        super().__init__()
+        self.grid = grid
+        self.project = nn.Conv2d(grid.channels, dim, grid.patch, stride=grid.patch)
+        nn.init.xavier_uniform_(self.project.weight.view(dim, -1))
+        self.positions = nn.Parameter(sincos(grid, dim), requires_grad=learn_positions)
+        self.modality = nn.Parameter(torch.randn(dim) * 0.02)
+
+    def pad(self, x: Tensor) -> Tensor:
+        """``(batch, channels, height, width)`` -> the grid's height and width, zeros below and to the right."""
+        if x.shape[2] > self.grid.height or x.shape[3] > self.grid.width:
+            raise ValueError(
+                f"input of {x.shape[2]} x {x.shape[3]} does not fit the model's {self.grid.height} x "
+                f"{self.grid.width}; build it for a task of this shape"
+            )
+        return F.pad(x, (0, self.grid.width - x.shape[3], 0, self.grid.height - x.shape[2]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Padded ``(batch, channels, height, width)`` -> tokens ``(batch, tokens, dim)``."""
+        tokens: Tensor = self.project(x).flatten(2).transpose(1, 2)  # (batch, dim, tokens) -> (batch, tokens, dim)
+        return tokens + self.positions + self.modality
+
+    def pixels(self, x: Tensor) -> Tensor:
+        """Padded ``(batch, channels, height, width)`` -> the numbers of each patch, ``(batch, tokens, pixels)``."""
+        return F.unfold(x, self.grid.patch, stride=self.grid.patch).transpose(1, 2)
+
+    def picture(self, pixels: Tensor) -> Tensor:
+        """The inverse of :meth:`pixels`: ``(batch, tokens, pixels)`` -> ``(batch, channels, height, width)``."""
+        size = (self.grid.height, self.grid.width)
+        return F.fold(pixels.transpose(1, 2), size, self.grid.patch, stride=self.grid.patch)
+
+
+def standardise(name: str, x: Tensor) -> Tensor:
+    """Audio gets its channel axis; pictures in [0, 1] are standardised, three channels by ImageNet's statistics.
+
+    Args:
+        name: ``audio`` or ``image``.
+        x: ``(batch, freq, time)`` or ``(batch, channels, height, width)``.
+
+    Returns:
+        ``(batch, channels, height, width)``.
+    """
+    if name == "audio":
+        return x.unsqueeze(1)  # (batch, 1, freq, time)
+    if x.shape[1] != 3:
+        return (x - 0.5) / 0.5
+    return (x - x.new_tensor(IMAGENET_MEAN).view(3, 1, 1)) / x.new_tensor(IMAGENET_STD).view(3, 1, 1)

@@ -1,0 +1,218 @@
+"""The page: self-contained, the same bytes again, small, and working in a real browser."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.reports.html import render
+from bench.reports.layout import Board
+from bench.reports.plots import pareto
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--virtual-time-budget=4000",
+)  # fmt: skip
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (apt-get install chromium)")
+
+
+@pytest.fixture(scope="module")
+def page(golden_board):
+    return render(golden_board)
+
+
+def test_the_same_again(page, golden_board):
+    assert render(golden_board) == page
+
+
+def test_nothing_is_requested(page):
+    assert "default-src 'none'" in page
+    for name in ("src", "href"):
+        for value in re.findall(rf'\b{name}="([^"]*)"', page):
+            assert value.startswith(("data:", "#")), value
+    assert "@import" not in page
+    assert not re.findall(r"url\((?!#)", page)
+
+
+def test_what_must_be_said_is_on_the_page(page):
+    text = html.unescape(re.sub(r"<[^>]+>", " ", page))
+    for words in (
+        "alpha.tiny", "planned 3400 s, budget 120 s", "the loss became NaN in epoch 3", "few seeds (1 of at least 3)",
+        "Elsewhere-1", "always the commonest class", "Minimum detectable difference", "bench run --models alpha.tiny",
+        "Speed on" if "Speed on" in text else "Other CPU", "not a whole JSON file", "Test OS 1",
+    ):  # fmt: skip
+        assert words in text, words
+    assert page.count("<svg") == 4 + 4
+    assert page.count("<figure>") == page.count("<svg")
+
+
+def test_ids_are_unique_and_references_lead_somewhere(page):
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    for target in re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)|aria-controls="([^"]+)"', page):
+        assert "".join(target) in ids
+
+
+def test_text_of_records_is_escaped(samples, tmp_path):
+    from bench.reports.board import build_board
+    from bench.store import Store
+
+    record = samples.ended(Store(tmp_path), samples.cell("a"), "failed", "raised", "train", "<script>alert(1)</script>")
+    page = render(build_board([record]))
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
+
+
+def test_an_empty_board_is_a_page():
+    page = render(Board(sections=(), problems=(), environments=(), published=(), records=0))
+    assert "No records." in page
+
+
+def test_forty_models_stay_below_one_megabyte(samples, tmp_path, monkeypatch):
+    import numpy as np
+
+    from bench.reports.board import build_board
+    from bench.store import Store
+
+    monkeypatch.setattr(samples, "LABELS", tuple(f"class number {i}" for i in range(50)))
+    monkeypatch.setattr(samples, "CLIPS", 100)
+    monkeypatch.setattr("bench.store.os.fsync", lambda handle: None)
+    plain = samples.fold_arrays
+
+    def long_curves(*arguments):
+        noise = np.random.default_rng(0).random(80)
+        return {**plain(*arguments), "curve_train_loss": np.exp(-np.arange(80) / 30) + 0.05 * noise}
+
+    monkeypatch.setattr(samples, "fold_arrays", long_curves)
+    store = Store(tmp_path)
+    for model in range(40):
+        name = f"family{model // 4}.variant{model % 4}"
+        for fold in range(1, 6):
+            samples.evaluated(store, samples.cell(name, fold), 0.3 + 0.015 * model)
+        samples.profiled(store, samples.cell(name, 0, kind="profile"), 10.0 + model)
+    page = render(build_board(store.records()[0], predictions=store.predictions))
+    assert page.count('class="entry"') == 40
+    assert len(page.encode()) < 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("points", "lower", "expected"),
+    [
+        ([], True, []),
+        ([(1, 0.9), (1, 0.8)], True, [0]),
+        ([(1, 0.5), (2, 0.6), (3, 0.55)], True, [0, 1]),
+        ([(1, 0.5), (2, 0.6), (3, 0.55)], False, [1, 2]),
+    ],
+)
+def test_pareto_front(points, lower, expected):
+    assert pareto(points, lower_is_better=lower) == expected
+
+
+def _luminance(colour: str) -> float:
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_contrast_in_both_themes(page):
+    """WCAG 2.2: 4.5 for text, 3 for marks, on each of the page's backgrounds."""
+    blocks = re.findall(r"--bg:[^}]+", page)
+    themes = [dict(re.findall(r"--(\w+): (#\w{6})", block)) for block in blocks]
+    assert len(themes) == 3
+    assert themes[1] == themes[2]
+    for theme in themes:
+        for ground in ("bg", "panel", "band"):
+            for name, least in (("fg", 4.5), ("muted", 4.5), ("link", 4.5), ("accent", 3), ("second", 3)):
+                pair = sorted((_luminance(theme[name]), _luminance(theme[ground])))
+                assert (pair[1] + 0.05) / (pair[0] + 0.05) >= least, (name, ground, theme)
+
+
+HERE = Path(__file__).resolve().parents[1] / "golden"
+OUTER = """<!doctype html><body><iframe id="f" src="page.html" style="width:WIDTHpx;height:900px"></iframe>
+<script>
+var frame = document.getElementById("f");
+var wait = setInterval(function () {
+  var found = frame.contentDocument && frame.contentDocument.getElementById("probe");
+  if (!found) { return; }
+  clearInterval(wait);
+  var copy = document.createElement("pre");
+  copy.id = "answer";
+  copy.textContent = found.textContent;
+  document.body.appendChild(copy);
+}, 50);
+</script></body>"""
+"""Only the outer document is dumped, so the frame's report is copied out; a phone is a narrow frame."""
+
+
+def script(name: str) -> str:
+    return f"<script>{(HERE / name).read_text(encoding='utf-8')}</script>"
+
+
+def browse(page: str, folder: Path, *, probe: str, width: int = 1400) -> Any:
+    """Open the page with a probe in it and read what the probe found."""
+    inner = page.replace("<style>", script("page_catch.js") + "<style>", 1).replace("</body>", probe + "</body>")
+    (folder / "page.html").write_text(inner, encoding="utf-8")
+    (folder / "outer.html").write_text(OUTER.replace("WIDTH", str(width)), encoding="utf-8")
+    command = [
+        CHROMIUM, *FLAGS, "--allow-file-access-from-files", f"--user-data-dir={folder / 'profile'}",
+        "--window-size=1500,1000", "--dump-dom", (folder / "outer.html").as_uri(),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    answer = re.search(r'<pre id="answer">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert answer, f"no answer from the page: {done.stdout[-500:]} {done.stderr[-1500:]}"
+    return json.loads(html.unescape(answer[1]))
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [1400, 390])
+def test_in_a_browser(page, golden_board, tmp_path, width):
+    rows = golden_board.sections[0].rows
+    found = browse(page, tmp_path, probe=script("page_probe.js"), width=width)
+    assert found["errors"] == []
+    assert found["requests"] == []
+    names = [row.key.model for row in rows]
+    assert found["start"] == found["again"] == names
+    results = sorted((row for row in rows if row.primary is not None), key=lambda row: -row.primary)
+    assert found["best"][: len(results)] == [row.key.model for row in results]
+    assert found["worst"][: len(results)] == [row.key.model for row in reversed(results)]
+    assert set(found["best"][len(results) :]) == set(names) - {row.key.model for row in results}
+    assert found["sorted"] == "descending"
+    assert found["names"] == sorted(names)
+    assert found["focused"]
+    assert found["found"] == ["zeta.base"]
+    assert found["count"].endswith("rows shown")
+    assert found["cleared"] == len(names)
+    assert found["none"] == ["eta.text", "theta", "zeta.base"]
+    assert found["closed"]
+    assert found["reach"]
+    assert found["open"] == [True, "true", True]
+    assert found["speed"] > 0
+    assert found["nospeed"] == 0
+    assert found["theme"][0] != found["theme"][1]
+    assert found["width"][0] <= found["width"][1], "the page itself must not scroll sideways"
+
+
+@needs_browser
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_accessibility_by_axe(page, tmp_path, theme):
+    axe = os.environ.get("BENCH_AXE")
+    if not axe or not Path(axe).is_file():
+        pytest.skip("BENCH_AXE names no axe.min.js (npm pack axe-core)")
+    checker = Path(axe).read_text(encoding="utf-8").replace("</script", "<\\/script")
+    probe = (
+        f"<script>{checker}</script><script>document.querySelectorAll('.more').forEach(function (b) {{ b.click(); }});"
+        "axe.run(document, {resultTypes: ['violations']}).then(function (r) { window.__report(r.violations.map("
+        "function (v) { return [v.id, v.nodes.slice(0, 3).map(function (n) { return n.html.slice(0, 200); })]; })); });"
+        "</script>"
+    )
+    themed = page.replace('<html lang="en">', f'<html lang="en" data-theme="{theme}">')
+    assert browse(themed, tmp_path, probe=probe) == []
