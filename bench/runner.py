@@ -30,6 +30,7 @@ from bench.store import Store, write_atomic
 
 DEFAULT_OUT = Path("results") / "runs"
 DEFAULT_TIMEOUT_S = 1800.0
+RECORD_BYTES = 12_000
 PROBE_TIMEOUT_S = 120.0
 WORKER_MIB = 2500
 """Host memory to count on for one worker when choosing how many run side by side."""
@@ -148,7 +149,7 @@ class Runner:
             self._decode(plan)
         plan = with_costs(plan, self._costs(plan, measure=measure))
         plan = replace(plan, cells=tuple(self._decided(planned) for planned in plan.cells))
-        return replace(plan, disk_bytes=_disk_bytes(plan))
+        return replace(plan, disk_bytes=self._disk_bytes(plan))
 
     def run(self) -> Result:
         """Run every cell that has no valid record yet.
@@ -252,6 +253,21 @@ class Runner:
         if previous["decision"] == "run" and planned.decision == "over_budget":
             return replace(planned, decision="run", reason="")
         return planned
+
+    def _disk_bytes(self, plan: Plan) -> int:
+        """Caches of waveforms (decoded once, and once more per view), records with logits, and checkpoints."""
+        views = {(p.cell.dataset, p.recipe.trim_db, p.recipe.fill) for p in plan.runnable}
+        total = 0
+        for name in {view[0] for view in views}:
+            clips = self._loaded[name].clips
+            copies = 1 + sum(view[0] == name for view in views)
+            total += copies * 2 * clips.clip_samples * len(clips)
+        for planned in plan.runnable:
+            classes = len(self._loaded[planned.cell.dataset].clips.label_names)
+            parameters = self.host.registry.models[planned.cell.model].spec.parameters or 0
+            weights = 4 * parameters if self.settings.keep_checkpoints and planned.cell.kind == "evaluate" else 0
+            total += RECORD_BYTES + 4 * classes * planned.test_clips + weights
+        return total
 
     def _previous(self) -> dict[str, dict[str, Any]]:
         plan = self.store.read_plan() or {}
@@ -373,11 +389,6 @@ def _longest_first(cells: Sequence[PlannedCell]) -> list[PlannedCell]:
         key = (planned.cell.dataset, planned.cell.model)
         totals[key] = totals.get(key, 0.0) + (planned.cost_s or 0.0)
     return sorted(cells, key=lambda p: (-totals[p.cell.dataset, p.cell.model], p.cell))
-
-
-def _disk_bytes(plan: Plan) -> int:
-    records = 40_000 * len(plan.cells)
-    return records + sum(320_000 for p in plan.runnable if p.cell.feeding == "precomputed") * 1000
 
 
 def _cost_path(key: str) -> Path:

@@ -17,7 +17,11 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "run": "Train and measure models on data sets and write a leaderboard.",
         "plan": "Show the cells, costs and misfits of a run without running it.",
         "list": "Show what the plugins give: models, data sets, front ends and more.",
+        "doctor": "Find what would spoil measurements on this machine, with the command for each.",
         "report": "Make leaderboards from stored records.",
+        "baseline": "Pin what a run measured for the gate, or show what is pinned.",
+        "gate": "Hold a run against a pinned baseline.",
+        "check": "Check that models, data sets, front ends and metrics keep their contracts.",
     }
 )
 """Every verb with its line in ``bench --help``; verb ``x`` is ``main`` of ``bench/cli/x.py``."""

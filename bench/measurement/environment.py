@@ -11,7 +11,7 @@ import torch
 from bench.measurement.clocks import device_type
 from bench.measurement.device_memory import cuda_uuid
 from bench.measurement.machine import CONTENDED_SHARE, describe_light, foreign_cpu
-from bench.measurement.nvml import NvmlMissingError, ask, ask_text, gpu_handle
+from bench.measurement.nvml import NvmlMissingError, ask, ask_text, gpu_handle, throttle_reasons
 from bench.measurement.readings import Number, Reading, table
 
 ALLOCATOR_SETTINGS = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF", "MALLOC_ARENA_MAX", "MALLOC_TRIM_THRESHOLD_")
@@ -84,7 +84,7 @@ def describe_gpu(device: str) -> dict[str, Any]:
         with gpu_handle(cuda_uuid(device)) as handle:
             text = {
                 "driver": ask_text(pynvml.nvmlSystemGetDriverVersion),
-                "throttle_reasons": _throttle_reasons(handle),
+                "throttle_reasons": throttle_reasons(handle),
             }
             return {**known, **text, **table(_gpu_readings(handle))}
     except NvmlMissingError as error:
@@ -104,19 +104,6 @@ def _gpu_readings(handle: Any) -> dict[str, Reading]:
         "power_w": ask(lambda: pynvml.nvmlDeviceGetPowerUsage(handle) / 1e3),
         "foreign_processes": _foreign_processes(handle),
     }
-
-
-def _throttle_reasons(handle: Any) -> list[str] | None:
-    """Why the clocks are held down, by NVML's names; an idle GPU is not throttled."""
-    try:
-        mask = pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)
-    except pynvml.NVMLError:
-        return None
-    prefix = "nvmlClocksThrottleReason"
-    bits = {name: getattr(pynvml, name) for name in dir(pynvml) if name.startswith(prefix)}
-    harmless = {"GpuIdle", "None", "All"}
-    short = {name.removeprefix(prefix): bit for name, bit in bits.items() if isinstance(bit, int)}
-    return sorted(name for name, bit in short.items() if name not in harmless and bit and mask & bit == bit)
 
 
 def _foreign_processes(handle: Any) -> Reading:

@@ -63,3 +63,16 @@ def ask_text(query: Callable[[], Any]) -> str | None:
     except pynvml.NVMLError:
         return None
     return answer.decode() if isinstance(answer, bytes) else str(answer)
+
+
+def throttle_reasons(handle: Any) -> list[str] | None:
+    """Why the clocks are held down, by NVML's names; an idle GPU is not throttled. ``None`` without an answer."""
+    try:
+        mask = pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)
+    except pynvml.NVMLError:
+        return None
+    prefix = "nvmlClocksThrottleReason"
+    bits = {name: getattr(pynvml, name) for name in dir(pynvml) if name.startswith(prefix)}
+    harmless = {"GpuIdle", "None", "All"}
+    short = {name.removeprefix(prefix): bit for name, bit in bits.items() if isinstance(bit, int)}
+    return sorted(name for name, bit in short.items() if name not in harmless and bit and mask & bit == bit)

@@ -30,6 +30,7 @@ class Scored(_Frozen):
         clips: Test clips, ``None`` where the record does not say.
         clips_sha256: Over the ids, groups and targets of the test clips, sorted by id; ``None`` without predictions.
         correct: One bit per clip, sorted by id, as hexadecimal digits; ``None`` without predictions.
+        groups: Of the clips, sorted by id, while a run is read; never written, since ``clips_sha256`` covers them.
     """
 
     fold: int
@@ -38,6 +39,7 @@ class Scored(_Frozen):
     clips: int | None = Field(default=None, ge=1)
     clips_sha256: str | None = None
     correct: str | None = None
+    groups: tuple[str, ...] | None = Field(default=None, exclude=True)
 
 
 class Measured(_Frozen):
@@ -99,9 +101,11 @@ class Baseline(_Frozen):
     rows: tuple[Row, ...] = Field(min_length=1)
 
     def to_json(self) -> str:
-        """The file: sorted keys and a checksum over everything else, so that an edit by hand is noticed."""
+        """The file: a row a line, and a checksum over everything else, so that an edit by hand is noticed."""
         values = self.model_dump(mode="json")
-        return json.dumps({**values, "sha256": _checksum(values)}, indent=1, sort_keys=True, allow_nan=False) + "\n"
+        head = {name: value for name, value in values.items() if name != "rows"} | {"sha256": _checksum(values)}
+        rows = ",\n".join(json.dumps(row, sort_keys=True, allow_nan=False) for row in values["rows"])
+        return f'{json.dumps(head, indent=1, sort_keys=True)[:-2]},\n "rows": [\n{rows}\n ]\n}}\n'
 
 
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]

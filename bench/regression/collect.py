@@ -190,7 +190,8 @@ def _row(name: str, identity: str, where: str, members: Sequence[Record], predic
             missing[quantity] = found
         elif found is not None:
             quantities[quantity] = found
-    cells, metric = (), ""
+    cells: tuple[Scored, ...] = ()
+    metric = ""
     if kind == "evaluate":
         metric = str(_block(members[0].provenance, "dataset").get("primary_metric") or "accuracy")
         values = [(record, finite(record.score(metric))) for record in members]
@@ -274,6 +275,7 @@ def _scored(record: Record, value: float, metric: str, predictions: Predictions)
         return Scored(fold=cell.fold, seed=cell.seed, value=value, clips=count)
     order = np.argsort(arrays["ids"])
     correct = arrays["logits"].argmax(axis=1)[order] == arrays["targets"][order]
+    groups = tuple(str(group) for group in arrays["groups"][order])
     return Scored(
         fold=cell.fold,
         seed=cell.seed,
@@ -281,6 +283,7 @@ def _scored(record: Record, value: float, metric: str, predictions: Predictions)
         clips=len(order) or None,
         clips_sha256=_digest(arrays, order),
         correct=np.packbits(correct).tobytes().hex(),
+        groups=groups if all(groups) else None,
     )
 
 
@@ -288,13 +291,6 @@ def _digest(arrays: Arrays, order: npt.NDArray[np.int64]) -> str:
     columns = (arrays[name][order].tolist() for name in ("ids", "groups", "targets"))
     lines = ("\t".join(map(str, line)) for line in zip(*columns, strict=True))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def clip_groups(record: Record, predictions: Predictions) -> list[str] | None:
-    """The group of each test clip, sorted by clip id; ``None`` where clips have none."""
-    arrays = predictions(record)
-    groups = [str(group) for group in arrays["groups"][np.argsort(arrays["ids"])]]
-    return groups if all(groups) else None
 
 
 def _thinned(values: Sequence[float]) -> tuple[float, ...]:

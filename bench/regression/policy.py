@@ -130,12 +130,14 @@ def _is_number(value: Any) -> bool:
 
 _TOLERANCE = (lambda value: _is_number(value) and value >= 0, "a number of 0 or more, e.g. 0.05")
 _SWITCH = (lambda value: isinstance(value, bool), "true or false")
-_ALLOWED: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "relative": _TOLERANCE,
-    "absolute": _TOLERANCE,
-    "better": (lambda value: value in ("lower", "higher", "neither"), "'lower', 'higher' or 'neither'"),
-    "same_hardware": _SWITCH,
-    "evidence": (lambda value: value in ("band", "change", "estimate"), "'band', 'change' or 'estimate'"),
-    "level": (lambda value: _is_number(value) and 0.5 <= value < 1, "a number from 0.5 to below 1, e.g. 0.95"),
-    "skip": _SWITCH,
-}
+_ALLOWED: Mapping[str, tuple[Callable[[Any], bool], str]] = MappingProxyType(
+    {
+        "relative": _TOLERANCE,
+        "absolute": _TOLERANCE,
+        "better": (lambda value: value in ("lower", "higher", "neither"), "'lower', 'higher' or 'neither'"),
+        "same_hardware": _SWITCH,
+        "evidence": (lambda value: value in ("band", "change", "estimate"), "'band', 'change' or 'estimate'"),
+        "level": (lambda value: _is_number(value) and 0.5 <= value < 1, "a number from 0.5 to below 1, e.g. 0.95"),
+        "skip": _SWITCH,
+    }
+)

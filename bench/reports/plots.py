@@ -130,12 +130,13 @@ def _cost_panel(axes: Axes, rows: Sequence[Row], cost: Cost, hardware: str) -> N
         axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color=MUTED)
         return
     front = pareto([(value, score) for _, value, score in known], lower_is_better=cost.lower_is_better)
+    middle = math.sqrt(min(value for _, value, _ in known) * max(value for _, value, _ in known))
     for index, (row, value, score) in enumerate(known):
         if row.interval is not None:
             axes.plot([value, value], [100 * row.interval.low, 100 * row.interval.high], color=GRID, lw=1)
         axes.plot([value], [score], "o", ms=5, color=ACCENT if index in front else MUTED)
         if index in front or len(known) <= MAX_NAMED:
-            axes.annotate(row.key.model, (value, score), xytext=(4, 3), textcoords="offset points", fontsize=7)
+            _name_point(axes, row.key.model, (value, score), middle)
     axes.step(
         [known[i][1] for i in front],
         [known[i][2] for i in front],
@@ -144,9 +145,27 @@ def _cost_panel(axes: Axes, rows: Sequence[Row], cost: Cost, hardware: str) -> N
         lw=1,
         alpha=0.6,
     )
-    axes.set_xscale("log")
-    axes.margins(x=0.18)
-    _plain_log(axes, [value for _, value, _ in known])
+    axes.margins(x=0.15)
+    values = [value for _, value, _ in known]
+    if max(values) >= 3 * min(values):
+        axes.set_xscale("log")
+        _plain_log(axes, values)
+    else:
+        axes.locator_params(axis="x", nbins=5)
+
+
+def _name_point(axes: Axes, name: str, point: tuple[float, float], middle: float) -> None:
+    """A name beside a point, on the side that has more room; it never moves the panel's edges."""
+    right = point[0] > middle
+    note = axes.annotate(
+        name,
+        point,
+        xytext=(-5 if right else 5, 3),
+        textcoords="offset points",
+        ha="right" if right else "left",
+        fontsize=7,
+    )
+    note.set_in_layout(False)
 
 
 def _plain_log(axes: Axes, values: Sequence[float]) -> None:
@@ -156,7 +175,7 @@ def _plain_log(axes: Axes, values: Sequence[float]) -> None:
         factor * 10.0**power
         for power in range(math.floor(math.log10(min(values))) - 1, math.ceil(math.log10(max(values))) + 2)
         for factor in (1, 2, 5)
-    ]  # fmt: skip
+    ]
     shown = [step for step in steps if low <= step <= high]
     if len(shown) > 6:
         shown = [step for step in shown if f"{step:e}".startswith("1")]
@@ -179,10 +198,10 @@ def curve_plot(section: Section, prefix: str) -> str:
                 if seen:
                     axes.plot(*zip(*seen, strict=True), color=SECOND, lw=0.7, alpha=0.7)
             axes.set_title(row.key.model, loc="left")
-            axes.set_ylim(bottom=0)
             axes.locator_params(nbins=4)
         for axes in panels[len(rows) :]:
             bare(axes)
+        panels[0].set_ylim(0, panels[0].get_ylim()[1])
         panels[-columns].set_xlabel("epoch")
         panels[0].set_ylabel("training loss")
         return render(figure, prefix, "training loss by epoch, one panel per row, one line per fold")

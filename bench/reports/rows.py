@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bench.cell import Cell
-from bench.reports.gather import RowGroup, part
+from bench.reports.facts import command, facts, outcomes, publishable
+from bench.reports.gather import RowGroup
 from bench.reports.judged import Judged, Reader, confusion, pooled
-from bench.reports.layout import CellScore, Curve, Detail, Interval, ModelFacts, Outcome, Row, RowKey, Summary
+from bench.reports.layout import CellScore, Curve, Detail, Interval, ModelFacts, Row, RowKey, Summary
 from bench.reports.speed import speeds
 from bench.reports.words import labelled, plural
 from bench.statistics.bootstrap import cluster_bootstrap
@@ -103,16 +103,16 @@ def draft(group: RowGroup, found: Mapping[Pair, Judged], common: Common, reader:
     used = [(fold, seed) for seed in seeds for fold in folds]
     correct = pooled(found, folds, seeds) if used else None
     primary = _primary(correct, found, used)
-    facts = _facts(group)
-    not_ranked = tuple(_not_ranked(facts, common, folds, [found[pair] for pair in used])) if used else ()
+    about = facts(group)
+    not_ranked = tuple(_not_ranked(about, common, folds, [found[pair] for pair in used])) if used else ()
     rankable = correct is not None and not not_ranked
     made = "" if rankable else _interval(correct, folds, reader)
     cells = [*(record.cell for record in group.evaluate), *(cell for cell in group.planned if cell.kind == "evaluate")]
     pairs = {(cell.fold, cell.seed) for cell in cells}
-    publishable, why_not = _publishable(group)
+    serious, why_not = publishable(group)
     row = Row(
         key=group.key,
-        model=facts,
+        model=about,
         primary=primary,
         interval=made if isinstance(made, Interval) else None,
         rank=None,
@@ -132,15 +132,16 @@ def draft(group: RowGroup, found: Mapping[Pair, Judged], common: Common, reader:
         cells_planned=len(pairs),
         devices=tuple(sorted({one.record.cell.device for one in found.values()})),
         speeds=speeds(group),
-        outcomes=_outcomes(group, found),
-        publishable=publishable,
+        outcomes=outcomes(group, found),
+        publishable=serious,
         not_publishable=why_not,
         not_ranked=not_ranked,
         notes=(
             *_notes(found, folds, seeds, common),
+            *_recipe_notes(group.key),
             *([f"no interval: {made}"] if isinstance(made, str) and made else ()),
         ),
-        command=_command(group.key, cells),
+        command=command(group.key, cells),
         detail=_detail(found, used, reader, common),
     )
     return Draft(row=row, correct=correct if rankable else None)
@@ -202,41 +203,10 @@ def _scores(found: Mapping[Pair, Judged], used: Sequence[Pair], primary: str) ->
     )
 
 
-def _facts(group: RowGroup) -> ModelFacts:
-    """What the best-informed record says about the model."""
-    records = sorted([*group.evaluate, *group.profile], key=lambda record: (record.status != "ok", record.cell))
-    blocks: list[Mapping[str, Any]] = [part(record, "model") for record in records]
-    block = next((block for block in blocks if block), {})
-    plugin = " ".join(str(block[name]) for name in ("plugin", "distribution", "version") if block.get(name))
-    return ModelFacts(
-        family=str(block.get("family") or group.key.model.partition(".")[0]),
-        parameters=next((found["parameters"] for found in blocks if found.get("parameters") is not None), None),
-        frontend_parameters=block.get("frontend_parameters"),
-        inputs=dict(block.get("inputs") or {}),
-        inductive=bool(block.get("inductive", True)),
-        trained_on=tuple(block.get("trained_on") or ()),
-        plugin=plugin,
-        source=str(block.get("source") or ""),
-        license=str(block.get("license") or ""),
-    )
-
-
-def _publishable(group: RowGroup) -> tuple[bool, tuple[str, ...]]:
-    good = [record for record in group.evaluate if record.status == "ok"]
-    reasons: dict[str, None] = {}
-    for record in good:
-        for why in record.provenance.get("not_publishable") or ():
-            reasons[str(why)] = None
-    blocked = any(record.provenance.get("publishable") is not True for record in good)
-    if blocked and not reasons:
-        reasons["its records say so without a reason"] = None
-    return bool(good) and not reasons, tuple(reasons)
-
-
-def _not_ranked(facts: ModelFacts, common: Common, folds: Sequence[int], used: Sequence[Judged]) -> Iterable[str]:
+def _not_ranked(about: ModelFacts, common: Common, folds: Sequence[int], used: Sequence[Judged]) -> Iterable[str]:
     if not common.protocol_ranked:
         yield "the protocol is not ranked"
-    if not facts.inductive:
+    if not about.inductive:
         yield "a clip's score depends on its batch mates (not inductive)"
     missing = sorted(set(common.folds) - set(folds))
     if missing:
@@ -256,53 +226,10 @@ def _notes(found: Mapping[Pair, Judged], folds: Sequence[int], seeds: Sequence[i
         yield f"few seeds ({len(seeds)} of at least {MIN_SEEDS})"
 
 
-def _outcomes(group: RowGroup, found: Mapping[Pair, Judged]) -> tuple[Outcome, ...]:
-    pairs: dict[tuple[str, str, str, str, str], list[Pair]] = {}
-    for record in [*group.evaluate, *group.profile]:
-        cell = record.cell
-        if record.status == "ok" or (cell.kind == "evaluate" and (cell.fold, cell.seed) in found):
-            continue
-        error = record.error
-        why = ("", "", "") if error is None else (error.reason, error.stage, error.message)
-        pairs.setdefault((cell.kind, record.status, *why), []).append((cell.fold, cell.seed))
-    recorded = {(record.cell.fold, record.cell.seed) for record in group.evaluate}
-    for cell in group.planned:
-        if cell.kind == "profile" or (cell.fold, cell.seed) not in recorded:
-            key = (cell.kind, "missing", "", "", "planned, not run yet: the same bench run resumes")
-            pairs.setdefault(key, []).append((cell.fold, cell.seed))
-    return tuple(
-        Outcome(
-            kind=kind,
-            status=status,
-            reason=reason,
-            stage=stage,
-            message=message,
-            folds=tuple(sorted({fold for fold, _ in where})),
-            seeds=tuple(sorted({seed for _, seed in where})),
-            cells=len(where),
-        )
-        for (kind, status, reason, stage, message), where in sorted(pairs.items())
-    )
-
-
-def _command(key: RowKey, cells: Sequence[Cell]) -> str:
-    """A command that makes the row again, as far as names can say it."""
-    if not cells:
-        return ""
-    first = min(cells)
-    folds = sorted({cell.fold for cell in cells} - {0})
-    words = [
-        "bench run",
-        f"--models {key.model}",
-        f"--dataset {first.dataset}",
-        f"--protocol {first.protocol.partition('@')[0]}",
-        f"--folds {','.join(map(str, folds))}" if folds else "",
-        f"--seeds {','.join(map(str, sorted({cell.seed for cell in cells})))}",
-        f"--frontend {key.frontend}" if key.frontend != "waveform" else "",
-        f"--recipe {key.recipe.partition('~')[0]}",
-        f"--device {first.device}",
-    ]
-    return " ".join(word for word in words if word)
+def _recipe_notes(key: RowKey) -> Iterable[str]:
+    base, changed, _ = key.recipe.partition("~")
+    if changed:
+        yield f"recipe {base!r} with other settings, which its records hold (the command below names the recipe only)"
 
 
 def _detail(found: Mapping[Pair, Judged], used: Sequence[Pair], reader: Reader, common: Common) -> Detail:

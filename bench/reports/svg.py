@@ -30,7 +30,8 @@ _STYLE: dict[str, Any] = {
     "axes.edgecolor": GRID, "axes.labelcolor": FG, "text.color": FG, "xtick.color": MUTED, "ytick.color": MUTED,
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": GRID,
     "grid.linewidth": 0.5, "grid.alpha": 0.5, "axes.axisbelow": True, "axes.titlesize": 9.0, "axes.titlecolor": FG,
-    "axes.facecolor": "none", "figure.facecolor": "none", "path.simplify": True, "axes.unicode_minus": False,
+    "axes.facecolor": "none", "figure.facecolor": "none", "path.simplify": True, "text.parse_math": False,
+    "axes.unicode_minus": False,
 }  # fmt: skip
 
 

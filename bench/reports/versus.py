@@ -254,9 +254,10 @@ class _Side:
         votes = np.zeros((self.correct.shape[1], classes), dtype=np.int64)
         for seed in self.seeds:
             parts = [self.found[fold, seed].predicted for fold in self.folds]
-            answers = np.concatenate([values for values in parts if values is not None])
-            votes[np.arange(len(answers)), answers] += 1
-        return votes.argmax(axis=1).astype(np.int64)
+            said = np.concatenate([values for values in parts if values is not None])
+            votes[np.arange(len(said)), said] += 1
+        answers: Ints = votes.argmax(axis=1)
+        return answers
 
 
 def _discordant(section: SectionGroup, reader: Reader, a: _Side, b: _Side) -> tuple[Discordant, ...]:

@@ -7,6 +7,7 @@ out as an exception. The state of the random generators is left as it was.
 from __future__ import annotations
 
 import contextlib
+import functools
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -169,7 +170,8 @@ def check_metric(
     runner = _bench("metric", entry.spec.name, on_result)
     results: tuple[CheckResult, ...] = ()
     for task_type in entry.spec.task_types:
-        case, more = _prepared(runner, lambda kind=task_type: MetricCase.of(entry, kind))
+        make = functools.partial(MetricCase.of, entry, task_type)
+        case, more = _prepared(runner, make, name=f"build[{task_type}]")
         results += more
         if isinstance(case, MetricCase):
             named = {f"{name}[{task_type}]": check for name, check in metric_checks(case).items()}
@@ -211,21 +213,18 @@ def _with_optional(registry: Registry, entry: Entry[ModelSpec]) -> dict[str, Che
     """The checks that optional inputs could break, with these given."""
     if not entry.spec.optional_modalities:
         return {}
-    cases: list[NetworkCase] = []
 
-    def case() -> NetworkCase:
-        if not cases:
-            material = as_material(registry, entry.spec, synthetic_clips(), optional=True)
-            cases.append(NetworkCase.of(registry, entry, material, build_model(entry, material.task, 0)))
-        return cases[0]
+    @functools.cache
+    def checks() -> dict[str, Check]:
+        material = as_material(registry, entry.spec, synthetic_clips(), optional=True)
+        return network_checks(NetworkCase.of(registry, entry, material, build_model(entry, material.task, 0)))
+
+    def check(name: str) -> Verdict:
+        return checks()[name]()
 
     inputs = "+".join((*entry.spec.modalities, *entry.spec.optional_modalities))
-
-    def again(name: str) -> Check:
-        return lambda: network_checks(case())[name]()
-
     names = ("logits", "finite", "gradient", "deterministic", "batch_mates", "permutation", "state_dict", "bf16")
-    return {f"{name}[{inputs}]": again(name) for name in names}
+    return {f"{name}[{inputs}]": functools.partial(check, name) for name in names}
 
 
 def _front_ends(registry: Registry, entry: Entry[ModelSpec], *, small: bool) -> Verdict:
@@ -236,7 +235,7 @@ def _front_ends(registry: Registry, entry: Entry[ModelSpec], *, small: bool) -> 
 
 def _overfit(case: NetworkCase, effort: Effort) -> Verdict:
     count = count_parameters(case.pipeline.model)
-    if count > OVERFIT_LIMIT and not effort.slow:
+    if case.entry.spec.inductive and count > OVERFIT_LIMIT and not effort.slow:
         return skipped(f"{count / 1e6:.1f} M parameters are more than {OVERFIT_LIMIT / 1e6:g} M; --slow trains it")
     if effort.overfit_clips is None:
         return overfit(case)
@@ -256,7 +255,7 @@ def _prepared(
         if isinstance(result, Verdict):
             return result
         made.append(result)
-        return passed("it can be built" if name == "build" else "it is here and consistent")
+        return passed("it is here and consistent" if name == "load" else "it can be built")
 
     results = runner.run({name: check})
     return (made[0] if made else None), results
@@ -275,8 +274,8 @@ def _entry(catalog: Catalog[Any], named: Any) -> Entry[Any]:
         return catalog[named]
     if named.name in catalog and catalog[named.name].spec == named:
         return catalog[named.name]
-    factory = getattr(named, "factory", None) or getattr(named, "load", None) or getattr(named, "compute", "")
-    return Entry(named, Provenance(plugin="(given)", module=""), factory)
+    factories = (getattr(named, field, "") for field in ("factory", "load", "compute"))
+    return Entry(named, Provenance(plugin="(given)", module=""), next(filter(None, factories)))
 
 
 @contextlib.contextmanager

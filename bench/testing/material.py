@@ -136,7 +136,7 @@ def as_material(
         PluginError: The front end is broken.
     """
     wanted = (*model.modalities, *(model.optional_modalities if optional else ()))
-    given = {name: "derived" if name in model.derived else "given" for name in wanted}
+    given: dict[str, str] = {name: "derived" if name in model.derived else "given" for name in wanted}
     samples = np.stack([_samples(clips, i) for i in range(len(clips))])
     task = task_of(clips, tuple(given))
     task = replace(task, image_shape=_image_shape(given, clips))

@@ -261,7 +261,7 @@ def cuda(case: NetworkCase) -> Verdict:
     other = case.fresh(0)
     other.load_state_dict(case.pipeline.state_dict())
     other.to("cuda")
-    with torch.backends.cudnn.flags(allow_tf32=False):  # type: ignore[no-untyped-call]
+    with torch.backends.cudnn.flags(allow_tf32=False):
         found = forward(other, {name: x.to("cuda") for name, x in case.rows().items()}).cpu()
     change = float((found - expected).abs().max()) / max(float(expected.std()), 1e-12)
     verdict = _autocast(case, other, "cuda")

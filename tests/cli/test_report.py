@@ -13,6 +13,7 @@ import pytest
 import bench.builtin
 from bench.__main__ import main
 from bench.discovery import load_modules
+from bench.errors import NoCellError
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +111,41 @@ def test_verify_recomputes_every_score(samples, tmp_path, capsys):
     store.write(record.model_copy(update={"scores": edited}), arrays)
     assert main(["report", str(tmp_path / "run"), "--format", "md", "--verify"]) == 1
     assert "accuracy is stored as 0.999" in capsys.readouterr().err
+
+
+@pytest.fixture
+def compare():
+    """The verb itself: the program is tested in test_list.py."""
+    from bench.cli.compare import main as verb
+
+    def call(a, b, run, **options):
+        return verb(a, b, run, **options)
+
+    return call
+
+
+def test_compare_says_who_is_better(run, tmp_path, capsys, compare):
+    assert compare("gamma", "alpha.tiny", run, dataset="toy", out=tmp_path / "verdict.txt", clips=3) == 0
+    shown = capsys.readouterr().out
+    assert "alpha.tiny is better than gamma by " in shown
+    assert "200 shared clips" in shown
+    assert "the clearest 3:" in shown
+    assert "alpha.tiny is better" in (tmp_path / "verdict.txt").read_text()
+
+
+def test_compare_as_json(run, capsys, compare):
+    assert compare("gamma", "alpha.tiny", run, as_json=True) == 0
+    (verdict,) = json.loads(capsys.readouterr().out)
+    assert verdict["paired"]["clips"] == 200
+    assert verdict["folds"] == [1, 2, 3, 4, 5]
+
+
+def test_compare_without_a_shared_fold_is_exit_4(run, compare):
+    with pytest.raises(NoCellError, match="share no finished fold"):
+        compare("zeta.base", "alpha.tiny", run)
+
+
+def test_compare_names_bad_files(run, capsys, compare):
+    (run / "records" / "bad.json").write_text("{torn")
+    assert compare("gamma", "alpha.tiny", run) == 1
+    assert "not a whole JSON file" in capsys.readouterr().err

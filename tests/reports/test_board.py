@@ -290,3 +290,20 @@ def test_fast_reader_equals_the_store(samples, golden_store):
 )
 def test_choose_takes_a_full_rectangle(pairs, expected):
     assert choose(pairs, (1, 2)) == expected
+
+
+def test_every_record_is_read_once(samples, golden_store):
+    read = []
+
+    def counting(record: Record):
+        read.append(record.cell)
+        return golden_store.predictions(record)
+
+    records = golden_store.records()[0]
+    build_board(records, predictions=counting)
+    assert sorted(read) == [record.cell for record in records if "predictions" in record.artifacts]
+
+
+def test_changed_recipes_are_said(samples, store):
+    samples.evaluated(store, samples.cell("a", recipe="quick~0123ab"), 0.9)
+    assert any("other settings" in note for note in only_row(store, "a").notes)

@@ -35,8 +35,8 @@ def bench_add_models() -> Iterable[ModelSpec]:
     """Three sizes, trained from scratch on audio, or on audio and pictures where the data set gives them.
 
     The declared parameters are those of a task without pictures, which has no visual branch.
-    `tiny` hears 64 mel bins every 20 ms in patches of 16 bins x 160 ms: half the tokens of the document's geometry,
-    twice as fine in time as its patches for the work done.
+    `tiny` hears 64 mel bins every 20 ms and cuts them into 16 bins x 160 ms: 128 tokens for 5 s where the document's
+    geometry has 256, and a quarter of its attention.
     """
     return [
         ModelSpec(

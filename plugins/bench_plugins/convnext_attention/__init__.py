@@ -33,7 +33,7 @@ def _variant(name: str, parameters: int, description: str, options: Mapping[str,
 
 
 _TINY_RECIPES: Mapping[str, Mapping[str, Any]] = {"full": {"epochs": 60}}
-"""The shared recipe; 60 epochs are where its curve is flat on a few hundred clips."""
+"""The shared recipe with the 60 epochs that the ConvNeXt designs were measured with."""
 
 _LARGE_RECIPES: Mapping[str, Mapping[str, Any]] = {"*": {"batch": 64}}
 """ConvNeXt's recipe from scratch: AdamW 1e-3, weight decay 0.05, warm-up and cosine, batch 64."""

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +21,7 @@ from bench_plugins.avmae.network import AvMaeConfig, Block
 from bench_plugins.avmae.patches import Grid, Patches, audio_grid, image_grid, sincos, standardise
 from bench_plugins.avmae.pretraining import contrastive, hidden_error, standard_patches
 
+ROOT = Path(__file__).resolve().parents[3]
 SPECS = {spec.name.removeprefix("avmae."): spec for spec in bench_add_models()}
 SMALL = {"dim": 32, "heads": 2, "depth": 1, "decoder_dim": 16, "decoder_depth": 1, "decoder_heads": 2}
 SOUND = TaskInfo(num_classes=4, feature_shape=(13, 39))
@@ -444,3 +449,9 @@ def test_it_learns_a_few_clips():
     model.eval()
     with torch.no_grad():
         assert (model(**views).argmax(1) == y).float().mean() == 1.0
+
+
+def test_listing_imports_no_torch():
+    code = "import sys, bench_plugins.avmae as family; family.bench_add_models(); assert 'torch' not in sys.modules"
+    path = os.pathsep.join(str(ROOT / part) for part in ("", "plugins"))
+    subprocess.run([sys.executable, "-P", "-c", code], check=True, env={**os.environ, "PYTHONPATH": path})

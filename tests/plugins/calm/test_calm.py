@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,6 +22,7 @@ from bench_plugins.calm.layers import Attention, Pool, RecurrentEncoder, sinusoi
 from bench_plugins.calm.network import Calm, CalmConfig, build
 from bench_plugins.calm.text import HashText, class_bank, hash_word, word_ids
 
+ROOT = Path(__file__).resolve().parents[3]
 SPECS = {spec.name: spec for spec in bench_add_models()}
 INDUCTIVE = [name for name, spec in SPECS.items() if spec.inductive]
 NAMES = ("dog", "rain", "sea_waves", "crying baby")
@@ -305,3 +310,9 @@ def test_it_learns_a_few_clips():
     model.eval()
     with torch.no_grad():
         assert (model(x).argmax(1) == y).float().mean() == 1.0
+
+
+def test_listing_imports_no_torch():
+    code = "import sys, bench_plugins.calm as family; family.bench_add_models(); assert 'torch' not in sys.modules"
+    path = os.pathsep.join(str(ROOT / part) for part in ("", "plugins"))
+    subprocess.run([sys.executable, "-P", "-c", code], check=True, env={**os.environ, "PYTHONPATH": path})

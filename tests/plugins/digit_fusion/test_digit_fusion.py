@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +17,7 @@ from bench_plugins.digit_fusion import as_coded, bench_add_models
 from bench_plugins.digit_fusion.network import FusionConfig, build
 from bench_plugins.digit_fusion.views import to_frames
 
+ROOT = Path(__file__).resolve().parents[3]
 SPECS = {spec.name.removeprefix("digit_fusion."): spec for spec in bench_add_models()}
 FOUR = ("rnn_linear", "rnn_attention", "transformer_linear", "transformer_attention")
 FIXED = ("as_coded_rnn_attention", "as_coded_transformer_attention", "as_coded_transformer_linear")
@@ -132,12 +137,11 @@ def test_attention_with_a_single_key_is_a_linear_map():
 def test_the_documented_fusion_is_no_linear_map():
     torch.manual_seed(0)
     fusion = build(make_task()).fusion.eval()
-    places, frames = torch.randn(4, 49, 64), torch.randn(4, 39, 128)
+    places, frames = torch.randn(4, 49, 128), torch.randn(4, 39, 128)
     other = torch.randn(4, 39, 128)
 
     def heard(memory):
-        query = fusion.up(places) + fusion.positions
-        return fusion.attention(query, memory, memory)[0]
+        return fusion.attention(places, memory, memory)[0]
 
     with torch.no_grad():
         mixed = heard(0.5 * frames + 0.5 * other)
@@ -261,3 +265,9 @@ def test_it_learns_a_few_clips():
     model.eval()
     with torch.no_grad():
         assert (model(audio, image).argmax(1) == y).float().mean() == 1.0
+
+
+def test_listing_imports_no_torch():
+    code = "import sys, bench_plugins.digit_fusion as it; it.bench_add_models(); assert 'torch' not in sys.modules"
+    path = os.pathsep.join(str(ROOT / part) for part in ("", "plugins"))
+    subprocess.run([sys.executable, "-P", "-c", code], check=True, env={**os.environ, "PYTHONPATH": path})

@@ -1,0 +1,127 @@
+"""``bench baseline``: pin what a run measured for the gate, and show what is pinned."""
+
+from __future__ import annotations
+
+import difflib
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Annotated
+
+import typer
+
+from bench.cli.common import OK, AsJson, print_json, print_note, print_table
+from bench.errors import DataError, NoCellError, SelectionError
+from bench.regression.baseline import Baseline, parse_baseline
+from bench.regression.benchmark_json import collect_benchmarks
+from bench.regression.collect import Collected, collect, unfinished
+from bench.regression.intervals import score_mean
+from bench.regression.verdict import value
+from bench.store import Store, write_atomic
+
+ACTIONS = ("pin", "show")
+
+
+def main(
+    action: Annotated[str, typer.Argument(metavar="pin|show", show_default=False, help="What to do.")],
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="PATH", show_default=False, help="pin: folder of a run or JSON of pytest-benchmark."),
+    ],
+    *,
+    to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="pin: the baseline file to write.")] = None,
+    partial: Annotated[bool, typer.Option("--partial", help="pin: leave cells without a result out.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Pin what a run measured (`pin RESULTS --to FILE`), or show what is pinned (`show FILE`)."""
+    if action == "pin":
+        return _pin(path, to, partial=partial)
+    if action == "show":
+        return _show(path, as_json=as_json)
+    close = difflib.get_close_matches(action, ACTIONS, n=1, cutoff=0.5)
+    advice = f"did you mean {close[0]!r}?" if close else "give pin or show"
+    raise SelectionError(f"bench baseline has no action {action!r}: {advice}")
+
+
+def read_results(path: Path, *, partial: bool = True) -> Collected:
+    """What a run measured.
+
+    Args:
+        path: Folder of a run, or a JSON file of pytest-benchmark.
+        partial: Whether cells without a result are allowed; they are missing from the rows.
+
+    Raises:
+        SelectionError: There is no such folder or file, or cells have no result.
+        NoCellError: Nothing was measured.
+        StoreError: Predictions were changed or are missing.
+        DataError: The file is none of pytest-benchmark.
+    """
+    if path.is_file():
+        found = collect_benchmarks(read_text(path), str(path))
+        bad = [f"{row.name}: {why}" for row in found.rows for why in row.missing.values()]
+    elif path.is_dir():
+        store = Store(path)
+        records, errors = store.records()
+        found = collect(records, store.predictions)
+        planned = {cell.id for cell in store.planned()} - {record.cell.id for record in records}
+        bad = [*map(str, errors), *unfinished(records), *(f"{cell}: never ran" for cell in sorted(planned))]
+        bad += [f"{row.name}: {row.missing['accuracy']}" for row in found.rows if "accuracy" in row.missing]
+    else:
+        raise SelectionError(f"no folder or file {path}; give the --out folder of a run or JSON of pytest-benchmark")
+    if not found.rows:
+        raise NoCellError("\n  - ".join([f"nothing measured in {path}", *bad]))
+    if bad and not partial:
+        lines = "\n  - ".join([f"{path} is not complete", *bad])
+        raise SelectionError(f"{lines}\nrun these again, or give --partial to pin the others")
+    for line in bad:
+        print_note(line)
+    return found
+
+
+def read_text(path: Path) -> str:
+    """The contents of a text file.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise DataError(f"{path} cannot be read: {reason}") from error
+
+
+def _pin(results: Path, to: Path | None, *, partial: bool) -> int:
+    if to is None:
+        raise SelectionError("bench baseline pin needs --to FILE, e.g. --to results/published/baselines/NAME.json")
+    found = read_results(results, partial=partial)
+    rows = tuple(row for row in found.rows if row.cells or row.quantities)
+    if not rows:
+        raise NoCellError(f"no number in {results} that a gate could compare")
+    baseline = Baseline(
+        pinned_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        libraries=dict(found.libraries),
+        machines=dict(found.machines),
+        rows=rows,
+    )
+    write_atomic(to, baseline.to_json().encode())
+    print(f"pinned {len(baseline.rows)} rows in {to}")
+    return OK
+
+
+def _show(path: Path, *, as_json: bool) -> int:
+    baseline = parse_baseline(read_text(path), str(path))
+    if as_json:
+        print_json(baseline.model_dump(mode="json"))
+        return OK
+    lines = []
+    for row in baseline.rows:
+        numbers = {name: (median(q.processes), len(q.processes)) for name, q in sorted(row.quantities.items())}
+        if row.cells:
+            numbers = {"accuracy": (score_mean(row.cells), len(row.cells)), **numbers}
+        where = row.hardware or "-"
+        lines += [[row.name, name, value(name, number), str(n), where] for name, (number, n) in numbers.items()]
+        lines += [[row.name, name, "-", "0", reason] for name, reason in sorted(row.missing.items())]
+    print(f"pinned {baseline.pinned_at}, {len(baseline.rows)} rows")
+    print_table(("row", "quantity", "value", "measurements", "hardware or reason"), lines, numeric=("value", "measurements"))
+    return OK

@@ -1,0 +1,106 @@
+"""``bench check``: whether models, data sets, front ends and metrics keep their contracts."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from bench.cli import options as opt
+from bench.cli.common import CELL_FAILED, OK, AsJson, LeftOut, PluginFiles, open_host, print_json
+from bench.errors import SelectionError
+from bench.testing.results import CheckResult
+from bench.testing.subjects import Subject, given_by, select
+
+_QUIET_S = 2.0
+
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[NAME]...",
+        show_default=False,
+        help="Models, families, data sets, front ends, metrics or all; default: what the --plugin files give.",
+    ),
+]
+Slow = Annotated[
+    bool, typer.Option("--slow/--quick", help="Overfit large networks too, and build them on every front end.")
+]
+
+
+def main(
+    names: Names = None,
+    *,
+    slow: Slow = False,
+    data: opt.Data = None,
+    as_json: AsJson = False,
+    plugin: PluginFiles = None,
+    no_plugin: LeftOut = None,
+) -> int:
+    """Check that models, data sets, front ends and metrics keep their contracts; nothing is downloaded."""
+    if not names and not plugin:
+        raise SelectionError("nothing to check; name a model, family or data set, or `bench check all`")
+    registry = open_host(plugin, no_plugin).registry
+    subjects = select(names, registry) if names else given_by(registry, [str(f.resolve()) for f in plugin or ()])
+    if not subjects:
+        raise SelectionError("the --plugin files give no model, data set, front end or metric to check")
+    from bench.testing.conformance import Effort
+
+    effort = Effort(slow=slow)
+    progress = _Progress(subjects)
+    results: list[CheckResult] = []
+    for subject in subjects:
+        progress.begin(subject)
+        found = subject.check(registry, effort=effort, data=data, on_result=progress.take)
+        results += found
+        if not as_json:
+            _show(subject, found)
+    if as_json:
+        print_json([dataclasses.asdict(result) for result in results])
+    else:
+        print(_counts(results), "in", f"{progress.seconds:.0f} s")
+    return CELL_FAILED if any(result.status == "failed" for result in results) else OK
+
+
+class _Progress:
+    """A line on standard error for what takes long, at most one in two seconds."""
+
+    def __init__(self, subjects: list[Subject]) -> None:
+        self._total = len(subjects)
+        self._number = 0
+        self._start = self._last = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self._start
+
+    def begin(self, subject: Subject) -> None:
+        """The next subject."""
+        self._number += 1
+        self._tell(f"{subject.kind} {subject.name}")
+
+    def take(self, result: CheckResult) -> None:
+        """A check is over."""
+        self._tell(f"{result.kind} {result.subject}: {result.name} {result.status}")
+
+    def _tell(self, what: str) -> None:
+        now = time.monotonic()
+        if now - self._last >= _QUIET_S:
+            self._last = now
+            print(f"[{self._number}/{self._total}, {self.seconds:.0f} s] {what}", file=sys.stderr, flush=True)
+
+
+def _show(subject: Subject, results: tuple[CheckResult, ...]) -> None:
+    print(f"{subject.kind} {subject.name}: {_counts(results)}")
+    width = max(len(result.name) for result in results)
+    for result in results:
+        message = result.message.replace("\n", "\n" + " " * (width + 12))
+        print(f"  {result.status:<7}  {result.name:<{width}}  {message}", flush=True)
+
+
+def _counts(results: list[CheckResult] | tuple[CheckResult, ...]) -> str:
+    counts = {status: sum(r.status == status for r in results) for status in ("passed", "failed", "skipped")}
+    return ", ".join(f"{count} {status}" for status, count in counts.items() if count)

@@ -1,0 +1,156 @@
+"""The verdict of a gate, and its forms: table, JSON values, Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Status = Literal["ok", "improved", "unresolved", "regression", "vanished", "new", "not_compared"]
+Outcome = Literal["passed", "regression", "vanished"]
+
+_ORDER: tuple[Status, ...] = ("regression", "vanished", "unresolved", "improved", "new", "not_compared", "ok")
+_WORDS = {"unresolved": "worse, not resolved", "not_compared": "not compared"}
+HEADER = ("verdict", "row", "quantity", "baseline", "candidate", "change", "interval", "tolerated", "note")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What became of one quantity of one row.
+
+    Attributes:
+        row: Its name.
+        quantity: ``accuracy``, ``latency``, ...; ``all`` for a row that is gone.
+        status: ``unresolved`` = worse than tolerated, but not beyond the noise of the measurement.
+        baseline: Value of the baseline, in the quantity's unit.
+        candidate: Value of the candidate.
+        change: Relative or absolute, candidate against baseline; ``None`` where it is not defined.
+        low: Lower end of the interval of ``change``, ``None`` where there is none.
+        high: Its upper end.
+        tolerance: Tolerated worsening.
+        relative: Whether ``change`` and ``tolerance`` are fractions of the baseline.
+        reason: How the interval was made, or what is missing.
+    """
+
+    row: str
+    quantity: str
+    status: Status
+    baseline: float | None = None
+    candidate: float | None = None
+    change: float | None = None
+    low: float | None = None
+    high: float | None = None
+    tolerance: float | None = None
+    relative: bool = True
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a gate found.
+
+    Attributes:
+        findings: In the order of the baseline's rows.
+        notes: Lines for people.
+    """
+
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def outcome(self) -> Outcome:
+        """A regression outweighs what vanished; a gate that compared nothing counts as vanished."""
+        found = {finding.status for finding in self.findings}
+        if "regression" in found:
+            return "regression"
+        return "vanished" if "vanished" in found or not found - {"new", "not_compared"} else "passed"
+
+    @property
+    def summary(self) -> str:
+        """One line: the outcome and how many findings there are of each kind."""
+        counts = [(status, sum(f.status == status for f in self.findings)) for status in _ORDER]
+        parts = [f"{count} {_WORDS.get(status, status)}" for status, count in counts if count]
+        return f"{self.outcome}: {', '.join(parts) or 'nothing was compared'}"
+
+    def ordered(self) -> list[Finding]:
+        """The findings, the gravest first."""
+        return sorted(self.findings, key=lambda finding: _ORDER.index(finding.status))
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        findings = [asdict(finding) for finding in self.ordered()]
+        return {"outcome": self.outcome, "summary": self.summary, "findings": findings, "notes": list(self.notes)}
+
+
+def table(findings: Sequence[Finding]) -> list[list[str]]:
+    """Rows under :data:`HEADER`."""
+    return [
+        [
+            _WORDS.get(f.status, f.status), f.row, f.quantity, value(f.quantity, f.baseline),
+            value(f.quantity, f.candidate), _change(f, f.change), _interval(f), _tolerated(f), f.reason,
+        ]
+        for f in findings
+    ]  # fmt: skip
+
+
+def markdown(verdict: Verdict) -> str:
+    """A job summary: what needs attention, then everything else folded away."""
+    grave = [f for f in verdict.ordered() if f.status not in {"ok", "not_compared"}]
+    rest = [f for f in verdict.ordered() if f.status in {"ok", "not_compared"}]
+    parts = [f"## Gate {verdict.summary}", *([_markdown_table(grave)] if grave else [])]
+    if rest:
+        parts.append(f"<details><summary>{len(rest)} more</summary>\n\n{_markdown_table(rest)}\n\n</details>")
+    if verdict.notes:
+        parts.append("\n".join(f"- {_escaped(note)}" for note in verdict.notes))
+    return "\n\n".join(parts) + "\n"
+
+
+def value(quantity: str, number: float | None) -> str:
+    """A value with its unit.
+
+    >>> value("accuracy", 0.825), value("latency", 0.0123), value("parameters", 1903204.0), value("latency", None)
+    ('82.50 %', '12.3 ms', '1903204', '-')
+    """
+    if number is None:
+        return "-"
+    if quantity == "accuracy":
+        return f"{100 * number:.2f} %"
+    if quantity == "latency":
+        scale, unit = next(
+            (pair for pair in ((1, "s"), (1e3, "ms"), (1e6, "us")) if number * pair[0] >= 1), (1e9, "ns")
+        )
+        return f"{number * scale:.3g} {unit}" if number * scale < 1000 else f"{number * scale:.0f} {unit}"
+    if quantity.endswith("throughput"):
+        return f"{number:.1f} clips/s"
+    if quantity.endswith("memory"):
+        return f"{number:.1f} MiB"
+    return f"{number:.0f}{' B' if quantity == 'storage' else ''}"
+
+
+def _change(finding: Finding, number: float | None) -> str:
+    if number is None:
+        return "-"
+    if finding.relative:
+        return f"{100 * number:+.1f} %"
+    return f"{100 * number:+.2f} points" if finding.quantity == "accuracy" else f"{number:+.4g}"
+
+
+def _interval(finding: Finding) -> str:
+    if finding.low is None or finding.high is None:
+        return "-"
+    return f"[{_change(finding, finding.low)}, {_change(finding, finding.high)}]"
+
+
+def _tolerated(finding: Finding) -> str:
+    return "-" if finding.tolerance is None else _change(finding, finding.tolerance).replace("+", "")
+
+
+def _markdown_table(findings: Sequence[Finding]) -> str:
+    lines = [" | ".join(HEADER), " | ".join("---" for _ in HEADER)]
+    lines += [" | ".join(_escaped(cell) for cell in row) for row in table(findings)]
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def _escaped(text: str) -> str:
+    plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return plain.replace("|", "\\|").replace("`", "\\`")

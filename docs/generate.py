@@ -1,0 +1,182 @@
+"""Make the generated pages and tables, or check that they are what the code and the records give.
+
+``python docs/generate.py`` writes, ``python docs/generate.py --check`` exits with 1 and names what differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench import hookspecs
+from bench.cli.app import VERBS
+from bench.cli.report import load_board, write_board
+from bench.discovery import discover
+from bench.recipes import BUILTIN, Recipe, resolve
+from bench.registry import Registry
+from bench.reports.published import find_published, read_published
+from bench.store import Store
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTE = "<!-- Made by `python docs/generate.py`; edit the code it describes. -->\n\n"
+OUR = "bench-audio"
+FORMATS = {".md": "md", ".csv": "csv", ".json": "json", ".tex": "latex", ".html": "html"}
+
+
+def main() -> int:
+    """Write or check."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing, exit 1 where something differs")
+    checking = parser.parse_args().check
+    stale = []
+    for path, content in pages():
+        if path.is_file() and path.read_text(encoding="utf-8") == content:
+            continue
+        stale.append(path.relative_to(ROOT))
+        if not checking:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content, encoding="utf-8")
+    broken = list(broken_links())
+    for item in stale:
+        print(f"{'stale' if checking else 'wrote'}: {item}")
+    for item in broken:
+        print(f"broken link: {item}")
+    return 1 if broken or (checking and stale) else 0
+
+
+def pages() -> Iterator[tuple[Path, str]]:
+    """Every generated file and what it should hold."""
+    registry = discover(without=[p.plugin for p in discover().plugins if p.distribution != OUR])
+    yield ROOT / "docs" / "hooks.md", hooks_page()
+    yield ROOT / "docs" / "reference.md", reference_page(registry)
+    yield ROOT / "docs" / "cli.md", cli_page()
+    readme = ROOT / "README.md"
+    yield readme, with_tables(readme.read_text(encoding="utf-8"), registry)
+    yield from boards(registry)
+
+
+def hooks_page() -> str:
+    """Signature and docstring of every hook."""
+    parts = [NOTE, "# Hooks\n\n", (inspect.getdoc(hookspecs) or "") + "\n"]
+    for name, function in sorted(vars(hookspecs).items()):
+        if name.startswith("bench_") and callable(function):
+            signature = str(inspect.signature(function)).replace("'", "")
+            parts.append(f"\n## `{name}`\n\n```python\ndef {name}{signature}\n```\n\n{inspect.getdoc(function)}\n")
+    return "".join(parts)
+
+
+def reference_page(registry: Registry) -> str:
+    """Models, data sets, front ends, protocols, recipes and metrics as tables."""
+    parts = [NOTE, "# What comes with bench\n"]
+    parts.append("\n## Models\n\n" + model_table(registry))
+    rows = [
+        (f"`{s.name}`", s.description, s.groups or "-", ", ".join(s.protocols), s.license or "-")
+        for s in registry.datasets.specs()
+    ]
+    parts.append("\n## Data sets\n\n" + table(("name", "what", "groups", "protocols", "licence"), rows))
+    rows = [(f"`{s.name}`", s.description, "yes" if s.trainable else "no") for s in registry.frontends.specs()]
+    parts.append("\n## Front ends\n\n" + table(("name", "what", "trainable"), rows))
+    rows = [(f"`{s.name}@{s.version}`", s.description, "yes" if s.ranked else "no") for s in registry.protocols.specs()]
+    parts.append("\n## Protocols\n\n" + table(("name", "what", "ranked"), rows))
+    rows = [(f"`{s.name}`", s.description, s.unit or "-") for s in registry.metrics.specs()]
+    parts.append("\n## Scores\n\n" + table(("name", "what", "unit"), rows))
+    parts.append("\n## Recipes\n\n" + recipe_table())
+    return "".join(parts)
+
+
+def model_table(registry: Registry) -> str:
+    """One row per model."""
+    rows = []
+    for spec in registry.models.specs():
+        size = "-" if spec.parameters is None else f"{spec.parameters:,}"
+        inputs = "+".join(spec.modalities)
+        rows.append((f"`{spec.name}`", size, inputs, spec.frontend or "waveform", spec.description))
+    return table(("name", "parameters", "inputs", "front end", "what"), rows)
+
+
+def recipe_table() -> str:
+    """Every setting, its default and what the built-in recipes make of it, before a model's own differences."""
+    resolved = [resolve(name) for name in BUILTIN]
+    rows = []
+    for key, info in Recipe.model_fields.items():
+        if key != "name":
+            rows.append((f"`{key}`", str(info.default), *(str(getattr(r, key)) for r in resolved)))
+    return table(("setting", "default", *BUILTIN), rows)
+
+
+def family_table(registry: Registry) -> str:
+    """One row per family, for the README."""
+    families: dict[str, list[str]] = {}
+    for spec in registry.models.specs():
+        families.setdefault(spec.family, []).append(spec.name)
+    rows = []
+    for family, names in families.items():
+        default = next((n for n in names if "default" in registry.models[n].spec.sets), names[0])
+        variants = ", ".join(n.partition(".")[2] for n in names[:9]) + (", ..." if len(names) > 9 else "")
+        rows.append((f"`{family}`", f"`{default}`", str(len(names)), variants))
+    return table(("family", "default", "models", "variants"), rows)
+
+
+def cli_page() -> str:
+    """``--help`` of every verb."""
+    parts = [NOTE, "# Command line\n\n```\n", help_of(), "```\n"]
+    for verb in VERBS:
+        parts.append(f"\n## bench {verb}\n\n```\n{help_of(verb)}```\n")
+    return "".join(parts)
+
+
+def help_of(*words: str) -> str:
+    """Help text at a fixed width."""
+    command = [sys.executable, "-P", "-m", "bench", *words, "--help"]
+    env = {**os.environ, "COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"}
+    text = subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
+    return "\n".join(line.rstrip() for line in text.strip().splitlines()) + "\n"
+
+
+def with_tables(text: str, registry: Registry) -> str:
+    """The README with its generated tables replaced."""
+    made = {"families": family_table(registry)}
+    for name, content in made.items():
+        pattern = re.compile(rf"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)", re.DOTALL)
+        text = pattern.sub(lambda found, content=content: found.group(1) + content + found.group(2), text)
+    return text
+
+
+def boards(registry: Registry) -> Iterator[tuple[Path, str]]:
+    """Every published leaderboard, made again from its records."""
+    import tempfile
+
+    for folder in sorted((ROOT / "results" / "published").iterdir()):
+        if not (folder / "records").is_dir():
+            continue
+        context = find_published(folder)
+        board = load_board(Store(folder), read_published(context) if context else ())
+        present = [name for suffix, name in FORMATS.items() if (folder / f"leaderboard{suffix}").is_file()]
+        with tempfile.TemporaryDirectory() as scratch:
+            for made in write_board(board, registry, present, Path(scratch)):
+                yield folder / Path(made).name, Path(made).read_text(encoding="utf-8")
+
+
+def broken_links() -> Iterator[str]:
+    """Relative links of the pages that lead nowhere."""
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
+            if "://" not in target and not (page.parent / target).exists():
+                yield f"{page.relative_to(ROOT)} -> {target}"
+
+
+def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""Recipes as values: layers of settings, bounds, and what is said about mistakes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from bench.errors import RecipeError, UnknownNameError
+from bench.recipes import BUILTIN, Recipe, parse_overrides, resolve
+
+
+@pytest.mark.parametrize("name", sorted(BUILTIN))
+def test_builtin_recipes_resolve(name: str) -> None:
+    assert resolve(name).name == name
+
+
+def test_layers_win_in_order() -> None:
+    declared = {"*": {"lr": 0.5, "epochs": 7}, "quick": {"epochs": 9}}
+    recipe = resolve("quick", declared, {"lr": 0.25})
+    assert (recipe.lr, recipe.epochs) == (0.25, 9)
+    assert resolve("full", declared).epochs == 7
+
+
+def test_overrides_show_in_the_name_and_digest() -> None:
+    plain, changed = resolve("quick"), resolve("quick", None, {"lr": 0.01})
+    assert plain.name == "quick"
+    assert changed.name.startswith("quick~")
+    assert plain.digest() != changed.digest()
+    assert resolve("quick", None, {"lr": 0.01}) == changed
+
+
+def test_file_with_a_base(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('[recipe]\nbase = "full"\nepochs = 3\n')
+    recipe = resolve(str(path))
+    assert recipe.name.startswith("mine~")
+    assert (recipe.epochs, recipe.roll) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        ({"epoch": 3}, "recipe.epoch is no setting; did you mean epochs"),
+        ({"lr": -1}, "recipe.lr = -1"),
+        ({"schedule": "linear"}, "recipe.schedule = 'linear'"),
+    ],
+)
+def test_mistakes_are_explained(overrides: dict, says: str) -> None:
+    with pytest.raises(RecipeError, match=says):
+        resolve("quick", None, overrides)
+
+
+def test_unknown_recipe_and_bad_files(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="quick"):
+        resolve("quik")
+    with pytest.raises(RecipeError, match="cannot be read"):
+        resolve(str(tmp_path / "none.toml"))
+    broken = tmp_path / "broken.toml"
+    broken.write_text("epochs = = 3")
+    with pytest.raises(RecipeError, match="not TOML"):
+        resolve(str(broken))
+
+
+def test_overrides_are_read_as_toml() -> None:
+    values = parse_overrides(["recipe.lr=1e-4", "recipe.roll=true", "recipe.trim_db=none", "recipe.fill=tile"])
+    assert values == {"lr": 1e-4, "roll": True, "trim_db": None, "fill": "tile"}
+    with pytest.raises(RecipeError, match=r"recipe\.KEY=VALUE"):
+        parse_overrides(["lr=3"])
+
+
+def test_recipes_cannot_change() -> None:
+    with pytest.raises(ValidationError):
+        Recipe().epochs = 3  # type: ignore[misc]
+
+
+def test_trying_out_is_not_publishable() -> None:
+    assert not resolve("smoke").publishable
+    assert resolve("quick").publishable
+    assert resolve("quick").budget_seconds == 120
+    assert resolve("quick").epochs == 20
+    assert resolve("full").budget_seconds is None

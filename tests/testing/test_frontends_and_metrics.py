@@ -1,0 +1,161 @@
+"""The conformance checks of front ends and metrics: each finds the fault it is for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import bench.builtin
+from bench import FrontendSpec, MetricSpec
+from bench.discovery import load_modules
+from bench.testing import check_frontend, check_metric
+from bench.testing.fakes import fake_plugin
+
+HOST = load_modules(bench.builtin).registry
+
+
+class Bands(nn.Module):
+    """Log power of forty stretches of eight samples in turn; ``fault`` breaks one promise."""
+
+    fault = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        if self.fault in ("trainable", "fine_trainable"):
+            self.scale = nn.Parameter(torch.ones(1))
+        self.register_buffer("mix", torch.eye(40))
+
+    def forward(self, waveform):
+        frames = waveform.unflatten(1, (40, -1))
+        power = self.mix @ frames.square() if self.fault == "autocast" else frames.square()
+        x = power.log() if self.fault == "silence" else (power + 1e-6).log()
+        if self.fault == "batch_mates":
+            x = x - x.amax()
+        if self.fault == "deterministic":
+            x = x + torch.randn(())
+        if self.fault in ("trainable", "fine_trainable"):
+            x = x * self.scale
+        return x[:, None] if self.fault == "shape" else x
+
+
+def _variant(name: str):
+    return type(name, (Bands,), {"fault": name})
+
+
+FAULTS = ("shape", "silence", "batch_mates", "deterministic", "autocast", "trainable")
+
+
+def build_sound(task):
+    return Bands()
+
+
+def build_shape(task):
+    return _variant("shape")()
+
+
+def build_silence(task):
+    return _variant("silence")()
+
+
+def build_batch_mates(task):
+    return _variant("batch_mates")()
+
+
+def build_deterministic(task):
+    return _variant("deterministic")()
+
+
+def build_autocast(task):
+    return _variant("autocast")()
+
+
+def build_trainable(task):
+    return _variant("trainable")()
+
+
+def build_nothing(task):
+    return 3
+
+
+def frontend(build: str, **fields: object):
+    spec = FrontendSpec(name="fake", factory=f"{__name__}:{build}", **fields)
+    registry = load_modules(fake_plugin("fakes", [spec])).registry
+    return {result.name: result for result in check_frontend("fake", registry)}
+
+
+def test_a_sound_front_end_passes_everything():
+    results = frontend("build_sound")
+    cuda = results.pop("cuda")
+    assert cuda.status == ("passed" if torch.cuda.is_available() else "skipped")
+    assert {result.status for result in results.values()} == {"passed"}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_of_a_front_end_is_found_by_its_check(fault):
+    results = frontend(f"build_{fault}")
+    found = {name for name, result in results.items() if result.status == "failed"}
+    assert fault in found
+    assert found <= {fault, "batch_mates"}  # noise changes a clip's features too
+
+
+def test_a_declared_trainable_front_end_is_sound():
+    assert frontend("build_trainable", trainable=True)["trainable"].status == "passed"
+    assert frontend("build_sound", trainable=True)["trainable"].status == "failed"
+
+
+def test_a_front_end_must_be_a_module():
+    (result,) = frontend("build_nothing").values()
+    assert (result.name, result.status) == ("build", "failed")
+    assert "returned int" in result.message
+
+
+@pytest.mark.parametrize("name", list(HOST.frontends))
+def test_the_hosts_front_ends_keep_their_contract(name):
+    assert [str(result) for result in check_frontend(name, HOST) if result.status == "failed"] == []
+
+
+@pytest.mark.parametrize("name", list(HOST.metrics))
+def test_the_hosts_metrics_keep_their_contract(name):
+    results = check_metric(name, HOST)
+    assert [str(result) for result in results if result.status == "failed"] == []
+    assert len(results) == 4 * len(HOST.metrics[name].spec.task_types)
+
+
+def error_rate(logits, targets):
+    return float((logits.argmax(1) != targets).mean())
+
+
+def percent(logits, targets):
+    return 100 * float((logits.argmax(1) == targets).mean())
+
+
+def nan(logits, targets):
+    return float("nan")
+
+
+def first(logits, targets):
+    return float(1 / (1 + np.exp(-logits[0, 0])))
+
+
+def undefined(logits, targets):
+    return None
+
+
+@pytest.mark.parametrize(
+    ("compute", "fields", "found"),
+    [
+        ("error_rate", {"higher_is_better": False}, set()),
+        ("error_rate", {}, {"direction"}),
+        ("percent", {}, {"value"}),
+        ("percent", {"unit": "percent"}, set()),
+        ("nan", {}, {"value", "order"}),
+        ("first", {}, {"order"}),
+        ("undefined", {}, {"value", "direction", "order"}),
+    ],
+)
+def test_faults_of_metrics_are_found(compute, fields, found):
+    spec = MetricSpec(name="fake", compute=f"{__name__}:{compute}", **fields)
+    results = check_metric("fake", load_modules(fake_plugin("fakes", [spec])).registry)
+    assert {r.name.partition("[")[0] for r in results if r.status == "failed"} == found
