@@ -104,6 +104,8 @@ def _pin(results: Path, to: Path | None, *, partial: bool) -> int:
         machines=dict(found.machines),
         rows=rows,
     )
+    for name in found.contended:
+        print_note(f"others used the machine while the speed of {name} was measured; on an idle one pin again")
     write_atomic(to, baseline.to_json().encode())
     print(f"pinned {len(baseline.rows)} rows in {to}")
     return OK
@@ -123,5 +125,7 @@ def _show(path: Path, *, as_json: bool) -> int:
         lines += [[row.name, name, value(name, number), str(n), where] for name, (number, n) in numbers.items()]
         lines += [[row.name, name, "-", "0", reason] for name, reason in sorted(row.missing.items())]
     print(f"pinned {baseline.pinned_at}, {len(baseline.rows)} rows")
-    print_table(("row", "quantity", "value", "measurements", "hardware or reason"), lines, numeric=("value", "measurements"))
+    print_table(
+        ("row", "quantity", "value", "measurements", "hardware or reason"), lines, numeric=("value", "measurements")
+    )
     return OK

@@ -14,11 +14,14 @@ from bench.cli.common import OK, USER, AsJson, LeftOut, PluginFiles, print_json,
 from bench.studies.doctor import Checkup, examine, to_json
 
 DEFAULT_OUT = Path("results") / "runs"
+"""As the runner's; that one is not imported, so that the doctor works where torch does not."""
 
 
 def main(
     *,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Run folder whose disk is looked at.")] = DEFAULT_OUT,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Run folder whose disk is looked at.")
+    ] = DEFAULT_OUT,
     as_json: AsJson = False,
     plugin: PluginFiles = None,
     no_plugin: LeftOut = None,
@@ -47,7 +50,10 @@ def _facts(checkup: Checkup) -> Iterator[tuple[str, str]]:
         yield "noise score", f"unknown: {reasons['noise']}"
     else:
         yield "noise score", f"{noise['score']:.1%} (slowest / fastest {noise['slowest_ratio']:.2f})"
-    yield "CPU", f"{cpu['model'] or 'unknown'}, {cpu['logical_cores']} logical cores, {len(cpu['affinity'] or ())} allowed"
+    yield (
+        "CPU",
+        f"{cpu['model'] or 'unknown'}, {cpu['logical_cores']} logical cores, {len(cpu['affinity'] or ())} allowed",
+    )
     yield "governor", cpu["governor"] or f"unknown: {reasons['cpu.governor']}"
     yield "load average", " ".join(map(str, machine["load_average"]))
     threads = machine["thread_settings"]

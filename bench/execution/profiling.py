@@ -14,16 +14,25 @@ from torch import nn
 
 from bench.data.batches import Batch
 from bench.execution import describe
-from bench.execution.augment import Augmenter
 from bench.execution.building import build_model, build_pipeline, materialise
 from bench.execution.cells import Finished, Progress
 from bench.execution.estimators import inputs_of, logits_of
 from bench.execution.inputs import Material, prepare
 from bench.execution.job import Job
-from bench.execution.optimisation import make_optimizer
 from bench.execution.pipeline import Pipeline, count_parameters
-from bench.execution.training import TrainingPlan, compute_loss
+from bench.execution.profile_parts import (
+    NO_NETWORK,
+    Anatomy,
+    Pace,
+    dissect,
+    energy_table,
+    flops_table,
+    guard_table,
+    stage_tables,
+    training_stages,
+)
 from bench.measurement.device_memory import DevicePeak
+from bench.measurement.guards import restored_flags
 from bench.measurement.latency import Latency, Sampling, measure_latency
 from bench.measurement.memory import HostPeak
 from bench.measurement.readings import join, table
@@ -45,6 +54,7 @@ class Callables:
         learn: Runs training step ``i`` and returns its clips; ``None`` where a model has no steps.
         parameters: Of the model; ``None`` for an estimator.
         frontend_parameters: Of the front end.
+        anatomy: The same work in pieces; ``None`` for an estimator.
     """
 
     one: Callable[[int], None]
@@ -52,6 +62,7 @@ class Callables:
     learn: Callable[[int], int] | None
     parameters: int | None
     frontend_parameters: int
+    anatomy: Anatomy | None = None
 
 
 def run_profile(registry: Registry, job: Job, progress: Progress) -> Finished:
@@ -59,29 +70,48 @@ def run_profile(registry: Registry, job: Job, progress: Progress) -> Finished:
     started = datetime.now(UTC).isoformat(timespec="seconds")
     start = time.perf_counter()
     cell = job.cell
-    material = prepare(registry, job)
-    progress.stage = "build"
-    model = build_model(registry.models[cell.model], material.task, cell.seed)
-    make = _of_module if isinstance(model, nn.Module) else _of_estimator
-    calls = make(model, material, job)
-    progress.stage = "profile"
-    memory = _memory(calls, cell.device)
+    changed: dict[str, tuple[Any, Any]] = {}
+    with restored_flags(changed):
+        material, calls = build_calls(registry, job, progress)
+        progress.stage = "profile"
+        memory = _memory(calls, cell.device)
     brief = not job.recipe.publishable
     latency = _latency(calls, job, material, brief=brief) if registry.models[cell.model].spec.inductive else None
     infer = measure_throughput(calls.infer, device=cell.device, blocks=_blocks(brief=brief))
     learn = None
     if calls.learn is not None:
         learn = measure_throughput(calls.learn, device=cell.device, blocks=_blocks(brief=brief))
+    inside = _look_inside(calls, job, _Timed(latency, infer, learn), changed)
     progress.stage = "record"
-    return _finish(registry, job, material, calls, _Measured(latency, infer, learn, memory, started, start))
+    measured = _Measured(latency, infer, learn, memory, inside, started, start)
+    return _finish(registry, job, material, calls, measured)
+
+
+def build_calls(registry: Registry, job: Job, progress: Progress) -> tuple[Material, Callables]:
+    """The data set as the model of a job sees it, and the model as plain callables.
+
+    Whatever a plugin raises comes through; ``progress.stage`` says where.
+    """
+    material = prepare(registry, job)
+    progress.stage = "build"
+    model = build_model(registry.models[job.cell.model], material.task, job.cell.seed)
+    if not isinstance(model, nn.Module):
+        return material, _of_estimator(model, material, job)
+    few = 1 if registry.models[job.cell.model].spec.inductive else job.cell.batch
+    return material, _of_module(model, material, job, few)
 
 
 @dataclass(frozen=True, slots=True)
-class _Measured:
+class _Timed:
     latency: Latency | None
     infer: Throughput
     learn: Throughput | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured(_Timed):
     memory: dict[str, Any]
+    inside: dict[str, Any]
     started: str
     start: float
 
@@ -93,6 +123,8 @@ def _finish(registry: Registry, job: Job, material: Material, calls: Callables, 
         missing["latency"] = "a clip's logits depend on its batch mates: it has no latency of its own"
     if found.learn is None:
         missing["train"] = "fitted as a whole, without steps; see the evaluate cells for its clips per second"
+    if calls.anatomy is None:
+        missing |= {"stages": NO_NETWORK, "flops": NO_NETWORK}
     record = Record(
         cell=job.cell,
         status="ok",
@@ -101,6 +133,7 @@ def _finish(registry: Registry, job: Job, material: Material, calls: Callables, 
             "latency": None if found.latency is None else found.latency.to_json(),
             "infer": found.infer.to_json(),
             "train": None if found.learn is None else found.learn.to_json(),
+            **found.inside,
             "reasons": missing,
         },
         memory=found.memory,
@@ -127,7 +160,7 @@ def _finish(registry: Registry, job: Job, material: Material, calls: Callables, 
     return Finished(record=record, arrays=arrays)
 
 
-def _of_module(model: nn.Module, material: Material, job: Job) -> Callables:
+def _of_module(model: nn.Module, material: Material, job: Job, few: int) -> Callables:
     cell = job.cell
     clips = np.arange(min(CLIPS, len(material.clips)), dtype=np.int64)
     pipeline = build_pipeline(model, material, job.recipe, clips)
@@ -149,6 +182,7 @@ def _of_module(model: nn.Module, material: Material, job: Job) -> Callables:
         learn=training_step(pipeline, batches, material, job),
         parameters=count_parameters(pipeline.model),
         frontend_parameters=count_parameters(pipeline.frontend),
+        anatomy=dissect(pipeline, batches, material, job, few=few),
     )
 
 
@@ -177,25 +211,15 @@ def _inference(pipeline: Pipeline, device: str, precision: str) -> Callable[[Bat
 
 def training_step(pipeline: Pipeline, batches: list[Batch], material: Material, job: Job) -> Callable[[int], int]:
     """One whole training step of the engine: augmentation, forward, backward, optimiser."""
-    cell, recipe = job.cell, job.recipe
-    plan = TrainingPlan(
-        recipe=recipe, seed=cell.seed, device=cell.device, precision=cell.precision,
-        sample_rate=material.task.sample_rate, multi_label=material.task.task_type == "multi_label",
-        waveforms=not material.stored_features,
-    )  # fmt: skip
-    augmenter = Augmenter.of(recipe, plan.sample_rate, cell.seed)
-    optimizer = make_optimizer(pipeline, recipe, cell.device)
+    stages = training_stages(pipeline, material, job)
 
     def learn(i: int) -> int:
         if not pipeline.training:
             pipeline.train()
         batch = batches[i % len(batches)]
-        loss = compute_loss(pipeline, batch.inputs, batch.targets, augmenter, plan)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if recipe.clip_norm is not None:
-            nn.utils.clip_grad_norm_(pipeline.parameters(), recipe.clip_norm)
-        optimizer.step()
+        value: Any = batch
+        for _, part in stages:
+            value = part(value)
         return len(batch.targets)
 
     return learn
@@ -229,6 +253,33 @@ def _blocks(*, brief: bool) -> Blocks:
     if brief:
         return Blocks(warmup_seconds=0.2, count=3, seconds=0.3, max_seconds=2.0)
     return Blocks(count=5, seconds=0.8, max_seconds=12.0)
+
+
+def _look_inside(calls: Callables, job: Job, timed: _Timed, changed: dict[str, tuple[Any, Any]]) -> dict[str, Any]:
+    """Stages, FLOPs, behaviour and energy, as far as they can be afforded."""
+    device, brief = job.cell.device, not job.recipe.publishable
+    steps: dict[str, tuple[Callable[[int], object], float]] = {"batch inference": (calls.infer, _step_s(timed.infer))}
+    if calls.learn is not None and timed.learn is not None:
+        steps = {"training step": (calls.learn, _step_s(timed.learn)), **steps}
+    if timed.latency is not None:
+        steps["inference of one clip"] = (calls.one, timed.latency.host.median)
+    pace = Pace(
+        infer_s=_step_s(timed.infer),
+        learn_s=None if timed.learn is None else _step_s(timed.learn),
+        clips_per_s=timed.infer.clips_per_s,
+        budget_s=1.0 if brief else 6.0,
+    )
+    anatomy = calls.anatomy
+    return {
+        "stages": None if anatomy is None else stage_tables(anatomy, device, pace),
+        "flops": None if anatomy is None else flops_table(anatomy, pace),
+        "guards": guard_table(steps, changed, pace.budget_s),
+        "energy": energy_table(calls.infer, device, brief=brief),
+    }
+
+
+def _step_s(run: Throughput) -> float:
+    return float(run.block_s.sum()) / run.step_stamps_s.size
 
 
 def _memory(calls: Callables, device: str) -> dict[str, Any]:

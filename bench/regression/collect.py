@@ -105,12 +105,14 @@ class Collected:
         lost: Cells without a result, by row name, with fold, seed and the reason.
         libraries: Versions that measured it.
         machines: Hardware to words.
+        contended: Names of rows whose speed was measured while others used the machine.
     """
 
     rows: tuple[Row, ...]
     lost: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     libraries: Mapping[str, str | None] = field(default_factory=dict)
     machines: Mapping[str, str] = field(default_factory=dict)
+    contended: tuple[str, ...] = ()
 
 
 def row_name(cell: Cell) -> str:
@@ -133,6 +135,7 @@ def collect(records: Iterable[Record], predictions: Predictions) -> Collected:
     lost: dict[str, tuple[str, ...]] = {}
     libraries: dict[str, str | None] = {}
     machines: dict[str, str] = {}
+    contended: set[str] = set()
     for record in sorted(records, key=lambda record: record.cell):
         name = row_name(record.cell)
         if record.status != "ok":
@@ -142,9 +145,17 @@ def collect(records: Iterable[Record], predictions: Predictions) -> Collected:
         where = hardware(record) if record.cell.kind == "profile" else None
         if where is not None:
             machines[where] = _words(record)
+        if record.cell.kind == "profile" and record.environment.get("contended"):
+            contended.add(name)
         groups.setdefault((name, _identity(record), where or ""), []).append(record)
     rows = tuple(_row(*key, members, predictions) for key, members in sorted(groups.items()))
-    return Collected(rows=rows, lost=lost, libraries=dict(sorted(libraries.items())), machines=machines)
+    return Collected(
+        rows=rows,
+        lost=lost,
+        libraries=dict(sorted(libraries.items())),
+        machines=machines,
+        contended=tuple(sorted(contended)),
+    )
 
 
 def unfinished(records: Iterable[Record]) -> list[str]:

@@ -182,6 +182,8 @@ def _notes(baseline: Baseline, candidate: Collected) -> Iterator[str]:
         now = candidate.libraries.get(name)
         if name in candidate.libraries and now != version:
             yield f"{name} is {now or 'not installed'}, the baseline was measured with {version or 'none'}"
+    if candidate.contended:
+        yield f"others used the machine while the speed of {', '.join(candidate.contended)} was measured"
     known = {(row.name, row.kind) for row in baseline.rows}
     new = sorted({row.name for row in candidate.rows if (row.name, row.kind) not in known})
     if new:

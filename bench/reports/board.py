@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from bench.cell import Cell
 from bench.records import Record
 from bench.reports.gather import SectionGroup, gather, part
-from bench.reports.judged import Judged, Predictions, Reader
+from bench.reports.judged import Groups, Judged, Predictions, Reader
 from bench.reports.layout import (
     Board,
     Dataset,
@@ -25,7 +25,7 @@ from bench.reports.machines import environment_words, hardware_words
 from bench.reports.rows import Common, Draft, Pair, accuracy_interval, draft, finished
 from bench.reports.speed import hardware, hardware_key
 from bench.reports.words import labelled, plural, protocol
-from bench.statistics.ranking import ranking
+from bench.statistics.ranking import RankedModel, ranking
 from bench.statistics.results import Refusal
 
 PRIMARY = "accuracy"
@@ -153,49 +153,53 @@ def _rank(drafts: Sequence[Draft], reader: Reader, common: Common) -> tuple[list
     """Rank what may be ranked; unpublishable rows only where no row is publishable."""
     able = [one for one in drafts if one.correct is not None]
     serious = [one for one in able if one.row.publishable]
-    ranked = serious or able
+    ranked = {one.row.key: one.correct for one in serious or able if one.correct is not None}
     notes = []
     if able and not serious:
         why = sorted({reason for one in able for reason in one.row.not_publishable})
         notes.append(f"No row is publishable ({'; '.join(why)}); ranks hold among these rows only.")
     groups = reader.groups(common.folds)
-    values = {str(index): one.correct for index, one in enumerate(ranked) if one.correct is not None}
-    outcome = ranking(values, groups) if values else Refusal(reason="no row can be ranked")
-    if isinstance(outcome, Refusal):
-        rows = [_unranked(one, groups, outcome.reason) for one in drafts]
-        return rows, Resolution(difference=None, clips=0, reason=outcome.reason), notes
-    places = {int(model.name): model for model in outcome.models}
-    rows = [_unranked(one, groups, "its cells are not publishable") for one in drafts if one not in ranked]
-    for index, one in enumerate(ranked):
-        model = places[index]
-        interval: Interval | str = Interval(
-            low=model.interval.low, high=model.interval.high, method=model.interval.method
-        )
-        if groups is None and one.correct is not None and len(one.correct) == 1:
-            interval = accuracy_interval(one.correct, None)
-        rank = Rank(best=model.rank_low, worst=model.rank_high, tie=model.letters)
-        rows.append(
-            dataclasses.replace(one.row, rank=rank, interval=interval if isinstance(interval, Interval) else None)
-        )
-    known = not isinstance(outcome.resolution, Refusal)
-    resolution = Resolution(
-        difference=outcome.resolution if not isinstance(outcome.resolution, Refusal) else None,
-        clips=outcome.clips,
-        reason="" if known else getattr(outcome.resolution, "reason", ""),
-    )
-    return rows, resolution, notes
+    names = {str(index): key for index, key in enumerate(ranked)}
+    outcome = ranking({name: ranked[key] for name, key in names.items()}, groups) if ranked else None
+    if outcome is None or isinstance(outcome, Refusal):
+        reason = outcome.reason if outcome else "no row can be ranked"
+        return [_unranked(one, groups, reason) for one in drafts], _unknown(reason), notes
+    places = {names[model.name]: model for model in outcome.models}
+    rows = [
+        _placed(one, groups, places[one.row.key])
+        if one.row.key in places
+        else _unranked(one, groups, "its cells are not publishable")
+        for one in drafts
+    ]
+    known = outcome.resolution
+    if isinstance(known, Refusal):
+        return rows, _unknown(known.reason), notes
+    return rows, Resolution(difference=known, clips=outcome.clips, reason=""), notes
 
 
-def _unranked(one: Draft, groups: object, reason: str) -> Row:
+def _unknown(reason: str) -> Resolution:
+    return Resolution(difference=None, clips=0, reason=reason)
+
+
+def _placed(one: Draft, groups: Groups, model: RankedModel) -> Row:
+    """The row of a ranked draft; Wilson's interval where one seed on independent clips allows it."""
+    interval = Interval(low=model.interval.low, high=model.interval.high, method=model.interval.method)
+    if groups is None and one.correct is not None and len(one.correct) == 1:
+        made = accuracy_interval(one.correct, None)
+        interval = made if isinstance(made, Interval) else interval
+    rank = Rank(best=model.rank_low, worst=model.rank_high, tie=model.letters)
+    return dataclasses.replace(one.row, rank=rank, interval=interval)
+
+
+def _unranked(one: Draft, groups: Groups, reason: str) -> Row:
     """The row of a draft that could have been ranked but is not."""
     if one.correct is None:
         return one.row
-    made = accuracy_interval(one.correct, groups)  # type: ignore[arg-type]
+    made = accuracy_interval(one.correct, groups)
+    row = dataclasses.replace(one.row, not_ranked=(*one.row.not_ranked, reason))
     if isinstance(made, Interval):
-        return dataclasses.replace(one.row, interval=made, not_ranked=(*one.row.not_ranked, reason))
-    return dataclasses.replace(
-        one.row, not_ranked=(*one.row.not_ranked, reason), notes=(*one.row.notes, f"no interval: {made}")
-    )
+        return dataclasses.replace(row, interval=made)
+    return dataclasses.replace(row, notes=(*row.notes, f"no interval: {made}"))
 
 
 def _dataset(group: SectionGroup, judged: Mapping[Cell, Judged], reader: Reader, common: Common) -> Dataset:

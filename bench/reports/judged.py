@@ -20,6 +20,7 @@ Arrays = Mapping[str, np.ndarray[Any, Any]]
 Predictions = Callable[[Record], Arrays]
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
+Groups = npt.NDArray[np.str_] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class Reader:
                 judged[record.cell] = one
         return judged
 
-    def groups(self, folds: Sequence[int]) -> npt.NDArray[np.str_] | None:
+    def groups(self, folds: Sequence[int]) -> Groups:
         """The group of each clip of ``folds``; ``None`` where one of them has none."""
         parts = [self.folds[fold].groups for fold in folds if fold in self.folds]
         known = [groups for groups in parts if groups is not None]

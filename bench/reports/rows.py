@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from bench.cell import Cell
 from bench.reports.facts import command, facts, outcomes, publishable
 from bench.reports.gather import RowGroup
-from bench.reports.judged import Judged, Reader, confusion, pooled
+from bench.reports.judged import Bools, Groups, Judged, Reader, confusion, pooled
 from bench.reports.layout import CellScore, Curve, Detail, Interval, ModelFacts, Row, RowKey, Summary
 from bench.reports.speed import speeds
 from bench.reports.words import labelled, plural
@@ -53,7 +50,7 @@ class Draft:
     """
 
     row: Row
-    correct: npt.NDArray[np.bool_] | None
+    correct: Bools | None
 
 
 def finished(group: RowGroup, judged: Mapping[Cell, Judged]) -> tuple[dict[Pair, Judged], list[str]]:
@@ -147,7 +144,7 @@ def draft(group: RowGroup, found: Mapping[Pair, Judged], common: Common, reader:
     return Draft(row=row, correct=correct if rankable else None)
 
 
-def _primary(correct: npt.NDArray[np.bool_] | None, found: Mapping[Pair, Judged], used: Sequence[Pair]) -> float | None:
+def _primary(correct: Bools | None, found: Mapping[Pair, Judged], used: Sequence[Pair]) -> float | None:
     """Mean over seeds of the pooled accuracy; without predictions the mean of the cells' scores."""
     if correct is not None:
         return float(correct.mean(axis=1).mean())
@@ -156,7 +153,7 @@ def _primary(correct: npt.NDArray[np.bool_] | None, found: Mapping[Pair, Judged]
     return sum(known) / len(known) if known and len(known) == len(values) else None
 
 
-def accuracy_interval(correct: npt.NDArray[np.bool_], groups: npt.NDArray[np.str_] | None) -> Interval | str:
+def accuracy_interval(correct: Bools, groups: Groups) -> Interval | str:
     """The 95 % interval of one accuracy, or why there is none.
 
     Args:
@@ -172,7 +169,7 @@ def accuracy_interval(correct: npt.NDArray[np.bool_], groups: npt.NDArray[np.str
     return Interval(low=drawn.low, high=drawn.high, method=drawn.method)
 
 
-def _interval(correct: npt.NDArray[np.bool_] | None, folds: Sequence[int], reader: Reader) -> Interval | str:
+def _interval(correct: Bools | None, folds: Sequence[int], reader: Reader) -> Interval | str:
     if not folds:
         return ""
     if correct is not None:

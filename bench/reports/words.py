@@ -185,7 +185,7 @@ def outcome(item: Outcome) -> str:
     """Why cells have no result, in one line."""
     where = f"{labelled('fold', item.folds)}, {labelled('seed', item.seeds)}" if item.kind == "evaluate" else "profile"
     stage = f" in {item.stage}" if item.stage and item.stage != "plan" else ""
-    reason = f" ({item.reason})" if item.reason else ""
+    reason = f" ({item.reason})" if item.reason and item.stage != "plan" else ""
     text = f": {item.message}" if item.message else ""
     return f"{where}: {item.status.replace('_', ' ')}{stage}{reason}{text}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -146,8 +147,7 @@ def _plugins(files: Sequence[Path], without: Sequence[str]) -> tuple[dict[str, i
     try:
         host = load(files, without=without)
     except BenchError as error:
-        named = f"bench doctor {' '.join(f'--plugin {file}' for file in files)}".strip()
-        command = f"{named}  # again, once it is mended; `bench list models --no-plugin NAME` goes on without"
+        command = shlex.join(["bench", "doctor", *(word for file in files for word in ("--plugin", str(file)))])
         return None, [Advice(kind="plugins", level="problem", message=str(error), command=command)]
     slow = [
         Advice(

@@ -15,6 +15,9 @@ import pytest
 
 from bench.store import Store
 
+KILLS = int(os.environ.get("BENCH_KILLS", "3"))
+"""Random moments at which the parent is killed; ``BENCH_KILLS=20`` for the whole campaign."""
+
 PLUGIN = Path(__file__).with_name("faulty_plugin.py")
 
 
@@ -95,7 +98,7 @@ def test_limit_never_replaces_a_full_result(make_runner) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", range(3))
+@pytest.mark.parametrize("moment", range(KILLS))
 def test_kill_minus_nine_then_the_same_command(undisturbed, tmp_path: Path, moment: int) -> None:
     expected, env = undisturbed
     env = {**env, "BENCH_TEST_RUN": str(tmp_path)}

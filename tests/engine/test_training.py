@@ -67,8 +67,8 @@ def test_losses_equal_a_hand_written_loop(schedule: str, optimizer: str) -> None
         for part in order.split(8):
             factor = (step + 1) / (warm + 1)
             if step >= warm:
-                factor = {"constant": 1.0, "step": 0.5 ** (epoch - 1),
-                          "cosine": 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))}[schedule]  # fmt: skip
+                cosine = 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
+                factor = {"constant": 1.0, "step": 0.5 ** (epoch - 1), "cosine": cosine}[schedule]
             for group in hand.param_groups:
                 group["lr"] = 3e-3 * factor
             loss = F.cross_entropy(model(x[part]), y[part], label_smoothing=0.1)

@@ -10,7 +10,7 @@ import torch
 from bench.measurement import environment
 from bench.measurement.device_memory import driver_memory
 from bench.measurement.energy import EnergyCounter, energy_counter
-from bench.measurement.nvml import NvmlMissingError, gpu_handle
+from bench.measurement.nvml import NvmlMissingError, gpu_handle, throttle_reasons
 from bench.measurement.readings import Reading
 
 
@@ -105,9 +105,9 @@ def test_a_gpu_without_an_energy_counter_gives_the_reason(driver):
 
 def test_throttling_is_named_and_idling_is_not_throttling(driver):
     driver.mask = pynvml.nvmlClocksThrottleReasonGpuIdle
-    assert environment._throttle_reasons("handle") == []
+    assert throttle_reasons("handle") == []
     driver.mask |= pynvml.nvmlClocksThrottleReasonHwThermalSlowdown | pynvml.nvmlClocksThrottleReasonSwPowerCap
-    assert environment._throttle_reasons("handle") == ["HwThermalSlowdown", "SwPowerCap"]
+    assert throttle_reasons("handle") == ["HwThermalSlowdown", "SwPowerCap"]
 
 
 def test_foreign_processes(driver, monkeypatch):

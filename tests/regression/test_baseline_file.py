@@ -88,7 +88,7 @@ def test_a_matching_checksum_does_not_excuse_foreign_content(values):
     raw = {**json.loads(GOLDEN.read_text(encoding="utf-8")), **values}
     del raw["sha256"]
     raw["sha256"] = baseline._checksum(raw)
-    with pytest.raises(StoreError, match="no valid baseline|unknown schema version 0"):
+    with pytest.raises(StoreError, match=r"no valid baseline|unknown schema version 0"):
         parse_baseline(json.dumps(raw), "base.json")
 
 

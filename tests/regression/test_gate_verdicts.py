@@ -204,7 +204,7 @@ def test_a_gate_that_compared_nothing_does_not_pass(runs, gated):
 def test_what_is_new_and_which_libraries_changed_is_noted(runs, gated):
     candidate = runs(2)
     (record,) = [r for r in candidate.records()[0] if r.cell.kind == "profile"]
-    environment = {**record.environment, "libraries": {"torch": "2.12.0"}}
+    environment = {**record.environment, "libraries": {"torch": "2.12.0"}, "contended": True}
     extra = record.model_copy(
         update={"environment": environment, "cell": runs.samples.cell("beta", 0, kind="profile", protocol="profile@1")}
     )
@@ -212,6 +212,7 @@ def test_what_is_new_and_which_libraries_changed_is_noted(runs, gated):
     verdict = gated(candidate, runs(1))
     assert verdict.outcome == "passed"
     assert any("torch is 2.12.0, the baseline was measured with 2.11.0" in note for note in verdict.notes)
+    assert any(note.startswith("others used the machine") for note in verdict.notes)
     assert any("1 rows are not in the baseline" in note and "beta" in note for note in verdict.notes)
 
 
@@ -244,7 +245,9 @@ def test_estimate_and_interval_must_both_be_beyond_the_band(change, low, high, r
 
 
 def test_a_baseline_of_zero_has_no_relative_change():
-    finding = judge("r", "storage", Difference(baseline=0, candidate=5, low=5, high=5, method="exact"), Rule(relative=0.1))
+    finding = judge(
+        "r", "storage", Difference(baseline=0, candidate=5, low=5, high=5, method="exact"), Rule(relative=0.1)
+    )
     assert (finding.status, finding.change) == ("regression", None)
     same = judge("r", "storage", Difference(baseline=0, candidate=0, low=0, high=0, method="exact"), Rule(relative=0.1))
     assert same.status == "ok"

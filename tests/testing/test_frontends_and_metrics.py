@@ -97,7 +97,7 @@ def test_each_fault_of_a_front_end_is_found_by_its_check(fault):
     results = frontend(f"build_{fault}")
     found = {name for name, result in results.items() if result.status == "failed"}
     assert fault in found
-    assert found <= {fault, "batch_mates"}  # noise changes a clip's features too
+    assert found == {fault} or (fault == "deterministic" and found == {fault, "batch_mates", "autocast"})
 
 
 def test_a_declared_trainable_front_end_is_sound():

@@ -11,6 +11,12 @@ _SOURCE = "CAV-MAE, arXiv 2210.07839; github.com/Vincent9339/Transformers-Audio-
 _KALDI = {"n_mels": 128, "fmin": 20, "fmax": 8000, "n_fft": 512, "window": 400, "hop": 160}
 _COARSE = {"n_mels": 64, "fmin": 20, "fmax": 8000, "n_fft": 1024, "window": 640, "hop": 320}
 
+_RECIPES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "tiny": {"full": {"epochs": 60}},
+    "small": {"*": {"lr": 3e-4}},
+    "base": {"*": {"lr": 1e-4}},
+}
+
 _SIZES: Mapping[str, tuple[dict[str, Any], int, tuple[str, ...], str]] = {
     "tiny": (
         {
@@ -47,6 +53,7 @@ def bench_add_models() -> Iterable[ModelSpec]:
             frontend="kaldi",
             frontends=("torchaudio", "nnaudio"),
             frontend_options=_COARSE if size == "tiny" else _KALDI,
+            recipes=_RECIPES[size],
             sets=sets,
             parameters=parameters,
             license="Apache-2.0",

@@ -1,0 +1,121 @@
+"""``bench check`` from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import main
+from bench.testing.subjects import given_by, select
+
+FILE = """
+from bench import MetricSpec, ModelSpec, hookimpl
+
+@hookimpl
+def bench_add_models():
+    return [ModelSpec(name="mine.good", factory=":build", recipes={"full": {"lr": 0.01}}, sets=("mine",)),
+            ModelSpec(name="mine.bad", factory=":build", options={"leaky": True}, inductive=True)]
+
+@hookimpl
+def bench_add_metrics():
+    return [MetricSpec(name="mine", compute=":score")]
+
+def build(task, leaky=False):
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(100, task.num_classes)
+
+        def forward(self, audio):
+            x = 10 * audio.unflatten(1, (100, -1))[..., 0]
+            return self.head(x - x.mean(0) if leaky else x)
+
+    return Net()
+
+def score(logits, targets):
+    return float((logits.argmax(1) == targets).mean())
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> str:
+    path = tmp_path / "mine.py"
+    path.write_text(FILE, encoding="utf-8")
+    return str(path)
+
+
+def test_a_sound_model_exits_0_and_says_every_check(plugin, capsys):
+    assert main(["check", "mine.good", "--plugin", plugin]) == 0
+    out = capsys.readouterr().out
+    assert "model mine.good: 11 passed, 3 skipped" in out
+    assert "passed   batch_mates" in out
+    assert "write parameters=5_050" in out
+
+
+def test_a_broken_model_exits_1_and_says_why(plugin, capsys):
+    assert main(["check", "mine.bad", "--plugin", plugin, "--json"]) == 1
+    results = json.loads(capsys.readouterr().out)
+    failed = [result for result in results if result["status"] == "failed"]
+    assert {result["name"] for result in failed} == {"batch_mates"}
+    assert set(failed[0]) == {"kind", "subject", "name", "status", "message", "measured", "seconds"}
+    assert failed[0]["measured"] > 0.001
+    assert "inductive=False" in failed[0]["message"]
+
+
+def test_without_names_what_the_files_give_is_checked(plugin, capsys):
+    assert main(["check", "--plugin", plugin, "--json"]) == 1
+    results = json.loads(capsys.readouterr().out)
+    assert {(r["kind"], r["subject"]) for r in results} == {
+        ("model", "mine.good"), ("model", "mine.bad"), ("metric", "mine"),
+    }  # fmt: skip
+
+
+def test_a_data_set_that_is_named_must_be_where_data_says(tmp_path, capsys):
+    assert main(["check", "esc10", "--data", str(tmp_path)]) == 1
+    assert "failed   load" in capsys.readouterr().out
+
+
+def test_a_data_set_without_files_is_skipped_with_the_reason(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    monkeypatch.delenv("BENCH_DATA", raising=False)
+    assert main(["check", "digits"]) == 0
+    assert "skipped  load  its files are not here; give them with --data DIR" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["check"], "name a model"),
+        (["check", "esc100"], "Did you mean 'esc10'"),
+        (["check", "meamtm.mikro"], "meamtm.micro"),
+    ],
+)
+def test_mistakes_exit_2_and_say_what_to_type(argv, says, capsys):
+    assert main(argv) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_names_stand_for_models_families_sets_and_kinds(plugin):
+    from bench.discovery import discover
+
+    registry = discover([Path(plugin)])
+
+    def chosen(*names):
+        return [(subject.kind, subject.name) for subject in select(names, registry)]
+
+    assert chosen("mfcc", "demo") == [("frontend", "mfcc"), ("dataset", "demo")]
+    assert chosen("mine") == [("metric", "mine")]
+    family = chosen("meamtm")
+    assert {kind for kind, _ in family} == {"model"}
+    assert len(family) == sum(spec.family == "meamtm" for spec in registry.models.specs())
+    assert len(chosen("demo", "demo")) == 1
+    everything = chosen("all")
+    kinds = (registry.models, registry.datasets, registry.frontends, registry.metrics)
+    assert len(everything) == sum(map(len, kinds))
+    assert {subject.name for subject in given_by(registry, ["calm"])} == {
+        spec.name for spec in registry.models.specs() if spec.family == "calm"
+    }

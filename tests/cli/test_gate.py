@@ -1,0 +1,167 @@
+"""``bench baseline`` and ``bench gate`` from the command line, on synthetic records."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import main
+from bench.records import Failure
+
+HERE = Path(__file__).resolve()
+
+
+@pytest.fixture
+def runs(tmp_path):
+    path = HERE.parents[1] / "regression" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("bench_test_runs_cli", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module.Runs(tmp_path)
+
+
+@pytest.fixture
+def pinned(runs, tmp_path, capsys):
+    path = tmp_path / "baselines" / "toy.json"
+    assert main(["baseline", "pin", str(runs(100).root), "--to", str(path)]) == 0
+    assert "pinned 2 rows" in capsys.readouterr().out
+    return path
+
+
+def gate(store, pinned, *words):
+    return main(
+        ["gate", str(store if isinstance(store, Path) else store.root), "--baseline", str(pinned), *map(str, words)]
+    )
+
+
+def test_exit_statuses(runs, pinned, capsys):
+    assert gate(runs(1), pinned) == 0
+    assert "passed: 8 ok" in capsys.readouterr().out
+    assert gate(runs(1, slow=1.3), pinned) == 3
+    assert gate(runs(1, fat=1.05), pinned) == 3
+    assert gate(runs(1, worse=0.05), pinned) == 3
+    assert gate(runs(1, processes=0), pinned) == 4
+    assert gate(runs(1, processes=0, worse=0.05), pinned) == 3
+    capsys.readouterr()
+    assert gate(runs(1, hardware="beef"), pinned) == 2
+    error = capsys.readouterr().err
+    assert "f00d" in error
+    assert "beef" in error
+    assert gate(runs(1, hardware="beef"), pinned, "--cross-hardware") == 0
+
+
+def test_the_verdict_is_written_in_both_forms(runs, pinned, tmp_path, capsys):
+    files = tmp_path / "out" / "verdict.json", tmp_path / "out" / "verdict.md"
+    assert gate(runs(1, slow=1.3), pinned, "--json", files[0], "--summary", files[1]) == 3
+    verdict = json.loads(files[0].read_text())
+    assert verdict["outcome"] == "regression"
+    assert {f["quantity"] for f in verdict["findings"] if f["status"] == "regression"} == {
+        "latency",
+        "infer_throughput",
+    }
+    assert files[1].read_text().startswith("## Gate regression: 2 regression, 6 ok")
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].startswith("verdict")
+    assert shown[1].startswith("regression")
+
+
+def test_a_policy_file_decides(runs, pinned, tmp_path, capsys):
+    policy = tmp_path / "gate.toml"
+    policy.write_text("[latency]\nrelative = 0.6\n[throughput]\nrelative = 0.6\n")
+    assert gate(runs(1, slow=1.3), pinned, "--policy", policy) == 0
+    policy.write_text("[latncy]\nrelative = 0.6\n")
+    capsys.readouterr()
+    assert gate(runs(1), pinned, "--policy", policy) == 2
+    assert "Did you mean 'latency'?" in capsys.readouterr().err
+    assert gate(runs(1), pinned, "--policy", tmp_path / "nowhere.toml") == 2
+    assert "nowhere.toml cannot be read" in capsys.readouterr().err
+
+
+def test_edited_newer_and_missing_baselines(runs, pinned, capsys):
+    store, good = runs(1), pinned.read_text()
+    pinned.write_text(good.replace('"pinned_at": "20', '"pinned_at": "19'))
+    assert gate(store, pinned) == 2
+    assert "changed after it was pinned" in capsys.readouterr().err
+    pinned.write_text(good.replace('"schema_version": 1', '"schema_version": 7'))
+    assert gate(store, pinned) == 2
+    assert "schema version 7" in capsys.readouterr().err
+    assert gate(store, pinned.with_name("nowhere.json")) == 2
+
+
+def test_results_that_are_not_there(runs, pinned, tmp_path, capsys):
+    assert gate(tmp_path / "nowhere", pinned) == 2
+    (tmp_path / "empty").mkdir()
+    assert gate(tmp_path / "empty", pinned) == 4
+    assert "nothing measured" in capsys.readouterr().err
+
+
+def test_edited_predictions_are_refused(runs, pinned, capsys):
+    store = runs(1)
+    npz = next(store.root.rglob("evaluate*.npz"))
+    npz.write_bytes(npz.read_bytes() + b"x")
+    assert gate(store, pinned) == 2
+    assert "were changed" in capsys.readouterr().err
+
+
+def test_what_is_pinned_is_shown(pinned, capsys):
+    assert main(["baseline", "show", str(pinned)]) == 0
+    text = capsys.readouterr().out
+    assert "latency" in text
+    assert "no CUDA device" in text
+    assert main(["baseline", "show", str(pinned), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["rows"]) == 2
+
+
+def test_an_incomplete_run_is_pinned_only_on_request(runs, tmp_path, capsys):
+    store, to = runs(1), tmp_path / "base.json"
+    error = Failure(reason="signal", stage="profile", message="killed by signal 9")
+    runs.rewrite(store, "profile", status="crashed", error=error, artifacts={})
+    store.write_plan({"cells": [runs.samples.cell("theta", 1).to_json()]})
+    assert main(["baseline", "pin", str(store.root), "--to", str(to)]) == 2
+    message = capsys.readouterr().err
+    assert "killed by signal 9" in message
+    assert "theta" in message
+    assert "--partial" in message
+    assert not to.exists()
+    assert main(["baseline", "pin", str(store.root), "--to", str(to), "--partial"]) == 0
+    assert "note: " in capsys.readouterr().err
+
+
+def test_mistakes_of_baseline(runs, pinned, capsys):
+    assert main(["baseline", "pn", str(pinned)]) == 2
+    assert "did you mean 'pin'?" in capsys.readouterr().err
+    assert main(["baseline", "pin", str(runs(1).root)]) == 2
+    assert "needs --to FILE" in capsys.readouterr().err
+
+
+def test_pytest_benchmark_files(tmp_path, capsys):
+    machine = {"cpu": {"brand_raw": "Test CPU", "count": 2}, "machine": "x86_64", "system": "Linux"}
+    paths = []
+    for factor in (1.0, 1.3):
+        stats = {"median": 1e-3 * factor, "data": [1e-3 * factor * (1 + i % 7 / 100) for i in range(100)]}
+        values = {"machine_info": machine, "benchmarks": [{"fullname": "t.py::test_a", "stats": stats}]}
+        paths.append(tmp_path / f"bench{factor}.json")
+        paths[-1].write_text(json.dumps(values))
+    base = tmp_path / "base.json"
+    assert main(["baseline", "pin", str(paths[0]), "--to", str(base)]) == 0
+    assert gate(paths[0], base) == 0
+    assert gate(paths[1], base) == 3
+    paths[0].write_text(json.dumps({"machine_info": machine, "benchmarks": []}))
+    assert gate(paths[0], base) == 4
+
+
+def test_gate_needs_no_torch(runs, pinned):
+    store = runs(1)
+    program = (
+        "import sys; from bench.__main__ import main\n"
+        f"assert main(['gate', {str(store.root)!r}, '--baseline', {str(pinned)!r}]) == 0\n"
+        "assert not {'torch', 'matplotlib', 'pandas'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

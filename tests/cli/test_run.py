@@ -1,0 +1,174 @@
+"""``bench run`` and ``bench plan`` as a user types them: output, exit status, what is said about mistakes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from bench.cli.options import numbers, seconds
+from bench.errors import SelectionError
+
+PLUGIN = Path(__file__).resolve().parents[1] / "engine" / "faulty_plugin.py"
+TONES = ["--dataset", "tones", "--recipe", "smoke", "--set", "recipe.epochs=2", "--plugin", str(PLUGIN)]
+
+
+def bench(*words: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-P", "-m", "bench", *words]
+    settings = {**os.environ, "BENCH_CACHE": str(cwd / "cache"), **env}
+    return subprocess.run(command, cwd=cwd, env=settings, capture_output=True, text=True, check=False, timeout=300)
+
+
+@pytest.mark.slow
+def test_run_writes_a_board_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    words = ["run", "--models", "tones.good", *TONES, "--folds", "1,2", "--out", "out"]
+    first = bench(*words, "--json", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    told = json.loads(first.stdout)
+    assert told["cells"] == 3
+    assert set(told["statuses"].values()) == {"ok"}
+    for suffix in ("md", "csv", "json", "tex"):
+        assert (tmp_path / "out" / f"leaderboard.{suffix}").stat().st_size > 200
+    again = bench(*words, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "3 reused" in again.stderr
+    assert "tones.good" in again.stdout
+    plan = json.loads((tmp_path / "out" / "plan.json").read_text())
+    assert [d["decision"] for d in plan["decisions"]] == ["run"] * 3
+
+
+@pytest.mark.slow
+def test_failed_cell_is_exit_one_and_the_board_stands(tmp_path: Path) -> None:
+    done = bench("run", "--models", "tones.good,faulty.raises", *TONES, "--folds", "1", "--no-profile", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "the model broke here" in done.stderr
+    board = (tmp_path / "results" / "runs" / "leaderboard.md").read_text()
+    assert "faulty.raises" in board
+    assert "failed" in board
+
+
+@pytest.mark.slow
+def test_nothing_within_the_budget_is_exit_four_and_says_how_to_go_on(tmp_path: Path) -> None:
+    words = [
+        "run",
+        "--models",
+        "tones.good",
+        *TONES,
+        "--set",
+        "recipe.budget_seconds=0.001",
+        "--folds",
+        "1",
+        "--no-profile",
+    ]
+    done = bench(*words, cwd=tmp_path)
+    assert done.returncode == 4, done.stderr
+    assert "recipe.budget_seconds" in done.stderr
+    (path,) = (tmp_path / "results" / "runs" / "records").rglob("*.json")
+    assert json.loads(path.read_text())["status"] == "over_budget"
+    words[words.index("recipe.budget_seconds=0.001")] = "recipe.budget_seconds=600"
+    assert bench(*words, cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.slow
+def test_plan_shows_cells_and_runs_no_model(tmp_path: Path) -> None:
+    trap = tmp_path / "trap.py"
+    trap.write_text(
+        "from bench import ModelSpec, hookimpl\n"
+        "@hookimpl\n"
+        "def bench_add_models():\n"
+        "    return [ModelSpec(name='trap', factory=':build')]\n"
+        "def build(task):\n"
+        "    import torch\n"
+        "    class Trap(torch.nn.Module):\n"
+        "        def __init__(self):\n"
+        "            super().__init__()\n"
+        "            self.layer = torch.nn.Linear(task.clip_samples, task.num_classes)\n"
+        "        def forward(self, x):\n"
+        f"            if x.device.type != 'meta': open({str(tmp_path / 'ran')!r}, 'w')\n"
+        "            return self.layer(x)\n"
+        "    return Trap()\n"
+    )
+    words = ["plan", "--models", "trap,wants.image", *TONES, "--plugin", str(trap)]
+    done = bench(*words, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)
+    by_decision = [d["decision"] for d in plan["decisions"]]
+    assert by_decision.count("run") == 4
+    assert by_decision.count("incompatible") == 3
+    run = [d for d in plan["decisions"] if d["decision"] == "run"]
+    assert all(d["cost_s"] > 0 and d["cost_source"] == "estimated" for d in run)
+    assert plan["eta_s"] > 0
+    assert plan["disk_bytes"] > 0
+    assert not (tmp_path / "ran").exists()
+    table = bench(*words, cwd=tmp_path)
+    assert "wants.image: needs image; tones gives audio" in table.stdout
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--models", "meamtm.mikro"], "Did you mean 'meamtm.micro'"),
+        (["--dataset", "esc5"], "esc50"),
+        (["--dataset", "esc10", "--data", "nowhere"], "nowhere"),
+        (["--recipe", "fulll"], "full"),
+        (["--set", "recipe.learning_rate=1"], "recipe.learning_rate is no setting"),
+        (["--set", "lr=1"], "recipe.KEY=VALUE"),
+        (["--folds", "one"], "--folds 'one' is no number"),
+        (["--folds", "9", "--protocol", "4+1"], "no fold 9"),
+        (["--timeout", "soon"], "30m"),
+        (["--device", "tpu"], "auto, cpu, cuda"),
+        (["--precision", "fp8"], "fp32, bf16"),
+        (["--plugin", "missing.py"], "missing.py"),
+        (["--no-plugin", "meamtn"], "meamtm"),
+        (["--protocol", "random-5fold"], "leaks"),
+        (["--out", "/proc/nowhere"], "cannot write"),
+    ],
+)
+def test_mistakes_are_one_clear_error(tmp_path: Path, words: list[str], says: str) -> None:
+    done = bench("run", "--models", "classical.knn", "--no-profile", *words, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("error:") == 1
+
+
+def test_unreadable_clip_is_named_before_anything_runs(tmp_path: Path) -> None:
+    for i in range(8):
+        soundfile.write(tmp_path / f"{i}.wav", 0.1 * np.sin(np.arange(8000) * (0.05 + 0.01 * (i % 2))), 16_000)
+    (tmp_path / "3.wav").write_bytes(b"RIFF but not really")
+    (tmp_path / "5.wav").write_bytes(b"")
+    rows = "\n".join(f"{i}.wav,{'ab'[i % 2]},{i // 4 + 1}" for i in range(8))
+    (tmp_path / "mine.csv").write_text(f"path,label,fold\n{rows}\n")
+    words = ["run", "--models", "classical.knn", "--dataset", "manifest", "--data", "mine.csv", "--no-profile"]
+    done = bench(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "3.wav" in done.stderr
+    assert "5.wav" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_bad_manifest_rows_are_reported_together(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(800), 16_000)
+    (tmp_path / "mine.csv").write_text("path,label,fold\na.wav,x,1\nb.wav,y,2\na.wav,,one\n")
+    done = bench("run", "--dataset", "manifest", "--data", "mine.csv", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "3" in done.stderr
+    assert "4" in done.stderr
+    assert "b.wav" in done.stderr
+
+
+def test_numbers_and_durations() -> None:
+    assert numbers("4,0-2", "--seeds") == (0, 1, 2, 4)
+    assert [seconds(t) for t in ("90s", "1.5m", "2h", "7")] == [90.0, 90.0, 7200.0, 7.0]
+    for bad in ("a", "1-", "-1"):
+        with pytest.raises(SelectionError):
+            numbers(bad, "--seeds")
+    with pytest.raises(SelectionError):
+        seconds("0s")

@@ -1,0 +1,63 @@
+"""Every registered model keeps its contract. A new model is covered by being registered."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.discovery import discover
+from bench.registry import Registry
+from bench.testing import check_model
+from bench.testing.conformance import Effort
+from bench.testing.material import take
+
+LARGE = 6_000_000
+"""Parameters above which only the count is checked here; ``bench check NAME --slow`` does the rest."""
+
+BATCH_DEPENDENT = {"calm.as_coded", "convnext_attention.batch_graph"}
+"""The published graphs that mix the clips of a batch."""
+
+REGISTRY = discover()
+MODELS = list(REGISTRY.models)
+QUICK = (
+    "logits", "finite", "gradient", "deterministic", "batch_mates", "permutation", "state_dict", "bf16", "cuda",
+    "missing_class",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return REGISTRY
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_conformance(name, registry):
+    spec = registry.models[name].spec
+    large = (spec.parameters or 0) > LARGE
+    optional = "+".join((*spec.modalities, *spec.optional_modalities))
+    checks = ("parameters",) if large else ("parameters", *QUICK, f"logits[{optional}]", f"gradient[{optional}]")
+    results = check_model(name, registry, effort=Effort(only=checks))
+    assert [str(result) for result in results if result.status == "failed"] == []
+    assert any(result.status == "passed" for result in results)
+
+
+@pytest.mark.parametrize("name", sorted(BATCH_DEPENDENT))
+def test_the_originals_that_mix_the_clips_of_a_batch_are_found(name, registry):
+    assert not registry.models[name].spec.inductive
+    results = {r.name: r for r in check_model(name, registry, effort=Effort(only=("batch_mates",)))}
+    assert results["batch_mates"].status == "passed"
+    assert results["batch_mates"].measured > 0.001
+
+
+def test_no_other_model_depends_on_batch_mates(registry):
+    assert {spec.name for spec in registry.models.specs() if not spec.inductive} == BATCH_DEPENDENT
+
+
+@pytest.mark.parametrize("name", [spec.name for spec in REGISTRY.models.specs() if "default" in spec.sets])
+def test_every_default_network_learns_32_clips_by_heart(name, registry):
+    from bench_datasets.demo import load
+
+    results = check_model(name, registry, effort=Effort(only=("overfit",), overfit_clips=take(load(None)), slow=True))
+    assert [str(result) for result in results if result.status == "failed"] == []
+    found = {result.name: result for result in results}
+    assert "overfit" not in found or found["overfit"].measured == 1.0
+    assert ("overfit" in found) == (registry.models[name].spec.parameters is not None)
