@@ -45,6 +45,9 @@ def bench_add_reporters() -> Iterable[ReporterSpec]:
         ReporterSpec(name="csv", render=f"{home}:csv", suffix=".csv", description="one line per row, raw numbers"),
         ReporterSpec(name="json", render=f"{home}:json_", suffix=".json", description="rows as objects, raw numbers"),
         ReporterSpec(name="latex", render=f"{home}:latex", suffix=".tex", description="a booktabs table for papers"),
+        ReporterSpec(
+            name="html", render="bench.reports.html:render", suffix=".html", description="one self-contained page"
+        ),
     ]
 
 

@@ -68,8 +68,14 @@ class Cell:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Cell:
-        """The cell that :meth:`to_json` wrote; unknown keys are refused."""
+        """The cell that :meth:`to_json` wrote.
+
+        Raises:
+            ValueError: A key is missing or unknown.
+        """
         known = {f.name for f in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise ValueError(f"unknown keys in a cell: {', '.join(unknown)}")
+        if missing := sorted(known - set(values)):
+            raise ValueError(f"missing keys in a cell: {', '.join(missing)}")
         return cls(**values)

@@ -88,7 +88,7 @@ def _run_line(line: str, channel: Channel, hosts: dict[tuple[Any, ...], Host]) -
         key = (job.plugins, job.without)
         if key not in hosts:
             hosts[key] = load(job.plugins, without=job.without)
-        action = {"cell": _run_cell, "probe": _run_cost, "estimate": _run_cost}[job.action]
+        action = {"cell": _run_cell, "probe": _run_cost, "estimate": _run_cost, "trace": _run_trace}[job.action]
         action(job, hosts[key], channel)
 
 
@@ -138,6 +138,19 @@ def _run_cost(job: Job, host: Host, channel: Channel) -> None:
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the plan shows it; the cell itself will fail in its turn
         costs = {"unknown": f"{type(error).__name__} in stage {progress.stage}: {_one_line(error)}"}
     channel.send("cost", id=job.cell.id, costs=costs)
+
+
+def _run_trace(job: Job, host: Host, channel: Channel) -> None:
+    from bench.execution.cells import Progress
+    from bench.execution.tracing import run_trace
+
+    progress = Progress()
+    try:
+        _set_threads(job.threads)
+        found: dict[str, Any] = {"trace": run_trace(host.registry, job, progress)}
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything; whoever asked is told
+        found = {"problem": f"{type(error).__name__} in stage {progress.stage}: {_one_line(error)}"}
+    channel.send("done", id=job.cell.id, **found)
 
 
 def _set_threads(threads: int) -> None:

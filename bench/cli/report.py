@@ -29,7 +29,7 @@ from bench.reports.terminal import text
 from bench.reports.verify import verify as verify_scores
 from bench.store import Store, write_atomic
 
-DEFAULT_FORMATS = "md,csv,json,latex"
+DEFAULT_FORMATS = "md,csv,json,latex,html"
 
 
 def main(  # noqa: PLR0913  one parameter per option

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from bench.errors import SelectionError
 from bench.regression.baseline import Baseline, Measured, Row
-from bench.regression.collect import UNSAMPLED, Collected
+from bench.regression.collect import Collected
 from bench.regression.intervals import Difference, measured_difference, score_difference
 from bench.regression.policy import FAMILIES, Policy, Rule
+from bench.regression.sources import UNSAMPLED
 from bench.regression.verdict import Finding, Status, Verdict
 
 _ROUNDING = 1e-9

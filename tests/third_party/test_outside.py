@@ -114,3 +114,36 @@ def test_the_same_model_works_as_a_file_instead() -> None:
         "version": "",
         "file": str(file),
     }
+
+
+def _board(out: Path, *words: str) -> tuple[list[dict[str, object]], str]:
+    """The rows of a small run, and its Markdown board."""
+    command = [sys.executable, "-P", "-m", "bench", "run", "--dataset", "full.tones", "--out", str(out), *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in (out / "records").rglob("*.json")]
+    return records, (out / "leaderboard.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("installed")
+def test_outside_model_data_set_and_front_end_on_a_board(tmp_path: Path) -> None:
+    records, board = _board(tmp_path, "--models", "hello,full.bands", "--no-keep-checkpoints")
+    assert "hello.linear" in board
+    assert "full.bands" in board
+    assert {r["status"] for r in records} == {"ok"}
+    fronts = {(r["cell"]["model"], r["cell"]["frontend"]) for r in records}
+    assert fronts == {("hello.linear", "torchaudio"), ("full.bands", "full.bands")}
+    providers = {r["provenance"]["model"]["distribution"] for r in records}
+    assert providers == {"bench-hello", "bench-full"}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("installed")
+def test_the_same_model_as_a_file_on_a_board(tmp_path: Path) -> None:
+    file = HERE / "hello" / "bench_hello.py"
+    words = ["--models", "hello.linear", "--no-plugin", "hello", "--plugin", str(file), "--folds", "1", "--no-profile"]
+    records, board = _board(tmp_path, *words)
+    assert "hello.linear" in board
+    assert [r["status"] for r in records] == ["ok"]
+    assert records[0]["provenance"]["model"]["distribution"] == ""

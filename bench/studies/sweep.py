@@ -1,0 +1,284 @@
+"""Throughput of one model over batch sizes: profile cells in fresh processes, the knee, the largest batch that fits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from bench.errors import BenchError, SelectionError
+from bench.plan import PlannedCell, Selection, select_models
+from bench.records import Record
+from bench.registry import Registry
+from bench.runner import Runner, Settings, Watch
+from bench.statistics import Refusal, process_interval
+
+KNEE_SHARE = 0.9
+"""The knee is the smallest batch that reaches this share of the highest throughput."""
+LARGEST_TRIED = 65_536
+ON_CPU = "on a CPU a batch that does not fit is swapped, not refused: searched for on CUDA only"
+NOT_ASKED = "not searched for; ask with --largest"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepRow:
+    """One batch size; throughputs are medians over processes, unknown is ``None``.
+
+    Attributes:
+        batch: Clips.
+        statuses: Of each process.
+        problem: Why there is no result, of the first process that has none.
+        infer: Clips per second of inference.
+        train: Clips per second of training.
+        host_peak_mib: Highest of all processes.
+        device_peak_mib: Highest of all processes.
+        infer_interval: 95 % interval over processes.
+        reasons: Why something is ``None``, by name.
+    """
+
+    batch: int
+    statuses: tuple[str, ...]
+    problem: str | None
+    infer: float | None
+    train: float | None
+    host_peak_mib: float | None
+    device_peak_mib: float | None
+    infer_interval: tuple[float, float] | None
+    reasons: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knee:
+    """Where larger batches stop paying.
+
+    Attributes:
+        batch: The smallest measured batch that reaches 90 % of ``best``.
+        clips_per_s: Its throughput.
+        best: The highest throughput of the sweep.
+    """
+
+    batch: int
+    clips_per_s: float
+    best: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """What a sweep gave.
+
+    Attributes:
+        rows: By rising batch.
+        knees: Of ``infer`` and ``train``, or why there is none.
+        records: By batch, one per process.
+        planned: The cell of each batch, as it was planned first.
+        reused: Records that were there before.
+        largest: The largest batch whose training step fits the device, or why it is not known.
+    """
+
+    rows: tuple[SweepRow, ...]
+    knees: Mapping[str, Knee | str]
+    records: Mapping[int, tuple[Record, ...]]
+    planned: Mapping[int, PlannedCell]
+    reused: int
+    largest: int | str
+
+    @property
+    def failed(self) -> bool:
+        """Whether a cell has no result; running out of memory is a result of a sweep."""
+        return any(status not in ("ok", "oom") for row in self.rows for status in row.statuses)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values, the best-measured cell's details (stages, FLOPs, guards, energy) under ``details``."""
+        details = {
+            str(batch): {
+                "cell": records[0].cell.id,
+                **{key: records[0].timing.get(key) for key in ("latency", "stages", "flops", "guards", "energy")},
+                "reasons": records[0].timing.get("reasons", {}),
+            }
+            for batch, records in self.records.items()
+            if records[0].status == "ok"
+        }
+        first = next(iter(self.planned.values())).cell
+        reasons = {f"knee.{name}": knee for name, knee in self.knees.items() if isinstance(knee, str)}
+        if isinstance(self.largest, str):
+            reasons["largest_batch"] = self.largest
+        shown = ("dataset", "model", "frontend", "feeding", "device", "precision", "clip_samples")
+        return {
+            "what": {name: getattr(first, name) for name in shown},
+            "rows": [asdict(row) for row in self.rows],
+            "knee": {name: None if isinstance(knee, str) else asdict(knee) for name, knee in self.knees.items()},
+            "largest_batch": None if isinstance(self.largest, str) else self.largest,
+            "details": details,
+            "environment": next((r[0].environment for r in self.records.values() if r), {}),
+            "reasons": reasons,
+        }
+
+
+def run_sweep(
+    selection: Selection, batches: Sequence[int], settings: Settings, watch: Watch, *, processes: int = 1
+) -> Sweep:
+    """Profile one model at each batch size, every cell in a process of its own, nothing beside it.
+
+    Rounds over the batches alternate in direction, so that a drift of the machine meets all batches alike. The rounds
+    differ in their seed, which names the process.
+
+    Args:
+        selection: Exactly one model and one data set; recipe overrides are kept and the batch is added.
+        batches: Sizes in clips, each 1 or more.
+        settings: How to run.
+        watch: Told what happens.
+        processes: Processes per batch, 1 or more; 8 give an interval.
+
+    Raises:
+        SelectionError: No or several models, no batch or one below 1.
+        BenchError: As :meth:`bench.runner.Runner.run`.
+    """
+    sizes = sorted(set(batches))
+    if not sizes or sizes[0] < 1 or processes < 1:
+        raise SelectionError(f"batches are {list(batches)}, processes {processes}; give sizes of 1 or more clips")
+    records: dict[int, list[Record]] = {size: [] for size in sizes}
+    planned: dict[int, PlannedCell] = {}
+    reused = 0
+    for turn in range(processes):
+        for size in sizes if turn % 2 == 0 else reversed(sizes):
+            runner = Runner(_at(selection, size, turn), settings, watch)
+            only_model(selection.models, runner.host.registry)
+            result = runner.run()
+            records[size] += result.records
+            planned.setdefault(size, result.plan.cells[0])
+            reused += len(result.reused)
+    rows = tuple(_row(size, records[size]) for size in sizes)
+    return Sweep(
+        rows=rows, knees={name: find_knee({row.batch: getattr(row, name) for row in rows}) for name in ("infer", "train")},
+        records={size: tuple(found) for size, found in records.items()}, planned=planned, reused=reused,
+        largest=ON_CPU if selection.device == "cpu" else NOT_ASKED,
+    )  # fmt: skip
+
+
+def only_model(names: Sequence[str], registry: Registry) -> str:
+    """The one model that ``names`` means.
+
+    Raises:
+        SelectionError: It means several.
+        UnknownNameError: It means none.
+    """
+    found = [entry.spec.name for entry in select_models(names, registry)]
+    if len(found) > 1:
+        shown = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "")
+        raise SelectionError(f"{','.join(names)!r} names {len(found)} models; choose one of {shown}")
+    return found[0]
+
+
+def find_knee(rates: Mapping[int, float | None]) -> Knee | str:
+    """The smallest batch with at least 90 % of the highest rate, or why there is none.
+
+    Args:
+        rates: Clips per second by batch; ``None`` where there is no result.
+
+    >>> find_knee({1: 10.0, 2: 19.0, 4: 20.0}).batch
+    2
+    """
+    known = {batch: rate for batch, rate in sorted(rates.items()) if rate is not None}
+    if len(known) < 2:
+        return f"a knee takes two batch sizes with a result, there are {len(known)}"
+    best = max(known.values())
+    batch = next(batch for batch, rate in known.items() if rate >= KNEE_SHARE * best)
+    return Knee(batch=batch, clips_per_s=known[batch], best=best)
+
+
+def search_largest(selection: Selection, sweep: Sweep, settings: Settings, watch: Watch) -> Sweep:
+    """The sweep with the largest batch that fits the device, each try in a process of its own.
+
+    Args:
+        selection: As for :func:`run_sweep`.
+        sweep: Its result; what it found to fit or not is where the search begins.
+        settings: How to run.
+        watch: Told what happens.
+
+    Raises:
+        BenchError: A try ends otherwise than with a result or out of memory.
+    """
+    if selection.device == "cpu":
+        return replace(sweep, largest=ON_CPU)
+
+    def fits(batch: int) -> bool:
+        brief = replace(selection, overrides=(*selection.overrides, "recipe.publishable=false"))
+        (record,) = Runner(_at(brief, batch, 0), settings, watch).run().records
+        if record.status not in ("ok", "oom"):
+            why = record.error.message if record.error else "no reason given"
+            raise BenchError(f"the search for the largest batch stopped at {batch}: {record.status}: {why}")
+        return record.status == "ok"
+
+    good = [row.batch for row in sweep.rows if set(row.statuses) == {"ok"}]
+    bad = [row.batch for row in sweep.rows if "oom" in row.statuses]
+    return replace(sweep, largest=bisect_largest(fits, low=max(good, default=0), high=min(bad, default=None)))
+
+
+def bisect_largest(fits: Callable[[int], bool], *, low: int, high: int | None) -> int | str:
+    """The largest batch that fits: doubled until one does not, then bisected to the very clip.
+
+    Args:
+        fits: Tries a batch.
+        low: Known to fit; 0 = nothing is known.
+        high: Known not to fit; ``None`` = nothing is known.
+
+    >>> bisect_largest(lambda batch: batch <= 1234, low=16, high=None)
+    1234
+    """
+    while high is None:
+        tried = max(1, 2 * low)
+        if tried > LARGEST_TRIED:
+            return f"a batch of {low} still fits; nothing larger was tried"
+        if fits(tried):
+            low = tried
+        else:
+            high = tried
+    while high - low > 1:
+        middle = (low + high) // 2
+        if fits(middle):
+            low = middle
+        else:
+            high = middle
+    return low or "not even one clip fits"
+
+
+def _at(selection: Selection, batch: int, turn: int) -> Selection:
+    """The selection at one batch size; a budget that a recipe sets for many models does not hold for one."""
+    overrides = ("recipe.budget_seconds=none", *selection.overrides, f"recipe.batch={batch}")
+    seeds = (selection.seeds[0] + turn,)
+    return replace(selection, evaluate=False, profile=True, overrides=overrides, seeds=seeds)
+
+
+def _row(batch: int, records: Sequence[Record]) -> SweepRow:
+    good = [record for record in records if record.status == "ok"]
+    bad = next((record for record in records if record.status != "ok"), None)
+    reasons: dict[str, str] = {}
+    rates = {name: _rates(name, good, reasons) for name in ("infer", "train")}
+    interval = process_interval(rates["infer"]) if rates["infer"] else None
+    if isinstance(interval, Refusal):
+        reasons["infer_interval"] = interval.reason
+    peaks = {name: _peak(name, good, reasons) for name in ("host_peak_mib", "device_peak_mib")}
+    problem = None if bad is None else f"{bad.status}: {bad.error.message if bad.error else 'no reason given'}"
+    return SweepRow(
+        batch=batch, statuses=tuple(record.status for record in records), problem=problem,
+        infer=float(np.median(rates["infer"])) if rates["infer"] else None,
+        train=float(np.median(rates["train"])) if rates["train"] else None,
+        **peaks, infer_interval=None if interval is None or isinstance(interval, Refusal) else (interval.low, interval.high),
+        reasons=reasons if good else {"infer": problem or "no result", **reasons},
+    )  # fmt: skip
+
+
+def _rates(name: str, good: Sequence[Record], reasons: dict[str, str]) -> list[float]:
+    found = [record.timing[name]["clips_per_s"] for record in good if record.timing.get(name)]
+    if good and not found:
+        reasons[name] = good[0].timing.get("reasons", {}).get(name, "not measured")
+    return found
+
+
+def _peak(name: str, good: Sequence[Record], reasons: dict[str, str]) -> float | None:
+    found = [value for record in good if (value := record.memory.get(name)) is not None]
+    if good and not found:
+        reasons[name] = good[0].memory.get("reasons", {}).get(name, "not measured")
+    return max(found, default=None)
