@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bench.discovery import Host
     from bench.execution.cells import Progress
+    from bench.execution.inputs import Shelf
     from bench.execution.job import Job
     from bench.records import Record
 
@@ -50,10 +51,10 @@ def main() -> None:
     inbox: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     busy = threading.Event()
     threading.Thread(target=_read_jobs, args=(inbox, busy), daemon=True).start()
-    hosts: dict[tuple[Any, ...], Host] = {}
+    desk: dict[Any, Any] = {}
     while (line := inbox.get()) is not None:
         busy.set()
-        _run_line(line, channel, hosts)
+        _run_line(line, channel, desk)
         busy.clear()
     os._exit(0)
 
@@ -75,7 +76,8 @@ def _read_jobs(inbox: queue.SimpleQueue[str | None], busy: threading.Event) -> N
     inbox.put(None)
 
 
-def _run_line(line: str, channel: Channel, hosts: dict[tuple[Any, ...], Host]) -> None:
+def _run_line(line: str, channel: Channel, desk: dict[Any, Any]) -> None:
+    """One job; ``desk`` keeps what the next one can use again: the loaded plugins and the indexed data."""
     from bench.execution.job import Job
     from bench.store import Store
 
@@ -84,15 +86,19 @@ def _run_line(line: str, channel: Channel, hosts: dict[tuple[Any, ...], Host]) -
         channel.send("start", id=job.cell.id)
         # Imported only now, so that whatever goes wrong there is in the log of a cell.
         from bench.discovery import load
+        from bench.execution.inputs import Shelf
 
         key = (job.plugins, job.without)
-        if key not in hosts:
-            hosts[key] = load(job.plugins, without=job.without)
-        action = {"cell": _run_cell, "probe": _run_cost, "estimate": _run_cost, "trace": _run_trace}[job.action]
-        action(job, hosts[key], channel)
+        if key not in desk:
+            desk[key] = load(job.plugins, without=job.without), Shelf()
+        host, shelf = desk[key]
+        if job.action == "cell":
+            _run_cell(job, host, channel, shelf)
+        else:
+            {"probe": _run_cost, "estimate": _run_cost, "trace": _run_trace}[job.action](job, host, channel)
 
 
-def _run_cell(job: Job, host: Host, channel: Channel) -> None:
+def _run_cell(job: Job, host: Host, channel: Channel, shelf: Shelf) -> None:
     from bench.errors import StoreError
     from bench.execution.cells import Finished, Progress, run_evaluate
     from bench.execution.profiling import run_profile
@@ -111,7 +117,7 @@ def _run_cell(job: Job, host: Host, channel: Channel) -> None:
         host.hook.bench_cell_start(cell=job.cell)
         if job.cell.kind == "profile":
             return run_profile(host.registry, job, progress)
-        return run_evaluate(host.registry, job, progress, observe)
+        return run_evaluate(host.registry, job, progress, observe, shelf)
 
     try:
         done: Finished | Record = work()

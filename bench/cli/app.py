@@ -21,9 +21,10 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "doctor": "Find what would spoil measurements on this machine, with the command for each.",
         "report": "Make leaderboards from stored records.",
         "compare": "Say which of two models is better on the same clips.",
+        "reproduce": "Run the cell of a stored record again and hold the numbers against it.",
         "baseline": "Pin what a run measured for the gate, or show what is pinned.",
         "gate": "Hold a run against a pinned baseline.",
-        "check": "Check that models, data sets, front ends and metrics keep their contracts.",
+        "check": "Check that models, data sets and metrics keep their contracts.",
     }
 )
 """Every verb with its line in ``bench --help``; verb ``x`` is ``main`` of ``bench/cli/x.py``."""

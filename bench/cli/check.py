@@ -1,4 +1,4 @@
-"""``bench check``: whether models, data sets, front ends and metrics keep their contracts."""
+"""``bench check``: whether models, data sets, front ends and metrics keep their contracts; downloads nothing."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def main(
     plugin: PluginFiles = None,
     no_plugin: LeftOut = None,
 ) -> int:
-    """Check that models, data sets, front ends and metrics keep their contracts; nothing is downloaded."""
+    """Check that models, data sets and metrics keep their contracts."""
     if not names and not plugin:
         raise SelectionError("nothing to check; name a model, family or data set, or `bench check all`")
     registry = open_host(plugin, no_plugin).registry

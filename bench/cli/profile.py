@@ -9,8 +9,20 @@ from typing import Annotated, Any
 import typer
 
 from bench.cli import options as opt
-from bench.cli.common import CELL_FAILED, OK, AsJson, LeftOut, PluginFiles, plain, print_json, print_note, print_table
+from bench.cli.common import (
+    CELL_FAILED,
+    OK,
+    AsJson,
+    LeftOut,
+    PluginFiles,
+    plain,
+    print_error,
+    print_json,
+    print_note,
+    print_table,
+)
 from bench.cli.progress import watch
+from bench.errors import BenchError
 from bench.plan import Selection
 from bench.reports.sweep import HEADER, markdown, notes, operators_markdown, stage_rows, table_rows
 from bench.runner import Settings
@@ -72,24 +84,30 @@ def main(  # noqa: PLR0913  one parameter per option
             sweep = run_sweep(selection, sizes, settings, seen, processes=processes)
             if largest:
                 sweep = search_largest(selection, sweep, settings, seen)
-        traces = _trace(sweep, selection, settings) if trace else None
+        traces, problem = _trace(sweep, selection, settings) if trace else (None, None)
     except KeyboardInterrupt:
         print_note(f"stopped; finished cells are in {out}, the same command runs the rest")
         return INTERRUPTED
-    return _tell(sweep, traces, out, as_json=as_json)
+    _tell(sweep, traces, out, as_json=as_json)
+    if problem is not None:
+        print_error(problem)
+    return CELL_FAILED if sweep.failed or problem is not None else OK
 
 
-def _trace(sweep: Sweep, selection: Selection, settings: Settings) -> dict[str, Any] | None:
-    """Traces at the knee of inference, else at the smallest batch that was measured; ``None`` where none was."""
+def _trace(sweep: Sweep, selection: Selection, settings: Settings) -> tuple[dict[str, Any] | None, str | None]:
+    """Traces at the knee of inference, else at the smallest batch that was measured; or why there are none."""
     measured = [row.batch for row in sweep.rows if set(row.statuses) == {"ok"}]
     if not measured:
-        return None
+        return None, "no trace: no batch size has a result"
     knee = sweep.knees["infer"]
     batch = measured[0] if isinstance(knee, str) else knee.batch
-    return take_traces(sweep.planned[batch], selection, settings, settings.out / "trace")
+    try:
+        return take_traces(sweep.planned[batch], selection, settings, settings.out / "trace"), None
+    except BenchError as error:  # the sweep has its results all the same
+        return None, str(error)
 
 
-def _tell(sweep: Sweep, traces: dict[str, Any] | None, out: Path, *, as_json: bool) -> int:
+def _tell(sweep: Sweep, traces: dict[str, Any] | None, out: Path, *, as_json: bool) -> None:
     found = {**plain(sweep.to_json()), "traces": traces}
     files = {"profile.json": json.dumps(found, indent=1, sort_keys=True) + "\n", "profile.md": markdown(found)}
     if traces is not None:
@@ -104,7 +122,6 @@ def _tell(sweep: Sweep, traces: dict[str, Any] | None, out: Path, *, as_json: bo
         _show(found, written)
     if sweep.reused:
         print_note(f"{sweep.reused} cells were measured before; give another --out to measure them afresh")
-    return CELL_FAILED if sweep.failed else OK
 
 
 def _show(found: dict[str, Any], written: list[Path]) -> None:

@@ -13,11 +13,10 @@ import torch
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from bench.execution import describe
+from bench.execution import describe, estimators
 from bench.execution.building import build_model, build_pipeline, materialise
-from bench.execution.estimators import fit_predict
 from bench.execution.evaluation import Predictions, predict
-from bench.execution.inputs import Material, prepare, split_for
+from bench.execution.inputs import Material, Shelf, prepare, split_for
 from bench.execution.job import Job
 from bench.execution.pipeline import Pipeline, count_parameters
 from bench.execution.scoring import compute_scores
@@ -66,16 +65,19 @@ class Outcome:
     nondeterministic: list[str]
 
 
-def run_evaluate(registry: Registry, job: Job, progress: Progress, observe: Observe) -> Finished:
+def run_evaluate(
+    registry: Registry, job: Job, progress: Progress, observe: Observe, shelf: Shelf | None = None
+) -> Finished:
     """Train on the training clips, then score the sealed test clips.
 
-    Whatever a plugin raises comes through; ``progress.stage`` says where.
+    Whatever a plugin raises comes through; ``progress.stage`` says where. A ``shelf`` keeps what the next cell of the
+    same worker can use again.
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
     start = time.perf_counter()
     cell = job.cell
     protocol = registry.protocols[cell.protocol.partition("@")[0]].spec
-    material = prepare(registry, job)
+    material = prepare(registry, job, shelf)
     split = split_for(protocol, material, job)
     progress.stage = "build"
     model = build_model(registry.models[cell.model], material.task, cell.seed)
@@ -151,8 +153,8 @@ def _module(
 
 def _estimator(model: Any, material: Material, split: Split) -> Outcome:
     with HostPeak() as host:
-        test = split.test_indices(finalised=True)
-        predictions, fitted = fit_predict(model, material, split.train, test)
+        fitted = estimators.fit(model, material, split.train)
+        predictions = estimators.predict(model, material, split.test_indices(finalised=True))
     timing = {
         "train_s": fitted,
         "train_clips_per_s": len(split.train) / fitted,

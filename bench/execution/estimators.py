@@ -43,23 +43,22 @@ def inputs_of(material: Material, index: npt.NDArray[np.int64]) -> npt.NDArray[n
     return np.concatenate(parts)
 
 
-def fit_predict(
-    estimator: Estimator, material: Material, train: npt.NDArray[np.int64], test: npt.NDArray[np.int64]
-) -> tuple[Predictions, float]:
-    """Fit on ``train``, then score ``test``.
+def fit(estimator: Estimator, material: Material, train: npt.NDArray[np.int64]) -> float:
+    """Fit on the clips ``train``; returns the seconds it took, features included."""
+    start = time.perf_counter()
+    estimator.fit(inputs_of(material, train), material.clips.targets[train])
+    return time.perf_counter() - start
 
-    Returns:
-        The predictions and the seconds of fitting, features included.
+
+def predict(estimator: Estimator, material: Material, index: npt.NDArray[np.int64]) -> Predictions:
+    """Scores of the clips ``index`` in their order.
 
     Raises:
         PluginError: It has neither ``predict_proba`` nor ``decision_function``, or they have another shape.
     """
     start = time.perf_counter()
-    estimator.fit(inputs_of(material, train), material.clips.targets[train])
-    fitted = time.perf_counter() - start
-    start = time.perf_counter()
-    logits = logits_of(estimator, inputs_of(material, test), material.task.num_classes)
-    return Predictions(logits=logits, index=test, seconds=time.perf_counter() - start), fitted
+    logits = logits_of(estimator, inputs_of(material, index), material.task.num_classes)
+    return Predictions(logits=logits, index=index, seconds=time.perf_counter() - start)
 
 
 def logits_of(estimator: Any, x: npt.NDArray[np.float32], num_classes: int) -> npt.NDArray[np.float32]:

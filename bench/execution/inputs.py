@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,7 @@ class Material:
         task: With the feature shape filled in.
         frontend: Fresh front end of the cell, ``None`` where the model takes the waveform.
         given: ``{modality: "given" | "derived"}``.
-        tokenized: Whether ``text`` came from the model's own tokenizer.
+        stored_features: Whether ``audio`` holds features instead of waveforms.
         seconds: Time to get here.
     """
 
@@ -65,6 +65,15 @@ class Material:
     def batches(self, indices: np.ndarray, size: int, *, seed: int | None = None) -> Batches:
         """Batches over some clips: shuffled by ``seed``, or in order."""
         return Batches(self.arrays, self.clips.targets, indices, size, seed=seed)
+
+
+@dataclass(slots=True)
+class Shelf:
+    """What cells that follow each other in one worker share: indexed clips, open waveforms, derived pictures."""
+
+    clips: dict[Any, tuple[Entry[DatasetSpec], Clips]] = field(default_factory=dict)
+    waveforms: dict[Any, Waveforms] = field(default_factory=dict)
+    thumbnails: dict[str, Any] = field(default_factory=dict)
 
 
 def load_clips(registry: Registry, job: Job) -> tuple[Entry[DatasetSpec], Clips]:
@@ -115,15 +124,22 @@ def feature_shape(frontend: nn.Module, task: TaskInfo) -> tuple[int, int]:
     return int(features.shape[1]), int(features.shape[2])
 
 
-def prepare(registry: Registry, job: Job) -> Material:
+def prepare(registry: Registry, job: Job, shelf: Shelf | None = None) -> Material:
     """Everything up to the model, for the data set and front end of a job."""
     start = time.perf_counter()
+    shelf = shelf or Shelf()
     cell, recipe = job.cell, job.recipe
-    entry, clips = load_clips(registry, job)
+    source = (cell.dataset, job.data)
+    if source not in shelf.clips:
+        shelf.clips[source] = load_clips(registry, job)
+    entry, clips = shelf.clips[source]
     model = registry.models[cell.model].spec
     wanted = cell.inputs.split("+")
     given = {name.partition(".")[0]: "derived" if name.endswith(".derived") else "given" for name in wanted}
-    waveforms = open_waveforms(clips, trim_db=recipe.trim_db, fill=recipe.fill)
+    view = (source, recipe.trim_db, recipe.fill)
+    if view not in shelf.waveforms:
+        shelf.waveforms[view] = open_waveforms(clips, trim_db=recipe.trim_db, fill=recipe.fill)
+    waveforms = shelf.waveforms[view]
     declared = entry.spec.task.text_length if entry.spec.task else None
     task = task_of(clips, tuple(given), declared or TEXT_LENGTH)
     if given.get("image") == "derived":
@@ -139,7 +155,7 @@ def prepare(registry: Registry, job: Job) -> Material:
                 arrays["audio"] = _stored(registry, model, cell.frontend, waveforms, frontend)
                 stored = True
     if "image" in given:
-        arrays["image"] = clips.images if given["image"] == "given" else thumbnail(waveforms.samples, clips.sample_rate)
+        arrays["image"] = clips.images if given["image"] == "given" else _thumbnails(waveforms, shelf)
     if "text" in given:
         if clips.texts is None:
             raise DataError(f"{clips.title} has no texts")
@@ -148,6 +164,12 @@ def prepare(registry: Registry, job: Job) -> Material:
         spec=entry.spec, clips=clips, waveforms=waveforms, arrays=arrays, task=task, frontend=frontend,
         given=given, stored_features=stored, seconds=time.perf_counter() - start,
     )  # fmt: skip
+
+
+def _thumbnails(waveforms: Waveforms, shelf: Shelf) -> Any:
+    if waveforms.fingerprint not in shelf.thumbnails:
+        shelf.thumbnails[waveforms.fingerprint] = thumbnail(waveforms.samples, waveforms.sample_rate)
+    return shelf.thumbnails[waveforms.fingerprint]
 
 
 def _stored(

@@ -87,6 +87,9 @@ def _refusal(foreign: Sequence[tuple[Row, Row]], baseline: Baseline, candidate: 
 def _row(row: Row, match: Row, policy: Policy, candidate: Collected) -> Iterator[Finding]:
     if row.cells and not policy["accuracy"].skip:
         yield _scores(row, match, policy["accuracy"], candidate)
+    if row.kind == "profile" and row.name in candidate.lost:
+        reason = "; ".join(candidate.lost[row.name])
+        yield Finding(row=row.name, quantity="all", status="vanished", reason=reason)
     for quantity, pinned in sorted(row.quantities.items()):
         rule = policy[FAMILIES[quantity]]
         found = match.quantities.get(quantity)

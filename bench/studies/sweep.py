@@ -90,7 +90,7 @@ class Sweep:
         return any(status not in ("ok", "oom") for row in self.rows for status in row.statuses)
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values, the best-measured cell's details (stages, FLOPs, guards, energy) under ``details``."""
+        """JSON values, each batch's latency, stages, FLOPs, guards and energy under ``details``."""
         details = {
             str(batch): {
                 "cell": records[0].cell.id,
@@ -151,10 +151,13 @@ def run_sweep(
             reused += len(result.reused)
     rows = tuple(_row(size, records[size]) for size in sizes)
     return Sweep(
-        rows=rows, knees={name: find_knee({row.batch: getattr(row, name) for row in rows}) for name in ("infer", "train")},
-        records={size: tuple(found) for size, found in records.items()}, planned=planned, reused=reused,
+        rows=rows,
+        knees={name: find_knee({row.batch: getattr(row, name) for row in rows}) for name in ("infer", "train")},
+        records={size: tuple(found) for size, found in records.items()},
+        planned=planned,
+        reused=reused,
         largest=ON_CPU if selection.device == "cpu" else NOT_ASKED,
-    )  # fmt: skip
+    )
 
 
 def only_model(names: Sequence[str], registry: Registry) -> str:
@@ -211,9 +214,9 @@ def search_largest(selection: Selection, sweep: Sweep, settings: Settings, watch
             raise BenchError(f"the search for the largest batch stopped at {batch}: {record.status}: {why}")
         return record.status == "ok"
 
-    good = [row.batch for row in sweep.rows if set(row.statuses) == {"ok"}]
-    bad = [row.batch for row in sweep.rows if "oom" in row.statuses]
-    return replace(sweep, largest=bisect_largest(fits, low=max(good, default=0), high=min(bad, default=None)))
+    low = max((row.batch for row in sweep.rows if set(row.statuses) == {"ok"}), default=0)
+    high = min((row.batch for row in sweep.rows if "oom" in row.statuses), default=None)
+    return replace(sweep, largest=bisect_largest(fits, low=low, high=high))
 
 
 def bisect_largest(fits: Callable[[int], bool], *, low: int, high: int | None) -> int | str:
@@ -256,18 +259,24 @@ def _row(batch: int, records: Sequence[Record]) -> SweepRow:
     bad = next((record for record in records if record.status != "ok"), None)
     reasons: dict[str, str] = {}
     rates = {name: _rates(name, good, reasons) for name in ("infer", "train")}
+    peaks = {name: _peak(name, good, reasons) for name in ("host_peak_mib", "device_peak_mib")}
     interval = process_interval(rates["infer"]) if rates["infer"] else None
+    ends = None
     if isinstance(interval, Refusal):
         reasons["infer_interval"] = interval.reason
-    peaks = {name: _peak(name, good, reasons) for name in ("host_peak_mib", "device_peak_mib")}
+    elif interval is not None:
+        ends = (interval.low, interval.high)
     problem = None if bad is None else f"{bad.status}: {bad.error.message if bad.error else 'no reason given'}"
     return SweepRow(
-        batch=batch, statuses=tuple(record.status for record in records), problem=problem,
+        batch=batch,
+        statuses=tuple(record.status for record in records),
+        problem=problem,
         infer=float(np.median(rates["infer"])) if rates["infer"] else None,
         train=float(np.median(rates["train"])) if rates["train"] else None,
-        **peaks, infer_interval=None if interval is None or isinstance(interval, Refusal) else (interval.low, interval.high),
-        reasons=reasons if good else {"infer": problem or "no result", **reasons},
-    )  # fmt: skip
+        **peaks,
+        infer_interval=ends,
+        reasons=reasons if good else {"infer": problem or "no result"},
+    )
 
 
 def _rates(name: str, good: Sequence[Record], reasons: dict[str, str]) -> list[float]:

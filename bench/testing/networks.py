@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -46,6 +47,7 @@ class NetworkCase:
         pipeline: Front end, normaliser and the network itself, seed 0.
         inputs: ``2 * BATCH`` clips as the network takes them: features, images, texts.
         targets: ``(2 * BATCH,)`` int64.
+        known: Logits computed before, by the clips of their batch; no check leaves the network changed.
     """
 
     registry: Registry
@@ -55,6 +57,7 @@ class NetworkCase:
     pipeline: Pipeline
     inputs: Mapping[str, Tensor]
     targets: Tensor
+    known: dict[tuple[int, ...], Tensor] = field(default_factory=dict)
 
     @classmethod
     def of(cls, registry: Registry, entry: Entry[ModelSpec], material: Material, model: nn.Module) -> NetworkCase:
@@ -78,8 +81,11 @@ class NetworkCase:
         return {name: x[chosen] for name, x in self.inputs.items()}
 
     def logits(self, *index: int) -> Tensor:
-        """``(clips, classes)`` of some clips in ``eval()``."""
-        return forward(self.pipeline, self.rows(*index))
+        """``(clips, classes)`` of some clips in ``eval()``, by default the first ``BATCH``; computed once."""
+        index = index or tuple(range(BATCH))
+        if index not in self.known:
+            self.known[index] = forward(self.pipeline, self.rows(*index))
+        return self.known[index]
 
     def fresh(self, seed: int) -> Pipeline:
         """The network built anew from another seed."""
@@ -101,6 +107,20 @@ def forward(pipeline: Pipeline, inputs: Mapping[str, Tensor]) -> Tensor:
     pipeline.eval()
     with torch.no_grad():
         return pipeline.logits(inputs)
+
+
+@contextmanager
+def unchanged(pipeline: Pipeline) -> Iterator[None]:
+    """Afterwards gradients are gone, buffers (running statistics) are as before, and ``eval()`` is on."""
+    buffers = [(x, x.clone()) for x in pipeline.buffers()]
+    try:
+        yield
+    finally:
+        pipeline.zero_grad(set_to_none=True)
+        pipeline.eval()
+        with torch.no_grad():
+            for x, before in buffers:
+                x.copy_(before)
 
 
 def network_checks(case: NetworkCase) -> dict[str, Check]:
@@ -153,14 +173,11 @@ def gradient(case: NetworkCase) -> Verdict:
     wanted = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if not wanted:
         return skipped("no parameter asks for a gradient")
-    model.zero_grad(set_to_none=True)
-    try:
+    with unchanged(case.pipeline):
         _backward(case)
         unreached = [name for name, p in wanted.items() if p.grad is None]
         broken = [name for name, p in wanted.items() if p.grad is not None and not p.grad.isfinite().all()]
         still = [name for name, p in wanted.items() if p.grad is not None and not p.grad.any()]
-    finally:
-        model.zero_grad(set_to_none=True)
     if broken:
         return failed(f"the gradient of {_some(broken)} is nan or infinite", float(len(broken)))
     if unreached:
@@ -183,7 +200,6 @@ def _backward(case: NetworkCase) -> None:
             pretrain(**inputs).backward()
         if all(p.grad is not None for p in case.pipeline.model.parameters() if p.requires_grad):
             break
-    case.pipeline.eval()
 
 
 def deterministic(case: NetworkCase) -> Verdict:
@@ -191,7 +207,7 @@ def deterministic(case: NetworkCase) -> Verdict:
     found = []
     for seed in (1, 2):
         torch.manual_seed(seed)
-        found.append(case.logits())
+        found.append(forward(case.pipeline, case.rows()))
     difference = float((found[0] - found[1]).abs().max())
     advice = "something random (dropout, a functional dropout without self.training, noise) is on in eval()"
     return judge(torch.equal(*found), f"two passes differ by {difference:.3g}", advice, difference)
@@ -273,16 +289,13 @@ def cuda(case: NetworkCase) -> Verdict:
 
 def _autocast(case: NetworkCase, pipeline: Pipeline, device: str) -> Verdict:
     inputs = {name: x.to(device) for name, x in case.rows().items()}
-    pipeline.train()
-    try:
+    with unchanged(pipeline):
+        pipeline.train()
         with torch.autocast(device, torch.bfloat16):
             found = pipeline.logits(inputs)
         F.cross_entropy(found.float(), case.targets[:BATCH].to(device)).backward()  # type: ignore[no-untyped-call]
         grads = {name: p.grad for name, p in pipeline.model.named_parameters() if p.grad is not None}
         bad = [name for name, grad in grads.items() if not grad.isfinite().all()]
-    finally:
-        pipeline.zero_grad(set_to_none=True)
-        pipeline.eval()
     if not found.isfinite().all():
         return failed(f"logits under bfloat16 autocast on {device} are nan or infinite")
     if bad:

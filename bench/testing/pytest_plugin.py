@@ -1,4 +1,4 @@
-'''A pytest plugin: one conformance test over all that your bench plugin gives, and over all it will ever give.
+"""A pytest plugin: one conformance test over all that your bench plugin gives, and over all it will ever give.
 
 It is active wherever ``bench-audio`` is installed and does nothing until a test asks for ``bench_case``. In your
 project, name your plugin (its entry point, its distribution or its Python file) in ``pyproject.toml``::
@@ -19,7 +19,7 @@ and write one test::
         if bench_case.subject.kind == "model":
             (counted,) = [r for r in bench_case.results() if r.name == "parameters"]
             assert counted.status == "passed"
-'''
+"""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ def _cases(config: pytest.Config) -> list[BenchCase]:
     named: list[str] = config.getoption("--bench-plugin") or config.getini("bench_plugin")
     if not named:
         raise pytest.UsageError(
-            f"a test asks for {_FIXTURE}, but no plugin is named: set bench_plugin in the pytest configuration, or give "
-            "--bench-plugin NAME or FILE.py"
+            f"a test asks for {_FIXTURE}, but no plugin is named: set bench_plugin in the pytest configuration, or "
+            "give --bench-plugin NAME or FILE.py"
         )
     files = {name: (config.invocation_params.dir / name).resolve() for name in named if name.endswith(".py")}
     try:

@@ -147,6 +147,16 @@ def test_a_cell_that_ended_badly_or_was_skipped_vanishes_with_its_reason(runs, g
     assert f"{status}: killed by signal 9" in finding.reason
 
 
+def test_one_process_of_eight_that_crashed_is_missed(runs, gated):
+    baseline, candidate = runs(1, processes=8), runs(2, processes=8)
+    last = candidate.records()[0][-1]
+    error = Failure(reason="signal", stage="profile", message="killed by signal 9")
+    candidate.write(last.model_copy(update={"status": "crashed", "error": error, "artifacts": {}}))
+    verdict = gated(candidate, baseline)
+    assert verdict.outcome == "vanished"
+    assert [f.reason for f in verdict.findings if f.status == "vanished"] == ["seed 7 crashed: killed by signal 9"]
+
+
 @pytest.mark.parametrize("value", [None, math.nan, math.inf, 0.0, True, "fast"])
 def test_an_empty_measurement_vanishes(runs, gated, collected, value):
     baseline, candidate = runs(1), runs(2)

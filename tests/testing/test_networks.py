@@ -211,10 +211,10 @@ def test_results_come_as_they_are_made_and_are_frozen():
 
 
 def test_the_state_of_the_generators_is_left_alone():
-    states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()
+    states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
     check_model("fake.net", registry_of(), effort=Effort(only={"deterministic", "seeded"}))
     assert random.getstate() == states[0]
-    assert np.array_equal(np.random.get_state()[1], states[1])
+    assert np.array_equal(np.random.get_state()[1], states[1])  # noqa: NPY002
     assert torch.equal(torch.get_rng_state(), states[2])
 
 

@@ -74,9 +74,9 @@ def test_the_ini_option_names_an_installed_distribution(project):
     write_distribution(project / "site", fake)
     (project / "pytest.ini").write_text("[pytest]\nbench_plugin = bench-mine\n", encoding="utf-8")
     path = os.pathsep.join([str(project / "site"), *filter(None, [os.environ.get("PYTHONPATH")])])
-    done = run(project, "--collect-only", "-q", PYTHONPATH=path)
+    done = run(project, "--collect-only", PYTHONPATH=path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("::test_conformance[") == 3
+    assert done.stdout.count("<Function test_conformance[") == 3
     assert "test_conformance[metric-error_rate]" in done.stdout
 
 

@@ -1,0 +1,70 @@
+"""``bench reproduce``: does a stored number come out again?"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli import options as opt
+from bench.cli.common import CELL_FAILED, OK, AsJson, LeftOut, PluginFiles, print_json
+from bench.cli.progress import watch
+from bench.cli.report import open_store
+from bench.runner import Settings
+from bench.studies.reproduce import Reproduction, find_record, reproduce
+
+
+def main(  # noqa: PLR0913  one parameter per option
+    cell: Annotated[
+        str, typer.Argument(metavar="CELL", show_default=False, help="A cell's id, a part of it, or a record.")
+    ],
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", show_default=False, help="Folder of the run it is in.")],
+    *,
+    data: opt.Data = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Keep the new record here.")] = None,
+    as_json: AsJson = False,
+    plugin: PluginFiles = None,
+    no_plugin: LeftOut = None,
+) -> int:
+    """Run the cell of a stored record again and hold the numbers against it."""
+    store = open_store(results)
+    record = find_record(store, cell)
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch, watch() as seen:
+        settings = Settings(
+            out=out or Path(scratch),
+            plugins=tuple(plugin or ()),
+            without=tuple(no_plugin or ()),
+            keep_checkpoints=False,
+        )
+        found = reproduce(store, record, settings, data, seen)
+    if as_json:
+        print_json(
+            {
+                "cell": record.cell.id,
+                "before": record.score("accuracy"),
+                "after": found.after.score("accuracy"),
+                "interval": [found.interval.low, found.interval.high],
+                "within": found.within,
+                "same_predictions": found.same_predictions,
+                "changed": list(found.changed),
+            }
+        )
+    else:
+        print(sentence(found))
+    return OK if found.within else CELL_FAILED
+
+
+def sentence(found: Reproduction) -> str:
+    """The verdict in words."""
+    before, after = found.before.score("accuracy"), found.after.score("accuracy")
+    if before is None or after is None:
+        return f"{found.before.cell.id}: no accuracy to compare"
+    verdict = "reproduced" if found.within else "NOT reproduced"
+    exactly = ", every prediction identical" if found.same_predictions else ""
+    changed = f"; changed since: {', '.join(found.changed)}" if found.changed else "; nothing it depends on has changed"
+    return (
+        f"{verdict}: {found.before.cell.id}: {100 * after:.1f} % against {100 * before:.1f} % "
+        f"[{100 * found.interval.low:.1f}, {100 * found.interval.high:.1f}]{exactly}{changed}"
+    )

@@ -1,0 +1,164 @@
+"""``bench profile`` from the command line, on generated tones, every cell in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import main
+from bench.execution.cells import Progress
+from bench.execution.job import Job
+from bench.execution.profiling import run_profile
+from bench.plan import Selection
+from bench.runner import Runner, Settings
+
+TESTS = Path(__file__).resolve().parents[1]
+TONES, RUDE = TESTS / "engine" / "faulty_plugin.py", TESTS / "studies" / "rude_plugin.py"
+COMMON = ["--dataset", "tones", "--recipe", "smoke", "--device", "cpu", "--plugin", str(TONES), "--plugin", str(RUDE)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def call(*words: str) -> tuple[int, str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = main(["profile", *words, *COMMON])
+    return status, out.getvalue(), err.getvalue()
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sweep")
+    status, out, err = call("tones.good", "--batch", "1,8", "--trace", "--json", "--out", str(folder))
+    assert status == 0, err
+    return folder, json.loads(out)
+
+
+def test_rows_and_knee(swept) -> None:
+    _, found = swept
+    assert [row["batch"] for row in found["rows"]] == [1, 8]
+    assert all(row["statuses"] == ["ok"] and row["infer"] > 0 and row["train"] > 0 for row in found["rows"])
+    assert found["knee"]["infer"]["batch"] in (1, 8)
+    assert found["largest_batch"] is None
+    assert "CUDA" in found["reasons"]["largest_batch"]
+
+
+def test_flops_are_exact_and_the_fourier_transform_is_listed_as_uncounted(swept) -> None:
+    _, found = swept
+    flops = found["details"]["8"]["flops"]
+    features, hidden, classes = 8 * (1600 // 64 + 1), 16, 3
+    assert flops["clips"] == 1
+    assert flops["model"]["total"] == 2 * features * hidden + 2 * hidden * classes
+    assert flops["total"] == flops["model"]["total"] + flops["frontend"]["total"]
+    assert any("fft" in name for name in flops["frontend"]["uncounted"])
+
+
+def test_stages_guards_and_energy_are_there_or_say_why_not(swept) -> None:
+    _, found = swept
+    details = found["details"]["1"]
+    infer, train = details["stages"]["infer"], details["stages"]["train"]
+    assert set(infer["stages_ms"]) == {"load", "to_device", "front_end", "forward", "to_host"}
+    assert set(train["stages_ms"]) == {"forward", "backward", "optimiser"}
+    assert infer["end_to_end_ms"] > 0
+    assert details["guards"]["watched"] == "training step"
+    assert details["guards"]["findings"] == []
+    energy = details["energy"]
+    assert (energy["joules_per_clip"] is None) == ("joules_per_clip" in energy.get("reasons", {}))
+
+
+def test_traces_are_chrome_json_beside_a_table_of_operators(swept) -> None:
+    folder, found = swept
+    for name in ("infer", "train"):
+        trace = found["traces"][name]
+        events = json.loads((folder / "trace" / trace["file"]).read_text())["traceEvents"]
+        names = {event.get("name") for event in events}
+        assert "aten::addmm" in names
+        assert ("aten::mse_loss" in names) is False
+        assert trace["operators"][0]["self_cpu_ms"] >= trace["operators"][-1]["self_cpu_ms"] >= 0
+    operators = (folder / "trace" / "operators.md").read_text()
+    assert "## infer" in operators
+    assert "aten::addmm" in operators
+
+
+def test_the_page_and_the_numbers_are_written(swept) -> None:
+    folder, found = swept
+    assert "| batch | infer clips/s |" in (folder / "profile.md").read_text()
+    assert json.loads((folder / "profile.json").read_text())["rows"] == found["rows"]
+    assert str(folder) not in (folder / "profile.json").read_text()
+
+
+def test_the_same_command_measures_nothing_twice(swept) -> None:
+    folder, found = swept
+    status, out, err = call("tones.good", "--batch", "1,8", "--out", str(folder))
+    assert status == 0
+    assert "2 cells were measured before" in err
+    assert "(knee)" in out
+    assert json.loads((folder / "profile.json").read_text())["rows"] == found["rows"]
+
+
+def test_a_failing_model_is_a_row_and_ends_with_1(tmp_path) -> None:
+    status, out, err = call("faulty.raises", "--batch", "2", "--trace", "--out", str(tmp_path))
+    assert status == 1
+    assert "the model broke here" in out
+    assert "no trace: no batch size has a result" in err
+
+
+def test_an_unknown_model_names_what_is_close(tmp_path) -> None:
+    status, _, err = call("tones.god", "--out", str(tmp_path))
+    assert status == 2
+    assert "tones.good" in err
+
+
+def test_a_family_is_not_one_model(tmp_path) -> None:
+    status, _, err = call("tones", "--out", str(tmp_path))
+    assert status == 2
+    assert "names 2 models; choose one of tones.good, tones.slow" in err
+
+
+def test_bad_batch_is_refused(tmp_path) -> None:
+    status, _, err = call("tones.good", "--batch", "1,x", "--out", str(tmp_path))
+    assert status == 2
+    assert "--batch 'x' is no number" in err
+    status, _, err = call("tones.good", "--batch", "0,2", "--out", str(tmp_path))
+    assert status == 2
+    assert "give sizes of 1 or more" in err
+
+
+def profiled(name: str, out: Path):
+    """The record of one profile cell, run in this process."""
+    selection = Selection(models=(name,), datasets=("tones",), recipe="smoke", evaluate=False)
+    runner = Runner(selection, Settings(out=out, plugins=(TONES, RUDE)))
+    (planned,) = runner.plan(measure=False).cells
+    job = Job(cell=planned.cell, recipe=planned.recipe, fingerprint="", out=out, plugins=(TONES, RUDE))
+    return run_profile(runner.host.registry, job, Progress()).record
+
+
+def test_a_rude_model_is_measured_and_reported(tmp_path) -> None:
+    import torch
+
+    before = torch.get_float32_matmul_precision()
+    record = profiled("rude.all", tmp_path)
+    said = {one["kind"]: one["message"] for one in record.timing["guards"]["findings"]}
+    assert {"flags", "stdout", "leak", "threads"} <= set(said)
+    assert "lingering" in said["threads"]
+    flags = " ".join(one["message"] for one in record.timing["guards"]["findings"] if one["kind"] == "flags")
+    assert "float32_precision" in flags
+    assert torch.get_float32_matmul_precision() == before
+    torch.backends.cudnn.benchmark = False
+
+
+def test_an_estimator_has_no_stages_and_says_why(tmp_path) -> None:
+    record = profiled("rude.estimator", tmp_path)
+    assert record.timing["stages"] is None
+    assert record.timing["flops"] is None
+    assert "no torch network" in record.timing["reasons"]["flops"]
+    assert record.timing["guards"]["watched"] == "batch inference"

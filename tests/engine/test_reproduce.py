@@ -1,0 +1,44 @@
+"""A stored number comes out again, bit by bit, and is held against its interval."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.errors import SelectionError
+from bench.runner import Settings
+from bench.studies.reproduce import base_recipe, find_record, reproduce, selection_of
+
+PLUGIN = Path(__file__).with_name("faulty_plugin.py")
+
+
+@pytest.mark.slow
+def test_a_record_is_reproduced_exactly(make_runner, tmp_path: Path) -> None:
+    runner = make_runner("tones.good", folds=(1, 2), overrides=("recipe.epochs=2", "recipe.lr=0.003"))
+    runner.run()
+    record = find_record(runner.store, "fold2")
+    settings = Settings(out=tmp_path / "again", plugins=(PLUGIN,), jobs=1)
+    found = reproduce(runner.store, record, settings, None, None)
+    assert found.same_predictions
+    assert found.within
+    assert found.changed == ()
+    assert found.after.recipe["lr"] == 0.003
+    with pytest.raises(SelectionError, match="matches 2 records"):
+        find_record(runner.store, "tones.good")
+    with pytest.raises(SelectionError, match="no record"):
+        find_record(runner.store, "tones.bad")
+
+
+@pytest.mark.slow
+def test_every_setting_of_the_recipe_is_given(make_runner) -> None:
+    runner = make_runner("tones.good", folds=(1,), seeds=(3,), limit=6)
+    record = runner.run().records[0]
+    selection = selection_of(record, None)
+    assert (selection.folds, selection.seeds, selection.limit) == ((1,), (3,), 6)
+    assert len(selection.overrides) == len(record.recipe) - 1
+
+
+def test_base_of_a_label() -> None:
+    labels = {"quick": "quick", "full~ab12cd": "full", "smoke@limit5": "smoke", "mine~00ff00": "quick"}
+    assert {label: base_recipe(label) for label in labels} == labels
