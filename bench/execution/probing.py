@@ -107,7 +107,7 @@ def run_estimate(registry: Registry, job: Job, progress: Progress) -> dict[str, 
     model.to("meta").eval()
     shapes = _meta_inputs(material)
     alone = len(material.modalities) == 1
-    counted = count_flops(lambda: model(shapes["audio"]) if alone else model(**shapes))
+    counted = count_flops(lambda: model(shapes[material.modalities[0]]) if alone else model(**shapes))
     forward = counted.total / speed
     step = 3 * forward * job.cell.batch
     return {"step_s": step, "infer_clip_s": forward, "fit_clip_s": None, "data_s": 0.0, "source": "estimated"}

@@ -32,6 +32,8 @@ _SHAPES: Mapping[str, str] = {
     "base": "768 wide, 12 heads, 12 blocks (DeiT-B)",
 }
 
+_SETS: Mapping[str, tuple[str, ...]] = {"micro": ("default",), "base": ("documented",)}
+
 _SCRATCH: Mapping[str, Mapping[str, Any]] = {
     "*": {"lr": 3e-4, "warmup": 0.1, "normalise": "half"},
     "full": {"epochs": 150},
@@ -68,18 +70,18 @@ def _grid() -> Iterator[ModelSpec]:
     for size, strides in _PARAMETERS.items():
         own = next(iter(strides))
         for stride in strides:
-            sets = ("documented",) if stride == own else ()
+            name = size if stride == own else f"{size}_s{stride}"
             yield _model(
-                size if stride == own else f"{size}_s{stride}",
+                name,
                 size,
                 stride,
-                sets=("default", *sets) if size == "micro" and sets else sets,
+                sets=_SETS.get(name, ()),
                 description=f"AST {_SHAPES[size]}, patches of 16 every {stride}",
             )
 
 
 def _alias(name: str, axes: Mapping[str, str], description: str) -> ModelSpec:
-    return _model(name, "micro", 16, alias_of="meamtm.micro", axes=axes, sets=("documented",), description=description)
+    return _model(name, "micro", 16, alias_of="meamtm.micro", axes=axes, description=description)
 
 
 @hookimpl
