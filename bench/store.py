@@ -112,8 +112,12 @@ class Store:
                 continue
             try:
                 good.append(parse_record(path.read_text(encoding="utf-8"), str(path.relative_to(self.root))))
-            except (StoreError, UnicodeDecodeError) as error:
-                bad.append(error if isinstance(error, StoreError) else StoreError(f"{path}: not a text file"))
+            except FileNotFoundError:
+                continue  # replaced or removed since it was listed
+            except (OSError, UnicodeDecodeError) as error:
+                bad.append(StoreError(f"{path.relative_to(self.root)}: cannot be read: {error}"))
+            except StoreError as error:
+                bad.append(error)
         good.sort(key=lambda record: record.cell)
         return good, bad
 

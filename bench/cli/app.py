@@ -30,7 +30,10 @@ VERBS: Mapping[str, str] = MappingProxyType(
 """Every verb with its line in ``bench --help``; verb ``x`` is ``main`` of ``bench/cli/x.py``."""
 
 _ABOUT = "Benchmark audio classification models: clean protocols, honest timings."
-_EPILOG = "First run: `bench run --dataset demo`. Exit status: 0 good, 1 a cell failed, 2 you must act, 4 no result."
+_EPILOG = (
+    "First run: `bench run --dataset demo`. "
+    "Exit status: 0 good, 1 a cell failed, 2 you must act, 3 regression, 4 no result."
+)
 
 
 def build(argv: Sequence[str]) -> typer.Typer:
