@@ -33,7 +33,10 @@ def main(
     partial: Annotated[bool, typer.Option("--partial", help="pin: leave cells without a result out.")] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Pin what a run measured (`pin RESULTS --to FILE`), or show what is pinned (`show FILE`)."""
+    """Pin what a run measured for the gate, or show what is pinned.
+
+    `bench baseline pin RESULTS --to FILE`, `bench baseline show FILE`.
+    """
     if action == "pin":
         return _pin(path, to, partial=partial)
     if action == "show":

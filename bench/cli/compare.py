@@ -27,7 +27,10 @@ def main(  # noqa: PLR0913  one parameter per option
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Also write the verdict there.")] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Say which of two models is better on the clips that both have seen, and how sure that is."""
+    """Say which of two models is better on the same clips.
+
+    Only clips that both have seen count; the verdict says how sure it is.
+    """
     store = open_store(results)
     records, bad = store.records()
     if not records:

@@ -41,7 +41,10 @@ def main(
         Path | None, typer.Option("--summary", metavar="FILE", help="Write the verdict as Markdown, for a CI job.")
     ] = None,
 ) -> int:
-    """Hold a run against a pinned baseline: exit 3 on a regression, 4 when something vanished."""
+    """Hold a run against a pinned baseline.
+
+    Exit 3 on a regression, 4 when something vanished.
+    """
     pinned = parse_baseline(read_text(baseline), str(baseline))
     rules = DEFAULTS if policy is None else parse_policy(read_text(policy), str(policy))
     verdict = compare(pinned, read_results(results), rules, cross_hardware=cross_hardware)

@@ -119,3 +119,12 @@ def test_names_stand_for_models_families_sets_and_kinds(plugin):
     assert {subject.name for subject in given_by(registry, ["calm"])} == {
         spec.name for spec in registry.models.specs() if spec.family == "calm"
     }
+
+
+def test_what_takes_long_is_told_on_standard_error(plugin, capsys, monkeypatch):
+    monkeypatch.setattr("bench.cli.check._QUIET_S", 0.0)
+    main(["check", "mine.bad", "--plugin", plugin, "--json"])
+    out, err = capsys.readouterr()
+    json.loads(out)
+    assert "s] model mine.bad: batch_mates failed" in err
+    assert err.startswith("[1/1, 0 s] model mine.bad")
