@@ -136,6 +136,8 @@ def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
     with tarfile.open(archive) as file:
         for member in file:
             checked = _filtered(member)
+            if checked.isdir() and not PurePosixPath(checked.name).parts:
+                continue  # "./", the folder itself, as `tar -C DIR .` writes it
             if checked.isdir():
                 yield checked.name, None
             else:

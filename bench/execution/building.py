@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from bench.data.batches import to_tensor
 from bench.errors import PluginError
 from bench.execution.estimators import Estimator
 from bench.execution.inputs import Material
@@ -67,9 +66,10 @@ def build_pipeline(model: nn.Module, material: Material, recipe: Recipe, train: 
     return pipeline
 
 
-def materialise(pipeline: Pipeline, material: Material, index: Any) -> None:
-    """Run two clips through the pipeline, so that lazy layers exist and the logits' shape is known."""
+def materialise(pipeline: Pipeline, material: Material, index: Any) -> torch.Tensor:
+    """Logits of two clips: lazy layers exist afterwards, and the shape of the logits has been checked."""
     pipeline.eval()
     with torch.no_grad():
         batch = next(iter(material.batches(index[:2], 2).epoch(0)))
-        pipeline({name: to_tensor(x) if not isinstance(x, torch.Tensor) else x for name, x in batch.inputs.items()})
+        logits: torch.Tensor = pipeline(batch.inputs)
+    return logits

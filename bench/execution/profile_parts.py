@@ -18,7 +18,7 @@ from bench.data.batches import Batch
 from bench.execution.augment import Augmenter
 from bench.execution.inputs import Material
 from bench.execution.job import Job
-from bench.execution.optimisation import make_optimizer
+from bench.execution.optimisation import make_average, make_optimizer
 from bench.execution.pipeline import Pipeline
 from bench.execution.training import TrainingPlan, compute_loss
 from bench.measurement.clocks import synchronize
@@ -86,6 +86,7 @@ def training_stages(pipeline: Pipeline, material: Material, job: Job) -> tuple[S
     )  # fmt: skip
     augmenter = Augmenter.of(recipe, plan.sample_rate, cell.seed)
     optimizer = make_optimizer(pipeline, recipe, cell.device)
+    average = make_average(pipeline, recipe)
 
     def forward(batch: Batch) -> Tensor:
         return compute_loss(pipeline, batch.inputs, batch.targets, augmenter, plan)
@@ -98,6 +99,8 @@ def training_stages(pipeline: Pipeline, material: Material, job: Job) -> tuple[S
 
     def update(_: None) -> None:
         optimizer.step()
+        if average is not None:
+            average.update_parameters(pipeline)
 
     return ("forward", forward), ("backward", backward), ("optimiser", update)
 
@@ -115,7 +118,7 @@ def inference_stages(pipeline: Pipeline, material: Material, job: Job) -> tuple[
 
     @torch.inference_mode()
     def features(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {**inputs, "audio": pipeline.features(inputs["audio"])}
+        return {**inputs, "audio": pipeline.features(inputs["audio"])} if "audio" in inputs else inputs
 
     @torch.inference_mode()
     def forward(inputs: dict[str, Tensor]) -> Tensor:

@@ -17,6 +17,7 @@ from bench.execution import describe
 from bench.execution.building import build_model, build_pipeline, materialise
 from bench.execution.cells import Finished, Progress
 from bench.execution.estimators import inputs_of, logits_of
+from bench.execution.evaluation import check_finite
 from bench.execution.inputs import Material, prepare
 from bench.execution.job import Job
 from bench.execution.pipeline import Pipeline, count_parameters
@@ -164,7 +165,7 @@ def _of_module(model: nn.Module, material: Material, job: Job, few: int) -> Call
     cell = job.cell
     clips = np.arange(min(CLIPS, len(material.clips)), dtype=np.int64)
     pipeline = build_pipeline(model, material, job.recipe, clips)
-    materialise(pipeline, material, clips)
+    check_finite(materialise(pipeline, material, clips).float().numpy())
     pipeline.to(cell.device)
     singles = list(material.batches(clips, 1).epoch(0))
     batches = full_batches(material, clips, cell.batch)
@@ -267,7 +268,7 @@ def _look_inside(calls: Callables, job: Job, timed: _Timed, changed: dict[str, t
         infer_s=_step_s(timed.infer),
         learn_s=None if timed.learn is None else _step_s(timed.learn),
         clips_per_s=timed.infer.clips_per_s,
-        budget_s=1.0 if brief else 6.0,
+        budget_s=0.5 if brief else 4.0,
     )
     anatomy = calls.anatomy
     return {

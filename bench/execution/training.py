@@ -131,7 +131,8 @@ def train(pipeline: Pipeline, batches: Batches, plan: TrainingPlan) -> Trained:
         mean_loss = float(torch.stack(losses).mean())
         seconds += time.perf_counter() - start
         if not np.isfinite(mean_loss):
-            raise DivergedError(f"the training loss of epoch {epoch} is {mean_loss}; lower the rate: --set recipe.lr=")
+            advice = f"lower the rate, e.g. --set recipe.lr={recipe.lr / 4:.1g}"
+            raise DivergedError(f"the training loss of epoch {epoch} is {mean_loss}; {advice}")
         curves.train_loss.append(mean_loss)
         curves.lr.append(float(schedule.get_last_lr()[0]))
         curves.seconds.append(seconds)

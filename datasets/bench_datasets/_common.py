@@ -41,12 +41,18 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """The rows of a CSV file that must have ``columns``.
 
     Raises:
-        DataError: The file cannot be read, is not UTF-8 CSV, is empty or lacks a column.
+        DataError: The file cannot be read, is not UTF-8 CSV, is empty, lacks a column, or has lines of another length
+            than the first one.
     """
+    ragged: list[int] = []
+    rows: list[dict[str, str]] = []
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
-            rows = list(reader)
+            for row in reader:
+                rows.append(row)
+                if None in row or None in row.values():
+                    ragged.append(reader.line_num)
             found = reader.fieldnames or []
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"cannot read {path}: {error}") from error
@@ -54,6 +60,10 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         raise DataError(f"{path} has no column {', '.join(missing)}; its columns are {', '.join(found) or 'none'}")
     if not rows:
         raise DataError(f"{path} holds no row")
+    if ragged:
+        raise DataError(
+            f"{path}: {len(ragged)} lines have more or fewer cells than the first one: lines {shorten(ragged)}"
+        )
     return rows
 
 
@@ -62,22 +72,44 @@ def find_audio(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
 
     Args:
         folder: Where the clips lie.
-        names: File names as the publishers wrote them.
+        names: File names as the publishers wrote them, with a subfolder where they have one.
 
     Raises:
         DataError: Files are missing; says how many and which.
     """
-    found: dict[str, Path] = {}
-    if folder.is_dir():
-        for suffix in reversed(AUDIO_SUFFIXES):
-            found.update({path.stem: path for path in folder.iterdir() if path.suffix.lower() == suffix})
-    missing = [name for name in names if Path(name).stem not in found]
-    if missing:
+    wanted = [Path(name).with_suffix("") for name in names]
+    found: dict[Path, Path] = {}
+    for part in {stem.parent for stem in wanted}:
+        found.update({part / stem: path for stem, path in list_audio(folder / part).items()})
+    if missing := [name for name, stem in zip(names, wanted, strict=True) if stem not in found]:
         raise DataError(
-            f"{len(missing)} of {len(names)} clips are missing in {folder}: {', '.join(missing[:_SHOWN])}"
-            f"{', ...' if len(missing) > _SHOWN else ''} (looked for {', '.join(AUDIO_SUFFIXES)})"
+            f"{len(missing)} of {len(names)} clips are missing in {folder}: {shorten(missing)} "
+            f"(looked for {', '.join(AUDIO_SUFFIXES)})"
         )
-    return tuple(found[Path(name).stem] for name in names)
+    return tuple(found[stem] for stem in wanted)
+
+
+def list_audio(folder: Path) -> dict[str, Path]:
+    """The audio files right in ``folder`` by stem, sorted; none where there is no such folder.
+
+    Where a stem has several extensions, ``.wav`` comes before ``.flac`` before ``.ogg``.
+    """
+    if not folder.is_dir():
+        return {}
+    files = sorted(folder.iterdir())
+    found: dict[str, Path] = {}
+    for suffix in reversed(AUDIO_SUFFIXES):
+        found.update({path.stem: path for path in files if path.suffix.lower() == suffix})
+    return dict(sorted(found.items()))
+
+
+def shorten(items: Sequence[object]) -> str:
+    """The first few of ``items`` for a message.
+
+    >>> shorten([1, 2])
+    '1, 2'
+    """
+    return f"{', '.join(map(str, items[:_SHOWN]))}{', ...' if len(items) > _SHOWN else ''}"
 
 
 def sha256(path: Path) -> str:
@@ -111,6 +143,6 @@ def integer(row: Mapping[str, str], column: str, allowed: range) -> int:
     except (TypeError, ValueError):
         value = allowed.start - 1
     if value not in allowed:
-        name = row.get("filename", "a row")
+        name = row.get("filename") or row.get("slice_file_name") or "a row"
         raise DataError(f"{column} of {name} is {text!r}; allowed are {allowed.start} to {allowed.stop - 1}")
     return value

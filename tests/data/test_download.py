@@ -56,6 +56,12 @@ def written(base: Path) -> set[str]:
     return {str(p.relative_to(base)) for p in base.rglob("*") if p.is_file() and p.name != "a"}
 
 
+def test_tar_of_a_folder_itself(base):
+    tar_of(base / "a", [(member("./", tarfile.DIRTYPE), b""), (member("./x.txt"), b"1")])
+    unpack(base / "a", base / "out", max_bytes=MIB)
+    assert written(base) == {"out/x.txt"}
+
+
 def test_good_archives(base):
     zip_of(base / "a", {"top/": b"", "top/x.txt": b"1", "top/sub/y.txt": b"22"})
     unpack(base / "a", base / "zip", max_bytes=MIB)

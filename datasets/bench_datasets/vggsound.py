@@ -1,0 +1,251 @@
+"""The musical instruments of VGGSound: 57 classes, 10 s clips cut from videos, sound and picture.
+
+Source: H. Chen, W. Xie, A. Vedaldi, A. Zisserman, "VGGSound: A Large-Scale Audio-Visual Dataset", ICASSP 2020. Its
+``vggsound.csv`` has no first line of names; each line is ``YouTube id,start second,label,train or test``. The choice
+of classes follows Vincent9339/Transformers-Audio-Visual-Classification, ``src/filter_csv.py``: the 64 labels that
+start with "playing " without :data:`EXCLUDED`. That list overlooks lacrosse, a sport, and VGGSound itself has both
+"playing timpani" and "playing tympani"; both are kept, because 57 is the published number of classes.
+
+Clips lie in ``audio/`` (or right in the folder) as ``<id>_<start, six digits>.wav``; frames in ``frames/`` (or right
+in the folder) as ``<id>_<start>.jpg`` or as several ``.jpg`` in a folder of that name. Videos vanish from YouTube, so
+clips that are not there are left out and counted in the notes.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from bench import Clips, DataError
+from bench_datasets._common import AUDIO_SUFFIXES, find_root, list_audio, manifest_digest, shorten
+
+PREFIX = "playing "
+EXCLUDED = (
+    "playing badminton", "playing darts", "playing hockey", "playing squash", "playing table tennis",
+    "playing tennis", "playing volleyball",
+)  # fmt: skip
+"""What is played and is no instrument, as the source has it."""
+
+CLASSES = 57
+SIDE = 224
+_TABLE = "vggsound.csv"
+_FOLDERS = ("vggsound_instruments", "vggsound", "VGGSound")
+_SPLITS = ("train", "test")
+_RATE = 16_000
+_SECONDS = 10
+_OWN_COPY = "clips cut from videos by whoever made this folder: nothing says that they equal the authors'"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A line of ``vggsound.csv``.
+
+    Attributes:
+        name: ``<YouTube id>_<start second, six digits>``.
+        video: YouTube id.
+        label: Its class.
+        split: ``train`` or ``test``.
+    """
+
+    name: str
+    video: str
+    label: str
+    split: str
+
+
+@dataclass(frozen=True, slots=True)
+class FrameImages:
+    """Frames read when asked for: shorter side scaled to 224 pixels, the middle 224 x 224 of that, RGB.
+
+    Attributes:
+        files: One frame per clip.
+    """
+
+    files: tuple[Path, ...]
+
+    def __call__(self, indices: Sequence[int]) -> npt.NDArray[np.float32]:
+        """``(len(indices), 3, 224, 224)`` float32 in [0, 1].
+
+        Raises:
+            DataError: A frame is missing or damaged.
+        """
+        images = np.empty((len(indices), 3, SIDE, SIDE), dtype=np.float32)
+        for row, index in enumerate(indices):
+            images[row] = _pixels(self.files[index]).transpose(2, 0, 1)
+        return images / np.float32(255)
+
+
+def load(root: Path | None) -> Clips:
+    """The clips of 57 instruments with sound and the middle frame of each.
+
+    Args:
+        root: The folder with ``vggsound.csv`` and the clips, or one that holds it.
+
+    Raises:
+        DataError: The list is missing, malformed or not VGGSound's, or no clip has both sound and frame.
+    """
+    return _clips(root, pictures=True)
+
+
+def load_audio(root: Path | None) -> Clips:
+    """The same without pictures; needs no frames.
+
+    Raises:
+        DataError: As :func:`load`, or no clip has sound.
+    """
+    return _clips(root, pictures=False)
+
+
+def instruments(labels: Sequence[str]) -> tuple[str, ...]:
+    """The distinct instrument labels among ``labels``, in alphabetical order.
+
+    >>> instruments(["playing harp", "dog barking", "playing tennis", "playing harp"])
+    ('playing harp',)
+    """
+    return tuple(sorted({label for label in labels if label.startswith(PREFIX)} - set(EXCLUDED)))
+
+
+def _clips(root: Path | None, *, pictures: bool) -> Clips:
+    place = find_root(root, _TABLE, _FOLDERS)
+    listed = _read(place / _TABLE)
+    labels = instruments([row.label for row in listed])
+    if len(labels) != CLASSES:
+        raise DataError(f"{place / _TABLE} lists {len(labels)} instruments, VGGSound {CLASSES}: not the whole list")
+    wanted = [row for row in listed if row.label in labels]
+    sounds = list_audio(_part(place, "audio"))
+    frames = _frames(_part(place, "frames"), wanted) if pictures else {}
+    rows = [row for row in wanted if row.name in sounds and (row.name in frames or not pictures)]
+    if not rows:
+        raise DataError(_nothing(place, len(wanted), pictures=pictures, sounds=any(r.name in sounds for r in wanted)))
+    audio = tuple(sounds[row.name] for row in rows)
+    images = tuple(frames[row.name] for row in rows) if pictures else ()
+    ids = tuple(row.name for row in rows)
+    targets = np.array([labels.index(row.label) for row in rows], dtype=np.int64)
+    groups, splits = tuple(row.video for row in rows), tuple(row.split for row in rows)
+    complete = "" if len(rows) == len(wanted) else f" ({len(rows)} of {len(wanted)} clips)"
+    return Clips(
+        title=f"VGGSound instruments{complete}",
+        ids=ids,
+        targets=targets,
+        label_names=labels,
+        audio=audio,
+        sample_rate=_RATE,
+        clip_samples=_RATE * _SECONDS,
+        manifest_sha256=manifest_digest((*audio, *images), ids=ids, targets=targets, groups=groups, splits=splits),
+        groups=groups,
+        splits=splits,
+        images=FrameImages(images) if pictures else None,
+        image_shape=(3, SIDE, SIDE) if pictures else None,
+        notes=(_OWN_COPY, *_missing(wanted, rows, labels, pictures=pictures)),
+        faithful=False,
+    )
+
+
+def _read(table: Path) -> list[Listed]:
+    """The lines of the list; all that are wrong are counted and the first ones named."""
+    listed: list[Listed] = []
+    problems: list[str] = []
+    seen: dict[str, int] = {}
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file)
+            for cells in reader:
+                problem = _problem(cells)
+                if problem:
+                    problems.append(f"line {reader.line_num}: {problem}")
+                    continue
+                row = Listed(name=f"{cells[0]}_{int(cells[1]):06d}", video=cells[0], label=cells[2], split=cells[3])
+                if row.name in seen:
+                    problems.append(f"line {reader.line_num}: {row.name} stands already on line {seen[row.name]}")
+                seen.setdefault(row.name, reader.line_num)
+                listed.append(row)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"cannot read {table}: {error}") from error
+    if problems:
+        raise DataError(f"{table} has {len(problems)} problem(s): {shorten(problems)}")
+    return listed
+
+
+def _problem(cells: Sequence[str]) -> str:
+    if len(cells) != 4:
+        return f"{len(cells)} cells; needed are YouTube id, start second, label, split"
+    if not cells[0]:
+        return "the YouTube id is empty"
+    if not re.fullmatch(r"[0-9]{1,6}", cells[1]):
+        return f"start second {cells[1]!r} is no whole number of at most six digits"
+    if cells[3] not in _SPLITS:
+        return f"split {cells[3]!r} is unknown; allowed are {', '.join(_SPLITS)}"
+    return ""
+
+
+def _part(place: Path, name: str) -> Path:
+    return place / name if (place / name).is_dir() else place
+
+
+def _frames(folder: Path, wanted: Sequence[Listed]) -> dict[str, Path]:
+    """One frame for each clip that has any: the single picture, else the middle one of its folder."""
+    found: dict[str, Path] = {}
+    try:
+        entries = {path.name: path for path in folder.iterdir()}
+        for row in wanted:
+            if (single := entries.get(f"{row.name}.jpg")) is not None:
+                found[row.name] = single
+            elif (several := entries.get(row.name)) is not None and several.is_dir():
+                pictures = sorted((path for path in several.iterdir() if path.suffix.lower() == ".jpg"), key=_natural)
+                if pictures:
+                    found[row.name] = pictures[len(pictures) // 2]
+    except OSError as error:
+        raise DataError(f"cannot look for frames in {folder}: {error}") from error
+    return found
+
+
+def _natural(path: Path) -> tuple[tuple[int, str], ...]:
+    """Sorts ``frame_2`` before ``frame_10``."""
+    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", path.name))
+
+
+def _pixels(path: Path) -> npt.NDArray[np.float32]:
+    """``(224, 224, 3)`` float32 in [0, 255]."""
+    try:
+        with Image.open(path) as image:
+            picture = image.convert("RGB")
+    except OSError as error:
+        raise DataError(f"cannot read the frame {path}: {error}") from error
+    scale = SIDE / min(picture.size)
+    width, height = (max(SIDE, round(length * scale)) for length in picture.size)
+    picture = picture.resize((width, height), Image.Resampling.BICUBIC)
+    left, top = (width - SIDE) // 2, (height - SIDE) // 2
+    return np.asarray(picture.crop((left, top, left + SIDE, top + SIDE)), dtype=np.float32)
+
+
+def _missing(
+    wanted: Sequence[Listed], rows: Sequence[Listed], labels: Sequence[str], *, pictures: bool
+) -> tuple[str, ...]:
+    if len(rows) == len(wanted):
+        return ()
+    listed, present = Counter(row.split for row in wanted), Counter(row.split for row in rows)
+    counts = ", ".join(f"{listed[split] - present[split]} of {listed[split]} {split}" for split in _SPLITS)
+    lacking = "sound or frame" if pictures else "sound"
+    notes = [f"clips left out because their {lacking} is not there: {counts}"]
+    have = {row.label for row in rows}
+    if empty := [label for label in labels if label not in have]:
+        notes.append(f"{len(empty)} classes have no clip: {shorten(empty)}")
+    return tuple(notes)
+
+
+def _nothing(place: Path, count: int, *, pictures: bool, sounds: bool) -> str:
+    audio = f"<YouTube id>_<start second, six digits> with {', '.join(AUDIO_SUFFIXES)} in {_part(place, 'audio')}"
+    if pictures and sounds:
+        return (
+            f"none of the {count} listed clips has sound and a frame: looked for <id>_<start>.jpg or .jpg files in a "
+            f"folder <id>_<start> in {_part(place, 'frames')}; `--dataset vggsound_instruments-audio` needs no frames"
+        )
+    return f"all {count} listed clips are missing: looked for {audio}"
