@@ -18,6 +18,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "plan": "Show the cells, costs and misfits of a run without running it.",
         "list": "Show what the plugins give: models, data sets, front ends and more.",
         "profile": "Measure one model over batch sizes: speed, memory, stages, FLOPs, and traces.",
+        "frontends": "Compare features computed on the fly with stored ones, claim by claim.",
         "doctor": "Find what would spoil measurements on this machine, with the command for each.",
         "report": "Make leaderboards from stored records.",
         "compare": "Say which of two models is better on the same clips.",

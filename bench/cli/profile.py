@@ -27,7 +27,8 @@ from bench.plan import Selection
 from bench.reports.sweep import HEADER, markdown, notes, operators_markdown, stage_rows, table_rows
 from bench.runner import Settings
 from bench.store import write_atomic
-from bench.studies.sweep import Sweep, run_sweep, search_largest
+from bench.studies.largest import search_largest
+from bench.studies.sweep import Sweep, run_sweep
 from bench.studies.traces import take_traces
 
 INTERRUPTED = 130

@@ -73,7 +73,7 @@ def markdown(sweep: Mapping[str, Any]) -> str:
     what = sweep["what"]
     title = f"# {what['model']} on {what['dataset']}: throughput over batch sizes"
     about = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in what.items() if name not in _TITLED)
-    parts = [title, f"{about}. {_machine(sweep['environment'])}", pipe_table(HEADER, table_rows(sweep))]
+    parts = [title, f"{about}. {machine(sweep['environment'])}", pipe_table(HEADER, table_rows(sweep))]
     parts.append("\n".join(f"- {note}" for note in notes(sweep)))
     for batch, details in sweep["details"].items():
         if rows := stage_rows(details):
@@ -125,7 +125,8 @@ def _unknown(sweep: Mapping[str, Any]) -> list[str]:
     return [f"Unknown {', '.join(names)}: {why}." for why, names in grouped.items()]
 
 
-def _machine(environment: Mapping[str, Any]) -> str:
+def machine(environment: Mapping[str, Any]) -> str:
+    """One or two sentences on the hardware, and on who else was busy on it."""
     cpu = environment.get("cpu") or {}
     gpu = environment.get("gpu") or {}
     torch = environment.get("torch") or {}

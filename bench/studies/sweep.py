@@ -1,23 +1,23 @@
-"""Throughput of one model over batch sizes: profile cells in fresh processes, the knee, the largest batch that fits."""
+"""Throughput of one model over batch sizes: profile cells in fresh processes, and the knee."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from bench.errors import BenchError, SelectionError
-from bench.plan import PlannedCell, Selection, select_models
+from bench.data.locate import open_clips
+from bench.errors import NoCellError, SelectionError
+from bench.plan import Loaded, PlannedCell, Selection, expand, select_models
 from bench.records import Record
 from bench.registry import Registry
-from bench.runner import Runner, Settings, Watch
+from bench.runner import Result, Runner, Settings, Watch
 from bench.statistics import Refusal, process_interval
 
 KNEE_SHARE = 0.9
 """The knee is the smallest batch that reaches this share of the highest throughput."""
-LARGEST_TRIED = 65_536
 ON_CPU = "on a CPU a batch that does not fit is swapped, not refused: searched for on CUDA only"
 NOT_ASKED = "not searched for; ask with --largest"
 
@@ -143,9 +143,9 @@ def run_sweep(
     reused = 0
     for turn in range(processes):
         for size in sizes if turn % 2 == 0 else reversed(sizes):
-            runner = Runner(_at(selection, size, turn), settings, watch)
+            runner = Runner(at_batch(selection, size, turn), settings, watch)
             only_model(selection.models, runner.host.registry)
-            result = runner.run()
+            result = run_cells(runner)
             records[size] += result.records
             planned.setdefault(size, result.plan.cells[0])
             reused += len(result.reused)
@@ -174,6 +174,26 @@ def only_model(names: Sequence[str], registry: Registry) -> str:
     return found[0]
 
 
+def run_cells(runner: Runner) -> Result:
+    """Run a selection of profile cells; where nothing fits together, say what does not.
+
+    Raises:
+        NoCellError: The model cannot be measured on these data, with the reason.
+    """
+    try:
+        return runner.run()
+    except NoCellError as error:
+        registry, selection = runner.host.registry, runner.selection
+        loaded = {}
+        for name in selection.datasets:
+            entry = registry.datasets[name]
+            loaded[name] = Loaded.of(entry, open_clips(entry.spec, selection.data, load=entry.factory))
+        # A profile cell that does not fit is not planned at all; only evaluate cells carry their reason.
+        asked = replace(selection, evaluate=True, profile=False)
+        reasons = {f"{p.cell.model} {p.reason}" for p in expand(asked, registry, loaded).cells if p.reason}
+        raise NoCellError("; ".join(sorted(reasons)) or str(error)) from error
+
+
 def find_knee(rates: Mapping[int, float | None]) -> Knee | str:
     """The smallest batch with at least 90 % of the highest rate, or why there is none.
 
@@ -191,63 +211,7 @@ def find_knee(rates: Mapping[int, float | None]) -> Knee | str:
     return Knee(batch=batch, clips_per_s=known[batch], best=best)
 
 
-def search_largest(selection: Selection, sweep: Sweep, settings: Settings, watch: Watch) -> Sweep:
-    """The sweep with the largest batch that fits the device, each try in a process of its own.
-
-    Args:
-        selection: As for :func:`run_sweep`.
-        sweep: Its result; what it found to fit or not is where the search begins.
-        settings: How to run.
-        watch: Told what happens.
-
-    Raises:
-        BenchError: A try ends otherwise than with a result or out of memory.
-    """
-    if selection.device == "cpu":
-        return replace(sweep, largest=ON_CPU)
-
-    def fits(batch: int) -> bool:
-        brief = replace(selection, overrides=(*selection.overrides, "recipe.publishable=false"))
-        (record,) = Runner(_at(brief, batch, 0), settings, watch).run().records
-        if record.status not in ("ok", "oom"):
-            why = record.error.message if record.error else "no reason given"
-            raise BenchError(f"the search for the largest batch stopped at {batch}: {record.status}: {why}")
-        return record.status == "ok"
-
-    low = max((row.batch for row in sweep.rows if set(row.statuses) == {"ok"}), default=0)
-    high = min((row.batch for row in sweep.rows if "oom" in row.statuses), default=None)
-    return replace(sweep, largest=bisect_largest(fits, low=low, high=high))
-
-
-def bisect_largest(fits: Callable[[int], bool], *, low: int, high: int | None) -> int | str:
-    """The largest batch that fits: doubled until one does not, then bisected to the very clip.
-
-    Args:
-        fits: Tries a batch.
-        low: Known to fit; 0 = nothing is known.
-        high: Known not to fit; ``None`` = nothing is known.
-
-    >>> bisect_largest(lambda batch: batch <= 1234, low=16, high=None)
-    1234
-    """
-    while high is None:
-        tried = max(1, 2 * low)
-        if tried > LARGEST_TRIED:
-            return f"a batch of {low} still fits; nothing larger was tried"
-        if fits(tried):
-            low = tried
-        else:
-            high = tried
-    while high - low > 1:
-        middle = (low + high) // 2
-        if fits(middle):
-            low = middle
-        else:
-            high = middle
-    return low or "not even one clip fits"
-
-
-def _at(selection: Selection, batch: int, turn: int) -> Selection:
+def at_batch(selection: Selection, batch: int, turn: int) -> Selection:
     """The selection at one batch size; a budget that a recipe sets for many models does not hold for one."""
     overrides = ("recipe.budget_seconds=none", *selection.overrides, f"recipe.batch={batch}")
     seeds = (selection.seeds[0] + turn,)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,6 +47,7 @@ def swept(tmp_path_factory):
     return folder, json.loads(out)
 
 
+@pytest.mark.slow
 def test_rows_and_knee(swept) -> None:
     _, found = swept
     assert [row["batch"] for row in found["rows"]] == [1, 8]
@@ -53,6 +57,7 @@ def test_rows_and_knee(swept) -> None:
     assert "CUDA" in found["reasons"]["largest_batch"]
 
 
+@pytest.mark.slow
 def test_flops_are_exact_and_the_fourier_transform_is_listed_as_uncounted(swept) -> None:
     _, found = swept
     flops = found["details"]["8"]["flops"]
@@ -63,6 +68,7 @@ def test_flops_are_exact_and_the_fourier_transform_is_listed_as_uncounted(swept)
     assert any("fft" in name for name in flops["frontend"]["uncounted"])
 
 
+@pytest.mark.slow
 def test_stages_guards_and_energy_are_there_or_say_why_not(swept) -> None:
     _, found = swept
     details = found["details"]["1"]
@@ -76,6 +82,7 @@ def test_stages_guards_and_energy_are_there_or_say_why_not(swept) -> None:
     assert (energy["joules_per_clip"] is None) == ("joules_per_clip" in energy.get("reasons", {}))
 
 
+@pytest.mark.slow
 def test_traces_are_chrome_json_beside_a_table_of_operators(swept) -> None:
     folder, found = swept
     for name in ("infer", "train"):
@@ -90,6 +97,22 @@ def test_traces_are_chrome_json_beside_a_table_of_operators(swept) -> None:
     assert "aten::addmm" in operators
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(
+    importlib.util.find_spec("torch_tb_profiler") is None, reason="no torch-tb-profiler: extra `profile`"
+)
+def test_tensorboard_shows_the_traces(swept) -> None:
+    folder, _ = swept
+    script = [sys.executable, str(TESTS / "studies" / "tensorboard_routes.py"), str(folder / "trace")]
+    done = subprocess.run(script, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert (found["run"], found["workers"]) == ("trace", ["infer", "train"])
+    assert {"Overview", "Operator", "Trace"} <= set(found["views"])
+    assert found["steps"] == {"infer": 2, "train": 2}
+
+
+@pytest.mark.slow
 def test_the_page_and_the_numbers_are_written(swept) -> None:
     folder, found = swept
     assert "| batch | infer clips/s |" in (folder / "profile.md").read_text()
@@ -97,6 +120,7 @@ def test_the_page_and_the_numbers_are_written(swept) -> None:
     assert str(folder) not in (folder / "profile.json").read_text()
 
 
+@pytest.mark.slow
 def test_the_same_command_measures_nothing_twice(swept) -> None:
     folder, found = swept
     status, out, err = call("tones.good", "--batch", "1,8", "--out", str(folder))
@@ -117,6 +141,12 @@ def test_an_unknown_model_names_what_is_close(tmp_path) -> None:
     status, _, err = call("tones.god", "--out", str(tmp_path))
     assert status == 2
     assert "tones.good" in err
+
+
+def test_a_model_that_does_not_fit_the_data_ends_with_4_and_the_reason(tmp_path) -> None:
+    status, _, err = call("wants.image", "--out", str(tmp_path))
+    assert status == 4
+    assert "wants.image needs image; tones gives audio" in err
 
 
 def test_a_family_is_not_one_model(tmp_path) -> None:

@@ -11,7 +11,10 @@ def bench_add_models():
     return [
         ModelSpec(name=f"rude.{name}", factory=factory, frontend="torchaudio", frontend_options=options)
         for name, factory in (("all", ":build"), ("estimator", ":build_estimator"))
-    ]
+    ] + [
+        ModelSpec(name="polite.net", factory=":build_polite", frontend="nnaudio", frontend_options=options,
+                  frontends=("torchaudio", "kaldi", "nnaudio_mel"), recipes={"*": {"trim_db": None}}),
+    ]  # fmt: skip
 
 
 def build(task):
@@ -45,6 +48,13 @@ def build(task):
             return super().train(mode)
 
     return Model()
+
+
+def build_polite(task):
+    from torch import nn
+
+    freq, frames = task.feature_shape
+    return nn.Sequential(nn.Flatten(), nn.Linear(freq * frames, task.num_classes))
 
 
 def build_estimator(task):

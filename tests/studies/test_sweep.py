@@ -12,7 +12,8 @@ from bench.plan import Selection
 from bench.records import Failure, Record
 from bench.reports.sweep import markdown, notes, pipe_table, stage_rows, table_rows
 from bench.runner import Settings, Silence
-from bench.studies.sweep import LARGEST_TRIED, Knee, _row, bisect_largest, find_knee, run_sweep
+from bench.studies.largest import LARGEST_TRIED, bisect_largest
+from bench.studies.sweep import Knee, _row, find_knee, run_sweep
 
 
 @given(st.dictionaries(st.integers(1, 4096), st.floats(0.1, 1e6), min_size=2))

@@ -1,0 +1,117 @@
+"""What features cost to keep and to prepare, and how far front ends agree, on the clips of one data set."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.clips import Clips
+from bench.data.batches import to_tensor
+from bench.data.features import open_features
+from bench.data.waveforms import Waveforms, open_waveforms
+from bench.execution.inputs import build_frontend, task_of
+from bench.recipes import Recipe
+from bench.registry import Registry
+
+DECIBEL = 10 / math.log(10)
+"""dB per unit of a natural logarithm of power."""
+REFERENCE = "torchaudio"
+PARITY_CLIPS = 32
+PREPARED_CLIPS = 400
+"""At most so many clips are prepared for the timing; more only repeat it."""
+
+
+def look_at_features(
+    registry: Registry, model: str, clips: Clips, recipe: Recipe, frontends: Sequence[str], stored: str
+) -> dict[str, Any]:
+    """Bytes per clip, seconds of preparation and parity.
+
+    Args:
+        registry: Where front ends and the model's settings come from.
+        model: Its name.
+        clips: The data set.
+        recipe: For trimming and filling.
+        frontends: Front ends to compare with torchaudio's.
+        stored: Front end whose features are stored.
+
+    Returns:
+        ``storage`` (bytes per clip: ``source``, ``int16``, ``float32``, ``float16``), ``preparation`` (``seconds`` for
+        the whole data set, from ``clips`` of it, ``threads``), ``parity`` (``{front end: max and mean dB}``) and
+        ``reasons``.
+    """
+    waveforms = open_waveforms(clips, trim_db=recipe.trim_db, fill=recipe.fill)
+    reasons: dict[str, str] = {}
+    source = None
+    if callable(clips.audio):
+        reasons["storage.source"] = "the clips are generated, there are no files"
+    else:
+        source = sum(Path(path).stat().st_size for path in clips.audio) / len(clips)
+    preparation, per_clip = _prepare(registry, model, clips, waveforms, stored)
+    return {
+        "storage": {
+            "source": source, "int16": waveforms.samples.shape[1] * 2, "float32": per_clip, "float16": per_clip // 2,
+        },
+        "preparation": preparation,
+        "parity": _parity(registry, model, clips, waveforms, [*frontends, stored]),
+        "reasons": reasons,
+    }  # fmt: skip
+
+
+def _prepare(
+    registry: Registry, model: str, clips: Clips, waveforms: Waveforms, stored: str
+) -> tuple[dict[str, Any], int]:
+    """Compute and write features afresh, in a folder that is thrown away."""
+    count = min(PREPARED_CLIPS, len(waveforms))
+    some = replace(waveforms, samples=waveforms.samples[:count], lengths=waveforms.lengths[:count])
+    frontend = _frontend(registry, model, clips, stored)
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        features = open_features(some, frontend, key="study", cache=Path(folder))
+        seconds, per_clip = features.seconds, features.bytes_per_clip
+    whole = seconds / count * len(waveforms)
+    return {"seconds": whole, "clips": count, "of": len(waveforms), "threads": torch.get_num_threads()}, per_clip
+
+
+def _parity(
+    registry: Registry, model: str, clips: Clips, waveforms: Waveforms, frontends: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Largest and mean difference from torchaudio's features in dB, before any training."""
+    audio = to_tensor(waveforms.samples[:PARITY_CLIPS])
+    with torch.inference_mode():
+        reference = _frontend(registry, model, clips, REFERENCE)(audio)
+        found: dict[str, dict[str, Any]] = {}
+        for name in dict.fromkeys(frontends):
+            if name == REFERENCE:
+                continue
+            features = _frontend(registry, model, clips, name)(audio)
+            if features.shape != reference.shape:
+                shapes = tuple(features.shape[1:]), tuple(reference.shape[1:])
+                found[name] = _unknown(f"another feature, {shapes[0]} instead of {shapes[1]} (freq, time)")
+            elif name == "kaldi":
+                found[name] = _unknown("another feature: other scale, window and pre-emphasis")
+            else:
+                found[name] = _difference(features, reference)
+        found[f"{REFERENCE} as float16"] = _difference(reference.half().float(), reference)
+    return found
+
+
+def _difference(features: torch.Tensor, reference: torch.Tensor) -> dict[str, Any]:
+    gap = (features - reference).abs() * DECIBEL
+    return {"max_db": float(gap.max()), "mean_db": float(gap.mean()), "clips": len(gap)}
+
+
+def _unknown(reason: str) -> dict[str, Any]:
+    names: Mapping[str, str] = {"max_db": reason, "mean_db": reason}
+    return {"max_db": None, "mean_db": None, "reasons": dict(names)}
+
+
+def _frontend(registry: Registry, model: str, clips: Clips, name: str) -> torch.nn.Module:
+    built = build_frontend(registry, registry.models[model].spec, name, task_of(clips, ("audio",)))
+    if built is None:
+        raise ValueError(f"{name!r} is no front end")
+    return built.eval()
