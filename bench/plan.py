@@ -418,18 +418,24 @@ def _priced(planned: PlannedCell, cost: Cost | str) -> PlannedCell:
 def expected_seconds(planned: PlannedCell, cost: Cost) -> float:
     """Seconds of one cell, worker start not included."""
     if planned.cell.kind == "profile":
-        latency = max(1.5, 0.6 + 16 * cost.infer_clip_s)
-        step = cost.step_s or 0.0
-        batch = planned.cell.batch
-        learn = 0.0 if cost.step_s is None else max(4.5, 8 * step)
-        brief = 0.4 if not planned.recipe.publishable else 1.0
-        return (latency + max(4.5, 8 * batch * cost.infer_clip_s) + learn) * brief + 2.0
+        return _profile_seconds(planned, cost)
     score = planned.test_clips * cost.infer_clip_s
     if cost.step_s is None:
         return 0.5 + planned.train_clips * (cost.fit_clip_s or 0.0) + score
     steps = -(-planned.train_clips // planned.cell.batch)
     normalise = 0.1 * planned.train_clips * cost.infer_clip_s
     return 0.5 + planned.recipe.epochs * steps * cost.step_s + normalise + score
+
+
+def _profile_seconds(planned: PlannedCell, cost: Cost) -> float:
+    """Fixed sampling times, and the steps that a slow model needs whatever it takes (see bench.execution.profiling)."""
+    brief = not planned.recipe.publishable
+    batch_s = planned.cell.batch * cost.infer_clip_s
+    if cost.step_s is None:
+        return (2.5 if brief else 5.0) + 16 * cost.infer_clip_s
+    if brief:
+        return 4.0 + 6 * cost.step_s + 10 * batch_s + 12 * cost.infer_clip_s
+    return 18.0 + 10 * cost.step_s + 20 * batch_s + 16 * cost.infer_clip_s
 
 
 def _duration(seconds: float) -> str:

@@ -22,7 +22,7 @@ from bench.discovery import Host, load
 from bench.errors import NoCellError, StoreError
 from bench.execution.job import Job
 from bench.launchers.local import LocalLauncher
-from bench.measurement.machine import describe_light, hardware_fingerprint
+from bench.measurement.machine import describe_light, foreign_cpu, hardware_fingerprint
 from bench.plan import Cost, Loaded, Plan, PlannedCell, Selection, check_names, cost_key, expand, with_costs
 from bench.provenance import git_state
 from bench.records import SCHEMA_VERSION, Failure, Record, Status
@@ -31,6 +31,8 @@ from bench.store import Store, write_atomic
 DEFAULT_OUT = Path("results") / "runs"
 DEFAULT_TIMEOUT_S = 1800.0
 RECORD_BYTES = 12_000
+BUSY_CORES = 0.2
+"""Cores' worth of foreign work above which a measured cost says more about the neighbours than about the model."""
 PROBE_TIMEOUT_S = 120.0
 WORKER_MIB = 2500
 """Host memory to count on for one worker when choosing how many run side by side."""
@@ -216,6 +218,9 @@ class Runner:
 
     def _ask(self, asked: Mapping[str, PlannedCell], action: str) -> dict[str, Cost | str]:
         answers: dict[str, Cost | str] = {}
+        others = foreign_cpu().value or 0.0
+        if others > BUSY_CORES and action == "probe":
+            self.watch.note(f"others use {others:.1f} cores: costs measured now are not kept for later plans")
         by_cell = {planned.cell: key for key, planned in asked.items()}
         what = f"timing {len(asked)} model{'s' if len(asked) > 1 else ''}"
 
@@ -239,7 +244,7 @@ class Runner:
             ]
             LocalLauncher(slots=self.slots, threads=self.threads, logs=logs).run(jobs, observe)
         for key, cost in answers.items():
-            if isinstance(cost, Cost) and cost.source == "measured":
+            if isinstance(cost, Cost) and cost.source == "measured" and others <= BUSY_CORES:
                 _write_cost(key, cost)
         return answers
 

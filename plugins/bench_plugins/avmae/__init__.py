@@ -12,7 +12,7 @@ _KALDI = {"n_mels": 128, "fmin": 20, "fmax": 8000, "n_fft": 512, "window": 400, 
 _COARSE = {"n_mels": 64, "fmin": 20, "fmax": 8000, "n_fft": 1024, "window": 640, "hop": 320}
 
 _RECIPES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
-    "tiny": {"full": {"epochs": 60}},
+    "tiny": {"smoke": {"epochs": 8}, "full": {"epochs": 60}},
     "small": {"*": {"lr": 3e-4}},
     "base": {"*": {"lr": 1e-4}},
 }
