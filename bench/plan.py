@@ -439,6 +439,6 @@ def _profile_seconds(planned: PlannedCell, cost: Cost) -> float:
 
 
 def _duration(seconds: float) -> str:
-    if seconds < 90:
+    if seconds < 300:
         return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
