@@ -9,8 +9,9 @@ from typing import Any
 from bench.errors import StoreError
 from bench.plan import Selection
 from bench.records import Record
-from bench.runner import DEFAULT_OUT, Runner, Settings, Watch
+from bench.runner import DEFAULT_OUT, Runner, Settings
 from bench.store import Store
+from bench.watch import Watch
 
 
 def run(
@@ -27,7 +28,7 @@ def run(
         models: ``default``, ``all``, ``documented``, families or model names.
         dataset: Names of data sets.
         out: Run folder; an existing one is resumed.
-        watch: Told what happens, see :class:`bench.runner.Watch`.
+        watch: Told what happens, see :class:`bench.watch.Watch`.
         **options: Fields of :class:`bench.plan.Selection` (``folds``, ``seeds``, ``recipe``, ``device``, ...) and of
             :class:`bench.runner.Settings` (``timeout_s``, ``jobs``, ``plugins``, ...).
 

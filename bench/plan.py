@@ -64,23 +64,6 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """What the parts of a cell of one model cost on this machine, in seconds.
-
-    Attributes:
-        step_s: One training step at the cell's batch; ``None`` for an estimator.
-        infer_clip_s: Inference per clip.
-        fit_clip_s: Fitting per clip of an estimator, else ``None``.
-        source: ``measured`` on this machine, or ``estimated`` from FLOPs.
-    """
-
-    step_s: float | None
-    infer_clip_s: float
-    fit_clip_s: float | None
-    source: str = "measured"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedCell:
     """A cell, how it would be run, and the decision about it.
 
@@ -373,72 +356,3 @@ def machine() -> dict[str, Any]:
     except OSError:
         model = "unknown"  # not Linux: the count of cores still separates machines
     return {"cpu": model, "cores": os.cpu_count()}
-
-
-def cost_key(planned: PlannedCell, registry: Registry, threads: int) -> str:
-    """Under which a model's cost is kept between runs: everything that changes the time of a step."""
-    cell = planned.cell
-    model = registry.models[cell.model]
-    return digest(
-        [
-            cell.model, cell.dataset, cell.inputs, cell.frontend, cell.feeding, cell.device, cell.precision,
-            cell.batch, cell.clip_samples, source_hash(model.factory.partition(":")[0]),
-            dict(model.spec.options), dict(model.spec.frontend_options), library_versions(), machine(), threads,
-            planned.recipe.spec_masks, planned.recipe.roll, planned.recipe.ema is None,
-        ]
-    )  # fmt: skip
-
-
-def with_costs(plan: Plan, costs: Mapping[Cell, Cost | str]) -> Plan:
-    """The plan with expected seconds and budget decisions.
-
-    Args:
-        plan: From :func:`expand`.
-        costs: By cell; a string says why a cost is unknown.
-    """
-    return replace(plan, cells=tuple(_priced(planned, costs.get(planned.cell, "not asked")) for planned in plan.cells))
-
-
-def _priced(planned: PlannedCell, cost: Cost | str) -> PlannedCell:
-    if planned.decision != "run":
-        return planned
-    if isinstance(cost, str):
-        return replace(planned, cost_s=None, cost_source=f"unknown: {cost}")
-    seconds = expected_seconds(planned, cost)
-    budget = planned.recipe.budget_seconds
-    if budget is not None and seconds > budget and not planned.reused:
-        reason = (
-            f"expected {_duration(seconds)} ({cost.source}), the budget of recipe {planned.recipe.name!r} is "
-            f"{_duration(budget)} a cell; raise it with --set recipe.budget_seconds=..., or use --recipe full"
-        )
-        return replace(planned, decision="over_budget", reason=reason, cost_s=seconds, cost_source=cost.source)
-    return replace(planned, cost_s=seconds, cost_source=cost.source)
-
-
-def expected_seconds(planned: PlannedCell, cost: Cost) -> float:
-    """Seconds of one cell, worker start not included."""
-    if planned.cell.kind == "profile":
-        return _profile_seconds(planned, cost)
-    score = planned.test_clips * cost.infer_clip_s
-    if cost.step_s is None:
-        return 0.5 + planned.train_clips * (cost.fit_clip_s or 0.0) + score
-    steps = -(-planned.train_clips // planned.cell.batch)
-    normalise = 0.1 * planned.train_clips * cost.infer_clip_s
-    return 0.5 + planned.recipe.epochs * steps * cost.step_s + normalise + score
-
-
-def _profile_seconds(planned: PlannedCell, cost: Cost) -> float:
-    """Fixed sampling times, and the steps that a slow model needs whatever it takes (see bench.execution.profiling)."""
-    brief = not planned.recipe.publishable
-    batch_s = planned.cell.batch * cost.infer_clip_s
-    if cost.step_s is None:
-        return (2.5 if brief else 5.0) + 16 * cost.infer_clip_s
-    if brief:
-        return 4.0 + 6 * cost.step_s + 10 * batch_s + 12 * cost.infer_clip_s
-    return 18.0 + 10 * cost.step_s + 20 * batch_s + 16 * cost.infer_clip_s
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 300:
-        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -2,72 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import os
-import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import psutil
 
 from bench.cell import Cell
-from bench.data.cache import cache_root
+from bench.costs import Crew, find_costs
 from bench.data.locate import open_clips
 from bench.data.waveforms import open_waveforms
 from bench.discovery import Host, load
 from bench.errors import NoCellError, StoreError
 from bench.execution.job import Job
 from bench.launchers.local import LocalLauncher
-from bench.measurement.machine import describe_light, foreign_cpu, hardware_fingerprint
-from bench.plan import Cost, Loaded, Plan, PlannedCell, Selection, check_names, cost_key, expand, with_costs
+from bench.measurement.machine import describe_light, hardware_fingerprint
+from bench.plan import Loaded, Plan, PlannedCell, Selection, check_names, expand
+from bench.pricing import with_costs
 from bench.provenance import git_state
 from bench.records import SCHEMA_VERSION, Failure, Record, Status
-from bench.store import Store, write_atomic
+from bench.store import Store
+from bench.watch import Silence, Watch
 
 DEFAULT_OUT = Path("results") / "runs"
 DEFAULT_TIMEOUT_S = 1800.0
 RECORD_BYTES = 12_000
-BUSY_CORES = 0.2
-"""Cores' worth of foreign work above which a measured cost says more about the neighbours than about the model."""
-PROBE_TIMEOUT_S = 120.0
 WORKER_MIB = 2500
 """Host memory to count on for one worker when choosing how many run side by side."""
-
-
-class Watch(Protocol):
-    """Told what happens; the command line draws it, the API ignores it."""
-
-    def note(self, text: str) -> None:
-        """A sentence for people."""
-
-    def count(self, what: str, done: int, total: int) -> None:
-        """Something countable goes on (download, decoding, timing of models)."""
-
-    def planned(self, plan: Plan, slots: int) -> None:
-        """The plan stands."""
-
-    def event(self, kind: str, cell: Cell, values: Mapping[str, Any]) -> None:
-        """A cell began (``start``), ended an epoch (``epoch``) or ended (``done``, with its ``record``)."""
-
-
-class Silence:
-    """A watch that looks away."""
-
-    def note(self, text: str) -> None:
-        """Nothing."""
-
-    def count(self, what: str, done: int, total: int) -> None:
-        """Nothing."""
-
-    def planned(self, plan: Plan, slots: int) -> None:
-        """Nothing."""
-
-    def event(self, kind: str, cell: Cell, values: Mapping[str, Any]) -> None:
-        """Nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +114,8 @@ class Runner:
         plan = replace(plan, cells=tuple(self._kept(planned) for planned in plan.cells))
         if measure:
             self._decode(plan)
-        plan = with_costs(plan, self._costs(plan, measure=measure))
+        crew = Crew(slots=self.slots, threads=self.threads, job=self._job, limit_s=self.settings.timeout_s)
+        plan = with_costs(plan, find_costs(plan, self.host.registry, crew, self.watch, measure=measure))
         plan = replace(plan, cells=tuple(self._decided(planned) for planned in plan.cells))
         return replace(plan, disk_bytes=self._disk_bytes(plan))
 
@@ -203,50 +169,6 @@ class Runner:
         for name, trim_db, fill in sorted(views, key=str):
             clips = self._loaded[name].clips
             open_waveforms(clips, trim_db=trim_db, fill=fill, progress=self._counter(f"decoding {name}"))
-
-    def _costs(self, plan: Plan, *, measure: bool) -> dict[Cell, Cost | str]:
-        registry = self.host.registry
-        keys = {p.cell: cost_key(p, registry, self.threads) for p in plan.runnable}
-        known: dict[str, Cost | str] = {key: cost for key in set(keys.values()) if (cost := _read_cost(key))}
-        asked: dict[str, PlannedCell] = {}
-        for planned in plan.runnable:
-            if keys[planned.cell] not in known:
-                asked.setdefault(keys[planned.cell], planned)
-        if asked:
-            known |= self._ask(asked, "probe" if measure else "estimate")
-        return {cell: known[key] for cell, key in keys.items()}
-
-    def _ask(self, asked: Mapping[str, PlannedCell], action: str) -> dict[str, Cost | str]:
-        answers: dict[str, Cost | str] = {}
-        others = foreign_cpu().value or 0.0
-        if others > BUSY_CORES and action == "probe":
-            self.watch.note(f"others use {others:.1f} cores: costs measured now are not kept for later plans")
-        by_cell = {planned.cell: key for key, planned in asked.items()}
-        what = f"timing {len(asked)} model{'s' if len(asked) > 1 else ''}"
-
-        def observe(kind: str, job: Job, values: dict[str, Any]) -> None:
-            if kind == "cost":
-                answers[by_cell[job.cell]] = _cost_of(values["costs"])
-            elif kind == "lost":
-                answers[by_cell[job.cell]] = values["failure"].message
-            self.watch.count(what, len(answers), len(asked))
-
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            logs = Path(folder)
-            jobs = [
-                replace(
-                    self._job(planned, self.threads),
-                    action=action,
-                    out=logs,
-                    timeout_s=min(PROBE_TIMEOUT_S, self.settings.timeout_s or PROBE_TIMEOUT_S),
-                )
-                for planned in asked.values()
-            ]
-            LocalLauncher(slots=self.slots, threads=self.threads, logs=logs).run(jobs, observe)
-        for key, cost in answers.items():
-            if isinstance(cost, Cost) and cost.source == "measured" and others <= BUSY_CORES:
-                _write_cost(key, cost)
-        return answers
 
     def _decided(self, planned: PlannedCell) -> PlannedCell:
         """A budget decision that this run folder took before is kept, so that a resumed run is the same run."""
@@ -339,6 +261,9 @@ class Runner:
     def _outcome(self, planned: PlannedCell) -> Record:
         reason = "needs" if planned.decision == "incompatible" else "budget"
         failure = Failure(reason=reason, stage="plan", message=planned.reason)
+        stored = self.store.read(planned.cell)
+        if stored is not None and stored.status == "ok":
+            return stored  # what was measured is never replaced by the news that it was not
         record = self._blank(planned.cell, planned.decision, failure, planned.fingerprint, planned.recipe)
         extra = {"cost_s": planned.cost_s, "cost_source": planned.cost_source}
         return self.store.write(record.model_copy(update={"provenance": {**record.provenance, **extra}}))
@@ -394,25 +319,3 @@ def _longest_first(cells: Sequence[PlannedCell]) -> list[PlannedCell]:
         key = (planned.cell.dataset, planned.cell.model)
         totals[key] = totals.get(key, 0.0) + (planned.cost_s or 0.0)
     return sorted(cells, key=lambda p: (-totals[p.cell.dataset, p.cell.model], p.cell))
-
-
-def _cost_path(key: str) -> Path:
-    return cache_root() / "costs" / f"{key}.json"
-
-
-def _read_cost(key: str) -> Cost | None:
-    try:
-        return Cost(**json.loads(_cost_path(key).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
-
-
-def _write_cost(key: str, cost: Cost) -> None:
-    values = {name: getattr(cost, name) for name in ("step_s", "infer_clip_s", "fit_clip_s", "source")}
-    write_atomic(_cost_path(key), json.dumps(values).encode())
-
-
-def _cost_of(values: Mapping[str, Any]) -> Cost | str:
-    if "unknown" in values:
-        return str(values["unknown"])
-    return Cost(**{name: values[name] for name in ("step_s", "infer_clip_s", "fit_clip_s", "source")})

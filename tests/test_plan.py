@@ -8,7 +8,8 @@ import pytest
 from bench.clips import Clips
 from bench.discovery import load_modules
 from bench.errors import NoCellError, UnknownNameError
-from bench.plan import Cost, Loaded, Selection, cost_key, expand, expected_seconds, select_models, with_costs
+from bench.plan import Loaded, Selection, expand, select_models
+from bench.pricing import Cost, cost_key, expected_seconds, with_costs
 from bench.specs import DatasetSpec, FrontendSpec, ModelSpec, ProtocolSpec
 from bench.testing.fakes import fake_plugin
 

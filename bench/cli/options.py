@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from bench.cli.common import AsJson, LeftOut, PluginFiles
 from bench.errors import SelectionError
 from bench.plan import Selection
-from bench.runner import Settings
+from bench.runner import DEFAULT_OUT, Settings
 
 Models = Annotated[
     str, typer.Option("--models", metavar="NAME,...", help="default, all, documented, a family or model names.")
@@ -126,6 +129,47 @@ def device(text: str) -> str:
         if text == "cuda":
             raise SelectionError(f"--device cuda: no GPU here ({error}); use --device cpu") from error
         return "cpu"
+
+
+def with_run_options(body: Callable[..., int]) -> Callable[..., int]:
+    """Give a verb the options of ``bench run``; it is called as ``body(selection, settings, as_json=...)``."""
+
+    @functools.wraps(_template)
+    def main(**given: Any) -> int:
+        selection, settings = gather(given)
+        return body(selection, settings, as_json=given["as_json"])
+
+    main.__doc__ = body.__doc__
+    return main
+
+
+def _template(  # noqa: PLR0913  one parameter per option
+    *,
+    models: Models = "default",
+    dataset: Datasets = "demo",
+    data: Data = None,
+    protocol: ProtocolName = None,
+    folds: Folds = None,
+    seeds: Seeds = "0",
+    frontend: FrontendName = None,
+    feeding: FeedingName = None,
+    recipe: RecipeName = None,
+    overrides: Overrides = None,
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    out: Out = DEFAULT_OUT,
+    timeout: Timeout = None,
+    limit: Limit = None,
+    jobs: JobsCount = None,
+    profile: Profile = True,
+    evaluate: Evaluate = True,
+    keep_checkpoints: Checkpoints = True,
+    as_json: AsJson = False,
+    plugin: PluginFiles = None,
+    no_plugin: LeftOut = None,
+) -> int:
+    """Carry the names, defaults and help of the options; never called."""
+    raise NotImplementedError
 
 
 def gather(given: dict[str, Any]) -> tuple[Selection, Settings]:

@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-from bench.cli import options as opt
-from bench.cli.common import NOTHING, OK, AsJson, LeftOut, PluginFiles, print_json, print_note, print_table
+from bench.cli.common import NOTHING, OK, print_json, print_note, print_table
+from bench.cli.options import with_run_options
 from bench.cli.progress import duration, summary, watch
-from bench.plan import Plan, PlannedCell
-from bench.runner import DEFAULT_OUT, Runner
+from bench.plan import Plan, PlannedCell, Selection
+from bench.runner import Runner, Settings
 
 
-def main(  # noqa: PLR0913  one parameter per option
-    *,
-    models: opt.Models = "default",
-    dataset: opt.Datasets = "demo",
-    data: opt.Data = None,
-    protocol: opt.ProtocolName = None,
-    folds: opt.Folds = None,
-    seeds: opt.Seeds = "0",
-    frontend: opt.FrontendName = None,
-    feeding: opt.FeedingName = None,
-    recipe: opt.RecipeName = None,
-    overrides: opt.Overrides = None,
-    device: opt.Device = "auto",
-    precision: opt.Precision = "fp32",
-    out: opt.Out = DEFAULT_OUT,
-    timeout: opt.Timeout = None,
-    limit: opt.Limit = None,
-    jobs: opt.JobsCount = None,
-    profile: opt.Profile = True,
-    evaluate: opt.Evaluate = True,
-    keep_checkpoints: opt.Checkpoints = True,
-    as_json: AsJson = False,
-    plugin: PluginFiles = None,
-    no_plugin: LeftOut = None,
-) -> int:
+@with_run_options
+def main(selection: Selection, settings: Settings, *, as_json: bool) -> int:
     """Show the cells, costs and misfits of a run without running it."""
-    selection, settings = opt.gather(dict(locals()))
     with watch() as seen:
         runner = Runner(selection, settings, seen)
         plan = runner.plan(measure=False)

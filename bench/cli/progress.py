@@ -26,33 +26,36 @@ def duration(seconds: float) -> str:
 
 
 class Eta:
-    """Remaining time from the plan's costs, corrected by how the finished cells compared with theirs."""
+    """Remaining time: the plan's costs of what is left, corrected by how the finished cells compared with theirs."""
 
     def __init__(self, plan: Plan, slots: int) -> None:
-        self._costs = {p.cell: p.cost_s or 0.0 for p in plan.runnable}
+        self._costs = {p.cell: p.cost_s for p in plan.runnable}
         self._planned = plan.eta_s(slots)
-        self._total = sum(self._costs.values())
-        self._done = 0.0
+        self._total = sum(cost or 0.0 for cost in self._costs.values())
+        self._expected = self._taken = 0.0
         self._start = time.monotonic()
         self.count = len(self._costs)
         self.finished = 0
 
-    def take(self, cell: Cell) -> None:
+    def take(self, record: Record) -> None:
         """A cell is over."""
-        if cell in self._costs:
-            self._done += self._costs.pop(cell)
-            self.finished += 1
+        if record.cell not in self._costs:
+            return
+        cost = self._costs.pop(record.cell)
+        self.finished += 1
+        seconds = record.timing.get("wall_s")
+        if cost is not None and seconds is not None:
+            self._expected += cost
+            self._taken += float(seconds)
 
     def remaining(self) -> float | None:
         """Seconds left, ``None`` while nothing is known."""
         spent = time.monotonic() - self._start
-        if self._planned is None:
+        if self._planned is None or not self._total:
             return spent / self.finished * len(self._costs) if self.finished else None
-        share = self._done / self._total if self._total else 1.0
-        expected = self._planned * (1 - share)
-        if share < 0.05:
-            return max(0.0, self._planned - spent)
-        return 0.5 * expected + 0.5 * spent / share * (1 - share)
+        left = sum(cost or 0.0 for cost in self._costs.values())
+        pace = self._taken / self._expected if self._expected else 1.0
+        return self._planned * left / self._total * min(4.0, max(0.25, pace))
 
 
 class LineWatch:
@@ -87,11 +90,11 @@ class LineWatch:
         self._eta = Eta(plan, slots)
         self.note(summary(plan, slots))
 
-    def event(self, kind: str, cell: Cell, values: Mapping[str, Any]) -> None:
+    def event(self, kind: str, cell: Cell, values: Mapping[str, Any]) -> None:  # noqa: ARG002  a watch's signature
         """A line for each finished cell."""
         if kind != "done" or self._eta is None:
             return
-        self._eta.take(cell)
+        self._eta.take(values["record"])
         remaining = self._eta.remaining()
         left = "" if remaining is None else f", {duration(remaining)} left"
         self.note(f"[{self._eta.finished}/{self._eta.count}{left}] {outcome(values['record'])}")
@@ -154,7 +157,7 @@ class BarWatch:
         elif kind == "done" and self._eta is not None:
             if cell in self._tasks:
                 self._bars.remove_task(self._tasks.pop(cell))
-            self._eta.take(cell)
+            self._eta.take(values["record"])
             remaining = self._eta.remaining()
             left = "" if remaining is None else f"  {duration(remaining)} left"
             state = f"{self._eta.finished}/{self._eta.count}{left}"

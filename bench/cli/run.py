@@ -8,15 +8,16 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from bench.cli import options as opt
-from bench.cli.common import CELL_FAILED, OK, AsJson, LeftOut, PluginFiles, print_json, print_note
+from bench.cli.common import CELL_FAILED, OK, print_json, print_note
+from bench.cli.options import with_run_options
 from bench.cli.progress import duration, watch
 from bench.cli.report import parse_formats, write_board
+from bench.plan import Selection
 from bench.reports.board import build_board
 from bench.reports.layout import Board
 from bench.reports.stored import board_predictions
 from bench.reports.terminal import text
-from bench.runner import DEFAULT_OUT, Result, Runner
+from bench.runner import Result, Runner, Settings
 
 INTERRUPTED = 130
 """Ctrl-C or SIGTERM, as shells expect it; the same command goes on where it stopped."""
@@ -24,42 +25,18 @@ INTERRUPTED = 130
 FORMATS = "md,csv,json,latex"
 
 
-def main(  # noqa: PLR0913  one parameter per option
-    *,
-    models: opt.Models = "default",
-    dataset: opt.Datasets = "demo",
-    data: opt.Data = None,
-    protocol: opt.ProtocolName = None,
-    folds: opt.Folds = None,
-    seeds: opt.Seeds = "0",
-    frontend: opt.FrontendName = None,
-    feeding: opt.FeedingName = None,
-    recipe: opt.RecipeName = None,
-    overrides: opt.Overrides = None,
-    device: opt.Device = "auto",
-    precision: opt.Precision = "fp32",
-    out: opt.Out = DEFAULT_OUT,
-    timeout: opt.Timeout = None,
-    limit: opt.Limit = None,
-    jobs: opt.JobsCount = None,
-    profile: opt.Profile = True,
-    evaluate: opt.Evaluate = True,
-    keep_checkpoints: opt.Checkpoints = True,
-    as_json: AsJson = False,
-    plugin: PluginFiles = None,
-    no_plugin: LeftOut = None,
-) -> int:
+@with_run_options
+def main(selection: Selection, settings: Settings, *, as_json: bool) -> int:
     """Train and measure models on data sets and write a leaderboard."""
-    selection, settings = opt.gather(dict(locals()))
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with watch() as seen:
             runner = Runner(selection, settings, seen)
             result = runner.run()
     except KeyboardInterrupt:
-        print_note(f"stopped; finished cells are in {out}, the same command runs the rest")
+        print_note(f"stopped; finished cells are in {settings.out}, the same command runs the rest")
         return INTERRUPTED
-    return _tell(runner, result, out, as_json=as_json)
+    return _tell(runner, result, settings.out, as_json=as_json)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:

@@ -13,12 +13,13 @@ from bench.plan import PlannedCell, Selection
 from bench.records import Record
 from bench.reports.stored import board_predictions
 from bench.reports.versus import Verdict, compare, parse_choice
-from bench.runner import Runner, Settings, Watch
+from bench.runner import Runner, Settings
 from bench.statistics import Refusal
 from bench.store import Store
 from bench.studies.claims import Case, judge_claims
 from bench.studies.features import look_at_features
 from bench.studies.sweep import only_model, run_cells
+from bench.watch import Watch
 
 FLY = ("nnaudio", "nnaudio_mel", "nnaudio_stft", "torchaudio", "kaldi")
 TRAINED = ("nnaudio_mel", "nnaudio_stft")

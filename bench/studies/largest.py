@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from bench.errors import BenchError
 from bench.plan import Selection
-from bench.runner import Runner, Settings, Watch
+from bench.runner import Runner, Settings
 from bench.studies.sweep import ON_CPU, Sweep, at_batch
+from bench.watch import Watch
 
 LARGEST_TRIED = 65_536
 """No larger batch is tried."""

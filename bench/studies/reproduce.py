@@ -11,9 +11,10 @@ import numpy as np
 from bench.errors import BenchError, SelectionError
 from bench.plan import Selection
 from bench.records import Record
-from bench.runner import Runner, Settings, Watch
+from bench.runner import Runner, Settings
 from bench.statistics import Interval, Refusal, cluster_bootstrap, wilson
 from bench.store import Store
+from bench.watch import Watch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

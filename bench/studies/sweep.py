@@ -13,8 +13,9 @@ from bench.errors import NoCellError, SelectionError
 from bench.plan import Loaded, PlannedCell, Selection, expand, select_models
 from bench.records import Record
 from bench.registry import Registry
-from bench.runner import Result, Runner, Settings, Watch
+from bench.runner import Result, Runner, Settings
 from bench.statistics import Refusal, process_interval
+from bench.watch import Watch
 
 KNEE_SHARE = 0.9
 """The knee is the smallest batch that reaches this share of the highest throughput."""
