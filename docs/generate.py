@@ -21,6 +21,7 @@ from bench.discovery import discover
 from bench.recipes import BUILTIN, Recipe, resolve
 from bench.registry import Registry
 from bench.reports.published import find_published, read_published
+from bench.reports.words import percent, significant
 from bench.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -133,9 +134,9 @@ def board_table(folder: Path) -> str:
     board = pd.read_csv(folder / "leaderboard.csv")
     rows = []
     for row in board[board["status"] == "ok"].itertuples():
-        accuracy = f"{100 * row.value:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]"
-        speed = f"{row.infer_clips_per_s:.3g}" if row.infer_clips_per_s > 0 else "-"
-        latency = f"{1e3 * row.latency_median_s:.3g}" if row.latency_median_s > 0 else "-"
+        accuracy = f"{percent(row.value)} [{percent(row.low)}, {percent(row.high)}]"
+        speed = significant(row.infer_clips_per_s) if row.infer_clips_per_s > 0 else "-"
+        latency = significant(1e3 * row.latency_median_s) if row.latency_median_s > 0 else "-"
         size = f"{row.parameters / 1e6:.2f} M" if row.parameters > 0 else "-"
         rows.append((f"`{row.model}`", accuracy, str(row.tie), size, speed, latency))
     header = ("model", "accuracy %, 95 % interval", "tie", "parameters", "clips/s", "latency ms")
