@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import subprocess
 import sys
 
@@ -97,7 +98,9 @@ def test_a_real_file_of_pytest_benchmark_is_read(tmp_path):
     (tmp_path / "test_real.py").write_text("def test_sum(benchmark):\n    benchmark(sum, range(100))\n")
     words = ["-q", "-p", "no:cacheprovider", "--benchmark-json=out.json", "--benchmark-max-time=0.01"]
     command = [sys.executable, "-P", "-m", "pytest", *words, "test_real.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    # Seen as part of an outer parallel run, pytest-benchmark would switch itself off.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     text = (tmp_path / "out.json").read_text(encoding="utf-8")
     (row,) = collect_benchmarks(text, "out.json").rows
