@@ -82,6 +82,8 @@ class Store:
     def exclusive(self) -> Iterator[None]:
         """Hold the folder for one run at a time; the kernel lets go when the process dies.
 
+        What a killed run left half written is removed: nobody else writes while the folder is held.
+
         Raises:
             StoreError: Another run holds it.
         """
@@ -93,6 +95,8 @@ class Store:
                 raise StoreError(
                     f"another bench run is writing to {self.root}; wait for it or give --out another folder"
                 ) from error
+            for leftover in self.root.rglob(".*.tmp"):
+                leftover.unlink(missing_ok=True)
             yield
 
     def read(self, cell: Cell) -> Record | None:

@@ -136,6 +136,17 @@ def test_readers_never_see_half_a_file(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
 
 
+def test_half_written_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write(record())
+    left = [tmp_path / ".plan.json.0.tmp", tmp_path / "records" / ".x.json.1.tmp"]
+    for path in left:
+        path.write_text("{")
+    with store.exclusive():
+        assert not any(path.exists() for path in left)
+    assert store.read(CELL) == record()
+
+
 def test_cell_json_refuses_unknown_axes() -> None:
     assert Cell.from_json(CELL.to_json()) == CELL
     with pytest.raises(ValueError, match="colour"):
