@@ -10,10 +10,10 @@ from bench.specs import FrontendSpec, LauncherSpec, MetricSpec, ProtocolSpec, Re
 
 @hookimpl
 def bench_add_frontends() -> Iterable[FrontendSpec]:
-    """Log-mel in three implementations, and MFCC."""
-    from bench.frontends.specs import FRONTENDS
+    """Log-mel in three implementations, MFCC, and the name of published features."""
+    from bench.frontends.specs import FRONTENDS, GIVEN
 
-    return FRONTENDS
+    return (*FRONTENDS, GIVEN)
 
 
 @hookimpl
@@ -72,6 +72,17 @@ def bench_add_protocols() -> Iterable[ProtocolSpec]:
             name="random-5fold",
             scheme="random",
             description="shuffled folds that ignore groups; refused wherever groups leak",
+        ),
+        ProtocolSpec(
+            name="random-80-20",
+            scheme="random_split",
+            ranked=False,
+            description="shuffled 80/20 that ignores groups, as published code does; shows its leak, never ranked",
+        ),
+        ProtocolSpec(
+            name="grouped-5",
+            scheme="grouped",
+            description="five folds by a hash of the group; test on one, train on the others",
         ),
         ProtocolSpec(name="official", scheme="split", description="the publishers' split, a fixed number of epochs"),
         ProtocolSpec(

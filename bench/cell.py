@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
+
+from bench.errors import SelectionError
 
 CellKind = Literal["evaluate", "profile"]
 
@@ -19,7 +22,11 @@ class Cell:
         fold: Test fold in the authors' numbering; 0 for a fixed split and for profile cells.
         model: Name of the model, aliases already expanded.
         mode: ``scratch``, ``finetune``, ``probe``, ``knn`` or ``zero_shot``.
-        inputs: Modalities used, joined by ``+``: ``audio``, ``audio+image``.
+        weights: What training starts from: ``random``, ``masked`` (pre-trained in the cell, on its training clips) or
+            ``NAME~hash`` of a file.
+        inputs: Modalities used, joined by ``+``, each with how it comes where that is not simply given:
+            ``audio``, ``audio+image.derived`` (made from the audio), ``audio.shuffled+image`` (the control: each clip
+            hears another clip's audio, in training and in test), ``audio+image.missing`` (absent in test only).
         frontend: Name of the front end, ``waveform`` where the model takes the samples.
         feeding: ``fly`` (features computed per batch) or ``precomputed`` (read from the store).
         recipe: Name of the recipe; a ``~hash`` is appended where settings were overridden.
@@ -36,6 +43,7 @@ class Cell:
     fold: int
     model: str
     mode: str = "scratch"
+    weights: str = "random"
     inputs: str = "audio"
     frontend: str = "waveform"
     feeding: str = "fly"
@@ -50,8 +58,9 @@ class Cell:
     def id(self) -> str:
         """A relative path that names every axis; also the test id and the log prefix."""
         where = f"fold{self.fold}-seed{self.seed}" if self.kind == "evaluate" else f"seed{self.seed}"
+        mode = self.mode if self.weights == "random" else f"{self.mode}@{self.weights}"
         axes = (
-            where, self.mode, self.inputs, self.frontend, self.feeding, self.recipe,
+            where, mode, self.inputs, self.frontend, self.feeding, self.recipe,
             self.device, self.precision, f"b{self.batch}", f"n{self.clip_samples}",
         )  # fmt: skip
         return f"{self.dataset}/{self.protocol}/{self.model}/{self.kind}-{'-'.join(axes)}"
@@ -79,3 +88,43 @@ class Cell:
         if missing := sorted(known - set(values)):
             raise ValueError(f"missing keys in a cell: {', '.join(missing)}")
         return cls(**values)
+
+
+MODALITIES = ("audio", "image", "text")
+"""What a cell's inputs may name."""
+HOWS = ("derived", "shuffled", "missing")
+"""How an input may come where it is not simply given, in the order in which they are written."""
+
+
+def parse_inputs(text: str) -> dict[str, tuple[str, ...]]:
+    """:attr:`Cell.inputs` as a mapping from modality to how it comes, ``()`` where it is simply given.
+
+    Raises:
+        SelectionError: A modality or a way is unknown or stands twice, or two ways exclude each other.
+
+    >>> parse_inputs("audio.shuffled+image")
+    {'audio': ('shuffled',), 'image': ()}
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for item in text.split("+"):
+        name, *ways = item.split(".")
+        if name not in MODALITIES:
+            raise SelectionError(f"inputs {text!r}: {name!r} is no modality; they are {', '.join(MODALITIES)}")
+        if name in found:
+            raise SelectionError(f"inputs {text!r} name {name} twice")
+        if unknown := [way for way in ways if way not in HOWS]:
+            allowed = ", ".join(f"{name}.{how}" for how in HOWS)
+            raise SelectionError(f"inputs {text!r}: {name} cannot be {unknown[0]!r}; allowed are {allowed}")
+        if len(set(ways)) < len(ways) or {"shuffled", "missing"} <= set(ways):
+            raise SelectionError(f"inputs {text!r}: {item!r} says too much; {name} is either shuffled or missing, once")
+        found[name] = tuple(how for how in HOWS if how in ways)
+    return found
+
+
+def format_inputs(inputs: Mapping[str, tuple[str, ...]]) -> str:
+    """The text that :func:`parse_inputs` reads.
+
+    >>> format_inputs({"audio": (), "image": ("derived", "missing")})
+    'audio+image.derived.missing'
+    """
+    return "+".join(".".join((name, *ways)) for name, ways in inputs.items())

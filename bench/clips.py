@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.errors import DataError
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -25,14 +27,19 @@ class Clips:
         ids: Unique name of each clip, stable between machines.
         targets: ``(clips,)`` int64 class indices, or ``(clips, classes)`` float32 indicators.
         label_names: Class names in the order of the indices.
-        audio: A path per clip, or ``audio(i) -> (waveform, sample_rate)`` with waveform float32
-            ``(samples,)`` or ``(channels, samples)`` in [-1, 1].
+        audio: ``None`` where the publishers give ``features`` instead; else a path per clip, or
+            ``audio(i) -> (waveform, sample_rate)`` with waveform float32 ``(samples,)`` or ``(channels, samples)`` in
+            [-1, 1].
         sample_rate: Rate in Hz that the host converts every clip to.
         clip_samples: Length that the host pads or truncates every clip to, in samples at ``sample_rate``.
         manifest_sha256: Checksum over ids, targets, folds, groups and the audio files' identity.
         folds: ``(clips,)`` int64 fold numbers in the authors' numbering, or ``None``.
         groups: Source recording, speaker or utterance of each clip, or ``None``.
-        splits: ``"train"``, ``"val"`` or ``"test"`` of each clip, or ``None``.
+        features: ``(clips, freq, time)`` float32 as published, in place of audio; models see them through the front
+            end ``given``, which only those take that declare it. ``sample_rate`` and ``clip_samples`` then describe
+            the original recordings.
+        splits: ``"train"``, ``"val"``, ``"test"`` or ``"predict"`` of each clip, or ``None``. Clips to ``predict``
+            have no known target (theirs is 0): they are never trained on nor scored, their predictions are written.
         images: ``images(indices) -> (len(indices), channels, height, width)`` float32 in [0, 1], or ``None``.
         image_shape: ``(channels, height, width)`` of those images.
         texts: A text per clip, or ``None``.
@@ -45,12 +52,13 @@ class Clips:
     ids: tuple[str, ...]
     targets: npt.NDArray[np.int64] | npt.NDArray[np.float32]
     label_names: tuple[str, ...]
-    audio: AudioSource
+    audio: AudioSource | None
     sample_rate: int
     clip_samples: int
     manifest_sha256: str
     folds: npt.NDArray[np.int64] | None = None
     groups: tuple[str, ...] | None = None
+    features: npt.NDArray[np.float32] | None = None
     splits: tuple[str, ...] | None = None
     images: ImageSource | None = None
     image_shape: tuple[int, int, int] | None = None
@@ -61,3 +69,14 @@ class Clips:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def sounds(self) -> AudioSource:
+        """The audio, for what cannot do without.
+
+        Raises:
+            DataError: The publishers give features instead.
+        """
+        if self.audio is None:
+            raise DataError(f"{self.title} has no audio to decode; its publishers give features")
+        return self.audio

@@ -113,4 +113,5 @@ def _read(key: str) -> Cost | None:
 def _cost_of(values: Mapping[str, Any]) -> Cost | str:
     if "unknown" in values:
         return str(values["unknown"])
-    return Cost(**{name: values[name] for name in ("step_s", "infer_clip_s", "fit_clip_s", "source")})
+    names = ("step_s", "infer_clip_s", "fit_clip_s", "pretrain_step_s", "source")
+    return Cost(**{name: values[name] for name in names if name in values})

@@ -5,17 +5,17 @@ Pure: no torch, no data is read and nothing runs here. What loaded data sets loo
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.cell import Cell, CellKind
+from bench.axes import MODES, WAVEFORM, Axes, Offer, Start, Wishes, choose_axes
+from bench.cell import Cell, CellKind, parse_inputs
 from bench.clips import Clips
 from bench.errors import DataError, NoCellError, SelectionError, UnknownNameError
-from bench.protocols import available_folds, make_split, protocol_hash, protocol_label
-from bench.provenance import PROFILE_CODE, RESULT_CODE, digest, engine_hash, library_versions, source_hash
+from bench.fingerprints import Basis, fingerprint
+from bench.protocols import available_folds, make_split, protocol_label
 from bench.recipes import Recipe, parse_overrides, resolve
 from bench.registry import Entry, Registry
 from bench.specs import DatasetSpec, ModelSpec, ProtocolSpec
@@ -35,6 +35,9 @@ class Selection:
         protocol: ``None`` = each data set's own default.
         folds: ``None`` = all.
         seeds: Seeds of the evaluate cells.
+        mode: ``scratch``, ``finetune``, ``probe`` or ``knn`` instead of what an alias fixes.
+        weights: What training starts from: ``masked`` or a file; ``None`` = what an alias fixes, else random.
+        inputs: In the grammar of :attr:`bench.cell.Cell.inputs`; ``None`` = all that is given or can be derived.
         frontend: Front end instead of the models' own.
         feeding: ``fly`` or ``precomputed`` instead of the models' own.
         recipe: Name or file; ``None`` = the data set's own, else ``quick``.
@@ -52,6 +55,9 @@ class Selection:
     protocol: str | None = None
     folds: tuple[int, ...] | None = None
     seeds: tuple[int, ...] = (0,)
+    mode: str | None = None
+    weights: str | Path | None = None
+    inputs: str | None = None
     frontend: str | None = None
     feeding: str | None = None
     recipe: str | None = None
@@ -163,7 +169,12 @@ class Loaded:
     @classmethod
     def of(cls, entry: Entry[DatasetSpec], clips: Clips) -> Loaded:
         """With the modalities that the clips give."""
-        given = ("audio", *(("image",) if clips.images is not None else ()), *(("text",) if clips.texts else ()))
+        has = {
+            "audio": clips.audio is not None or clips.features is not None,
+            "image": clips.images is not None,
+            "text": bool(clips.texts),
+        }
+        given = tuple(name for name, there in has.items() if there)
         return cls(entry=entry, clips=clips, modalities=given)
 
 
@@ -181,11 +192,31 @@ def check_names(selection: Selection, registry: Registry) -> None:
             raise SelectionError(
                 f"data set {name!r} does not support protocol {protocol.name!r}; it has {', '.join(spec.protocols)}"
             )
-        resolve(selection.recipe or spec.recipe or DEFAULT_RECIPE, None, parse_overrides(selection.overrides))
-    if selection.frontend not in (None, "waveform"):
+        resolve(
+            selection.recipe or spec.recipe or DEFAULT_RECIPE,
+            None,
+            parse_overrides(selection.overrides),
+            clips=spec.settings,
+        )
+    if selection.frontend not in (None, WAVEFORM):
         registry.frontends[str(selection.frontend)]
+    _check_axes(selection, registry)
     if not selection.seeds:
         raise SelectionError("no seed given; --seeds 0 is the default")
+
+
+def _check_axes(selection: Selection, registry: Registry) -> None:
+    if selection.mode is not None and selection.mode not in MODES:
+        raise SelectionError(f"--mode {selection.mode!r} is not one of {', '.join(MODES)}")
+    if selection.inputs is not None:
+        parse_inputs(selection.inputs)
+    if selection.mode != "finetune" or selection.weights not in (None, "random"):
+        return
+    if not any("weights" in entry.spec.axes for entry in select_models(selection.models, registry)):
+        raise SelectionError(
+            "--mode finetune needs weights to start from: add --weights masked (pre-train on the training clips first) "
+            "or --weights FILE"
+        )
 
 
 def select_models(names: Sequence[str], registry: Registry) -> list[Entry[ModelSpec]]:
@@ -223,10 +254,11 @@ def expand(selection: Selection, registry: Registry, loaded: Mapping[str, Loaded
         BenchError: Names, folds or settings that do not exist.
     """
     check_names(selection, registry)
+    start = None if selection.weights is None else Start.read(str(selection.weights))
     cells: list[PlannedCell] = []
     for name in selection.datasets:
         for entry in select_models(selection.models, registry):
-            cells += _cells_of(selection, registry, entry, loaded[name])
+            cells += _cells_of(_Asked(selection, registry, entry, loaded[name], start))
     if not cells:
         raise NoCellError("the selection names no cell; `bench plan` with the same options shows what it names")
     unique = {planned.cell: planned for planned in cells}
@@ -234,49 +266,83 @@ def expand(selection: Selection, registry: Registry, loaded: Mapping[str, Loaded
 
 
 @dataclass(frozen=True, slots=True)
-class _Axes:
-    """The axes of one model on one data set, or why there are none."""
+class _Asked:
+    """One model on one data set, as selected."""
 
-    mode: str
-    inputs: str
-    frontend: str
-    feeding: str
-    problem: str = ""
+    selection: Selection
+    registry: Registry
+    entry: Entry[ModelSpec]
+    data: Loaded
+    start: Start | None
+
+    @property
+    def target(self) -> ModelSpec:
+        """The model itself, aliases expanded."""
+        spec = self.entry.spec
+        return self.registry.models[spec.alias_of].spec if spec.alias_of else spec
+
+    @property
+    def protocol(self) -> ProtocolSpec:
+        """The one that was selected, else the data set's default."""
+        return self.registry.protocols[self.selection.protocol or self.data.entry.spec.protocols[0]].spec
+
+    def axes(self) -> Axes:
+        """Chosen, or why there are none."""
+        asked, clips = self.selection, self.data.clips
+        wishes = Wishes(
+            mode=asked.mode, start=self.start, inputs=asked.inputs, frontend=asked.frontend, feeding=asked.feeding
+        )
+        offer = Offer(
+            name=self.data.entry.spec.name, modalities=self.data.modalities, features=clips.features is not None
+        )
+        return choose_axes(wishes, self.registry, self.entry.spec, self.target, offer)
+
+    def mark(self, cell: Cell, recipe: Recipe, protocol: ProtocolSpec | None) -> str:
+        """The fingerprint of one of its cells."""
+        basis = Basis(
+            registry=self.registry, clips=self.data.clips, dataset=self.data.entry.spec, limit=self.selection.limit,
+            weights_sha256=self.start.sha256 if self.start else "",
+        )  # fmt: skip
+        return fingerprint(cell, recipe, basis, protocol)
 
 
-def _cells_of(selection: Selection, registry: Registry, entry: Entry[ModelSpec], data: Loaded) -> Iterator[PlannedCell]:
-    target = registry.models[entry.spec.alias_of] if entry.spec.alias_of else entry
-    spec = data.entry.spec
-    protocol = registry.protocols[selection.protocol or spec.protocols[0]].spec
+def _cells_of(asked: _Asked) -> Iterator[PlannedCell]:
+    selection, data, protocol = asked.selection, asked.data, asked.protocol
+    axes = asked.axes()
     recipe = resolve(
-        selection.recipe or spec.recipe or DEFAULT_RECIPE, target.spec.recipes, parse_overrides(selection.overrides)
+        selection.recipe or data.entry.spec.recipe or DEFAULT_RECIPE,
+        asked.target.recipes,
+        parse_overrides(selection.overrides),
+        mode=axes.mode,
+        clips=data.entry.spec.settings,
     )
-    axes = _axes(selection, registry, entry.spec, target.spec, data)
     base = Cell(
-        kind="evaluate", dataset=spec.name, protocol=protocol_label(protocol), fold=0, model=target.spec.name,
-        mode=axes.mode, inputs=axes.inputs, frontend=axes.frontend, feeding=axes.feeding,
+        kind="evaluate", dataset=data.entry.spec.name, protocol=protocol_label(protocol), fold=0,
+        model=asked.target.name, mode=axes.mode, weights=axes.weights, inputs=axes.inputs, frontend=axes.frontend,
+        feeding=axes.feeding, device=selection.device, precision=selection.precision, batch=recipe.batch,
         recipe=recipe.name if selection.limit is None else f"{recipe.name}@limit{selection.limit}",
-        device=selection.device, precision=selection.precision, batch=recipe.batch,
         clip_samples=data.clips.clip_samples,
     )  # fmt: skip
-    decision: Decision = "incompatible" if axes.problem else "run"
     if selection.evaluate:
-        for fold in _folds(selection, protocol, data.clips):
-            split = make_split(protocol, data.clips, fold, known_leaks=spec.known_leaks)
-            sizes = [_limited(len(part), selection.limit) for part in (split.train, split.validation, split.test)]
-            for seed in selection.seeds:
-                cell = replace(base, fold=fold, seed=seed)
-                yield PlannedCell(
-                    cell=cell, recipe=recipe, train_clips=sizes[0], test_clips=sizes[1] + sizes[2],
-                    fingerprint=fingerprint(cell, recipe, registry, data, protocol, selection.limit),
-                    decision=decision, reason=axes.problem,
-                )  # fmt: skip
+        yield from _evaluate_cells(asked, base, recipe, axes.problem)
     if selection.profile and not axes.problem:
         cell = replace(base, kind="profile", protocol="profile@1", seed=selection.seeds[0])
-        yield PlannedCell(
-            cell=cell, recipe=recipe, train_clips=0, test_clips=0,
-            fingerprint=fingerprint(cell, recipe, registry, data, None, selection.limit),
-        )  # fmt: skip
+        mark = asked.mark(cell, recipe, None)
+        yield PlannedCell(cell=cell, recipe=recipe, train_clips=0, test_clips=0, fingerprint=mark)
+
+
+def _evaluate_cells(asked: _Asked, base: Cell, recipe: Recipe, problem: str) -> Iterator[PlannedCell]:
+    selection, clips, protocol = asked.selection, asked.data.clips, asked.protocol
+    decision: Decision = "incompatible" if problem else "run"
+    for fold in _folds(selection, protocol, clips):
+        split = make_split(protocol, clips, fold, known_leaks=asked.data.entry.spec.known_leaks)
+        sizes = [_limited(len(part), selection.limit) for part in (split.train, split.validation, split.test)]
+        for seed in selection.seeds:
+            cell = replace(base, fold=fold, seed=seed)
+            yield PlannedCell(
+                cell=cell, recipe=recipe, train_clips=sizes[0], test_clips=sizes[1] + sizes[2],
+                fingerprint=asked.mark(cell, recipe, protocol), decision=decision, reason=problem,
+            )  # fmt: skip
 
 
 def _folds(selection: Selection, protocol: ProtocolSpec, clips: Clips) -> tuple[int, ...]:
@@ -290,69 +356,3 @@ def _folds(selection: Selection, protocol: ProtocolSpec, clips: Clips) -> tuple[
 
 def _limited(count: int, limit: int | None) -> int:
     return count if limit is None else min(count, limit)
-
-
-def _axes(selection: Selection, registry: Registry, named: ModelSpec, target: ModelSpec, data: Loaded) -> _Axes:
-    given = set(data.modalities)
-    problems = []
-    inputs: list[str] = []
-    for modality in (*target.modalities, *target.optional_modalities):
-        if modality in given:
-            inputs.append(modality)
-        elif modality in target.derived:
-            inputs.append(f"{modality}.derived")
-        elif modality in target.modalities:
-            problems.append(f"needs {modality}; {data.entry.spec.name} gives {', '.join(data.modalities)}")
-    frontend = selection.frontend or named.axes.get("frontend") or target.frontend or "waveform"
-    allowed = {
-        target.frontend or "waveform",
-        *target.frontends,
-        *([named.axes["frontend"]] if "frontend" in named.axes else []),
-    }
-    if frontend not in allowed:
-        problems.append(f"does not take front end {frontend!r}; it takes {', '.join(sorted(allowed))}")
-    feeding = selection.feeding or named.axes.get("feeding") or "fly"
-    if feeding == "precomputed":
-        if frontend == "waveform":
-            problems.append("takes the waveform: there is nothing to precompute")
-        elif frontend in registry.frontends and registry.frontends[frontend].spec.trainable:
-            problems.append(f"front end {frontend!r} is trained: its features cannot be precomputed")
-    mode = named.axes.get("mode", "scratch")
-    if "inputs" in named.axes:
-        inputs = named.axes["inputs"].split("+")
-    return _Axes(mode, "+".join(inputs), frontend, feeding, "; ".join(problems))
-
-
-def fingerprint(
-    cell: Cell, recipe: Recipe, registry: Registry, data: Loaded, protocol: ProtocolSpec | None, limit: int | None
-) -> str:
-    """Sixteen hex digits over all that a cell's result depends on."""
-    model = registry.models[cell.model]
-    parts: list[Any] = [
-        cell.id,
-        recipe.digest(),
-        source_hash(model.factory.partition(":")[0]),
-        [dict(model.spec.options), dict(model.spec.frontend_options)],
-        engine_hash(RESULT_CODE if cell.kind == "evaluate" else PROFILE_CODE),
-        data.clips.manifest_sha256,
-        library_versions(),
-        limit,
-    ]
-    if cell.frontend != "waveform" and cell.frontend in registry.frontends:
-        parts.append(source_hash(registry.frontends[cell.frontend].factory.partition(":")[0]))
-    if protocol is not None:
-        parts.append(protocol_hash(protocol, cell.dataset, data.clips.manifest_sha256, data.entry.spec.known_leaks))
-    else:
-        parts.append(machine())
-    return digest(parts)
-
-
-def machine() -> dict[str, Any]:
-    """What makes a timing comparable, as far as it can be read without torch."""
-    model = "unknown"
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
-    except OSError:
-        model = "unknown"  # not Linux: the count of cores still separates machines
-    return {"cpu": model, "cores": os.cpu_count()}

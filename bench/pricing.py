@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from bench.cell import Cell
-from bench.plan import Plan, PlannedCell, machine
+from bench.fingerprints import machine
+from bench.plan import Plan, PlannedCell
 from bench.provenance import digest, library_versions, source_hash
-from bench.registry import Registry
+from bench.registry import Entry, Registry
+from bench.specs import ModelSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,16 +18,24 @@ class Cost:
     """What the parts of a cell of one model cost on this machine, in seconds.
 
     Attributes:
-        step_s: One training step at the cell's batch; ``None`` for an estimator.
+        step_s: One training step at the cell's batch; 0 for a frozen network, ``None`` for an estimator.
         infer_clip_s: Inference per clip.
         fit_clip_s: Fitting per clip of an estimator, else ``None``.
+        pretrain_step_s: One step of masked pre-training at its batch; ``None`` where there is none.
         source: ``measured`` on this machine, or ``estimated`` from FLOPs.
     """
 
     step_s: float | None
     infer_clip_s: float
     fit_clip_s: float | None
+    pretrain_step_s: float | None = None
     source: str = "measured"
+
+
+FROZEN = ("probe", "knn")
+"""Modes that train no weight of the network."""
+PROBE_CLIP_S = {"probe": 3e-3, "knn": 1e-4}
+"""Rough seconds per training clip of the classifier on a frozen network."""
 
 
 def cost_key(planned: PlannedCell, registry: Registry, threads: int) -> str:
@@ -37,9 +47,18 @@ def cost_key(planned: PlannedCell, registry: Registry, threads: int) -> str:
             cell.model, cell.dataset, cell.inputs, cell.frontend, cell.feeding, cell.device, cell.precision,
             cell.batch, cell.clip_samples, source_hash(model.factory.partition(":")[0]),
             dict(model.spec.options), dict(model.spec.frontend_options), library_versions(), machine(), threads,
-            planned.recipe.spec_masks, planned.recipe.roll, planned.recipe.ema is None,
+            planned.recipe.spec_masks, planned.recipe.roll, planned.recipe.ema is None, *_mode_key(planned, model),
         ]
     )  # fmt: skip
+
+
+def _mode_key(planned: PlannedCell, model: Entry[ModelSpec]) -> list[object]:
+    """What the mode adds; nothing from scratch, and fine-tuning from a file costs what training costs."""
+    key: list[object] = ["frozen"] if planned.cell.mode in FROZEN else []
+    if planned.cell.weights == "masked" and model.spec.pretrain is not None:
+        source = source_hash(model.home(model.spec.pretrain).partition(":")[0])
+        key += ["masked", planned.recipe.pretrain_batch, source]
+    return key
 
 
 def with_costs(plan: Plan, costs: Mapping[Cell, Cost | str]) -> Plan:
@@ -75,9 +94,20 @@ def expected_seconds(planned: PlannedCell, cost: Cost) -> float:
     score = planned.test_clips * cost.infer_clip_s
     if cost.step_s is None:
         return 0.5 + planned.train_clips * (cost.fit_clip_s or 0.0) + score
-    steps = -(-planned.train_clips // planned.cell.batch)
     normalise = 0.1 * planned.train_clips * cost.infer_clip_s
-    return 0.5 + planned.recipe.epochs * steps * cost.step_s + normalise + score
+    before = 0.5 + normalise + pretraining_seconds(planned, cost)
+    if planned.cell.mode in FROZEN:
+        clip_s = cost.infer_clip_s + PROBE_CLIP_S[planned.cell.mode]
+        return before + planned.train_clips * clip_s + score
+    steps = -(-planned.train_clips // planned.cell.batch)
+    return before + planned.recipe.epochs * steps * cost.step_s + score
+
+
+def pretraining_seconds(planned: PlannedCell, cost: Cost) -> float:
+    """Seconds of masked pre-training in one cell; 0 where it has none."""
+    if planned.cell.weights != "masked" or cost.pretrain_step_s is None:
+        return 0.0
+    return planned.recipe.pretrain_steps * cost.pretrain_step_s
 
 
 def _profile_seconds(planned: PlannedCell, cost: Cost) -> float:

@@ -7,13 +7,14 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bench.errors import PluginError
+from bench.errors import CheckpointError, PluginError
 
 LIBRARIES = (
     "torch", "torchaudio", "torchvision", "nnAudio", "timm", "transformers", "numpy", "scipy", "scikit-learn",
@@ -68,6 +69,45 @@ def hash_files(root: Path, files: Iterable[Path]) -> str:
     return total.hexdigest()[:16]
 
 
+def weights_sha256(path: Path) -> str:
+    """Sixty-four hex digits over a weight file, or over the sorted files of a folder.
+
+    Raises:
+        CheckpointError: Nothing is there, or it cannot be read.
+    """
+    try:
+        if path.is_dir():
+            total = hashlib.sha256()
+            for file in sorted(p for p in path.rglob("*") if p.is_file()):
+                total.update(file.relative_to(path).as_posix().encode() + b"\0")
+                total.update(bytes.fromhex(_file_sha256(file)))
+            return total.hexdigest()
+        return _file_sha256(path)
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"no weights at {path.absolute()}; give --weights an existing file or folder, or `masked`"
+        ) from error
+    except OSError as error:
+        raise CheckpointError(f"the weights {path.absolute()} cannot be read: {error.strerror or error}") from error
+
+
+def weights_label(path: Path) -> str:
+    """What a cell calls a weight file: its name without suffix, ``~`` and six digits of its contents.
+
+    Characters that a cell's id cannot hold become ``_``; a long name is cut, since the id is also a file name.
+
+    Raises:
+        CheckpointError: As :func:`weights_sha256`.
+    """
+    name = re.sub(r"[^A-Za-z0-9._+]", "_", path.name if path.is_dir() else path.stem)
+    return f"{name[:24]}~{weights_sha256(path)[:6]}"
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
 @functools.lru_cache(maxsize=1)
 def library_versions() -> dict[str, str | None]:
     """Version of each library that can change a score, ``None`` where it is not installed; imports none of them."""
@@ -77,6 +117,32 @@ def library_versions() -> dict[str, str | None]:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             versions[name] = None
+    return versions
+
+
+_OF_EXTRA = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)[^;]*;\s*extra\s*==\s*['\"]([^'\"]+)['\"]\s*")
+
+
+def extra_versions(extra: str, distribution: str) -> dict[str, str | None]:
+    """Version of each distribution that an extra asks for, ``None`` where it is not installed.
+
+    Requirements under a further condition (a Python version, a platform) are left out: they may not apply here.
+
+    Args:
+        extra: Its name.
+        distribution: Whose extra it is; empty, or one that is not installed, knows no extra.
+    """
+    try:
+        lines = importlib.metadata.requires(distribution) if distribution else None
+    except importlib.metadata.PackageNotFoundError:
+        lines = None
+    versions: dict[str, str | None] = {}
+    for found in filter(None, map(_OF_EXTRA.fullmatch, lines or ())):
+        if found[2] == extra:
+            try:
+                versions[found[1]] = importlib.metadata.version(found[1])
+            except importlib.metadata.PackageNotFoundError:
+                versions[found[1]] = None
     return versions
 
 

@@ -10,7 +10,7 @@ import difflib
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,6 +53,10 @@ class Recipe(BaseModel):
         fill: What a clip shorter than the target length is filled with: ``zeros`` or ``tile`` (repeat it).
         normalise: Statistics of the training split: ``bin`` (mean per frequency, one deviation), ``global``
             (one mean, one deviation), ``half`` (as AST: mean, twice the deviation) or ``none``.
+        head_lr_scale: Factor on the rate of the parameters that a model's ``param_groups`` calls its head.
+        pretrain_steps: Optimiser steps of masked pre-training, for ``weights=masked``.
+        pretrain_batch: Its batch in clips.
+        pretrain_lr: Its peak rate (warm-up and cosine; AdamW with ``weight_decay``).
         patience: Epochs without a better validation score before stopping; ``None`` = never.
         budget_seconds: Planned cost above which a cell is not run but shown as ``over_budget``.
         publishable: Whether its rows may enter a published table.
@@ -89,13 +93,17 @@ class Recipe(BaseModel):
     trim_db: float | None = Field(60.0, gt=0)
     fill: Literal["zeros", "tile"] = "tile"
     normalise: Literal["bin", "global", "half", "none"] = "bin"
+    head_lr_scale: float = Field(1.0, gt=0)
+    pretrain_steps: int = Field(2000, ge=1)
+    pretrain_batch: int = Field(32, ge=1)
+    pretrain_lr: float = Field(1e-3, gt=0, le=10)
     patience: int | None = Field(None, ge=1)
     budget_seconds: float | None = Field(None, gt=0)
     publishable: bool = True
 
     def digest(self) -> str:
-        """Eight hex digits over every setting but the name."""
-        values = self.model_dump(mode="json", exclude={"name"})
+        """Eight hex digits over every setting that is not the default; a setting added later changes no digest."""
+        values = self.model_dump(mode="json", exclude={"name"}, exclude_defaults=True)
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
 
 
@@ -111,27 +119,102 @@ BUILTIN: Mapping[str, Mapping[str, Any]] = {
 """The built-in recipes as differences from the defaults of :class:`Recipe`."""
 
 
-def parse_overrides(items: tuple[str, ...] | list[str]) -> dict[str, Any]:
+def parse_overrides(items: Sequence[str]) -> dict[str, Any]:
     """``("recipe.lr=1e-4", ...)`` as a mapping; values are read as TOML, bare words as strings.
+
+    Raises:
+        RecipeError: Not of that form, or several values where one is meant.
 
     >>> parse_overrides(["recipe.lr=1e-4", "recipe.schedule=step"])
     {'lr': 0.0001, 'schedule': 'step'}
     """
     values: dict[str, Any] = {}
     for item in items:
-        key, equals, text = item.partition("=")
-        key = key.strip()
-        if not equals or not key.startswith("recipe."):
-            raise RecipeError(f"--set {item!r} is not of the form recipe.KEY=VALUE, e.g. --set recipe.lr=1e-4")
-        text = text.strip()
-        if text.lower() == "none":
-            values[key.removeprefix("recipe.")] = None
-            continue
-        try:
-            values[key.removeprefix("recipe.")] = tomllib.loads(f"v = {text}")["v"]
-        except tomllib.TOMLDecodeError:
-            values[key.removeprefix("recipe.")] = text
+        key, text = _split_override(item)
+        if len(parts := split_values(text)) > 1:
+            raise RecipeError(
+                f"--set {item!r} gives recipe.{key} {len(parts)} values; `bench sweep` takes a list of values, "
+                "and brackets make one value of a pair: recipe.betas=[0.9, 0.95]"
+            )
+        values[key] = _read_value(text)
     return values
+
+
+def parse_lists(items: Sequence[str]) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
+    """Overrides with one value, and those with several.
+
+    Args:
+        items: ``recipe.key=value`` or ``recipe.key=value,value,...``; commas within brackets or quotes separate
+            nothing.
+
+    Returns:
+        The items with one value as they are, and for each key with several their texts in the order given.
+
+    Raises:
+        RecipeError: Not of that form, a value is empty or stands twice, or a listed key is given again.
+
+    >>> parse_lists(["recipe.lr=1e-4,1e-3", "recipe.epochs=5"])
+    (('recipe.epochs=5',), {'lr': ('1e-4', '1e-3')})
+    """
+    single: list[str] = []
+    several: dict[str, tuple[str, ...]] = {}
+    seen: list[str] = []
+    for item in items:
+        key, text = _split_override(item)
+        parts = split_values(text)
+        if key in several or (len(parts) > 1 and key in seen):
+            raise RecipeError(f"--set recipe.{key} is given twice; put all its values in one list: {key}=a,b,c")
+        seen.append(key)
+        if len(parts) == 1:
+            single.append(item)
+            continue
+        if "" in parts:
+            raise RecipeError(f"--set {item!r}: a value between two commas is empty")
+        read = [_read_value(part) for part in parts]
+        if double := next((part for i, part in enumerate(parts) if read[i] in read[:i]), None):
+            raise RecipeError(f"--set {item!r}: the value {double} stands twice")
+        several[key] = parts
+    return tuple(single), several
+
+
+def split_values(text: str) -> tuple[str, ...]:
+    """The parts between commas that stand outside brackets and quotes, each without outer blanks.
+
+    >>> split_values("[0.9, 0.95], 'a,b'")
+    ('[0.9, 0.95]', "'a,b'")
+    """
+    parts, depth, quote = [""], 0, ""
+    for letter in text:
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "\"'":
+            quote = letter
+        elif letter in "[{(":
+            depth += 1
+        elif letter in "]})":
+            depth -= 1
+        elif letter == "," and depth == 0:
+            parts.append("")
+            continue
+        parts[-1] += letter
+    return tuple(part.strip() for part in parts)
+
+
+def _split_override(item: str) -> tuple[str, str]:
+    key, equals, text = item.partition("=")
+    key = key.strip()
+    if not equals or not key.startswith("recipe."):
+        raise RecipeError(f"--set {item!r} is not of the form recipe.KEY=VALUE, e.g. --set recipe.lr=1e-4")
+    return key.removeprefix("recipe."), text.strip()
+
+
+def _read_value(text: str) -> Any:
+    if text.lower() == "none":
+        return None
+    try:
+        return tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        return text
 
 
 def read_recipe(name: str) -> tuple[str, dict[str, Any]]:
@@ -161,21 +244,32 @@ def read_recipe(name: str) -> tuple[str, dict[str, Any]]:
 
 
 def resolve(
-    name: str, declared: Mapping[str, Mapping[str, Any]] | None = None, overrides: Mapping[str, Any] | None = None
+    name: str,
+    declared: Mapping[str, Mapping[str, Any]] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    mode: str = "scratch",
+    clips: Mapping[str, Any] | None = None,
 ) -> Recipe:
     """The recipe of one model: built-in or file, then what the model declares, then ``--set``.
 
     Args:
         name: ``smoke``, ``quick``, ``full`` or a TOML file.
-        declared: ``ModelSpec.recipes``; the key ``"*"`` applies to all built-in names.
+        declared: ``ModelSpec.recipes``; the key ``"*"`` applies to all built-in names, ``"NAME@MODE"`` and
+            ``"*@MODE"`` to one mode only.
         overrides: Settings of the command line; these win.
+        mode: The run mode of the cell.
+        clips: ``DatasetSpec.settings``; what a model declares wins over it, what ``--set`` says over both.
 
     Raises:
         RecipeError: A setting is unknown or out of range.
     """
     label, values = read_recipe(name)
     declared = declared or {}
-    settings = {**values, **declared.get("*", {}), **declared.get(name, {}), **(overrides or {})}
+    settings = {**values, **(clips or {})}
+    for key in ("*", name, f"*@{mode}", f"{name}@{mode}"):
+        settings |= declared.get(key, {})
+    settings |= overrides or {}
     settings.pop("name", None)
     try:
         recipe = Recipe(name=label, **settings)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from bench.cell import Cell
 from bench.errors import StoreError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Status = Literal["ok", "failed", "oom", "timeout", "crashed", "cancelled", "incompatible", "over_budget"]
 PLANNED: frozenset[str] = frozenset({"incompatible", "over_budget"})
@@ -44,7 +44,8 @@ class Failure(_Frozen):
     Attributes:
         reason: ``raised``, ``nan``, ``shape``, ``data``, ``memory``, ``timeout``, ``exit``, ``signal``, ``needs``,
             ``budget``, ...
-        stage: Where: ``plan``, ``data``, ``frontend``, ``build``, ``train``, ``evaluate``, ``profile``, ``record``.
+        stage: Where: ``plan``, ``data``, ``frontend``, ``build``, ``pretrain``, ``train``, ``evaluate``, ``profile``,
+            ``record``.
         message: One line for people.
         detail: Traceback or the tail of the worker's log.
     """
@@ -110,7 +111,15 @@ class Record(_Frozen):
 
 
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
-UPGRADES: Mapping[int, Upgrade] = {}
+
+
+def _with_weights(raw: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 knew training from random weights only."""
+    cell = raw.get("cell")
+    return {**raw, "cell": {"weights": "random", **cell}} if isinstance(cell, dict) else raw
+
+
+UPGRADES: Mapping[int, Upgrade] = {1: _with_weights}
 """``{n: function}``: each turns a raw record of version n into one of version n + 1."""
 
 

@@ -53,6 +53,10 @@ class Entry(Generic[S]):
     provenance: Provenance
     factory: str
 
+    def home(self, factory: str) -> str:
+        """Another factory string of the same spec (``:build`` means "in the file that declares it") in full."""
+        return self.provenance.module + factory if factory.startswith(":") else factory
+
 
 @dataclass(frozen=True, slots=True)
 class Catalog(Generic[S]):

@@ -168,6 +168,8 @@ class Runner:
         views = {(p.cell.dataset, p.recipe.trim_db, p.recipe.fill) for p in plan.runnable}
         for name, trim_db, fill in sorted(views, key=str):
             clips = self._loaded[name].clips
+            if clips.audio is None:
+                continue
             open_waveforms(clips, trim_db=trim_db, fill=fill, progress=self._counter(f"decoding {name}"))
 
     def _decided(self, planned: PlannedCell) -> PlannedCell:
@@ -187,6 +189,8 @@ class Runner:
         total = 0
         for name in {view[0] for view in views}:
             clips = self._loaded[name].clips
+            if clips.audio is None:
+                continue
             copies = 1 + sum(view[0] == name for view in views)
             total += copies * 2 * clips.clip_samples * len(clips)
         for planned in plan.runnable:
@@ -252,7 +256,15 @@ class Runner:
             data=self.selection.data.resolve() if self.selection.data else None,
             plugins=tuple(path.resolve() for path in settings.plugins), without=settings.without,
             limit=self.selection.limit, threads=threads, timeout_s=limit, keep_checkpoint=settings.keep_checkpoints,
+            extra=self._start(planned.cell),
         )  # fmt: skip
+
+    def _start(self, cell: Cell) -> dict[str, Any]:
+        """The file that a cell starts from, as workers need it."""
+        weights = self.selection.weights
+        if weights is None or cell.weights in ("random", "masked"):
+            return {}
+        return {"weights": str(Path(weights).expanduser().resolve())}
 
     def _finish(self, record: Record) -> None:
         self.host.hook.bench_cell_finish(record=record)

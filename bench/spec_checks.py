@@ -24,8 +24,10 @@ from bench.specs import (
 NAME = re.compile(r"[a-z0-9_.+-]+")
 RESERVED = frozenset({"all", "default", "documented"})
 """What ``--models`` takes besides names."""
-AXES = ("mode", "frontend", "feeding", "inputs")
+AXES = ("mode", "weights", "frontend", "feeding", "inputs")
 """The axes an alias may fix."""
+OWN_AXES = ("mode", "weights", "inputs")
+"""Those that a model of its own may fix too: how it is meant to be trained. Its front end is a field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +120,9 @@ def _model_problems(spec: ModelSpec) -> Iterator[str]:
     for modality in (*spec.modalities, *spec.optional_modalities, *spec.derived):
         if modality not in get_args(Modality):
             yield f"model {spec.name!r}: modality {modality!r}; {did_you_mean(modality, get_args(Modality))}"
-    if spec.axes and spec.alias_of is None:
-        yield f"model {spec.name!r} fixes axes ({', '.join(spec.axes)}) but is no alias; set alias_of"
+    if spec.alias_of is None and (fixed := [axis for axis in spec.axes if axis in AXES and axis not in OWN_AXES]):
+        own = ", ".join(OWN_AXES)
+        yield f"model {spec.name!r} fixes {', '.join(fixed)} but is no alias: it may fix {own}; set alias_of"
     for axis in spec.axes:
         if axis not in AXES:
             yield f"model {spec.name!r}: axis {axis!r}; {did_you_mean(axis, AXES)}"

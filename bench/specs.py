@@ -57,7 +57,10 @@ class ModelSpec:
         factory: ``"package.module:build"`` (or ``":build"``). ``build(task, **options)`` returns a
             ``torch.nn.Module`` mapping inputs to logits ``(batch, num_classes)``, or an estimator with
             scikit-learn's ``fit(x, y)`` and ``predict_proba`` or ``decision_function``. A module is called
-            ``model(audio)`` when it has one modality, ``model(audio=..., image=..., ...)`` when it has several.
+            ``model(audio)`` when it declares one modality, ``model(audio=..., image=..., ...)`` when it declares
+            several, with those that the cell gives. A factory that takes ``weights`` is handed the file of
+            ``--weights FILE``; a module with ``embed(**inputs)`` -> ``(batch, dim)`` (or a mapping of such) can be
+            probed and drawn.
         options: Keyword arguments of the factory.
         modalities: What it needs.
         optional_modalities: What it can use and do without.
@@ -67,10 +70,22 @@ class ModelSpec:
             ``None`` = the waveform ``(batch, samples)``.
         frontends: Other front ends it accepts through ``--frontend``.
         frontend_options: Keyword arguments of the front end's factory (mel bins, hop, ...).
-        recipes: Per recipe name (``"*"`` = all) the settings that this model deserves to differ in.
+        recipes: Per recipe name (``"*"`` = all) the settings that this model deserves to differ in;
+            ``"full@finetune"`` and ``"*@finetune"`` are meant for that mode only.
         sets: The named selections it belongs to: ``default``, ``documented``.
         alias_of: Name of the model that this one is a fixed choice of run axes of.
-        axes: The axes (``mode``, ``frontend``, ``feeding``, ``inputs``) that an alias fixes.
+        axes: The axes (``mode``, ``weights``, ``frontend``, ``feeding``, ``inputs``) that an alias fixes; a model of
+            its own may fix ``mode``, ``weights`` and ``inputs``.
+        pretrain: ``"package.module:build"`` of a module that can also be pre-trained without labels: called as the
+            factory is, it returns the same classifier with ``pretrain_loss(**inputs) -> scalar`` (masked or
+            contrastive, on features as the classifier gets them), and where it has parts that only pre-training needs,
+            ``end_pretraining()`` that drops them. Required for ``weights="masked"``.
+        needs_weights: It never starts at random; its mode is ``finetune`` unless another is asked for, and without
+            ``--weights`` it is incompatible.
+        tokenizer: ``"package.module:build"``; ``build(**options) -> tokenize`` with ``tokenize(texts, length) ->
+            (tokens (texts, length) int64, mask (texts, length) bool)``; ``None`` = the host's hashed words.
+            It is handed those of the factory's options that it takes, ``weights`` included.
+        estimator: Whether the factory returns an estimator; it is fitted from scratch and knows no other mode.
         parameters: Declared parameter count at 50 classes, 5 s, 16 kHz (trainable and frozen).
         inductive: ``False`` if a clip's logits depend on its batch mates: never ranked, no single-clip latency.
         license: SPDX identifier of the model code.
@@ -93,6 +108,10 @@ class ModelSpec:
     sets: tuple[str, ...] = ()
     alias_of: str | None = None
     axes: Mapping[str, str] = field(default_factory=dict, hash=False)
+    pretrain: str | None = None
+    needs_weights: bool = False
+    tokenizer: str | None = None
+    estimator: bool = False
     parameters: int | None = None
     inductive: bool = True
     license: str = ""
@@ -121,6 +140,8 @@ class DatasetSpec:
         protocols: Names of the protocols it supports, the default first.
         primary_metric: Name of the metric that boards sort by.
         recipe: Default recipe; ``None`` = the host's (``quick``).
+        settings: Recipe settings that these clips need whatever the recipe, below what a model declares: speech is
+            not rolled.
         license: SPDX identifier or a short name.
         url: Where it can be downloaded, empty where it cannot.
         download_bytes: Size of that download.
@@ -139,6 +160,7 @@ class DatasetSpec:
     protocols: tuple[str, ...] = ("4+1",)
     primary_metric: str = "accuracy"
     recipe: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
     license: str = ""
     url: str = ""
     download_bytes: int | None = None
@@ -215,8 +237,9 @@ class ProtocolSpec:
         name: What ``--protocol`` takes.
         version: Raised whenever the meaning changes.
         scheme: ``folds`` (test = fold i of the authors' folds), ``split`` (the publishers' train/val/test),
-            ``random`` (shuffled k folds that ignore groups; exists to be refused),
-            ``group`` (leave one group out).
+            ``random`` (shuffled k folds that ignore groups; exists to be refused), ``random_split`` (80/20, ignores
+            groups too; its leak is reported, not refused), ``group`` (leave one group out), ``grouped`` (five folds
+            by a hash of the group).
         validation: ``none``, ``next_fold`` (the fold after the test fold) or ``split``.
         select_on: Which split picks the epoch: ``none`` (fixed number of epochs), ``validation``, ``test``.
         ranked: Whether its rows may be ranked with clean ones.
@@ -225,7 +248,7 @@ class ProtocolSpec:
 
     name: str
     version: int = 1
-    scheme: Literal["folds", "split", "random", "group"] = "folds"
+    scheme: Literal["folds", "split", "random", "random_split", "group", "grouped"] = "folds"
     validation: Literal["none", "next_fold", "split"] = "none"
     select_on: Literal["none", "validation", "test"] = "none"
     ranked: bool = True

@@ -109,8 +109,10 @@ def _run_cell(job: Job, host: Host, channel: Channel, shelf: Shelf) -> None:
 
     def observe(epoch: int, scores: Mapping[str, float]) -> None:
         finite = {name: value for name, value in scores.items() if math.isfinite(value)}
-        channel.send("epoch", id=job.cell.id, epoch=epoch, epochs=job.recipe.epochs, scores=finite)
-        host.hook.bench_epoch_end(cell=job.cell, epoch=epoch, scores=scores)
+        done, total = progress.passes + epoch, progress.total or job.recipe.epochs
+        channel.send("epoch", id=job.cell.id, epoch=done, epochs=total, scores=finite, stage=progress.stage)
+        if progress.stage == "train":  # a pass of pre-training is no epoch of training
+            host.hook.bench_epoch_end(cell=job.cell, epoch=epoch, scores=scores)
 
     def work() -> Finished:
         _set_threads(job.threads)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from bench import hookspecs
 from bench.cli.app import VERBS
@@ -26,6 +28,13 @@ from bench.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTE = "<!-- Made by `python docs/generate.py`; edit the code it describes. -->\n\n"
+FINDINGS_NOTE = "<!-- Made by `python docs/generate.py` of results/published/findings.json. -->\n\n"
+FINDINGS_INTRO = """What the five source documents and common practice do to a number, measured. Each entry names
+its source, what was done here, the number with its spread, one command that makes it again, and what bench does
+instead. Origins: *measured* by running code, *computed* from published figures, *cited* as published.
+`python benchmarks/findings --check` holds every number against its stored value and tolerance.
+
+"""
 OUR = "bench-audio"
 SHOWN = "esc10-quick"
 """The published run that the README shows."""
@@ -60,6 +69,7 @@ def pages() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "hooks.md", hooks_page()
     yield ROOT / "docs" / "reference.md", reference_page(registry)
     yield ROOT / "docs" / "cli.md", cli_page()
+    yield ROOT / "docs" / "findings.md", findings_page(ROOT / "results" / "published" / "findings.json")
     readme = ROOT / "README.md"
     yield readme, with_tables(readme.read_text(encoding="utf-8"), registry)
     yield from boards(registry)
@@ -141,6 +151,34 @@ def board_table(folder: Path) -> str:
         rows.append((f"`{row.model}`", accuracy, str(row.tie), size, speed, latency))
     header = ("model", "accuracy %, 95 % interval", "tie", "parameters", "clips/s", "latency ms")
     return table(header, rows)
+
+
+def findings_page(stored: Path) -> str:
+    """The measured faults of the source documents, made of what ``benchmarks/findings`` stored."""
+    content = json.loads(stored.read_text(encoding="utf-8"))
+    findings: dict[str, Any] = content["findings"]
+    parts = [FINDINGS_NOTE, "# Findings\n\n", FINDINGS_INTRO]
+    rows = []
+    for name, finding in findings.items():
+        first = finding["numbers"][0]
+        rows.append((f"[{finding['title']}](#{name})", f"{amount(first)}: {first['what']}"))
+    parts.append(table(("finding", "number"), rows))
+    for name, finding in findings.items():
+        rows = [(n["what"], amount(n), n["spread"] or "-", n["origin"]) for n in finding["numbers"]]
+        parts.append(f'\n<a id="{name}"></a>\n\n## {finding["title"]}\n\n')
+        for key, word in (("source", "Source"), ("practice", "Practice"), ("method", "Done here")):
+            parts.append(f"**{word}.** {finding[key]}\n\n")
+        parts.append(table(("number", "value", "spread", "origin"), rows))
+        parts.append(f"\n**Instead.** {finding['instead']}\n\nAgain: `python benchmarks/findings {name}`\n")
+    made_with = ", ".join(f"{name} {version}" for name, version in content["versions"].items())
+    return "".join(parts) + f"\nMade with {made_with}, one thread, no GPU.\n"
+
+
+def amount(number: dict[str, Any]) -> str:
+    """Value and unit as the page shows them; what is below a millionth is rounding and shown as 0."""
+    value = number["value"]
+    text = f"{value:,}".replace(",", " ") if isinstance(value, int) else significant(value if value > 1e-6 else 0.0)
+    return f"{text} {number['unit']}".strip()
 
 
 def cli_page() -> str:

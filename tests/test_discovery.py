@@ -194,7 +194,7 @@ BODY = "from bench import ModelSpec, hookimpl\n@hookimpl\ndef bench_add_models()
         ("return [ModelSpec(name='a', factory=len)]", "is not of the form"),
         ("return [ModelSpec(name='a', factory=':bench_add_model')]", "did you mean 'bench_add_models'?"),
         ("return [ModelSpec(name='a', factory='b:c', modalities=('sound',))]", "modality 'sound'; known: audio"),
-        ("return [ModelSpec(name='a', factory='b:c', axes={'mode': 'knn'})]", "set alias_of"),
+        ("return [ModelSpec(name='a', factory='b:c', axes={'feeding': 'fly'})]", "set alias_of"),
         ("return [ModelSpec(name='a', factory='b:c', alias_of='b')]", "alias_of 'b'; known: a"),
         ("return [ModelSpec(name='a', factory='b:c', frontend='mel')]", "model 'a': frontend 'mel'; known: none"),
         ("return [ModelSpec(nam='a')]", "raised TypeError"),
@@ -217,6 +217,11 @@ def test_an_alias_of_an_alias_and_an_unknown_axis() -> None:
         load_modules(fake_plugin("p", models))
     with pytest.raises(PluginError, match="axis 'mod'; did you mean 'mode'"):
         load_modules(fake_plugin("p", [ModelSpec(name="b", factory="m:f", alias_of="a", axes={"mod": "knn"})]))
+
+
+def test_a_model_of_its_own_may_fix_how_it_is_trained() -> None:
+    model = ModelSpec(name="a", factory="m:f", axes={"mode": "finetune", "weights": "masked", "inputs": "audio"})
+    assert load_modules(fake_plugin("p", [model])).registry.models["a"].spec.axes["mode"] == "finetune"
 
 
 def test_a_slow_plugin_is_timed(site: Path) -> None:

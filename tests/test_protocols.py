@@ -19,6 +19,9 @@ THREE_ONE = ProtocolSpec(name="3+1+1", validation="next_fold", select_on="valida
 PAPER = ProtocolSpec(name="paper-style", select_on="test", ranked=False)
 RANDOM = ProtocolSpec(name="random-5fold", scheme="random")
 OFFICIAL = ProtocolSpec(name="official", scheme="split")
+RANDOM_SPLIT = ProtocolSpec(name="random-80-20", scheme="random_split", ranked=False)
+GROUPED = ProtocolSpec(name="grouped-5", scheme="grouped")
+LEAVE_ONE = ProtocolSpec(name="leave-one-group-out", scheme="group")
 
 
 def clips(folds, groups=None, splits=None) -> Clips:
@@ -83,10 +86,71 @@ def test_what_is_missing_is_named() -> None:
 
 
 def test_leave_one_group_out() -> None:
-    spec = ProtocolSpec(name="leave-one-group-out", scheme="group")
     data = clips([1, 1, 1], groups=("b", "a", "b"))
-    assert available_folds(spec, data) == (1, 2)
-    assert make_split(spec, data, 1).test.tolist() == [1]
+    assert available_folds(LEAVE_ONE, data) == (1, 2)
+    assert make_split(LEAVE_ONE, data, 1).test.tolist() == [1]
+
+
+@pytest.mark.parametrize("spec", [FOUR_ONE, THREE_ONE, RANDOM, OFFICIAL, RANDOM_SPLIT, GROUPED, LEAVE_ONE])
+def test_clips_to_predict_are_in_no_part(spec: ProtocolSpec) -> None:
+    count = 60
+    kinds = ("train", "test", "predict")
+    data = clips(
+        [i % 5 + 1 for i in range(count)],
+        groups=tuple(f"g{i}" for i in range(count)),
+        splits=tuple(kinds[i % 3] for i in range(count)),
+    )
+    known = {i for i in range(count) if i % 3 != 2}
+    folds = available_folds(spec, data)
+    tested = []
+    for fold in folds:
+        split = make_split(spec, data, fold)
+        parts = [*split.train.tolist(), *split.validation.tolist(), *split.test.tolist()]
+        assert sorted(parts) == sorted(known)
+        tested += split.test.tolist()
+    if spec not in (OFFICIAL, RANDOM_SPLIT):
+        assert sorted(tested) == sorted(known)
+
+
+def test_a_fold_of_nothing_but_clips_to_predict_is_no_fold() -> None:
+    data = clips([1, 2, 3], splits=("train", "train", "predict"))
+    assert available_folds(FOUR_ONE, data) == (1, 2)
+
+
+def test_random_split_reports_its_leak_and_is_not_refused() -> None:
+    groups = tuple(f"g{i // 10}" for i in range(100))
+    data = clips([0] * 100, groups=groups)
+    assert available_folds(RANDOM_SPLIT, data) == (0,)
+    split = make_split(RANDOM_SPLIT, data, 0)
+    assert (len(split.train), len(split.validation), len(split.test)) == (80, 0, 20)
+    expected = sum(groups[i] in {groups[j] for j in split.train} for i in split.test) / 20
+    assert split.leak.rate == expected > 0.9
+    again = make_split(RANDOM_SPLIT, clips([1] * 100, groups=groups), 0)
+    assert again.test.tolist() == split.test.tolist()
+    assert split.test.tolist() != list(range(80, 100))
+    with pytest.raises(LeakError):
+        make_split(ProtocolSpec(name="random-5fold", scheme="random"), data, 1)
+
+
+def test_grouped_folds_follow_the_name_of_the_group_alone() -> None:
+    groups = tuple(f"speaker {i % 40}" for i in range(200))
+    data = clips([0] * 200, groups=groups)
+    assert available_folds(GROUPED, data) == (1, 2, 3, 4, 5)
+    fold_of = {}
+    for fold in range(1, 6):
+        split = make_split(GROUPED, data, fold)
+        assert split.leak.clips == 0
+        fold_of |= {groups[i]: fold for i in split.test}
+    assert len(fold_of) == 40
+    # A hash of the name: other clips, other order, same fold.
+    fewer = clips([0] * 40, groups=tuple(sorted(set(groups))))
+    for fold in range(1, 6):
+        split = make_split(GROUPED, fewer, fold)
+        assert {fewer.groups[i] for i in split.test} == {name for name, one in fold_of.items() if one == fold}
+    moved = ProtocolSpec(name="grouped-5", version=2, scheme="grouped")
+    assert make_split(moved, data, 1).test.tolist() != make_split(GROUPED, data, 1).test.tolist()
+    with pytest.raises(DataError, match="names no groups"):
+        available_folds(GROUPED, clips([1, 2]))
 
 
 def test_hash_follows_every_part_of_the_rule() -> None:

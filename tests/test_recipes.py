@@ -23,6 +23,30 @@ def test_layers_win_in_order() -> None:
     assert resolve("full", declared).epochs == 7
 
 
+def test_a_mode_may_have_settings_of_its_own() -> None:
+    declared = {"*": {"lr": 0.5}, "*@finetune": {"lr": 0.25, "epochs": 7}, "quick@finetune": {"epochs": 9}}
+    tuned = resolve("quick", declared, mode="finetune")
+    assert (tuned.lr, tuned.epochs) == (0.25, 9)
+    assert resolve("full", declared, mode="finetune").epochs == 7
+    assert resolve("quick", declared, {"epochs": 3}, mode="finetune").epochs == 3
+    for mode in ("scratch", "probe"):
+        assert resolve("quick", declared, mode=mode) == resolve("quick", {"*": {"lr": 0.5}})
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("head_lr_scale", 0), ("pretrain_steps", 0), ("pretrain_batch", 0), ("pretrain_lr", 0), ("pretrain_lr", 11)],
+)
+def test_bounds_of_pretraining(setting: str, value: float) -> None:
+    with pytest.raises(RecipeError, match=f"recipe.{setting} = {value}"):
+        resolve("quick", None, {setting: value})
+
+
+def test_digest_names_what_differs_only() -> None:
+    assert Recipe().digest() == Recipe(pretrain_steps=2000).digest()
+    assert Recipe().digest() != Recipe(pretrain_steps=2001).digest()
+
+
 def test_overrides_show_in_the_name_and_digest() -> None:
     plain, changed = resolve("quick"), resolve("quick", None, {"lr": 0.01})
     assert plain.name == "quick"
@@ -81,3 +105,14 @@ def test_trying_out_is_not_publishable() -> None:
     assert resolve("quick").budget_seconds == 120
     assert resolve("quick").epochs == 20
     assert resolve("full").budget_seconds is None
+
+
+def test_what_the_clips_need_stands_between_the_recipe_and_the_model() -> None:
+    speech = {"roll": False, "shift": 0.1}
+    assert resolve("full").roll
+    recipe = resolve("full", clips=speech)
+    assert (recipe.roll, recipe.shift, recipe.name) == (False, 0.1, "full")
+    assert resolve("full", {"*": {"shift": 0.2}}, clips=speech).shift == 0.2
+    assert resolve("full", None, {"roll": True}, clips=speech).roll
+    with pytest.raises(RecipeError, match="rol is no setting"):
+        resolve("full", clips={"rol": False})

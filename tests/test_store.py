@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,9 @@ def record(**changes) -> Record:
     return Record(**(values | changes))
 
 
+FAILED = record(status="failed", scores=(), error=Failure(reason="nan", stage="train", message="the loss is nan"))
+
+
 def test_round_trip_and_keys(tmp_path: Path) -> None:
     store = Store(tmp_path)
     arrays = {"logits": np.arange(6, dtype=np.float32).reshape(3, 2), "ids": np.array(["x", "y", "z"])}
@@ -47,10 +51,24 @@ def test_round_trip_and_keys(tmp_path: Path) -> None:
 
 
 def test_golden_record() -> None:
-    golden = Path(__file__).with_name("golden") / "record_v1.json"
-    failed = record(status="failed", scores=(), error=Failure(reason="nan", stage="train", message="the loss is nan"))
-    assert failed.to_json() == golden.read_text()
-    assert parse_record(golden.read_text(), "golden") == failed
+    golden = Path(__file__).with_name("golden") / "record_v2.json"
+    assert SCHEMA_VERSION == 2, "add a golden record of the new version; keep those of the old ones"
+    assert FAILED.to_json() == golden.read_text()
+    assert parse_record(golden.read_text(), "golden") == FAILED
+
+
+def test_first_version_knew_random_weights_only() -> None:
+    text = (Path(__file__).with_name("golden") / "record_v1.json").read_text()
+    assert "weights" not in text
+    assert parse_record(text, "golden") == FAILED
+
+
+def test_weights_show_in_the_id() -> None:
+    probe = replace(CELL, mode="probe", weights="masked")
+    assert "-probe@masked-" in probe.id
+    assert "-scratch-" in CELL.id
+    assert replace(probe, weights="x~1").id != probe.id
+    assert Cell.from_json(probe.to_json()) == probe
 
 
 def test_same_arrays_same_bytes(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from bench.cli.report import open_store
 from bench.errors import NoCellError
 from bench.reports import words
 from bench.reports.stored import board_predictions
-from bench.reports.versus import Verdict, compare, parse_choice
+from bench.reports.versus import AXES, Verdict, compare, parse_choice
 from bench.statistics.results import Refusal
 from bench.store import write_atomic
 
@@ -102,8 +102,7 @@ def names(verdict: Verdict) -> tuple[str, str]:
     """The two rows, with the axes in which they differ where the model is the same."""
     if verdict.a.model != verdict.b.model:
         return verdict.a.model, verdict.b.model
-    axes = ("mode", "inputs", "frontend", "feeding", "recipe", "precision", "clip_samples")
-    differing = [name for name in axes if getattr(verdict.a, name) != getattr(verdict.b, name)]
+    differing = [name for name in AXES if getattr(verdict.a, name) != getattr(verdict.b, name)]
     first, second = (
         f"{key.model} ({', '.join(f'{name} {getattr(key, name)}' for name in differing)})"
         for key in (verdict.a, verdict.b)

@@ -17,6 +17,18 @@ from bench.spec_checks import KINDS, did_you_mean
 from bench.specs import ModelSpec
 
 
+def _mode(spec: ModelSpec) -> str:
+    """``scratch``, or what an alias fixes: ``finetune from masked``."""
+    weights = spec.axes.get("weights", "random")
+    return spec.axes.get("mode", "scratch") + ("" if weights == "random" else f" from {weights}")
+
+
+def _inputs(spec: ModelSpec) -> str:
+    """What an alias fixes, else what the model needs, and in brackets what it can use."""
+    optional = f"[{'+'.join(spec.optional_modalities)}]" if spec.optional_modalities else ""
+    return spec.axes.get("inputs") or "+".join((*spec.modalities, *([optional] if optional else ())))
+
+
 @dataclass(frozen=True, slots=True)
 class _View:
     """The columns of one kind: title -> text of a spec; ``numeric`` ones are aligned on the right."""
@@ -30,7 +42,8 @@ _VIEWS: Mapping[str, _View] = MappingProxyType(
         "models": _View(
             {
                 "parameters": lambda s: _count(s.parameters),
-                "inputs": lambda s: "+".join(s.modalities),
+                "mode": _mode,
+                "inputs": _inputs,
                 "frontend": lambda s: s.axes.get("frontend") or s.frontend or "waveform",
                 "sets": lambda s: ",".join(s.sets),
             },

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bench.axes import MODES
 from bench.cli.common import AsJson, LeftOut, PluginFiles
 from bench.errors import SelectionError
 from bench.plan import Selection
@@ -28,6 +29,17 @@ ProtocolName = Annotated[
 ]
 Folds = Annotated[str | None, typer.Option("--folds", metavar="1,2,...", help="Test folds; default: all.")]
 Seeds = Annotated[str, typer.Option("--seeds", metavar="0,1,...", help="One evaluate cell per fold and seed.")]
+ModeName = Annotated[
+    str | None, typer.Option("--mode", metavar="MODE", help="scratch, finetune, probe or knn; default: scratch.")
+]
+WeightsName = Annotated[
+    str | None,
+    typer.Option("--weights", metavar="masked|FILE", help="Start: masked pre-training in the cell, or a file."),
+]
+InputsName = Annotated[
+    str | None,
+    typer.Option("--inputs", metavar="audio+image", help="Also audio.shuffled+image, image.derived, image.missing."),
+]
 FrontendName = Annotated[
     str | None, typer.Option("--frontend", metavar="NAME", help="Instead of the models' own; others are incompatible.")
 ]
@@ -151,6 +163,9 @@ def _template(  # noqa: PLR0913  one parameter per option
     protocol: ProtocolName = None,
     folds: Folds = None,
     seeds: Seeds = "0",
+    mode: ModeName = None,
+    weights: WeightsName = None,
+    inputs: InputsName = None,
     frontend: FrontendName = None,
     feeding: FeedingName = None,
     recipe: RecipeName = None,
@@ -189,6 +204,9 @@ def gather(given: dict[str, Any]) -> tuple[Selection, Settings]:
         protocol=given["protocol"],
         folds=None if folds is None else numbers(folds, "--folds"),
         seeds=numbers(given["seeds"], "--seeds"),
+        mode=None if given["mode"] is None else choice(given["mode"], "--mode", MODES),
+        weights=given["weights"],
+        inputs=given["inputs"],
         frontend=given["frontend"],
         feeding=None if feeding is None else choice(feeding, "--feeding", ("fly", "precomputed")),
         recipe=given["recipe"],

@@ -28,14 +28,20 @@ def show(plan: Plan, slots: int) -> None:
     for planned in plan.cells:
         cell = planned.cell
         decision = "reuse" if planned.reused else planned.decision.replace("_", " ")
-        key: tuple[str, ...] = (cell.dataset, cell.model, cell.kind, cell.frontend, cell.feeding, cell.recipe, decision)
+        start = "" if cell.weights == "random" else f" from {cell.weights}"
+        key: tuple[str, ...] = (
+            cell.dataset, cell.model, cell.kind, f"{cell.mode}{start}", cell.inputs, cell.frontend, cell.feeding,
+            cell.recipe, decision,
+        )  # fmt: skip
         groups.setdefault(key, []).append(planned)
     rows = []
     for key, cells in groups.items():
         costs = [p.cost_s for p in cells if p.cost_s is not None]
         each = f"{duration(sum(costs) / len(costs))} {cells[0].cost_source}" if costs else "-"
-        rows.append([*key[:6], str(len(cells)), each, key[6]])
-    header = ["data set", "model", "kind", "front end", "feeding", "recipe", "cells", "each", "decision"]
+        rows.append([*key[:-1], str(len(cells)), each, key[-1]])
+    header = [
+        "data set", "model", "kind", "mode", "inputs", "front end", "feeding", "recipe", "cells", "each", "decision",
+    ]  # fmt: skip
     print_table(header, rows, numeric=["cells"])
     for reason in dict.fromkeys(f"{p.cell.model}: {p.reason}" for p in plan.cells if p.reason):
         print(reason)

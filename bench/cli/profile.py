@@ -51,6 +51,9 @@ def main(  # noqa: PLR0913  one parameter per option
     data: opt.Data = None,
     batch: Batches = "1,2,4,8,16",
     processes: Processes = 1,
+    mode: opt.ModeName = None,
+    weights: opt.WeightsName = None,
+    inputs: opt.InputsName = None,
     frontend: opt.FrontendName = None,
     feeding: opt.FeedingName = None,
     recipe: opt.RecipeName = None,
@@ -71,7 +74,8 @@ def main(  # noqa: PLR0913  one parameter per option
     """
     sizes = opt.numbers(batch, "--batch")
     selection = Selection(
-        models=(model,), datasets=(dataset,), data=data, frontend=frontend,
+        models=(model,), datasets=(dataset,), data=data, frontend=frontend, mode=mode, weights=weights,
+        inputs=inputs,
         feeding=None if feeding is None else opt.choice(feeding, "--feeding", ("fly", "precomputed")), recipe=recipe,
         overrides=tuple(overrides or ()), device=opt.device(device),
         precision=opt.choice(precision, "--precision", ("fp32", "bf16")), evaluate=False,

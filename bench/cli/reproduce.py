@@ -23,6 +23,9 @@ def main(  # noqa: PLR0913  one parameter per option
     results: Annotated[Path, typer.Argument(metavar="RESULTS", show_default=False, help="Folder of the run it is in.")],
     *,
     data: opt.Data = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", metavar="FILE", help="The file that the cell started from, if it did.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Keep the new record here.")] = None,
     as_json: AsJson = False,
     plugin: PluginFiles = None,
@@ -38,7 +41,7 @@ def main(  # noqa: PLR0913  one parameter per option
             without=tuple(no_plugin or ()),
             keep_checkpoints=False,
         )
-        found = reproduce(store, record, settings, data, seen)
+        found = reproduce(store, record, settings, data, seen, weights)
     if as_json:
         print_json(
             {

@@ -9,7 +9,7 @@ import numpy as np
 from bench.clips import Clips
 from bench.errors import DataError
 
-_SPLITS = ("train", "val", "test")
+_SPLITS = ("train", "val", "test", "predict")
 
 
 def check_clips(clips: object, name: str) -> Clips:
@@ -24,7 +24,7 @@ def check_clips(clips: object, name: str) -> Clips:
     """
     if not isinstance(clips, Clips):
         raise DataError(f"data set {name!r}: load returned {type(clips).__name__}, not bench.Clips")
-    problems = [*_lengths(clips), *_targets(clips), *_names(clips)]
+    problems = [*_lengths(clips), *_targets(clips), *_names(clips), *_sources(clips)]
     if clips.sample_rate < 1 or clips.clip_samples < 1:
         problems.append(f"sample_rate {clips.sample_rate} and clip_samples {clips.clip_samples} must be positive")
     if (clips.images is None) != (clips.image_shape is None):
@@ -39,7 +39,7 @@ def _lengths(clips: Clips) -> list[str]:
         return ["it holds no clip"]
     columns = {
         "targets": clips.targets, "folds": clips.folds, "groups": clips.groups,
-        "splits": clips.splits, "texts": clips.texts,
+        "splits": clips.splits, "texts": clips.texts, "features": clips.features,
     }  # fmt: skip
     if not callable(clips.audio):
         columns["audio"] = clips.audio  # type: ignore[assignment]
@@ -48,6 +48,17 @@ def _lengths(clips: Clips) -> list[str]:
         for column, values in columns.items()
         if values is not None and len(values) != len(clips)
     ]
+
+
+def _sources(clips: Clips) -> list[str]:
+    features = clips.features
+    if clips.audio is not None and features is not None:
+        return ["audio and features exclude each other; published features stand in place of audio"]
+    if features is not None and (features.ndim != 3 or features.dtype != np.float32):
+        return [f"features have shape {features.shape} and dtype {features.dtype}, not (clips, freq, time) float32"]
+    if clips.audio is None and features is None and clips.images is None and clips.texts is None:
+        return ["it gives neither audio nor features, images or texts"]
+    return []
 
 
 def _targets(clips: Clips) -> list[str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from bench.errors import DataError
+from bench.errors import DataError, PluginError
+
+Tokens = tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 
@@ -38,3 +40,33 @@ def hash_tokens(
         words = _WORD.findall(text.lower())[:length] or [""]
         row[: len(words)] = [1 + zlib.crc32(word.encode()) % (buckets - 1) for word in words]
     return ids, ids > 0
+
+
+def own_tokens(tokenize: Callable[..., object], texts: Sequence[str], length: int, name: str) -> Tokens:
+    """Token ids by a model's own tokenizer.
+
+    Args:
+        tokenize: ``tokenize(texts, length)``, see ``ModelSpec.tokenizer``.
+        texts: One per clip.
+        length: Tokens kept per text.
+        name: Of the model, for the message.
+
+    Returns:
+        ``ids (texts, length)`` int64 and ``mask (texts, length)`` bool.
+
+    Raises:
+        PluginError: It returned anything else, or a row without a token.
+    """
+    found = tokenize(list(texts), length)
+    wanted = (len(texts), length)
+    if not isinstance(found, tuple) or len(found) != 2:
+        raise PluginError(f"the tokenizer of {name!r} returned {type(found).__name__}, expected (tokens, mask)")
+    ids, mask = (np.asarray(part) for part in found)
+    if ids.shape != wanted or mask.shape != wanted or not np.issubdtype(ids.dtype, np.integer) or mask.dtype != bool:
+        raise PluginError(
+            f"the tokenizer of {name!r} returned tokens {ids.shape} {ids.dtype} and a mask {mask.shape} {mask.dtype}; "
+            f"expected {wanted} of integers and of bool"
+        )
+    if len(texts) and not mask.any(axis=1).all():
+        raise PluginError(f"the tokenizer of {name!r} left a text without any token; keep at least one per row")
+    return ids.astype(np.int64), mask

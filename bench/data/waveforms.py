@@ -128,11 +128,11 @@ def _identity(clips: Clips) -> str:
     Files: name, size and time of each, so that data sets over the same files share one cache. Generators: the
     manifest and three of the clips.
     """
-    if callable(clips.audio):
-        probes = [read_audio(clips.audio, i) for i in sorted({0, len(clips) // 2, len(clips) - 1})]
+    if callable(clips.sounds):
+        probes = [read_audio(clips.sounds, i) for i in sorted({0, len(clips) // 2, len(clips) - 1})]
         return digest(clips.manifest_sha256, [(rate, waveform.tobytes().hex()) for waveform, rate in probes])
     marks: list[tuple[str, int | None, int | None]] = []
-    for path in clips.audio:
+    for path in clips.sounds:
         try:
             stat = Path(path).stat()
         except OSError:
@@ -162,11 +162,11 @@ def _decode_all(clips: Clips, progress: Progress | None) -> Iterator[Decoded | D
 
     def one(index: int) -> Decoded | DataError:
         try:
-            return decode(clips.audio, index, clips.ids[index], clips.sample_rate)
+            return decode(clips.sounds, index, clips.ids[index], clips.sample_rate)
         except DataError as error:
             return error
 
-    with ThreadPoolExecutor(1 if callable(clips.audio) else _THREADS) as pool:
+    with ThreadPoolExecutor(1 if callable(clips.sounds) else _THREADS) as pool:
         for start in range(0, len(clips), _CHUNK):
             chunk = range(start, min(start + _CHUNK, len(clips)))
             yield from pool.map(one, chunk)

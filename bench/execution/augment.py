@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -30,16 +31,27 @@ class Augmenter:
     rng: np.random.Generator
 
     @classmethod
-    def of(cls, recipe: Recipe, sample_rate: int, seed: int) -> Augmenter:
-        """An augmenter seeded apart from initialisation and order."""
-        return cls(recipe, sample_rate, np.random.default_rng([seed, 1]))
+    def of(cls, recipe: Recipe, sample_rate: int, seed: int, *, stream: int = 1) -> Augmenter:
+        """An augmenter seeded apart from initialisation and order; each ``stream`` draws for itself."""
+        return cls(recipe, sample_rate, np.random.default_rng([seed, stream]))
+
+    def roll(self, inputs: dict[str, Tensor], *, derived: bool) -> dict[str, Tensor]:
+        """Start each clip somewhere else: its waveform and the picture that was made of it, by the same time.
+
+        Args:
+            inputs: ``audio`` as ``(batch, samples)`` if at all, ``image`` as ``(batch, channels, height, width)``.
+            derived: Whether the picture's columns are the clip's time; a picture that was given stays as it is.
+        """
+        rolled = {name: x for name, x in inputs.items() if name == "audio" or (name == "image" and derived)}
+        if not self.recipe.roll or not rolled:
+            return inputs
+        batch = len(next(iter(rolled.values())))
+        starts = self.rng.random(batch)
+        return inputs | {name: _rolled(x, starts) for name, x in rolled.items()}
 
     def waveform(self, audio: Tensor) -> Tensor:
-        """Roll, shift, gain and noise on ``(batch, samples)``; the input is not changed."""
+        """Shift, gain and noise on ``(batch, samples)``; the input is not changed."""
         recipe = self.recipe
-        if recipe.roll:
-            offsets = self.rng.integers(audio.shape[1], size=len(audio)).tolist()
-            audio = torch.stack([torch.roll(x, shift) for x, shift in zip(audio, offsets, strict=True)])
         if recipe.shift > 0:
             audio = self._shift(audio, int(recipe.shift * self.sample_rate))
         if recipe.gain_db > 0:
@@ -95,6 +107,12 @@ class Augmenter:
         place = np.arange(size)
         hidden = torch.from_numpy((place >= start) & (place < start + width)).to(features.device)
         return features.masked_fill(hidden[:, :, None] if axis == 1 else hidden[:, None, :], 0.0)
+
+
+def _rolled(x: Tensor, starts: npt.NDArray[np.float64]) -> Tensor:
+    """Roll the last dimension of each item by a fraction of its length."""
+    offsets = np.rint(starts * x.shape[-1]).astype(np.int64).tolist()
+    return torch.stack([torch.roll(item, offset, -1) for item, offset in zip(x, offsets, strict=True)])
 
 
 def _blend(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:

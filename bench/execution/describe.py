@@ -19,7 +19,7 @@ from bench.records import SCHEMA_VERSION
 from bench.registry import Registry
 
 if TYPE_CHECKING:
-    from bench.execution.cells import Outcome
+    from bench.execution.outcome import Outcome
 
 _PATH = re.compile(r"(?<![\w.])/(?:[\w.@+~-]+/){2,}[\w.@+~-]+")
 
@@ -42,6 +42,7 @@ def provenance(registry: Registry, job: Job, material: Material, split: Split, o
             "parameters": outcome.parameters,
             "frontend_parameters": outcome.frontend_parameters,
         },
+        **outcome.notes,
         "publishable": not reasons,
         "not_publishable": reasons,
         "nondeterministic": outcome.nondeterministic,
@@ -97,7 +98,7 @@ def unpublishable(job: Job, material: Material) -> list[str]:
         reasons.append(f"recipe {job.recipe.name!r} is for trying out")
     if job.limit is not None:
         reasons.append(f"--limit {job.limit} clips a part")
-    report = material.waveforms.report
+    report = material.waveform_report
     if report.get("failed"):
         reasons.append(f"{len(report['failed'])} clips could not be decoded")
     return reasons
@@ -138,7 +139,7 @@ def _protocol(registry: Registry, job: Job, material: Material, split: Split) ->
 def dataset_section(material: Material) -> dict[str, Any]:
     """The data set as it stood on this machine."""
     spec, clips = material.spec, material.clips
-    report = {key: value for key, value in material.waveforms.report.items() if value not in (None, [], ())}
+    report = {key: value for key, value in material.waveform_report.items() if value not in (None, [], ())}
     return {
         "name": spec.name,
         "title": clips.title,

@@ -31,7 +31,7 @@ def inputs_of(material: Material, index: npt.NDArray[np.int64]) -> npt.NDArray[n
     Raises:
         PluginError: It asks for more than audio.
     """
-    if material.modalities != ("audio",):
+    if material.modalities != ("audio",) or material.given["audio"] == "missing":
         raise PluginError(f"an estimator takes audio only, this one declares {', '.join(material.modalities)}")
     parts = []
     for batch in material.batches(index, 64).epoch(0):

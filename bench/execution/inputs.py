@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,12 +13,14 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from bench.axes import GIVEN, WAVEFORM
+from bench.cell import parse_inputs
 from bench.clips import Clips
 from bench.data.batches import Batches
 from bench.data.derived import thumbnail
 from bench.data.features import open_features
 from bench.data.locate import open_clips
-from bench.data.text import hash_tokens
+from bench.data.text import Tokens, hash_tokens, own_tokens
 from bench.data.waveforms import Waveforms, open_waveforms
 from bench.errors import DataError, PluginError
 from bench.execution.job import Job
@@ -38,42 +41,68 @@ class Material:
     Attributes:
         spec: The data set's declaration.
         clips: One row per clip.
-        waveforms: Decoded, converted, filled clips ``(clips, samples)`` int16.
+        waveforms: Decoded, converted, filled clips ``(clips, samples)`` int16; ``None`` where the publishers give
+            features.
         arrays: ``{modality: (clips, ...)}`` handed to the model (or its front end).
         task: With the feature shape filled in.
         frontend: Fresh front end of the cell, ``None`` where the model takes the waveform.
-        given: ``{modality: "given" | "derived"}``.
+        given: ``{modality: how}`` with how ``given``, ``derived``, ``shuffled``, ``missing`` (in test), or two of
+            these: ``derived, shuffled``.
+        declared: Every modality that the model declares; several make it take its inputs by name.
         stored_features: Whether ``audio`` holds features instead of waveforms.
         seconds: Time to get here.
     """
 
     spec: DatasetSpec
     clips: Clips
-    waveforms: Waveforms
+    waveforms: Waveforms | None
     arrays: Mapping[str, Any]
     task: TaskInfo
     frontend: nn.Module | None
     given: Mapping[str, str]
+    declared: tuple[str, ...]
     stored_features: bool
     seconds: float
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """The inputs handed to the model, in a fixed order."""
+        """The inputs handed to the model in training, in a fixed order."""
         return tuple(self.given)
+
+    @property
+    def tested(self) -> tuple[str, ...]:
+        """The inputs handed to the model in test."""
+        return tuple(name for name, how in self.given.items() if "missing" not in how)
+
+    @property
+    def by_name(self) -> bool:
+        """Whether the model is called with keywords, which one that declares several modalities always is."""
+        return len(self.declared) > 1
+
+    @property
+    def waveform_report(self) -> Mapping[str, Any]:
+        """What decoding had to do; empty where nothing was decoded."""
+        return {} if self.waveforms is None else self.waveforms.report
 
     def batches(self, indices: np.ndarray, size: int, *, seed: int | None = None) -> Batches:
         """Batches over some clips: shuffled by ``seed``, or in order."""
         return Batches(self.arrays, self.clips.targets, indices, size, seed=seed)
 
+    def test_batches(self, indices: np.ndarray, size: int) -> Batches:
+        """Batches in order as the model gets them in test: without the modalities that the cell calls missing."""
+        tested = self.tested
+        arrays = {key: source for key, source in self.arrays.items() if modality_of(key) in tested}
+        return Batches(arrays, self.clips.targets, indices, size)
+
 
 @dataclass(slots=True)
 class Shelf:
-    """What cells that follow each other in one worker share: indexed clips, open waveforms, derived pictures."""
+    """What cells that follow each other in one worker share: clips, open waveforms, derived pictures, tokens."""
 
     clips: dict[Any, tuple[Entry[DatasetSpec], Clips]] = field(default_factory=dict)
     waveforms: dict[Any, Waveforms] = field(default_factory=dict)
     thumbnails: dict[str, Any] = field(default_factory=dict)
+    tokens: dict[Any, Tokens] = field(default_factory=dict)
 
 
 def load_clips(registry: Registry, job: Job) -> tuple[Entry[DatasetSpec], Clips]:
@@ -97,12 +126,12 @@ def task_of(clips: Clips, modalities: tuple[str, ...], text_length: int = TEXT_L
 
 
 def build_frontend(registry: Registry, model: ModelSpec, name: str, task: TaskInfo) -> nn.Module | None:
-    """The front end of a cell, on the CPU; ``None`` for ``waveform``.
+    """The front end of a cell, on the CPU; ``None`` for ``waveform`` and for published features.
 
     Raises:
         PluginError: It is no module, or does not give ``(batch, freq, time)``.
     """
-    if name == "waveform":
+    if name in (WAVEFORM, GIVEN):
         return None
     entry = registry.frontends[name]
     frontend = load_factory(entry.factory)(task, **model.frontend_options)
@@ -125,45 +154,109 @@ def feature_shape(frontend: nn.Module, task: TaskInfo) -> tuple[int, int]:
 
 
 def prepare(registry: Registry, job: Job, shelf: Shelf | None = None) -> Material:
-    """Everything up to the model, for the data set and front end of a job."""
+    """Everything up to the model, for the data set and front end of a job; nothing is shuffled yet."""
     start = time.perf_counter()
     shelf = shelf or Shelf()
-    cell, recipe = job.cell, job.recipe
+    cell = job.cell
     source = (cell.dataset, job.data)
     if source not in shelf.clips:
         shelf.clips[source] = load_clips(registry, job)
     entry, clips = shelf.clips[source]
     model = registry.models[cell.model].spec
-    wanted = cell.inputs.split("+")
-    given = {name.partition(".")[0]: "derived" if name.endswith(".derived") else "given" for name in wanted}
-    view = (source, recipe.trim_db, recipe.fill)
+    ways = parse_inputs(cell.inputs)
+    waveforms = None if clips.features is not None else _waveforms(clips, job, shelf)
+    declared = entry.spec.task.text_length if entry.spec.task else None
+    task = task_of(clips, tuple(ways), declared or TEXT_LENGTH)
+    if "derived" in ways.get("image", ()):
+        task = replace(task, image_shape=(1, 28, 28))
+    audio = _audio(registry, job, clips, waveforms, task) if "audio" in ways else _Audio()
+    arrays: dict[str, Any] = {} if audio.array is None else {"audio": audio.array}
+    if "image" in ways:
+        arrays["image"] = _images(clips, waveforms, shelf, derived="derived" in ways["image"])
+    if "text" in ways:
+        arrays["text"], arrays["text_mask"] = _tokens(registry, job, clips, task, shelf)
+    return Material(
+        spec=entry.spec, clips=clips, waveforms=waveforms, arrays=arrays,
+        task=replace(task, feature_shape=audio.shape), frontend=audio.frontend,
+        given={name: ", ".join(how) or "given" for name, how in ways.items()},
+        declared=(*model.modalities, *model.optional_modalities), stored_features=audio.stored,
+        seconds=time.perf_counter() - start,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Audio:
+    array: Any = None
+    frontend: nn.Module | None = None
+    shape: tuple[int, int] | None = None
+    stored: bool = False
+
+
+def _audio(registry: Registry, job: Job, clips: Clips, waveforms: Waveforms | None, task: TaskInfo) -> _Audio:
+    cell = job.cell
+    if clips.features is not None:
+        freq, frames = clips.features.shape[1:]
+        return _Audio(clips.features, shape=(int(freq), int(frames)), stored=True)
+    if waveforms is None:
+        raise DataError(f"{clips.title} has no audio")
+    model = registry.models[cell.model].spec
+    frontend = build_frontend(registry, model, cell.frontend, task)
+    if frontend is None:
+        return _Audio(waveforms.samples)
+    shape = feature_shape(frontend, task)
+    if cell.feeding == "precomputed":
+        return _Audio(_stored(registry, model, cell.frontend, waveforms, frontend), frontend, shape, stored=True)
+    return _Audio(waveforms.samples, frontend, shape)
+
+
+def _waveforms(clips: Clips, job: Job, shelf: Shelf) -> Waveforms | None:
+    if clips.audio is None:
+        return None
+    recipe = job.recipe
+    view = (job.cell.dataset, job.data, recipe.trim_db, recipe.fill)
     if view not in shelf.waveforms:
         shelf.waveforms[view] = open_waveforms(clips, trim_db=recipe.trim_db, fill=recipe.fill)
-    waveforms = shelf.waveforms[view]
-    declared = entry.spec.task.text_length if entry.spec.task else None
-    task = task_of(clips, tuple(given), declared or TEXT_LENGTH)
-    if given.get("image") == "derived":
-        task = replace(task, image_shape=(1, 28, 28))
-    frontend = build_frontend(registry, model, cell.frontend, task) if "audio" in given else None
-    arrays: dict[str, Any] = {}
-    stored = False
-    if "audio" in given:
-        arrays["audio"] = waveforms.samples
-        if frontend is not None:
-            task = replace(task, feature_shape=feature_shape(frontend, task))
-            if cell.feeding == "precomputed":
-                arrays["audio"] = _stored(registry, model, cell.frontend, waveforms, frontend)
-                stored = True
-    if "image" in given:
-        arrays["image"] = clips.images if given["image"] == "given" else _thumbnails(waveforms, shelf)
-    if "text" in given:
-        if clips.texts is None:
-            raise DataError(f"{clips.title} has no texts")
-        arrays["text"], arrays["text_mask"] = hash_tokens(clips.texts, declared or TEXT_LENGTH)
-    return Material(
-        spec=entry.spec, clips=clips, waveforms=waveforms, arrays=arrays, task=task, frontend=frontend,
-        given=given, stored_features=stored, seconds=time.perf_counter() - start,
-    )  # fmt: skip
+    return shelf.waveforms[view]
+
+
+def _images(clips: Clips, waveforms: Waveforms | None, shelf: Shelf, *, derived: bool) -> Any:
+    if not derived:
+        if clips.images is None:
+            raise DataError(f"{clips.title} has no images")
+        return clips.images
+    if waveforms is None:
+        raise DataError(f"{clips.title} has no waveforms that an image could be derived from")
+    return _thumbnails(waveforms, shelf)
+
+
+def _tokens(registry: Registry, job: Job, clips: Clips, task: TaskInfo, shelf: Shelf) -> Tokens:
+    if clips.texts is None:
+        raise DataError(f"{clips.title} has no texts")
+    length = task.text_length or TEXT_LENGTH
+    entry = registry.models[job.cell.model]
+    if entry.spec.tokenizer is None:
+        return hash_tokens(clips.texts, length)
+    weights = job.extra.get("weights")
+    key = (job.cell.dataset, job.data, job.cell.model, length, weights)
+    if key not in shelf.tokens:
+        build = load_factory(entry.home(entry.spec.tokenizer))
+        options = {**entry.spec.options, **({"weights": weights} if weights else {})}
+        tokenize = build(**_accepted(build, options))
+        shelf.tokens[key] = own_tokens(tokenize, clips.texts, length, entry.spec.name)
+    return shelf.tokens[key]
+
+
+def _accepted(function: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a model's options that a function takes."""
+    parameters = inspect.signature(function).parameters
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        return dict(options)
+    return {name: value for name, value in options.items() if name in parameters}
+
+
+def modality_of(key: str) -> str:
+    """The modality that an array belongs to: ``text_mask`` goes with ``text``."""
+    return key.partition("_")[0]
 
 
 def _thumbnails(waveforms: Waveforms, shelf: Shelf) -> Any:

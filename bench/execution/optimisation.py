@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from bench.errors import RecipeError
 from bench.recipes import Recipe
 
 
@@ -17,29 +18,58 @@ def make_optimizer(pipeline: nn.Module, recipe: Recipe, device: str) -> torch.op
     """AdamW or Adam over the trainable parameters; decay on matrices only unless the recipe says ``decay_all``.
 
     A model may divide its own parameters: ``model.param_groups(recipe)`` returns torch parameter groups, whose
-    ``lr_scale`` multiplies the recipe's rate. What it leaves out of the pipeline (the front end) is added.
+    ``lr_scale`` multiplies the recipe's rate; groups with ``"head": True`` are multiplied by ``head_lr_scale`` too.
+    What it leaves out of the pipeline (the front end) is added. Without ``param_groups`` a model's head is its
+    attribute ``head``.
+
+    Raises:
+        RecipeError: ``head_lr_scale`` is not 1 and the model has no head that it could apply to.
     """
-    groups = _declared_groups(pipeline, recipe)
-    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-    fused = device in ("cpu", "cuda")
-    for group in groups:
-        group.setdefault("lr_scale", 1.0)
-        group["lr"] = recipe.lr * group["lr_scale"]
-    return kind(groups, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay, fused=fused)
-
-
-def _declared_groups(pipeline: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
     model = getattr(pipeline, "model", pipeline)
     declare = getattr(model, "param_groups", None)
-    groups: list[dict[str, Any]] = [dict(group) for group in declare(recipe)] if callable(declare) else []
+    groups = [dict(group) for group in declare(recipe)] if callable(declare) else _head_groups(model, recipe)
     seen = {id(p) for group in groups for p in group["params"]}
     rest = [p for p in pipeline.parameters() if p.requires_grad and id(p) not in seen]
+    return _optimizer([*groups, *decay_groups(rest, recipe)], recipe, device)
+
+
+def make_pretrainer(pipeline: nn.Module, recipe: Recipe, device: str) -> torch.optim.Optimizer:
+    """AdamW at ``pretrain_lr`` over all trainable parameters: what a model divides is meant for labels."""
+    settings = recipe.model_copy(update={"optimizer": "adamw", "lr": recipe.pretrain_lr})
+    return _optimizer(decay_groups([p for p in pipeline.parameters() if p.requires_grad], recipe), settings, device)
+
+
+def decay_groups(parameters: list[nn.Parameter], recipe: Recipe) -> list[dict[str, Any]]:
+    """Parameter groups with the recipe's weight decay: on matrices only, or on everything."""
     if recipe.decay_all:
-        groups.append({"params": rest})
-    else:
-        groups.append({"params": [p for p in rest if p.ndim > 1]})
-        groups.append({"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0})
-    return [group for group in groups if len(group["params"])]
+        return [{"params": parameters}]
+    matrices = [p for p in parameters if p.ndim > 1]
+    return [{"params": matrices}, {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0}]
+
+
+def _head_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+    if recipe.head_lr_scale == 1.0:
+        return []
+    head = getattr(model, "head", None)
+    if not isinstance(head, nn.Module) or not any(p.requires_grad for p in head.parameters()):
+        raise RecipeError(
+            f"recipe.head_lr_scale = {recipe.head_lr_scale:g}, but {type(model).__name__} has no module `head` and no "
+            "param_groups(recipe) that marks one with 'head': True; set it to 1 for this model"
+        )
+    groups = decay_groups([p for p in head.parameters() if p.requires_grad], recipe)
+    return [{**group, "head": True} for group in groups]
+
+
+def _optimizer(groups: list[dict[str, Any]], recipe: Recipe, device: str) -> torch.optim.Optimizer:
+    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+    groups = [group for group in groups if len(group["params"])]
+    for group in groups:
+        group.setdefault("lr_scale", 1.0)
+        if group.pop("head", False):
+            group["lr_scale"] *= recipe.head_lr_scale
+        group["lr"] = recipe.lr * group["lr_scale"]
+    fused = device in ("cpu", "cuda")
+    return kind(groups, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay, fused=fused)
 
 
 def rate_factor(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], float]:
@@ -65,8 +95,20 @@ def rate_factor(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], float]:
 
 
 def make_average(pipeline: nn.Module, recipe: Recipe) -> AveragedModel | None:
-    """Exponentially averaged copy of the pipeline, buffers included; ``None`` where the recipe has none."""
+    """Exponentially averaged copy of the pipeline; ``None`` where the recipe has none.
+
+    Buffers are averaged too, but those of whole numbers (counters, token ids) are copied: a mean of equal ids, rounded
+    down, may be the id below.
+    """
     if recipe.ema is None:
         return None
     mix = get_ema_multi_avg_fn(recipe.ema)  # type: ignore[no-untyped-call]
-    return AveragedModel(pipeline, multi_avg_fn=mix, use_buffers=True)
+
+    def average(kept: Sequence[torch.Tensor], new: Sequence[torch.Tensor], count: torch.Tensor | int) -> None:
+        if kept[0].is_floating_point() or kept[0].is_complex():
+            mix(kept, new, count)
+            return
+        for old, value in zip(kept, new, strict=True):
+            old.copy_(value)
+
+    return AveragedModel(pipeline, multi_avg_fn=average, use_buffers=True)

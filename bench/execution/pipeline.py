@@ -63,7 +63,9 @@ class Pipeline(nn.Module):
         model: The plugin's module.
         frontend: Waveform to features; ``None`` where the model takes the waveform or features come stored.
         normaliser: ``None`` where the model takes the waveform.
-        modalities: Inputs handed to the model; one = positional, several = keywords.
+        modalities: Inputs handed to the model.
+        by_name: Whether the model is called with keywords: one that declares several modalities always is, even
+            where it gets one of them; ``None`` = where it gets several.
         num_classes: For the shape check of the logits.
     """
 
@@ -75,12 +77,14 @@ class Pipeline(nn.Module):
         normaliser: Normaliser | None,
         modalities: tuple[str, ...],
         num_classes: int,
+        by_name: bool | None = None,
     ) -> None:
         super().__init__()
         self.frontend = frontend
         self.normaliser = normaliser
         self.model = model
         self.modalities = modalities
+        self.by_name = len(modalities) > 1 if by_name is None else by_name
         self.num_classes = num_classes
         self.frontend_trains = frontend is not None and any(p.requires_grad for p in frontend.parameters())
 
@@ -93,8 +97,7 @@ class Pipeline(nn.Module):
 
     def logits(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """``{modality: tensor} -> (batch, num_classes)``, with ``audio`` already as features."""
-        alone = len(self.modalities) == 1
-        logits: Any = self.model(inputs[self.modalities[0]]) if alone else self.model(**inputs)
+        logits: Any = self.model(**inputs) if self.by_name else self.model(inputs[self.modalities[0]])
         batch = next(iter(inputs.values())).shape[0]
         if not isinstance(logits, Tensor) or tuple(logits.shape) != (batch, self.num_classes):
             got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__

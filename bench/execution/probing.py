@@ -9,13 +9,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from bench.execution.building import build_model, build_pipeline, materialise
-from bench.execution.cells import Progress
+from bench.execution.building import Start, build_model, build_pipeline, materialise
+from bench.execution.classifiers import FIT
 from bench.execution.estimators import inputs_of, logits_of
 from bench.execution.inputs import Material, prepare
 from bench.execution.job import Job
+from bench.execution.outcome import Progress
 from bench.execution.pipeline import Pipeline
+from bench.execution.pretraining import pretrain
 from bench.execution.profiling import full_batches, training_step
+from bench.execution.training import TrainingPlan
 from bench.measurement.flops import count_flops
 from bench.registry import Registry
 
@@ -27,14 +30,14 @@ def run_probe(registry: Registry, job: Job, progress: Progress) -> dict[str, Any
     """Seconds of the parts of a cell, measured.
 
     Returns:
-        ``{"fixed_s", "step_s", "infer_clip_s", "fit_clip_s", "data_s", "source"}``; ``step_s`` is one training
+        ``{"step_s", "infer_clip_s", "fit_clip_s", "pretrain_step_s", "data_s", "source"}``; ``step_s`` is one training
         step at the cell's batch, ``fit_clip_s`` the fitting time per clip of an estimator (the other one is
-        ``None``).
+        ``None``), ``pretrain_step_s`` one step of masked pre-training at its own batch (``None`` without).
     """
     start = time.perf_counter()
     material = prepare(registry, job)
     progress.stage = "build"
-    model = build_model(registry.models[job.cell.model], material.task, job.cell.seed)
+    model = build_model(registry.models[job.cell.model], material.task, job.cell.seed, Start.of(job))
     progress.stage = "profile"
     is_module = isinstance(model, nn.Module)
     costs = _time_module(model, material, job) if is_module else _time_estimator(model, material)
@@ -48,16 +51,49 @@ def _time_module(model: nn.Module, material: Material, job: Job) -> dict[str, An
     pipeline.to(job.cell.device)
     single = next(iter(material.batches(clips, 1).epoch(0)))
     forward = _best(lambda: _forward(pipeline, single.inputs, job.cell.device), job.cell.device, times=2)
-    if 3 * forward * job.cell.batch > SLOW_STEP_S:
-        return {"step_s": 3 * forward * job.cell.batch, "infer_clip_s": forward, "fit_clip_s": None}
+    masked, learns = Start.of(job).masked, job.cell.mode not in FIT
+    largest = max(job.cell.batch, job.recipe.pretrain_batch if masked else 0)
+    if 3 * forward * largest > SLOW_STEP_S:
+        return _from_forward(forward, job)
+    pretrain_step_s = _time_pretraining(pipeline, material, job) if masked else None
     batches = full_batches(material, clips, job.cell.batch)
-    step = training_step(pipeline, batches, material, job)
-    counter = iter(range(1000))
-    step(next(counter))
-    step_s = _best(lambda: step(next(counter)), job.cell.device, times=6, middle=True)
+    step_s = 0.0
+    if learns:
+        step = training_step(pipeline, batches, material, job)
+        counter = iter(range(1000))
+        step(next(counter))
+        step_s = _best(lambda: step(next(counter)), job.cell.device, times=6, middle=True)
     pipeline.eval()
     many = _best(lambda: _forward(pipeline, batches[0].inputs, job.cell.device), job.cell.device, times=2)
-    return {"step_s": step_s, "infer_clip_s": many / job.cell.batch, "fit_clip_s": None}
+    infer = many / job.cell.batch
+    return {"step_s": step_s, "infer_clip_s": infer, "fit_clip_s": None, "pretrain_step_s": pretrain_step_s}
+
+
+def _time_pretraining(pipeline: Pipeline, material: Material, job: Job) -> float:
+    recipe = job.recipe.model_copy(update={"pretrain_steps": 1})
+    plan = TrainingPlan(
+        recipe=recipe, seed=job.cell.seed, device=job.cell.device, precision=job.cell.precision,
+        sample_rate=material.task.sample_rate, waveforms=not material.stored_features,
+    )  # fmt: skip
+    clips = np.resize(np.arange(len(material.clips), dtype=np.int64), recipe.pretrain_batch)
+    batches = material.batches(clips, recipe.pretrain_batch)
+    pretrain(pipeline, batches, plan)
+    seconds = _best(lambda: pretrain(pipeline, batches, plan), job.cell.device, times=4, middle=True)
+    finish = getattr(pipeline.model, "end_pretraining", None)
+    if callable(finish):
+        finish()
+    return seconds
+
+
+def _from_forward(forward: float, job: Job) -> dict[str, Any]:
+    """Costs from the seconds of one clip's forward pass: a training step is three of them for each clip.
+
+    So is a step of pre-training: hiding most of the input saves work and the decoder adds some, and how much of
+    either the model does not say. At the usual three quarters hidden this is too much rather than too little.
+    """
+    step = 3 * forward * job.cell.batch if job.cell.mode not in FIT else 0.0
+    pretrain_step = 3 * forward * job.recipe.pretrain_batch if Start.of(job).masked else None
+    return {"step_s": step, "infer_clip_s": forward, "fit_clip_s": None, "pretrain_step_s": pretrain_step}
 
 
 def _forward(pipeline: Pipeline, inputs: Any, device: str) -> None:
@@ -99,18 +135,17 @@ def run_estimate(registry: Registry, job: Job, progress: Progress) -> dict[str, 
     material = prepare(registry, job)
     progress.stage = "build"
     speed = calibrate()
+    masked = Start.of(job).masked  # weights of a file do not change the count
     with torch.device("meta"):
-        model = build_model(registry.models[job.cell.model], material.task, job.cell.seed)
+        model = build_model(registry.models[job.cell.model], material.task, job.cell.seed, Start(masked=masked))
     if not isinstance(model, nn.Module):
         return {"step_s": None, "infer_clip_s": 0.01, "fit_clip_s": 0.02, "data_s": 0.0, "source": "estimated"}
     progress.stage = "profile"
     model.to("meta").eval()
     shapes = _meta_inputs(material)
-    alone = len(material.modalities) == 1
-    counted = count_flops(lambda: model(shapes[material.modalities[0]]) if alone else model(**shapes))
-    forward = counted.total / speed
-    step = 3 * forward * job.cell.batch
-    return {"step_s": step, "infer_clip_s": forward, "fit_clip_s": None, "data_s": 0.0, "source": "estimated"}
+    by_name = material.by_name
+    counted = count_flops(lambda: model(**shapes) if by_name else model(shapes[material.modalities[0]]))
+    return {**_from_forward(counted.total / speed, job), "data_s": 0.0, "source": "estimated"}
 
 
 def _meta_inputs(material: Material) -> dict[str, torch.Tensor]:

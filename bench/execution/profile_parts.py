@@ -108,7 +108,7 @@ def training_stages(pipeline: Pipeline, material: Material, job: Job) -> tuple[S
 def inference_stages(pipeline: Pipeline, material: Material, job: Job) -> tuple[Stage, ...]:
     """Rows of the data set in, logits on the host out."""
     device, precision = job.cell.device, job.cell.precision
-    source = material.batches(np.arange(len(material.clips), dtype=np.int64), job.cell.batch)
+    source = material.test_batches(np.arange(len(material.clips), dtype=np.int64), job.cell.batch)
 
     def load(rows: npt.NDArray[np.int64]) -> dict[str, Tensor]:
         return source.take(rows).inputs
@@ -126,7 +126,7 @@ def inference_stages(pipeline: Pipeline, material: Material, job: Job) -> tuple[
             return pipeline.logits(inputs)
 
     stages: list[Stage] = [("load", load), ("to_device", move)]
-    if "audio" in material.modalities:
+    if "audio" in material.tested:
         stages.append(("front_end", features))
     return (*stages, ("forward", forward), ("to_host", lambda logits: logits.to("cpu")))
 
@@ -141,6 +141,7 @@ def dissect(pipeline: Pipeline, batches: list[Batch], material: Material, job: J
         job: For device and precision.
         few: Clips to count FLOPs on, at most a batch: 1, or more where a clip's logits depend on its mates.
     """
+    first = material.test_batches(batches[0].index, few).take(batches[0].index[:few])
 
     def rows(i: int) -> npt.NDArray[np.int64]:
         pipeline.eval()
@@ -153,7 +154,7 @@ def dissect(pipeline: Pipeline, batches: list[Batch], material: Material, job: J
     @torch.no_grad()
     def features() -> dict[str, Tensor]:
         pipeline.eval()
-        ready = {name: x[:few].to(job.cell.device) for name, x in batches[0].inputs.items()}
+        ready = {name: x.to(job.cell.device) for name, x in first.inputs.items()}
         return {**ready, "audio": pipeline.features(ready["audio"])} if "audio" in ready else ready
 
     @torch.no_grad()

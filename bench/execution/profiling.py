@@ -14,7 +14,7 @@ from torch import nn
 
 from bench.data.batches import Batch
 from bench.execution import describe
-from bench.execution.building import build_model, build_pipeline, materialise
+from bench.execution.building import Start, build_model, build_pipeline, materialise
 from bench.execution.cells import Finished, Progress
 from bench.execution.estimators import inputs_of, logits_of
 from bench.execution.evaluation import check_finite
@@ -95,7 +95,8 @@ def build_calls(registry: Registry, job: Job, progress: Progress) -> tuple[Mater
     """
     material = prepare(registry, job)
     progress.stage = "build"
-    model = build_model(registry.models[job.cell.model], material.task, job.cell.seed)
+    start = Start(weights=Start.of(job).weights)  # what only pre-training needs is never profiled
+    model = build_model(registry.models[job.cell.model], material.task, job.cell.seed, start)
     if not isinstance(model, nn.Module):
         return material, _of_estimator(model, material, job)
     few = 1 if registry.models[job.cell.model].spec.inductive else job.cell.batch
@@ -167,15 +168,16 @@ def _of_module(model: nn.Module, material: Material, job: Job, few: int) -> Call
     pipeline = build_pipeline(model, material, job.recipe, clips)
     check_finite(materialise(pipeline, material, clips).float().numpy())
     pipeline.to(cell.device)
-    singles = list(material.batches(clips, 1).epoch(0))
+    singles = list(material.test_batches(clips, 1).epoch(0))
     batches = full_batches(material, clips, cell.batch)
+    tested = full_batches(material, clips, cell.batch, test=True)
     infer = _inference(pipeline, cell.device, cell.precision)
 
     def one(i: int) -> None:
         infer(singles[i % len(singles)])
 
     def many(i: int) -> int:
-        return infer(batches[i % len(batches)])
+        return infer(tested[i % len(tested)])
 
     return Callables(
         one=one,
@@ -187,10 +189,10 @@ def _of_module(model: nn.Module, material: Material, job: Job, few: int) -> Call
     )
 
 
-def full_batches(material: Material, clips: np.ndarray, size: int) -> list[Batch]:
-    """Whole batches of ``size`` clips; a small data set repeats its clips."""
-    wanted = max(size, len(clips) // size * size)
-    return list(material.batches(np.resize(clips, wanted), size).epoch(0))
+def full_batches(material: Material, clips: np.ndarray, size: int, *, test: bool = False) -> list[Batch]:
+    """Whole batches of ``size`` clips as in training or as in ``test``; a small data set repeats its clips."""
+    wanted = np.resize(clips, max(size, len(clips) // size * size))
+    return list((material.test_batches(wanted, size) if test else material.batches(wanted, size)).epoch(0))
 
 
 def _inference(pipeline: Pipeline, device: str, precision: str) -> Callable[[Batch], int]:

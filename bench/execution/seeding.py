@@ -6,6 +6,7 @@ import random
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,9 +26,12 @@ def deterministic() -> Iterator[list[str]]:
     Yields:
         A list that holds, after the block, the messages of operators without a deterministic kernel.
     """
+    filling: Any = torch.utils.deterministic
+    fill = filling.fill_uninitialized_memory
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     offenders: list[str] = []
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
+    filling.fill_uninitialized_memory = False  # writes every new tensor twice, a few % of a step
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("default")
@@ -40,4 +44,5 @@ def deterministic() -> Iterator[list[str]]:
                 warnings.warn_explicit(item.message, item.category, item.filename, item.lineno)
         offenders[:] = sorted(set(offenders))
     finally:
+        filling.fill_uninitialized_memory = fill
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])

@@ -81,6 +81,7 @@ class TrainingPlan:
         sample_rate: Of the waveforms, in Hz.
         multi_label: Whether targets are indicators (binary cross-entropy) instead of classes.
         waveforms: Whether ``audio`` is the waveform, so that waveform augmentation applies.
+        derived_picture: Whether the picture was made from the clip, so that it is rolled with it.
         select: Score of an epoch on validation, higher is better; ``None`` = fixed number of epochs.
         on_epoch: Told the epoch and its scores.
     """
@@ -92,6 +93,7 @@ class TrainingPlan:
     sample_rate: int = 16_000
     multi_label: bool = False
     waveforms: bool = True
+    derived_picture: bool = False
     select: Callable[[Pipeline], float] | None = None
     on_epoch: Callable[[int, Mapping[str, float]], None] = lambda _epoch, _scores: None
 
@@ -167,9 +169,9 @@ def compute_loss(
     """Loss of one training batch, augmentation included; a scalar."""
     moved = {name: x.to(plan.device, non_blocking=True) for name, x in inputs.items()}
     targets = targets.to(plan.device, non_blocking=True)
+    moved = sounding(moved, augmenter, plan)
     if "audio" in moved:
-        audio = augmenter.waveform(moved["audio"]) if plan.waveforms else moved["audio"]
-        audio = pipeline.features(audio)
+        audio = pipeline.features(moved["audio"])
         moved["audio"] = augmenter.features(audio) if audio.ndim == 3 else audio
     moved, targets = augmenter.mixup(moved, targets, pipeline.num_classes)
     with torch.autocast(plan.device, torch.bfloat16, enabled=plan.precision == "bf16"):
@@ -177,6 +179,14 @@ def compute_loss(
     if plan.multi_label:
         return F.binary_cross_entropy_with_logits(logits.float(), targets)
     return F.cross_entropy(logits.float(), targets, label_smoothing=plan.recipe.label_smoothing)
+
+
+def sounding(inputs: dict[str, Tensor], augmenter: Augmenter, plan: TrainingPlan) -> dict[str, Tensor]:
+    """A batch with its clips augmented as sounds, before any front end."""
+    if not plan.waveforms:
+        return inputs
+    inputs = augmenter.roll(inputs, derived=plan.derived_picture)
+    return inputs | ({"audio": augmenter.waveform(inputs["audio"])} if "audio" in inputs else {})
 
 
 class _Best:

@@ -54,7 +54,7 @@ class KaldiFbank(Frontend):
         before = torch.cat([frames[..., :1], frames[..., :-1]], dim=2)
         frames = (frames - PREEMPHASIS * before) * self.hann
         spectrum = torch.fft.rfft(frames, n=settings.n_fft)  # -> (batch, time, n_fft // 2 + 1)
-        power = torch.view_as_real(spectrum).square().sum(-1)
+        power = spectrum.real.square() + spectrum.imag.square()
         mel = power @ self.mel_basis.T  # -> (batch, time, mel)
         return log_power(mel, settings.floor).transpose(1, 2)  # -> (batch, mel, time)
 

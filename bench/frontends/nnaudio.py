@@ -64,7 +64,7 @@ class NnAudioLogMel(Frontend):
     def compute(self, waveform: Tensor) -> Tensor:
         """Log-mel features of ``(batch, samples)``."""
         spectrum = self.layer.stft(waveform, output_format="Complex")  # -> (batch, n_fft // 2 + 1, time, 2)
-        power = spectrum.square().sum(-1)  # -> (batch, n_fft // 2 + 1, time)
+        power = spectrum[..., 0].square() + spectrum[..., 1].square()  # -> (batch, n_fft // 2 + 1, time)
         return log_power(torch.matmul(self.layer.mel_basis, power), self.settings.floor)  # -> (batch, mel, time)
 
 

@@ -38,4 +38,11 @@ FRONTENDS: tuple[FrontendSpec, ...] = (
         description="cepstral coefficients: orthonormal DCT-II of the torchaudio log-mel",
     ),
 )
-"""What :mod:`bench.builtin` registers."""
+"""Those that compute features."""
+
+GIVEN = FrontendSpec(
+    name="given",
+    factory="bench.frontends.given:build",
+    description="features as the data set's publishers give them; chosen by such data, computes nothing",
+)
+"""Stands for features that a data set publishes in place of audio."""

@@ -45,7 +45,7 @@ class TorchaudioLogMel(Frontend):
             waveform, settings.n_fft, settings.hop, settings.window, self.hann,
             center=True, pad_mode="reflect", return_complex=True,
         )  # (batch, samples) -> (batch, n_fft // 2 + 1, time)  # fmt: skip
-        power = torch.view_as_real(spectrum).square().sum(-1)
+        power = spectrum.real.square() + spectrum.imag.square()
         return log_power(self.mel_basis @ power, settings.floor)  # -> (batch, mel, time)
 
 

@@ -44,8 +44,9 @@ class Collected:
 
 def row_name(cell: Cell) -> str:
     """Every axis of a cell but fold and seed."""
+    mode = cell.mode if cell.weights == "random" else f"{cell.mode}@{cell.weights}"
     axes = (
-        cell.kind, cell.mode, cell.inputs, cell.frontend, cell.feeding, cell.recipe,
+        cell.kind, mode, cell.inputs, cell.frontend, cell.feeding, cell.recipe,
         cell.device, cell.precision, f"b{cell.batch}", f"n{cell.clip_samples}",
     )  # fmt: skip
     return f"{cell.dataset}/{cell.protocol}/{cell.model}/{'-'.join(axes)}"

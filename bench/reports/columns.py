@@ -29,7 +29,7 @@ def columns(section: Section) -> list[Column]:
     shown = [
         Column("rank", words.place),
         Column("tie", words.tie, numeric=False),
-        Column("model", lambda row: row.key.model, numeric=False),
+        Column("model", lambda row: words.label(row.key), numeric=False),
     ]
     shown += [_axis(name) for name in words.varying(section)]
     unit = " %" if section.primary == "accuracy" else ""

@@ -90,7 +90,10 @@ def command(key: RowKey, cells: Sequence[Cell]) -> str:
         f"--protocol {first.protocol.partition('@')[0]}",
         f"--folds {','.join(map(str, folds))}" if folds else "",
         f"--seeds {','.join(map(str, sorted({cell.seed for cell in cells})))}",
-        f"--frontend {key.frontend}" if key.frontend != "waveform" else "",
+        f"--mode {key.mode}" if key.mode != "scratch" else "",
+        f"--weights {key.weights}" if key.weights != "random" else "",
+        f"--inputs {key.inputs}",
+        f"--frontend {key.frontend}" if key.frontend not in ("waveform", "given") else "",
         f"--recipe {key.recipe.partition('~')[0]}",
         f"--device {first.device}",
     ]

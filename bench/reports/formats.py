@@ -34,14 +34,14 @@ def _markdown_section(section: Section, published: Sequence[Published]) -> Itera
     yield words.resolution(section)
     noted = marks(section)
     yield "\n".join(
-        f"- [{noted[number]}] `{row.key.model}`: {'; '.join(words.own_remarks(section, row))}"
+        f"- [{noted[number]}] `{words.label(row.key)}`: {'; '.join(words.own_remarks(section, row))}"
         for number, row in enumerate(section.rows)
         if number in noted
     )
     yield "\n".join(f"- {note}" for note in words.section_notes(section))
     yield from _markdown_other_hardware(section)
     failures = [
-        f"- `{row.key.model}`: {words.outcome(item)}" for row in section.rows for item in row.outcomes
+        f"- `{words.label(row.key)}`: {words.outcome(item)}" for row in section.rows for item in row.outcomes
     ]  # fmt: skip
     if failures:
         yield "### Without a result"
@@ -111,7 +111,7 @@ def _primary_index(shown: Sequence[Column], section: Section) -> int:
 
 def _markdown_other_hardware(section: Section) -> Iterable[str]:
     for hardware in section.hardware[1:]:
-        shown = [Column("model", lambda row: row.key.model, numeric=False), *speed_columns(hardware)]
+        shown = [Column("model", lambda row: words.label(row.key), numeric=False), *speed_columns(hardware)]
         rows = [[column.text(row) for column in shown] for row in section.rows if row.speed(hardware.key)]
         yield f"### Speed on {hardware.label}"
         yield "Not comparable with the speed columns above."
@@ -200,7 +200,7 @@ def _flat(section: Section, row: Row) -> dict[str, Any]:
         "seeds_done": len(row.seeds_done),
         "seeds_planned": len(row.seeds_planned),
         "parameters": row.model.parameters,
-        "inputs_kind": "+".join(row.model.inputs.get(name, "given") for name in row.key.inputs.split("+")),
+        "inputs_kind": "+".join(", ".join(how) or "given" for how in words.ways(row).values()),
     }
     values |= {
         "hardware": hardware.label if speed and hardware else None,
@@ -245,7 +245,7 @@ def _latex_section(section: Section) -> str:
         colalign=["right" if column.numeric else "left" for column in shown] if rows else None,
         disable_numparse=True,
     )
-    missing = [row.key.model for row in section.rows if row.primary is None]
+    missing = [words.label(row.key) for row in section.rows if row.primary is None]
     caption = [f"{section.dataset.title}, protocol {section.protocol.name}."]
     caption += [f"{sentence}." for sentence in [words.resolution(section).rstrip(".")]]
     if missing:

@@ -60,6 +60,7 @@ def row_key(cell: Cell) -> RowKey:
     return RowKey(
         model=cell.model,
         mode=cell.mode,
+        weights=cell.weights,
         inputs=cell.inputs,
         frontend=cell.frontend,
         feeding=cell.feeding,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bench.reports import plots, words
+from bench.reports import learned, plots, words
 from bench.reports.columns import reference_rows
 from bench.reports.formats import PUBLISHED_TITLES, context, published_cells
 from bench.reports.layout import Board, Hardware, Row, Section, Speed
@@ -40,6 +40,23 @@ PICTURES = (
         plots.curve_plot,
     ),
     ("Recall by class", "Hardest class first.", plots.recall_plot),
+    (
+        "Embeddings",
+        "t-SNE of the test clips of one cell, coloured by class. Figures are of k-means on the embeddings themselves, "
+        "with as many clusters as classes: mean and standard deviation over cells.",
+        learned.embedding_maps,
+    ),
+    (
+        "Pre-training",
+        "Loss of masked pre-training on the training clips, one line per cell.",
+        learned.pretraining_plot,
+    ),
+    (
+        "What pre-training guessed",
+        "Training clips: whole, what the network saw, and its guess of the hidden patches (each patch's own mean and "
+        "spread are given to it, as the loss does).",
+        learned.reconstruction_pictures,
+    ),
 )
 """Title, explanation and maker of each picture; the titles' first letters tell their ids apart."""
 
@@ -179,7 +196,7 @@ def _section(section: Section, index: int, board: Board) -> dict[str, Any]:
         "references": [(name, words.percent(value)) for name, value in reference_rows(section)],
         "resolution": words.resolution(section),
         "pictures": [picture for picture in pictures if picture[2]],
-        "outcomes": [(row.key.model, words.outcome(item)) for row in section.rows for item in row.outcomes],
+        "outcomes": [(words.label(row.key), words.outcome(item)) for row in section.rows for item in row.outcomes],
         "published_titles": PUBLISHED_TITLES,
         "published": [published_cells(entry) for entry in board.published if entry.dataset == section.dataset.name],
         "method": next((row.interval.method for row in section.rows if row.interval), ""),
@@ -207,6 +224,7 @@ def _row(section: Section, row: Row, shown: list[Field], floor: float) -> dict[s
     recall = sorted((value, name) for name, value in zip(names, row.detail.recall, strict=False) if value is not None)
     return {
         "row": row,
+        "name": words.label(row.key),
         "place": words.place(row),
         "tie": "" if row.rank is None else row.rank.tie,
         "cells": [(field, field.text(row), _sort_value(field.order(row))) for field in shown],
@@ -256,6 +274,7 @@ def _facts(row: Row) -> list[tuple[str, str]]:
     key, model = row.key, row.model
     pairs = [
         ("mode", key.mode),
+        ("started from", "" if key.weights == "random" else key.weights),
         ("front end", f"{key.frontend}, {'computed per batch' if key.feeding == 'fly' else key.feeding}"),
         ("recipe", key.recipe),
         ("precision", key.precision),

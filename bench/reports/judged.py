@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,9 @@ import numpy.typing as npt
 from bench.cell import Cell
 from bench.errors import StoreError
 from bench.records import Record
+from bench.reports.detail import Curve, Pretraining
+from bench.reports.extras import Extras, read_extras
 from bench.reports.gather import part
-from bench.reports.layout import Curve
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 Predictions = Callable[[Record], Arrays]
@@ -49,6 +50,8 @@ class Judged:
         correct: ``(clips,)``; ``None`` likewise.
         curve: Of its training, where one is stored.
         note: Why it has no comparable predictions; empty if it has.
+        pretraining: Of its pre-training, where there was one.
+        extras: Embeddings and reconstructions, of the first cell of a row only.
     """
 
     record: Record
@@ -57,6 +60,8 @@ class Judged:
     correct: Bools | None
     curve: Curve | None
     note: str
+    pretraining: Pretraining | None = None
+    extras: Extras | None = None
 
 
 @dataclass(slots=True)
@@ -68,12 +73,14 @@ class Reader:
         primary: Name of the score that the board sorts by.
         folds: The clips of each fold, filled by the first records read.
         problems: What could not be read.
+        drawn: Rows whose embeddings and reconstructions have been read: those of one cell are enough.
     """
 
     predictions: Predictions | None
     primary: str
     folds: dict[int, FoldClips] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    drawn: set[Cell] = field(default_factory=set)
 
     def read(self, records: Iterable[Record]) -> dict[Cell, Judged]:
         """All records of status ``ok`` by cell; the fullest is read first, so that a cut run never sets the clips."""
@@ -105,7 +112,17 @@ class Reader:
         predicted, note = self._align(record, arrays)
         targets = self.folds[record.cell.fold].targets
         correct = None if predicted is None or targets is None else predicted == targets
-        return Judged(record=record, accuracy=accuracy, predicted=predicted, correct=correct, curve=curve, note=note)
+        return Judged(
+            record=record, accuracy=accuracy, predicted=predicted, correct=correct, curve=curve, note=note,
+            pretraining=_pretraining(record, arrays), extras=self._extras(record, arrays),
+        )  # fmt: skip
+
+    def _extras(self, record: Record, arrays: Arrays) -> Extras | None:
+        row = replace(record.cell, fold=0, seed=0)
+        if row in self.drawn:
+            return None
+        self.drawn.add(row)
+        return read_extras(arrays)
 
     def _align(self, record: Record, arrays: Arrays) -> tuple[Ints | None, str]:
         ids, targets, logits = arrays["ids"], arrays["targets"], arrays["logits"]
@@ -152,6 +169,14 @@ def _curve(record: Record, arrays: Arrays) -> Curve | None:
         return None
     validation = _numbers(arrays.get("curve_val_accuracy"))
     return Curve(fold=record.cell.fold, seed=record.cell.seed, loss=loss, validation=validation)
+
+
+def _pretraining(record: Record, arrays: Arrays) -> Pretraining | None:
+    loss = _numbers(arrays.get("pretrain_loss"))
+    if not loss:
+        return None
+    steps = tuple(int(step) for step in arrays["pretrain_step"].tolist())
+    return Pretraining(fold=record.cell.fold, seed=record.cell.seed, steps=steps, loss=loss)
 
 
 def pooled(judged: Mapping[tuple[int, int], Judged], folds: Sequence[int], seeds: Sequence[int]) -> Bools | None:

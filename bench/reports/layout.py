@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bench.records import Status
+from bench.reports.detail import Detail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -18,6 +19,7 @@ class RowKey:
 
     model: str
     mode: str
+    weights: str = "random"
     inputs: str
     frontend: str
     feeding: str
@@ -80,16 +82,6 @@ class CellScore:
     fold: int
     seed: int
     value: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Curve:
-    """Training of one cell: per epoch, ``None`` where not measured."""
-
-    fold: int
-    seed: int
-    loss: tuple[float | None, ...]
-    validation: tuple[float | None, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,21 +156,6 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Detail:
-    """What plots need; over the same cells as the accuracy.
-
-    Attributes:
-        confusion: ``(classes, classes)`` counts, target by prediction, summed over seeds; empty if unknown.
-        recall: Per-class recall; ``None`` for a class without clips.
-        curves: One per cell with a stored curve.
-    """
-
-    confusion: tuple[tuple[int, ...], ...] = ()
-    recall: tuple[float | None, ...] = ()
-    curves: tuple[Curve, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
     """What the records say about the model.
 
@@ -186,7 +163,7 @@ class ModelFacts:
         family: Part of the name before the first dot.
         parameters: Parameters without the front end; ``None`` if unknown.
         frontend_parameters: Parameters and buffers of the front end; ``None`` if unknown.
-        inputs: Modality to ``given`` or ``derived``.
+        inputs: Modality to how it came: ``given``, ``derived``, ``shuffled``, ``missing``.
         inductive: ``False`` if a clip's logits depend on its batch mates.
         trained_on: Data its weights had seen before.
         plugin: Who gave it: plugin, distribution and version.

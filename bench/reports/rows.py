@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.cell import Cell
+from bench.reports.detail import Detail, Embedding
 from bench.reports.facts import command, facts, outcomes, publishable
-from bench.reports.gather import RowGroup
+from bench.reports.gather import RowGroup, part
 from bench.reports.judged import Bools, Groups, Judged, Reader, confusion, pooled
-from bench.reports.layout import CellScore, Curve, Detail, Interval, ModelFacts, Row, RowKey, Summary
+from bench.reports.layout import CellScore, Interval, ModelFacts, Row, RowKey, Summary
 from bench.reports.speed import speeds
 from bench.reports.words import labelled, plural
 from bench.statistics.bootstrap import cluster_bootstrap
@@ -230,10 +231,40 @@ def _recipe_notes(key: RowKey) -> Iterable[str]:
 
 
 def _detail(found: Mapping[Pair, Judged], used: Sequence[Pair], reader: Reader, common: Common) -> Detail:
-    curves: list[Curve] = [one.curve for _, one in sorted(found.items()) if one.curve is not None]
+    cells = [one for _, one in sorted(found.items())]
+    drawn = next((one for one in cells if one.extras is not None), None)
+    plain = Detail(
+        curves=tuple(one.curve for one in cells if one.curve is not None),
+        embeddings=row_embeddings(drawn, cells),
+        pretraining=tuple(one.pretraining for one in cells if one.pretraining is not None),
+        reconstructions=drawn.extras.reconstructions if drawn and drawn.extras else (),
+    )
     table = confusion(found, reader.folds, used, common.classes) if used and common.classes else None
     if table is None:
-        return Detail(curves=tuple(curves))
+        return plain
     totals = table.sum(axis=1)
     recall = tuple(float(table[index, index] / total) if total else None for index, total in enumerate(totals.tolist()))
-    return Detail(confusion=tuple(map(tuple, table.tolist())), recall=recall, curves=tuple(curves))
+    return replace(plain, confusion=tuple(map(tuple, table.tolist())), recall=recall)
+
+
+def row_embeddings(drawn: Judged | None, cells: Sequence[Judged]) -> tuple[Embedding, ...]:
+    """The maps of one cell with the cluster figures of all."""
+    if drawn is None or drawn.extras is None:
+        return ()
+    every = [part(one.record, "embeddings") for one in cells]
+    found = []
+    for name, points in drawn.extras.maps.items():
+        figures = [figure for one in every if "purity" in (figure := one.get(name or "embedding", {}))]
+        found.append(
+            Embedding(
+                name=name,
+                fold=drawn.record.cell.fold,
+                seed=drawn.record.cell.seed,
+                points=points,
+                targets=drawn.extras.targets,
+                clusters=figures[0]["clusters"] if figures else 0,
+                purity=tuple(figure["purity"] for figure in figures),
+                adjusted_rand=tuple(figure["adjusted_rand"] for figure in figures),
+            )
+        )
+    return tuple(found)

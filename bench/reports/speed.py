@@ -40,8 +40,9 @@ def hardware(rows: Iterable[RowGroup], describe: Mapping[str, str]) -> tuple[Har
     return tuple(Hardware(key=key, device=device, label=describe.get(key, key)) for key, device in ordered)
 
 
-def _distance(key: RowKey, record: Record) -> tuple[bool, bool]:
-    return (record.cell.recipe != key.recipe, record.cell.mode != key.mode)
+def _distance(key: RowKey, record: Record) -> tuple[bool, bool, bool]:
+    cell = record.cell
+    return (cell.recipe != key.recipe, cell.mode != key.mode, cell.weights != key.weights)
 
 
 def _number(values: Mapping[str, Any] | None, name: str) -> float | None:

@@ -1,4 +1,4 @@
-"""Stored predictions, read fast: only the arrays a board needs, each header parsed once.
+"""Stored predictions, read fast: an array is parsed when it is asked for, each kind of header once.
 
 ``numpy.load`` parses the header text of every array of every file, which is most of its time on small arrays; the
 headers of a run repeat, so they are remembered here.
@@ -11,7 +11,7 @@ import functools
 import hashlib
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,12 +22,9 @@ from bench.records import Record
 from bench.reports.judged import Predictions
 from bench.store import Store
 
-NAMES = ("ids", "targets", "logits", "groups", "curve_train_loss", "curve_val_accuracy")
-"""What a board reads."""
-
 
 def board_predictions(store: Store) -> Predictions:
-    """``store.predictions`` with the arrays of :data:`NAMES` only; the checksum is verified all the same."""
+    """``store.predictions`` whose arrays are parsed on demand; the checksum is verified all the same."""
     return functools.partial(_read, store)
 
 
@@ -42,9 +39,24 @@ def _read(store: Store, record: Record) -> Mapping[str, npt.NDArray[Any]]:
         raise StoreError(f"{record.cell.id}: predictions {path.name} cannot be read: {error.strerror}") from error
     if hashlib.sha256(content).hexdigest() != entry["sha256"]:
         raise StoreError(f"{record.cell.id}: predictions {path.name} were changed after the record was written")
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        members = set(archive.namelist())
-        return {name: _array(archive.read(f"{name}.npy")) for name in NAMES if f"{name}.npy" in members}
+    return _Lazy(content)
+
+
+class _Lazy(Mapping[str, npt.NDArray[Any]]):
+    """The arrays of an ``.npz`` file by name."""
+
+    def __init__(self, content: bytes) -> None:
+        self._archive = zipfile.ZipFile(io.BytesIO(content))
+        self._names = [name.removesuffix(".npy") for name in self._archive.namelist()]
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        return _array(self._archive.read(f"{name}.npy"))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def _array(content: bytes) -> npt.NDArray[Any]:

@@ -26,10 +26,12 @@ def _columns(section: Section) -> list[Column]:
     shown = [
         Column("#", words.place),
         Column("tie", words.tie, numeric=False),
-        Column("model", lambda row: row.key.model, numeric=False),
+        Column("model", lambda row: words.label(row.key), numeric=False),
     ]
     for name in words.varying(section):
         shown.append(Column(name, lambda row, name=name: str(getattr(row.key, name)), numeric=False))  # type: ignore[misc]
+    if len({row.key.inputs for row in section.rows}) > 1:
+        shown.append(Column("inputs", words.inputs, numeric=False))
     shown += [
         Column(f"{section.primary} % [95 %]", _accuracy, numeric=False),
         Column("folds x seeds", words.done),
@@ -62,7 +64,7 @@ def _section(section: Section) -> str:
     lines.insert(1, "  ".join("-" * width for width in widths))
     title = f"{section.dataset.title}, {section.protocol.name}: {section.protocol.words}"
     notes = [words.resolution(section), *words.section_notes(section)]
-    notes += [f"{row.key.model}: {words.outcome(item)}" for row in section.rows for item in row.outcomes]
-    own = [(row.key.model, words.own_remarks(section, row)) for row in section.rows]
+    notes += [f"{words.label(row.key)}: {words.outcome(item)}" for row in section.rows for item in row.outcomes]
+    own = [(words.label(row.key), words.own_remarks(section, row)) for row in section.rows]
     remarks = [f"{model}: {'; '.join(said)}" for model, said in own if said]
     return "\n".join([title, "", *lines, "", *notes, *remarks])

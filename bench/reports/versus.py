@@ -24,7 +24,7 @@ from bench.statistics import (
     paired_cluster_bootstrap,
 )
 
-AXES = ("mode", "inputs", "frontend", "feeding", "recipe", "precision", "clip_samples")
+AXES = ("mode", "weights", "inputs", "frontend", "feeding", "recipe", "precision", "clip_samples")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

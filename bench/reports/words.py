@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from bench.reports.layout import Interval, Outcome, Row, Section, Speed
+from bench.cell import parse_inputs
+from bench.reports.layout import Interval, Outcome, Row, RowKey, Section, Speed
 
 UNKNOWN = "-"
 
@@ -13,7 +14,16 @@ PROTOCOLS = {
     "3+1+1": "test on one fold, choose the epoch on the next, train on the rest",
     "paper-style": "the epoch is chosen on the test fold, as in many papers: too good, never ranked",
     "official": "the publishers' own split, a fixed number of epochs, no selection",
+    "random-80-20": "a shuffled 80/20 split that ignores groups, as published code does: it leaks, never ranked",
+    "grouped-5": "test on one of five folds of whole groups, train on all others, no selection",
 }
+
+WAYS = {
+    "derived": "derived from the audio",
+    "shuffled": "taken from other clips (control)",
+    "missing": "left out in test",
+}
+"""What it means for a row that an input is not simply its clip's own."""
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -146,9 +156,9 @@ def remarks(row: Row) -> tuple[str, ...]:
     if row.primary is not None:
         reasons += [f"not ranked: {why}" for why in row.not_ranked]
         reasons += [f"not publishable: {why}" for why in row.not_publishable]
-    derived = sorted(name for name, how in row.model.inputs.items() if how == "derived")
-    if derived:
-        reasons.append(f"{' and '.join(derived)} derived from the audio")
+    for how, meaning in WAYS.items():
+        if concerned := sorted(name for name, found in ways(row).items() if how in found):
+            reasons.append(f"{' and '.join(concerned)} {meaning}")
     if row.model.trained_on:
         reasons.append(f"weights trained on {', '.join(row.model.trained_on)}")
     spoken = dict.fromkeys(note for speed in row.speeds for note in speed.notes)
@@ -173,12 +183,22 @@ def section_notes(section: Section) -> tuple[str, ...]:
     return (*section.notes, *([f"All rows: {'; '.join(shared)}."] if shared else []))
 
 
+def label(key: RowKey) -> str:
+    """The model, and how it was trained where that is not from random weights: ``net, finetune from masked``."""
+    start = "" if key.weights == "random" else f" from {key.weights}"
+    return key.model if (key.mode, start) == ("scratch", "") else f"{key.model}, {key.mode}{start}"
+
+
 def inputs(row: Row) -> str:
-    """Modalities; those made from the audio are marked."""
-    kinds = row.model.inputs
-    return " + ".join(
-        f"{name} (derived)" if kinds.get(name) == "derived" else name for name in row.key.inputs.split("+")
-    )
+    """Modalities; what was not simply given says so."""
+    return " + ".join(f"{name} ({', '.join(how)})" if how else name for name, how in ways(row).items())
+
+
+def ways(row: Row) -> dict[str, tuple[str, ...]]:
+    """Modality to how it came, ``()`` = simply given: as the cell says it, else as the record's model section does."""
+    found = parse_inputs(row.key.inputs)
+    told = {name: tuple(how.split(", ")) for name, how in row.model.inputs.items() if how != "given"}
+    return {name: how or told.get(name, ()) for name, how in found.items()}
 
 
 def outcome(item: Outcome) -> str:
@@ -223,5 +243,5 @@ def resolution(section: Section) -> str:
 
 def varying(section: Section) -> Sequence[str]:
     """Axes of :class:`RowKey`, other than the model, in which the section's rows differ."""
-    names = ("mode", "frontend", "feeding", "recipe", "precision", "clip_samples")
+    names = ("frontend", "feeding", "recipe", "precision", "clip_samples")
     return [name for name in names if len({getattr(row.key, name) for row in section.rows}) > 1]

@@ -48,10 +48,10 @@ def look_at_features(
     waveforms = open_waveforms(clips, trim_db=recipe.trim_db, fill=recipe.fill)
     reasons: dict[str, str] = {}
     source = None
-    if callable(clips.audio):
+    if callable(clips.sounds):
         reasons["storage.source"] = "the clips are generated, there are no files"
     else:
-        source = sum(Path(path).stat().st_size for path in clips.audio) / len(clips)
+        source = sum(Path(path).stat().st_size for path in clips.sounds) / len(clips)
     preparation, per_clip = _prepare(registry, model, clips, waveforms, stored)
     return {
         "storage": {

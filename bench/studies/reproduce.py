@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from bench.errors import BenchError, SelectionError
 from bench.plan import Selection
+from bench.provenance import weights_sha256
 from bench.records import Record
 from bench.runner import Runner, Settings
 from bench.statistics import Interval, Refusal, cluster_bootstrap, wilson
@@ -67,9 +69,41 @@ def find_record(store: Store, name: str) -> Record:
     return found[0]
 
 
-def selection_of(record: Record, data: Path | None) -> Selection:
-    """The selection whose only cell is that of ``record``; every setting of its recipe is given."""
+def check_weights(record: Record, weights: Path | None) -> None:
+    """Refuse to repeat a cell that started from a file unless that file is given.
+
+    Raises:
+        SelectionError: It is not given, is another one, or the cell started from no file.
+    """
     cell = record.cell
+    started = cell.weights not in ("random", "masked")
+    told = record.provenance.get("weights")
+    sha256 = told.get("sha256") if isinstance(told, Mapping) else None
+    digits = sha256 or f"{cell.weights.rpartition('~')[2]}..."
+    if started and weights is None:
+        raise SelectionError(
+            f"{cell.id} started from the weights {cell.weights!r} (sha256 {digits}); give that file with --weights FILE"
+        )
+    if weights is None:
+        return
+    if not started:
+        raise SelectionError(f"{cell.id} started from {cell.weights} weights; leave out --weights {weights}")
+    found = weights_sha256(weights)
+    same = found == sha256 if sha256 else found.startswith(cell.weights.rpartition("~")[2])
+    if not same:
+        raise SelectionError(
+            f"--weights {weights} has sha256 {found}; {cell.id} started from {cell.weights!r} (sha256 {digits})"
+        )
+
+
+def selection_of(record: Record, data: Path | None, weights: Path | None = None) -> Selection:
+    """The selection whose only cell is that of ``record``; every setting of its recipe is given.
+
+    Raises:
+        SelectionError: The cell started from a file of weights, and ``weights`` is not that file.
+    """
+    cell = record.cell
+    check_weights(record, weights)
     return Selection(
         models=(cell.model,),
         datasets=(cell.dataset,),
@@ -77,6 +111,9 @@ def selection_of(record: Record, data: Path | None) -> Selection:
         protocol=cell.protocol.partition("@")[0],
         folds=(cell.fold,),
         seeds=(cell.seed,),
+        mode=cell.mode,
+        weights=weights or cell.weights,
+        inputs=cell.inputs,
         frontend=None if cell.frontend == "waveform" else cell.frontend,
         feeding=cell.feeding,
         recipe=base_recipe(cell.recipe),
@@ -94,13 +131,28 @@ def base_recipe(label: str) -> str:
     return name if name in ("smoke", "quick", "full") else "quick"
 
 
-def reproduce(store: Store, record: Record, settings: Settings, data: Path | None, watch: Watch | None) -> Reproduction:
+def reproduce(
+    store: Store,
+    record: Record,
+    settings: Settings,
+    data: Path | None,
+    watch: Watch | None,
+    weights: Path | None = None,
+) -> Reproduction:
     """Run the cell again in ``settings.out``.
+
+    Args:
+        store: Where the record is.
+        record: What is repeated.
+        settings: How to run.
+        data: ``--data``.
+        watch: Told what happens.
+        weights: The file that the cell started from, where it did.
 
     Raises:
         BenchError: The cell cannot be run, or failed.
     """
-    result = Runner(selection_of(record, data), settings, watch).run()
+    result = Runner(selection_of(record, data, weights), settings, watch).run()
     (after,) = result.records
     if after.status != "ok":
         why = after.error.message if after.error else ""

@@ -19,8 +19,9 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from bench.axes import GIVEN
 from bench.clips import Clips
-from bench.errors import DataError
+from bench.errors import CheckpointError, DataError
 from bench.execution.building import build_model
 from bench.execution.pipeline import count_parameters
 from bench.registry import Catalog, Entry, Provenance, Registry
@@ -153,6 +154,8 @@ def check_frontend(
     """
     entry = _entry(registry.frontends, frontend)
     runner = _bench("frontend", entry.spec.name, on_result)
+    if entry.spec.name == GIVEN:
+        return runner.run({"build": lambda: skipped("stands for published features, it computes nothing")})
     with own_randomness():
         case, results = _prepared(runner, lambda: FrontendCase.of(entry))
         return results + (runner.run(frontend_checks(case)) if isinstance(case, FrontendCase) else ())
@@ -201,9 +204,16 @@ def parameters(registry: Registry, entry: Entry[ModelSpec]) -> Verdict:
     return judge(off <= TOLERANCE, said, f"{off:.1%} apart: write parameters={count:_}", float(count))
 
 
-def _build(registry: Registry, entry: Entry[ModelSpec]) -> NetworkCase | EstimatorCase:
+def _build(registry: Registry, entry: Entry[ModelSpec]) -> NetworkCase | EstimatorCase | Verdict:
+    if entry.spec.needs_weights:
+        return skipped("it starts from weights that only the user has; try it with `bench run --weights`")
     material = as_material(registry, entry.spec, synthetic_clips())
-    model = build_model(entry, material.task, 0)
+    try:
+        model = build_model(entry, material.task, 0)
+    except CheckpointError as error:
+        if entry.spec.extra is None:
+            raise
+        return skipped(f"the extra {entry.spec.extra!r} is not installed: {error}")
     if isinstance(model, nn.Module):
         return NetworkCase.of(registry, entry, material, model)
     return EstimatorCase.of(entry, material)

@@ -103,7 +103,7 @@ def take(clips: Clips, count: int = CLIPS) -> Clips:
 
 
 def _rows(clips: Clips, chosen: npt.NDArray[np.int64]) -> Clips:
-    audio, images = clips.audio, clips.images
+    audio, images = clips.sounds, clips.images
     texts = clips.texts
     return replace(
         clips,
@@ -135,7 +135,8 @@ def as_material(
         DataError: The clips lack a modality that the model needs.
         PluginError: The front end is broken.
     """
-    wanted = (*model.modalities, *(model.optional_modalities if optional else ()))
+    needed = model.modalities or model.optional_modalities[:1]  # one that does without each still needs one
+    wanted = (*needed, *(model.optional_modalities if optional else ()))
     given: dict[str, str] = {name: "derived" if name in model.derived else "given" for name in wanted}
     samples = np.stack([_samples(clips, i) for i in range(len(clips))])
     task = task_of(clips, tuple(given))
@@ -152,6 +153,7 @@ def as_material(
         task=task,
         frontend=built,
         given=given,
+        declared=(*model.modalities, *model.optional_modalities),
         stored_features=False,
         seconds=0.0,
     )
@@ -180,7 +182,7 @@ def _arrays(samples: npt.NDArray[np.int16], clips: Clips, given: dict[str, str])
 
 def _samples(clips: Clips, index: int) -> npt.NDArray[np.int16]:
     """Clip ``index`` repeated or cut to ``(clip_samples,)``."""
-    own = decode(clips.audio, index, clips.ids[index], clips.sample_rate).samples
+    own = decode(clips.sounds, index, clips.ids[index], clips.sample_rate).samples
     return np.resize(own, clips.clip_samples)
 
 

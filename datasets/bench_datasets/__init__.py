@@ -17,6 +17,7 @@ def bench_add_datasets() -> Iterable[DatasetSpec]:
         *_specs_sounds.instruments(),
         *_specs_speech.spoken_digits(),
         *_specs_speech.digit_pairs(),
+        *_specs_speech.published_digits(),
         *_specs_speech.spoken_commands(),
         _specs_sounds.manifest(),
         _specs_sounds.demo(),

@@ -10,6 +10,7 @@ _FSDD_URL = (
 _FSDD_NAMES = "20e71698e9f919ad85513386df54025b40f359479560bf2e414bb45b50ae400d"
 _PAIRS_CSV = "4b083a0389e3c202255427fcad97a6c43e2765683f826549c1373e70b44b3908"
 _SPEAKERS = (1, 2, 3, 4, 5, 6)
+_SPEECH = {"roll": False, "shift": 0.1}  # a word whose end comes before its beginning is another word
 _COMMANDS_URL = "http://download.tensorflow.org/data/speech_commands_v0.02.tar.gz"
 _COMMANDS_BYTES = 2_400_000_000
 _COMMANDS_ARCHIVE = "af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58"
@@ -27,6 +28,7 @@ def spoken_digits() -> list[DatasetSpec]:
             name="fsdd",
             load="bench_datasets.fsdd:load_official",
             task=task,
+            settings=_SPEECH,
             protocols=("official",),
             license="CC BY-SA 4.0",
             url=_FSDD_URL,
@@ -38,6 +40,7 @@ def spoken_digits() -> list[DatasetSpec]:
             name="fsdd-speaker",
             load="bench_datasets.fsdd:load_speaker",
             task=task,
+            settings=_SPEECH,
             folds=_SPEAKERS,
             groups="speaker",
             protocols=("speaker",),
@@ -64,6 +67,7 @@ def digit_pairs() -> list[DatasetSpec]:
             name="digits",
             load="bench_datasets.digits:load_official",
             task=task,
+            settings=_SPEECH,
             protocols=("official",),
             license="CC BY-SA 4.0 and CC BY-SA 3.0",
             manifest_sha256=_PAIRS_CSV,
@@ -73,12 +77,34 @@ def digit_pairs() -> list[DatasetSpec]:
             name="digits-speaker",
             load="bench_datasets.digits:load_speaker",
             task=task,
+            settings=_SPEECH,
             folds=_SPEAKERS,
             groups="speaker",
             protocols=("speaker",),
             license="CC BY-SA 4.0 and CC BY-SA 3.0",
             manifest_sha256=_PAIRS_CSV,
             description="3000 pairs of a spoken and a handwritten digit, one of 6 speakers left out at a time",
+        ),
+    ]
+
+
+def published_digits() -> list[DatasetSpec]:
+    """The arrays of Khacef et al. as published: images and cepstra, no recordings."""
+    return [
+        DatasetSpec(
+            name="digits-khacef",
+            load="bench_datasets.khacef:load",
+            task=TaskInfo(
+                num_classes=10,
+                modalities=("audio", "image"),
+                sample_rate=16_000,
+                clip_samples=16_000,
+                image_shape=(1, 28, 28),
+            ),
+            groups="utterance",
+            protocols=("grouped-5", "random-80-20"),
+            license="sources: CC BY 4.0 and CC BY-SA 3.0",
+            description="60000 pairs of a handwritten digit and 39 x 13 cepstra of a spoken one, 10000 more to predict",
         ),
     ]
 
@@ -90,6 +116,7 @@ def spoken_commands() -> list[DatasetSpec]:
             name="speech_commands",
             load="bench_datasets.speech_commands:load",
             task=TaskInfo(num_classes=35, sample_rate=16_000, clip_samples=16_000),
+            settings=_SPEECH,
             groups="speaker",
             protocols=("official", "official-val"),
             license="CC BY 4.0",
@@ -103,6 +130,7 @@ def spoken_commands() -> list[DatasetSpec]:
             name="speech_commands-12",
             load="bench_datasets.speech_commands_12:load",
             task=TaskInfo(num_classes=12, sample_rate=16_000, clip_samples=16_000),
+            settings=_SPEECH,
             groups="speaker; noise recording of the class silence",
             protocols=("official", "official-val"),
             license="CC BY 4.0",

@@ -114,7 +114,7 @@ def test_the_piped_table_is_aligned_and_never_cut(capsys: pytest.CaptureFixture[
     head, *rows = capsys.readouterr().out.splitlines()
     column = head.index("inputs")
     assert [row[column : column + 5] for row in rows] == ["audio"] * 3
-    assert rows[1].split() == ["fam.b", "4.51", "M", "audio", "mel", "fake-sounds", "second"]
+    assert rows[1].split() == ["fam.b", "4.51", "M", "scratch", "audio", "mel", "fake-sounds", "second"]
     assert rows[2].endswith("alias of fam.b with mode knn")
 
 

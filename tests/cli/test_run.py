@@ -172,3 +172,30 @@ def test_numbers_and_durations() -> None:
             numbers(bad, "--seeds")
     with pytest.raises(SelectionError):
         seconds("0s")
+
+
+def test_modes_weights_and_inputs_are_options_with_helpful_errors(tmp_path: Path) -> None:
+    refused = [
+        (("--mode", "finetune"), ("--weights masked", "--weights FILE")),
+        (("--mode", "tuned"), ("'tuned' is not one of scratch, finetune, probe, knn",)),
+        (("--mode", "probe", "--weights", "nowhere.pt"), ("nowhere.pt", "'masked'")),
+        (("--inputs", "audio.shufled"), ("audio.shuffled",)),
+    ]
+    for options, said in refused:
+        done = bench("run", "--models", "convnext_attention", "--dataset", "demo", *options, cwd=tmp_path)
+        assert done.returncode == 2, options
+        for words in said:
+            assert words in done.stderr, options
+        assert "Traceback" not in done.stderr
+
+
+def test_the_plan_shows_mode_weights_and_inputs(tmp_path: Path) -> None:
+    weights = tmp_path / "ssl.safetensors"
+    weights.write_bytes(b"weights")
+    chosen = ("--models", "digit_fusion.transformer_attention", "--dataset", "demo", "--no-profile", "--json")
+    options = ("--mode", "finetune", "--weights", str(weights), "--inputs", "audio.shuffled+image")
+    done = bench("plan", *chosen, *options, cwd=tmp_path)
+    (cell,) = json.loads(done.stdout)["cells"]
+    assert cell["mode"] == "finetune"
+    assert cell["weights"].startswith("ssl~")
+    assert cell["inputs"].startswith("audio.shuffled+image")

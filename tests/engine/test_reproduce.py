@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bench.cell import Cell
 from bench.errors import SelectionError
+from bench.provenance import weights_label, weights_sha256
+from bench.records import Record
 from bench.runner import Settings
 from bench.studies.reproduce import base_recipe, find_record, reproduce, selection_of
 
@@ -42,3 +46,29 @@ def test_every_setting_of_the_recipe_is_given(make_runner) -> None:
 def test_base_of_a_label() -> None:
     labels = {"quick": "quick", "full~ab12cd": "full", "smoke@limit5": "smoke", "mine~00ff00": "quick"}
     assert {label: base_recipe(label) for label in labels} == labels
+
+
+def test_a_cell_from_a_file_needs_that_file(tmp_path: Path) -> None:
+    weights, other = tmp_path / "ssl.safetensors", tmp_path / "other.safetensors"
+    weights.write_bytes(b"weights")
+    other.write_bytes(b"others")
+    sha256 = weights_sha256(weights)
+    cell = Cell(
+        kind="evaluate", dataset="tones", protocol="4+1@1", fold=1, model="tones.good", mode="finetune",
+        weights=weights_label(weights), inputs="audio.shuffled",
+    )  # fmt: skip
+    record = Record(cell=cell, status="ok", started_at="2026-01-01", provenance={"weights": {"sha256": sha256}})
+    with pytest.raises(SelectionError, match=f"sha256 {sha256}.* --weights FILE"):
+        selection_of(record, None)
+    with pytest.raises(SelectionError, match=f"other.* has sha256 .*{sha256}"):
+        selection_of(record, None, other)
+    selection = selection_of(record, None, weights)
+    assert (selection.mode, selection.weights, selection.inputs) == ("finetune", weights, "audio.shuffled")
+    untold = record.model_copy(update={"provenance": {}})
+    assert selection_of(untold, None, weights).weights == weights
+    with pytest.raises(SelectionError, match=f"sha256 {sha256[:6]}"):
+        selection_of(untold, None, other)
+    masked = record.model_copy(update={"cell": replace(cell, weights="masked")})
+    assert selection_of(masked, None).weights == "masked"
+    with pytest.raises(SelectionError, match="leave out --weights"):
+        selection_of(masked, None, weights)

@@ -223,8 +223,22 @@ class TestAugmenter:
 
     def test_roll_keeps_the_samples(self) -> None:
         x = torch.arange(12.0).reshape(2, 6)
-        y = self.augmenter(roll=True).waveform(x)
+        y = self.augmenter(roll=True).roll({"audio": x}, derived=False)["audio"]
         assert torch.equal(y.sort(dim=1).values, x)
+
+    def test_a_derived_picture_is_rolled_by_the_same_time_and_a_given_one_is_not(self) -> None:
+        audio = torch.arange(280.0).expand(32, 280)
+        image = torch.arange(28.0).expand(32, 1, 5, 28)
+        both = self.augmenter(roll=True).roll({"audio": audio, "image": image}, derived=True)
+        starts = both["audio"].argmin(dim=1)  # where the first sample went
+        columns = both["image"][:, 0, 2].argmin(dim=1)
+        assert len(set(starts.tolist())) > 20
+        away = (starts / 10 - columns).abs()
+        assert bool((torch.minimum(away, 28 - away) <= 0.5).all())
+        given = self.augmenter(roll=True).roll({"audio": audio, "image": image}, derived=False)
+        assert torch.equal(given["image"], image)
+        alone = self.augmenter(roll=True).roll({"image": image}, derived=True)["image"]
+        assert not torch.equal(alone, image)
 
     def test_gain_stays_within_its_bounds(self) -> None:
         y = self.augmenter(gain_db=6.0).waveform(torch.ones(200, 2))

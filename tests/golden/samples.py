@@ -84,11 +84,11 @@ def fold_arrays(fold: int, accuracy: float, rng: np.random.Generator, grouped: b
 
 
 def evaluated(store: Store, where: Cell, accuracy: float, **changes: Any) -> Record:
-    """Store an ``ok`` evaluate record; ``changes``: ``block__key=value`` of the provenance, or ``environment``."""
+    """Store an ``ok`` evaluate record; ``changes``: ``block__key=value`` of its provenance; environment; arrays."""
     environment = changes.pop("environment", ENVIRONMENT)
     grouped = changes.pop("grouped", True)
     seed = sum(map(ord, where.model)) * 1000 + where.fold * 10 + where.seed
-    arrays = fold_arrays(where.fold, accuracy, np.random.default_rng(seed), grouped)
+    arrays = fold_arrays(where.fold, accuracy, np.random.default_rng(seed), grouped) | changes.pop("arrays", {})
     value = float((arrays["logits"].argmax(1) == arrays["targets"]).mean())
     record = Record(
         cell=where,

@@ -36,11 +36,13 @@ def draw_mask(batch: int, shape: tuple[int, int], ratio: float, kind: MaskKind, 
         device: Where the indices are needed.
 
     Raises:
-        ValueError: The kind is unknown or the ratio out of range.
+        ValueError: The kind is unknown or the ratio out of range, or there is but one row (column) to hide.
     """
     if not 0 <= ratio < 1:
         raise ValueError(f"mask ratio {ratio} is out of range; allowed are 0 up to, not including, 1")
     rows, columns = shape
+    if (rows == 1 and "freq" in kind) or (columns == 1 and "time" in kind):
+        raise ValueError(f"mask {kind!r} needs several rows and columns; {rows} x {columns} patches: make them smaller")
     down = torch.rand(batch, rows, 1, device=device).expand(batch, rows, columns)
     across = torch.rand(batch, 1, columns, device=device).expand(batch, rows, columns)
     if kind == "unstructured":

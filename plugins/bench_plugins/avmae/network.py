@@ -8,6 +8,8 @@ Deliberate differences:
 - with both modalities the classified vector is the mean of three: joint stream, audio stream, visual stream (there
   the joint one). All LayerNorms learn, and a clip whose picture is missing gives a vector that the head has seen;
 - frames are padded to a multiple of 128 (10 s -> 512 tokens, 5 s -> 256, 1 s -> 64), small pictures get 4 x 4 patches;
+- `along_frequency` embeds patches of the full height by small convolutions along frequency instead of one matrix:
+  a few hundred clips do not teach a matrix what a sound is at every pitch;
 - `token_drop` hides that fraction of the tokens in supervised training too: the encoder was made for it, and small
   data sets are learnt faster and better.
 """
@@ -19,13 +21,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import torch
-from timm.layers.attention import Attention
-from timm.layers.drop import DropPath
-from timm.layers.mlp import Mlp
 from torch import Tensor, nn
 
 from bench import TaskInfo
-from bench_plugins.avmae.masking import MaskKind, draw_mask, pick
+from bench_plugins.avmae.layers import Block
+from bench_plugins.avmae.masking import MaskKind, draw_mask
 from bench_plugins.avmae.patches import Patches, grids, standardise
 
 
@@ -43,6 +43,7 @@ class AvMaeConfig:
         drop_path: Largest stochastic-depth rate; grows linearly over the blocks.
         token_drop: Fraction of tokens hidden in supervised training.
         audio_patch: ``(bins, frames)`` of an audio patch; ``None`` = 16 x 16.
+        along_frequency: Embed audio patches, then as high as the spectrogram, by convolutions along frequency.
         learn_positions: Whether the sine-cosine positions are trained.
         mask: How pre-training hides audio patches.
         mask_ratio: Fraction of patches hidden, of each modality.
@@ -58,6 +59,7 @@ class AvMaeConfig:
     drop_path: float = 0.0
     token_drop: float = 0.0
     audio_patch: tuple[int, int] | None = None
+    along_frequency: bool = False
     learn_positions: bool = False
     mask: MaskKind = "unstructured"
     mask_ratio: float = 0.75
@@ -68,33 +70,18 @@ class AvMaeConfig:
             raise ValueError(f"avmae objective {self.objective!r} is not known; choose mae, contrastive or both")
 
 
-class Block(nn.Module):
-    """Pre-norm transformer block with one pair of LayerNorms for each named stream; all else is shared."""
-
-    def __init__(self, dim: int, heads: int, *, drop_path: float = 0.0, streams: tuple[str, ...] = ("own",)) -> None:
-        super().__init__()
-        self.before_attention = nn.ModuleDict({name: nn.LayerNorm(dim) for name in streams})
-        self.attention = Attention(dim, num_heads=heads, qkv_bias=True)
-        self.before_mlp = nn.ModuleDict({name: nn.LayerNorm(dim) for name in streams})
-        self.mlp = Mlp(dim, 4 * dim)
-        self.drop_path = DropPath(drop_path)
-
-    def forward(self, x: Tensor, stream: str = "own") -> Tensor:
-        """``(batch, tokens, dim)`` -> the same."""
-        x = x + self.drop_path(self.attention(self.before_attention[stream](x)))
-        out: Tensor = x + self.drop_path(self.mlp(self.before_mlp[stream](x)))
-        return out
-
-
 class Encoder(nn.Module):
     """Patches, a stack of blocks for each modality, then one joint block with norms for each stream."""
 
     def __init__(self, task: TaskInfo, config: AvMaeConfig) -> None:
         super().__init__()
         geometry = grids(task, config.audio_patch)
-        self.patches = nn.ModuleDict(
-            {name: Patches(grid, config.dim, learn_positions=config.learn_positions) for name, grid in geometry.items()}
-        )
+        self.patches = nn.ModuleDict()
+        for name, grid in geometry.items():
+            along = config.along_frequency and name == "audio"
+            self.patches[name] = Patches(
+                grid, config.dim, learn_positions=config.learn_positions, along_frequency=along
+            )
         rates = [config.drop_path * level / max(1, config.depth) for level in range(config.depth + 1)]
         self.blocks = nn.ModuleDict(
             {
@@ -165,19 +152,19 @@ class AvMae(nn.Module):
         """The vector before the head, ``(batch, dim)``: mean over tokens, then over streams."""
         tokens = {}
         for name, x in self.encoder.padded({"audio": audio, "image": image}).items():
-            tokens[name] = self.encoder.own(name, self._thinned(name, self.encoder.patches[name](x)))  # (batch, n, dim)
+            seen = self.encoder.patches_of(name)(x, self._kept(name, x))  # (batch, n, dim)
+            tokens[name] = self.encoder.own(name, seen)
         pooled = [self.encoder.stream(name, x).mean(1) for name, x in tokens.items()]  # each (batch, dim)
         if len(tokens) > 1:
             together = torch.cat(list(tokens.values()), dim=1)  # (batch, audio + image tokens, dim)
             pooled.append(self.encoder.stream("joint", together).mean(1))
         return torch.stack(pooled).mean(0)  # (batch, dim)
 
-    def _thinned(self, name: str, tokens: Tensor) -> Tensor:
+    def _kept(self, name: str, x: Tensor) -> Tensor | None:
         if not self.training or not self.config.token_drop:
-            return tokens
+            return None
         shape = self.encoder.patches_of(name).grid.shape
-        mask = draw_mask(len(tokens), shape, self.config.token_drop, "unstructured", tokens.device)
-        return pick(tokens, mask.visible)  # (batch, visible, dim)
+        return draw_mask(len(x), shape, self.config.token_drop, "unstructured", x.device).visible
 
 
 def build(task: TaskInfo, **options: Any) -> AvMae:

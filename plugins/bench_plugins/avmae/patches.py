@@ -9,9 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench import TaskInfo
+from bench_plugins.avmae.masking import pick
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+SHORTEST = 15
+"""Patches in time that a short clip is still cut into."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,18 +54,25 @@ def _up(size: int, multiple: int) -> int:
 
 
 def audio_grid(feature_shape: tuple[int, int], patch: tuple[int, int] | None = None) -> Grid:
-    """Patches of a spectrogram: 16 x 16, time padded to a multiple of 8 patches; few bins: 4 frames of all bins.
+    """Patches of a spectrogram.
+
+    Without ``patch``: 16 x 16, time padded to a multiple of 8 patches; few bins: 4 frames of all bins.
+    With it: that one, lower where there are fewer bins and narrower where time would have less than 15 patches.
 
     >>> audio_grid((128, 998)).tokens, audio_grid((128, 498)).tokens, audio_grid((128, 98)).tokens
     (512, 256, 64)
     >>> audio_grid((13, 39)).tokens
     10
+    >>> [audio_grid(shape, (64, 4)).shape for shape in ((64, 249), (64, 49), (64, 24), (13, 39))]
+    [(1, 63), (1, 17), (1, 24), (1, 20)]
     """
     freq, time = feature_shape
-    if freq < 32 and patch is None:
+    if patch is not None:
+        rows, columns = min(patch[0], freq), max(1, min(patch[1], time // SHORTEST))
+        return Grid(channels=1, height=_up(freq, rows), width=_up(time, columns), patch=(rows, columns))
+    if freq < 32:
         return Grid(channels=1, height=_up(freq, 16), width=_up(time, 4), patch=(_up(freq, 16), 4))
-    rows, columns = patch or (16, 16)
-    return Grid(channels=1, height=_up(freq, rows), width=_up(time, 8 * columns), patch=(rows, columns))
+    return Grid(channels=1, height=_up(freq, 16), width=_up(time, 128), patch=(16, 16))
 
 
 def image_grid(image_shape: tuple[int, int, int]) -> Grid:
@@ -77,18 +87,22 @@ def image_grid(image_shape: tuple[int, int, int]) -> Grid:
 
 
 def grids(task: TaskInfo, patch: tuple[int, int] | None = None) -> dict[str, Grid]:
-    """The grids of the modalities that a task gives: ``audio`` always, ``image`` where it is among them.
+    """The grids of the modalities that a task gives: ``audio``, ``image`` or both.
 
     Raises:
-        ValueError: The task has no features, or images of unknown shape.
+        ValueError: The task gives neither, no features, or images of unknown shape.
     """
-    if task.feature_shape is None:
-        raise ValueError("avmae takes features (freq, time) but feature_shape is None; choose --frontend kaldi")
-    found = {"audio": audio_grid(task.feature_shape, patch)}
+    found: dict[str, Grid] = {}
+    if "audio" in task.modalities:
+        if task.feature_shape is None:
+            raise ValueError("avmae takes features (freq, time) but feature_shape is None; choose --frontend kaldi")
+        found["audio"] = audio_grid(task.feature_shape, patch)
     if "image" in task.modalities:
         if task.image_shape is None:
             raise ValueError("the task lists images but image_shape is None; give (channels, height, width)")
         found["image"] = image_grid(task.image_shape)
+    if not found:
+        raise ValueError(f"avmae takes audio, image or both; the task gives {', '.join(task.modalities) or 'nothing'}")
     return found
 
 
@@ -106,6 +120,35 @@ def sincos(grid: Grid, dim: int) -> Tensor:
     return torch.cat([part for a in angles for part in (a.sin(), a.cos())], dim=1)  # (tokens, dim)
 
 
+def linear(grid: Grid, dim: int) -> nn.Module:
+    """Each patch through one matrix, as a convolution that never overlaps."""
+    project = nn.Conv2d(grid.channels, dim, grid.patch, stride=grid.patch)
+    nn.init.xavier_uniform_(project.weight.view(dim, -1))
+    return project
+
+
+def bands(grid: Grid, dim: int) -> nn.Module:
+    """Patches as high as the spectrogram through convolutions along frequency.
+
+    What a sound looks like is learnt once for all pitches. Time is cut exactly at the patches, so that a hidden patch
+    leaves no trace in its neighbours.
+
+    Raises:
+        ValueError: A patch is not as high as the input.
+    """
+    rows, columns = grid.patch
+    if rows != grid.height:
+        raise ValueError(f"bands need patches of the full height, {grid.height} rows; audio_patch has {rows}")
+    left = (rows + 3) // 4  # rows after two strides of 2
+    return nn.Sequential(
+        nn.Conv2d(grid.channels, dim // 3, (7, columns), stride=(2, columns), padding=(3, 0)),
+        nn.GELU(),
+        nn.Conv2d(dim // 3, 2 * dim // 3, (3, 1), stride=(2, 1), padding=(1, 0)),
+        nn.GELU(),
+        nn.Conv2d(2 * dim // 3, dim, (left, 1)),
+    )
+
+
 class Patches(nn.Module):
     """Input -> padded, standardised picture -> tokens with position and modality.
 
@@ -113,13 +156,13 @@ class Patches(nn.Module):
         grid: The geometry.
         dim: Width of the tokens.
         learn_positions: Let training change the sine-cosine positions (fine-tuning does).
+        along_frequency: Embed by :func:`bands` instead of one matrix.
     """
 
-    def __init__(self, grid: Grid, dim: int, *, learn_positions: bool) -> None:
+    def __init__(self, grid: Grid, dim: int, *, learn_positions: bool, along_frequency: bool = False) -> None:
         super().__init__()
         self.grid = grid
-        self.project = nn.Conv2d(grid.channels, dim, grid.patch, stride=grid.patch)
-        nn.init.xavier_uniform_(self.project.weight.view(dim, -1))
+        self.project = bands(grid, dim) if along_frequency else linear(grid, dim)
         self.positions = nn.Parameter(sincos(grid, dim), requires_grad=learn_positions)
         self.modality = nn.Parameter(torch.randn(dim) * 0.02)
 
@@ -132,10 +175,28 @@ class Patches(nn.Module):
             )
         return F.pad(x, (0, self.grid.width - x.shape[3], 0, self.grid.height - x.shape[2]))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Padded ``(batch, channels, height, width)`` -> tokens ``(batch, tokens, dim)``."""
+    def forward(self, x: Tensor, visible: Tensor | None = None) -> Tensor:
+        """Tokens of all patches, or of those that can be seen; no other is computed.
+
+        Args:
+            x: Padded ``(batch, channels, height, width)``.
+            visible: Indices ``(batch, visible)``; ``None`` = all.
+
+        Returns:
+            ``(batch, tokens or visible, dim)``.
+        """
+        positions: Tensor = self.positions  # (tokens, dim)
+        if visible is not None:
+            x = self.line(pick(self.pixels(x), visible))  # (batch, channels, rows, visible * columns)
+            positions = positions[visible]  # (batch, visible, dim)
         tokens: Tensor = self.project(x).flatten(2).transpose(1, 2)  # (batch, dim, tokens) -> (batch, tokens, dim)
-        return tokens + self.positions + self.modality
+        return tokens + positions + self.modality
+
+    def line(self, pixels: Tensor) -> Tensor:
+        """Patches side by side: ``(batch, n, pixels)`` -> ``(batch, channels, rows, n * columns)``."""
+        rows, columns = self.grid.patch
+        shape = (*pixels.shape[:2], self.grid.channels, rows, columns)
+        return pixels.reshape(shape).permute(0, 2, 3, 1, 4).flatten(3)
 
     def pixels(self, x: Tensor) -> Tensor:
         """Padded ``(batch, channels, height, width)`` -> the numbers of each patch, ``(batch, tokens, pixels)``."""

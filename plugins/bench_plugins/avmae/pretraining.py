@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench import TaskInfo
+from bench_plugins.avmae.layers import Block, Linear
 from bench_plugins.avmae.masking import Mask, draw_mask, pick, put_back
-from bench_plugins.avmae.network import AvMae, AvMaeConfig, Block, Encoder
+from bench_plugins.avmae.network import AvMae, AvMaeConfig, Encoder
 from bench_plugins.avmae.patches import sincos
 
 TEMPERATURE = 0.05
@@ -29,7 +30,7 @@ class Decoder(nn.Module):
         super().__init__()
         dim = config.decoder_dim
         geometry = {name: encoder.patches_of(name).grid for name in encoder.patches}
-        self.down = nn.Linear(config.dim, dim)
+        self.down = Linear(config.dim, dim)
         self.filler = nn.Parameter(torch.randn(dim) * 0.02)
         self.positions = nn.ParameterDict(
             {name: nn.Parameter(sincos(grid, dim), requires_grad=False) for name, grid in geometry.items()}
@@ -37,7 +38,7 @@ class Decoder(nn.Module):
         self.modality = nn.ParameterDict({name: nn.Parameter(torch.randn(dim) * 0.02) for name in geometry})
         self.blocks = nn.ModuleList(Block(dim, config.decoder_heads) for _ in range(config.decoder_depth))
         self.norm = nn.LayerNorm(dim)
-        self.heads = nn.ModuleDict({name: nn.Linear(dim, grid.pixels) for name, grid in geometry.items()})
+        self.heads = nn.ModuleDict({name: Linear(dim, grid.pixels) for name, grid in geometry.items()})
 
     def forward(self, visible: Tensor, masks: dict[str, Mask]) -> dict[str, Tensor]:
         """Guess every patch.
@@ -98,7 +99,7 @@ def contrastive(first: Tensor, second: Tensor) -> Tensor:
 
 
 class PretrainedAvMae(AvMae):
-    """The classifier with its decoder; ``pretrain_loss`` first, then trained as any classifier."""
+    """The classifier with its decoder; ``pretrain_loss`` first, then, without decoder, trained as any classifier."""
 
     def __init__(self, task: TaskInfo, config: AvMaeConfig) -> None:
         super().__init__(task, config)
@@ -106,15 +107,25 @@ class PretrainedAvMae(AvMae):
             raise ValueError("avmae objective 'contrastive' needs pictures beside the audio; choose objective='mae'")
         self.decoder = None if config.objective == "contrastive" else Decoder(self.encoder, config)
 
+    def end_pretraining(self) -> None:
+        """Drop the decoder: what is left has the parameters of :class:`AvMae`."""
+        self.decoder = None
+
     def guess(self, audio: Tensor | None = None, image: Tensor | None = None) -> Guess:
-        """Hide patches, encode the visible ones, decode; arguments as in :meth:`forward`."""
+        """Hide patches, encode the visible ones, decode; arguments as in :meth:`forward`.
+
+        Raises:
+            RuntimeError: The decoder has been dropped.
+        """
+        if self.decoder is None and self.config.objective != "contrastive":
+            raise RuntimeError("this avmae has no decoder any more: end_pretraining() was called; build it anew")
         padded = self.encoder.padded({"audio": audio, "image": image})
         masks, tokens = {}, {}
         for name, x in padded.items():
             shape = self.encoder.patches_of(name).grid.shape
             kind = self.config.mask if name == "audio" else "unstructured"
             masks[name] = draw_mask(len(x), shape, self.config.mask_ratio, kind, x.device)
-            seen = pick(self.encoder.patches_of(name)(x), masks[name].visible)  # (batch, visible, dim)
+            seen = self.encoder.patches_of(name)(x, masks[name].visible)  # (batch, visible, dim)
             tokens[name] = self.encoder.own(name, seen)
         streams = {name: self.encoder.stream(name, x) for name, x in tokens.items()}
         joint = next(iter(streams.values()))

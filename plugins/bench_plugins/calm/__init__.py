@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from bench import ModelSpec, hookimpl
@@ -42,9 +43,35 @@ def _spec(variant: str, options: Mapping[str, Any], parameters: int, description
     )
 
 
+def _pretrained() -> Iterable[ModelSpec]:
+    """Text encoders that bring their weights, and the control that hears nothing."""
+    module = "bench_plugins.calm.encoders"
+    minilm: Mapping[str, Any] = {
+        "factory": f"{module}:build_minilm",
+        "tokenizer": f"{module}:minilm_tokens",
+        "extra": "text",
+        "trained_on": ("sentence pairs (all-MiniLM-L6-v2, text only)",),
+    }
+    bert: Mapping[str, Any] = {
+        "factory": f"{module}:build_bert",
+        "tokenizer": f"{module}:bert_tokens",
+        "needs_weights": True,
+    }
+    slow = {**_RECIPES, "*": {**_MASKS, "lr": 3e-4}}  # the described rates: 3e-4, and 2e-5 for BERT
+    frozen, tuned = "BERT of --weights DIR as text encoder, frozen", "BERT of --weights DIR, tuned at its own rate"
+    alone = "control: MiniLM's text stream and no sound at all"
+    control = _spec("text_only", {}, 24_946_098, alone, **{**minilm, "factory": "bench_plugins.calm.text_only:build"})
+    return [
+        _spec("minilm", {}, 25_878_962, "pretrained MiniLM as text encoder, frozen", **minilm),
+        _spec("bert_frozen", {"tuned": False}, 112_303_538, frozen, **bert),
+        _spec("bert_tuned", {"tuned": True}, 112_303_538, tuned, **bert, recipes=slow),
+        replace(control, modalities=("text",), optional_modalities=(), frontend=None, frontend_options={}),
+    ]
+
+
 @hookimpl
 def bench_add_models() -> Iterable[ModelSpec]:
-    """The variants, the audio-only control and the published graph."""
+    """The variants, with pretrained text encoders or none, and the published graph."""
     control = "control: no text stream at all"
     published = "the published graph on stand-ins for its CLAP vectors: one answer for a whole batch"
     return [
@@ -60,4 +87,5 @@ def bench_add_models() -> Iterable[ModelSpec]:
             inductive=False,
             recipes={"*": _MASKS},
         ),
+        *_pretrained(),
     ]

@@ -34,7 +34,7 @@ from bench_plugins.calm.layers import (
     SelfAttention,
     sinusoids,
 )
-from bench_plugins.calm.text import HashText
+from bench_plugins.calm.text import HashText, TextEncoder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,10 +92,12 @@ class AudioTokens(nn.Module):
 class TextTokens(nn.Module):
     """Words -> tokens of the model's width, with a residual cross-attention each way to the audio."""
 
-    def __init__(self, task: TaskInfo, config: CalmConfig, encoder: nn.Module) -> None:
+    def __init__(
+        self, task: TaskInfo, config: CalmConfig, encoder: nn.Module, words: TextEncoder | None = None
+    ) -> None:
         super().__init__()
         dim = config.dim
-        self.words = HashText(task.label_names, task.num_classes)
+        self.words: TextEncoder = HashText(task.label_names, task.num_classes) if words is None else words
         self.up = nn.Linear(self.words.width, dim)
         self.modality = nn.Parameter(torch.randn(dim) * 0.02)
         self.drop = nn.Dropout(config.dropout)
@@ -116,14 +118,19 @@ class TextTokens(nn.Module):
         Returns:
             Audio ``(batch, n, dim)``, text ``(batch, m, dim)`` and the mask ``(batch, m)`` of the text.
         """
-        tokens, mask = self.words(text, mask)  # (batch or 1, m, 128), (batch or 1, m)
-        tokens = self.up(tokens) + self.modality  # (batch or 1, m, dim)
-        tokens = self.drop(tokens + sinusoids(tokens.shape[1], tokens.shape[2], device=tokens.device))
-        tokens = self.encoder(tokens, mask).expand(len(audio), -1, -1)  # (batch, m, dim)
+        tokens, mask = self.encode(text, mask)
+        tokens = tokens.expand(len(audio), -1, -1)  # (batch, m, dim)
         mask = mask.expand(len(audio), -1)  # (batch, m)
         if self.to_audio is None or self.to_text is None:
             return audio, tokens, mask
         return self.to_text(audio, tokens, mask), self.to_audio(tokens, audio), mask
+
+    def encode(self, text: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Tokens ``(batch, m, dim)`` of a text and their mask ``(batch, m)``; for the class bank batch is 1."""
+        tokens, mask = self.words(text, mask)  # (batch or 1, m, width), (batch or 1, m)
+        tokens = self.up(tokens) + self.modality  # (batch or 1, m, dim)
+        tokens = self.drop(tokens + sinusoids(tokens.shape[1], tokens.shape[2], device=tokens.device))
+        return self.encoder(tokens, mask), mask
 
 
 class Calm(nn.Module):
@@ -132,12 +139,13 @@ class Calm(nn.Module):
     Args:
         task: Its ``feature_shape`` gives the number of cepstra, its ``label_names`` the class bank.
         config: What the variant chooses.
+        words: A text encoder in the place of the hashed words.
 
     Raises:
         ValueError: The task has no features.
     """
 
-    def __init__(self, task: TaskInfo, config: CalmConfig) -> None:
+    def __init__(self, task: TaskInfo, config: CalmConfig, words: TextEncoder | None = None) -> None:
         super().__init__()
         if task.feature_shape is None:
             raise ValueError("calm takes features (freq, time) but feature_shape is None; choose --frontend mfcc")
@@ -148,7 +156,7 @@ class Calm(nn.Module):
         self.encoder = config.make_encoder()
         self.text = None
         if config.text_encoder == "hash_embed":
-            self.text = TextTokens(task, config, self.encoder if config.shared else config.make_encoder())
+            self.text = TextTokens(task, config, self.encoder if config.shared else config.make_encoder(), words)
         elif config.text_encoder != "none":
             raise ValueError(f"calm text_encoder {config.text_encoder!r} is not known; choose hash_embed or none")
         self.cls = nn.Parameter(torch.randn(1, 1, dim) * 0.02) if config.pooling == "cls" else None
@@ -165,7 +173,7 @@ class Calm(nn.Module):
 
         Args:
             audio: Cepstra ``(batch, freq, time)``.
-            text: Hashed words ``(batch, length)`` int64, 0 = padding; ``None`` = the class bank.
+            text: ``(batch, length)`` int64 ids of its text encoder's words; ``None`` = the class bank.
             text_mask: ``(batch, length)`` bool, True = token.
 
         Returns:

@@ -34,6 +34,20 @@ def word_ids(text: str) -> list[int]:
     return [hash_word(word) for word in words]
 
 
+def class_names(label_names: Sequence[str], num_classes: int) -> list[str]:
+    """One name for each class; without names "class 0", "class 1", ...
+
+    Raises:
+        ValueError: There are names, but not one for each class.
+    """
+    names = list(label_names) or [f"class {index}" for index in range(num_classes)]
+    if len(names) != num_classes:
+        raise ValueError(
+            f"{len(names)} label names for {num_classes} classes; give TaskInfo one name a class, or none at all"
+        )
+    return names
+
+
 def class_bank(label_names: Sequence[str], num_classes: int) -> Tensor:
     """The hashed words of every class name.
 
@@ -47,19 +61,24 @@ def class_bank(label_names: Sequence[str], num_classes: int) -> Tensor:
     Raises:
         ValueError: There are names, but not one for each class.
     """
-    names = list(label_names) or [f"class {index}" for index in range(num_classes)]
-    if len(names) != num_classes:
-        raise ValueError(
-            f"{len(names)} label names for {num_classes} classes; give TaskInfo one name a class, or none at all"
-        )
-    rows = [word_ids(name) for name in names]
+    rows = [word_ids(name) for name in class_names(label_names, num_classes)]
     bank = torch.zeros(num_classes, max(map(len, rows)), dtype=torch.int64, device="cpu")
     for index, row in enumerate(rows):
         bank[index, : len(row)] = torch.tensor(row, device="cpu")
     return bank
 
 
-class HashText(nn.Module):
+class TextEncoder(nn.Module):
+    """What reads the text: called with ids and mask as :class:`HashText` is.
+
+    Attributes:
+        width: Of the vectors it gives.
+    """
+
+    width: int
+
+
+class HashText(TextEncoder):
     """Hashed words -> learned vectors; without a text, the class bank with one token for each class name.
 
     The bank is the same for every clip and depends on nothing but the names of the task, so that it can tell

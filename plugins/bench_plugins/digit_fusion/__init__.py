@@ -10,6 +10,7 @@ from bench import ModelSpec, hookimpl
 _SOURCE = "github.com/Jaron-U/Multimodal-Image-and-Audio-Recognition-Model; data of Khacef et al., Zenodo 4452953"
 _FRONTEND = {"n_mfcc": 13, "n_mels": 64, "fmin": 20, "fmax": 8000, "n_fft": 1024, "window": 640, "hop": 320}
 _MASKS: Mapping[str, Any] = {"freq_mask": 2}  # of 13 cepstra; the recipes' 12 are meant for mel bins
+_RECIPES: Mapping[str, Mapping[str, Any]] = {"*": _MASKS, "full": {"epochs": 60}}
 _BUILD = "bench_plugins.digit_fusion.network:build"
 
 _DOCUMENTED: Mapping[tuple[str, str], int] = {
@@ -33,11 +34,12 @@ def _spec(variant: str, factory: str, parameters: int, **more: Any) -> ModelSpec
         "modalities": ("audio", "image"),
         "derived": ("image",),
         "frontend": "mfcc",
-        "recipes": {"*": _MASKS},
+        "recipes": _RECIPES,
         **more,
     }
     if settings["frontend"] is not None:
         settings["frontend_options"] = _FRONTEND
+        settings["frontends"] = ("given",)  # published features of 13 x 39, as `digits-khacef` has them
     return ModelSpec(
         name=f"digit_fusion.{variant}",
         factory=factory,
@@ -80,8 +82,9 @@ def _as_coded() -> Iterable[ModelSpec]:
 
 @hookimpl
 def bench_add_models() -> Iterable[ModelSpec]:
-    """The four variants, two one-view controls, and the four published programs."""
+    """The four variants, three controls, and the four published programs."""
     module = "bench_plugins.digit_fusion.network"
+    attention = "transformer_attention"
     return [
         *_documented(),
         _spec(
@@ -91,6 +94,12 @@ def bench_add_models() -> Iterable[ModelSpec]:
         _spec(
             "audio_only", f"{module}:build_audio_only", 538_418, modalities=("audio",), derived=(),
             description="control: the cepstra alone (transformer)",
+        ),
+        _spec(
+            "shuffled_audio", _BUILD, _DOCUMENTED["transformer", "attention"],
+            options={"encoder": "transformer", "fusion": "attention"}, alias_of=f"digit_fusion.{attention}",
+            axes={"inputs": "audio.shuffled+image"},
+            description=f"control: {attention}, each picture beside another clip's recording",
         ),
         *_as_coded(),
     ]  # fmt: skip

@@ -166,23 +166,13 @@ class DigitFusion(nn.Module):
 
     def forward(self, audio: Tensor, image: Tensor) -> Tensor:
         """``audio (batch, freq, time)``, ``image (batch, channels, height, width)`` -> logits ``(batch, classes)``."""
-        logits: Tensor = self.head(self.embed(audio, image))  # (batch, classes)
+        logits: Tensor = self.head(self.fusion(self.image(image), self.audio(audio)))  # (batch, classes)
         return logits
 
-    def embed(self, audio: Tensor, image: Tensor) -> Tensor:
-        """The fused vector before the classifier, ``(batch, 128)``."""
-        out: Tensor = self.fusion(self.image(image), self.audio(audio))  # (batch, 128)
-        return out
-
-    def embed_image(self, image: Tensor) -> Tensor:
-        """The picture's own vector: the mean of its tokens, ``(batch, 128)``."""
-        out: Tensor = self.image(image).mean(1)
-        return out
-
-    def embed_audio(self, audio: Tensor) -> Tensor:
-        """The recording's own vector: the mean of its tokens, ``(batch, 128)``."""
-        out: Tensor = self.audio(audio).mean(1)
-        return out
+    def embed(self, audio: Tensor, image: Tensor) -> dict[str, Tensor]:
+        """Vectors ``(batch, 128)``: each view's mean token, and the fused one before the classifier."""
+        places, frames = self.image(image), self.audio(audio)  # (batch, 49, 128), (batch, 39, 128)
+        return {"image": places.mean(1), "audio": frames.mean(1), "fused": self.fusion(places, frames)}
 
 
 class ImageOnly(nn.Module):

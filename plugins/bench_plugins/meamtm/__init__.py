@@ -49,6 +49,28 @@ _MICRO: Mapping[str, Mapping[str, Any]] = {
 """Of the smallest size: the rate that learns fastest on ESC-10 fold 1, and as many epochs as a CPU has time for."""
 
 
+_PUBLISHED: Mapping[str, Mapping[str, Any]] = {
+    "full": {
+        "optimizer": "adam", "lr": 1e-4, "weight_decay": 0.0, "schedule": "constant", "warmup": 0.0, "batch": 12,
+        "epochs": 100, "clip_norm": None, "label_smoothing": 0.0, "ema": None, "mixup_alpha": 0.0, "spec_masks": 0,
+        "roll": False, "gain_db": 0.0,
+    },
+}  # fmt: skip
+"""What the published notebook trains with."""
+
+
+def _as_coded() -> ModelSpec:
+    return ModelSpec(
+        name="meamtm.as_coded",
+        factory="bench_plugins.meamtm.as_coded:build",
+        recipes=_PUBLISHED,
+        parameters=85_851_570,
+        license="Apache-2.0",
+        source=SOURCE,
+        description="the published notebook: the model brings clips to 44.1 kHz; window of 25 samples, no logarithm",
+    )
+
+
 def _model(name: str, size: str, stride: int, **fields: Any) -> ModelSpec:
     micro = size == "micro"
     return ModelSpec(
@@ -86,9 +108,10 @@ def _alias(name: str, axes: Mapping[str, str], description: str) -> ModelSpec:
 
 @hookimpl
 def bench_add_models() -> Iterable[ModelSpec]:
-    """Five sizes with four strides each, and three fixed choices of how the smallest is fed."""
+    """Five sizes with four strides each, the published notebook, and three fixed choices of how the smallest is fed."""
     return [
         *_grid(),
+        _as_coded(),
         _alias("precomputed", {"feeding": "precomputed"}, "micro fed from stored log-mel features"),
         _alias("trainable_mel", {"frontend": "nnaudio_mel"}, "micro with a trainable mel filter bank"),
         _alias("trainable_stft", {"frontend": "nnaudio_stft"}, "micro with trainable Fourier kernels"),

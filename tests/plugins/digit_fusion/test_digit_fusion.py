@@ -212,10 +212,12 @@ def test_embeddings_of_each_view():
     model = make(SPECS["transformer_attention"], make_task()).eval()
     batch = inputs(SPECS["transformer_attention"], 3)
     with torch.no_grad():
-        assert model.embed(**batch).shape == (3, 128)
-        assert model.embed_image(batch["image"]).shape == (3, 128)
-        assert model.embed_audio(batch["audio"]).shape == (3, 128)
-        assert torch.equal(model.head(model.embed(**batch)), model(**batch))
+        vectors = model.embed(**batch)
+        assert {name: x.shape for name, x in vectors.items()} == dict.fromkeys(("image", "audio", "fused"), (3, 128))
+        assert torch.equal(model.head(vectors["fused"]), model(**batch))
+        other = model.embed(audio=batch["audio"], image=torch.zeros_like(batch["image"]))
+        assert torch.equal(other["audio"], vectors["audio"])
+        assert not torch.equal(other["image"], vectors["image"])
 
 
 @pytest.mark.parametrize("shape", [(3, 28, 28), (3, 64, 48), (1, 20, 20)])

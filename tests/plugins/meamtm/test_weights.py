@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import timm
 import torch
@@ -142,9 +144,21 @@ def deit():
     return timm.create_model("deit_tiny_distilled_patch16_224").eval()
 
 
-def test_deit_loads_and_computes_what_timm_computes(deit, tmp_path):
-    path = tmp_path / "deit.pth"
-    torch.save({"model": deit.state_dict()}, path)
+def as_published(model: torch.nn.Module, folder: Path) -> Path:
+    """DeiT's authors: torch's format below ``model``."""
+    torch.save({"model": model.state_dict()}, folder / "deit.pth")
+    return folder / "deit.pth"
+
+
+def as_timm_saves(model: torch.nn.Module, folder: Path) -> Path:
+    """timm's own folder, with config.json and model.safetensors."""
+    timm.models.save_for_hf(model, folder, safe_serialization=True)
+    return folder
+
+
+@pytest.mark.parametrize("save", [as_published, as_timm_saves])
+def test_deit_loads_and_computes_what_timm_computes(deit, tmp_path, save):
+    path = save(deit, tmp_path)
     task = TaskInfo(num_classes=7, feature_shape=(224, 224))  # 14 x 14 patches, as the image network
     ours = build(task, size="tiny", weights=path).eval()
     x = features((224, 224), 1)

@@ -1,0 +1,99 @@
+"""``bench claim``: a claimed ranking against the records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.common import CELL_FAILED, OK, AsJson, print_json, print_note, print_table
+from bench.cli.report import open_store
+from bench.errors import NoCellError
+from bench.reports import words
+from bench.reports.claimed import Held, hold, parse_claim
+from bench.reports.stored import board_predictions
+from bench.statistics.results import Refusal
+from bench.store import write_atomic
+
+
+def main(
+    claim: Annotated[
+        str, typer.Argument(metavar="CLAIM", show_default=False, help="'A > B > C', or with percent 'A = 99 > B = 98'.")
+    ],
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", show_default=False, help="Folder of a run (--out).")],
+    *,
+    dataset: Annotated[str | None, typer.Option("--dataset", metavar="NAME", help="Look at this one only.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Also write the lines there.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Hold a claimed ranking of models against the records.
+
+    The smallest difference that the clips could show is printed before the verdict. Steps are compared on the clips
+    that both models share, with draws over groups and seeds; p values are adjusted by Holm's method.
+    """
+    store = open_store(results)
+    records, bad = store.records()
+    if not records:
+        raise NoCellError(f"no records in {store.root}; `bench run --out {store.root}` makes some")
+    held, problems = hold(records, parse_claim(claim), board_predictions(store), dataset=dataset)
+    if not held:
+        reasons = "".join(f"\n  - {problem}" for problem in problems)
+        raise NoCellError(f"no section of {store.root} has results of every model of the claim{reasons}")
+    if out is not None:
+        lines = [line for one in held for line in (*describe(one), *(" | ".join(row) for row in rows(one)))]
+        write_atomic(out, ("\n".join(lines) + "\n").encode())
+    if as_json:
+        print_json([{"outcome": one.outcome, "held": one} for one in held])
+    else:
+        for one in held:
+            first, last = describe(one)
+            print(first)
+            print_table(list(HEADERS), rows(one), numeric=HEADERS[1:5])
+            print(last)
+    for problem in (*map(str, bad), *problems):
+        print_note(problem)
+    return CELL_FAILED if bad else OK
+
+
+HEADERS = ("claimed", "claimed points", "measured points", "95 % interval", "p (Holm)", "outcome")
+
+
+def rows(held: Held) -> list[list[str]]:
+    """One line per step, under :data:`HEADERS`."""
+    lines = []
+    for step in held.steps:
+        result = step.verdict.paired
+        if isinstance(result, Refusal):
+            continue
+        claimed = words.UNKNOWN if step.claimed is None else f"{100 * step.claimed:+.2f}"
+        low, high = result.interval.low, result.interval.high
+        lines.append(
+            [
+                f"{step.better} > {step.worse}", claimed, f"{100 * result.difference:+.2f}",
+                f"[{100 * low:+.2f}, {100 * high:+.2f}]", words.significant(step.p_adjusted, 2), step.outcome,
+            ]
+        )  # fmt: skip
+    return lines
+
+
+def describe(held: Held) -> tuple[str, str]:
+    """What could be seen at all, and the verdict on the whole order."""
+    first = held.steps[0].verdict
+    paired = first.paired
+    size = (
+        ""
+        if isinstance(paired, Refusal)
+        else f"{words.plural(paired.clips, 'shared clip')} in {words.plural(paired.groups, 'group')}, "
+    )
+    seeds = words.plural(len(first.seeds_a), "seed")
+    limit = "unknown" if held.resolution is None else f"{100 * held.resolution:.2f} points"
+    start = f"{held.dataset}, {held.protocol}: {size}{seeds}. Minimum detectable difference: {limit}."
+    steps = len(held.steps)
+    open_ = sum(step.outcome == "unresolved" for step in held.steps)
+    wrong = sum(step.outcome == "contradicted" for step in held.steps)
+    if held.outcome == "confirmed":
+        return start, f"The claimed order is confirmed: all of its {words.plural(steps, 'step')}."
+    if held.outcome == "contradicted":
+        return start, f"The claimed order is contradicted: steps that go the other way: {wrong} of {steps}."
+    return start, f"The claimed order is not resolvable here: open steps: {open_} of {steps}."

@@ -1,0 +1,117 @@
+"""What a model's embeddings of the test clips look like: a plane to draw, and how well clusters match classes.
+
+Source: t-SNE, van der Maaten & Hinton, JMLR 9 (2008); purity, Manning et al., *Introduction to Information Retrieval*,
+16.3; adjusted Rand index, Hubert & Arabie, Journal of Classification 2 (1985).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+MIN_CLIPS = 20
+"""With fewer clips neither a map nor clusters mean anything."""
+MAX_CLIPS = 2000
+"""With more, t-SNE would take longer than most cells."""
+PERPLEXITY = 30.0
+
+Floats = npt.NDArray[np.float32]
+
+
+def describe_embeddings(
+    embeddings: Mapping[str, Floats], targets: npt.NDArray[Any]
+) -> tuple[dict[str, Floats], dict[str, Any]]:
+    """Maps to draw and figures to quote.
+
+    Args:
+        embeddings: ``(clips, dim)`` by name (``""`` where a model gives one).
+        targets: ``(clips,)`` class indices of the same clips.
+
+    Returns:
+        ``(clips, 2)`` float32 coordinates under ``embed_map`` or ``embed_map_NAME``, in units of their own spread; and
+        for each name the dimension, the number of clusters, purity and adjusted Rand index, or the reason there is
+        none.
+    """
+    maps: dict[str, Floats] = {}
+    figures: dict[str, Any] = {}
+    for name, values in sorted(embeddings.items()):
+        reason = _unfit(values, targets)
+        if reason:
+            figures[name or "embedding"] = {"dim": int(values.shape[1]), "reason": reason}
+            continue
+        standard = _standardised(values)
+        maps[f"embed_map_{name}" if name else "embed_map"] = tsne_map(standard)
+        figures[name or "embedding"] = {"dim": int(values.shape[1]), **cluster_figures(standard, targets)}
+    return maps, figures
+
+
+def _unfit(values: Floats, targets: npt.NDArray[Any]) -> str:
+    if targets.ndim != 1:
+        return "clips have several labels"
+    if not MIN_CLIPS <= len(values) <= MAX_CLIPS:
+        return f"{len(values)} test clips; drawn for {MIN_CLIPS} to {MAX_CLIPS}"
+    if not np.isfinite(values).all():
+        return "nan or infinite"
+    return ""
+
+
+def _standardised(values: Floats) -> Floats:
+    values = values.astype(np.float32)
+    spread = values.std(axis=0)
+    alive = spread > 1e-12
+    if not alive.any():
+        return np.zeros((len(values), 1), dtype=np.float32)
+    out: Floats = (values[:, alive] - values[:, alive].mean(axis=0)) / spread[alive]
+    return out
+
+
+def tsne_map(values: Floats) -> Floats:
+    """Two coordinates for each row of ``(clips, dim)``, centred, with a largest spread of 1."""
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    if values.shape[1] > 50:
+        values = PCA(50, random_state=0).fit_transform(values) if len(values) > 50 else values
+    perplexity = min(PERPLEXITY, (len(values) - 1) / 3)
+    start = "pca" if values.shape[1] > 1 else "random"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # constant embeddings: the map says so by being a point
+        points = TSNE(2, perplexity=perplexity, init=start, random_state=0, n_jobs=1).fit_transform(values)
+    points = points - points.mean(axis=0)
+    out: Floats = (points / max(float(points.std(axis=0).max()), 1e-12)).astype(np.float32)
+    return out
+
+
+def cluster_figures(values: Floats, targets: npt.NDArray[Any]) -> dict[str, Any]:
+    """k-means with as many clusters as there are classes among the clips, held against the classes.
+
+    Returns:
+        ``clusters``, ``purity`` (0 to 1: share of clips whose cluster is mostly of their class) and ``adjusted_rand``
+        (1 = the classes, 0 = what chance gives).
+    """
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import adjusted_rand_score
+
+    classes = len(np.unique(targets))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # fewer distinct points than clusters: the figures say so
+        found = KMeans(classes, n_init=10, random_state=0).fit_predict(values)
+    return {
+        "clusters": classes,
+        "purity": purity(found, targets),
+        "adjusted_rand": float(adjusted_rand_score(targets, found)),
+    }
+
+
+def purity(clusters: npt.NDArray[Any], targets: npt.NDArray[Any]) -> float:
+    """Share of clips that belong to the commonest class of their cluster.
+
+    >>> purity(np.array([0, 0, 1, 1]), np.array([5, 5, 5, 7]))
+    0.75
+    """
+    right = sum(np.bincount(targets[clusters == one].astype(np.int64)).max() for one in np.unique(clusters))
+    return float(right / len(targets))

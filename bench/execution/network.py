@@ -1,0 +1,274 @@
+"""A network from its start to test logits, in every run mode: from scratch, fine-tuned, or frozen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from bench.errors import CheckpointError
+from bench.execution import describe, frozen
+from bench.execution.building import Start, build_pipeline, materialise, takes_weights
+from bench.execution.classifiers import FIT
+from bench.execution.embeddings import describe_embeddings
+from bench.execution.evaluation import Predictions, check_finite, predict
+from bench.execution.inputs import Material
+from bench.execution.job import Job
+from bench.execution.outcome import Observe, Outcome, Predict, Progress
+from bench.execution.pipeline import Pipeline, count_parameters
+from bench.execution.pretraining import SHOWN, Pretrained, passes, pretrain, reconstructions
+from bench.execution.seeding import deterministic
+from bench.execution.training import Curves, Trained, TrainingPlan, train
+from bench.execution.weights import LoadedWeights, load_weights, output_layer
+from bench.measurement.device_memory import DevicePeak
+from bench.measurement.memory import HostPeak
+from bench.protocols import Split
+from bench.provenance import weights_sha256
+from bench.registry import Entry
+from bench.specs import ModelSpec
+
+EMBED_BYTES = 8_000_000
+"""Largest size of the embeddings beside a record."""
+
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What one evaluate cell works with."""
+
+    entry: Entry[ModelSpec]
+    job: Job
+    material: Material
+    split: Split
+    progress: Progress
+    observe: Observe
+
+    def plan(self) -> TrainingPlan:
+        """Training settings of the cell, without selection."""
+        cell, task = self.job.cell, self.material.task
+        return TrainingPlan(
+            recipe=self.job.recipe, seed=cell.seed, device=cell.device, precision=cell.precision,
+            sample_rate=task.sample_rate, multi_label=task.task_type == "multi_label",
+            waveforms=not self.material.stored_features, on_epoch=self.observe,
+            derived_picture="derived" in self.material.given.get("image", ""),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """A final checkpoint: what scores clips, and how it came about."""
+
+    pipeline: Pipeline
+    predict: Predict
+    timing: dict[str, Any]
+    curves: Curves = field(default_factory=Curves)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+def run_network(model: nn.Module, run: Run) -> Outcome:
+    """Start, pre-train where the cell says so, fit, then score the sealed test clips."""
+    cell = run.job.cell
+    pipeline, weights = _started(model, run)
+    if cell.mode in FIT:
+        frozen.require_embed(pipeline)
+    with deterministic() as offenders, HostPeak() as host_train, DevicePeak(cell.device) as device_peak:
+        pretrained = _pretrained(pipeline, run)
+        run.progress.stage = "train"
+        fitted = _fit_frozen(pipeline, run) if cell.mode in FIT else _fit_all(pipeline, run)
+    run.progress.stage = "evaluate"
+    test = run.split.test_indices(finalised=True)
+    with HostPeak() as host_infer:
+        predictions = fitted.predict(test)
+    embeddings, figures = _embeddings(fitted.pipeline, run, test)
+    weights |= {"steps": pretrained.steps or None, "clips": pretrained.distinct or None}
+    timing = {"pretrain_s": pretrained.seconds, "pretrain_steps": pretrained.steps, "pretrain_clips": pretrained.clips}
+    return Outcome(
+        predictions=predictions,
+        predict=fitted.predict,
+        curves=fitted.curves,
+        timing={**(timing if pretrained.steps else {}), **fitted.timing, **_scoring(predictions)},
+        memory=describe.memory(host_train.peak_mib, host_infer.peak_mib, device_peak),
+        parameters=count_parameters(fitted.pipeline.model),
+        frontend_parameters=count_parameters(fitted.pipeline.frontend),
+        checkpoint=_checkpoint(fitted) if run.job.keep_checkpoint else None,
+        nondeterministic=offenders,
+        arrays={**pretrained.arrays, **embeddings},
+        notes={"weights": weights, "embeddings": figures, **fitted.notes},
+    )
+
+
+def _started(model: nn.Module, run: Run) -> tuple[Pipeline, dict[str, Any]]:
+    """The pipeline on its device with the weights that the cell starts from, and where these come from."""
+    cell, material, train_clips = run.job.cell, run.material, run.split.train
+    start = Start.of(run.job)
+    pipeline = build_pipeline(model, material, run.job.recipe, train_clips)
+    section: dict[str, Any] = {
+        "kind": "masked" if start.masked else "random",
+        "name": cell.weights,
+        "from": "training part of the split" if start.masked else None,
+        "sha256": None,
+        "loaded": None,
+        "fresh": [],
+        "ignored": [],
+        "transductive": False,
+    }
+    declared = run.entry.spec.options.get("weights")
+    if start.weights is None:
+        materialise(pipeline, material, train_clips)
+        if declared:
+            origin = describe.without_paths(str(declared))
+            section |= {"kind": "file", "name": origin, "from": "option of the model", "transductive": None}
+        return pipeline.to(cell.device), section
+    found = _loaded(pipeline, start, run)
+    section |= {
+        "kind": "file", "from": start.weights.name, "sha256": _checked_sha256(start, cell.weights),
+        "loaded": found.loaded, "fresh": list(found.fresh), "ignored": list(found.ignored), "transductive": None,
+    }  # fmt: skip
+    return pipeline.to(cell.device), section
+
+
+def _loaded(pipeline: Pipeline, start: Start, run: Run) -> LoadedWeights:
+    if start.weights is None or takes_weights(run.entry):
+        materialise(pipeline, run.material, run.split.train)
+        return LoadedWeights(loaded=None)
+
+    def once() -> object:
+        return materialise(pipeline, run.material, run.split.train)
+
+    once()  # lazy layers get their shapes
+    output = output_layer(pipeline.model, once, run.material.task.num_classes)
+    return load_weights(pipeline.model, start.weights, output)
+
+
+def _checked_sha256(start: Start, label: str) -> str | None:
+    if start.weights is None:
+        return None
+    found = weights_sha256(start.weights)
+    if not label.endswith(f"~{found[:6]}"):
+        raise CheckpointError(
+            f"{start.weights} has changed since the cells were planned: {label!r} is now ~{found[:6]}; run the same "
+            "command again"
+        )
+    return found
+
+
+def _pretrained(pipeline: Pipeline, run: Run) -> Pretrained:
+    """Masked pre-training on the training clips of the split; nothing where the cell starts otherwise."""
+    job, progress = run.job, run.progress
+    if not Start.of(job).masked:
+        return Pretrained()
+    recipe, clips = job.recipe, run.split.train
+    number = passes(recipe.pretrain_steps, len(clips), recipe.pretrain_batch)
+    progress.stage = "pretrain"
+    progress.total = number + (0 if job.cell.mode in FIT else recipe.epochs)
+    plan = run.plan()
+    batches = run.material.batches(clips, recipe.pretrain_batch, seed=job.cell.seed)
+    done = pretrain(pipeline, batches, plan)
+    shown = clips[np.linspace(0, len(clips) - 1, min(SHOWN, len(clips))).astype(np.int64)]
+    pictures = reconstructions(pipeline, run.material.batches(shown, len(shown)), plan, run.material.clips.ids)
+    finish = getattr(pipeline.model, "end_pretraining", None)
+    if callable(finish):
+        finish()
+    progress.passes = number
+    return replace(done, arrays={**done.arrays, **pictures})
+
+
+def _fit_all(pipeline: Pipeline, run: Run) -> Fitted:
+    """Ordinary training of everything."""
+    cell, recipe, material, split = run.job.cell, run.job.recipe, run.material, run.split
+    select = None
+    if len(split.validation):
+        select = _selector(material.batches(split.validation, recipe.eval_batch), cell.device, cell.precision)
+    plan = replace(run.plan(), select=select)
+    trained = train(pipeline, material.batches(split.train, cell.batch, seed=cell.seed), plan)
+
+    def score(index: Indices) -> Predictions:
+        batches = material.test_batches(index, recipe.eval_batch)
+        return predict(trained.pipeline, batches, device=cell.device, precision=cell.precision)
+
+    return Fitted(pipeline=trained.pipeline, predict=score, timing=_training(trained), curves=trained.curves)
+
+
+def _fit_frozen(pipeline: Pipeline, run: Run) -> Fitted:
+    """A classifier on the embeddings of the training clips; no weight of the network moves."""
+    cell, recipe, material = run.job.cell, run.job.recipe, run.material
+    where = {"device": cell.device, "precision": cell.precision}
+    start = time.perf_counter()
+    frozen.freeze(pipeline)
+    seen = frozen.embed(pipeline, material.batches(run.split.train, recipe.eval_batch), **where)
+    known = material.clips.targets[seen.index]
+    classifier = FIT[cell.mode](seen.joined(), known, material.task.num_classes)
+    seconds = time.perf_counter() - start
+
+    def score(index: Indices) -> Predictions:
+        begin = time.perf_counter()
+        found = frozen.embed(pipeline, material.test_batches(index, recipe.eval_batch), **where)
+        logits = classifier.logits(frozen.like(found, seen))
+        check_finite(logits)
+        return Predictions(logits=logits, index=found.index, seconds=time.perf_counter() - begin)
+
+    timing = {"train_s": seconds, "train_clips_per_s": len(seen.index) / seconds, "epochs": None, "steps": None}
+    notes = {"frozen": {"mode": cell.mode, "embed_s": seen.seconds, **classifier.describe()}}
+    return Fitted(pipeline=pipeline, predict=score, timing=timing, tensors=classifier.tensors(), notes=notes)
+
+
+def _embeddings(pipeline: Pipeline, run: Run, test: Indices) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Test embeddings as float16 with their maps, and what they amount to or why they are left out."""
+    if not frozen.can_embed(pipeline):
+        return {}, None
+    cell, material = run.job.cell, run.material
+    batches = material.test_batches(test, run.job.recipe.eval_batch)
+    where = {"device": cell.device, "precision": cell.precision}
+    size = 2 * len(test) * frozen.width(pipeline, batches, **where)
+    if size > EMBED_BYTES:
+        reason = f"{size / 1e6:.0f} MB; kept up to {EMBED_BYTES / 1e6:.0f} MB"
+        return {}, {"embedding": {"dim": size // (2 * len(test)), "reason": reason}}
+    found = frozen.embed(pipeline, batches, **where)
+    maps, figures = describe_embeddings(found.values, material.clips.targets[found.index])
+    limit = float(np.finfo(np.float16).max)
+    halves = {
+        f"embed_{name}" if name else "embed": np.clip(x, -limit, limit).astype(np.float16)
+        for name, x in found.values.items()
+    }
+    return {**halves, **maps}, figures
+
+
+def _selector(validation: Any, device: str, precision: str) -> Callable[[Pipeline], float]:
+    from bench.metrics.scores import accuracy
+
+    def select(pipeline: Pipeline) -> float:
+        found = predict(pipeline, validation, device=device, precision=precision)
+        return float(accuracy(found.logits, validation.targets[found.index]))
+
+    return select
+
+
+def _training(trained: Trained) -> dict[str, Any]:
+    return {
+        "train_s": trained.seconds,
+        "train_clips_per_s": trained.clips / trained.seconds if trained.seconds else None,
+        "epochs": trained.epochs,
+        "steps": trained.steps,
+        "selected_epoch": trained.selected_epoch,
+    }
+
+
+def _scoring(predictions: Predictions) -> dict[str, Any]:
+    rate = len(predictions.index) / predictions.seconds
+    return {"evaluate_s": predictions.seconds, "infer_clips_per_s": rate}
+
+
+def _checkpoint(fitted: Fitted) -> bytes:
+    state = {**fitted.pipeline.state_dict(), **fitted.tensors}
+    tensors = {name: x.detach().cpu().contiguous().clone() for name, x in state.items() if isinstance(x, torch.Tensor)}
+    content: bytes = save_tensors(tensors)
+    return content

@@ -1,0 +1,196 @@
+"""Masked pre-training inside a cell: the model's own loss without labels, on training clips only."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from bench.data.batches import Batches
+from bench.errors import PluginError
+from bench.execution.augment import Augmenter
+from bench.execution.optimisation import make_pretrainer, rate_factor
+from bench.execution.pipeline import Pipeline
+from bench.execution.training import DivergedError, TrainingPlan, sounding
+
+WARMUP = 0.08
+POINTS = 150
+"""Points of a curve; each is the mean over a block of steps."""
+SHOWN = 4
+"""Clips whose reconstruction is kept."""
+PICTURES = ("input", "masked", "guess")
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pretrained:
+    """What pre-training took, and its curves.
+
+    Attributes:
+        steps: Optimiser steps; 0 = there was none.
+        clips: Training clips seen, counted with repetition.
+        distinct: Different clips among them.
+        seconds: Wall time.
+        arrays: ``pretrain_loss``, ``pretrain_lr``, ``pretrain_step`` and the reconstructions.
+    """
+
+    steps: int = 0
+    clips: int = 0
+    distinct: int = 0
+    seconds: float = 0.0
+    arrays: dict[str, Array] = field(default_factory=dict)
+
+
+def passes(recipe_steps: int, clips: int, batch: int) -> int:
+    """Passes over ``clips`` training clips, the last one cut short, that some steps at a batch take."""
+    return -(-recipe_steps // max(1, clips // batch))
+
+
+def pretrain(pipeline: Pipeline, batches: Batches, plan: TrainingPlan) -> Pretrained:
+    """Train the whole pipeline, in place, on ``pretrain_loss`` without a label.
+
+    AdamW with linear warm-up and cosine; waveforms are rolled, shifted and scaled as the recipe says, features are
+    neither masked nor mixed: hiding is the task's own. Batches are whole ones, since losses may compare batch mates.
+
+    Args:
+        pipeline: Its model has ``pretrain_loss(**inputs) -> scalar``.
+        batches: Training clips only, at ``recipe.pretrain_batch``.
+        plan: As for training; ``on_epoch`` is told ``{"pretrain_loss": mean}`` after each pass.
+
+    Raises:
+        DivergedError: The mean loss of a block of steps is not finite.
+    """
+    recipe, start = plan.recipe, time.perf_counter()
+    batches = replace(batches, drop_last=len(batches.indices) >= batches.batch_size)
+    torch.manual_seed(plan.seed)
+    augmenter = Augmenter.of(recipe, plan.sample_rate, plan.seed, stream=2)
+    optimizer = make_pretrainer(pipeline, recipe, plan.device)
+    settings = recipe.model_copy(update={"epochs": 1, "warmup": WARMUP, "schedule": "cosine"})
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate_factor(settings, recipe.pretrain_steps))
+    curve = _Curve(block=-(-recipe.pretrain_steps // POINTS), rate=recipe.pretrain_lr)
+    step = clips = number = 0
+    pipeline.train()
+    while step < recipe.pretrain_steps:
+        number += 1
+        for batch in batches.epoch(number):
+            loss = pretrain_loss(pipeline, batch.inputs, augmenter, plan)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            if recipe.clip_norm is not None:
+                nn.utils.clip_grad_norm_(pipeline.parameters(), recipe.clip_norm)
+            optimizer.step()
+            step, clips = step + 1, clips + len(batch)
+            curve.add(step, loss.detach(), float(schedule.get_last_lr()[0]), last=step == recipe.pretrain_steps)
+            schedule.step()
+            if step == recipe.pretrain_steps:
+                break
+        plan.on_epoch(number, {"pretrain_loss": curve.latest()})
+    distinct = min(len(batches.indices), clips)
+    seconds = time.perf_counter() - start
+    return Pretrained(steps=step, clips=clips, distinct=distinct, seconds=seconds, arrays=curve.arrays())
+
+
+def pretrain_loss(pipeline: Pipeline, inputs: Mapping[str, Tensor], augmenter: Augmenter, plan: TrainingPlan) -> Tensor:
+    """The model's loss of one batch without labels, waveform augmentation included; a scalar.
+
+    Raises:
+        PluginError: It is no scalar.
+    """
+    moved = {name: x.to(plan.device, non_blocking=True) for name, x in inputs.items()}
+    moved = sounding(moved, augmenter, plan)
+    if "audio" in moved:
+        moved["audio"] = pipeline.features(moved["audio"])
+    method: Callable[..., Any] = pipeline.model.pretrain_loss  # type: ignore[assignment]
+    with torch.autocast(plan.device, torch.bfloat16, enabled=plan.precision == "bf16"):
+        loss = method(**moved)
+    if not isinstance(loss, Tensor) or loss.ndim != 0:
+        got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        raise PluginError(f"pretrain_loss returned {got}, expected a scalar tensor; take the mean over the batch")
+    return loss.float()
+
+
+def reconstructions(pipeline: Pipeline, batches: Batches, plan: TrainingPlan, ids: tuple[str, ...]) -> dict[str, Array]:
+    """What the model makes of hidden parts of a few clips, for a report; nothing where it cannot show it.
+
+    The clips are training clips: the decoder that guesses is dropped before the checkpoint is final, and until then
+    the test clips are sealed. They show what was learnt, not how well it carries over.
+
+    Args:
+        pipeline: Pre-trained, its decoder still there.
+        batches: One batch of training clips, in order, not augmented.
+        plan: For device, precision and the seed of what is hidden.
+        ids: Names of all clips.
+
+    Returns:
+        ``reconstruct_{modality}_{input|masked|guess}`` ``(clips, channels, height, width)`` float16, hidden places of
+        ``masked`` nan, and ``reconstruct_ids``.
+    """
+    method = getattr(pipeline.model, "reconstruct", None)
+    if not callable(method):
+        return {}
+    was_training = pipeline.training
+    pipeline.eval()
+    batch = next(iter(batches.epoch(0)))
+    inputs = {name: x.to(plan.device) for name, x in batch.inputs.items()}
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(plan.seed)
+        if "audio" in inputs:
+            inputs["audio"] = pipeline.features(inputs["audio"])
+        pictures = method(**inputs)
+    pipeline.train(was_training)
+    arrays: dict[str, Array] = {}
+    for modality, found in pictures.items():
+        for kind in PICTURES:
+            arrays[f"reconstruct_{modality}_{kind}"] = _half(found[kind], f"reconstruct()[{modality!r}][{kind!r}]")
+    if arrays:
+        arrays["reconstruct_ids"] = np.asarray([ids[i] for i in batch.index])
+    return arrays
+
+
+def _half(picture: Any, origin: str) -> Array:
+    if not isinstance(picture, Tensor) or picture.ndim != 4:
+        got = f"shape {tuple(picture.shape)}" if isinstance(picture, Tensor) else type(picture).__name__
+        raise PluginError(f"{origin} is of {got}, expected (batch, channels, height, width)")
+    limit = float(np.finfo(np.float16).max)
+    return picture.float().clamp(-limit, limit).cpu().numpy().astype(np.float16)
+
+
+class _Curve:
+    """Means over blocks of steps, so that the loop waits for the device once a block."""
+
+    def __init__(self, *, block: int, rate: float) -> None:
+        self._block, self._rate = block, rate
+        self._waiting: list[Tensor] = []
+        self._rows: list[tuple[int, float, float]] = []
+
+    def add(self, step: int, loss: Tensor, lr: float, *, last: bool) -> None:
+        self._waiting.append(loss)
+        if len(self._waiting) < self._block and not last:
+            return
+        mean = float(torch.stack(self._waiting).mean())
+        if not np.isfinite(mean):
+            first = step - len(self._waiting) + 1
+            raise DivergedError(
+                f"the pre-training loss of steps {first} to {step} is {mean}; lower the rate, e.g. "
+                f"--set recipe.pretrain_lr={self._rate / 4:.1g}"
+            )
+        self._rows.append((step, mean, lr))
+        self._waiting.clear()
+
+    def latest(self) -> float:
+        return self._rows[-1][1] if self._rows else float("nan")
+
+    def arrays(self) -> dict[str, Array]:
+        steps, losses, rates = zip(*self._rows, strict=True)
+        return {
+            "pretrain_step": np.asarray(steps, dtype=np.int64),
+            "pretrain_loss": np.asarray(losses, dtype=np.float64),
+            "pretrain_lr": np.asarray(rates, dtype=np.float64),
+        }

@@ -1,0 +1,158 @@
+"""Weight files into any module: nothing is left at its random start without being named, nothing is unpickled.
+
+A factory that takes ``weights`` loads its file itself; this is for all the others.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from bench.errors import CheckpointError
+
+FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
+OWN, BESIDE = "model.", ("frontend.", "normaliser.", "probe.")
+"""Prefixes in this project's checkpoints: of the model's tensors, and of what stands around it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedWeights:
+    """What came of a weight file.
+
+    Attributes:
+        loaded: Tensors taken from it; ``None`` where the factory loaded it and did not say.
+        fresh: Tensors of the output layer that stay at their random start: the file has another number of classes.
+        ignored: Names in the file that belong to no model: front end, normalisation, probe.
+    """
+
+    loaded: int | None
+    fresh: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+
+def load_weights(model: nn.Module, path: Path, output: str | None) -> LoadedWeights:
+    """Load a file into a module, in place.
+
+    Args:
+        model: All its parameters exist (no lazy layer waits for its shape).
+        path: A safetensors or torch file, or a folder with one under transformers' names. Its names are the model's
+            own, or those of a checkpoint of this project; the normalisation of such a checkpoint is not taken over,
+            since a cell measures its own on its training clips.
+        output: Name of the module's output layer (see :func:`output_layer`); only this one may have another number
+            of classes, or be missing, and stays fresh then.
+
+    Raises:
+        CheckpointError: Nothing is there, it cannot be read, or a tensor is missing, left over or of another shape.
+    """
+    own: dict[str, Tensor] = model.state_dict()
+    tensors, ignored = _unwrapped(read_tensors(path), own)
+    head = {name for name in own if output is not None and name.rpartition(".")[0] == output}
+    fresh = tuple(sorted(name for name in head if name not in tensors or _other_classes(tensors[name], own[name])))
+    if fresh and any(name in tensors and name not in fresh for name in head if own[name].ndim):
+        fresh = tuple(sorted(head))  # half a layer of other classes fits nothing
+    origin = path.absolute()
+    if missing := sorted(set(own) - set(tensors) - set(fresh)):
+        raise CheckpointError(
+            f"{origin} lacks {_some(missing)} of {type(model).__name__}; give the weights of this model in the size "
+            "chosen, or another model with --models"
+        )
+    if left := sorted(set(tensors) - set(own)):
+        raise CheckpointError(
+            f"{origin} holds {_some(left)}, which {type(model).__name__} does not have; choose the model and size it "
+            "was made for, or remove these tensors from the file"
+        )
+    for name in sorted(set(own) - set(fresh)):
+        if tensors[name].shape != own[name].shape:
+            raise CheckpointError(
+                f"{origin}: {name} has shape {tuple(tensors[name].shape)}, the model needs {tuple(own[name].shape)}; "
+                "choose the size, clip length and front end it was made for"
+            )
+    taken = {name: tensor for name, tensor in tensors.items() if name not in fresh}
+    model.load_state_dict({**own, **taken}, strict=True)
+    return LoadedWeights(loaded=len(taken), fresh=fresh, ignored=ignored)
+
+
+def output_layer(model: nn.Module, call: object, classes: int) -> str | None:
+    """Name of the layer that makes the logits: the last one to run, of those whose weight has a row per class.
+
+    Args:
+        model: The module that ``call`` runs.
+        call: ``call()`` makes it compute logits once.
+        classes: Their number.
+    """
+    seen: list[str] = []
+    hooks = []
+    for name, module in model.named_modules():
+        if any(p.ndim and p.shape[0] == classes for p in module.parameters(recurse=False)):
+            hooks.append(module.register_forward_hook(lambda *_, name=name: seen.append(name)))
+    try:
+        call()  # type: ignore[operator]
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return seen[-1] if seen else None
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file or folder on the CPU; code in it is never run.
+
+    Raises:
+        CheckpointError: Nothing is there, or it holds no mapping of names to tensors.
+    """
+    file = _locate(path)
+    try:
+        if file.suffix == ".safetensors":
+            return safetensors.torch.load_file(file)
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, ValueError, SafetensorError, pickle.UnpicklingError) as error:
+        first = str(error).strip().splitlines()[:1]
+        raise CheckpointError(
+            f"{file.absolute()} cannot be read as weights ({type(error).__name__}: {' '.join(first)}); give a "
+            "safetensors file, or a torch file that holds tensors only"
+        ) from error
+    for key in ("state_dict", "model"):
+        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
+            state = state[key]
+    if not isinstance(state, Mapping) or not state or not all(isinstance(x, Tensor) for x in state.values()):
+        raise CheckpointError(f"{file.absolute()} holds a {type(state).__name__}, not a mapping of names to tensors")
+    return {str(name): tensor for name, tensor in state.items()}
+
+
+def _locate(path: Path) -> Path:
+    if path.is_dir():
+        for name in FOLDER_FILES:
+            if (path / name).is_file():
+                return path / name
+        raise CheckpointError(f"no weights in the folder {path.absolute()}: looked for {' and '.join(FOLDER_FILES)}")
+    if not path.is_file():
+        raise CheckpointError(
+            f"no weights at {path.absolute()}; give --weights an existing file or folder, or `masked`"
+        )
+    return path
+
+
+def _unwrapped(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """The tensors under the model's names, and the names of those that stood around it in a checkpoint of ours."""
+    ours = all(name.startswith((OWN, *BESIDE)) for name in tensors)
+    if not ours or set(own) <= set(tensors):
+        return dict(tensors), ()
+    inside = {name.removeprefix(OWN): tensor for name, tensor in tensors.items() if name.startswith(OWN)}
+    return inside, tuple(sorted(name for name in tensors if not name.startswith(OWN)))
+
+
+def _other_classes(found: Tensor, wanted: Tensor) -> bool:
+    """Whether two tensors differ in their first dimension only."""
+    alike = found.ndim == wanted.ndim and found.shape[1:] == wanted.shape[1:]
+    return alike and found.ndim > 0 and found.shape[0] != wanted.shape[0]
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = sorted(names)
+    return ", ".join(listed[:4]) + (f" and {len(listed) - 4} more" if len(listed) > 4 else "")
