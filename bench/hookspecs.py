@@ -75,7 +75,10 @@ def bench_cell_start(cell: Cell) -> None:
 
 @hookspec
 def bench_epoch_end(cell: Cell, epoch: int, scores: Mapping[str, float]) -> None:
-    """Observe the end of training epoch ``epoch``, counted from 1 (worker process)."""
+    """Observe the end of training epoch ``epoch``, counted from 1 (worker process).
+
+    Passes of masked pre-training are not told.
+    """
 
 
 @hookspec

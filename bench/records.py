@@ -113,10 +113,15 @@ class Record(_Frozen):
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
 
 
+def upgraded_cell(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A cell as any version stored it, with the axes that came later: plans hold cells without a version."""
+    return {"weights": "random", **values}
+
+
 def _with_weights(raw: dict[str, Any]) -> dict[str, Any]:
     """Version 1 knew training from random weights only."""
     cell = raw.get("cell")
-    return {**raw, "cell": {"weights": "random", **cell}} if isinstance(cell, dict) else raw
+    return {**raw, "cell": upgraded_cell(cell)} if isinstance(cell, dict) else raw
 
 
 UPGRADES: Mapping[int, Upgrade] = {1: _with_weights}

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.cell import Cell
 from bench.errors import StoreError
-from bench.records import Record, parse_record
+from bench.records import Record, parse_record, upgraded_cell
 
 if TYPE_CHECKING:
     import numpy as np
@@ -193,7 +193,7 @@ class Store:
     def planned(self) -> list[Cell]:
         """The cells that were ever planned in this folder."""
         plan = self.read_plan() or {}
-        return [Cell.from_json(values) for values in plan.get("cells", ())]
+        return [Cell.from_json(upgraded_cell(values)) for values in plan.get("cells", ())]
 
 
 def _npz_bytes(arrays: Mapping[str, np.ndarray[Any, Any]]) -> bytes:

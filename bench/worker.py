@@ -15,7 +15,7 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,7 +95,7 @@ def _run_line(line: str, channel: Channel, desk: dict[Any, Any]) -> None:
         if job.action == "cell":
             _run_cell(job, host, channel, shelf)
         else:
-            {"probe": _run_cost, "estimate": _run_cost, "trace": _run_trace}[job.action](job, host, channel)
+            {"probe": _run_probe, "estimate": _run_estimate, "trace": _run_trace}[job.action](job, host, channel, desk)
 
 
 def _run_cell(job: Job, host: Host, channel: Channel, shelf: Shelf) -> None:
@@ -134,21 +134,37 @@ def _run_cell(job: Job, host: Host, channel: Channel, shelf: Shelf) -> None:
     channel.send("done", id=job.cell.id, status=record.status)
 
 
-def _run_cost(job: Job, host: Host, channel: Channel) -> None:
+def _run_probe(job: Job, host: Host, channel: Channel, _desk: dict[Any, Any]) -> None:
+    from bench.execution.probing import run_probe
+
+    _send_costs(job, channel, lambda progress: run_probe(host.registry, job, progress))
+
+
+def _run_estimate(job: Job, host: Host, channel: Channel, desk: dict[Any, Any]) -> None:
+    from bench.execution.probing import calibrate, run_estimate
+
+    def run(progress: Progress) -> dict[str, Any]:
+        if "speed" not in desk:
+            desk["speed"] = calibrate()
+        _, shelf = desk[job.plugins, job.without]
+        return run_estimate(host.registry, job, progress, shelf, desk["speed"])
+
+    _send_costs(job, channel, run)
+
+
+def _send_costs(job: Job, channel: Channel, run: Callable[[Progress], dict[str, Any]]) -> None:
     from bench.execution.cells import Progress
-    from bench.execution.probing import run_estimate, run_probe
 
     progress = Progress()
     try:
         _set_threads(job.threads)
-        run = run_probe if job.action == "probe" else run_estimate
-        costs = run(host.registry, job, progress)
+        costs = run(progress)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the plan shows it; the cell itself will fail in its turn
         costs = {"unknown": f"{type(error).__name__} in stage {progress.stage}: {_one_line(error)}"}
     channel.send("cost", id=job.cell.id, costs=costs)
 
 
-def _run_trace(job: Job, host: Host, channel: Channel) -> None:
+def _run_trace(job: Job, host: Host, channel: Channel, _desk: dict[Any, Any]) -> None:
     from bench.execution.cells import Progress
     from bench.execution.tracing import run_trace
 

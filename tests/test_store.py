@@ -180,3 +180,12 @@ def test_cells_of_different_axes_have_different_ids() -> None:
             continue
         changed = replace(CELL, **{field.name: other.get(field.name, "else")})
         assert changed.id != CELL.id, field.name
+
+
+def test_a_plan_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    cell = Cell(kind="evaluate", dataset="d", protocol="4+1@1", fold=1, model="m")
+    values = cell.to_json()
+    del values["weights"]
+    store.write_plan({"cells": [values], "decisions": []})
+    assert store.planned() == [cell]

@@ -47,6 +47,8 @@ class Job:
     @property
     def key(self) -> tuple[str, str, str]:
         """Jobs of the same key may follow each other in one worker; a profile cell never does."""
+        if self.action == "estimate":
+            return ("", "", "estimate")  # nothing is run, so nothing can disturb the next one
         kind = self.cell.id if self.cell.kind == "profile" or self.action == "probe" else "evaluate"
         return (self.cell.model, self.cell.dataset, kind)
 

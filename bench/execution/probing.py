@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import nn
 from bench.execution.building import Start, build_model, build_pipeline, materialise
 from bench.execution.classifiers import FIT
 from bench.execution.estimators import inputs_of, logits_of
-from bench.execution.inputs import Material, prepare
+from bench.execution.inputs import Material, Shelf, prepare
 from bench.execution.job import Job
 from bench.execution.outcome import Progress
 from bench.execution.pipeline import Pipeline
@@ -126,18 +127,29 @@ def _time_estimator(model: Any, material: Material) -> dict[str, Any]:
     return {"step_s": None, "infer_clip_s": scored / count, "fit_clip_s": fitted / count}
 
 
-def run_estimate(registry: Registry, job: Job, progress: Progress) -> dict[str, Any]:
+def run_estimate(
+    registry: Registry, job: Job, progress: Progress, shelf: Shelf | None = None, speed: float | None = None
+) -> dict[str, Any]:
     """The same numbers without running the model: FLOPs counted on the meta device against a calibration.
+
+    Args:
+        registry: Where the model is found.
+        job: The cell.
+        progress: Told the stage.
+        shelf: What estimates that follow each other share.
+        speed: FLOP/s of :func:`calibrate`, if it is known already.
 
     Returns:
         As :func:`run_probe`, with ``source`` ``"estimated"``.
     """
-    material = prepare(registry, job)
+    material = prepare(registry, job, shelf)
     progress.stage = "build"
-    speed = calibrate()
-    masked = Start.of(job).masked  # weights of a file do not change the count
+    entry, start = registry.models[job.cell.model], Start.of(job)
+    speed = speed or calibrate()
+    if not entry.spec.needs_weights:
+        start = replace(start, weights=None)  # the file's numbers do not change the count
     with torch.device("meta"):
-        model = build_model(registry.models[job.cell.model], material.task, job.cell.seed, Start(masked=masked))
+        model = build_model(entry, material.task, job.cell.seed, start)
     if not isinstance(model, nn.Module):
         return {"step_s": None, "infer_clip_s": 0.01, "fit_clip_s": 0.02, "data_s": 0.0, "source": "estimated"}
     progress.stage = "profile"

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import platform
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,7 +37,8 @@ def describe_light() -> dict[str, Any]:
 
     Returns:
         ``cpu`` (``model``, ``cores``, ``logical_cores``, ``affinity``, ``governor``), ``ram_mib``, ``os``,
-        ``kernel``, ``python``, ``libraries``, ``thread_settings``, ``load_average`` and ``reasons``.
+        ``kernel``, ``python``, ``libraries``, ``thread_settings``, ``preloaded`` (libraries that replace others'
+        functions), ``load_average`` and ``reasons``.
     """
     reasons: dict[str, str] = {}
 
@@ -59,6 +61,7 @@ def describe_light() -> dict[str, Any]:
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "libraries": libraries(),
         "thread_settings": {name: os.environ[name] for name in THREAD_SETTINGS if name in os.environ},
+        "preloaded": [Path(item).name for item in re.split(r"[\s:]+", os.environ.get("LD_PRELOAD", "")) if item],
         "load_average": [round(load, 2) for load in os.getloadavg()],
     }
     return {**described, "reasons": reasons}

@@ -137,3 +137,10 @@ def test_gpu_facts():
     assert gpu["driver"]
     assert gpu["sm_clock_mhz"] > 0
     assert 0 < gpu["temperature_c"] < 120
+
+
+def test_libraries_that_replace_functions_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LD_PRELOAD", "/opt/lib/libother.so:/opt/lib/libfast.so.2")
+    assert describe_light()["preloaded"] == ["libother.so", "libfast.so.2"]
+    monkeypatch.delenv("LD_PRELOAD")
+    assert describe_light()["preloaded"] == []

@@ -127,7 +127,7 @@ def _ablations() -> Iterator[ModelSpec]:
         yield _model(f"tiny_{mask}", options, 2_741_426, said, axes=_MASKED, recipes=_FINER)
     for objective, what in _LOSSES.items():
         options = {**_TINY, "objective": objective}
-        said = f"tiny, pre-trained by {what} on sound and pictures, then fine-tuned"
+        said = f"tiny, pre-trained on sound and pictures: {what}; then fine-tuned"
         both = {"modalities": ("audio", "image"), "optional_modalities": ()}
         yield _model(f"tiny_{objective}", options, 5_350_066, said, axes=_MASKED, **both)
 

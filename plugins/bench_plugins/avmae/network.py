@@ -8,6 +8,7 @@ Deliberate differences:
 - with both modalities the classified vector is the mean of three: joint stream, audio stream, visual stream (there
   the joint one). All LayerNorms learn, and a clip whose picture is missing gives a vector that the head has seen;
 - frames are padded to a multiple of 128 (10 s -> 512 tokens, 5 s -> 256, 1 s -> 64), small pictures get 4 x 4 patches;
+  an `audio_patch` that is chosen pads to whole patches only and narrows for short clips;
 - `along_frequency` embeds patches of the full height by small convolutions along frequency instead of one matrix:
   a few hundred clips do not teach a matrix what a sound is at every pitch;
 - `token_drop` hides that fraction of the tokens in supervised training too: the encoder was made for it, and small
