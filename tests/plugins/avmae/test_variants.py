@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from bench import TaskInfo
+from bench.axes import Offer, Wishes, choose_axes
+from bench.discovery import discover
 from bench_plugins.avmae import bench_add_models, network, pretraining
 from bench_plugins.avmae.layers import Block, Linear
 from bench_plugins.avmae.masking import draw_mask, pick
@@ -233,3 +235,20 @@ def test_bands_of_any_height_become_one_token_a_column(height):
 def test_bands_need_the_full_height():
     with pytest.raises(ValueError, match="64 rows; audio_patch has 16"):
         network.build(SOUND, **SMALL, audio_patch=(16, 8), along_frequency=True)
+
+
+def test_on_sound_alone_no_variant_hides_another():
+    """What does not fit is named by the inputs it asked for, never by those of a run that fits."""
+    registry = discover()
+    offer = Offer(name="sounds", modalities=("audio",))
+    fits, misfits = {}, {}
+    for name, spec in SPECS.items():
+        target = registry.models[spec.alias_of or f"avmae.{name}"].spec
+        axes = choose_axes(Wishes(), registry, spec, target, offer)
+        place = misfits if axes.problem else fits
+        place[name] = (target.name, axes.mode, axes.weights, axes.inputs)
+    assert set(fits) == {
+        "tiny", "small", "base", "tiny_audio", "tiny_probe", "tiny_probe_audio", "tiny_finetune", "tiny_finetune_audio",
+        "tiny_knn", "tiny_unstructured", "tiny_time", "tiny_freq", "tiny_time_freq",
+    }  # fmt: skip
+    assert not set(fits.values()) & set(misfits.values())
