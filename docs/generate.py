@@ -10,6 +10,7 @@ import inspect
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,6 +34,13 @@ FINDINGS_INTRO = """What the five source documents and common practice do to a n
 its source, what was done here, the number with its spread, one command that makes it again, and what bench does
 instead. Origins: *measured* by running code, *computed* from published figures, *cited* as published.
 `python benchmarks/findings --check` holds every number against its stored value and tolerance.
+
+"""
+GPU_INTRO = """# What waits for a GPU
+
+`benchmarks/gpu/run --data DIR --out DIR` fills this table from the top, each part within nine minutes, all within 25;
+called again, it goes on where it stopped. `--device cpu --dry` tries every command on a machine without a GPU. Until a
+part is measured, the published tables have no GPU row for it, and the tests marked `gpu` skip.
 
 """
 OUR = "bench-audio"
@@ -70,6 +78,7 @@ def pages() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "reference.md", reference_page(registry)
     yield ROOT / "docs" / "cli.md", cli_page()
     yield ROOT / "docs" / "findings.md", findings_page(ROOT / "results" / "published" / "findings.json")
+    yield ROOT / "docs" / "gpu-pending.md", gpu_page(ROOT / "results" / "published" / "gpu")
     readme = ROOT / "README.md"
     yield readme, with_tables(readme.read_text(encoding="utf-8"), registry)
     yield from boards(registry)
@@ -172,6 +181,18 @@ def findings_page(stored: Path) -> str:
         parts.append(f"\n**Instead.** {finding['instead']}\n\nAgain: `python benchmarks/findings {name}`\n")
     made_with = ", ".join(f"{name} {version}" for name, version in content["versions"].items())
     return "".join(parts) + f"\nMade with {made_with}, one thread, no GPU.\n"
+
+
+def gpu_page(measured: Path) -> str:
+    """What has been measured on a GPU, and what the next run there fills."""
+    parts = runpy.run_path(str(ROOT / "benchmarks" / "gpu" / "campaign.py"))["PARTS"]
+    rows = []
+    for part in parts:
+        done = (measured / part.name).is_dir()
+        rows.append(
+            (f"`{part.name}`", part.why, part.dataset if part.cells else "-", "yes" if done else "not measured")
+        )
+    return NOTE + GPU_INTRO + table(("part", "what it fills", "data", "measured"), rows)
 
 
 def amount(number: dict[str, Any]) -> str:

@@ -23,7 +23,7 @@ _BASE: Mapping[str, Any] = {"drop_path": 0.1}
 _RECIPES: Mapping[str, Mapping[str, Any]] = {
     "smoke": {"epochs": 8, "pretrain_steps": 60},
     "quick": {"pretrain_steps": 300},
-    "full": {"epochs": 60, "pretrain_steps": 800},
+    "full": {"epochs": 30, "pretrain_steps": 800},
 }
 """Of the smallest size: as many epochs and steps as a CPU has time for; both ways to start train equally long."""
 

@@ -2,35 +2,10 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from timm.layers.attention import Attention
 from timm.layers.drop import DropPath
 from timm.layers.mlp import Mlp
 from torch import Tensor, nn
-
-
-class Linear(nn.Linear):
-    """``nn.Linear`` over tokens, on a CPU computed as a convolution of width one.
-
-    The sums are the same, but torch gives float32 products to MKL, which leaves the wide vector units of AMD
-    processors unused, and convolutions to oneDNN, which does not.
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        """``(batch, n, in)`` -> ``(batch, n, out)``."""
-        if input.ndim != 3 or input.device.type != "cpu":
-            return super().forward(input)
-        picture = input.transpose(1, 2).unsqueeze(2)  # (batch, in, 1, n): channels last, nothing is copied
-        return F.conv2d(picture, self.weight[:, :, None, None], self.bias).squeeze(2).transpose(1, 2)
-
-
-def swap_linear(module: nn.Module) -> None:
-    """Make the linear maps directly inside ``module`` ours; their weights stay."""
-    for name, child in list(module.named_children()):
-        if type(child) is nn.Linear:
-            ours = Linear(child.in_features, child.out_features, bias=child.bias is not None)
-            ours.weight, ours.bias = child.weight, child.bias
-            setattr(module, name, ours)
 
 
 class Block(nn.Module):
@@ -43,8 +18,6 @@ class Block(nn.Module):
         self.before_mlp = nn.ModuleDict({name: nn.LayerNorm(dim) for name in streams})
         self.mlp = Mlp(dim, 4 * dim)
         self.drop_path = DropPath(drop_path)
-        swap_linear(self.attention)
-        swap_linear(self.mlp)
 
     def forward(self, x: Tensor, stream: str = "own") -> Tensor:
         """``(batch, tokens, dim)`` -> the same."""

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench import TaskInfo
-from bench_plugins.avmae.layers import Block, Linear
+from bench_plugins.avmae.layers import Block
 from bench_plugins.avmae.masking import Mask, draw_mask, pick, put_back
 from bench_plugins.avmae.network import AvMae, AvMaeConfig, Encoder
 from bench_plugins.avmae.patches import sincos
@@ -30,7 +30,7 @@ class Decoder(nn.Module):
         super().__init__()
         dim = config.decoder_dim
         geometry = {name: encoder.patches_of(name).grid for name in encoder.patches}
-        self.down = Linear(config.dim, dim)
+        self.down = nn.Linear(config.dim, dim)
         self.filler = nn.Parameter(torch.randn(dim) * 0.02)
         self.positions = nn.ParameterDict(
             {name: nn.Parameter(sincos(grid, dim), requires_grad=False) for name, grid in geometry.items()}
@@ -38,7 +38,7 @@ class Decoder(nn.Module):
         self.modality = nn.ParameterDict({name: nn.Parameter(torch.randn(dim) * 0.02) for name in geometry})
         self.blocks = nn.ModuleList(Block(dim, config.decoder_heads) for _ in range(config.decoder_depth))
         self.norm = nn.LayerNorm(dim)
-        self.heads = nn.ModuleDict({name: Linear(dim, grid.pixels) for name, grid in geometry.items()})
+        self.heads = nn.ModuleDict({name: nn.Linear(dim, grid.pixels) for name, grid in geometry.items()})
 
     def forward(self, visible: Tensor, masks: dict[str, Mask]) -> dict[str, Tensor]:
         """Guess every patch.

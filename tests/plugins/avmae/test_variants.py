@@ -15,7 +15,6 @@ from bench import TaskInfo
 from bench.axes import Offer, Wishes, choose_axes
 from bench.discovery import discover
 from bench_plugins.avmae import bench_add_models, network, pretraining
-from bench_plugins.avmae.layers import Block, Linear
 from bench_plugins.avmae.masking import draw_mask, pick
 from bench_plugins.avmae.patches import Grid, Patches, audio_grid, bands
 
@@ -186,22 +185,6 @@ def test_the_head_is_what_recipes_call_the_head():
     assert {name.split(".")[0] for name, _ in model.named_parameters()} == {"encoder", "head"}
     assert not callable(getattr(model, "param_groups", None))
     assert "weights" not in inspect.signature(network.build).parameters
-
-
-def test_linear_maps_are_torchs_own():
-    torch.manual_seed(0)
-    ours, theirs = Linear(24, 10), nn.Linear(24, 10)
-    ours.load_state_dict(theirs.state_dict())
-    x = torch.randn(3, 7, 24)
-    torch.testing.assert_close(ours(x), theirs(x))
-    for module in (ours, theirs):
-        module(x).square().sum().backward()
-    torch.testing.assert_close(ours.weight.grad, theirs.weight.grad)
-    torch.testing.assert_close(ours.bias.grad, theirs.bias.grad)
-    assert ours(x).is_contiguous()
-    block = Block(32, 2)
-    named = [block.attention.qkv, block.attention.proj, block.mlp.fc1, block.mlp.fc2]
-    assert {type(module) for module in named} == {Linear}
 
 
 @pytest.mark.parametrize("along_frequency", [False, True])
