@@ -11,7 +11,11 @@ from bench import ModelSpec, hookimpl
 _SOURCE = "github.com/developerdhruv/Cross-Attention-Based-Large-Audio-Model, the description"
 _FRONTEND = {"n_mfcc": 40, "n_mels": 64, "fmin": 20, "fmax": 8000, "n_fft": 1024, "window": 640, "hop": 320}
 _MASKS: Mapping[str, Any] = {"freq_mask": 6}  # of 40 cepstra; the recipes' 12 are meant for mel bins
-_RECIPES: Mapping[str, Mapping[str, Any]] = {"*": _MASKS, "quick": {"epochs": 15}, "full": {"epochs": 50}}
+_RECIPES: Mapping[str, Mapping[str, Any]] = {
+    "*": _MASKS,
+    "quick": {"epochs": 15},
+    "full": {"epochs": 50, "mixup_alpha": 0.0},
+}
 
 _VARIANTS: Mapping[str, tuple[dict[str, Any], int, str]] = {
     "conv": ({}, 3_772_338, "shared convolutional encoder, cross-attention to the class bank or a text"),
