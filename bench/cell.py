@@ -69,7 +69,10 @@ class Cell:
     def short(self) -> str:
         """Enough of the id for a progress line."""
         what = f"fold {self.fold} seed {self.seed}" if self.kind == "evaluate" else "profile"
-        return f"{self.model} on {self.dataset} {what}"
+        start = "" if self.weights == "random" else f" from {self.weights}"
+        how = "" if (self.mode, start) == ("scratch", "") else f", {self.mode}{start},"
+        given = f" ({self.inputs})" if "." in self.inputs.replace(".derived", "") else ""
+        return f"{self.model}{given}{how} on {self.dataset} {what}"
 
     def to_json(self) -> dict[str, Any]:
         """The cell as JSON values."""

@@ -45,7 +45,7 @@ class Settings:
         jobs: Evaluate cells at the same time; ``None`` = as many as cores and memory allow (1 on a GPU).
         plugins: ``--plugin`` files.
         without: Plugins not to load.
-        keep_checkpoints: Store weights beside the records.
+        keep_checkpoints: Store weights and test embeddings beside the records.
     """
 
     out: Path = DEFAULT_OUT

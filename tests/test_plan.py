@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from bench.axes import Offer, Wishes, choose_axes
+from bench.cell import Cell
 from bench.clips import Clips
 from bench.discovery import load_modules
 from bench.errors import NoCellError, SelectionError, UnknownNameError
@@ -345,3 +348,11 @@ def test_fingerprint_follows_pretraining_and_tokenizer_sources(tmp_path, monkeyp
     assert masking[1] == base[1]
     assert words[0] != base[0]
     assert words[1] != base[1]
+
+
+def test_a_progress_line_names_what_is_unusual() -> None:
+    cell = Cell(kind="evaluate", dataset="d", protocol="4+1@1", fold=1, model="m")
+    assert cell.short == "m on d fold 1 seed 0"
+    tuned = replace(cell, mode="finetune", weights="masked", inputs="audio.shuffled+image")
+    assert tuned.short == "m (audio.shuffled+image), finetune from masked, on d fold 1 seed 0"
+    assert replace(cell, inputs="audio+image.derived").short == cell.short

@@ -66,7 +66,8 @@ JobsCount = Annotated[
 Profile = Annotated[bool, typer.Option("--profile/--no-profile", help="Measure speed and memory too.")]
 Evaluate = Annotated[bool, typer.Option("--evaluate/--no-evaluate", help="Train and score.")]
 Checkpoints = Annotated[
-    bool, typer.Option("--keep-checkpoints/--no-keep-checkpoints", help="Store weights beside the records.")
+    bool,
+    typer.Option("--keep-checkpoints/--no-keep-checkpoints", help="Store weights and embeddings beside the records."),
 ]
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)?")

@@ -26,7 +26,7 @@ class Job:
         limit: Largest number of clips per split part; ``None`` = all.
         threads: Compute threads of the worker.
         timeout_s: Seconds after which the supervisor kills the worker.
-        keep_checkpoint: Store the weights beside the record.
+        keep_checkpoint: Store the weights and the test embeddings beside the record.
         action: ``cell`` runs it; ``probe`` times a few steps for the plan, on synthetic clips.
     """
 

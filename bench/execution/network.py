@@ -222,7 +222,7 @@ def _fit_frozen(pipeline: Pipeline, run: Run) -> Fitted:
 
 
 def _embeddings(pipeline: Pipeline, run: Run, test: Indices) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """Test embeddings as float16 with their maps, and what they amount to or why they are left out."""
+    """Maps of the test embeddings and what they amount to; the embeddings themselves as float16 beside a checkpoint."""
     if not frozen.can_embed(pipeline):
         return {}, None
     cell, material = run.job.cell, run.material
@@ -234,6 +234,8 @@ def _embeddings(pipeline: Pipeline, run: Run, test: Indices) -> tuple[dict[str, 
         return {}, {"embedding": {"dim": size // (2 * len(test)), "reason": reason}}
     found = frozen.embed(pipeline, batches, **where)
     maps, figures = describe_embeddings(found.values, material.clips.targets[found.index])
+    if not run.job.keep_checkpoint:
+        return maps, figures
     limit = float(np.finfo(np.float16).max)
     halves = {
         f"embed_{name}" if name else "embed": np.clip(x, -limit, limit).astype(np.float16)

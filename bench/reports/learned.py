@@ -16,7 +16,7 @@ import numpy as np
 
 from bench.reports import words
 from bench.reports.detail import Embedding, Pretraining, Reconstruction
-from bench.reports.layout import Row, Section
+from bench.reports.layout import Section
 from bench.reports.svg import ACCENT, bare, panel_grid, render, style
 
 MAX_MAPS = 24
@@ -27,23 +27,23 @@ SIDE = 150
 
 def embedding_maps(section: Section, _prefix: str) -> str:
     """A map of the test clips for each row that gives embeddings. Empty without them."""
-    shown = [(row, one) for row in section.rows for one in row.detail.embeddings][:MAX_MAPS]
+    shown = [(words.name(section, row), one) for row in section.rows for one in row.detail.embeddings][:MAX_MAPS]
     if not shown:
         return ""
     figures = [
-        f'<figure><img alt="{escape(_alt(row, one))}" width="{SIDE}" height="{SIDE}" src="{_map_image(one)}">'
-        f"<figcaption>{escape(_caption(row, one))}</figcaption></figure>"
-        for row, one in shown
+        f'<figure><img alt="{escape(_alt(name, one))}" width="{SIDE}" height="{SIDE}" src="{_map_image(one)}">'
+        f"<figcaption>{escape(_caption(name, one))}</figcaption></figure>"
+        for name, one in shown
     ]
     return f'<div class="images">{"".join(figures)}</div>'
 
 
-def _alt(row: Row, one: Embedding) -> str:
-    return f"t-SNE of the {one.name or 'joint'} embeddings of {row.key.model}, test clips coloured by class"
+def _alt(row: str, one: Embedding) -> str:
+    return f"t-SNE of the {one.name or 'joint'} embeddings of {row}, test clips coloured by class"
 
 
-def _caption(row: Row, one: Embedding) -> str:
-    name = f"{row.key.model}, {one.name}" if one.name else row.key.model
+def _caption(row: str, one: Embedding) -> str:
+    name = f"{row}, {one.name}" if one.name else row
     if not one.purity:
         return f"{name} (fold {one.fold}, seed {one.seed})"
     return (
@@ -92,7 +92,7 @@ def pretraining_plot(section: Section, prefix: str) -> str:
         for axes, row in zip(panels, rows, strict=False):
             for curve in row.detail.pretraining:
                 axes.plot(*zip(*_known(curve), strict=True), color=ACCENT, lw=0.7, alpha=0.6)
-            axes.set_title(row.key.model, loc="left")
+            axes.set_title(words.name(section, row), loc="left")
             axes.locator_params(nbins=4)
         for axes in panels[len(rows) :]:
             bare(axes)
@@ -109,16 +109,16 @@ def _known(curve: Pretraining) -> list[tuple[int, float]]:
 def reconstruction_pictures(section: Section, _prefix: str) -> str:
     """Whole, what the network saw, what it guessed: of the best pre-trained rows. Empty without pre-training."""
     rows = [row for row in section.rows if row.detail.reconstructions][:MAX_PRETRAINED]
-    figures = [_triple(row, one) for row in rows for one in row.detail.reconstructions]
+    figures = [_triple(words.name(section, row), one) for row in rows for one in row.detail.reconstructions]
     return f'<div class="images">{"".join(figures)}</div>' if figures else ""
 
 
-def _triple(row: Row, one: Reconstruction) -> str:
+def _triple(row: str, one: Reconstruction) -> str:
     images = "".join(
         f'<img alt="{escape(f"{one.modality} of clip {one.clip}, {what}")}" src="{_picture(content, one)}">'
         for what, content in (("whole", one.given), ("as seen", one.masked), ("as guessed", one.guess))
     )
-    words_ = f"{row.key.model}, {one.modality} of {one.clip}: whole, as seen, as guessed"
+    words_ = f"{row}, {one.modality} of {one.clip}: whole, as seen, as guessed"
     return f'<figure class="triple">{images}<figcaption>{escape(words_)}</figcaption></figure>'
 
 

@@ -93,7 +93,7 @@ def accuracy_plot(section: Section, prefix: str) -> str:
         for value in (section.dataset.majority,):
             if value is not None and section.primary == "accuracy":
                 axes.axvline(scale * value, color=MUTED, lw=0.8, ls=":")
-        axes.set_yticks(range(len(rows)), [words.label(row.key) for row in rows])
+        axes.set_yticks(range(len(rows)), [words.name(section, row) for row in rows])
         axes.tick_params(axis="y", colors=FG, length=0)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.grid(visible=False, axis="y")
@@ -198,7 +198,7 @@ def curve_plot(section: Section, prefix: str) -> str:
                 axes.plot(*zip(*loss, strict=True), color=ACCENT, lw=0.7, alpha=0.7)
                 if seen:
                     axes.plot(*zip(*seen, strict=True), color=SECOND, lw=0.7, alpha=0.7)
-            axes.set_title(words.label(row.key), loc="left")
+            axes.set_title(words.name(section, row), loc="left")
             axes.locator_params(nbins=4)
         for axes in panels[len(rows) :]:
             bare(axes)
@@ -245,7 +245,7 @@ def recall_plot(section: Section, prefix: str) -> str:
         figure = new_figure(max(4.5, 2.2 + 0.17 * len(names)), 1.6 + 0.2 * len(rows))
         axes = figure.subplots()
         image = axes.imshow(values[:, order], vmin=0, vmax=1, cmap="viridis", aspect="auto", interpolation="nearest")
-        axes.set_yticks(range(len(rows)), [words.label(row.key) for row in rows])
+        axes.set_yticks(range(len(rows)), [words.name(section, row) for row in rows])
         axes.set_xticks(range(len(names)), [names[index] for index in order], rotation=90)
         axes.tick_params(length=0, colors=FG)
         axes.grid(visible=False)

@@ -189,6 +189,13 @@ def label(key: RowKey) -> str:
     return key.model if (key.mode, start) == ("scratch", "") else f"{key.model}, {key.mode}{start}"
 
 
+def name(section: Section, row: Row) -> str:
+    """A row's label, with its inputs where another row has the same label: pictures have no column for them."""
+    own = label(row.key)
+    twins = {other.key.inputs for other in section.rows if label(other.key) == own}
+    return f"{own} ({inputs(row)})" if len(twins) > 1 else own
+
+
 def inputs(row: Row) -> str:
     """Modalities; what was not simply given says so."""
     return " + ".join(f"{name} ({', '.join(how)})" if how else name for name, how in ways(row).items())

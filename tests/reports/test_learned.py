@@ -50,14 +50,14 @@ def page(samples, tmp_path):
 
 
 def test_maps_are_drawn_once_a_row_with_figures_over_cells(page):
-    captions = re.findall(r"<figcaption>(learner, (?:audio|image): [^<]+)</figcaption>", page)
+    captions = re.findall(r"<figcaption>(learner, finetune from masked, (?:audio|image): [^<]+)</figcaption>", page)
     assert len(captions) == 2
     assert "purity 0.85 ± 0.06, adjusted Rand 0.75 ± 0.06 (4 cells; drawn: fold 1, seed 0)" in captions[0]
 
 
 def test_pretraining_and_guesses_are_shown(page):
     assert "loss of masked pre-training by step" in page
-    assert "learner, audio of clip-a: whole, as seen, as guessed" in page
+    assert "learner, finetune from masked, audio of clip-a: whole, as seen, as guessed" in page
     assert page.count('class="triple"') == 2
 
 
@@ -71,6 +71,17 @@ def test_hidden_places_are_clear_and_only_they(page):
     hidden = np.zeros((16, 32), dtype=bool)
     hidden[8:, :8] = True  # low frequencies are at the bottom of the picture
     assert np.array_equal(alpha == 0, hidden)
+
+
+def test_rows_of_one_label_are_told_apart_by_their_inputs(samples, tmp_path):
+    store = Store(tmp_path)
+    points = {"embed_map": np.zeros((len(samples.fold_arrays(1, 0.5, np.random.default_rng(0))["targets"]), 2))}
+    for given in ("audio", "audio+image"):
+        where = replace(samples.cell("net"), inputs=given)
+        samples.evaluated(store, where, 0.7, arrays=points)
+    page = render(build_board(store.records()[0], predictions=board_predictions(store)))
+    assert "net (audio) (fold 1, seed 0)" in page
+    assert "net (audio + image) (fold 1, seed 0)" in page
 
 
 def test_a_row_without_any_of_it_shows_none(samples, tmp_path):

@@ -11,7 +11,7 @@ _FRONTEND: Mapping[str, Any] = {"n_fft": 1024, "window": 640, "hop": 320, "n_mel
 
 _TINY: Mapping[str, Any] = {
     "depths": (2, 2, 6, 2), "widths": (32, 64, 128, 256),
-    "stem_stride": 4, "short_stem": True, "norm": "batch", "layer_scale": 1.0, "drop_path": 0.0,
+    "stem_stride": 4, "short_stem": True, "norm": "batch", "layer_scale": 1.0, "drop_path": 0.1, "kernel": 5,
     "attention_dim": 128, "heads": 4, "graph_widths": (128, 128), "head_widths": (),
 }  # fmt: skip
 
@@ -32,8 +32,8 @@ def _variant(name: str, parameters: int, description: str, options: Mapping[str,
     )
 
 
-_TINY_RECIPES: Mapping[str, Mapping[str, Any]] = {"full": {"epochs": 40, "spec_masks": 1}}
-"""The shared recipe, shorter and with one mask of each kind: 79.8 % on ESC-10 (60 epochs with two: 78.5 %)."""
+_TINY_RECIPES: Mapping[str, Mapping[str, Any]] = {"full": {"epochs": 40, "spec_masks": 1, "mixup_alpha": 0.0}}
+"""The shared recipe, shorter, with one mask of each kind and without mixup; chosen on ESC-10 folds 1 and 2."""
 
 _LARGE_RECIPES: Mapping[str, Mapping[str, Any]] = {"*": {"batch": 64}}
 """ConvNeXt's recipe from scratch: AdamW 1e-3, weight decay 0.05, warm-up and cosine, batch 64."""
@@ -47,7 +47,7 @@ def bench_add_models() -> Iterable[ModelSpec]:
     """The tiny design, the described model in one and two dimensions, and its ablations (of the 1-D model)."""
     large: dict[str, Any] = {"recipes": _LARGE_RECIPES}
     return [
-        _variant("tiny", 2_258_478, "1-D, 2.3 M: BatchNorm, layer scale 1, stem of four frames", _TINY,
+        _variant("tiny", 2_252_590, "1-D, 2.3 M: BatchNorm, layer scale 1, stem of four frames", _TINY,
                  recipes=_TINY_RECIPES, sets=("default",)),
         _variant("1d", 29_537_552, "as described: mel bins are channels, k-NN graph over a clip's tokens", {},
                  sets=("documented",), **large),
