@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.common import CELL_FAILED, OK, AsJson, print_json, print_note, print_table
+from bench.cli import options as opt
+from bench.cli.common import (
+    CELL_FAILED,
+    OK,
+    AsJson,
+    LeftOut,
+    PluginFiles,
+    open_host,
+    print_json,
+    print_note,
+    print_table,
+)
+from bench.cli.listening import with_paths
 from bench.cli.report import open_store
 from bench.errors import NoCellError
 from bench.reports import words
@@ -25,11 +37,15 @@ def main(  # noqa: PLR0913  one parameter per option
     dataset: Annotated[str | None, typer.Option("--dataset", metavar="NAME", help="Look at this one only.")] = None,
     clips: Annotated[int, typer.Option("--clips", min=0, help="How many discordant clips to list.")] = 10,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Also write the verdict there.")] = None,
+    data: opt.Data = None,
     as_json: AsJson = False,
+    plugin: PluginFiles = None,
+    no_plugin: LeftOut = None,
 ) -> int:
     """Say which of two models is better on the same clips.
 
-    Only clips that both have seen count; the verdict says how sure it is.
+    Only clips that both have seen count; the verdict says how sure it is. With ``--data`` the discordant clips come
+    with their files, to listen to.
     """
     store = open_store(results)
     records, bad = store.records()
@@ -40,6 +56,11 @@ def main(  # noqa: PLR0913  one parameter per option
     if not verdicts:
         reasons = "".join(f"\n  - {problem}" for problem in problems)
         raise NoCellError(f"{a!r} and {b!r} share no finished fold in {store.root}{reasons}")
+    if data is not None:
+        registry = open_host(plugin, no_plugin).registry
+        heard = [with_paths(verdict, registry, data) for verdict in verdicts]
+        verdicts = [verdict for verdict, _ in heard]
+        problems += [problem for _, why in heard for problem in why]
     lines = [line for verdict in verdicts for line in describe(verdict)]
     if out is not None:
         write_atomic(out, ("\n".join(lines) + "\n").encode())
@@ -60,8 +81,8 @@ def describe(verdict: Verdict) -> list[str]:
     lines = [
         f"{verdict.dataset}, {verdict.protocol}",
         sentence(verdict),
-        f"  {a}: {words.percent(verdict.accuracy_a)} % ({words.labelled('seed', verdict.seeds_a)}); "
-        f"{b}: {words.percent(verdict.accuracy_b)} % ({words.labelled('seed', verdict.seeds_b)}); "
+        f"  {a}: {_value(verdict, verdict.accuracy_a)} ({words.labelled('seed', verdict.seeds_a)}); "
+        f"{b}: {_value(verdict, verdict.accuracy_b)} ({words.labelled('seed', verdict.seeds_b)}); "
         f"{words.labelled('fold', verdict.folds)}",
     ]
     for seed, test in verdict.mcnemar:
@@ -71,10 +92,19 @@ def describe(verdict: Verdict) -> list[str]:
         )
     if len(verdict.folds) > 1:
         shown = ", ".join(f"{100 * value:+.1f}" for value in verdict.fold_differences)
+        unit = _points(verdict)
         folds = verdict.fold_test
         tail = folds.reason if isinstance(folds, Refusal) else f"corrected t: p = {words.significant(folds.p_value, 2)}"
-        lines.append(f"  by fold: {shown} points ({tail})")
+        lines.append(f"  by fold: {shown} {unit} ({tail})")
     return lines
+
+
+def _value(verdict: Verdict, value: float) -> str:
+    return f"{words.percent(value)} %{'' if verdict.metric == 'accuracy' else f' {verdict.metric}'}"
+
+
+def _points(verdict: Verdict) -> str:
+    return "points" if verdict.metric == "accuracy" else f"points of {verdict.metric}"
 
 
 def sentence(verdict: Verdict) -> str:
@@ -85,8 +115,9 @@ def sentence(verdict: Verdict) -> str:
         return f"{a} and {b} cannot be compared: {result.reason}."
     better, worse, sign = (a, b, 1) if result.difference >= 0 else (b, a, -1)
     ends = sorted((sign * result.interval.low, sign * result.interval.high))
+    low, high = (words.percent(end) for end in ends)
     numbers = (
-        f"{words.percent(abs(result.difference))} points [{words.percent(ends[0])}, {words.percent(ends[1])}], "
+        f"{words.percent(abs(result.difference))} {_points(verdict)} [{low}, {high}], "
         f"p = {words.significant(result.p_value, 2)}, {words.plural(result.clips, 'shared clip')}"
     )
     known = not isinstance(result.resolution, Refusal)
@@ -118,14 +149,18 @@ def _print_clips(verdict: Verdict, most: int) -> None:
         f"  {words.plural(len(found), 'clip')} judged differently"
         + (f", the clearest {most}:" if len(found) > most else ":")
     )
+    listen = any(one.path for one in found)
     print_table(
-        ["clip", "fold", "group", "target", "A right", "B right", "A says", "B says"],
+        ["clip", "fold", "group", "target", "A right", "B right", "A says", "B says", *(["file"] if listen else [])],
         [
             [
                 one.clip, str(one.fold), one.group, one.target, words.percent(one.right_a, 0) + " %",
                 words.percent(one.right_b, 0) + " %", one.answer_a, one.answer_b,
+                *([one.path or words.UNKNOWN] if listen else []),
             ]
             for one in found[:most]
         ],
         numeric=("fold", "A right", "B right"),
     )  # fmt: skip
+    if not listen:
+        print(f"  to listen: the same command with --data DIR, the folder of {verdict.dataset_name}")

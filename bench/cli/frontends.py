@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,7 +13,18 @@ from bench.cli import options as opt
 from bench.cli.common import CELL_FAILED, OK, AsJson, LeftOut, PluginFiles, plain, print_json, print_note, print_table
 from bench.cli.progress import watch
 from bench.plan import Selection
-from bench.reports.frontends import ROWS, VERDICTS, feeding_rows, markdown, verdict_rows
+from bench.reports.frontend_plots import bars, spectrograms
+from bench.reports.frontends import (
+    BARS,
+    ROWS,
+    SPECTROGRAMS,
+    VERDICTS,
+    delivery_header,
+    delivery_rows,
+    feeding_rows,
+    markdown,
+    verdict_rows,
+)
 from bench.runner import Settings
 from bench.store import write_atomic
 from bench.studies.frontends import FLY, Study, run_study
@@ -27,6 +39,9 @@ Dataset = Annotated[
 ]
 OnTheFly = Annotated[str, typer.Option("--frontends", metavar="NAME,...", help="Front ends to compute on the fly.")]
 Train = Annotated[bool, typer.Option("--evaluate", help="Also train frozen and trainable front ends over the seeds.")]
+Processes = Annotated[
+    int, typer.Option("--processes", min=1, help="Fresh processes per feeding, interleaved; 8 give an interval.")
+]
 
 
 def main(  # noqa: PLR0913  one parameter per option
@@ -36,6 +51,7 @@ def main(  # noqa: PLR0913  one parameter per option
     data: opt.Data = None,
     frontends: OnTheFly = ALL,
     evaluate: Train = False,
+    processes: Processes = 1,
     folds: opt.Folds = None,
     seeds: opt.Seeds = "0,1,2",
     recipe: opt.RecipeName = None,
@@ -51,7 +67,8 @@ def main(  # noqa: PLR0913  one parameter per option
 ) -> int:
     """Compare features computed on the fly with stored ones, claim by claim.
 
-    Speed and memory come from one profile cell per feeding, each alone on the machine in a fresh process.
+    Speed and memory come from profile cells, each alone on the machine in a fresh process. How fast data come to the
+    model is measured apart, without it.
     """
     selection = Selection(
         models=(model,), datasets=(dataset,), data=data, seeds=opt.numbers(seeds, "--seeds"),
@@ -66,7 +83,7 @@ def main(  # noqa: PLR0913  one parameter per option
     chosen = opt.names(frontends, "--frontends")
     try:
         with watch() as seen:
-            study = run_study(selection, chosen, settings, seen, evaluate=evaluate)
+            study = run_study(selection, chosen, settings, seen, evaluate=evaluate, processes=processes)
     except KeyboardInterrupt:
         print_note(f"stopped; finished cells are in {out}, the same command runs the rest")
         return INTERRUPTED
@@ -76,17 +93,35 @@ def main(  # noqa: PLR0913  one parameter per option
 
 def _tell(study: Study, out: Path, *, as_json: bool) -> None:
     found = plain(study.to_json())
-    files = {"frontends.json": json.dumps(found, indent=1, sort_keys=True) + "\n", "frontends.md": markdown(found)}
-    for name, text in files.items():
-        write_atomic(out / name, text.encode())
-    written = [out / name for name in files]
+    files = {"frontends.json": json.dumps(found, indent=1) + "\n", "frontends.md": markdown(found)}
+    contents = {name: text.encode() for name, text in files.items()} | _pictures(study, found)
+    for name, content in contents.items():
+        write_atomic(out / name, content)
+    written = [out / name for name in contents]
     if as_json:
         print_json({**found, "files": [str(path) for path in written]})
     else:
         print_table(ROWS, feeding_rows(found), numeric=ROWS[1:8])
+        print()
+        print_table(delivery_header(found), delivery_rows(found))
         print()
         print_table(VERDICTS, verdict_rows(found, main=True))
         for path in written:
             print(f"wrote {path}")
     if study.reused:
         print_note(f"{study.reused} profile cells were measured before; give another --out to measure them afresh")
+    if study.measured_before:
+        print_note("features and their delivery were measured before; give another --out to measure them afresh")
+    if not study.pictures:
+        print_note("no spectrograms: none of these front ends says which frequencies its bins stand for")
+
+
+def _pictures(study: Study, found: Mapping[str, Any]) -> dict[str, bytes]:
+    """Files of the pictures by name."""
+    drawn = {BARS: bars(found)}
+    if study.pictures:
+        drawn[SPECTROGRAMS] = spectrograms(study.pictures)
+    files: dict[str, bytes] = {}
+    for name, drawing in drawn.items():
+        files |= {f"{name}.svg": drawing["svg"], f"{name}.png": drawing["png"]}
+    return files

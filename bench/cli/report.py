@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +26,7 @@ from bench.reports.board import build_board
 from bench.reports.layout import Board, Published
 from bench.reports.published import find_published, read_published
 from bench.reports.stored import board_predictions
+from bench.reports.study import read_study
 from bench.reports.terminal import text
 from bench.reports.verify import verify as verify_scores
 from bench.store import Store, write_atomic
@@ -106,7 +108,7 @@ def open_store(results: Path) -> Store:
 
 
 def load_board(store: Store, published: Sequence[Published] = ()) -> Board:
-    """The board of a run folder.
+    """The board of a run folder, with its front-end study where it holds one.
 
     Raises:
         NoCellError: It holds no readable record.
@@ -115,13 +117,15 @@ def load_board(store: Store, published: Sequence[Published] = ()) -> Board:
     if not records:
         reasons = "".join(f"\n  - {error}" for error in bad)
         raise NoCellError(f"no records in {store.root}; `bench run --out {store.root}` makes some{reasons}")
-    return build_board(
+    study, broken = read_study(store.root)
+    board = build_board(
         records,
         planned=store.planned(),
         predictions=board_predictions(store),
-        problems=[str(error) for error in bad],
+        problems=[*map(str, bad), *([broken] if broken else [])],
         published=published,
     )
+    return dataclasses.replace(board, frontends=study)
 
 
 def write_board(board: Board, registry: Registry, names: Sequence[str], folder: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from bench.cell import Cell
 from bench.records import Record
 from bench.reports.gather import SectionGroup, gather, part
-from bench.reports.judged import Groups, Judged, Predictions, Reader
+from bench.reports.judged import Groups, Judged, Predictions, Reader, primary_metric
 from bench.reports.layout import (
     Board,
     Dataset,
@@ -27,9 +27,6 @@ from bench.reports.speed import hardware, hardware_key
 from bench.reports.words import labelled, plural, protocol
 from bench.statistics.ranking import RankedModel, ranking
 from bench.statistics.results import Refusal
-
-PRIMARY = "accuracy"
-"""The score that sorts a section whose records name no other."""
 
 
 def build_board(
@@ -61,7 +58,7 @@ def build_board(
     found = list(problems) + doubles
     sections = []
     for group in groups:
-        reader = Reader(predictions, _primary(group))
+        reader = Reader(predictions, primary_metric(group))
         sections.append(_section(group, reader, labels, _relatives(group, groups)))
         found += reader.problems
     measured = {section.dataset.name for section in sections}
@@ -84,12 +81,6 @@ def _latest(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
         best[record.cell] = record
     lines = [f"{cell.id}: several records of this cell; the one that started last counts" for cell in sorted(doubled)]
     return list(best.values()), lines
-
-
-def _primary(group: SectionGroup) -> str:
-    """The data set's primary metric, as its records say."""
-    named = (part(record, "dataset").get("primary_metric") for record in group.records())
-    return next((str(name) for name in named if name), PRIMARY)
 
 
 def _section(group: SectionGroup, reader: Reader, labels: Mapping[str, str], relatives: Sequence[str]) -> Section:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.reports import words
-from bench.reports.layout import Hardware, Row, Section
+from bench.reports.layout import Row, Section
+from bench.reports.measured import Hardware, Speed
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,14 @@ def columns(section: Section) -> list[Column]:
     unit = " %" if section.primary == "accuracy" else ""
     shown += [
         Column(f"{section.primary}{unit}", lambda row: _primary(row, section.primary)),
-        Column("95 % interval", lambda row: words.between(row.interval)),
+        Column("95 % interval", lambda row: words.between(row.interval, section.primary)),
         Column("folds x seeds", words.done),
         Column("parameters", lambda row: words.count(row.model.parameters)),
     ]
     if section.hardware:
-        shown += speed_columns(section.hardware[0])
+        shown += [*speed_columns(section.hardware[0]), *work_columns(section, section.hardware[0])]
+    if any(row.model.checkpoint_bytes for row in section.rows):
+        shown.append(Column("stored", lambda row: words.size(row.model.checkpoint_bytes)))
     if any(words.inputs(row) != "audio" for row in section.rows):
         shown.append(Column("inputs", words.inputs, numeric=False))
     shown.append(Column("status", words.status, numeric=False))
@@ -66,6 +69,45 @@ def speed_columns(hardware: Hardware) -> list[Column]:
     ]
 
 
+def work_columns(section: Section, hardware: Hardware) -> list[Column]:
+    """Work, energy and real-time factor on one hardware, as far as they are known."""
+    return [Column(one.title, one.of(hardware.key)) for one in measured(section, hardware)]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A column that is shown where at least one row has a value.
+
+    Attributes:
+        title: Its header, with the unit.
+        value: What is shown of a speed.
+        text: The same for people.
+    """
+
+    title: str
+    value: Callable[[Speed], float | None]
+    text: Callable[[float | None], str]
+
+    def of(self, hardware: str) -> Callable[[Row], str]:
+        """The text of a row on one hardware."""
+        return lambda row: self.text(None if (speed := row.speed(hardware)) is None else self.value(speed))
+
+
+def measured(section: Section, hardware: Hardware) -> list[Measured]:
+    """Work, energy and real-time factor, as far as any row of the section has them on this hardware."""
+    offered = (
+        Measured("real-time factor", lambda speed: speed.real_time_factor, words.significant),
+        Measured("FLOPs/clip", lambda speed: speed.flops_per_clip, _operations),
+        Measured("J/clip", lambda speed: speed.joules_per_clip, words.significant),
+    )
+    speeds = [speed for row in section.rows if (speed := row.speed(hardware.key)) is not None]
+    return [one for one in offered if any(one.value(speed) is not None for speed in speeds)]
+
+
+def _operations(value: float | None) -> str:
+    return words.count(None if value is None else round(value))
+
+
 def marks(section: Section) -> dict[int, str]:
     """Row number to the mark of its footnote, for rows that something must be said about."""
     found: dict[int, str] = {}
@@ -87,4 +129,4 @@ def _axis(name: str) -> Column:
 
 
 def _primary(row: Row, name: str) -> str:
-    return words.percent(row.primary) if name == "accuracy" else words.significant(row.primary)
+    return words.score(row.primary, name)

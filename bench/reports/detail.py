@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontendStudy:
+    """What ``bench frontends`` found.
+
+    Attributes:
+        values: Its JSON values.
+        spectrograms: PNG of clips under each front end; empty where none was drawn.
+    """
+
+    values: Mapping[str, Any]
+    spectrograms: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """Training of one cell: per epoch, ``None`` where not measured."""
+    """Training of one cell: per epoch, ``None`` where not measured.
+
+    Attributes:
+        fold: Of the cell.
+        seed: Of the cell.
+        loss: Mean training loss.
+        validation: Validation accuracy.
+        seconds: Since training began, at the end of the epoch; empty where not stored.
+    """
 
     fold: int
     seed: int
     loss: tuple[float | None, ...]
     validation: tuple[float | None, ...]
+    seconds: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

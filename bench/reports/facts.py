@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from bench.cell import Cell
+from bench.recipes import BUILTIN
+from bench.records import Record
 from bench.reports.gather import RowGroup, part
 from bench.reports.layout import ModelFacts, Outcome, RowKey
 
@@ -26,7 +28,13 @@ def facts(group: RowGroup) -> ModelFacts:
         plugin=plugin,
         source=str(block.get("source") or ""),
         license=str(block.get("license") or ""),
+        checkpoint_bytes=_largest_checkpoint(records),
     )
+
+
+def _largest_checkpoint(records: Sequence[Record]) -> int | None:
+    sizes = [size for record in records if isinstance(size := record.artifacts.get("checkpoint", {}).get("bytes"), int)]
+    return max(sizes, default=None)
 
 
 def publishable(group: RowGroup) -> tuple[bool, tuple[str, ...]]:
@@ -77,6 +85,16 @@ def outcomes(group: RowGroup, done: Collection[tuple[int, int]]) -> tuple[Outcom
     )
 
 
+def recipe_source(recipe: str) -> str:
+    """What ``--recipe`` takes for a record's recipe: a built-in name, or the file it came from.
+
+    >>> recipe_source("full"), recipe_source("quick~12ab34"), recipe_source("digits~a9bffa")
+    ('full', 'quick', 'digits.toml')
+    """
+    base = recipe.partition("~")[0].partition("@")[0]
+    return base if base in BUILTIN else f"{base}.toml"
+
+
 def command(key: RowKey, cells: Sequence[Cell]) -> str:
     """A command that makes the row again, as far as names can say it."""
     if not cells:
@@ -94,7 +112,7 @@ def command(key: RowKey, cells: Sequence[Cell]) -> str:
         f"--weights {key.weights}" if key.weights != "random" else "",
         f"--inputs {key.inputs}",
         f"--frontend {key.frontend}" if key.frontend not in ("waveform", "given") else "",
-        f"--recipe {key.recipe.partition('~')[0]}",
+        f"--recipe {recipe_source(key.recipe)}",
         f"--device {first.device}",
     ]
     return " ".join(word for word in words if word)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.reports import words
-from bench.reports.columns import Column, columns, marks, reference_rows, speed_columns
+from bench.reports.columns import Column, columns, marks, reference_rows, speed_columns, work_columns
 from bench.reports.layout import Board, Published, Row, Section
 
 
@@ -112,6 +112,7 @@ def _primary_index(shown: Sequence[Column], section: Section) -> int:
 def _markdown_other_hardware(section: Section) -> Iterable[str]:
     for hardware in section.hardware[1:]:
         shown = [Column("model", lambda row: words.label(row.key), numeric=False), *speed_columns(hardware)]
+        shown += work_columns(section, hardware)
         rows = [[column.text(row) for column in shown] for row in section.rows if row.speed(hardware.key)]
         yield f"### Speed on {hardware.label}"
         yield "Not comparable with the speed columns above."
@@ -209,6 +210,10 @@ def _flat(section: Section, row: Row) -> dict[str, Any]:
         "latency_median_s": speed.latency_s if speed else None,
         "host_peak_mib": speed.host_peak_mib if speed else None,
         "device_peak_mib": speed.device_peak_mib if speed else None,
+        "real_time_factor": speed.real_time_factor if speed else None,
+        "flops_per_clip": speed.flops_per_clip if speed else None,
+        "joules_per_clip": speed.joules_per_clip if speed else None,
+        "checkpoint_bytes": row.model.checkpoint_bytes,
         "status": words.status(row),
         "why": "; ".join(words.outcome(item) for item in row.outcomes) or None,
         "ranked": row.rank is not None,
@@ -220,8 +225,9 @@ def _flat(section: Section, row: Row) -> dict[str, Any]:
 
 
 def json_(board: Board) -> str:
-    """The whole board but the plots' details; fractions, seconds, MiB; unknown is null."""
-    values = dataclasses.asdict(board)
+    """The whole board but what only pictures show; fractions, seconds, MiB; unknown is null."""
+    values = dataclasses.asdict(dataclasses.replace(board, frontends=None))
+    del values["frontends"]
     for section in values["sections"]:
         for row in section["rows"]:
             del row["detail"]

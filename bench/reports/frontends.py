@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.reports import words
@@ -10,7 +10,10 @@ from bench.reports.sweep import machine, number, pipe_table
 
 ROWS = ("feeding", "infer clips/s", "train clips/s", "latency ms", "CPU ms/clip", "MFLOP/clip", "train MiB",
         "infer MiB", "waveform augmentation", "status")  # fmt: skip
-VERDICTS = ("claim", "reading and baseline", "on the fly", "baseline", "unit", "ratio", "verdict")
+MORE = ("feeding", "processes", "device train MiB", "device infer MiB", "J/clip", "unknown")
+VERDICTS = ("claim", "reading and baseline", "on the fly", "baseline", "unit", "ratio", "verdict", "rests on")
+SPECTROGRAMS, BARS = "frontends-spectrograms", "frontends-bars"
+"""Names of the pictures beside the page, without ending."""
 
 
 def feeding_rows(study: Mapping[str, Any]) -> list[list[str]]:
@@ -26,6 +29,47 @@ def feeding_rows(study: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
+def more_rows(study: Mapping[str, Any]) -> list[list[str]]:
+    """The cells of the table under :data:`MORE`, one row per feeding that was measured."""
+    rows = []
+    for name, row in study["rows"].items():
+        if row["status"] != "ok":
+            continue
+        count = str(row["processes"])
+        if row["left_out"]:
+            count += f" ({row['left_out']} left out: others were busy)"
+        keys = ("device_peak_mib", "device_infer_peak_mib", "joule")
+        why = "; ".join(dict.fromkeys(row["reasons"][key] for key in keys if row["reasons"].get(key)))
+        rows.append([name, count, *(number(row[key]) for key in keys), why])
+    return rows
+
+
+def delivery_header(study: Mapping[str, Any]) -> tuple[str, ...]:
+    """Titles of the delivery table."""
+    rates = [f"clips/s at batch {batch}" for batch in study["delivery"]["batches"]]
+    return ("data come from", *rates, "disk bytes/clip", "bytes/clip to the device", "host MiB", "unknown")
+
+
+def delivery_rows(study: Mapping[str, Any]) -> list[list[str]]:
+    """The cells of the table under :func:`delivery_header`, one row per way: median and interval over rounds."""
+    rows = []
+    for row in study["delivery"]["rows"]:
+        rates = [_rate(row["rates"][str(batch)]) for batch in study["delivery"]["batches"]]
+        sizes = [number(row[key], "{:.0f}") for key in ("disk_bytes", "device_bytes")]
+        why = "; ".join(dict.fromkeys(row["reasons"].values()))
+        rows.append([row["name"], *rates, *sizes, number(row["host_mib"], "{:.1f}"), why])
+    return rows
+
+
+def _rate(rate: Mapping[str, Any] | None) -> str:
+    if rate is None:
+        return words.UNKNOWN
+    if rate["interval"] is None:
+        return f"{number(rate['clips_per_s'])} ({rate['reason']})"
+    low, high = (number(end) for end in rate["interval"])
+    return f"{number(rate['clips_per_s'])} ({low} to {high})"
+
+
 def verdict_rows(study: Mapping[str, Any], *, main: bool = False) -> list[list[str]]:
     """The cells of the table under :data:`VERDICTS`; ``main`` = only the readings meant first."""
     rows = []
@@ -34,14 +78,18 @@ def verdict_rows(study: Mapping[str, Any], *, main: bool = False) -> list[list[s
             continue
         verdict = f"{case['verdict']} ({case['note']})" if case["note"] else case["verdict"]
         numbers = [words.significant(case[key]) for key in ("fly", "stored")]
-        rows.append([case["claim"], case["case"], *numbers, case["unit"], words.significant(case["ratio"]), verdict])
+        ratio = words.significant(case["ratio"])
+        if case["interval"] is not None:
+            ratio += " ({} to {})".format(*(words.significant(end) for end in case["interval"]))
+        rows.append([case["claim"], case["case"], *numbers, case["unit"], ratio, verdict, case["basis"]])
     return rows
 
 
 def markdown(study: Mapping[str, Any]) -> str:
     """The whole page."""
     what, features = study["what"], study["features"]
-    about = f"{what['recipe']}, {what['device']}, {what['precision']}, batch {what['batch']}."
+    about = f"{what['recipe']}, {what['device']}, {what['precision']}, batch {what['batch']}, "
+    about += f"{what['processes']} {'process' if what['processes'] == 1 else 'processes'} per feeding."
     parts = [
         f"# Front ends: {what['model']} on {what['dataset']}, on the fly against stored features",
         f"{about} {machine(study['environment'])}",
@@ -51,8 +99,15 @@ def markdown(study: Mapping[str, Any]) -> str:
         pipe_table(ROWS, feeding_rows(study)),
         "Latency runs from the waveform to the logits; for stored features it begins with the features, so a new "
         "clip pays for its front end on top.",
+        pipe_table(MORE, more_rows(study)),
+        _picture(BARS, "clips/s, bytes per clip and host memory of each feeding"),
+        "## Delivery: data until the model's forward would begin",
+        pipe_table(delivery_header(study), delivery_rows(study)),
+        _delivery(study["delivery"]),
         "## Storage and preparation",
         _storage(features),
+        "## The same clips under each front end",
+        _spectrograms(study["pictures"]),
         "## Parity with torchaudio before training",
         _parity(features["parity"]),
         "## Accuracy",
@@ -63,16 +118,46 @@ def markdown(study: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _picture(name: str, shown: str) -> str:
+    return f"![{shown}]({name}.svg)"
+
+
+def _spectrograms(pictures: Sequence[Mapping[str, Any]]) -> str:
+    if not pictures:
+        return "Not drawn: none of these front ends says which frequencies its bins stand for."
+    silent = {one["clip"]: one["silent"] for one in pictures}
+    named = ", ".join(f"{clip} ({share:.0%} digital silence)" for clip, share in silent.items())
+    shown = "the first clip by id and the one closest to half silence under each front end, one colour scale"
+    return f"{_picture(SPECTROGRAMS, shown)}\n\nClips: {named}. Trainable front ends start as frozen nnAudio."
+
+
+def _delivery(delivery: Mapping[str, Any]) -> str:
+    busy = " Others were busy on the machine meanwhile." if delivery.get("contended") else ""
+    return (
+        f"Median and 95 % interval over {delivery['rounds']} interleaved rounds of one process, {delivery['clips']} "
+        f"clips a round, {words.plural(delivery['threads'], 'thread')}; files are decoded by one. "
+        "Every way is normalised alike. "
+        f"{delivery['cold']}. Host memory is the peak of one pass above the process's resident set before it, mapped "
+        "pages of the page cache included. Bytes to the device are what the harness hands over, float32 in all cases; "
+        f"on a CPU nothing crosses a bus.{busy}"
+    )
+
+
 def _storage(features: Mapping[str, Any]) -> str:
     storage, preparation = features["storage"], features["preparation"]
+    baseline = features["baseline"]
+    shape = " x ".join(str(size) for size in baseline["shape"])
+    named = f"Source: {baseline['codec']}. Waveforms: int16 at {baseline['sample_rate']} Hz. "
+    named += f"Features: {baseline['frontend']}, {shape} (freq x time)."
     rows = [[name, number(size, "{:.0f}"), _times(size, storage["int16"])] for name, size in storage.items()]
     table = pipe_table(("kept", "bytes/clip", "of the int16 waveform"), rows)
     seconds = (
         f"Preparing float32 features of all {preparation['of']} clips takes {preparation['seconds']:.3g} s once "
-        f"(measured on {preparation['clips']} clips, {preparation['threads']} threads)."
+        f"(measured on {preparation['clips']} clips, {words.plural(preparation['threads'], 'thread')})."
     )
+    seconds += f" Decoding all of them takes {preparation['decode_s']:.3g} s (from {preparation['decoded']} clips)."
     unknown = [f"Unknown {name}: {why}." for name, why in features["reasons"].items()]
-    return "\n\n".join([table, seconds, *unknown])
+    return "\n\n".join([named, table, seconds, *unknown])
 
 
 def _times(size: float | None, base: float) -> str:

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
 from typing import Any
 
-from bench.reports import learned, plots, words
+from bench.reports import about, curves, learned, plots, words
 from bench.reports.columns import reference_rows
+from bench.reports.fields import GROUPS, Field, fields
 from bench.reports.formats import PUBLISHED_TITLES, context, published_cells
-from bench.reports.layout import Board, Hardware, Row, Section, Speed
-
-GROUPS = {
-    "accuracy": "Accuracy",
-    "cells": "Cells",
-    "model": "Model",
-    "speed": "Speed and memory",
-    "scores": "Other scores",
-}
-"""Column groups that can be switched, in the order of the table."""
-
+from bench.reports.layout import Board, Row, Section
+from bench.reports.study import page_section
 
 PICTURES = (
     (
         "Accuracy by cell",
         "Dots are folds and seeds, the mark is their mean with its 95 % interval; grey marks are not ranked; the "
-        "dotted line is the commonest class.",
+        "dotted line is the commonest class, where it is in sight.",
         plots.accuracy_plot,
     ),
     (
@@ -37,7 +28,13 @@ PICTURES = (
     (
         "Learning curves",
         "Training loss, one line per fold (mean over seeds); blue is validation accuracy where the protocol has it.",
-        plots.curve_plot,
+        curves.curve_plot,
+    ),
+    (
+        "Time to accuracy",
+        "Validation accuracy against seconds of training, one line per fold (mean over seeds); only where the "
+        "protocol has a validation part.",
+        curves.time_plot,
     ),
     ("Recall by class", "Hardest class first.", plots.recall_plot),
     (
@@ -61,27 +58,6 @@ PICTURES = (
 """Title, explanation and maker of each picture; the titles' first letters tell their ids apart."""
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One column of the page.
-
-    Attributes:
-        title: Its header.
-        group: Key of :data:`GROUPS`.
-        text: What stands in a cell.
-        order: What it is sorted by; ``None`` is last either way.
-        numeric: Whether it is aligned on the right.
-        note: Longer words for the header.
-    """
-
-    title: str
-    group: str
-    text: Callable[[Row], str]
-    order: Callable[[Row], float | str | None]
-    numeric: bool = True
-    note: str = ""
-
-
 def render(board: Board) -> str:
     """The page.
 
@@ -102,6 +78,7 @@ def render(board: Board) -> str:
         board=board,
         groups=GROUPS,
         machines=sorted({item.label for section in board.sections for item in section.hardware}),
+        study=page_section(board.frontends) if board.frontends else None,
         plural=words.plural,
     )
     return "\n".join(line.rstrip() for line in page.splitlines() if line.strip()) + "\n"
@@ -109,75 +86,6 @@ def render(board: Board) -> str:
 
 def _asset(name: str) -> str:
     return (importlib.resources.files("bench.reports") / "templates" / name).read_text(encoding="utf-8")
-
-
-def fields(section: Section) -> list[Field]:
-    """The columns of a section behind rank, tie and model."""
-    unit = ", %" if section.primary == "accuracy" else ""
-    shown = [
-        Field(f"{section.primary}{unit}", "accuracy", _primary(section.primary), lambda row: row.primary),
-        Field("95 % interval", "accuracy", lambda row: words.between(row.interval), _low, note="see the note below"),
-        Field("folds x seeds", "cells", words.done, lambda row: row.cells_done, note="done of planned"),
-        Field("parameters", "model", lambda row: words.count(row.model.parameters), lambda row: row.model.parameters),
-    ]
-    if any(words.inputs(row) != "audio" for row in section.rows):
-        shown.append(Field("inputs", "model", words.inputs, words.inputs, numeric=False))
-    shown += [_axis(name) for name in words.varying(section)]
-    if section.hardware:
-        shown += _speed_fields(section.hardware[0])
-    shown.append(Field("status", "cells", words.status, words.status, numeric=False))
-    names = dict.fromkeys(score.name for row in section.rows for score in row.scores)
-    return shown + [_score(name) for name in names]
-
-
-def _primary(name: str) -> Callable[[Row], str]:
-    if name == "accuracy":
-        return lambda row: words.percent(row.primary)
-    return lambda row: words.significant(row.primary)
-
-
-def _low(row: Row) -> float | None:
-    return row.interval.low if row.interval else None
-
-
-def _axis(name: str) -> Field:
-    title = {"frontend": "front end", "clip_samples": "clip samples"}.get(name, name)
-
-    def value(row: Row) -> str:
-        return str(getattr(row.key, name))
-
-    return Field(title, "model", value, value, numeric=False)
-
-
-def _speed_fields(hardware: Hardware) -> list[Field]:
-    def field(title: str, value: Callable[[Speed], float | None], show: Callable[[float | None], str]) -> Field:
-        def number(row: Row) -> float | None:
-            speed = row.speed(hardware.key)
-            return None if speed is None else value(speed)
-
-        return Field(title, "speed", lambda row: show(number(row)), number, note=hardware.label)
-
-    cuda = hardware.device == "cuda"
-    return [
-        field("train clips/s", lambda speed: speed.train_clips_per_s, words.significant),
-        field("infer clips/s", lambda speed: speed.infer_clips_per_s, words.significant),
-        field("latency, ms", lambda speed: speed.latency_s, words.milliseconds),
-        field(
-            f"peak {'device' if cuda else 'host'} MiB",
-            lambda speed: speed.device_peak_mib if cuda else speed.host_peak_mib,
-            lambda value: words.UNKNOWN if value is None else f"{value:.0f}",
-        ),
-    ]
-
-
-def _score(name: str) -> Field:
-    def text(row: Row) -> str:
-        found = next((score for score in row.scores if score.name == name), None)
-        if found is None or found.value is None:
-            return words.UNKNOWN
-        return words.percent(found.value) + " %" if found.unit == "fraction" else words.significant(found.value)
-
-    return Field(name.replace("_", " "), "scores", text, lambda row: row.score(name))
 
 
 def _section(section: Section, index: int, board: Board) -> dict[str, Any]:
@@ -225,66 +133,22 @@ def _row(section: Section, row: Row, shown: list[Field], floor: float) -> dict[s
     return {
         "row": row,
         "name": words.label(row.key),
+        "pieces": re.findall(r"[^._]*[._]?", words.label(row.key))[:-1],
         "place": words.place(row),
         "tie": "" if row.rank is None else row.rank.tie,
         "cells": [(field, field.text(row), _sort_value(field.order(row))) for field in shown],
         "bar": bar,
         "remarks": words.remarks(row),
         "own": words.own_remarks(section, row),
-        "table": _cell_table(row),
-        "speeds": [_speed_words(section, speed) for speed in row.speeds],
+        "table": about.cell_table(row),
+        "speeds": [about.speed_words(section, speed) for speed in row.speeds],
         "hardest": [(name, words.percent(value)) for value, name in recall[:5]],
         "confused": [(a, b, words.percent(share)) for a, b, share in plots.confused_pairs(row, names)],
         "confusion": plots.confusion_image(row),
-        "facts": _facts(row),
+        "facts": about.facts(row),
         "state": "ranked" if row.rank else "result" if row.primary is not None else "none",
     }
 
 
 def _sort_value(value: float | str | None) -> str:
     return "" if value is None else f"{value:.10g}" if isinstance(value, int | float) else value
-
-
-def _cell_table(row: Row) -> dict[str, Any]:
-    """Accuracy by fold and seed."""
-    seeds = sorted({cell.seed for cell in row.cells})
-    folds = sorted({cell.fold for cell in row.cells} | set(row.folds_planned)) if row.cells else []
-    values = {(cell.fold, cell.seed): words.percent(cell.value) for cell in row.cells}
-    return {
-        "seeds": seeds,
-        "folds": [(fold, [values.get((fold, seed), words.UNKNOWN) for seed in seeds]) for fold in folds],
-    }
-
-
-def _speed_words(section: Section, speed: Speed) -> str:
-    label = next((item.label for item in section.hardware if item.key == speed.hardware), speed.hardware)
-    spread = (
-        "" if speed.latency_mad_s is None else f" (median absolute deviation {words.milliseconds(speed.latency_mad_s)})"
-    )
-    return (
-        f"{label}: training {words.significant(speed.train_clips_per_s)} clips/s, inference "
-        f"{words.significant(speed.infer_clips_per_s)} clips/s at batch {speed.infer_batch or words.UNKNOWN}, latency "
-        f"{words.milliseconds(speed.latency_s)} ms{spread}{', unsteady' if speed.unsteady else ''}, peak host "
-        f"{words.significant(speed.host_peak_mib, 4)} MiB, peak device "
-        f"{words.significant(speed.device_peak_mib, 4)} MiB"
-    )
-
-
-def _facts(row: Row) -> list[tuple[str, str]]:
-    key, model = row.key, row.model
-    pairs = [
-        ("mode", key.mode),
-        ("started from", "" if key.weights == "random" else key.weights),
-        ("front end", f"{key.frontend}, {'computed per batch' if key.feeding == 'fly' else key.feeding}"),
-        ("recipe", key.recipe),
-        ("precision", key.precision),
-        ("parameters", "" if model.parameters is None else f"{model.parameters:,}"),
-        ("of the front end", f"{model.frontend_parameters:,}" if model.frontend_parameters else ""),
-        ("interval", row.interval.method if row.interval else ""),
-        ("given by", model.plugin),
-        ("follows", model.source),
-        ("licence", model.license),
-        ("ran on", ", ".join(row.devices)),
-        ("provenance", row.provenance if row.primary is not None else ""),
-    ]
-    return [(name, value) for name, value in pairs if value]

@@ -15,7 +15,10 @@ from bench.errors import StoreError
 from bench.records import Record
 from bench.reports.detail import Curve, Pretraining
 from bench.reports.extras import Extras, read_extras
-from bench.reports.gather import part
+from bench.reports.gather import SectionGroup, part
+
+PRIMARY = "accuracy"
+"""The score that sorts a section whose records name no other."""
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 Predictions = Callable[[Record], Arrays]
@@ -30,11 +33,13 @@ class FoldClips:
 
     Attributes:
         ids: ``(clips,)`` names.
+        labels: ``(clips,)`` class indices or ``(clips, classes)`` indicators, as stored.
         targets: ``(clips,)`` class indices, ``None`` for indicator targets.
         groups: ``(clips,)`` group names, ``None`` where clips are independent.
     """
 
     ids: npt.NDArray[np.str_]
+    labels: npt.NDArray[Any]
     targets: Ints | None
     groups: npt.NDArray[np.str_] | None
 
@@ -48,6 +53,8 @@ class Judged:
         accuracy: Value of the score that the board sorts by.
         predicted: ``(clips,)`` class indices in the section's order; ``None`` without comparable predictions.
         correct: ``(clips,)``; ``None`` likewise.
+        logits: ``(clips, classes)`` in the section's order, kept only where the board sorts by a score that needs
+            them.
         curve: Of its training, where one is stored.
         note: Why it has no comparable predictions; empty if it has.
         pretraining: Of its pre-training, where there was one.
@@ -62,6 +69,7 @@ class Judged:
     note: str
     pretraining: Pretraining | None = None
     extras: Extras | None = None
+    logits: npt.NDArray[Any] | None = None
 
 
 @dataclass(slots=True)
@@ -109,12 +117,14 @@ class Reader:
             self.problems.append(str(error))
             return None
         curve = _curve(record, arrays)
-        predicted, note = self._align(record, arrays)
+        logits, note = self._align(record, arrays)
         targets = self.folds[record.cell.fold].targets
-        correct = None if predicted is None or targets is None else predicted == targets
+        predicted = None if logits is None or targets is None else logits.argmax(axis=1).astype(np.int64)
+        correct = None if predicted is None else predicted == targets
         return Judged(
             record=record, accuracy=accuracy, predicted=predicted, correct=correct, curve=curve, note=note,
             pretraining=_pretraining(record, arrays), extras=self._extras(record, arrays),
+            logits=None if self.primary == PRIMARY else logits,
         )  # fmt: skip
 
     def _extras(self, record: Record, arrays: Arrays) -> Extras | None:
@@ -124,21 +134,25 @@ class Reader:
         self.drawn.add(row)
         return read_extras(arrays)
 
-    def _align(self, record: Record, arrays: Arrays) -> tuple[Ints | None, str]:
+    def _align(self, record: Record, arrays: Arrays) -> tuple[npt.NDArray[Any] | None, str]:
+        """The logits in the section's order, or why they cannot be compared clip by clip."""
         ids, targets, logits = arrays["ids"], arrays["targets"], arrays["logits"]
         fold = self.folds.setdefault(record.cell.fold, _fold_clips(arrays))
-        if targets.ndim != 1 or fold.targets is None:
-            return None, ""
-        predicted = logits.argmax(axis=1).astype(np.int64)
         if not np.array_equal(ids, fold.ids):
             if len(ids) != len(fold.ids) or set(ids.tolist()) != set(fold.ids.tolist()):
                 return None, "tested on other clips than the rest of the section"
             place = {name: index for index, name in enumerate(ids.tolist())}
             order = np.array([place[name] for name in fold.ids.tolist()])
-            predicted, targets = predicted[order], targets[order]
-        if not np.array_equal(targets, fold.targets):
+            logits, targets = logits[order], targets[order]
+        if not np.array_equal(targets, fold.labels):
             return None, "its targets differ from the rest of the section"
-        return predicted, ""
+        return logits, ""
+
+
+def primary_metric(group: SectionGroup) -> str:
+    """The data set's primary metric, as its records say."""
+    named = (part(record, "dataset").get("primary_metric") for record in group.records())
+    return next((str(name) for name in named if name), PRIMARY)
 
 
 def _test_clips(record: Record) -> int:
@@ -152,6 +166,7 @@ def _fold_clips(arrays: Arrays) -> FoldClips:
     targets = arrays["targets"]
     return FoldClips(
         ids=arrays["ids"],
+        labels=targets,
         targets=targets.astype(np.int64) if targets.ndim == 1 else None,
         groups=groups if named else None,
     )
@@ -168,7 +183,8 @@ def _curve(record: Record, arrays: Arrays) -> Curve | None:
     if not loss:
         return None
     validation = _numbers(arrays.get("curve_val_accuracy"))
-    return Curve(fold=record.cell.fold, seed=record.cell.seed, loss=loss, validation=validation)
+    seconds = _numbers(arrays.get("curve_seconds")) if any(value is not None for value in validation) else ()
+    return Curve(fold=record.cell.fold, seed=record.cell.seed, loss=loss, validation=validation, seconds=seconds)
 
 
 def _pretraining(record: Record, arrays: Arrays) -> Pretraining | None:

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bench.records import Status
-from bench.reports.detail import Detail
+from bench.reports.detail import Detail, FrontendStudy
+from bench.reports.measured import Hardware, Speed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -85,52 +86,6 @@ class CellScore:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hardware:
-    """One machine and device that speed was measured on.
-
-    Attributes:
-        key: Hardware fingerprint and device; speeds with different keys never share a column.
-        device: ``cpu`` or ``cuda``.
-        label: In words.
-    """
-
-    key: str
-    device: str
-    label: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Speed:
-    """What one profile cell measured.
-
-    Attributes:
-        hardware: Key of :class:`Hardware`.
-        train_clips_per_s: Training throughput.
-        infer_clips_per_s: Inference throughput.
-        infer_batch: Batch of the inference throughput.
-        latency_s: Median latency of one clip, in seconds.
-        latency_mad_s: Its median absolute deviation.
-        unsteady: Whether the samples showed a trend.
-        host_peak_mib: Peak host memory of the process.
-        device_peak_mib: Peak device memory.
-        reasons: Why a value is ``None``, by the record's own names.
-        notes: What differs from the row's own axes.
-    """
-
-    hardware: str
-    train_clips_per_s: float | None
-    infer_clips_per_s: float | None
-    infer_batch: int | None
-    latency_s: float | None
-    latency_mad_s: float | None
-    unsteady: bool
-    host_peak_mib: float | None
-    device_peak_mib: float | None
-    reasons: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """Cells without a result, and why.
 
@@ -169,6 +124,7 @@ class ModelFacts:
         plugin: Who gave it: plugin, distribution and version.
         source: What it follows.
         license: Of its code.
+        checkpoint_bytes: Largest stored weight file of its cells; ``None`` where none was kept.
     """
 
     family: str = ""
@@ -180,6 +136,7 @@ class ModelFacts:
     plugin: str = ""
     source: str = ""
     license: str = ""
+    checkpoint_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -381,6 +338,7 @@ class Board:
         environments: Distinct software environments, one line each.
         published: Context rows.
         records: How many records it was made from.
+        frontends: The front-end study of the same folder, on the page only; ``None`` where there is none.
     """
 
     sections: tuple[Section, ...]
@@ -388,3 +346,4 @@ class Board:
     environments: tuple[str, ...]
     published: tuple[Published, ...]
     records: int
+    frontends: FrontendStudy | None = None

@@ -5,27 +5,29 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
-from bench.reports import words
-from bench.reports.detail import Curve
-from bench.reports.layout import Row, Section, Speed
-from bench.reports.svg import ACCENT, FG, GRID, MUTED, SECOND, bare, new_figure, panel_grid, render, style
+from bench.reports import drawn, words
+from bench.reports.layout import Row, Section
+from bench.reports.measured import Speed
+from bench.reports.svg import ACCENT, GRID, MUTED, new_figure, plain_log, render, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+LINE = 24.0
+"""Height of one row of a picture, in pixels."""
+
+NAME_ROOM, CLASS_ROOM = 380.0, 130.0
+"""Room for the names of rows and of classes, in pixels."""
+
 MAX_NAMED = 14
 """More points than this in one panel, and only those on the Pareto front are named."""
-
-MAX_EPOCHS = 30
-"""Points of one learning curve; longer ones are thinned."""
-
-Points = list[tuple[int, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,31 +77,42 @@ def pareto(points: Sequence[tuple[float, float]], *, lower_is_better: bool) -> l
     return sorted(front, key=lambda i: points[i][0])
 
 
-def accuracy_plot(section: Section, prefix: str) -> str:
+def accuracy_plot(section: Section, _prefix: str) -> str:
     """One line per row: every cell a dot, the mean with its interval above them. Empty without results."""
     rows = [row for row in section.rows if row.primary is not None]
     if not rows:
         return ""
     scale = 100 if section.primary == "accuracy" else 1
-    with style():
-        figure = new_figure(7.6, 0.9 + 0.26 * len(rows))
-        axes = figure.subplots()
-        for place, row in enumerate(rows):
-            values = [scale * cell.value for cell in row.cells]
-            axes.plot(values, [place] * len(values), "o", ms=3.5, mfc=SECOND, mec="none", alpha=0.45)
-            if row.interval is not None:
-                axes.plot([scale * row.interval.low, scale * row.interval.high], [place, place], color=FG, lw=1.4)
-            axes.plot([scale * (row.primary or 0)], [place], "D", ms=5, color=ACCENT if row.rank else MUTED)
-        for value in (section.dataset.majority,):
-            if value is not None and section.primary == "accuracy":
-                axes.axvline(scale * value, color=MUTED, lw=0.8, ls=":")
-        axes.set_yticks(range(len(rows)), [words.name(section, row) for row in rows])
-        axes.tick_params(axis="y", colors=FG, length=0)
-        axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.grid(visible=False, axis="y")
-        axes.set_xlabel(f"{section.primary}{' (%)' if scale == 100 else ''}")
-        label = f"{section.primary} of {words.plural(len(rows), 'row')}: cells as dots, mean with 95 % interval"
-        return render(figure, prefix, label)
+    names = [drawn.shortened(words.name(section, row), NAME_ROOM) for row in rows]
+    ends = [end for row in rows if row.interval for end in (row.interval.low, row.interval.high)]
+    points = [*(cell.value for row in rows for cell in row.cells), *ends, *(row.primary or 0 for row in rows)]
+    x = drawn.spread(scale * value for value in points)
+    left = 12 + max(map(drawn.width_of, names))
+    panel = drawn.Panel(left=left, top=8, width=520, height=LINE * len(rows), x=x, y=(len(rows) - 0.5, -0.5))
+    parts = [drawn.x_axis(panel, drawn.ticks(*x, most=8))]
+    majority = section.dataset.majority
+    if majority is not None and scale == 100 and x[0] <= scale * majority <= x[1]:
+        line = [panel.at(scale * majority, end) for end in panel.y]
+        parts.append(drawn.line(line, drawn.MUTED, 1, ' stroke-dasharray="2 3"'))
+    for place, (row, name) in enumerate(zip(rows, names, strict=True)):
+        parts.append(drawn.text(left - 8, panel.at(0, place)[1] + 4, name, "end"))
+        parts += _accuracy_line(panel, row, place, scale)
+    unit = " (%)" if scale == 100 else ""
+    bottom = panel.top + panel.height
+    parts.append(drawn.text(left + panel.width / 2, bottom + 34, f"{section.primary}{unit}", "middle"))
+    label = f"{section.primary} of {words.plural(len(rows), 'row')}: cells as dots, mean with 95 % interval"
+    return drawn.svg(left + panel.width + 12, bottom + 42, label, parts)
+
+
+def _accuracy_line(panel: drawn.Panel, row: Row, place: int, scale: float) -> Iterator[str]:
+    if row.interval is not None:
+        yield drawn.line([panel.at(scale * end, place) for end in (row.interval.low, row.interval.high)], drawn.FG, 1.8)
+    for cell in row.cells:
+        x, y = panel.at(scale * cell.value, place)
+        yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" fill="{drawn.SECOND}" opacity="0.6"/>'
+    x, y = panel.at(scale * (row.primary or 0), place)
+    colour = drawn.ACCENT if row.rank else drawn.MUTED
+    yield f'<path d="M{x:.1f} {y - 5:.1f}l5 5-5 5-5-5z" fill="{colour}"/>'
 
 
 def cost_plot(section: Section, prefix: str) -> str:
@@ -150,7 +163,7 @@ def _cost_panel(axes: Axes, rows: Sequence[Row], cost: Cost, hardware: str) -> N
     values = [value for _, value, _ in known]
     if max(values) >= 3 * min(values):
         axes.set_xscale("log")
-        _plain_log(axes, values)
+        plain_log(axes, values)
     else:
         axes.locator_params(axis="x", nbins=5)
 
@@ -169,103 +182,56 @@ def _name_point(axes: Axes, name: str, point: tuple[float, float], middle: float
     note.set_in_layout(False)
 
 
-def _plain_log(axes: Axes, values: Sequence[float]) -> None:
-    """Ticks at 1, 2, 5 of each decade, written out."""
-    low, high = axes.get_xlim()
-    steps = [
-        factor * 10.0**power
-        for power in range(math.floor(math.log10(min(values))) - 1, math.ceil(math.log10(max(values))) + 2)
-        for factor in (1, 2, 5)
-    ]
-    shown = [step for step in steps if low <= step <= high]
-    if len(shown) > 6:
-        shown = [step for step in shown if f"{step:e}".startswith("1")]
-    axes.set_xticks(shown, [words.significant(step, 1) for step in shown])
-    axes.xaxis.minorticks_off()
-
-
-def curve_plot(section: Section, prefix: str) -> str:
-    """Training loss per epoch, one small panel per row; validation accuracy where measured. Empty without curves."""
-    rows = [row for row in section.rows if row.detail.curves]
-    if not rows:
-        return ""
-    columns = min(4, len(rows))
-    lines = math.ceil(len(rows) / columns)
-    with style():
-        figure, panels = panel_grid(lines, columns, (2.6, 1.45))
-        for axes, row in zip(panels, rows, strict=False):
-            for loss, seen in fold_curves(row.detail.curves):
-                axes.plot(*zip(*loss, strict=True), color=ACCENT, lw=0.7, alpha=0.7)
-                if seen:
-                    axes.plot(*zip(*seen, strict=True), color=SECOND, lw=0.7, alpha=0.7)
-            axes.set_title(words.name(section, row), loc="left")
-            axes.locator_params(nbins=4)
-        for axes in panels[len(rows) :]:
-            bare(axes)
-        panels[0].set_ylim(0, panels[0].get_ylim()[1])
-        panels[-columns].set_xlabel("epoch")
-        panels[0].set_ylabel("training loss")
-        return render(figure, prefix, "training loss by epoch, one panel per row, one line per fold")
-
-
-def fold_curves(curves: Sequence[Curve]) -> list[tuple[Points, Points]]:
-    """Loss and validation accuracy of each fold, averaged over seeds, as at most :data:`MAX_EPOCHS` points.
-
-    Returns:
-        ``(epoch, value)`` pairs of the loss and of the validation accuracy, per fold; unmeasured epochs are left out.
-    """
-    lines = []
-    for fold in sorted({curve.fold for curve in curves}):
-        same = [curve for curve in curves if curve.fold == fold]
-        lines.append((_points([curve.loss for curve in same]), _points([curve.validation for curve in same])))
-    return [(loss, seen) for loss, seen in lines if loss]
-
-
-def _points(series: Sequence[Sequence[float | None]]) -> Points:
-    length = max((len(values) for values in series), default=0)
-    step = max(1, math.ceil(length / MAX_EPOCHS))
-    points = []
-    for epoch in dict.fromkeys([*range(0, length, step), length - 1] if length else []):
-        known = [values[epoch] for values in series if epoch < len(values)]
-        measured = [value for value in known if value is not None]
-        if measured:
-            points.append((epoch + 1, sum(measured) / len(measured)))
-    return points
-
-
-def recall_plot(section: Section, prefix: str) -> str:
-    """Recall of each class by row; only the numbers' colours, the table below has the figures. Empty without them."""
+def recall_plot(section: Section, _prefix: str) -> str:
+    """Recall of each class by row, as colours; the rows' details have the figures. Empty without them."""
     rows = [row for row in section.rows if row.detail.recall]
     names = section.dataset.label_names
     if not rows:
         return ""
     values = np.array([[np.nan if value is None else value for value in row.detail.recall] for row in rows])
     order = np.argsort(np.nan_to_num(values, nan=1.0).mean(axis=0), kind="stable")
-    with style():
-        figure = new_figure(max(4.5, 2.2 + 0.17 * len(names)), 1.6 + 0.2 * len(rows))
-        axes = figure.subplots()
-        image = axes.imshow(values[:, order], vmin=0, vmax=1, cmap="viridis", aspect="auto", interpolation="nearest")
-        axes.set_yticks(range(len(rows)), [words.name(section, row) for row in rows])
-        axes.set_xticks(range(len(names)), [names[index] for index in order], rotation=90)
-        axes.tick_params(length=0, colors=FG)
-        axes.grid(visible=False)
-        bar = figure.colorbar(image, ax=axes, label="recall", ticks=[0, 0.5, 1], fraction=0.05)
-        bar.outline.set_visible(False)
-        return render(figure, prefix, "recall of each class by row, hardest class first")
+    labels = [drawn.shortened(words.name(section, row), NAME_ROOM) for row in rows]
+    classes = [drawn.shortened(names[index], CLASS_ROOM) for index in order]
+    left, top = 12 + max(map(drawn.width_of, labels)), 8.0
+    side = 22.0 if len(names) <= 24 else 15.0
+    width, bottom = side * len(names), top + LINE * len(rows)
+    parts = [_heat(values[:, order], (left, top, width, bottom - top))]
+    parts += [drawn.text(left - 8, top + LINE * (at + 0.5) + 4, label, "end") for at, label in enumerate(labels)]
+    for at, name in enumerate(classes):
+        x, y = left + side * (at + 0.5) + 4, bottom + 6
+        parts.append(drawn.text(x, y, name, "end", f' transform="rotate(-90 {x:g} {y:g})"'))
+    scale = max(bottom - top, 60.0)
+    parts.append(_heat(np.linspace(1, 0, 32)[:, None], (left + width + 20, top, 12, scale)))
+    for share in (0.0, 0.5, 1.0):
+        parts.append(drawn.text(left + width + 38, top + (1 - share) * (scale - 10) + 10, f"{share:g}"))
+    height = max(bottom + 16 + max(map(drawn.width_of, classes)), top + scale + 8)
+    return drawn.svg(left + width + 70, height, "recall of each class by row, hardest class first", parts)
+
+
+def _heat(values: npt.NDArray[np.float64], place: tuple[float, float, float, float]) -> str:
+    """Values from 0 to 1 as an image of one pixel each, stretched over ``(left, top, width, height)``."""
+    left, top, width, height = place
+    return (
+        f'<image x="{left:g}" y="{top:g}" width="{width:g}" height="{height:g}" preserveAspectRatio="none" '
+        f'style="image-rendering:pixelated" href="{_png(values, "viridis")}"/>'
+    )
+
+
+def _png(values: npt.NDArray[np.float64], colours: str) -> str:
+    """Values from 0 to 1 as a data URI; unknown ones are clear."""
+    from matplotlib import image
+
+    buffer = io.BytesIO()
+    image.imsave(buffer, values, vmin=0, vmax=1, cmap=colours, format="png", metadata={"Software": ""})
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def confusion_image(row: Row) -> str:
     """The confusion matrix as a data URI: one pixel per pair of classes, darker is more. Empty without predictions."""
     if not row.detail.confusion:
         return ""
-    from matplotlib import image
-
     table = np.array(row.detail.confusion, dtype=float)
-    shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
-    buffer = io.BytesIO()
-    pixels = np.sqrt(shares)
-    image.imsave(buffer, pixels, vmin=0, vmax=1, cmap="Blues", format="png", metadata={"Software": ""})
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return _png(np.sqrt(table / np.maximum(table.sum(axis=1, keepdims=True), 1)), "Blues")
 
 
 def confused_pairs(row: Row, names: Sequence[str], most: int = 5) -> list[tuple[str, str, float]]:

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bench.cell import Cell
+from bench.recipes import BUILTIN
 from bench.reports.detail import Detail, Embedding
 from bench.reports.facts import command, facts, outcomes, publishable
 from bench.reports.gather import RowGroup, part
-from bench.reports.judged import Bools, Groups, Judged, Reader, confusion, pooled
+from bench.reports.judged import PRIMARY, Bools, Groups, Judged, Reader, confusion, pooled
 from bench.reports.layout import CellScore, Interval, ModelFacts, Row, RowKey, Summary
+from bench.reports.scored import MAP, map_interval
 from bench.reports.speed import speeds
 from bench.reports.words import labelled, plural
 from bench.statistics.bootstrap import cluster_bootstrap
@@ -99,12 +101,14 @@ def draft(group: RowGroup, found: Mapping[Pair, Judged], common: Common, reader:
     """
     folds, seeds = choose(found, common.folds)
     used = [(fold, seed) for seed in seeds for fold in folds]
-    correct = pooled(found, folds, seeds) if used else None
+    correct = pooled(found, folds, seeds) if used and reader.primary == PRIMARY else None
     primary = _primary(correct, found, used)
     about = facts(group)
-    not_ranked = tuple(_not_ranked(about, common, folds, [found[pair] for pair in used])) if used else ()
+    not_ranked = (
+        tuple(_not_ranked(about, common, [found[pair] for pair in used], (folds, reader.primary))) if used else ()
+    )
     rankable = correct is not None and not not_ranked
-    made = "" if rankable else _interval(correct, folds, reader)
+    made = "" if rankable or not used else _interval(correct, found, (folds, seeds), reader)
     cells = [*(record.cell for record in group.evaluate), *(cell for cell in group.planned if cell.kind == "evaluate")]
     pairs = {(cell.fold, cell.seed) for cell in cells}
     serious, why_not = publishable(group)
@@ -170,13 +174,16 @@ def accuracy_interval(correct: Bools, groups: Groups) -> Interval | str:
     return Interval(low=drawn.low, high=drawn.high, method=drawn.method)
 
 
-def _interval(correct: Bools | None, folds: Sequence[int], reader: Reader) -> Interval | str:
-    if not folds:
-        return ""
+def _interval(
+    correct: Bools | None, found: Mapping[Pair, Judged], used: tuple[tuple[int, ...], tuple[int, ...]], reader: Reader
+) -> Interval | str:
+    folds, seeds = used
     if correct is not None:
         return accuracy_interval(correct, reader.groups(folds))
-    if reader.primary != "accuracy":
-        return f"{reader.primary} is not a mean over clips"
+    if reader.primary == MAP:
+        return map_interval(found, folds, seeds, reader)
+    if reader.primary != PRIMARY:
+        return f"{reader.primary} is no mean over clips, and only {MAP} is resampled"
     return "no stored predictions to draw from"
 
 
@@ -201,7 +208,10 @@ def _scores(found: Mapping[Pair, Judged], used: Sequence[Pair], primary: str) ->
     )
 
 
-def _not_ranked(about: ModelFacts, common: Common, folds: Sequence[int], used: Sequence[Judged]) -> Iterable[str]:
+def _not_ranked(
+    about: ModelFacts, common: Common, used: Sequence[Judged], scope: tuple[tuple[int, ...], str]
+) -> Iterable[str]:
+    folds, primary = scope
     if not common.protocol_ranked:
         yield "the protocol is not ranked"
     if not about.inductive:
@@ -210,7 +220,9 @@ def _not_ranked(about: ModelFacts, common: Common, folds: Sequence[int], used: S
     if missing:
         yield f"missing {labelled('fold', missing)}"
     yield from dict.fromkeys(one.note for one in used if one.note)
-    if not any(one.note for one in used) and any(one.correct is None for one in used):
+    if primary != PRIMARY:
+        yield f"ranks need right or wrong per clip, which {primary} has not; see `bench compare` for pairs"
+    elif not any(one.note for one in used) and any(one.correct is None for one in used):
         yield "no stored predictions to compare clip by clip"
 
 
@@ -226,8 +238,10 @@ def _notes(found: Mapping[Pair, Judged], folds: Sequence[int], seeds: Sequence[i
 
 def _recipe_notes(key: RowKey) -> Iterable[str]:
     base, changed, _ = key.recipe.partition("~")
-    if changed:
+    if changed and base in BUILTIN:
         yield f"recipe {base!r} with other settings, which its records hold (the command below names the recipe only)"
+    elif changed:
+        yield f"recipe file {base}.toml, whose settings its records hold"
 
 
 def _detail(found: Mapping[Pair, Judged], used: Sequence[Pair], reader: Reader, common: Common) -> Detail:

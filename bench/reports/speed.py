@@ -8,7 +8,8 @@ from typing import Any
 
 from bench.records import Record
 from bench.reports.gather import RowGroup
-from bench.reports.layout import Hardware, RowKey, Speed
+from bench.reports.layout import RowKey
+from bench.reports.measured import Hardware, Speed
 
 
 def hardware_key(record: Record) -> str:
@@ -58,6 +59,7 @@ def _scaled(values: Mapping[str, Any] | None, name: str, factor: float) -> float
 def _speed(key: RowKey, record: Record) -> Speed:
     timing, memory = record.timing, record.memory
     latency, infer, train = timing.get("latency"), timing.get("infer"), timing.get("train")
+    flops, energy = timing.get("flops"), timing.get("energy")
     batch = _number(infer, "batch")
     notes = tuple(_differences(key, record))
     return Speed(
@@ -70,9 +72,31 @@ def _speed(key: RowKey, record: Record) -> Speed:
         unsteady=bool(isinstance(latency, Mapping) and latency.get("unsteady")),
         host_peak_mib=_number(memory, "host_peak_mib"),
         device_peak_mib=_number(memory, "device_peak_mib"),
-        reasons=_reasons((timing, memory)),
+        real_time_factor=_number(latency, "real_time_factor"),
+        flops_per_clip=_flops(flops),
+        uncounted=_uncounted(flops),
+        joules_per_clip=_number(energy, "joules_per_clip"),
+        net_joules_per_clip=_number(energy, "net_joules_per_clip"),
+        energy_source=str((energy.get("source") if isinstance(energy, Mapping) else None) or ""),
+        reasons=_reasons((timing, memory, *(block for block in (latency, energy) if isinstance(block, Mapping)))),
         notes=notes,
     )
+
+
+def _flops(table: Mapping[str, Any] | None) -> float | None:
+    """Operations per clip: the record counts those of a few clips together."""
+    total, clips = _number(table, "total"), _number(table, "clips")
+    return total / clips if total is not None and clips else None
+
+
+def _uncounted(table: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Operators whose work nobody knows how to count, front end and model together."""
+    found: Counter[str] = Counter()
+    for name in ("frontend", "model"):
+        block = table.get(name) if isinstance(table, Mapping) else None
+        if isinstance(block, Mapping):
+            found.update({str(op).removeprefix("aten."): int(times) for op, times in block["uncounted"].items()})
+    return tuple(f"{op.lstrip('_')} x{times}" for op, times in sorted(found.items()))
 
 
 def _reasons(blocks: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -7,10 +7,13 @@ gives the same bytes: no date, a fixed salt for ids, and ids carry a prefix so t
 from __future__ import annotations
 
 import io
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from bench.reports import words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -111,6 +114,21 @@ def render(figure: Figure, prefix: str, label: str) -> str:
 def bare(axes: Axes) -> None:
     """Switch a panel off."""
     axes.set_axis_off()
+
+
+def plain_log(axes: Axes, values: Sequence[float]) -> None:
+    """Ticks at 1, 2, 5 of each decade, written out."""
+    low, high = axes.get_xlim()
+    steps = [
+        factor * 10.0**power
+        for power in range(math.floor(math.log10(min(values))) - 1, math.ceil(math.log10(max(values))) + 2)
+        for factor in (1, 2, 5)
+    ]
+    shown = [step for step in steps if low <= step <= high]
+    if len(shown) > 6:
+        shown = [step for step in shown if f"{step:e}".startswith("1")]
+    axes.set_xticks(shown, [words.significant(step, 1) for step in shown])
+    axes.xaxis.minorticks_off()
 
 
 def _attribute(text: str) -> str:

@@ -10,15 +10,19 @@ import numpy.typing as npt
 
 from bench.errors import SelectionError, UnknownNameError
 from bench.records import Record
+from bench.reports.discordant import Discordant, Side, discordant
 from bench.reports.gather import RowGroup, SectionGroup, gather, part
-from bench.reports.judged import Bools, Ints, Judged, Predictions, Reader, pooled
+from bench.reports.judged import PRIMARY, Judged, Predictions, Reader, pooled, primary_metric
 from bench.reports.layout import RowKey
 from bench.reports.rows import Pair, choose, finished
+from bench.reports.scored import MAP, score_resampled
 from bench.statistics import (
     Comparison,
     FoldTest,
     McNemar,
     Refusal,
+    ScoreComparison,
+    compare_scores,
     corrected_fold_t,
     mcnemar_exact,
     paired_cluster_bootstrap,
@@ -47,52 +51,32 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Discordant:
-    """A clip that A and B judge differently.
-
-    Attributes:
-        clip: Its id.
-        fold: Its fold.
-        group: Its group, empty where clips are independent.
-        target: Its class.
-        right_a: Fraction of A's seeds that are right.
-        right_b: Fraction of B's seeds that are right.
-        answer_a: A's commonest answer.
-        answer_b: B's commonest answer.
-    """
-
-    clip: str
-    fold: int
-    group: str
-    target: str
-    right_a: float
-    right_b: float
-    answer_a: str
-    answer_b: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """A against B in one section.
 
     Attributes:
         dataset: Title of the data set.
+        dataset_name: What ``--dataset`` takes.
+        manifest_sha256: Identity of the clips.
         protocol: Name of the protocol.
         a: Row A.
         b: Row B.
         folds: Folds that both have.
         seeds_a: Seeds of A.
         seeds_b: Seeds of B.
-        accuracy_a: Over the shared clips and its seeds.
-        accuracy_b: Over the shared clips and its seeds.
+        metric: ``accuracy``, or ``map`` where the data set's boards sort by it.
+        accuracy_a: The metric over the shared clips and A's seeds.
+        accuracy_b: The metric over the shared clips and B's seeds.
         paired: Bootstrap over groups and seeds, or why there is none.
-        mcnemar: Exact test of each seed that both have: these trained models only.
+        mcnemar: Exact test of each seed that both have: these trained models only; empty for other metrics.
         fold_differences: A minus B for each of ``folds``.
         fold_test: Corrected t over folds, or why there is none.
-        discordant: Clips judged differently, the clearest first.
+        discordant: Clips judged differently, the clearest first; empty for other metrics.
     """
 
     dataset: str
+    dataset_name: str
+    manifest_sha256: str
     protocol: str
     a: RowKey
     b: RowKey
@@ -101,11 +85,12 @@ class Verdict:
     seeds_b: tuple[int, ...]
     accuracy_a: float
     accuracy_b: float
-    paired: Comparison | Refusal
+    paired: Comparison | ScoreComparison | Refusal
     mcnemar: tuple[tuple[int, McNemar], ...]
     fold_differences: tuple[float, ...]
     fold_test: FoldTest | Refusal
     discordant: tuple[Discordant, ...]
+    metric: str = PRIMARY
 
 
 def parse_choice(text: str) -> Choice:
@@ -157,7 +142,7 @@ def compare(
         where = f"{section.identity.title or section.identity.dataset}, {section.identity.protocol}"
         if rows[0] is rows[1]:
             raise SelectionError(f"{where}: {a.label!r} and {b.label!r} are the same row")
-        reader = Reader(predictions, "accuracy")
+        reader = Reader(predictions, MAP if primary_metric(section) == MAP else PRIMARY)
         found = _verdict(section, reader, rows[0], rows[1])
         problems += reader.problems
         if isinstance(found, str):
@@ -197,6 +182,8 @@ def _verdict(section: SectionGroup, reader: Reader, a: RowGroup, b: RowGroup) ->
     _, seeds_a = choose(found_a, folds)
     if not folds:
         return "no fold that both have finished"
+    if reader.primary == MAP:
+        return _score_verdict(section, reader, (a, found_a, seeds_a), (b, found_b, seeds_b), folds)
     correct_a, correct_b = pooled(found_a, folds, seeds_a), pooled(found_b, folds, seeds_b)
     if correct_a is None or correct_b is None:
         notes = sorted({one.note for one in (*found_a.values(), *found_b.values()) if one.note})
@@ -205,6 +192,8 @@ def _verdict(section: SectionGroup, reader: Reader, a: RowGroup, b: RowGroup) ->
     differences = _by_fold(correct_a.mean(axis=0) - correct_b.mean(axis=0), sizes)
     return Verdict(
         dataset=section.identity.title,
+        dataset_name=section.identity.dataset,
+        manifest_sha256=section.identity.manifest,
         protocol=section.identity.protocol,
         a=a.key,
         b=b.key,
@@ -221,10 +210,50 @@ def _verdict(section: SectionGroup, reader: Reader, a: RowGroup, b: RowGroup) ->
         ),
         fold_differences=differences,
         fold_test=_fold_test(differences, next(iter(found_a.values())).record),
-        discordant=_discordant(
-            section, reader, _Side(found_a, folds, seeds_a, correct_a), _Side(found_b, folds, seeds_b, correct_b)
+        discordant=discordant(
+            section, reader, Side(found_a, folds, seeds_a, correct_a), Side(found_b, folds, seeds_b, correct_b)
         ),
     )
+
+
+_Ranked = tuple[RowGroup, Mapping[Pair, Judged], tuple[int, ...]]
+
+
+def _score_verdict(
+    section: SectionGroup, reader: Reader, a: _Ranked, b: _Ranked, folds: tuple[int, ...]
+) -> Verdict | str:
+    """A against B by mean average precision: the same draws of groups for both."""
+    scores = [score_resampled(found, folds, seeds, reader) for _, found, seeds in (a, b)]
+    means = [_fold_means(found, folds, seeds) for _, found, seeds in (a, b)]
+    refused = next((one for one in scores if isinstance(one, Refusal)), None)
+    if any(value is None for side in means for value in side):
+        return f"a cell has no {MAP}"
+    fold_a, fold_b = (np.array(side, dtype=np.float64) for side in means)
+    differences = tuple((fold_a - fold_b).tolist())
+    first, second = scores
+    paired: ScoreComparison | Refusal
+    if isinstance(first, Refusal) or isinstance(second, Refusal):
+        paired = refused or Refusal(reason="no stored predictions to draw from")
+    else:
+        paired = compare_scores(first, second, sum(len(reader.folds[fold].ids) for fold in folds))
+    return Verdict(
+        dataset=section.identity.title, dataset_name=section.identity.dataset,
+        manifest_sha256=section.identity.manifest, protocol=section.identity.protocol,
+        a=a[0].key, b=b[0].key, folds=folds, seeds_a=a[2], seeds_b=b[2],
+        accuracy_a=float(fold_a.mean()), accuracy_b=float(fold_b.mean()), paired=paired, mcnemar=(),
+        fold_differences=differences, fold_test=_fold_test(differences, next(iter(a[1].values())).record),
+        discordant=(), metric=MAP,
+    )  # fmt: skip
+
+
+def _fold_means(found: Mapping[Pair, Judged], folds: Sequence[int], seeds: Sequence[int]) -> list[float | None]:
+    """The stored score of each fold, averaged over seeds; ``None`` where a cell has none."""
+    means: list[float | None] = []
+    for fold in folds:
+        values = [found[fold, seed].accuracy for seed in seeds]
+        known = [value for value in values if value is not None]
+        means.append(sum(known) / len(known) if len(known) == len(values) else None)
+    return means
 
 
 def _by_fold(values: npt.NDArray[np.float64], sizes: Sequence[int]) -> tuple[float, ...]:
@@ -238,49 +267,3 @@ def _fold_test(differences: Sequence[float], record: Record) -> FoldTest | Refus
     if not train or not test:
         return Refusal(reason="the records do not say how many clips were trained on")
     return corrected_fold_t(differences, test / train)
-
-
-@dataclass(frozen=True, slots=True)
-class _Side:
-    """One of the two rows."""
-
-    found: Mapping[Pair, Judged]
-    folds: tuple[int, ...]
-    seeds: tuple[int, ...]
-    correct: Bools
-
-    def answers(self, classes: int) -> Ints:
-        """The commonest answer to each clip over the seeds ``(clips,)``."""
-        votes = np.zeros((self.correct.shape[1], classes), dtype=np.int64)
-        for seed in self.seeds:
-            parts = [self.found[fold, seed].predicted for fold in self.folds]
-            said = np.concatenate([values for values in parts if values is not None])
-            votes[np.arange(len(said)), said] += 1
-        answers: Ints = votes.argmax(axis=1)
-        return answers
-
-
-def _discordant(section: SectionGroup, reader: Reader, a: _Side, b: _Side) -> tuple[Discordant, ...]:
-    names = section.identity.labels
-    clips = [reader.folds[fold] for fold in a.folds]
-    ids = np.concatenate([one.ids for one in clips])
-    folds = np.concatenate([np.full(len(one.ids), fold) for fold, one in zip(a.folds, clips, strict=True)])
-    targets = np.concatenate([one.targets for one in clips if one.targets is not None])
-    groups = reader.groups(a.folds)
-    right_a, right_b = a.correct.mean(axis=0), b.correct.mean(axis=0)
-    answers_a, answers_b = a.answers(len(names)), b.answers(len(names))
-    different = np.flatnonzero(np.abs(right_a - right_b) > 1e-12)
-    order = sorted(different.tolist(), key=lambda i: (-abs(right_a[i] - right_b[i]), right_b[i] - right_a[i], ids[i]))
-    return tuple(
-        Discordant(
-            clip=str(ids[i]),
-            fold=int(folds[i]),
-            group="" if groups is None else str(groups[i]),
-            target=names[int(targets[i])],
-            right_a=float(right_a[i]),
-            right_b=float(right_b[i]),
-            answer_a=names[int(answers_a[i])],
-            answer_b=names[int(answers_b[i])],
-        )
-        for i in order
-    )

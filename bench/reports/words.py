@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from bench.cell import parse_inputs
-from bench.reports.layout import Interval, Outcome, Row, RowKey, Section, Speed
+from bench.reports.layout import Interval, Outcome, Row, RowKey, Section
+from bench.reports.measured import Speed
 
 UNKNOWN = "-"
 
@@ -35,9 +36,16 @@ def percent(value: float | None, digits: int = 1) -> str:
     return UNKNOWN if value is None else f"{100 * value + 1e-9:.{digits}f}"
 
 
-def between(interval: Interval | None) -> str:
-    """An interval in percent: ``[79.1, 86.0]``."""
-    return UNKNOWN if interval is None else f"[{percent(interval.low)}, {percent(interval.high)}]"
+def between(interval: Interval | None, primary: str = "accuracy") -> str:
+    """An interval in the unit of its score, percent for accuracy: ``[79.1, 86.0]``."""
+    if interval is None:
+        return UNKNOWN
+    return f"[{score(interval.low, primary)}, {score(interval.high, primary)}]"
+
+
+def score(value: float | None, primary: str) -> str:
+    """The score that a board sorts by: accuracy in percent, any other as it is."""
+    return percent(value) if primary == "accuracy" else significant(value)
 
 
 def count(value: int | None) -> str:
@@ -52,6 +60,20 @@ def count(value: int | None) -> str:
         if value >= size:
             return f"{significant(value / size)} {letter}"
     return str(value)
+
+
+def size(value: int | None) -> str:
+    """A number of bytes.
+
+    >>> size(7_654_321), size(900), size(None)
+    ('7.30 MiB', '900 B', '-')
+    """
+    if value is None:
+        return UNKNOWN
+    for amount, unit in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if value >= amount:
+            return f"{significant(value / amount)} {unit}"
+    return f"{value} B"
 
 
 def significant(value: float | None, digits: int = 3) -> str:

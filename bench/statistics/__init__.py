@@ -17,6 +17,7 @@ from bench.statistics.multiple import benjamini_hochberg, holm
 from bench.statistics.paired import Comparison, McNemar, mcnemar_exact, paired_cluster_bootstrap
 from bench.statistics.proportion import minimum_detectable_difference, wilson
 from bench.statistics.ranking import RankedModel, Ranking, ranking
+from bench.statistics.resampled import Resampled, ScoreComparison, clip_weights, compare_scores, score_interval
 from bench.statistics.results import Interval, Refusal
 from bench.statistics.timing import (
     RatioComparison,
@@ -37,12 +38,16 @@ __all__ = [
     "Ranking",
     "RatioComparison",
     "Refusal",
+    "Resampled",
+    "ScoreComparison",
     "Step",
     "TimingSummary",
     "Trend",
     "VarianceComponents",
     "benjamini_hochberg",
+    "clip_weights",
     "cluster_bootstrap",
+    "compare_scores",
     "compare_times",
     "corrected_fold_t",
     "correction_factor",
@@ -55,6 +60,7 @@ __all__ = [
     "process_interval",
     "ranking",
     "samples_needed",
+    "score_interval",
     "summarise",
     "trend_test",
     "variance_components",

@@ -154,15 +154,24 @@ def draw_accuracies(scores: GroupedScores, draws: int, rng: np.random.Generator)
     Returns:
         ``(draws, models)``.
     """
-    parts = [(w @ scores.sums) / (w @ scores.sizes)[:, None] for w in _weights(scores.sizes.size, draws, rng)]
+    parts = [(w @ scores.sums) / (w @ scores.sizes)[:, None] for w in group_weights(scores.sizes.size, draws, rng)]
     result: Floats = np.concatenate(parts)
     noisy = np.flatnonzero(scores.seed_variance)
     result[:, noisy] += np.sqrt(scores.seed_variance[noisy]) * rng.standard_normal((draws, noisy.size))
     return result
 
 
-def _weights(groups: int, draws: int, rng: np.random.Generator) -> Iterator[Floats]:
-    """Yield how often each group was drawn, ``(some draws, groups)`` at a time."""
+def group_weights(groups: int, draws: int, rng: np.random.Generator) -> Iterator[Floats]:
+    """How often each group was drawn, some draws at a time.
+
+    Args:
+        groups: How many groups there are; one fewer is drawn, with replacement.
+        draws: Resamples in all.
+        rng: Source of randomness.
+
+    Yields:
+        Counts ``(some draws, groups)``.
+    """
     chunk = max(1, _CHUNK_CELLS // groups)
     for start in range(0, draws, chunk):
         rows = min(chunk, draws - start)

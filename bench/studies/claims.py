@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+from bench.statistics import Interval, Refusal, compare_times
 
 Verdict = Literal["confirmed", "refuted", "not resolvable here"]
 CLAIMS = ("less storage", "less memory", "faster training", "faster inference", "less compute", "easier use")
@@ -13,6 +15,11 @@ CLAIMS = ("less storage", "less memory", "faster training", "faster inference", 
 MARGIN = 0.05
 """Measured numbers closer than this, or than twice the spread of both, are not told apart."""
 NOT_MEASURED = "one of the two numbers is missing"
+UNRESOLVED: Verdict = "not resolvable here"
+EXACT = "exact count"
+ONE_PASS = "one timed pass of each kind; the second includes the first"
+UNMEASURED = "not measured"
+BUSY_SPOILS = ("infer", "train", "latency_ms", "cpu_ms")
 BUSY = "others were busy on the machine while it was measured"
 
 
@@ -27,6 +34,9 @@ class Case:
         stored: The number for the baseline.
         unit: Of both.
         verdict: On the claim under this reading.
+        basis: What the verdict rests on: an exact count, an interval, or a margin for want of one.
+        interval: 95 % interval of ``ratio``, where there are enough processes.
+        processes: Of the two sides; ``None`` where none was run.
         note: Why it is not resolvable, or what must be known.
         main: Whether this is the reading meant first: frozen nnAudio against float32 features.
     """
@@ -37,6 +47,9 @@ class Case:
     stored: float | None
     unit: str
     verdict: Verdict
+    basis: str
+    interval: tuple[float, float] | None = None
+    processes: tuple[int, int] | None = None
     note: str = ""
     main: bool = False
 
@@ -55,85 +68,192 @@ def judge(fly: float | None, stored: float | None, *, lower_is_better: bool, mar
     'not resolvable here'
     """
     if not fly or not stored or fly < 0 or stored < 0:
-        return "not resolvable here"
+        return UNRESOLVED
     gain = math.log(stored / fly) if lower_is_better else math.log(fly / stored)
     if abs(gain) <= margin:
-        return "refuted" if margin == 0 else "not resolvable here"
+        return "refuted" if margin == 0 else UNRESOLVED
     return "confirmed" if gain > 0 else "refuted"
 
 
-def judge_claims(rows: Mapping[str, Mapping[str, Any]], stored: str, storage: Mapping[str, Any]) -> list[Case]:
+def judge_count(fly: float | None, stored: float | None, *, lower_is_better: bool) -> Verdict:
+    """The same for what is counted and may be 0: an equal count is no advantage.
+
+    >>> judge_count(1, 0, lower_is_better=False), judge_count(1, 1, lower_is_better=True)
+    ('confirmed', 'refuted')
+    """
+    if fly is None or stored is None:
+        return UNRESOLVED
+    return "confirmed" if (fly < stored if lower_is_better else fly > stored) else "refuted"
+
+
+def judge_interval(low: float, high: float, *, lower_is_better: bool) -> Verdict:
+    """From the interval of ``fly / stored``: a claim is open while the interval holds 1.
+
+    >>> judge_interval(0.8, 0.9, lower_is_better=True), judge_interval(0.9, 1.1, lower_is_better=True)
+    ('confirmed', 'not resolvable here')
+    """
+    if low <= 1 <= high:
+        return UNRESOLVED
+    return "confirmed" if (high < 1) == lower_is_better else "refuted"
+
+
+def judge_claims(
+    rows: Mapping[str, Mapping[str, Any]],
+    stored: str,
+    features: Mapping[str, Any],
+    delivery: Mapping[str, Any] | None = None,
+) -> list[Case]:
     """Every claim under every reading that the measurements allow.
 
     Args:
         rows: By feeding (``"nnaudio fly"``), the study's rows.
-        stored: Name of the row whose features are read from disk.
-        storage: Bytes per clip: ``source``, ``int16``, ``float32``, ``float16``.
+        stored: Name of the row whose features are stored.
+        features: ``storage``, ``baseline`` and ``preparation`` of the study.
+        delivery: The delivery table, ``None`` where it was not measured.
     """
-    cases = list(_storage(storage))
+    cases = list(_storage(features["storage"], features["baseline"]))
     base = rows[stored]
-    main = f"{stored.partition(' ')[0]} fly"
+    frontend = stored.partition(" ")[0]
+    main = f"{frontend} fly"
     for name, row in rows.items():
         if name != stored and row["status"] == "ok" and base["status"] == "ok":
             cases += _measured(name, row, base, main=name == main)
-    cases.append(
-        Case(
-            claim="easier use", case="steps a user takes", fly=None, stored=None, unit="", main=True,
-            verdict="not resolvable here",
-            note="ease is not measured; storing takes one pass over the data before training, fixes the front end, "
-            "and rules out augmentation of the waveform",
-        )
-    )  # fmt: skip
+    if delivery is not None:
+        cases += _delivered(delivery, frontend)
+    cases += _ease(features["preparation"], features["baseline"])
     return sorted(cases, key=lambda case: CLAIMS.index(case.claim))
 
 
-def _storage(storage: Mapping[str, Any]) -> Iterator[Case]:
-    for kept, label in (("int16", "int16 waveform cache"), ("source", "source files")):
+def _storage(storage: Mapping[str, Any], baseline: Mapping[str, Any]) -> Iterator[Case]:
+    shape = " x ".join(str(size) for size in baseline["shape"])
+    labels = {
+        "int16": f"int16 waveform cache ({baseline['sample_rate']} Hz)",
+        "source": f"source files ({baseline['codec']})",
+    }
+    for kept, label in labels.items():
         for dtype in ("float32", "float16"):
             for originals in (False, True):
                 fly, features = storage.get(kept), storage.get(dtype)
                 kept_too = fly if originals else 0
                 base = None if features is None or kept_too is None else features + kept_too
+                ending = "the waveforms kept beside them" if originals else "the waveforms deleted"
                 yield Case(
                     claim="less storage",
-                    case=f"{label} against {dtype} features, originals {'kept' if originals else 'deleted'}",
+                    case=f"{label} against {dtype} {baseline['frontend']} features ({shape}), {ending}",
                     fly=fly,
                     stored=base,
                     unit="bytes/clip",
                     verdict=judge(fly, base, lower_is_better=True, margin=0.0),
+                    basis=EXACT,
                     note=NOT_MEASURED if fly is None or base is None else "",
                     main=kept == "int16" and dtype == "float32" and not originals,
                 )
 
 
+LOADED = "float32 features already in memory"
+LOOKS: tuple[tuple[str, str, str, str, bool], ...] = (
+    ("less memory", "host_train_mib", "host memory while training", "MiB", True),
+    ("less memory", "host_infer_mib", "host memory in inference", "MiB", True),
+    ("less memory", "device_peak_mib", "device memory while training", "MiB", True),
+    ("less memory", "device_infer_peak_mib", "device memory in inference", "MiB", True),
+    ("faster training", "train", "training throughput", "clips/s", False),
+    ("faster inference", "infer", "inference throughput", "clips/s", False),
+    ("faster inference", "latency_ms", "latency of one clip", "ms", True),
+    ("less compute", "flops", "counted FLOPs of inference", "FLOP/clip", True),
+    ("less compute", "cpu_ms", "CPU time of inference, all threads", "ms/clip", True),
+    ("less compute", "joule", "energy of inference", "J/clip", True),
+)
+"""Claim, column, words, unit, whether lower is better."""
+FIRSTS = ("host_train_mib", "train", "infer", "flops")
+
+
 def _measured(name: str, row: Mapping[str, Any], base: Mapping[str, Any], *, main: bool) -> Iterator[Case]:
-    looks: tuple[tuple[str, str, str, str, bool], ...] = (
-        ("less memory", "host_train_mib", "host memory while training", "MiB", True),
-        ("less memory", "host_infer_mib", "host memory in inference", "MiB", True),
-        ("less memory", "device_peak_mib", "device memory", "MiB", True),
-        ("faster training", "train", "training throughput", "clips/s", False),
-        ("faster inference", "infer", "inference throughput", "clips/s", False),
-        ("faster inference", "latency_ms", "latency of one clip, stored features already loaded", "ms", True),
-        ("less compute", "flops", "counted FLOPs of inference", "FLOP/clip", True),
-        ("less compute", "cpu_ms", "CPU time of inference, all threads", "ms/clip", True),
-    )
-    firsts = {"host_train_mib", "train", "infer", "flops"}
-    for claim, key, words, unit, lower in looks:
-        fly, stored = row[key], base[key]
-        margin = _margin(key, row, base)
-        verdict = judge(fly, stored, lower_is_better=lower, margin=margin)
-        note = NOT_MEASURED if fly is None or stored is None else ""
-        if key in ("train", "infer", "latency_ms", "cpu_ms") and not note and (row["contended"] or base["contended"]):
-            verdict, note = "not resolvable here", BUSY
-        yield Case(
-            claim=claim, case=f"{name}: {words}", fly=fly, stored=stored, unit=unit, verdict=verdict, note=note,
-            main=main and key in firsts,
+    for claim, key, words, unit, lower in LOOKS:
+        fly, stored = row.get(key), base.get(key)
+        case = Case(
+            claim=claim, case=f"{name}: {words}, against {LOADED}", fly=fly, stored=stored, unit=unit,
+            verdict=UNRESOLVED, basis=UNMEASURED, main=main and key in FIRSTS,
         )  # fmt: skip
+        if fly is None or stored is None:
+            yield replace(case, note=(base if stored is None else row)["reasons"].get(key) or NOT_MEASURED)
+        elif key == "flops":
+            yield replace(case, verdict=judge(fly, stored, lower_is_better=lower, margin=0.0), basis=EXACT)
+        else:
+            yield _resolved(case, key, (row, base), lower=lower)
 
 
-def _margin(key: str, row: Mapping[str, Any], base: Mapping[str, Any]) -> float:
-    """FLOPs are exact; rates carry the spread over their blocks."""
-    if key == "flops":
-        return 0.0
-    spreads = [part.get(f"{key}_spread") or 0.0 for part in (row, base)]
+def _resolved(case: Case, key: str, sides: tuple[Mapping[str, Any], Mapping[str, Any]], *, lower: bool) -> Case:
+    """The verdict from the interval over processes; for want of one from a margin, with the count of processes."""
+    fly, stored = ([*side["samples"].get(key, ())] for side in sides)
+    compared = compare_times(fly, stored)
+    counts = (len(fly), len(stored))
+    if not isinstance(compared, Refusal) and isinstance(compared.interval, Interval):
+        low, high = compared.interval.low, compared.interval.high
+        verdict = judge_interval(low, high, lower_is_better=lower)
+        basis = f"95 % interval of the ratio, {min(counts)} processes a side"
+        found = replace(case, verdict=verdict, basis=basis, interval=(low, high), processes=counts)
+    else:
+        margin = _margin(key, sides)
+        verdict = judge(case.fly, case.stored, lower_is_better=lower, margin=margin)
+        few = f"{min(counts)} {'process' if min(counts) == 1 else 'processes'} a side, too few for an interval"
+        basis = f"{few}; a factor of {math.exp(margin):.3g} or less is not told apart"
+        found = replace(case, verdict=verdict, basis=basis, processes=counts)
+    if key in BUSY_SPOILS and any(side["contended"] for side in sides):
+        return replace(found, verdict=UNRESOLVED, note=BUSY)
+    return found
+
+
+def _margin(key: str, sides: tuple[Mapping[str, Any], Mapping[str, Any]]) -> float:
+    """Rates carry the spread over the blocks of their process."""
+    spreads = [side.get(f"{key}_spread") or 0.0 for side in sides]
     return max(MARGIN, 2 * math.hypot(*spreads))
+
+
+def _delivered(delivery: Mapping[str, Any], frontend: str) -> Iterator[Case]:
+    """Waveforms with the front end against every place of the features, at the largest batch."""
+    batch = str(max(delivery["batches"]))
+    fly = [row for row in delivery["rows"] if row["frontend"] == frontend]
+    for row in fly:
+        for base in delivery["rows"]:
+            if base["frontend"] is None:
+                case = _delivered_case(row, base, batch)
+                spoilt = delivery.get("contended") and case.fly is not None and case.stored is not None
+                yield replace(case, verdict=UNRESOLVED, note=BUSY) if spoilt else case
+
+
+def _delivered_case(row: Mapping[str, Any], base: Mapping[str, Any], batch: str) -> Case:
+    sides = [one["rates"][batch] for one in (row, base)]
+    fly, stored = (None if side is None else side["clips_per_s"] for side in sides)
+    case = Case(
+        claim="faster training", case=f"data until the forward, batch {batch}: {row['name']} against {base['name']}",
+        fly=fly, stored=stored, unit="clips/s", verdict=UNRESOLVED, basis=UNMEASURED,
+    )  # fmt: skip
+    if fly is None or stored is None:
+        reasons = (base if stored is None else row)["reasons"]
+        return replace(case, note=reasons.get("rates") or NOT_MEASURED)
+    ends = [side["interval"] for side in sides if side is not None]
+    if None in ends:
+        return replace(case, basis="too few rounds for an interval", note="too few rounds")
+    (low, high), (base_low, base_high) = ends
+    apart = judge_interval(low / base_high, high / base_low, lower_is_better=False)
+    return replace(case, verdict=apart, basis="intervals over rounds of one process; they may not overlap")
+
+
+def _ease(preparation: Mapping[str, Any], baseline: Mapping[str, Any]) -> Iterator[Case]:
+    """What can be counted of ease: each on its own, as no weighting of them is given."""
+    decode, features = preparation["decode_s"], preparation["seconds"]
+    against = f"float32 {baseline['frontend']} features stored beside the int16 waveform cache"
+    facts: tuple[tuple[str, float, float, str, bool, str], ...] = (
+        ("passes over the data before the first epoch", 1, 2, "passes", True, "decode; decode, then compute features"),
+        ("seconds before the first epoch", decode, decode + features, "s", True, "decoded by one thread"),
+        ("waveform augmentation stays possible (1 = yes)", 1, 0, "", False,
+         "stored features were computed before it could be applied"),
+        ("stored files to keep in step with the settings", 1, 2, "files", True,
+         "the store of features also depends on every setting of the front end"),
+    )  # fmt: skip
+    for words, fly, stored, unit, lower, note in facts:
+        yield Case(
+            claim="easier use", case=f"{words}, against {against}", fly=fly, stored=stored, unit=unit,
+            verdict=judge_count(fly, stored, lower_is_better=lower), basis=EXACT if unit != "s" else ONE_PASS,
+            note=note, main=True,
+        )  # fmt: skip

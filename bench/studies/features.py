@@ -9,13 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import soundfile
 import torch
 
 from bench.clips import Clips
 from bench.data.batches import to_tensor
+from bench.data.cache import cache_root
+from bench.data.decode import decode
 from bench.data.features import open_features
 from bench.data.waveforms import Waveforms, open_waveforms
 from bench.execution.inputs import build_frontend, task_of
+from bench.measurement.clocks import clock_for
 from bench.recipes import Recipe
 from bench.registry import Registry
 
@@ -23,6 +28,7 @@ DECIBEL = 10 / math.log(10)
 """dB per unit of a natural logarithm of power."""
 REFERENCE = "torchaudio"
 PARITY_CLIPS = 32
+DECODED_CLIPS = 64
 PREPARED_CLIPS = 400
 """At most so many clips are prepared for the timing; more only repeat it."""
 
@@ -41,9 +47,10 @@ def look_at_features(
         stored: Front end whose features are stored.
 
     Returns:
+        ``baseline`` (``sample_rate`` in Hz, ``codec`` of the source, ``frontend`` and ``shape`` of what is stored),
         ``storage`` (bytes per clip: ``source``, ``int16``, ``float32``, ``float16``), ``preparation`` (``seconds`` for
-        the whole data set, from ``clips`` of it, ``threads``), ``parity`` (``{front end: max and mean dB}``) and
-        ``reasons``.
+        the features of the whole data set, from ``clips`` of it, ``threads``; ``decode_s`` for decoding all of it),
+        ``parity`` (``{front end: max and mean dB}``) and ``reasons``.
     """
     waveforms = open_waveforms(clips, trim_db=recipe.trim_db, fill=recipe.fill)
     reasons: dict[str, str] = {}
@@ -52,12 +59,16 @@ def look_at_features(
         reasons["storage.source"] = "the clips are generated, there are no files"
     else:
         source = sum(Path(path).stat().st_size for path in clips.sounds) / len(clips)
-    preparation, per_clip = _prepare(registry, model, clips, waveforms, stored)
+    preparation, shape = _prepare(registry, model, clips, waveforms, stored)
+    per_clip = 4 * math.prod(shape)
     return {
+        "baseline": {
+            "sample_rate": clips.sample_rate, "codec": codec(clips), "frontend": stored, "shape": list(shape),
+        },
         "storage": {
             "source": source, "int16": waveforms.samples.shape[1] * 2, "float32": per_clip, "float16": per_clip // 2,
         },
-        "preparation": preparation,
+        "preparation": {**preparation, **_decoding(clips)},
         "parity": _parity(registry, model, clips, waveforms, [*frontends, stored]),
         "reasons": reasons,
     }  # fmt: skip
@@ -65,16 +76,35 @@ def look_at_features(
 
 def _prepare(
     registry: Registry, model: str, clips: Clips, waveforms: Waveforms, stored: str
-) -> tuple[dict[str, Any], int]:
-    """Compute and write features afresh, in a folder that is thrown away."""
+) -> tuple[dict[str, Any], tuple[int, ...]]:
+    """Compute and write features afresh, in a folder beside the cache that is thrown away; ``(freq, time)`` of one."""
     count = min(PREPARED_CLIPS, len(waveforms))
     some = replace(waveforms, samples=waveforms.samples[:count], lengths=waveforms.lengths[:count])
-    frontend = _frontend(registry, model, clips, stored)
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+    frontend = frontend_of(registry, model, clips, stored)
+    with tempfile.TemporaryDirectory(prefix="study-", dir=cache_root()) as folder:
         features = open_features(some, frontend, key="study", cache=Path(folder))
-        seconds, per_clip = features.seconds, features.bytes_per_clip
+        seconds, shape = features.seconds, features.values.shape[1:]
     whole = seconds / count * len(waveforms)
-    return {"seconds": whole, "clips": count, "of": len(waveforms), "threads": torch.get_num_threads()}, per_clip
+    return {"seconds": whole, "clips": count, "of": len(waveforms), "threads": torch.get_num_threads()}, shape
+
+
+def _decoding(clips: Clips) -> dict[str, Any]:
+    """Seconds to decode every clip once on one thread, from some of them."""
+    usable = [row for row, name in enumerate(clips.ids) if name not in clips.listed_bad][:DECODED_CLIPS]
+    clock = clock_for("cpu")
+    for row in usable:
+        clock.time(lambda i: decode(clips.sounds, i, clips.ids[i], clips.sample_rate), row)
+    each = float(np.mean(clock.host_seconds()))
+    return {"decode_s": each * len(clips), "decoded": len(usable)}
+
+
+def codec(clips: Clips) -> str:
+    """Container, coding and rate of the first source file: ``OGG VORBIS, 44100 Hz``; ``generated`` without files."""
+    sounds = clips.sounds
+    if callable(sounds):
+        return "generated"
+    info = soundfile.info(sounds[0])
+    return f"{info.format} {info.subtype}, {info.samplerate} Hz"
 
 
 def _parity(
@@ -83,12 +113,12 @@ def _parity(
     """Largest and mean difference from torchaudio's features in dB, before any training."""
     audio = to_tensor(waveforms.samples[:PARITY_CLIPS])
     with torch.inference_mode():
-        reference = _frontend(registry, model, clips, REFERENCE)(audio)
+        reference = frontend_of(registry, model, clips, REFERENCE)(audio)
         found: dict[str, dict[str, Any]] = {}
         for name in dict.fromkeys(frontends):
             if name == REFERENCE:
                 continue
-            features = _frontend(registry, model, clips, name)(audio)
+            features = frontend_of(registry, model, clips, name)(audio)
             if features.shape != reference.shape:
                 shapes = tuple(features.shape[1:]), tuple(reference.shape[1:])
                 found[name] = _unknown(f"another feature, {shapes[0]} instead of {shapes[1]} (freq, time)")
@@ -110,7 +140,8 @@ def _unknown(reason: str) -> dict[str, Any]:
     return {"max_db": None, "mean_db": None, "reasons": dict(names)}
 
 
-def _frontend(registry: Registry, model: str, clips: Clips, name: str) -> torch.nn.Module:
+def frontend_of(registry: Registry, model: str, clips: Clips, name: str) -> torch.nn.Module:
+    """A fresh front end with the model's settings, on the CPU, in evaluation mode."""
     built = build_frontend(registry, registry.models[model].spec, name, task_of(clips, ("audio",)))
     if built is None:
         raise ValueError(f"{name!r} is no front end")

@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+
 from bench.clips import Clips
+from bench.data.cache import digest
 from bench.data.locate import open_clips
+from bench.data.waveforms import Waveforms, open_waveforms
 from bench.errors import NoCellError, SelectionError
-from bench.plan import PlannedCell, Selection
+from bench.measurement.environment import describe
+from bench.measurement.machine import hardware_fingerprint
+from bench.plan import Selection
+from bench.provenance import source_hash
+from bench.recipes import Recipe
 from bench.records import Record
+from bench.registry import Registry
 from bench.reports.stored import board_predictions
 from bench.reports.versus import Verdict, compare, parse_choice
 from bench.runner import Runner, Settings
 from bench.statistics import Refusal
-from bench.store import Store
+from bench.store import Store, write_atomic
 from bench.studies.claims import Case, judge_claims
-from bench.studies.features import look_at_features
-from bench.studies.sweep import only_model, run_cells
+from bench.studies.delivery import Stock, measure_delivery
+from bench.studies.features import frontend_of, look_at_features
+from bench.studies.feedings import profile_feedings, unlimited
+from bench.studies.pictured import Pictured, picture
+from bench.studies.sweep import only_model
 from bench.watch import Watch
 
+CODE_VERSION = 1
+"""Raised whenever what is measured of features and delivery changes."""
+KEPT = "delivery.json"
+"""File of the run folder that holds features and delivery, so that a second call need not measure them."""
 FLY = ("nnaudio", "nnaudio_mel", "nnaudio_stft", "torchaudio", "kaldi")
 TRAINED = ("nnaudio_mel", "nnaudio_stft")
 FROZEN = "nnaudio"
@@ -36,21 +55,27 @@ class Study:
         what: Model, data set, device, precision, batch.
         rows: By feeding, speed and memory of its profile cell.
         features: Storage, preparation and parity, see :func:`bench.studies.features.look_at_features`.
+        delivery: See :func:`bench.studies.delivery.measure_delivery`; ``contended`` = others were busy meanwhile.
         accuracy: Trainable against frozen front ends, with intervals; empty where nothing was trained.
         cases: The verdicts.
         environment: The machine.
         reasons: Why something is missing.
         reused: Cells that were measured before.
+        measured_before: Whether features and delivery were taken from the run folder.
+        pictures: Two clips under each frozen front end; the JSON values only name them.
     """
 
     what: dict[str, Any]
     rows: dict[str, dict[str, Any]]
     features: dict[str, Any]
+    delivery: dict[str, Any]
     accuracy: list[dict[str, Any]]
     cases: tuple[Case, ...]
     environment: dict[str, Any]
     reasons: dict[str, str]
     reused: int
+    measured_before: bool
+    pictures: tuple[Pictured, ...]
 
     @property
     def failed(self) -> bool:
@@ -59,28 +84,39 @@ class Study:
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
-        names = ("what", "rows", "features", "accuracy", "environment", "reasons", "reused")
+        names = ("what", "rows", "features", "delivery", "accuracy", "environment", "reasons", "reused",
+                 "measured_before")  # fmt: skip
         verdicts = [{**asdict(case), "ratio": case.ratio} for case in self.cases]
-        return {**{name: getattr(self, name) for name in names}, "verdicts": verdicts}
+        drawn = [{"clip": one.clip, "frontend": one.frontend, "silent": one.silent} for one in self.pictures]
+        return {**{name: getattr(self, name) for name in names}, "verdicts": verdicts, "pictures": drawn}
 
 
 def run_study(
-    selection: Selection, frontends: Sequence[str], settings: Settings, watch: Watch, *, evaluate: bool = False
+    selection: Selection,
+    frontends: Sequence[str],
+    settings: Settings,
+    watch: Watch,
+    *,
+    evaluate: bool = False,
+    processes: int = 1,
 ) -> Study:
-    """Profile one model under each feeding, prepare and compare features, judge the claims.
+    """Profile one model under each feeding, prepare, deliver and compare features, judge the claims.
 
     Args:
         selection: One model and one data set; front end and feeding are the study's own.
-        frontends: Computed on the fly, one cell each; the model's own is also stored.
+        frontends: Computed on the fly; the model's own is also stored.
         settings: How to run.
         watch: Told what happens.
         evaluate: Also train the frozen and the trainable front ends over the selection's seeds.
+        processes: Profile cells per feeding, each in a fresh process; 8 give the ratios an interval.
 
     Raises:
-        SelectionError: No or several models, or the model takes the waveform.
+        SelectionError: No or several models, the model takes the waveform, or fewer than one process.
         NoCellError: The model takes none of the front ends.
         BenchError: As :meth:`bench.runner.Runner.run`.
     """
+    if processes < 1:
+        raise SelectionError(f"processes is {processes}; it must be at least 1")
     first = Runner(replace(selection, evaluate=False), settings, watch)
     registry = first.host.registry
     model = only_model(selection.models, registry)
@@ -88,93 +124,106 @@ def run_study(
     if stored is None:
         raise SelectionError(f"{model!r} takes the waveform: it has no front end to compare")
     feedings = [*((name, "fly") for name in dict.fromkeys(frontends)), (stored, "precomputed")]
-    profiled = _profile(selection, feedings, settings, watch)
+    profiled = profile_feedings(selection, feedings, settings, watch, processes=processes)
     if profiled.planned is None:
         raise NoCellError(f"{model!r} takes none of the front ends {', '.join(frontends)} on this data set")
     taken = [name for name in frontends if profiled.rows[f"{name} fly"]["status"] != "incompatible"]
-    clips = _clips(first, selection)
-    features = look_at_features(registry, model, clips, profiled.planned.recipe, taken, stored)
+    material = _Material(registry, model, _clips(first, selection), profiled.planned.recipe, taken, stored)
+    measured, again = _measured(material, selection.device, settings.out)
     accuracy = _accuracy(selection, taken, settings, watch) if evaluate else []
     untrained = NO_TRAINABLE if evaluate else NOT_TRAINED
     names = ("model", "dataset", "device", "precision", "batch", "clip_samples", "recipe")
+    features, delivery = measured["features"], measured["delivery"]
     return Study(
-        what={name: getattr(profiled.planned.cell, name) for name in names},
+        what={**{name: getattr(profiled.planned.cell, name) for name in names}, "processes": processes},
         rows=profiled.rows,
         features=features,
+        delivery=delivery,
         accuracy=accuracy,
-        cases=tuple(judge_claims(profiled.rows, f"{stored} precomputed", features["storage"])),
+        cases=tuple(judge_claims(profiled.rows, f"{stored} precomputed", features, delivery)),
         environment=profiled.environment,
         reasons={} if accuracy else {"accuracy": untrained},
         reused=profiled.reused,
+        measured_before=again,
+        pictures=tuple(picture(material.clips, material.untouched(), material.modules())),
     )
 
 
-@dataclass(slots=True)
-class _Profiled:
-    """The profile cells of all feedings."""
+@dataclass(frozen=True, slots=True)
+class _Material:
+    """What features are made of, and with which front ends."""
 
-    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
-    planned: PlannedCell | None = None
-    environment: dict[str, Any] = field(default_factory=dict)
-    reused: int = 0
+    registry: Registry
+    model: str
+    clips: Clips
+    recipe: Recipe
+    taken: Sequence[str]
+    stored: str
+
+    @property
+    def fly(self) -> tuple[str, ...]:
+        """Frozen front ends; trainable ones compute the same before training."""
+        return tuple(name for name in dict.fromkeys(self.taken) if not self.registry.frontends[name].spec.trainable)
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Fresh modules of the frozen front ends and the stored one."""
+        names = dict.fromkeys((*self.fly, self.stored))
+        return {name: frontend_of(self.registry, self.model, self.clips, name) for name in names}
+
+    def waveforms(self) -> Waveforms:
+        """The decoded clips."""
+        return open_waveforms(self.clips, trim_db=self.recipe.trim_db, fill=self.recipe.fill)
+
+    def untouched(self) -> Waveforms:
+        """The decoded clips with their silence: not trimmed, not tiled."""
+        return open_waveforms(self.clips, trim_db=None, fill="zeros")
+
+    def key(self, device: str) -> str:
+        """What a stored measurement depends on: data, settings, front ends, libraries, machine."""
+        spec = self.registry.models[self.model].spec
+        entries = [self.registry.frontends[name] for name in (*self.taken, self.stored)]
+        sources = [source_hash(entry.factory.partition(":")[0]) for entry in entries]
+        machine = describe(device, watch_s=0.1)
+        return digest(
+            CODE_VERSION, self.waveforms().fingerprint, list(self.taken), self.stored, dict(spec.frontend_options),
+            self.recipe.model_dump(mode="json"), sources, device, machine["libraries"], hardware_fingerprint(machine),
+            torch.get_num_threads(),
+        )  # fmt: skip
 
 
-def _profile(selection: Selection, feedings: Sequence[tuple[str, str]], settings: Settings, watch: Watch) -> _Profiled:
-    found = _Profiled()
-    for frontend, feeding in feedings:
-        chosen = replace(_unlimited(selection), frontend=frontend, feeding=feeding, evaluate=False, profile=True)
-        try:
-            result = run_cells(Runner(chosen, settings, watch))
-        except NoCellError as error:
-            found.rows[f"{frontend} {feeding}"] = _row(None, str(error))
-            continue
-        (record,) = result.records
-        found.rows[f"{frontend} {feeding}"] = _row(record)
-        found.planned = found.planned or result.plan.cells[0]
-        found.environment = found.environment or record.environment
-        found.reused += len(result.reused)
+def _measured(material: _Material, device: str, out: Path) -> tuple[dict[str, Any], bool]:
+    """Features and delivery, measured now or taken from the run folder, and whether they were taken."""
+    file, key = out / KEPT, material.key(device)
+    kept = _read(file)
+    if kept.get("key") == key:
+        return kept, True
+    looked = look_at_features(
+        material.registry, material.model, material.clips, material.recipe, material.taken, material.stored
+    )
+    stock = Stock(
+        clips=material.clips, waveforms=material.waveforms(), recipe=material.recipe, frontends=material.modules(),
+        fly=material.fly, stored=material.stored,
+    )  # fmt: skip
+    before = describe(device)["contended"]
+    delivery = measure_delivery(stock, device)
+    delivery["contended"] = before or describe(device)["contended"]
+    found = {"key": key, "features": looked, "delivery": delivery}
+    write_atomic(file, (json.dumps(found, indent=1) + "\n").encode())
+    return found, False
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """What an earlier call kept; nothing where there is no whole file, so that it is measured afresh."""
+    try:
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
     return found
-
-
-def _unlimited(selection: Selection) -> Selection:
-    """Without the budget that a recipe sets for many models."""
-    return replace(selection, overrides=("recipe.budget_seconds=none", *selection.overrides))
 
 
 def _clips(runner: Runner, selection: Selection) -> Clips:
     entry = runner.host.registry.datasets[selection.datasets[0]]
     return open_clips(entry.spec, selection.data, load=entry.factory)
-
-
-def _row(record: Record | None, problem: str = "") -> dict[str, Any]:
-    """Speed and memory of one feeding."""
-    names = ("infer", "train", "infer_spread", "train_spread", "latency_ms", "cpu_ms", "flops", "host_train_mib",
-             "host_infer_mib", "device_peak_mib", "augmentable", "contended")  # fmt: skip
-    unknown = dict.fromkeys(names)
-    if record is None:
-        return {**unknown, "status": "incompatible", "problem": problem, "cell": None, "reasons": {}}
-    if record.status != "ok":
-        why = record.error.message if record.error else "no reason given"
-        return {**unknown, "status": record.status, "problem": why, "cell": record.cell.id, "reasons": {}}
-    timing, memory = record.timing, record.memory
-    infer, train, latency = timing["infer"], timing.get("train"), timing.get("latency")
-    flops = timing.get("flops")
-    return {
-        "status": "ok",
-        "problem": None,
-        "cell": record.cell.id,
-        "infer": infer["clips_per_s"],
-        "train": None if train is None else train["clips_per_s"],
-        "infer_spread": infer.get("spread"),
-        "train_spread": None if train is None else train.get("spread"),
-        "latency_ms": None if latency is None else latency["median_ms"],
-        "cpu_ms": 1e3 * infer["cpu_s"] / infer["clips"],
-        "flops": None if flops is None else flops["total"] / flops["clips"],
-        **{name: memory.get(name) for name in ("host_train_mib", "host_infer_mib", "device_peak_mib")},
-        "augmentable": record.cell.feeding == "fly",
-        "contended": record.environment.get("contended"),
-        "reasons": {**memory.get("reasons", {}), **timing.get("reasons", {})},
-    }
 
 
 def _accuracy(selection: Selection, taken: Sequence[str], settings: Settings, watch: Watch) -> list[dict[str, Any]]:
@@ -184,7 +233,7 @@ def _accuracy(selection: Selection, taken: Sequence[str], settings: Settings, wa
         return []
     records: list[Record] = []
     for frontend in (FROZEN, *trained):
-        chosen = replace(_unlimited(selection), frontend=frontend, feeding="fly", evaluate=True, profile=False)
+        chosen = replace(unlimited(selection), frontend=frontend, feeding="fly", evaluate=True, profile=False)
         records += Runner(chosen, settings, watch).run().records
     found = []
     for frontend in trained:

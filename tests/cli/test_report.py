@@ -140,6 +140,65 @@ def test_compare_as_json(run, capsys, compare):
     assert verdict["folds"] == [1, 2, 3, 4, 5]
 
 
+def test_compare_says_how_to_listen(run, capsys, compare):
+    assert compare("gamma", "alpha.tiny", run, dataset="toy") == 0
+    assert "to listen: the same command with --data DIR, the folder of toy" in capsys.readouterr().out
+    assert compare("gamma", "alpha.tiny", run, as_json=True) == 0
+    (verdict,) = json.loads(capsys.readouterr().out)
+    assert {clip["path"] for clip in verdict["discordant"]} == {None}
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """The synthetic data set as a plugin's: a file per clip, in whatever copy the test chooses."""
+    import numpy as np
+
+    from bench.clips import Clips
+    from bench.registry import Entry, Provenance
+    from bench.specs import DatasetSpec
+
+    def offer(manifest="m" * 64, folds=range(1, 6), files=True):
+        ids = tuple(f"{fold}-{index:03d}" for fold in folds for index in range(40))
+        sounds = tuple(tmp_path / "toy" / f"{name}.wav" for name in ids) if files else (lambda index: (None, 16_000))
+        clips = Clips(
+            title="Toy", ids=ids, targets=np.zeros(len(ids), dtype=np.int64), label_names=("a", "b"), audio=sounds,
+            sample_rate=16_000, clip_samples=80_000, manifest_sha256=manifest,
+        )  # fmt: skip
+        monkeypatch.setattr("bench.data.locate.open_clips", lambda spec, data, *, load, offline: clips)
+        spec = DatasetSpec(name="toy", load="toys:load")
+        entry = Entry(spec=spec, provenance=Provenance(plugin="toys", module="toys"), factory="toys:load")
+        host = type("Host", (), {"registry": type("R", (), {"datasets": {"toy": entry}})()})()
+        monkeypatch.setattr("bench.cli.compare.open_host", lambda files, without: host)
+        return tmp_path
+
+    return offer
+
+
+def test_compare_gives_the_files_to_listen_to(run, capsys, compare, toy):
+    data = toy()
+    assert compare("gamma", "alpha.tiny", run, data=data, clips=2) == 0
+    shown = capsys.readouterr().out
+    assert f"{data}/toy/" in shown
+    assert "to listen" not in shown
+    assert compare("gamma", "alpha.tiny", run, data=data, as_json=True) == 0
+    (verdict,) = json.loads(capsys.readouterr().out)
+    for clip in verdict["discordant"]:
+        assert clip["path"] == f"{data}/toy/{clip['clip']}.wav"
+
+
+@pytest.mark.parametrize(
+    ("offered", "said"),
+    [
+        ({"manifest": "x"}, "another copy than the one measured"),
+        ({"folds": (1,)}, "discordant clips are not in"),
+        ({"files": False}, "no files of their own"),
+    ],
+)
+def test_compare_says_what_cannot_be_listened_to(run, capsys, compare, toy, offered, said):
+    assert compare("gamma", "alpha.tiny", run, data=toy(**offered)) == 1
+    assert said in capsys.readouterr().err
+
+
 def test_compare_without_a_shared_fold_is_exit_4(run, compare):
     with pytest.raises(NoCellError, match="share no finished fold"):
         compare("zeta.base", "alpha.tiny", run)

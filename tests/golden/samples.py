@@ -103,16 +103,33 @@ def evaluated(store: Store, where: Cell, accuracy: float, **changes: Any) -> Rec
     return store.write(record, arrays)
 
 
-def profiled(store: Store, where: Cell, clips_per_s: float, environment: dict[str, Any] = ENVIRONMENT) -> Record:
-    """Store an ``ok`` profile record."""
+FLOPS = {
+    "clips": 2, "total": 84_000_000,
+    "frontend": {"total": 4_000_000, "by_operator": {"aten.mm": 4_000_000}, "uncounted": {"aten._fft_r2c": 1}},
+    "model": {"total": 80_000_000, "by_operator": {"aten.mm": 80_000_000}, "uncounted": {"aten.mean": 2}},
+}  # fmt: skip
+"""Work of two clips."""
+
+NO_COUNTER = {"joules_per_clip": None, "source": None, "reasons": {"joules_per_clip": "no RAPL on this machine"}}
+COUNTED = {"joules_per_clip": 0.25, "net_joules_per_clip": 0.125, "source": "RAPL", "reasons": {}}
+
+
+def profiled(
+    store: Store, where: Cell, clips_per_s: float, environment: dict[str, Any] = ENVIRONMENT, **timing: Any
+) -> Record:
+    """Store an ``ok`` profile record; ``timing``: further blocks of it."""
+    latency = {"median_ms": 1e3 / clips_per_s, "mad_ms": 1e2 / clips_per_s, "samples": 100, "unsteady": False}
+    if "flops" in timing:
+        latency["real_time_factor"] = 1 / clips_per_s / 5
     record = Record(
         cell=where,
         status="ok",
         timing={
             "wall_s": 5.0,
-            "latency": {"median_ms": 1e3 / clips_per_s, "mad_ms": 1e2 / clips_per_s, "samples": 100, "unsteady": False},
+            "latency": latency,
             "infer": {"clips_per_s": clips_per_s, "batch": 64},
             "train": {"clips_per_s": clips_per_s / 3, "batch": 16},
+            **timing,
         },
         memory={"host_peak_mib": 640.4, "device_peak_mib": None, "reasons": {"device_peak_mib": "no CUDA device"}},
         environment=environment,
@@ -166,7 +183,7 @@ def golden_run(root: Path) -> Store:
     ended(store, cell("delta", 5), "oom", "memory", "train", "killed by the kernel at 4096 MiB")
     ended(store, cell("eta.text", 1), "incompatible", "needs", "plan", "needs text, toy gives audio")
     profile = {"kind": "profile", "fold": 0}
-    profiled(store, cell("alpha.tiny", **profile), 100.0)
+    profiled(store, cell("alpha.tiny", **profile), 100.0, flops=FLOPS, energy=NO_COUNTER)
     profiled(store, cell("beta.small", **profile), 40.0)
     profiled(store, cell("gamma", **profile), 2500.0)
     other = {**ENVIRONMENT, "hardware_fingerprint": "beef", "cpu": {"model": "Other CPU", "logical_cores": 64}}

@@ -264,7 +264,7 @@ def test_multi_label_rows_are_sorted_not_ranked(samples, store):
         store.write(record.model_copy(update={"scores": (Score(name="map", value=value),)}), arrays)
     (section,) = board_of(store).sections
     assert [(row.key.model, row.primary) for row in section.rows] == [("b", 0.4), ("a", 0.3)]
-    assert all(row.rank is None and row.interval is None for row in section.rows)
+    assert all(row.rank is None for row in section.rows)
 
 
 def test_fast_reader_equals_the_store(samples, golden_store):

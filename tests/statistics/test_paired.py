@@ -42,6 +42,19 @@ class TestMcNemar:
         result = mcnemar_exact(*pair_from_counts(794, 86, 150, 570))
         assert result.p_value == pytest.approx(stats.chi2.sf(17.36, 1), rel=0.25)
 
+    def test_fagerland_lydersen_laake_published_value(self) -> None:
+        """Statistical Analysis of Contingency Tables (2017), chapter 8 (R package contingencytables): P = 0.052479.
+
+        Complete response before and after consolidation therapy (Cavo et al. 2012): 6 against 16 of 161 patients.
+        """
+        result = mcnemar_exact(*pair_from_counts(59, 6, 16, 80))
+        assert result.p_value == pytest.approx(0.052479, abs=5e-7)
+
+    def test_mlxtends_published_value(self) -> None:
+        """The test suite of mlxtend (Raschka 2018): 121 against 59 clips, exact p = 4.4344492637555101e-06."""
+        result = mcnemar_exact(*pair_from_counts(101, 121, 59, 33))
+        assert result.p_value == pytest.approx(4.4344492637555101e-06, rel=1e-9)
+
     def test_no_discordant_clip(self) -> None:
         assert mcnemar_exact([1, 0, 1], [1, 0, 1]).p_value == 1.0
 

@@ -1,0 +1,69 @@
+"""Pictures written by hand: round ticks, names that fit, text that is escaped."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from bench.reports import curves, drawn, plots
+from bench.reports.board import build_board
+from bench.store import Store
+
+NUMBERS = st.floats(min_value=-1e4, max_value=1e4)
+
+
+@given(NUMBERS, NUMBERS, st.integers(min_value=1, max_value=10))
+def test_ticks_are_few_even_and_inside(low, high, most):
+    assume(high - low > 1e-6 * max(abs(low), abs(high), 1))
+    shown = drawn.ticks(low, high, most)
+    assert len(shown) <= most + 1
+    room = 1e-6 * (high - low)
+    assert all(low - room <= value <= high + room for value in shown)
+    if len(shown) > 2:
+        assert np.diff(shown) == pytest.approx(shown[1] - shown[0], rel=1e-5)
+
+
+@given(st.text(max_size=80), st.floats(min_value=40, max_value=400))
+def test_a_shortened_name_fits_and_keeps_both_ends(name, room):
+    made = drawn.shortened(name, room)
+    assert drawn.width_of(made) <= room or made == name
+    assert made[0:1] == name[0:1]
+    assert made[-1:] == name[-1:]
+
+
+def test_a_range_is_never_empty():
+    assert drawn.spread([1.0, 1.0])[0] < 1 < drawn.spread([1.0, 1.0])[1]
+    assert drawn.spread([0.0])[0] < 0 < drawn.spread([0.0])[1]
+
+
+def test_places_within_a_panel():
+    panel = drawn.Panel(left=10, top=20, width=100, height=50, x=(0, 1), y=(0, 2))
+    assert panel.at(0, 0) == (10, 70)
+    assert panel.at(1, 2) == (110, 20)
+
+
+def section_of(store):
+    (section,) = build_board(store.records()[0], predictions=store.predictions).sections
+    return section
+
+
+def test_pictures_are_well_formed_and_names_escaped(samples, tmp_path):
+    store = Store(tmp_path)
+    record = samples.evaluated(store, samples.cell("a"), 0.8, dataset__label_names=["<dog>", "rain & wind", "c", "d"])
+    odd = record.model_copy(update={"cell": samples.cell("odd<&>name")})
+    section = build_board([record, odd], predictions=lambda one: store.predictions(record)).sections[0]
+    for picture in (plots.accuracy_plot, plots.recall_plot, curves.curve_plot):
+        root = ElementTree.fromstring(picture(section, "p"))
+        assert "odd<&>name" in [node.text for node in root.iter("text")]
+        assert root.get("role") == "img"
+        assert root.get("aria-label")
+
+
+def test_lost_losses_draw_nothing(samples, tmp_path):
+    store = Store(tmp_path)
+    samples.evaluated(store, samples.cell("a"), 0.8, arrays={"curve_train_loss": np.full(3, np.nan)})
+    assert curves.curve_plot(section_of(store), "p") == ""

@@ -1,0 +1,153 @@
+"""The bootstrap of mean average precision: against repeated clips, scipy, and the intervals of accuracies."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from bench.metrics.scores import mean_average_precision
+from bench.metrics.weighted import weighted_mean_average_precision
+from bench.statistics import Refusal, Resampled, cluster_bootstrap, paired_cluster_bootstrap
+from bench.statistics.resampled import clip_weights, compare_scores, score_interval
+
+
+def clips_of(rng, clips, classes=5, separation=1.5):
+    true = rng.random((clips, classes)) < 0.2
+    true[:2] = [[True] * classes, [False] * classes]
+    return np.round(rng.normal(size=(clips, classes)) + separation * true, 1), true.astype(np.float32)
+
+
+def resampled(logits, targets, weights, groups):
+    observed = np.array([mean_average_precision(one, targets) for one in logits])
+    drawn = np.stack([weighted_mean_average_precision(one, targets, weights) for one in logits])
+    return Resampled(observed, drawn, groups)
+
+
+class TestWeighted:
+    @given(st.integers(0, 10_000))
+    @settings(max_examples=40, deadline=None)
+    def test_a_weight_is_a_repetition(self, seed):
+        rng = np.random.default_rng(seed)
+        logits, targets = clips_of(rng, 30)
+        weights = rng.integers(0, 4, (30, 6)).astype(np.float32)
+        weights[:2] = 1
+        found = weighted_mean_average_precision(logits, targets, weights)
+        for at in range(6):
+            times = weights[:, at].astype(int)
+            expected = mean_average_precision(np.repeat(logits, times, axis=0), np.repeat(targets, times, axis=0))
+            assert found[at] == pytest.approx(expected, abs=1e-6)
+
+    def test_single_label_and_chunks(self, monkeypatch):
+        rng = np.random.default_rng(3)
+        logits, targets = rng.normal(size=(40, 4)), np.arange(40) % 4
+        weights = rng.integers(0, 3, (40, 9)).astype(np.float32)
+        whole = weighted_mean_average_precision(logits, targets, weights)
+        monkeypatch.setattr("bench.metrics.weighted._CHUNK_CELLS", 100)
+        assert np.array_equal(weighted_mean_average_precision(logits, targets, weights), whole)
+        ones = weighted_mean_average_precision(logits, targets, np.ones((40, 1), dtype=np.float32))
+        assert ones[0] == pytest.approx(mean_average_precision(logits, targets), abs=1e-6)
+
+    def test_a_class_without_a_drawn_clip_is_left_out(self):
+        logits, targets = np.array([[2.0, 1.0], [1.0, 2.0], [0.0, 0.5]]), np.array([[1, 0], [0, 1], [0, 1]])
+        weights = np.array([[1, 0, 0], [1, 1, 0], [1, 1, 0]], dtype=np.float32)
+        found = weighted_mean_average_precision(logits, targets, weights)
+        assert found[0] == pytest.approx((1 + (1 + 2 / 3) / 2) / 2)
+        assert found[1] == 1
+        assert np.isnan(found[2])
+
+    def test_wrong_weights(self):
+        with pytest.raises(ValueError, match="weights have shape"):
+            weighted_mean_average_precision(np.zeros((3, 2)), np.array([0, 1, 0]), np.ones((2, 4), dtype=np.float32))
+
+
+class TestInterval:
+    def test_weights_count_whole_groups(self):
+        weights, groups = clip_weights(np.repeat(np.arange(10), 3), 30, draws=50)
+        assert groups == 10
+        assert weights.shape == (30, 50)
+        assert np.array_equal(weights[0::3], weights[1::3])
+        assert set(weights[::3].sum(axis=0)) == {9.0}
+
+    def test_an_accuracy_has_the_interval_of_the_cluster_bootstrap(self):
+        rng = np.random.default_rng(0)
+        names = np.repeat(np.arange(100), 2)
+        correct = (rng.random((3, 200)) < 0.7).astype(float)
+        weights, groups = clip_weights(names, 200, draws=4000)
+        score = Resampled(correct.mean(axis=1), correct @ weights / weights.sum(axis=0), groups)
+        made, expected = score_interval(score), cluster_bootstrap(correct, names, draws=4000)
+        assert (made.low, made.high) == pytest.approx((expected.low, expected.high), abs=0.008)
+        other = (rng.random((2, 200)) < 0.6).astype(float)
+        pair = Resampled(other.mean(axis=1), other @ weights / weights.sum(axis=0), groups)
+        found = compare_scores(score, pair, 200)
+        known = paired_cluster_bootstrap(correct, other, names, draws=4000)
+        assert found.difference == pytest.approx(known.difference)
+        assert (found.interval.low, found.interval.high) == pytest.approx(
+            (known.interval.low, known.interval.high), abs=0.012
+        )
+        assert found.p_value == pytest.approx(known.p_value, abs=0.02)
+
+    def test_spread_agrees_with_scipys_bootstrap(self):
+        rng = np.random.default_rng(1)
+        logits, targets = clips_of(rng, 150)
+        weights, groups = clip_weights(None, 150)
+        made = score_interval(resampled([logits], targets, weights, groups))
+        theirs = stats.bootstrap(
+            (np.arange(150),), lambda at: mean_average_precision(logits[at], targets[at]), vectorized=False,
+            n_resamples=1000, method="percentile", rng=np.random.default_rng(2),
+        )  # fmt: skip
+        width = theirs.confidence_interval.high - theirs.confidence_interval.low
+        assert made.width == pytest.approx(width, rel=0.12)
+        assert made.estimate == pytest.approx(mean_average_precision(logits, targets))
+
+    def test_coverage_of_the_score_expected_on_so_many_clips(self):
+        rng = np.random.default_rng(4)
+        expected = np.mean([mean_average_precision(*clips_of(rng, 200)) for _ in range(400)])
+        covered = 0
+        for at in range(150):
+            logits, targets = clips_of(rng, 200)
+            weights, groups = clip_weights(None, 200, draws=200, seed=at)
+            covered += score_interval(resampled([logits], targets, weights, groups)).covers(expected)
+        assert 0.89 <= covered / 150 <= 0.99
+
+    def test_seeds_that_move_everything_widen(self):
+        groups = 50
+        base = np.random.default_rng(5).normal(0.5, 0.05, 500)
+        calm = Resampled(np.array([0.5, 0.5, 0.5]), np.tile(base, (3, 1)), groups)
+        torn = Resampled(np.array([0.3, 0.5, 0.7]), np.stack([base - 0.2, base, base + 0.2]), groups)
+        assert calm.seed_variance == 0
+        assert torn.seed_variance == pytest.approx(0.04 / 3)
+        assert score_interval(torn).width > 2 * score_interval(calm).width
+
+    def test_better_ranking_is_found(self):
+        rng = np.random.default_rng(6)
+        good, targets = clips_of(rng, 300, separation=3.0)
+        bad = good + rng.normal(0, 2, good.shape)
+        weights, groups = clip_weights(None, 300)
+        verdict = compare_scores(
+            resampled([good], targets, weights, groups), resampled([bad], targets, weights, groups), 300
+        )
+        assert verdict.resolved
+        assert verdict.difference > 0
+        assert verdict.p_value < 0.01
+        half = verdict.interval.width / 2
+        assert verdict.resolution == pytest.approx(2.8 / 1.96 * half, rel=0.15)
+
+    def test_refusals(self):
+        assert isinstance(clip_weights(["a", "b", "a"], 3), Refusal)
+        flat = Resampled(np.array([1.0]), np.ones((1, 100)), 50)
+        assert isinstance(score_interval(flat), Refusal)
+        assert isinstance(compare_scores(flat, flat, 50), Refusal)
+
+    def test_wrong_calls(self):
+        one = Resampled(np.array([0.5]), np.random.default_rng(0).random((1, 20)), 10)
+        with pytest.raises(ValueError, match="same weights"):
+            compare_scores(one, Resampled(np.array([0.5]), np.ones((1, 30)), 10), 10)
+        with pytest.raises(ValueError, match="one per seed"):
+            Resampled(np.array([0.5]), np.ones((2, 30)), 10)
+        with pytest.raises(ValueError, match="not finite"):
+            Resampled(np.array([np.nan]), np.ones((1, 30)), 10)
+        with pytest.raises(ValueError, match="level"):
+            score_interval(one, level=95)
