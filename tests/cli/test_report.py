@@ -157,7 +157,7 @@ def toy(tmp_path, monkeypatch):
     from bench.registry import Entry, Provenance
     from bench.specs import DatasetSpec
 
-    def offer(manifest="m" * 64, folds=range(1, 6), files=True):
+    def offer(manifest="m" * 64, folds=(1, 2, 3, 4, 5), files=True):
         ids = tuple(f"{fold}-{index:03d}" for fold in folds for index in range(40))
         sounds = tuple(tmp_path / "toy" / f"{name}.wav" for name in ids) if files else (lambda index: (None, 16_000))
         clips = Clips(
