@@ -125,7 +125,10 @@ def test_kill_minus_nine_then_the_same_command(undisturbed, tmp_path: Path, mome
 def test_ctrl_c_leaves_a_resumable_state(undisturbed, tmp_path: Path) -> None:
     _, env = undisturbed
     env = {**env, "BENCH_TEST_RUN": str(tmp_path)}
-    process = subprocess.Popen(command(tmp_path), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(tmp_path), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test run in the background ignores it
+    )  # fmt: skip
     deadline = time.monotonic() + 60
     while not workers_of(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -67,7 +67,7 @@ def test_untouched_memory_does_not_count():
     with HostPeak() as peak:
         block = np.empty(64 << 17)
         del block
-    assert peak.growth_mib.reason is not None or peak.growth_mib.value < 2
+    assert peak.growth_mib.reason is not None or peak.growth_mib.value < 8  # of 64
 
 
 def test_where_the_kernel_bars_the_reset_there_is_a_reason(tmp_path):
