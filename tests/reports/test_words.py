@@ -16,6 +16,7 @@ from bench.reports.gather import matches, row_key
 from bench.reports.layout import ModelFacts
 from bench.reports.terminal import text
 from bench.reports.versus import parse_choice
+from bench.store import Store
 
 CELL = Cell(kind="evaluate", dataset="toy", protocol="4+1@1", fold=1, model="avmae.tiny")
 TUNED = replace(CELL, mode="finetune", weights="masked", inputs="audio.shuffled+image.missing")
@@ -70,3 +71,11 @@ def test_what_only_the_record_says_counts_too() -> None:
     (section,) = build_board([], planned=[replace(CELL, inputs="audio+image")]).sections
     row = replace(section.rows[0], model=ModelFacts(inputs={"audio": "given", "image": "derived, shuffled"}))
     assert words.inputs(row) == "audio + image (derived, shuffled)"
+
+
+def test_a_seed_with_fewer_folds_is_not_counted_as_done(samples, tmp_path):
+    store = Store(tmp_path)
+    for fold, seed in ((1, 0), (2, 0), (1, 1)):
+        samples.evaluated(store, samples.cell("net", fold, seed), 0.7)
+    (row,) = build_board(store.records()[0], predictions=store.predictions).sections[0].rows
+    assert words.done(row) == "2/2 x 1/2"
