@@ -153,7 +153,8 @@ def tie(row: Row) -> str:
 
 def done(row: Row) -> str:
     """Folds by seeds that ended well, of those planned: ``5/5 x 3/3``; a seed counts where it has all those folds."""
-    return f"{len(row.folds_done)}/{len(row.folds_planned)} x {len(row.seeds_used or row.seeds_done)}/{len(row.seeds_planned)}"
+    seeds = row.seeds_used or row.seeds_done
+    return f"{len(row.folds_done)}/{len(row.folds_planned)} x {len(seeds)}/{len(row.seeds_planned)}"
 
 
 def status(row: Row) -> str:
