@@ -91,6 +91,7 @@ def width(pairs: list[Pair], name: str) -> float | None:
 
 def summary(pairs: list[Pair]) -> dict[str, object]:
     """Counts, and how the interval narrows with more processes."""
+    others = [pair.foreign_cores for pair in pairs if pair.foreign_cores is not None]
     return {
         "pairs": len(pairs),
         "processes_a_run": len(pairs[0].a["infer"]),
@@ -98,7 +99,7 @@ def summary(pairs: list[Pair]) -> dict[str, object]:
         "width_by_pairs_pooled": {
             name: {str(n): width(pairs[:n], name) for n in (1, 2, 4, 8, 16, 32) if n <= len(pairs)} for name in MEASURES
         },
-        "others_cores_most": max((pair.foreign_cores or 0.0 for pair in pairs), default=None),
+        "others_cores_most": max(others, default=None),
         "machine": describe_light()["cpu"],
     }
 
