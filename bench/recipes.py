@@ -58,6 +58,7 @@ class Recipe(BaseModel):
         pretrain_batch: Its batch in clips.
         pretrain_lr: Its peak rate (warm-up and cosine; AdamW with ``weight_decay``).
         patience: Epochs without a better validation score before stopping; ``None`` = never.
+        compile: Run the network through ``torch.compile`` (its front end, optimiser and pre-training stay as they are).
         budget_seconds: Planned cost above which a cell is not run but shown as ``over_budget``.
         publishable: Whether its rows may enter a published table.
     """
@@ -98,6 +99,7 @@ class Recipe(BaseModel):
     pretrain_batch: int = Field(32, ge=1)
     pretrain_lr: float = Field(1e-3, gt=0, le=10)
     patience: int | None = Field(None, ge=1)
+    compile: bool = False
     budget_seconds: float | None = Field(None, gt=0)
     publishable: bool = True
 

@@ -55,6 +55,9 @@ Overrides = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where models run.")]
 Precision = Annotated[str, typer.Option("--precision", metavar="fp32|bf16", help="Of the models, not the front ends.")]
+Compile = Annotated[
+    bool, typer.Option("--compile", help="Run networks through torch.compile; short for --set recipe.compile=true.")
+]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Run folder; an existing one is resumed.")]
 Timeout = Annotated[
     str | None, typer.Option("--timeout", metavar="30m", help="Limit of one cell: 90s, 30m, 2h; default: at least 30m.")
@@ -144,6 +147,11 @@ def device(text: str) -> str:
         return "cpu"
 
 
+def settings_of(overrides: list[str] | None, *, compiled: bool) -> tuple[str, ...]:
+    """The ``--set`` items of a command, ``--compile`` among them."""
+    return (*(overrides or ()), *(("recipe.compile=true",) if compiled else ()))
+
+
 def with_run_options(body: Callable[..., int]) -> Callable[..., int]:
     """Give a verb the options of ``bench run``; it is called as ``body(selection, settings, as_json=...)``."""
 
@@ -173,6 +181,7 @@ def _template(  # noqa: PLR0913  one parameter per option
     overrides: Overrides = None,
     device: Device = "auto",
     precision: Precision = "fp32",
+    compiled: Compile = False,
     out: Out = DEFAULT_OUT,
     timeout: Timeout = None,
     limit: Limit = None,
@@ -211,7 +220,7 @@ def gather(given: dict[str, Any]) -> tuple[Selection, Settings]:
         frontend=given["frontend"],
         feeding=None if feeding is None else choice(feeding, "--feeding", ("fly", "precomputed")),
         recipe=given["recipe"],
-        overrides=tuple(given["overrides"] or ()),
+        overrides=settings_of(given["overrides"], compiled=given["compiled"]),
         device=device(given["device"]),
         precision=choice(given["precision"], "--precision", ("fp32", "bf16")),
         limit=given["limit"],

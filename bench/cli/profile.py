@@ -60,6 +60,7 @@ def main(  # noqa: PLR0913  one parameter per option
     overrides: opt.Overrides = None,
     device: opt.Device = "auto",
     precision: opt.Precision = "fp32",
+    compiled: opt.Compile = False,
     trace: WithTrace = False,
     largest: Largest = False,
     out: opt.Out = DEFAULT_OUT,
@@ -77,7 +78,7 @@ def main(  # noqa: PLR0913  one parameter per option
         models=(model,), datasets=(dataset,), data=data, frontend=frontend, mode=mode, weights=weights,
         inputs=inputs,
         feeding=None if feeding is None else opt.choice(feeding, "--feeding", ("fly", "precomputed")), recipe=recipe,
-        overrides=tuple(overrides or ()), device=opt.device(device),
+        overrides=opt.settings_of(overrides, compiled=compiled), device=opt.device(device),
         precision=opt.choice(precision, "--precision", ("fp32", "bf16")), evaluate=False,
     )  # fmt: skip
     settings = Settings(

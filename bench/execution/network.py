@@ -22,7 +22,7 @@ from bench.execution.evaluation import Predictions, check_finite, predict
 from bench.execution.inputs import Material
 from bench.execution.job import Job
 from bench.execution.outcome import Observe, Outcome, Predict, Progress
-from bench.execution.pipeline import Pipeline, count_parameters
+from bench.execution.pipeline import Pipeline, compile_network, count_parameters
 from bench.execution.pretraining import SHOWN, Pretrained, passes, pretrain, reconstructions
 from bench.execution.seeding import deterministic
 from bench.execution.training import Curves, Trained, TrainingPlan, train
@@ -82,6 +82,8 @@ def run_network(model: nn.Module, run: Run) -> Outcome:
         frozen.require_embed(pipeline)
     with deterministic() as offenders, HostPeak() as host_train, DevicePeak(cell.device) as device_peak:
         pretrained = _pretrained(pipeline, run)
+        if run.job.recipe.compile:
+            compile_network(pipeline)
         run.progress.stage = "train"
         fitted = _fit_frozen(pipeline, run) if cell.mode in FIT else _fit_all(pipeline, run)
     run.progress.stage = "evaluate"

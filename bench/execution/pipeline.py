@@ -86,6 +86,7 @@ class Pipeline(nn.Module):
         self.modalities = modalities
         self.by_name = len(modalities) > 1 if by_name is None else by_name
         self.num_classes = num_classes
+        self.call = call_model
         self.frontend_trains = frontend is not None and any(p.requires_grad for p in frontend.parameters())
 
     def features(self, audio: Tensor) -> Tensor:
@@ -97,7 +98,8 @@ class Pipeline(nn.Module):
 
     def logits(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """``{modality: tensor} -> (batch, num_classes)``, with ``audio`` already as features."""
-        logits: Any = self.model(**inputs) if self.by_name else self.model(inputs[self.modalities[0]])
+        given = dict(inputs) if self.by_name else inputs[self.modalities[0]]
+        logits: Any = self.call(self.model, given)
         batch = next(iter(inputs.values())).shape[0]
         if not isinstance(logits, Tensor) or tuple(logits.shape) != (batch, self.num_classes):
             got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
@@ -110,6 +112,27 @@ class Pipeline(nn.Module):
         if "audio" in prepared:
             prepared["audio"] = self.features(prepared["audio"])
         return self.logits(prepared)
+
+
+def call_model(model: nn.Module, given: Tensor | dict[str, Tensor]) -> Any:
+    """The model on one tensor or on several by name."""
+    return model(**given) if isinstance(given, dict) else model(given)
+
+
+def compile_network(pipeline: Pipeline) -> None:
+    """Let ``torch.compile`` run the network of a pipeline, and of its copies, from the next call on.
+
+    To be called once lazy layers exist and the weights stand on their device. The call is what is compiled, not the
+    module: ``nn.Module.compile`` leaves containers of torch's own uncompiled without a word. For the same reason too
+    many recompilations are an error here, where torch would go on uncompiled.
+    """
+    torch._dynamo.config.fail_on_recompile_limit_hit = True
+    pipeline.call = torch.compile(call_model)
+
+
+def compiled_graphs() -> int:
+    """Graphs that ``torch.compile`` made in this process: one for each use of a network, more where it recompiled."""
+    return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])
 
 
 class LogitsShapeError(PluginError):

@@ -20,7 +20,7 @@ from bench.execution.estimators import inputs_of, logits_of
 from bench.execution.evaluation import check_finite
 from bench.execution.inputs import Material, prepare
 from bench.execution.job import Job
-from bench.execution.pipeline import Pipeline, count_parameters
+from bench.execution.pipeline import Pipeline, compile_network, compiled_graphs, count_parameters
 from bench.execution.profile_parts import (
     NO_NETWORK,
     Anatomy,
@@ -32,6 +32,7 @@ from bench.execution.profile_parts import (
     stage_tables,
     training_stages,
 )
+from bench.measurement.clocks import synchronize
 from bench.measurement.device_memory import DevicePeak
 from bench.measurement.guards import restored_flags
 from bench.measurement.latency import Latency, Sampling, measure_latency
@@ -75,6 +76,7 @@ def run_profile(registry: Registry, job: Job, progress: Progress) -> Finished:
     with restored_flags(changed):
         material, calls = build_calls(registry, job, progress)
         progress.stage = "profile"
+        compiling = _first_calls(calls, cell.device) if job.recipe.compile else None
         memory = _memory(calls, cell.device)
     brief = not job.recipe.publishable
     latency = _latency(calls, job, material, brief=brief) if registry.models[cell.model].spec.inductive else None
@@ -83,6 +85,8 @@ def run_profile(registry: Registry, job: Job, progress: Progress) -> Finished:
     if calls.learn is not None:
         learn = measure_throughput(calls.learn, device=cell.device, blocks=_blocks(brief=brief))
     inside = _look_inside(calls, job, _Timed(latency, infer, learn), changed)
+    if compiling is not None:
+        inside |= {"compile": {**compiling, "graphs": compiled_graphs()}}
     progress.stage = "record"
     measured = _Measured(latency, infer, learn, memory, inside, started, start)
     return _finish(registry, job, material, calls, measured)
@@ -168,6 +172,8 @@ def _of_module(model: nn.Module, material: Material, job: Job, few: int) -> Call
     pipeline = build_pipeline(model, material, job.recipe, clips)
     check_finite(materialise(pipeline, material, clips).float().numpy())
     pipeline.to(cell.device)
+    if job.recipe.compile:
+        compile_network(pipeline)
     singles = list(material.test_batches(clips, 1).epoch(0))
     batches = full_batches(material, clips, cell.batch)
     tested = full_batches(material, clips, cell.batch, test=True)
@@ -243,6 +249,21 @@ def _of_estimator(model: Any, material: Material, job: Job) -> Callables:
         return len(logits_of(model, x[start : start + size], material.task.num_classes))
 
     return Callables(one=one, infer=many, learn=None, parameters=None, frontend_parameters=0)
+
+
+def _first_calls(calls: Callables, device: str) -> dict[str, float | None]:
+    """Seconds of the first batch, training step and single clip of a compiled network: compilation and all."""
+    firsts: dict[str, Callable[[int], object] | None] = {
+        "first_infer_s": calls.infer, "first_train_s": calls.learn, "first_one_s": calls.one,
+    }  # fmt: skip
+    found: dict[str, float | None] = {}
+    for name, call in firsts.items():
+        start = time.perf_counter()
+        if call is not None:
+            call(0)
+            synchronize(device)
+        found[name] = None if call is None else time.perf_counter() - start
+    return found
 
 
 def _latency(calls: Callables, job: Job, material: Material, *, brief: bool) -> Latency:
