@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import StoreError
-from bench.plan import Selection
 from bench.records import Record
 from bench.runner import DEFAULT_OUT, Runner, Settings
+from bench.selection import Selection
 from bench.store import Store
 from bench.watch import Watch
 
@@ -29,7 +29,7 @@ def run(
         dataset: Names of data sets.
         out: Run folder; an existing one is resumed.
         watch: Told what happens, see :class:`bench.watch.Watch`.
-        **options: Fields of :class:`bench.plan.Selection` (``folds``, ``seeds``, ``mode``, ``weights``, ``inputs``,
+        **options: Fields of :class:`bench.selection.Selection` (``folds``, ``seeds``, ``mode``, ``weights``, ``inputs``,
             ``recipe``, ``device``, ...) and of
             :class:`bench.runner.Settings` (``timeout_s``, ``jobs``, ``plugins``, ...).
 

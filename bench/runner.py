@@ -21,10 +21,11 @@ from bench.errors import NoCellError, StoreError
 from bench.execution.job import Job
 from bench.launchers.local import LocalLauncher
 from bench.measurement.machine import describe_light, hardware_fingerprint
-from bench.plan import Loaded, Plan, PlannedCell, Selection, check_names, expand
+from bench.plan import Loaded, Plan, PlannedCell, expand
 from bench.pricing import with_costs
 from bench.provenance import git_state
 from bench.records import SCHEMA_VERSION, Failure, Record, Status
+from bench.selection import Selection, check_names
 from bench.store import Store
 from bench.watch import Silence, Watch
 

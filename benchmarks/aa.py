@@ -18,8 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench.measurement.machine import describe_light, foreign_cpu
-from bench.plan import Selection
 from bench.runner import Runner, Settings
+from bench.selection import Selection
 from bench.statistics import Refusal, compare_times
 from bench.studies.sweep import at_batch
 

@@ -12,8 +12,9 @@ from bench.cell import Cell
 from bench.clips import Clips
 from bench.discovery import load_modules
 from bench.errors import NoCellError, SelectionError, UnknownNameError
-from bench.plan import Loaded, Selection, expand, select_models
+from bench.plan import Loaded, expand
 from bench.pricing import Cost, cost_key, expected_seconds, with_costs
+from bench.selection import Selection, select_models
 from bench.specs import DatasetSpec, FrontendSpec, ModelSpec, ProtocolSpec
 from bench.testing.fakes import fake_plugin
 

@@ -13,8 +13,8 @@ import typer
 from bench.axes import MODES
 from bench.cli.common import AsJson, LeftOut, PluginFiles
 from bench.errors import SelectionError
-from bench.plan import Selection
 from bench.runner import DEFAULT_OUT, Settings
+from bench.selection import Selection
 
 Models = Annotated[
     str, typer.Option("--models", metavar="NAME,...", help="default, all, documented, a family or model names.")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from bench.cli.common import NOTHING, OK, print_json, print_note, print_table
 from bench.cli.options import with_run_options
 from bench.cli.progress import duration, summary, watch
-from bench.plan import Plan, PlannedCell, Selection
+from bench.plan import Plan, PlannedCell
 from bench.runner import Runner, Settings
+from bench.selection import Selection
 
 
 @with_run_options

@@ -23,9 +23,9 @@ from bench.cli.common import (
 )
 from bench.cli.progress import watch
 from bench.errors import BenchError
-from bench.plan import Selection
 from bench.reports.sweep import HEADER, markdown, notes, operators_markdown, stage_rows, table_rows
 from bench.runner import Settings
+from bench.selection import Selection
 from bench.store import write_atomic
 from bench.studies.largest import search_largest
 from bench.studies.sweep import Sweep, run_sweep

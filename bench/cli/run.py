@@ -12,12 +12,12 @@ from bench.cli.common import CELL_FAILED, OK, print_json, print_note
 from bench.cli.options import with_run_options
 from bench.cli.progress import duration, watch
 from bench.cli.report import parse_formats, write_board
-from bench.plan import Selection
 from bench.reports.board import build_board
 from bench.reports.layout import Board
 from bench.reports.stored import board_predictions
 from bench.reports.terminal import text
 from bench.runner import Result, Runner, Settings
+from bench.selection import Selection
 
 INTERRUPTED = 130
 """Ctrl-C or SIGTERM, as shells expect it; the same command goes on where it stopped."""

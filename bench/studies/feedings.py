@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from bench.errors import NoCellError
-from bench.plan import PlannedCell, Selection
+from bench.plan import PlannedCell
 from bench.records import Record
 from bench.runner import Runner, Settings
+from bench.selection import Selection
 from bench.statistics import Refusal, process_interval
 from bench.statistics.timing import MIN_PROCESSES
 from bench.studies.sweep import run_cells

@@ -18,7 +18,6 @@ from bench.data.waveforms import Waveforms, open_waveforms
 from bench.errors import NoCellError, SelectionError
 from bench.measurement.environment import describe
 from bench.measurement.machine import hardware_fingerprint
-from bench.plan import Selection
 from bench.provenance import source_hash
 from bench.recipes import Recipe
 from bench.records import Record
@@ -26,6 +25,7 @@ from bench.registry import Registry
 from bench.reports.stored import board_predictions
 from bench.reports.versus import Verdict, compare, parse_choice
 from bench.runner import Runner, Settings
+from bench.selection import Selection
 from bench.statistics import Refusal
 from bench.store import Store, write_atomic
 from bench.studies.claims import Case, judge_claims

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from bench.errors import BenchError
-from bench.plan import Selection
 from bench.runner import Runner, Settings
+from bench.selection import Selection
 from bench.studies.sweep import ON_CPU, Sweep, at_batch
 from bench.watch import Watch
 

@@ -10,10 +10,11 @@ import numpy as np
 
 from bench.data.locate import open_clips
 from bench.errors import NoCellError, SelectionError
-from bench.plan import Loaded, PlannedCell, Selection, expand, select_models
+from bench.plan import Loaded, PlannedCell, expand
 from bench.records import Record
 from bench.registry import Registry
 from bench.runner import Result, Runner, Settings
+from bench.selection import Selection, select_models
 from bench.statistics import Refusal, process_interval
 from bench.watch import Watch
 

@@ -9,8 +9,9 @@ from typing import Any
 from bench.errors import BenchError
 from bench.execution.job import Job
 from bench.launchers.local import LocalLauncher
-from bench.plan import PlannedCell, Selection
+from bench.plan import PlannedCell
 from bench.runner import DEFAULT_TIMEOUT_S, Settings
+from bench.selection import Selection
 
 
 def take_traces(planned: PlannedCell, selection: Selection, settings: Settings, folder: Path) -> dict[str, Any]:

@@ -10,12 +10,13 @@ from typing import Any
 from bench.cell import Cell
 from bench.data.locate import open_clips
 from bench.errors import NoCellError, SelectionError
-from bench.plan import Loaded, PlannedCell, Selection, expand
+from bench.plan import Loaded, PlannedCell, expand
 from bench.recipes import parse_lists, parse_overrides
 from bench.records import Record
 from bench.registry import Registry
 from bench.reports.stored import board_predictions
 from bench.runner import Runner, Settings
+from bench.selection import Selection
 from bench.specs import ProtocolSpec
 from bench.store import Store
 from bench.studies.tuning_reading import Tried, is_diverged, read_curve

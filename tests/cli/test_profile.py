@@ -18,7 +18,8 @@ from bench.discovery import discover
 from bench.execution.cells import Progress
 from bench.execution.job import Job
 from bench.execution.profiling import run_profile
-from bench.plan import Loaded, Selection, expand
+from bench.plan import Loaded, expand
+from bench.selection import Selection
 
 TESTS = Path(__file__).resolve().parents[1]
 TONES, RUDE = TESTS / "engine" / "faulty_plugin.py", TESTS / "studies" / "rude_plugin.py"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.plan import Selection
 from bench.runner import Runner, Settings
+from bench.selection import Selection
 
 PLUGIN = Path(__file__).with_name("faulty_plugin.py")
 

@@ -8,8 +8,8 @@ import pytest
 from scipy.stats import binom
 
 from bench.discovery import discover
-from bench.plan import Selection
 from bench.runner import Runner, Settings
+from bench.selection import Selection
 
 DEFAULTS = sorted(s.name for s in discover().models.specs() if "default" in s.sets)
 NETWORKS = [name for name in DEFAULTS if not name.startswith("classical.")]

@@ -26,8 +26,8 @@ def outcome(tmp_path_factory):
     """One run over every faulty model, beside a good one."""
     from pathlib import Path
 
-    from bench.plan import Selection
     from bench.runner import Runner, Settings
+    from bench.selection import Selection
 
     folder = tmp_path_factory.mktemp("faults")
     with pytest.MonkeyPatch.context() as patch:

@@ -21,9 +21,9 @@ from bench.execution.inputs import Material, Shelf, prepare, split_for
 from bench.execution.job import Job
 from bench.execution.pipeline import Pipeline
 from bench.execution.profiling import build_calls
-from bench.plan import Selection
 from bench.recipes import resolve
 from bench.runner import Runner, Settings
+from bench.selection import Selection
 
 PLUGIN = Path(__file__).with_name("inputs_plugin.py")
 TRAIN, TEST, PREDICT = set(range(12)), set(range(12, 20)), set(range(20, 24))

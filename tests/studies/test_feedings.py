@@ -10,9 +10,9 @@ from scipy import stats
 
 from bench.cell import Cell
 from bench.errors import NoCellError
-from bench.plan import Selection
 from bench.records import Failure, Record
 from bench.runner import Settings, Silence
+from bench.selection import Selection
 from bench.studies import feedings
 from bench.studies.feedings import MEASURED, feeding_row, profile_feedings
 

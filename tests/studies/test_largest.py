@@ -8,9 +8,9 @@ import pytest
 
 from bench.cell import Cell
 from bench.errors import BenchError
-from bench.plan import Selection
 from bench.records import Failure, Record
 from bench.runner import Settings, Silence
+from bench.selection import Selection
 from bench.studies import largest
 from bench.studies.largest import search_largest
 from bench.studies.sweep import NOT_ASKED, ON_CPU, Sweep, SweepRow
