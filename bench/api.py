@@ -29,8 +29,8 @@ def run(
         dataset: Names of data sets.
         out: Run folder; an existing one is resumed.
         watch: Told what happens, see :class:`bench.watch.Watch`.
-        **options: Fields of :class:`bench.selection.Selection` (``folds``, ``seeds``, ``mode``, ``weights``, ``inputs``,
-            ``recipe``, ``device``, ...) and of
+        **options: Fields of :class:`bench.selection.Selection` (``folds``, ``seeds``, ``mode``, ``weights``,
+            ``inputs``, ``recipe``, ``device``, ...) and of
             :class:`bench.runner.Settings` (``timeout_s``, ``jobs``, ``plugins``, ...).
 
     Returns:

@@ -43,7 +43,7 @@ class Recipe(BaseModel):
         mixup_alpha: Beta parameter of mixup; 0 = off.
         mixup_prob: Probability that a batch is mixed.
         spec_masks: Number of SpecAugment masks of each kind per clip.
-        freq_mask: Largest width of a frequency mask in bins.
+        freq_mask: Largest width of a frequency mask in bands of the spectrogram, also where cepstra are made of it.
         time_mask: Largest width of a time mask in frames.
         roll: Shift each training waveform circularly by a random amount.
         shift: Largest random shift, zero-filled, in seconds.

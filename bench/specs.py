@@ -179,12 +179,16 @@ class FrontendSpec:
         name: What ``--frontend`` takes.
         factory: ``"package.module:build"``; ``build(task, **options) -> torch.nn.Module``.
         trainable: Whether it has parameters that training may change (then it cannot be precomputed).
+        bands: Whether ``freq`` counts bands, which SpecAugment may hide. Where it counts something else (cepstra),
+            ``forward(waveform, hide)`` takes a function that hides bands of ``(batch, bands, time)`` and applies it
+            to the spectrogram that the features are made of.
         description: One line for ``bench list``.
     """
 
     name: str
     factory: str
     trainable: bool = False
+    bands: bool = True
     description: str = ""
 
 

@@ -63,11 +63,27 @@ class Augmenter:
             audio = audio + noise * (power * 10 ** (-recipe.noise_snr_db / 10)).sqrt()
         return audio
 
-    def features(self, features: Tensor) -> Tensor:
-        """SpecAugment on normalised ``(batch, freq, time)``: masked cells become 0, the training mean."""
+    def bands(self, spectrogram: Tensor) -> Tensor:
+        """The frequency masks of SpecAugment on ``(batch, bands, time)``: masked cells become the clip's mean."""
+        if not self.recipe.spec_masks:
+            return spectrogram
+        mean = spectrogram.mean(dim=(1, 2), keepdim=True)
+        centred = spectrogram - mean
+        for _ in range(self.recipe.spec_masks):
+            centred = self._mask(centred, 1, min(self.recipe.freq_mask, spectrogram.shape[1] // 2))
+        return centred + mean
+
+    def features(self, features: Tensor, *, bands: bool = True) -> Tensor:
+        """SpecAugment on normalised ``(batch, freq, time)``: masked cells become 0, the training mean.
+
+        Args:
+            features: What the model would get.
+            bands: Whether ``freq`` counts bands, so that it is masked too.
+        """
         recipe = self.recipe
         for _ in range(recipe.spec_masks):
-            features = self._mask(features, 1, min(recipe.freq_mask, features.shape[1] // 2))
+            if bands:
+                features = self._mask(features, 1, min(recipe.freq_mask, features.shape[1] // 2))
             features = self._mask(features, 2, min(recipe.time_mask, features.shape[2] // 2))
         return features
 

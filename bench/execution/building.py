@@ -115,6 +115,7 @@ def build_pipeline(model: nn.Module, material: Material, recipe: Recipe, train: 
         by_name=material.by_name,
         num_classes=material.task.num_classes,
     )
+    pipeline.bands = material.bands
     if normaliser is not None:
         with torch.no_grad():
             audio = (batch.inputs["audio"] for batch in material.batches(train, 64).epoch(0))

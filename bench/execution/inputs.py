@@ -50,6 +50,7 @@ class Material:
             these: ``derived, shuffled``.
         declared: Every modality that the model declares; several make it take its inputs by name.
         stored_features: Whether ``audio`` holds features instead of waveforms.
+        bands: Whether the features' frequency axis counts bands.
         seconds: Time to get here.
     """
 
@@ -62,6 +63,7 @@ class Material:
     given: Mapping[str, str]
     declared: tuple[str, ...]
     stored_features: bool
+    bands: bool
     seconds: float
 
     @property
@@ -180,6 +182,7 @@ def prepare(registry: Registry, job: Job, shelf: Shelf | None = None) -> Materia
         task=replace(task, feature_shape=audio.shape), frontend=audio.frontend,
         given={name: ", ".join(how) or "given" for name, how in ways.items()},
         declared=(*model.modalities, *model.optional_modalities), stored_features=audio.stored,
+        bands=cell.frontend == WAVEFORM or registry.frontends[cell.frontend].spec.bands,
         seconds=time.perf_counter() - start,
     )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -67,6 +67,9 @@ class Pipeline(nn.Module):
         by_name: Whether the model is called with keywords: one that declares several modalities always is, even
             where it gets one of them; ``None`` = where it gets several.
         num_classes: For the shape check of the logits.
+
+    Attributes:
+        bands: Whether the features' frequency axis counts bands (see :attr:`bench.specs.FrontendSpec.bands`).
     """
 
     def __init__(
@@ -86,14 +89,21 @@ class Pipeline(nn.Module):
         self.modalities = modalities
         self.by_name = len(modalities) > 1 if by_name is None else by_name
         self.num_classes = num_classes
+        self.bands = True
         self.call = call_model
         self.frontend_trains = frontend is not None and any(p.requires_grad for p in frontend.parameters())
 
-    def features(self, audio: Tensor) -> Tensor:
-        """What the model gets for ``audio``: normalised features ``(batch, freq, time)``, or the waveform."""
+    def features(self, audio: Tensor, hide: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """What the model gets for ``audio``: normalised features ``(batch, freq, time)``, or the waveform.
+
+        Args:
+            audio: Waveform ``(batch, samples)``, or stored features.
+            hide: Hides bands of a spectrogram; used by front ends whose features are no bands, ignored otherwise.
+        """
         if self.frontend is not None:
+            inside = () if hide is None or self.bands else (hide,)
             with torch.set_grad_enabled(torch.is_grad_enabled() and self.frontend_trains):
-                audio = self.frontend(audio)
+                audio = self.frontend(audio, *inside)
         return audio if self.normaliser is None else self.normaliser(audio)
 
     def logits(self, inputs: Mapping[str, Tensor]) -> Tensor:

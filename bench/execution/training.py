@@ -171,8 +171,8 @@ def compute_loss(
     targets = targets.to(plan.device, non_blocking=True)
     moved = sounding(moved, augmenter, plan)
     if "audio" in moved:
-        audio = pipeline.features(moved["audio"])
-        moved["audio"] = augmenter.features(audio) if audio.ndim == 3 else audio
+        audio = pipeline.features(moved["audio"], augmenter.bands)
+        moved["audio"] = augmenter.features(audio, bands=pipeline.bands) if audio.ndim == 3 else audio
     moved, targets = augmenter.mixup(moved, targets, pipeline.num_classes)
     with torch.autocast(plan.device, torch.bfloat16, enabled=plan.precision == "bf16"):
         logits = pipeline.logits(moved)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Unpack
 
 import torchaudio.functional
 from torch import Tensor
 
-from bench.frontends.base import Frontend
+from bench.frontends.base import Frontend, full_precision
 from bench.frontends.settings import SpectralOptions, SpectralSettings
 from bench.frontends.torchaudio import TorchaudioLogMel
 from bench.specs import TaskInfo
+
+Hide = Callable[[Tensor], Tensor]
+"""Hides bands of ``(batch, bands, time)``; same shape."""
 
 
 class Mfcc(Frontend):
@@ -37,6 +41,20 @@ class Mfcc(Frontend):
     def frames(self, samples: int) -> int:
         """``1 + samples // hop``."""
         return self.mel.frames(samples)
+
+    def forward(self, waveform: Tensor, hide: Hide | None = None) -> Tensor:
+        """Transform a batch as every front end does.
+
+        Args:
+            waveform: ``(batch, samples)`` float32 in [-1, 1].
+            hide: Hides bands of the log-mel ``(batch, mel, time)`` before the cosine transform: a cepstral coefficient
+                is no band, and leaving one out is nothing that a sound could lack.
+        """
+        if hide is None:
+            return super().forward(waveform)
+        self._check(waveform)
+        with full_precision(waveform.device):
+            return self.dct @ hide(self.mel.compute(waveform))  # (batch, mel, time) -> (batch, mfcc, time)
 
     def compute(self, waveform: Tensor) -> Tensor:
         """Cepstral coefficients of ``(batch, samples)``."""

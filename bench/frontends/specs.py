@@ -35,6 +35,7 @@ FRONTENDS: tuple[FrontendSpec, ...] = (
     FrontendSpec(
         name="mfcc",
         factory="bench.frontends.mfcc:build",
+        bands=False,
         description="cepstral coefficients: orthonormal DCT-II of the torchaudio log-mel",
     ),
 )
@@ -43,6 +44,7 @@ FRONTENDS: tuple[FrontendSpec, ...] = (
 GIVEN = FrontendSpec(
     name="given",
     factory="bench.frontends.given:build",
+    bands=False,
     description="features as the data set's publishers give them; chosen by such data, computes nothing",
 )
 """Stands for features that a data set publishes in place of audio."""

@@ -155,6 +155,7 @@ def as_material(
         given=given,
         declared=(*model.modalities, *model.optional_modalities),
         stored_features=False,
+        bands=name == "waveform" or registry.frontends[name].spec.bands,
         seconds=0.0,
     )
 

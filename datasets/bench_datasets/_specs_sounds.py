@@ -55,7 +55,7 @@ def environmental() -> list[DatasetSpec]:
                 modalities=("audio", "text"),
                 sample_rate=16_000,
                 clip_samples=80_000,
-                text_length=16,
+                text_length=32,
             ),
             folds=_FOLDS,
             groups="source recording",

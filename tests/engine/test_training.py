@@ -17,8 +17,10 @@ from bench.execution.evaluation import predict
 from bench.execution.optimisation import make_optimizer, rate_factor
 from bench.execution.pipeline import LogitsShapeError, Normaliser, Pipeline
 from bench.execution.training import DivergedError, TrainingPlan, train
+from bench.frontends.mfcc import build as build_mfcc
 from bench.protocols import Leak, Split
 from bench.recipes import Recipe
+from bench.specs import TaskInfo
 
 CLIPS, SAMPLES, CLASSES = 40, 64, 3
 
@@ -263,6 +265,35 @@ class TestAugmenter:
         assert int(hidden_bins.max()) > 0
         rebuilt = 1 - ((y == 0).all(dim=2)[:, :, None] | (y == 0).all(dim=1)[:, None, :]).float()
         assert torch.equal(y, rebuilt)
+
+    def test_where_the_frequency_axis_is_no_band_only_time_is_hidden(self) -> None:
+        y = self.augmenter(spec_masks=2, freq_mask=6, time_mask=10).features(torch.ones(64, 16, 40), bands=False)
+        assert not bool((y == 0).all(dim=2).any())
+        assert bool((y == 0).all(dim=1).any())
+
+    def test_hidden_bands_hold_the_mean_of_their_clip(self) -> None:
+        x = torch.randn(32, 20, 30, generator=torch.Generator().manual_seed(0)) + torch.arange(32.0)[:, None, None]
+        y = self.augmenter(spec_masks=1, freq_mask=5).bands(x)
+        hidden = ((y - x).abs() > 1e-5).any(dim=2)
+        assert 0 < int(hidden.sum(dim=1).max()) <= 5
+        expected = torch.where(hidden[:, :, None], x.mean(dim=(1, 2), keepdim=True), x)
+        torch.testing.assert_close(y, expected, atol=1e-5, rtol=0)
+        assert self.augmenter(spec_masks=0).bands(x) is x
+
+    def test_cepstra_are_made_of_what_is_left_of_the_spectrogram(self) -> None:
+        task = TaskInfo(num_classes=2, sample_rate=16_000, clip_samples=16_000)
+        frontend = build_mfcc(task, n_mfcc=13, n_mels=40, n_fft=512, window=400, hop=160)
+        recipe = plain(spec_masks=1, freq_mask=10, time_mask=0)
+        audio = 0.1 * torch.randn(8, 16_000, generator=torch.Generator().manual_seed(1))
+        pipeline = Pipeline(nn.Identity(), frontend=frontend, normaliser=None, modalities=("audio",), num_classes=2)
+        pipeline.bands = False
+        found = pipeline.features(audio, Augmenter.of(recipe, 16_000, 3).bands)
+        mel = frontend.mel(audio)
+        expected = frontend.dct @ Augmenter.of(recipe, 16_000, 3).bands(mel)
+        torch.testing.assert_close(found, expected)
+        assert float((found - pipeline.features(audio)).abs().max()) > 0.1
+        log_mel = Pipeline(nn.Identity(), frontend=frontend.mel, normaliser=None, modalities=("audio",), num_classes=2)
+        torch.testing.assert_close(log_mel.features(audio, Augmenter.of(recipe, 16_000, 3).bands), mel)
 
     def test_mixup_mixes_labels_as_it_mixes_clips(self) -> None:
         x = torch.eye(4)

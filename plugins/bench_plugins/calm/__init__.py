@@ -10,9 +10,7 @@ from bench import ModelSpec, hookimpl
 
 _SOURCE = "github.com/developerdhruv/Cross-Attention-Based-Large-Audio-Model, the description"
 _FRONTEND = {"n_mfcc": 40, "n_mels": 64, "fmin": 20, "fmax": 8000, "n_fft": 1024, "window": 640, "hop": 320}
-_MASKS: Mapping[str, Any] = {"freq_mask": 6}  # of 40 cepstra; the recipes' 12 are meant for mel bins
 _RECIPES: Mapping[str, Mapping[str, Any]] = {
-    "*": _MASKS,
     "quick": {"epochs": 15},
     "full": {"epochs": 50, "mixup_alpha": 0.0},
 }
@@ -61,7 +59,7 @@ def _pretrained() -> Iterable[ModelSpec]:
         "tokenizer": f"{module}:bert_tokens",
         "needs_weights": True,
     }
-    slow = {**_RECIPES, "*": {**_MASKS, "lr": 3e-4}}  # the described rates: 3e-4, and 2e-5 for BERT
+    slow = {**_RECIPES, "*": {"lr": 3e-4}}  # the described rates: 3e-4, and 2e-5 for BERT
     frozen, tuned = "BERT of --weights DIR as text encoder, frozen", "BERT of --weights DIR, tuned at its own rate"
     alone = "control: MiniLM's text stream and no sound at all"
     control = _spec("text_only", {}, 24_946_098, alone, **{**minilm, "factory": "bench_plugins.calm.text_only:build"})
@@ -89,7 +87,7 @@ def bench_add_models() -> Iterable[ModelSpec]:
             factory="bench_plugins.calm.as_coded:build",
             optional_modalities=(),
             inductive=False,
-            recipes={"*": _MASKS},
+            recipes={},
         ),
         *_pretrained(),
     ]

@@ -9,8 +9,7 @@ from bench import ModelSpec, hookimpl
 
 _SOURCE = "github.com/Jaron-U/Multimodal-Image-and-Audio-Recognition-Model; data of Khacef et al., Zenodo 4452953"
 _FRONTEND = {"n_mfcc": 13, "n_mels": 64, "fmin": 20, "fmax": 8000, "n_fft": 1024, "window": 640, "hop": 320}
-_MASKS: Mapping[str, Any] = {"freq_mask": 2}  # of 13 cepstra; the recipes' 12 are meant for mel bins
-_RECIPES: Mapping[str, Mapping[str, Any]] = {"*": _MASKS, "full": {"epochs": 60, "spec_masks": 1}}
+_RECIPES: Mapping[str, Mapping[str, Any]] = {"full": {"epochs": 60, "spec_masks": 1}}
 _BUILD = "bench_plugins.digit_fusion.network:build"
 
 _DOCUMENTED: Mapping[tuple[str, str], int] = {
@@ -75,7 +74,7 @@ def _as_coded() -> Iterable[ModelSpec]:
             "bench_plugins.digit_fusion.as_coded:build",
             parameters,
             options=options,
-            recipes={"*": _MASKS, "full": published},
+            recipes={"full": published},
             description=f"the published {variant} program: one audio token or 507 scalar steps, faults included",
         )
 
