@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import StoreError
+from bench.preparation import DEFAULT_OUT, Settings
 from bench.records import Record
-from bench.runner import DEFAULT_OUT, Runner, Settings
+from bench.runner import Runner
 from bench.selection import Selection
 from bench.store import Store
 from bench.watch import Watch
@@ -31,7 +32,7 @@ def run(
         watch: Told what happens, see :class:`bench.watch.Watch`.
         **options: Fields of :class:`bench.selection.Selection` (``folds``, ``seeds``, ``mode``, ``weights``,
             ``inputs``, ``recipe``, ``device``, ...) and of
-            :class:`bench.runner.Settings` (``timeout_s``, ``jobs``, ``plugins``, ...).
+            :class:`bench.preparation.Settings` (``timeout_s``, ``jobs``, ``plugins``, ...).
 
     Returns:
         One record per cell; failed cells are records too, look at ``record.status``.

@@ -2,59 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-import psutil
-
 from bench.cell import Cell
-from bench.costs import Crew, find_costs
-from bench.data.locate import open_clips
-from bench.data.waveforms import open_waveforms
 from bench.discovery import Host, load
 from bench.errors import NoCellError, StoreError
 from bench.execution.job import Job
 from bench.launchers.local import LocalLauncher
 from bench.measurement.machine import describe_light, hardware_fingerprint
-from bench.plan import Loaded, Plan, PlannedCell, expand
-from bench.pricing import with_costs
+from bench.plan import Plan, PlannedCell
+from bench.preparation import Preparation, Settings
 from bench.provenance import git_state
 from bench.records import SCHEMA_VERSION, Failure, Record, Status
-from bench.selection import Selection, check_names
+from bench.selection import Selection
 from bench.store import Store
 from bench.watch import Silence, Watch
-
-DEFAULT_OUT = Path("results") / "runs"
-DEFAULT_TIMEOUT_S = 1800.0
-RECORD_BYTES = 12_000
-WORKER_MIB = 2500
-"""Host memory to count on for one worker when choosing how many run side by side."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """How to run, as opposed to what.
-
-    Attributes:
-        out: Run folder.
-        timeout_s: Limit of one cell; ``None`` = half an hour, or five times its expected time if that is more.
-        jobs: Evaluate cells at the same time; ``None`` = as many as cores and memory allow (1 on a GPU).
-        plugins: ``--plugin`` files.
-        without: Plugins not to load.
-        keep_checkpoints: Store weights and test embeddings beside the records.
-    """
-
-    out: Path = DEFAULT_OUT
-    timeout_s: float | None = None
-    jobs: int | None = None
-    plugins: tuple[Path, ...] = ()
-    without: tuple[str, ...] = ()
-    keep_checkpoints: bool = True
 
 
 @dataclass(slots=True)
@@ -97,28 +63,16 @@ class Runner:
         self.watch: Watch = watch or Silence()
         self.host: Host = load(settings.plugins, without=settings.without)
         self.store = Store(settings.out)
-        self.cores = len(os.sched_getaffinity(0))
-        self.slots = settings.jobs or _default_slots(self.cores, selection.device)
-        self.threads = max(1, self.cores // self.slots)
+        self.preparation = Preparation(selection, settings, self.host, self.store, self.watch)
+
+    @property
+    def slots(self) -> int:
+        """Workers side by side."""
+        return self.preparation.slots
 
     def plan(self, *, measure: bool) -> Plan:
-        """The priced plan.
-
-        Args:
-            measure: Time a few steps of models whose cost is not known; otherwise count FLOPs and run nothing.
-
-        Raises:
-            BenchError: The selection names what does not exist, data is missing, a split leaks.
-        """
-        check_names(self.selection, self.host.registry)
-        plan = expand(self.selection, self.host.registry, self._load())
-        plan = replace(plan, cells=tuple(self._kept(planned) for planned in plan.cells))
-        if measure:
-            self._decode(plan)
-        crew = Crew(slots=self.slots, threads=self.threads, job=self._job, limit_s=self.settings.timeout_s)
-        plan = with_costs(plan, find_costs(plan, self.host.registry, crew, self.watch, measure=measure))
-        plan = replace(plan, cells=tuple(self._decided(planned) for planned in plan.cells))
-        return replace(plan, disk_bytes=self._disk_bytes(plan))
+        """The priced plan; see :meth:`bench.preparation.Preparation.plan`."""
+        return self.preparation.plan(measure=measure)
 
     def run(self) -> Result:
         """Run every cell that has no valid record yet.
@@ -146,65 +100,6 @@ class Runner:
             )
         return Result(plan=plan, records=records, reused=reused, seconds=time.monotonic() - start)
 
-    def _load(self) -> dict[str, Loaded]:
-        loaded = {}
-        for name in self.selection.datasets:
-            entry = self.host.registry.datasets[name]
-            fetching = self._counter(f"downloading {name}")
-            clips = open_clips(entry.spec, self.selection.data, load=entry.factory, progress=fetching)
-            loaded[name] = Loaded.of(entry, clips)
-        self._loaded = loaded
-        return loaded
-
-    def _counter(self, what: str) -> Callable[[int, int], None]:
-        return lambda done, total: self.watch.count(what, done, total)
-
-    def _kept(self, planned: PlannedCell) -> PlannedCell:
-        record = self.store.read(planned.cell)
-        valid = record is not None and record.status == "ok" and record.fingerprint == planned.fingerprint
-        return replace(planned, reused=valid and planned.decision == "run")
-
-    def _decode(self, plan: Plan) -> None:
-        """Decode every data set once, here and with a count, before workers ask for it."""
-        views = {(p.cell.dataset, p.recipe.trim_db, p.recipe.fill) for p in plan.runnable}
-        for name, trim_db, fill in sorted(views, key=str):
-            clips = self._loaded[name].clips
-            if clips.audio is None:
-                continue
-            open_waveforms(clips, trim_db=trim_db, fill=fill, progress=self._counter(f"decoding {name}"))
-
-    def _decided(self, planned: PlannedCell) -> PlannedCell:
-        """A budget decision that this run folder took before is kept, so that a resumed run is the same run."""
-        previous = self._previous().get(planned.cell.id)
-        if previous is None or previous["fingerprint"] != planned.fingerprint or planned.decision == "incompatible":
-            return planned
-        if previous["decision"] == "over_budget" and planned.decision == "run" and not planned.reused:
-            return replace(planned, decision="over_budget", reason=previous["reason"])
-        if previous["decision"] == "run" and planned.decision == "over_budget":
-            return replace(planned, decision="run", reason="")
-        return planned
-
-    def _disk_bytes(self, plan: Plan) -> int:
-        """Caches of waveforms (decoded once, and once more per view), records with logits, and checkpoints."""
-        views = {(p.cell.dataset, p.recipe.trim_db, p.recipe.fill) for p in plan.runnable}
-        total = 0
-        for name in {view[0] for view in views}:
-            clips = self._loaded[name].clips
-            if clips.audio is None:
-                continue
-            copies = 1 + sum(view[0] == name for view in views)
-            total += copies * 2 * clips.clip_samples * len(clips)
-        for planned in plan.runnable:
-            classes = len(self._loaded[planned.cell.dataset].clips.label_names)
-            parameters = self.host.registry.models[planned.cell.model].spec.parameters or 0
-            weights = 4 * parameters if self.settings.keep_checkpoints and planned.cell.kind == "evaluate" else 0
-            total += RECORD_BYTES + 4 * classes * planned.test_clips + weights
-        return total
-
-    def _previous(self) -> dict[str, dict[str, Any]]:
-        plan = self.store.read_plan() or {}
-        return {entry["id"]: entry for entry in plan.get("decisions", ())}
-
     def _write_plan(self, plan: Plan) -> None:
         """Keep this plan, and what earlier plans of the folder hold beyond it."""
         new = plan.to_json(self.slots)
@@ -217,6 +112,7 @@ class Runner:
         self.store.write_plan(new)
 
     def _launch(self, plan: Plan) -> None:
+        ready = self.preparation
         running: dict[Cell, float] = {}
 
         def observe(kind: str, job: Job, values: dict[str, Any]) -> None:
@@ -237,35 +133,16 @@ class Runner:
         profile = [p for p in plan.runnable if p.cell.kind == "profile"]
         logs = self.store.root / "logs"
         try:
-            side_by_side = LocalLauncher(slots=self.slots, threads=self.threads, logs=logs)
-            side_by_side.run([self._job(p, self.threads) for p in _longest_first(evaluate)], observe)
-            alone = LocalLauncher(slots=1, threads=self.cores, logs=logs)
-            alone.run([self._job(p, self.cores) for p in profile], observe)
+            side_by_side = LocalLauncher(slots=ready.slots, threads=ready.threads, logs=logs)
+            side_by_side.run([ready.job(p, ready.threads) for p in _longest_first(evaluate)], observe)
+            alone = LocalLauncher(slots=1, threads=ready.cores, logs=logs)
+            alone.run([ready.job(p, ready.cores) for p in profile], observe)
         except KeyboardInterrupt:
             for planned in plan.cells:
                 if planned.cell in running:
                     failure = Failure(reason="cancelled", stage="worker", message="stopped by the user")
-                    self.store.write(self._lost(self._job(planned, self.threads), "cancelled", failure))
+                    self.store.write(self._lost(ready.job(planned, ready.threads), "cancelled", failure))
             raise
-
-    def _job(self, planned: PlannedCell, threads: int) -> Job:
-        settings, limit = self.settings, self.settings.timeout_s
-        if limit is None:
-            limit = max(DEFAULT_TIMEOUT_S, 5 * (planned.cost_s or 0.0))
-        return Job(
-            cell=planned.cell, recipe=planned.recipe, fingerprint=planned.fingerprint, out=settings.out.resolve(),
-            data=self.selection.data.resolve() if self.selection.data else None,
-            plugins=tuple(path.resolve() for path in settings.plugins), without=settings.without,
-            limit=self.selection.limit, threads=threads, timeout_s=limit, keep_checkpoint=settings.keep_checkpoints,
-            extra=self._start(planned.cell),
-        )  # fmt: skip
-
-    def _start(self, cell: Cell) -> dict[str, Any]:
-        """The file that a cell starts from, as workers need it."""
-        weights = self.selection.weights
-        if weights is None or cell.weights in ("random", "masked"):
-            return {}
-        return {"weights": str(Path(weights).expanduser().resolve())}
 
     def _finish(self, record: Record) -> None:
         self.host.hook.bench_cell_finish(record=record)
@@ -287,7 +164,7 @@ class Runner:
     def _blank(self, cell: Cell, status: Any, failure: Failure, fingerprint: str, recipe: Any) -> Record:
         """A record of a cell without a result, made by the host."""
         entry = self.host.registry.models[cell.model]
-        data = self._loaded[cell.dataset]
+        data = self.preparation.loaded[cell.dataset]
         return Record(
             cell=cell,
             status=status,
@@ -316,13 +193,6 @@ class Runner:
 def _environment() -> dict[str, Any]:
     description = describe_light()
     return {**description, "hardware_fingerprint": hardware_fingerprint(description)}
-
-
-def _default_slots(cores: int, device: str) -> int:
-    if device != "cpu":
-        return 1
-    memory = int(psutil.virtual_memory().available / 2**20 // WORKER_MIB)
-    return max(1, min(cores, memory, 8))
 
 
 def _longest_first(cells: Sequence[PlannedCell]) -> list[PlannedCell]:

@@ -18,7 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench.measurement.machine import describe_light, foreign_cpu
-from bench.runner import Runner, Settings
+from bench.preparation import Settings
+from bench.runner import Runner
 from bench.selection import Selection
 from bench.statistics import Refusal, compare_times
 from bench.studies.sweep import at_batch

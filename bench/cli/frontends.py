@@ -12,6 +12,7 @@ import typer
 from bench.cli import options as opt
 from bench.cli.common import CELL_FAILED, OK, AsJson, LeftOut, PluginFiles, plain, print_json, print_note, print_table
 from bench.cli.progress import watch
+from bench.preparation import Settings
 from bench.reports.frontend_plots import bars, spectrograms
 from bench.reports.frontends import (
     BARS,
@@ -24,7 +25,6 @@ from bench.reports.frontends import (
     markdown,
     verdict_rows,
 )
-from bench.runner import Settings
 from bench.selection import Selection
 from bench.store import write_atomic
 from bench.studies.frontends import FLY, Study, run_study

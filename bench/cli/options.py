@@ -13,7 +13,7 @@ import typer
 from bench.axes import MODES
 from bench.cli.common import AsJson, LeftOut, PluginFiles
 from bench.errors import SelectionError
-from bench.runner import DEFAULT_OUT, Settings
+from bench.preparation import DEFAULT_OUT, Settings
 from bench.selection import Selection
 
 Models = Annotated[

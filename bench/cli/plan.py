@@ -6,7 +6,8 @@ from bench.cli.common import NOTHING, OK, print_json, print_note, print_table
 from bench.cli.options import with_run_options
 from bench.cli.progress import duration, summary, watch
 from bench.plan import Plan, PlannedCell
-from bench.runner import Runner, Settings
+from bench.preparation import Settings
+from bench.runner import Runner
 from bench.selection import Selection
 
 

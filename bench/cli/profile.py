@@ -23,8 +23,8 @@ from bench.cli.common import (
 )
 from bench.cli.progress import watch
 from bench.errors import BenchError
+from bench.preparation import Settings
 from bench.reports.sweep import HEADER, markdown, notes, operators_markdown, stage_rows, table_rows
-from bench.runner import Settings
 from bench.selection import Selection
 from bench.store import write_atomic
 from bench.studies.largest import search_largest

@@ -12,7 +12,7 @@ from bench.cli import options as opt
 from bench.cli.common import CELL_FAILED, OK, AsJson, LeftOut, PluginFiles, print_json
 from bench.cli.progress import watch
 from bench.cli.report import open_store
-from bench.runner import Settings
+from bench.preparation import Settings
 from bench.studies.reproduce import Reproduction, find_record, reproduce
 
 

@@ -12,11 +12,12 @@ from bench.cli.common import CELL_FAILED, OK, print_json, print_note
 from bench.cli.options import with_run_options
 from bench.cli.progress import duration, watch
 from bench.cli.report import parse_formats, write_board
+from bench.preparation import Settings
 from bench.reports.board import build_board
 from bench.reports.layout import Board
 from bench.reports.stored import board_predictions
 from bench.reports.terminal import text
-from bench.runner import Result, Runner, Settings
+from bench.runner import Result, Runner
 from bench.selection import Selection
 
 INTERRUPTED = 130

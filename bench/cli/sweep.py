@@ -13,9 +13,9 @@ from typing import Any, NoReturn
 from bench.cli.common import CELL_FAILED, OK, plain, print_json, print_note, print_table
 from bench.cli.options import with_run_options
 from bench.cli.progress import watch
+from bench.preparation import Settings
 from bench.reports.tuning import header, markdown, sentences, table_csv, table_rows
 from bench.reports.tuning_plot import draw
-from bench.runner import Settings
 from bench.selection import Selection
 from bench.store import write_atomic
 from bench.studies.tuning import Tuning, run_tuning

@@ -10,8 +10,9 @@ import numpy as np
 
 from bench.errors import NoCellError
 from bench.plan import PlannedCell
+from bench.preparation import Settings
 from bench.records import Record
-from bench.runner import Runner, Settings
+from bench.runner import Runner
 from bench.selection import Selection
 from bench.statistics import Refusal, process_interval
 from bench.statistics.timing import MIN_PROCESSES

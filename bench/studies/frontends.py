@@ -18,13 +18,14 @@ from bench.data.waveforms import Waveforms, open_waveforms
 from bench.errors import NoCellError, SelectionError
 from bench.measurement.environment import describe
 from bench.measurement.machine import hardware_fingerprint
+from bench.preparation import Settings
 from bench.provenance import source_hash
 from bench.recipes import Recipe
 from bench.records import Record
 from bench.registry import Registry
 from bench.reports.stored import board_predictions
 from bench.reports.versus import Verdict, compare, parse_choice
-from bench.runner import Runner, Settings
+from bench.runner import Runner
 from bench.selection import Selection
 from bench.statistics import Refusal
 from bench.store import Store, write_atomic

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from bench.errors import BenchError
-from bench.runner import Runner, Settings
+from bench.preparation import Settings
+from bench.runner import Runner
 from bench.selection import Selection
 from bench.studies.sweep import ON_CPU, Sweep, at_batch
 from bench.watch import Watch

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from bench.errors import BenchError, SelectionError
+from bench.preparation import Settings
 from bench.provenance import weights_sha256
 from bench.records import Record
-from bench.runner import Runner, Settings
+from bench.runner import Runner
 from bench.selection import Selection
 from bench.statistics import Interval, Refusal, cluster_bootstrap, wilson
 from bench.store import Store

@@ -11,9 +11,10 @@ import numpy as np
 from bench.data.locate import open_clips
 from bench.errors import NoCellError, SelectionError
 from bench.plan import Loaded, PlannedCell, expand
+from bench.preparation import Settings
 from bench.records import Record
 from bench.registry import Registry
-from bench.runner import Result, Runner, Settings
+from bench.runner import Result, Runner
 from bench.selection import Selection, select_models
 from bench.statistics import Refusal, process_interval
 from bench.watch import Watch

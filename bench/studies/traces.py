@@ -10,7 +10,7 @@ from bench.errors import BenchError
 from bench.execution.job import Job
 from bench.launchers.local import LocalLauncher
 from bench.plan import PlannedCell
-from bench.runner import DEFAULT_TIMEOUT_S, Settings
+from bench.preparation import DEFAULT_TIMEOUT_S, Settings
 from bench.selection import Selection
 
 

@@ -11,11 +11,12 @@ from bench.cell import Cell
 from bench.data.locate import open_clips
 from bench.errors import NoCellError, SelectionError
 from bench.plan import Loaded, PlannedCell, expand
+from bench.preparation import Settings
 from bench.recipes import parse_lists, parse_overrides
 from bench.records import Record
 from bench.registry import Registry
 from bench.reports.stored import board_predictions
-from bench.runner import Runner, Settings
+from bench.runner import Runner
 from bench.selection import Selection
 from bench.specs import ProtocolSpec
 from bench.store import Store

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.runner import Runner, Settings
+from bench.preparation import Settings
+from bench.runner import Runner
 from bench.selection import Selection
 
 PLUGIN = Path(__file__).with_name("faulty_plugin.py")

@@ -8,7 +8,8 @@ import pytest
 from scipy.stats import binom
 
 from bench.discovery import discover
-from bench.runner import Runner, Settings
+from bench.preparation import Settings
+from bench.runner import Runner
 from bench.selection import Selection
 
 DEFAULTS = sorted(s.name for s in discover().models.specs() if "default" in s.sets)

@@ -26,7 +26,8 @@ def outcome(tmp_path_factory):
     """One run over every faulty model, beside a good one."""
     from pathlib import Path
 
-    from bench.runner import Runner, Settings
+    from bench.preparation import Settings
+    from bench.runner import Runner
     from bench.selection import Selection
 
     folder = tmp_path_factory.mktemp("faults")

@@ -21,8 +21,9 @@ from bench.execution.inputs import Material, Shelf, prepare, split_for
 from bench.execution.job import Job
 from bench.execution.pipeline import Pipeline
 from bench.execution.profiling import build_calls
+from bench.preparation import Settings
 from bench.recipes import resolve
-from bench.runner import Runner, Settings
+from bench.runner import Runner
 from bench.selection import Selection
 
 PLUGIN = Path(__file__).with_name("inputs_plugin.py")

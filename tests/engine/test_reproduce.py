@@ -9,9 +9,9 @@ import pytest
 
 from bench.cell import Cell
 from bench.errors import SelectionError
+from bench.preparation import Settings
 from bench.provenance import weights_label, weights_sha256
 from bench.records import Record
-from bench.runner import Settings
 from bench.studies.reproduce import base_recipe, find_record, reproduce, selection_of
 
 PLUGIN = Path(__file__).with_name("faulty_plugin.py")

@@ -10,11 +10,12 @@ from scipy import stats
 
 from bench.cell import Cell
 from bench.errors import NoCellError
+from bench.preparation import Settings
 from bench.records import Failure, Record
-from bench.runner import Settings, Silence
 from bench.selection import Selection
 from bench.studies import feedings
 from bench.studies.feedings import MEASURED, feeding_row, profile_feedings
+from bench.watch import Silence
 
 
 def record(rate, *, feeding="fly", status="ok", busy=False, error=None, seed=0) -> Record:

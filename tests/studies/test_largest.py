@@ -8,12 +8,13 @@ import pytest
 
 from bench.cell import Cell
 from bench.errors import BenchError
+from bench.preparation import Settings
 from bench.records import Failure, Record
-from bench.runner import Settings, Silence
 from bench.selection import Selection
 from bench.studies import largest
 from bench.studies.largest import search_largest
 from bench.studies.sweep import NOT_ASKED, ON_CPU, Sweep, SweepRow
+from bench.watch import Silence
 
 
 def row(batch: int, status: str) -> SweepRow:

@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 
 from bench.cell import Cell
 from bench.errors import SelectionError
+from bench.preparation import Settings
 from bench.records import Failure, Record
 from bench.reports.sweep import markdown, notes, pipe_table, stage_rows, table_rows
-from bench.runner import Settings, Silence
 from bench.selection import Selection
 from bench.studies.largest import LARGEST_TRIED, bisect_largest
 from bench.studies.sweep import Knee, _row, find_knee, run_sweep
+from bench.watch import Silence
 
 
 @given(st.dictionaries(st.integers(1, 4096), st.floats(0.1, 1e6), min_size=2))

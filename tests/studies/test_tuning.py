@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from bench.cell import Cell
 from bench.errors import RecipeError, SelectionError
 from bench.plan import PlannedCell
+from bench.preparation import Settings
 from bench.recipes import parse_lists, parse_overrides, resolve, split_values
 from bench.records import Failure, Record, Score
 from bench.reports.tuning import header, markdown, sentences, table_csv, table_rows
 from bench.reports.tuning_plot import draw, drawn_lines, positions
-from bench.runner import Settings
 from bench.selection import Selection
 from bench.statistics import ranking
 from bench.studies.tuning import Tuning, make_grid, run_tuning
