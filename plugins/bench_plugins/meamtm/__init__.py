@@ -41,7 +41,7 @@ _SCRATCH: Mapping[str, Mapping[str, Any]] = {
 """From scratch as described: low rate, long, features as AST normalises them; mixup and SpecAugment are ``full``'s."""
 
 _MICRO: Mapping[str, Mapping[str, Any]] = {
-    "*": {"lr": 3e-4, "warmup": 0.1},
+    "*": {"lr": 6e-4, "warmup": 0.1},
     "smoke": {"lr": 1e-3},
     "quick": {"epochs": 16},
     "full": {"epochs": 60},
@@ -76,7 +76,12 @@ def _model(name: str, size: str, stride: int, **fields: Any) -> ModelSpec:
     return ModelSpec(
         name=f"meamtm.{name}",
         factory="bench_plugins.meamtm.factory:build",
-        options={"size": size, "stride": stride, "patch_dropout": 0.5, "drop_path": 0.0 if micro else 0.1},
+        options={
+            "size": size,
+            "stride": stride,
+            "patch_dropout": 0.75 if micro else 0.5,
+            "drop_path": 0.0 if micro else 0.1,
+        },
         frontend="nnaudio",
         frontends=_FRONTENDS,
         frontend_options=_FRONTEND,
