@@ -23,10 +23,12 @@ from bench.reports.layout import (
 )
 from bench.reports.machines import environment_words, hardware_words
 from bench.reports.rows import Common, Draft, Pair, accuracy_interval, draft, finished
+from bench.reports.scored import map_interval
 from bench.reports.speed import hardware, hardware_key
 from bench.reports.words import labelled, plural, protocol
-from bench.statistics.ranking import RankedModel, ranking
+from bench.statistics.ranking import RankedModel, Ranking, ranking
 from bench.statistics.results import Refusal
+from bench.statistics.score_ranking import rank_scores
 
 
 def build_board(
@@ -117,7 +119,7 @@ def _with_notes(made: Draft, notes: Sequence[str]) -> Draft:
     if not notes:
         return made
     row = dataclasses.replace(made.row, notes=(*made.row.notes, *notes))
-    return Draft(row=row, correct=made.correct)
+    return dataclasses.replace(made, row=row)
 
 
 def _order(row: Row) -> tuple[bool, bool, float, RowKey]:
@@ -142,16 +144,16 @@ def _common_folds(planned: Sequence[int], found: Iterable[Mapping[Pair, Judged]]
 
 def _rank(drafts: Sequence[Draft], reader: Reader, common: Common) -> tuple[list[Row], Resolution, list[str]]:
     """Rank what may be ranked; unpublishable rows only where no row is publishable."""
-    able = [one for one in drafts if one.correct is not None]
+    able = [one for one in drafts if one.correct is not None or one.score is not None]
     serious = [one for one in able if one.row.publishable]
-    ranked = {one.row.key: one.correct for one in serious or able if one.correct is not None}
+    ranked = serious or able
     notes = []
     if able and not serious:
         why = sorted({reason for one in able for reason in one.row.not_publishable})
         notes.append(f"No row is publishable ({'; '.join(why)}); ranks hold among these rows only.")
     groups = reader.groups(common.folds)
-    names = {str(index): key for index, key in enumerate(ranked)}
-    outcome = ranking({name: ranked[key] for name, key in names.items()}, groups) if ranked else None
+    names = {str(index): one.row.key for index, one in enumerate(ranked)}
+    outcome = _ranking(ranked, groups, reader, common) if ranked else None
     if outcome is None or isinstance(outcome, Refusal):
         reason = outcome.reason if outcome else "no row can be ranked"
         return [_unranked(one, groups, reason) for one in drafts], _unknown(reason), notes
@@ -166,6 +168,14 @@ def _rank(drafts: Sequence[Draft], reader: Reader, common: Common) -> tuple[list
     if isinstance(known, Refusal):
         return rows, _unknown(known.reason), notes
     return rows, Resolution(difference=known, clips=outcome.clips, reason=""), notes
+
+
+def _ranking(ranked: Sequence[Draft], groups: Groups, reader: Reader, common: Common) -> Ranking | Refusal:
+    """Of drafts by their place in the sequence: by right and wrong per clip, else by the score itself."""
+    scores = {str(index): one.score for index, one in enumerate(ranked) if one.score is not None}
+    if scores:
+        return rank_scores(scores, sum(len(reader.folds[fold].ids) for fold in common.folds))
+    return ranking({str(index): one.correct for index, one in enumerate(ranked) if one.correct is not None}, groups)
 
 
 def _unknown(reason: str) -> Resolution:
@@ -184,9 +194,12 @@ def _placed(one: Draft, groups: Groups, model: RankedModel) -> Row:
 
 def _unranked(one: Draft, groups: Groups, reason: str) -> Row:
     """The row of a draft that could have been ranked but is not."""
-    if one.correct is None:
+    if one.score is not None:
+        made = map_interval(one.score)
+    elif one.correct is not None:
+        made = accuracy_interval(one.correct, groups)
+    else:
         return one.row
-    made = accuracy_interval(one.correct, groups)
     row = dataclasses.replace(one.row, not_ranked=(*one.row.not_ranked, reason))
     if isinstance(made, Interval):
         return dataclasses.replace(row, interval=made)

@@ -12,11 +12,12 @@ from bench.reports.facts import command, facts, outcomes, publishable
 from bench.reports.gather import RowGroup, part
 from bench.reports.judged import PRIMARY, Bools, Groups, Judged, Reader, confusion, pooled
 from bench.reports.layout import CellScore, Interval, ModelFacts, Row, RowKey, Summary
-from bench.reports.scored import MAP, map_interval
+from bench.reports.scored import MAP, map_interval, score_resampled
 from bench.reports.speed import speeds
 from bench.reports.words import labelled, plural
 from bench.statistics.bootstrap import cluster_bootstrap
 from bench.statistics.proportion import wilson
+from bench.statistics.resampled import Resampled
 from bench.statistics.results import Refusal
 
 MIN_SEEDS = 3
@@ -50,10 +51,12 @@ class Draft:
         row: The row, still without rank.
         correct: ``(seeds, clips)`` over the section's common folds, for rows that may be ranked; their interval
             comes from the ranking.
+        score: In its place where the board sorts by mean average precision.
     """
 
     row: Row
-    correct: Bools | None
+    correct: Bools | None = None
+    score: Resampled | None = None
 
 
 def finished(group: RowGroup, judged: Mapping[Cell, Judged]) -> tuple[dict[Pair, Judged], list[str]]:
@@ -102,13 +105,14 @@ def draft(group: RowGroup, found: Mapping[Pair, Judged], common: Common, reader:
     folds, seeds = choose(found, common.folds)
     used = [(fold, seed) for seed in seeds for fold in folds]
     correct = pooled(found, folds, seeds) if used and reader.primary == PRIMARY else None
+    score = score_resampled(found, folds, seeds, reader) if used and reader.primary == MAP else None
     primary = _primary(correct, found, used)
     about = facts(group)
     not_ranked = (
         tuple(_not_ranked(about, common, [found[pair] for pair in used], (folds, reader.primary))) if used else ()
     )
-    rankable = correct is not None and not not_ranked
-    made = "" if rankable or not used else _interval(correct, found, (folds, seeds), reader)
+    rankable = (correct is not None or isinstance(score, Resampled)) and not not_ranked
+    made = "" if rankable or not used else _interval(correct, score, folds, reader)
     cells = [*(record.cell for record in group.evaluate), *(cell for cell in group.planned if cell.kind == "evaluate")]
     pairs = {(cell.fold, cell.seed) for cell in cells}
     serious, why_not = publishable(group)
@@ -146,7 +150,9 @@ def draft(group: RowGroup, found: Mapping[Pair, Judged], common: Common, reader:
         command=command(group.key, cells),
         detail=_detail(found, used, reader, common),
     )
-    return Draft(row=row, correct=correct if rankable else None)
+    if not rankable:
+        return Draft(row=row)
+    return Draft(row=row, correct=correct, score=score if isinstance(score, Resampled) else None)
 
 
 def _primary(correct: Bools | None, found: Mapping[Pair, Judged], used: Sequence[Pair]) -> float | None:
@@ -175,13 +181,12 @@ def accuracy_interval(correct: Bools, groups: Groups) -> Interval | str:
 
 
 def _interval(
-    correct: Bools | None, found: Mapping[Pair, Judged], used: tuple[tuple[int, ...], tuple[int, ...]], reader: Reader
+    correct: Bools | None, score: Resampled | Refusal | None, folds: Sequence[int], reader: Reader
 ) -> Interval | str:
-    folds, seeds = used
     if correct is not None:
         return accuracy_interval(correct, reader.groups(folds))
-    if reader.primary == MAP:
-        return map_interval(found, folds, seeds, reader)
+    if score is not None:
+        return map_interval(score)
     if reader.primary != PRIMARY:
         return f"{reader.primary} is no mean over clips, and only {MAP} is resampled"
     return "no stored predictions to draw from"
@@ -220,8 +225,10 @@ def _not_ranked(
     if missing:
         yield f"missing {labelled('fold', missing)}"
     yield from dict.fromkeys(one.note for one in used if one.note)
+    if primary == MAP:
+        return
     if primary != PRIMARY:
-        yield f"ranks need right or wrong per clip, which {primary} has not; see `bench compare` for pairs"
+        yield f"ranks need right or wrong per clip, which {primary} has not, and only {MAP} is resampled"
     elif not any(one.note for one in used) and any(one.correct is None for one in used):
         yield "no stored predictions to compare clip by clip"
 

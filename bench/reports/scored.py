@@ -63,11 +63,8 @@ def score_resampled(
     )
 
 
-def map_interval(
-    found: Mapping[Pair, Judged], folds: Sequence[int], seeds: Sequence[int], reader: Reader
-) -> Interval | str:
+def map_interval(score: Resampled | Refusal) -> Interval | str:
     """The 95 % interval of a row's mean average precision, or why there is none."""
-    score = score_resampled(found, folds, seeds, reader)
     made = score if isinstance(score, Refusal) else score_interval(score)
     if isinstance(made, Refusal):
         return made.reason

@@ -19,6 +19,7 @@ from bench.statistics.proportion import minimum_detectable_difference, wilson
 from bench.statistics.ranking import RankedModel, Ranking, ranking
 from bench.statistics.resampled import Resampled, ScoreComparison, clip_weights, compare_scores, score_interval
 from bench.statistics.results import Interval, Refusal
+from bench.statistics.score_ranking import rank_scores
 from bench.statistics.timing import (
     RatioComparison,
     TimingSummary,
@@ -58,6 +59,7 @@ __all__ = [
     "paired_cluster_bootstrap",
     "percentile",
     "process_interval",
+    "rank_scores",
     "ranking",
     "samples_needed",
     "score_interval",

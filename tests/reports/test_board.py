@@ -254,7 +254,7 @@ def test_refused_predictions_do_not_stop_the_others(samples, store):
     assert [row.key.model for row in board.sections[0].rows if row.primary is not None] == ["b"]
 
 
-def test_multi_label_rows_are_sorted_not_ranked(samples, store):
+def test_multi_label_rows_are_sorted_by_their_score(samples, store):
     from bench.records import Score
 
     for model, value in (("a", 0.3), ("b", 0.4)):
@@ -264,7 +264,6 @@ def test_multi_label_rows_are_sorted_not_ranked(samples, store):
         store.write(record.model_copy(update={"scores": (Score(name="map", value=value),)}), arrays)
     (section,) = board_of(store).sections
     assert [(row.key.model, row.primary) for row in section.rows] == [("b", 0.4), ("a", 0.3)]
-    assert all(row.rank is None for row in section.rows)
 
 
 def test_fast_reader_equals_the_store(samples, golden_store):

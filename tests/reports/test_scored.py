@@ -50,9 +50,32 @@ def test_the_interval_is_of_the_score_and_says_how_it_was_made(samples, store):
     assert row.interval.low < row.primary < row.interval.high
     assert row.interval.high - row.interval.low < 0.3
     assert row.interval.method == "bootstrap over 40 groups of the score itself (centred percentile, t)"
-    assert row.rank is None
-    assert any("ranks need right or wrong per clip" in why for why in row.not_ranked)
+    assert (row.rank.best, row.rank.worst, row.not_ranked) == (1, 1, ())
     assert f"[{row.interval.low:.3f}, {row.interval.high:.3f}]" in formats.markdown(board)
+
+
+def test_rows_are_ranked_by_the_score_itself(samples, store):
+    for model, noise in (("a", 0.5), ("b", 2.5), ("c", 2.6)):
+        for fold in (1, 2):
+            tagged(samples, store, model, noise, fold)
+    section = build_board(store.records()[0], predictions=store.predictions).sections[0]
+    best, *others = section.rows
+    assert (best.key.model, best.rank.best, best.rank.worst, best.rank.tie) == ("a", 1, 1, "a")
+    assert [(row.rank.best, row.rank.worst, row.rank.tie) for row in others] == [(2, 3, "b"), (2, 3, "b")]
+    assert 0 < section.resolution.difference < best.primary - others[0].primary
+    assert section.resolution.clips == 80
+
+
+def test_a_row_without_all_folds_is_not_ranked_by_its_score(samples, store):
+    for model, folds in (("a", (1, 2)), ("b", (1,))):
+        for fold in folds:
+            tagged(samples, store, model, 1.0, fold)
+    section = build_board(store.records()[0], predictions=store.predictions).sections[0]
+    rows = {row.key.model: row for row in section.rows}
+    assert rows["a"].rank is not None
+    assert rows["b"].rank is None
+    assert rows["b"].interval is not None
+    assert any("missing fold 2" in why for why in rows["b"].not_ranked)
 
 
 def test_order_of_stored_clips_does_not_matter(samples, store, tmp_path):

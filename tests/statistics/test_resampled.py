@@ -10,7 +10,7 @@ from scipy import stats
 
 from bench.metrics.scores import mean_average_precision
 from bench.metrics.weighted import weighted_mean_average_precision
-from bench.statistics import Refusal, Resampled, cluster_bootstrap, paired_cluster_bootstrap
+from bench.statistics import Refusal, Resampled, cluster_bootstrap, paired_cluster_bootstrap, rank_scores, ranking
 from bench.statistics.resampled import clip_weights, compare_scores, score_interval
 
 
@@ -151,3 +151,59 @@ class TestInterval:
             Resampled(np.array([np.nan]), np.ones((1, 30)), 10)
         with pytest.raises(ValueError, match="level"):
             score_interval(one, level=95)
+
+
+class TestRanking:
+    def scores(self, noises, clips=200, seeds=1):
+        rng = np.random.default_rng(4)
+        true = (rng.random((clips, 4)) < 0.4).astype(np.float32)
+        groups = np.repeat(np.arange(clips // 2), 2)
+        weights, count = clip_weights(groups, clips)
+        made = {}
+        for name, noise in noises.items():
+            logits = 2 * true - 1 + np.random.default_rng(len(made)).normal(0, noise, (seeds, clips, 4))
+            made[name] = resampled(logits, true, weights, count)
+        return made, clips
+
+    def test_two_models_are_resolved_as_their_comparison_is(self):
+        scores, clips = self.scores({"a": 1.0, "b": 2.0})
+        found = rank_scores(scores, clips)
+        pair = compare_scores(scores["a"], scores["b"], clips)
+        assert [model.name for model in found.models] == ["a", "b"]
+        assert found.p_values[0, 1] == pair.p_value
+        assert found.differences[0, 1] == pytest.approx(pair.difference)
+        assert found.resolution == pytest.approx(pair.resolution)
+        assert [model.ranks for model in found.models] == ["1", "2"]
+        assert [model.letters for model in found.models] == ["a", "b"]
+        assert found.models[0].interval == score_interval(scores["a"])
+
+    def test_what_the_draws_do_not_tell_apart_is_tied(self):
+        scores, clips = self.scores({"a": 1.0, "b": 2.4, "c": 2.4}, seeds=2)
+        scores["d"] = scores["c"]  # the same predictions twice: no draw changes the difference
+        found = rank_scores(scores, clips)
+        assert {model.name: model.ranks for model in found.models} == {"a": "1", "b": "2-4", "c": "2-4", "d": "2-4"}
+        assert len({model.letters for model in found.models[1:]}) == 1
+        assert [model.seeds for model in found.models] == [2, 2, 2, 2]
+
+    def test_on_accuracy_it_agrees_with_the_ranking_of_right_and_wrong(self):
+        rng = np.random.default_rng(9)
+        clips, groups = 300, np.repeat(np.arange(100), 3)
+        correct = {name: rng.random(clips) < p for name, p in {"a": 0.9, "b": 0.7, "c": 0.68, "d": 0.5}.items()}
+        weights, count = clip_weights(groups, clips, draws=4000)
+        scores = {
+            name: Resampled(np.array([value.mean()]), (weights * value[:, None]).sum(0)[None] / weights.sum(0), count)
+            for name, value in correct.items()
+        }
+        found, expected = rank_scores(scores, clips), ranking(correct, groups)
+        assert [model.name for model in found.models] == [model.name for model in expected.models]
+        assert [model.ranks for model in found.models] == [model.ranks for model in expected.models]
+        np.testing.assert_allclose(found.p_values, expected.p_values, atol=0.1)
+        assert found.resolution == pytest.approx(expected.resolution, rel=0.25)
+
+    def test_no_interval_no_ranking(self):
+        scores, clips = self.scores({"a": 1.0})
+        flat = Resampled(np.array([0.5]), np.full((1, 1000), 0.5), scores["a"].groups)
+        assert isinstance(rank_scores({"a": scores["a"], "flat": flat}, clips), Refusal)
+        assert isinstance(rank_scores(scores, clips).resolution, Refusal)
+        with pytest.raises(ValueError, match="at least one model"):
+            rank_scores({}, clips)
