@@ -76,7 +76,7 @@ def run_profile(registry: Registry, job: Job, progress: Progress) -> Finished:
     with restored_flags(changed):
         material, calls = build_calls(registry, job, progress)
         progress.stage = "profile"
-        compiling = _first_calls(calls, cell.device) if job.recipe.compile else None
+        compiling = _first_calls(calls, cell.device) if job.recipe.compile and calls.anatomy else None
         memory = _memory(calls, cell.device)
     brief = not job.recipe.publishable
     latency = _latency(calls, job, material, brief=brief) if registry.models[cell.model].spec.inductive else None
