@@ -119,7 +119,7 @@ def _triple(row: str, one: Reconstruction) -> str:
         for what, content in (("whole", one.given), ("as seen", one.masked), ("as guessed", one.guess))
     )
     words_ = f"{row}, {one.modality} of {one.clip}: whole, as seen, as guessed"
-    return f'<figure class="triple">{images}<figcaption>{escape(words_)}</figcaption></figure>'
+    return f'<figure class="triple {one.modality}">{images}<figcaption>{escape(words_)}</figcaption></figure>'
 
 
 def _picture(content: bytes, one: Reconstruction) -> str:

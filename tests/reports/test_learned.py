@@ -58,7 +58,7 @@ def test_maps_are_drawn_once_a_row_with_figures_over_cells(page):
 def test_pretraining_and_guesses_are_shown(page):
     assert "loss of masked pre-training by step" in page
     assert "learner, finetune from masked, audio of clip-a: whole, as seen, as guessed" in page
-    assert page.count('class="triple"') == 2
+    assert page.count('class="triple ') == 2
 
 
 def test_hidden_places_are_clear_and_only_they(page):
