@@ -28,6 +28,8 @@ NAME_ROOM, CLASS_ROOM = 380.0, 130.0
 
 MAX_NAMED = 14
 """More points than this in one panel, and only those on the Pareto front are named."""
+LABEL_PT, PANEL_PT = 8.5, 200.0
+"""Room that a name takes, and about the height of a panel of the cost plot, both in points."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +151,13 @@ def _cost_panel(axes: Axes, rows: Sequence[Row], cost: Cost, hardware: str) -> N
         if row.interval is not None:
             axes.plot([value, value], [100 * row.interval.low, 100 * row.interval.high], color=GRID, lw=1)
         axes.plot([value], [score], "o", ms=5, color=ACCENT if index in front else MUTED)
-        if index in front or len(known) <= MAX_NAMED:
-            _name_point(axes, words.label(row.key), (value, score), middle)
+    named = [i for i in range(len(known)) if i in front or len(known) <= MAX_NAMED]
+    named.sort(key=lambda i: -known[i][2])
+    unit = PANEL_PT / np.ptp(axes.get_ylim())
+    lines = spread_labels([known[i][2] for i in named], LABEL_PT / unit)
+    for i, line in zip(named, lines, strict=True):
+        row, value, score = known[i]
+        _name_point(axes, words.label(row.key), (value, score), right=value > middle, drop=(line - score) * unit)
     axes.step(
         [known[i][1] for i in front],
         [known[i][2] for i in front],
@@ -168,13 +175,24 @@ def _cost_panel(axes: Axes, rows: Sequence[Row], cost: Cost, hardware: str) -> N
         axes.locator_params(axis="x", nbins=5)
 
 
-def _name_point(axes: Axes, name: str, point: tuple[float, float], middle: float) -> None:
-    """A name beside a point, on the side that has more room; it never moves the panel's edges."""
-    right = point[0] > middle
+def spread_labels(heights: Sequence[float], room: float) -> list[float]:
+    """Heights of labels, from the top down: each where it belongs, or just below the one before.
+
+    >>> spread_labels([9.0, 5.0, 4.5], 1.0)
+    [9.0, 5.0, 4.0]
+    """
+    placed: list[float] = []
+    for height in heights:
+        placed.append(min(height, placed[-1] - room) if placed else height)
+    return placed
+
+
+def _name_point(axes: Axes, name: str, point: tuple[float, float], *, right: bool, drop: float) -> None:
+    """A name beside a point, moved by ``drop`` points; it never moves the panel's edges."""
     note = axes.annotate(
         name,
         point,
-        xytext=(-5 if right else 5, 3),
+        xytext=(-5 if right else 5, 3 + drop),
         textcoords="offset points",
         ha="right" if right else "left",
         fontsize=7,
