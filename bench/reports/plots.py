@@ -129,18 +129,18 @@ def cost_plot(section: Section, prefix: str) -> str:
         figure = new_figure(10.5, 3.6)
         panels = figure.subplots(1, 3, sharey=True)
         for axes, cost in zip(panels, costs(hardware.device), strict=True):
-            _cost_panel(axes, rows, cost, hardware.key)
+            _cost_panel(axes, rows, cost, hardware.key, 100 if section.primary == "accuracy" else 1)
         panels[0].set_ylabel("accuracy (%)" if section.primary == "accuracy" else section.primary)
         return render(figure, prefix, f"accuracy against throughput, latency and peak memory on {hardware.label}")
 
 
-def _cost_panel(axes: Axes, rows: Sequence[Row], cost: Cost, hardware: str) -> None:
+def _cost_panel(axes: Axes, rows: Sequence[Row], cost: Cost, hardware: str, scale: float) -> None:
     known = []
     for row in rows:
         speed = row.speed(hardware)
         value = None if speed is None else cost.value(speed)
         if value is not None and value > 0 and row.primary is not None:
-            known.append((row, value, 100 * row.primary))
+            known.append((row, value, scale * row.primary))
     axes.set_xlabel(cost.title)
     if not known:
         axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color=MUTED)
@@ -149,7 +149,7 @@ def _cost_panel(axes: Axes, rows: Sequence[Row], cost: Cost, hardware: str) -> N
     middle = math.sqrt(min(value for _, value, _ in known) * max(value for _, value, _ in known))
     for index, (row, value, score) in enumerate(known):
         if row.interval is not None:
-            axes.plot([value, value], [100 * row.interval.low, 100 * row.interval.high], color=GRID, lw=1)
+            axes.plot([value, value], [scale * row.interval.low, scale * row.interval.high], color=GRID, lw=1)
         axes.plot([value], [score], "o", ms=5, color=ACCENT if index in front else MUTED)
     named = [i for i in range(len(known)) if i in front or len(known) <= MAX_NAMED]
     named.sort(key=lambda i: -known[i][2])
