@@ -24,7 +24,7 @@ from bench.discovery import discover
 from bench.recipes import BUILTIN, Recipe, resolve
 from bench.registry import Registry
 from bench.reports.published import find_published, read_published
-from bench.reports.words import percent, significant
+from bench.reports.words import percent, significant, trained
 from bench.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -157,8 +157,8 @@ def board_table(folder: Path) -> str:
         speed = significant(row.infer_clips_per_s) if row.infer_clips_per_s > 0 else "-"
         latency = significant(1e3 * row.latency_median_s) if row.latency_median_s > 0 else "-"
         size = f"{row.parameters / 1e6:.2f} M" if row.parameters > 0 else "-"
-        start = "" if (row.mode, row.weights) == ("scratch", "random") else f", {row.mode} from {row.weights}"
-        rows.append((f"`{row.model}`{start}", accuracy, str(row.tie), size, speed, latency))
+        name = trained(f"`{row.model}`", str(row.mode), str(row.weights))
+        rows.append((name, accuracy, str(row.tie), size, speed, latency))
     header = ("model", "accuracy %, 95 % interval", "tie", "parameters", "clips/s", "latency ms")
     return table(header, rows)
 

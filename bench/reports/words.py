@@ -208,8 +208,13 @@ def section_notes(section: Section) -> tuple[str, ...]:
 
 def label(key: RowKey) -> str:
     """The model, and how it was trained where that is not from random weights: ``net, finetune from masked``."""
-    start = "" if key.weights == "random" else f" from {key.weights}"
-    return key.model if (key.mode, start) == ("scratch", "") else f"{key.model}, {key.mode}{start}"
+    return trained(key.model, key.mode, key.weights)
+
+
+def trained(model: str, mode: str, weights: str) -> str:
+    """A model's name, and how it was trained where that is not from random weights."""
+    start = "" if weights == "random" else f" from {weights}"
+    return model if (mode, start) == ("scratch", "") else f"{model}, {mode}{start}"
 
 
 def name(section: Section, row: Row) -> str:

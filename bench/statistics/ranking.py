@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -114,29 +114,43 @@ def ranking(
     drawn = draw_accuracies(scores, draws, np.random.default_rng(seed))
     p_values = pairwise_p(drawn, scores.pair_freedom, adjust)
     differences: Floats = scores.accuracy[:, None] - scores.accuracy
-    lows, highs = rank_intervals(differences, p_values < 1 - level)
-    ties = tie_groups(p_values < 1 - level)
-    rows = zip(names, accuracy_intervals(scores, drawn, level), scores.seeds, strict=True)
     clips = values[names[0]].shape[1]
+    intervals = dict(zip(names, accuracy_intervals(scores, drawn, level), strict=True))
     return Ranking(
-        models=tuple(
-            RankedModel(
-                name=name,
-                accuracy=interval.estimate,
-                interval=interval,
-                rank_low=lows[i],
-                rank_high=highs[i],
-                ties=ties[i],
-                seeds=int(seeds),
-            )
-            for i, (name, interval, seeds) in enumerate(rows)
-        ),
+        models=ranked_models(intervals, [int(seeds) for seeds in scores.seeds], differences, p_values < 1 - level),
         differences=differences,
         p_values=p_values,
         clips=clips,
         groups=scores.sizes.size,
         adjustment=adjust,
         resolution=_resolution([values[name] for name in names], clips),
+    )
+
+
+def ranked_models(
+    intervals: Mapping[str, Interval], seeds: Sequence[int], differences: Floats, resolved: NDArray[np.bool_]
+) -> tuple[RankedModel, ...]:
+    """Places of models that stand in order, best first.
+
+    Args:
+        intervals: Of each model's score, in that order.
+        seeds: Of each model.
+        differences: Score of row minus column ``(models, models)``.
+        resolved: Which pairs are told apart ``(models, models)``, symmetric.
+    """
+    lows, highs = rank_intervals(differences, resolved)
+    rows = zip(intervals.items(), lows, highs, tie_groups(resolved), seeds, strict=True)
+    return tuple(
+        RankedModel(
+            name=name,
+            accuracy=interval.estimate,
+            interval=interval,
+            rank_low=low,
+            rank_high=high,
+            ties=ties,
+            seeds=count,
+        )
+        for (name, interval), low, high, ties, count in rows
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from bench.statistics._checks import Floats, check_level
 from bench.statistics.multiple import benjamini_hochberg, holm
-from bench.statistics.ranking import Adjustment, RankedModel, Ranking, rank_intervals, tie_groups
+from bench.statistics.ranking import Adjustment, Ranking, ranked_models
 from bench.statistics.resampled import Resampled, compare_scores, score_interval
 from bench.statistics.results import Interval, Refusal
 
@@ -48,22 +48,9 @@ def rank_scores(
     means = np.array([values[name] for name in names])
     differences: Floats = means[:, None] - means
     p_values, resolution = _pairs([scores[name] for name in names], clips, level, adjust)
-    resolved = p_values < 1 - level
-    lows, highs = rank_intervals(differences, resolved)
-    ties = tie_groups(resolved)
+    seeds = [len(scores[name].observed) for name in names]
     return Ranking(
-        models=tuple(
-            RankedModel(
-                name=name,
-                accuracy=values[name],
-                interval=intervals[name],
-                rank_low=lows[i],
-                rank_high=highs[i],
-                ties=ties[i],
-                seeds=len(scores[name].observed),
-            )
-            for i, name in enumerate(names)
-        ),
+        models=ranked_models(intervals, seeds, differences, p_values < 1 - level),
         differences=differences,
         p_values=p_values,
         clips=clips,
