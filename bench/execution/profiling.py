@@ -275,8 +275,8 @@ def _latency(calls: Callables, job: Job, material: Material, *, brief: bool) -> 
 
 def _blocks(*, brief: bool) -> Blocks:
     if brief:
-        return Blocks(warmup_seconds=0.2, count=3, seconds=0.3, max_seconds=2.0)
-    return Blocks(count=5, seconds=0.8, max_seconds=12.0)
+        return Blocks(warmup_seconds=0.2, count=10, seconds=0.1, max_seconds=2.0)
+    return Blocks(count=10, seconds=0.4, max_seconds=12.0)
 
 
 def _look_inside(calls: Callables, job: Job, timed: _Timed, changed: dict[str, tuple[Any, Any]]) -> dict[str, Any]:

@@ -17,6 +17,8 @@ BLOCKS = 20
 """Consecutive blocks that the raw samples of one process are cut into: neighbouring samples are not independent."""
 MIN_BLOCK = 5
 """Samples in a block."""
+RATE = "clips/s"
+"""Unit of quantities whose samples are blocks already: the rates of the blocks of a throughput."""
 
 Bits = npt.NDArray[np.bool_]
 
@@ -91,7 +93,9 @@ def score_difference(candidate: Row, baseline: Row, level: float) -> Difference:
 
 
 def _blocks(measured: Measured) -> tuple[float, ...]:
-    """Medians of consecutive blocks, of all processes; a process with few samples gives each of them."""
+    """Medians of consecutive blocks, of all processes; rates are those of blocks as they are."""
+    if measured.unit == RATE:
+        return tuple(rate for process in measured.samples for rate in process)
     medians: list[float] = []
     for samples in measured.samples:
         count = BLOCKS if len(samples) >= BLOCKS * MIN_BLOCK else max(1, len(samples) // MIN_BLOCK)

@@ -89,7 +89,7 @@ class Runs:
         offset = float(np.exp(noise.normal(0, 0.03)))
         latency = 0.01 * change.slow * offset * np.exp(noise.normal(0, 0.04, 400))
         latency[noise.random(400) < 0.02] *= 5
-        rates = 100 / change.slow / offset * np.exp(noise.normal(0, 0.02, 5))
+        rates = 100 / change.slow / offset * np.exp(noise.normal(0, 0.02, 10))
         record = Record(
             cell=self.samples.cell("alpha.tiny", 0, process, kind="profile", protocol="profile@1"),
             status="ok",
