@@ -67,6 +67,11 @@ def measure(selection: Selection, turn: int) -> dict[str, float]:
     }
 
 
+def words_of(selection: Selection) -> str:
+    """What is measured, as it stands in every round."""
+    return f"{selection.models[0]} on {selection.datasets[0]}, batch {BATCH}"
+
+
 def run_round(selection: Selection, number: int, processes: int, together: int) -> Round:
     """Runs taking turns; who comes first rotates, and every second turn goes the other way round."""
     start, others = time.monotonic(), foreign_cpu().value
@@ -76,8 +81,7 @@ def run_round(selection: Selection, number: int, processes: int, together: int) 
         for run in order if turn % 2 == 0 else reversed(order):
             for name, value in measure(selection, turn).items():
                 runs[run][name].append(value)
-    cell = f"{selection.models[0]} on {selection.datasets[0]}, batch {BATCH}"
-    return Round(cell=cell, runs=runs, foreign_cores=others, seconds=time.monotonic() - start)
+    return Round(cell=words_of(selection), runs=runs, foreign_cores=others, seconds=time.monotonic() - start)
 
 
 def interval(b: list[float], a: list[float]) -> Interval:
@@ -166,6 +170,8 @@ def main() -> int:
         parser.error(f"--together is {given.together}; a pair takes two runs: give 2 or more")
     selection = Selection(models=(given.model,), datasets=(given.dataset,), recipe="smoke")
     rounds = [Round(**json.loads(line)) for line in given.out.read_text().splitlines()] if given.out.is_file() else []
+    if other := next((one.cell for one in rounds if one.cell != words_of(selection)), None):
+        parser.error(f"{given.out} holds rounds of {other}; give another --out for {words_of(selection)}")
     deadline = time.monotonic() + 60 * given.minutes
     while sum(math.comb(len(one.runs), 2) for one in rounds) < given.pairs and time.monotonic() < deadline:
         found = run_round(selection, len(rounds), given.processes, given.together)

@@ -91,3 +91,14 @@ def test_one_run_is_no_pair(aa, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="2"):
         aa.main()
     assert "--together is 1" in capsys.readouterr().err
+
+
+def test_rounds_of_another_cell_are_not_mixed_in(aa, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "aa.jsonl"
+    monkeypatch.setattr(aa, "measure", lambda _selection, _turn: dict.fromkeys(aa.MEASURES, 1.0))
+    monkeypatch.setattr(sys, "argv", ["aa.py", "--out", str(out), "--pairs", "1"])
+    assert aa.main() == 0
+    monkeypatch.setattr(sys, "argv", ["aa.py", "--out", str(out), "--model", "meamtm.micro"])
+    with pytest.raises(SystemExit, match="2"):
+        aa.main()
+    assert "give another --out for meamtm.micro on demo" in capsys.readouterr().err

@@ -12,7 +12,7 @@ _SOURCE = "github.com/developerdhruv/Cross-Attention-Based-Large-Audio-Model, th
 _FRONTEND = {"n_mfcc": 40, "n_mels": 64, "fmin": 20, "fmax": 8000, "n_fft": 1024, "window": 640, "hop": 320}
 _RECIPES: Mapping[str, Mapping[str, Any]] = {
     "quick": {"epochs": 15},
-    "full": {"epochs": 50, "mixup_alpha": 0.0},
+    "full": {"epochs": 75},
 }
 
 _VARIANTS: Mapping[str, tuple[dict[str, Any], int, str]] = {
