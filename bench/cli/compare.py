@@ -88,13 +88,13 @@ def describe(verdict: Verdict) -> list[str]:
     for seed, test in verdict.mcnemar:
         lines.append(
             f"  seed {seed}: {words.plural(test.only_a, 'clip')} only A gets right, {test.only_b} only B; "
-            f"exact McNemar p = {words.significant(test.p_value, 2)} (these trained models only)"
+            f"exact McNemar {words.p_value(test.p_value)} (these trained models only)"
         )
     if len(verdict.folds) > 1:
         shown = ", ".join(f"{100 * value:+.1f}" for value in verdict.fold_differences)
         unit = _points(verdict)
         folds = verdict.fold_test
-        tail = folds.reason if isinstance(folds, Refusal) else f"corrected t: p = {words.significant(folds.p_value, 2)}"
+        tail = folds.reason if isinstance(folds, Refusal) else f"corrected t: {words.p_value(folds.p_value)}"
         lines.append(f"  by fold: {shown} {unit} ({tail})")
     return lines
 
@@ -118,7 +118,7 @@ def sentence(verdict: Verdict) -> str:
     low, high = (words.percent(end) for end in ends)
     numbers = (
         f"{words.percent(abs(result.difference))} {_points(verdict)} [{low}, {high}], "
-        f"p = {words.significant(result.p_value, 2)}, {words.plural(result.clips, 'shared clip')}"
+        f"{words.p_value(result.p_value)}, {words.plural(result.clips, 'shared clip')}"
     )
     known = not isinstance(result.resolution, Refusal)
     limit = f"; minimum detectable difference here {words.percent(result.resolution)} points" if known else ""  # type: ignore[arg-type]

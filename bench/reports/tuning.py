@@ -226,7 +226,7 @@ def _against(curve: Curve, index: int) -> str:
     if against is None:
         return words.UNKNOWN
     sign = f"{100 * against['difference'] + 0.0:+.1f}"  # no minus before a zero
-    return f"{sign}, {LOWER if against['resolved'] else ALIKE} (p {against['p_value']:.2g})"
+    return f"{sign}, {LOWER if against['resolved'] else ALIKE} ({words.p_value(against['p_value'])})"
 
 
 def _is_percent(curve: Curve) -> bool:

@@ -94,6 +94,15 @@ def significant(value: float | None, digits: int = 3) -> str:
     return f"{rounded:.{places}f}"
 
 
+def p_value(p: float) -> str:
+    """A p value to two digits; below one in ten thousand no test here is that exact.
+
+    >>> p_value(0.423), p_value(0.0004), p_value(6e-27)
+    ('p = 0.42', 'p = 0.00040', 'p < 0.0001')
+    """
+    return "p < 0.0001" if p < 1e-4 else f"p = {significant(p, 2)}"
+
+
 def milliseconds(seconds: float | None) -> str:
     """Seconds in ms."""
     return UNKNOWN if seconds is None else significant(1000 * seconds)
