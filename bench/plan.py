@@ -212,9 +212,10 @@ def _cells_of(asked: _Asked) -> Iterator[PlannedCell]:
     if selection.evaluate:
         yield from _evaluate_cells(asked, base, recipe, axes.problem)
     if selection.profile and not axes.problem:
-        cell = replace(base, kind="profile", protocol="profile@1", seed=selection.seeds[0])
-        mark = asked.mark(cell, recipe, None)
-        yield PlannedCell(cell=cell, recipe=recipe, train_clips=0, test_clips=0, fingerprint=mark)
+        for process in range(selection.processes):
+            cell = replace(base, kind="profile", protocol="profile@1", seed=selection.seeds[0] + process)
+            mark = asked.mark(cell, recipe, None)
+            yield PlannedCell(cell=cell, recipe=recipe, train_clips=0, test_clips=0, fingerprint=mark)
 
 
 def _evaluate_cells(asked: _Asked, base: Cell, recipe: Recipe, problem: str) -> Iterator[PlannedCell]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -136,7 +137,7 @@ class Runner:
             side_by_side = LocalLauncher(slots=ready.slots, threads=ready.threads, logs=logs)
             side_by_side.run([ready.job(p, ready.threads) for p in _longest_first(evaluate)], observe)
             alone = LocalLauncher(slots=1, threads=ready.cores, logs=logs)
-            alone.run([ready.job(p, ready.cores) for p in profile], observe)
+            alone.run([ready.job(p, ready.cores) for p in in_turns(profile)], observe)
         except KeyboardInterrupt:
             for planned in plan.cells:
                 if planned.cell in running:
@@ -193,6 +194,22 @@ class Runner:
 def _environment() -> dict[str, Any]:
     description = describe_light()
     return {**description, "hardware_fingerprint": hardware_fingerprint(description)}
+
+
+def in_turns(profile: Sequence[PlannedCell]) -> list[PlannedCell]:
+    """Every model's first process, then every model's second one the other way round, and so on.
+
+    A drift of the machine meets all models alike, and no model is measured in one stretch.
+    """
+    rounds: list[list[PlannedCell]] = []
+    done: Counter[Cell] = Counter()
+    for planned in profile:
+        same = replace(planned.cell, seed=0)
+        if done[same] == len(rounds):
+            rounds.append([])
+        rounds[done[same]].append(planned)
+        done[same] += 1
+    return [planned for i, turn in enumerate(rounds) for planned in (turn if i % 2 == 0 else reversed(turn))]
 
 
 def _longest_first(cells: Sequence[PlannedCell]) -> list[PlannedCell]:

@@ -38,6 +38,7 @@ class Selection:
         precision: ``fp32`` or ``bf16``.
         limit: Largest number of clips per split part.
         profile: Whether to plan profile cells.
+        processes: Profile cells per model, each in a fresh process, 1 or more; 8 give its speed an interval.
         evaluate: Whether to plan evaluate cells.
     """
 
@@ -58,6 +59,7 @@ class Selection:
     precision: str = "fp32"
     limit: int | None = None
     profile: bool = True
+    processes: int = 1
     evaluate: bool = True
 
 
@@ -67,6 +69,8 @@ def check_names(selection: Selection, registry: Registry) -> None:
     Raises:
         BenchError: Of the kind that fits, naming what is close.
     """
+    if selection.processes < 1:
+        raise SelectionError(f"processes is {selection.processes}; speed is measured in at least 1")
     select_models(selection.models, registry)
     for name in selection.datasets:
         spec = registry.datasets[name].spec

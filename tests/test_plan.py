@@ -95,6 +95,30 @@ def test_folds_and_seeds_multiply_and_profile_is_one(registry) -> None:
     assert len({p.cell.id for p in plan.cells}) == len({p.fingerprint for p in plan.cells}) == 7
 
 
+def test_speed_is_measured_in_as_many_processes_as_asked(registry) -> None:
+    plan = plan_of(registry, "net.small", seeds=(3, 4), evaluate=False, processes=3)
+    assert [(p.cell.kind, p.cell.seed) for p in plan.cells] == [("profile", 3), ("profile", 4), ("profile", 5)]
+    assert len({p.cell.id for p in plan.cells}) == len({p.fingerprint for p in plan.cells}) == 3
+
+
+def test_processes_take_turns_and_every_second_turn_goes_back(registry) -> None:
+    from bench.runner import in_turns
+
+    cells = [p for name in ("net.small", "forest") for p in plan_of(registry, name, evaluate=False, processes=3).cells]
+    order = [(p.cell.model, p.cell.seed) for p in in_turns(cells)]
+    assert [seed for _, seed in order] == [0, 0, 1, 1, 2, 2]
+    first, second = order[0][0], order[1][0]
+    assert [model for model, _ in order] == [first, second, second, first, first, second]
+    assert first != second
+
+
+def test_speed_takes_at_least_one_process(registry) -> None:
+    from bench.selection import check_names
+
+    with pytest.raises(SelectionError, match="processes is 0; speed is measured in at least 1"):
+        check_names(Selection(models=("net.small",), datasets=("tones",), processes=0), registry)
+
+
 def test_an_alias_is_its_axes(registry) -> None:
     plan = plan_of(registry, "net", folds=(1,), profile=False)
     axes = {(p.cell.model, p.cell.frontend, p.cell.feeding) for p in plan.cells}

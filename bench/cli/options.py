@@ -67,6 +67,10 @@ JobsCount = Annotated[
     int | None, typer.Option("--jobs", min=1, help="Evaluate cells side by side; default: one per core.")
 ]
 Profile = Annotated[bool, typer.Option("--profile/--no-profile", help="Measure speed and memory too.")]
+Processes = Annotated[
+    int,
+    typer.Option("--processes", min=1, help="Fresh processes per model for its speed, in turns; 8 give an interval."),
+]
 Evaluate = Annotated[bool, typer.Option("--evaluate/--no-evaluate", help="Train and score.")]
 Checkpoints = Annotated[
     bool,
@@ -187,6 +191,7 @@ def _template(  # noqa: PLR0913  one parameter per option
     limit: Limit = None,
     jobs: JobsCount = None,
     profile: Profile = True,
+    processes: Processes = 1,
     evaluate: Evaluate = True,
     keep_checkpoints: Checkpoints = True,
     as_json: AsJson = False,
@@ -225,6 +230,7 @@ def gather(given: dict[str, Any]) -> tuple[Selection, Settings]:
         precision=choice(given["precision"], "--precision", ("fp32", "bf16")),
         limit=given["limit"],
         profile=given["profile"],
+        processes=given["processes"],
         evaluate=given["evaluate"],
     )
     settings = Settings(

@@ -23,7 +23,7 @@ class Hardware:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speed:
-    """What one profile cell measured.
+    """What the profile cells of one model measured; medians over their processes.
 
     Attributes:
         hardware: Key of :class:`Hardware`.
@@ -43,6 +43,8 @@ class Speed:
         energy_source: Which counter.
         reasons: Why a value is ``None``, by the record's own names.
         notes: What differs from the row's own axes.
+        processes: Fresh processes that it was measured in.
+        intervals: 95 % intervals over processes by the name of a field here; empty below eight processes.
     """
 
     hardware: str
@@ -62,3 +64,5 @@ class Speed:
     energy_source: str = ""
     reasons: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    processes: int = 1
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from bench.records import Record
 from bench.reports.gather import RowGroup
 from bench.reports.layout import RowKey
 from bench.reports.measured import Hardware, Speed
+from bench.statistics import Interval, process_interval
+
+SAMPLED = (
+    "train_clips_per_s", "infer_clips_per_s", "latency_s", "latency_mad_s", "real_time_factor", "host_peak_mib",
+    "device_peak_mib", "joules_per_clip", "net_joules_per_clip",
+)  # fmt: skip
+"""What differs from process to process."""
 
 
 def hardware_key(record: Record) -> str:
@@ -18,12 +28,17 @@ def hardware_key(record: Record) -> str:
 
 
 def speeds(row: RowGroup) -> tuple[Speed, ...]:
-    """One speed per hardware; where several profile cells fit, the one closest to the row's own axes."""
-    best: dict[str, Record] = {}
+    """One speed per hardware; where several profile cells fit, those of the cell closest to the row's own axes.
+
+    Cells that differ in nothing but their seed are processes of one measurement.
+    """
+    found: dict[str, list[Record]] = {}
     good = [record for record in row.profile if record.status == "ok"]
     for record in sorted(good, key=lambda record: (_distance(row.key, record), record.cell)):
-        best.setdefault(hardware_key(record), record)
-    return tuple(_speed(row.key, record) for _, record in sorted(best.items()))
+        same = found.setdefault(hardware_key(record), [])
+        if not same or replace(record.cell, seed=0) == replace(same[0].cell, seed=0):
+            same.append(record)
+    return tuple(_over_processes([_speed(row.key, record) for record in same]) for _, same in sorted(found.items()))
 
 
 def hardware(rows: Iterable[RowGroup], describe: Mapping[str, str]) -> tuple[Hardware, ...]:
@@ -44,6 +59,29 @@ def hardware(rows: Iterable[RowGroup], describe: Mapping[str, str]) -> tuple[Har
 def _distance(key: RowKey, record: Record) -> tuple[bool, bool, bool]:
     cell = record.cell
     return (cell.recipe != key.recipe, cell.mode != key.mode, cell.weights != key.weights)
+
+
+def _over_processes(found: Sequence[Speed]) -> Speed:
+    """Medians over processes, and intervals where there are enough of them; what is counted is the first one's."""
+    if len(found) == 1:
+        return found[0]
+    middle: dict[str, Any] = {}
+    intervals: dict[str, tuple[float, float]] = {}
+    for name in SAMPLED:
+        values = [value for one in found if (value := getattr(one, name)) is not None]
+        middle[name] = float(np.median(values)) if len(values) == len(found) else None
+        interval = process_interval(values) if middle[name] is not None and min(values) > 0 else None
+        if isinstance(interval, Interval):
+            intervals[name] = (interval.low, interval.high)
+    return replace(
+        found[0],
+        **middle,
+        unsteady=2 * sum(one.unsteady for one in found) > len(found),
+        reasons={name: why for one in found for name, why in one.reasons.items()},
+        notes=tuple(dict.fromkeys(note for one in found for note in one.notes)),
+        processes=len(found),
+        intervals=intervals,
+    )
 
 
 def _number(values: Mapping[str, Any] | None, name: str) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from bench.cell import parse_inputs
 from bench.reports.layout import Interval, Outcome, Row, RowKey, Section
@@ -212,7 +212,15 @@ def own_remarks(section: Section, row: Row) -> tuple[str, ...]:
 def section_notes(section: Section) -> tuple[str, ...]:
     """What stands under a table: the section's notes and what holds for all of its rows."""
     shared = [text for text in shared_remarks(section) if not text.startswith("not publishable: ")]
-    return (*section.notes, *([f"All rows: {'; '.join(shared)}."] if shared else []))
+    return (*section.notes, *processes(section), *([f"All rows: {'; '.join(shared)}."] if shared else []))
+
+
+def processes(section: Section) -> Iterator[str]:
+    """Over how many processes speeds are medians, where any is over several."""
+    counts = sorted({speed.processes for row in section.rows for speed in row.speeds})
+    if counts and counts[-1] > 1:
+        many = f"{counts[-1]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+        yield f"Speed and memory: medians of {many} fresh processes, measured in turns."
 
 
 def label(key: RowKey) -> str:
