@@ -14,7 +14,7 @@ import pluggy
 __version__ = "0.1.0"
 
 hookimpl = pluggy.HookimplMarker("bench")
-"""Marks a function of a plugin as an implementation of one of the hooks in :mod:`bench.hookspecs`."""
+"""Marks a function of a plugin as an implementation of one of the hooks in :mod:`bench.plugins.hookspecs`."""
 
 _HOMES = {
     "BenchError": "bench.errors",
@@ -23,14 +23,14 @@ _HOMES = {
     "LeakError": "bench.errors",
     "PluginError": "bench.errors",
     "Clips": "bench.clips",
-    "DatasetSpec": "bench.specs",
-    "FrontendSpec": "bench.specs",
-    "LauncherSpec": "bench.specs",
-    "MetricSpec": "bench.specs",
-    "ModelSpec": "bench.specs",
-    "ProtocolSpec": "bench.specs",
-    "ReporterSpec": "bench.specs",
-    "TaskInfo": "bench.specs",
+    "DatasetSpec": "bench.plugins.specs",
+    "FrontendSpec": "bench.plugins.specs",
+    "LauncherSpec": "bench.plugins.specs",
+    "MetricSpec": "bench.plugins.specs",
+    "ModelSpec": "bench.plugins.specs",
+    "ProtocolSpec": "bench.plugins.specs",
+    "ReporterSpec": "bench.plugins.specs",
+    "TaskInfo": "bench.plugins.specs",
     "load_records": "bench.api",
     "run": "bench.api",
 }

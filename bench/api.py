@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.config.selection import Selection
+from bench.config.settings import DEFAULT_OUT, Settings
 from bench.errors import StoreError
-from bench.preparation import DEFAULT_OUT, Settings
-from bench.records import Record
-from bench.runner import Runner
-from bench.selection import Selection
-from bench.store import Store
-from bench.watch import Watch
+from bench.results.records import Record
+from bench.results.store import Store
+from bench.running.progress import Watch
+from bench.running.runner import Runner
 
 
 def run(
@@ -29,10 +29,10 @@ def run(
         models: ``default``, ``all``, ``documented``, families or model names.
         dataset: Names of data sets.
         out: Run folder; an existing one is resumed.
-        watch: Told what happens, see :class:`bench.watch.Watch`.
-        **options: Fields of :class:`bench.selection.Selection` (``folds``, ``seeds``, ``mode``, ``weights``,
+        watch: Told what happens, see :class:`bench.running.progress.Watch`.
+        **options: Fields of :class:`bench.config.selection.Selection` (``folds``, ``seeds``, ``mode``, ``weights``,
             ``inputs``, ``recipe``, ``device``, ...) and of
-            :class:`bench.preparation.Settings` (``timeout_s``, ``jobs``, ``plugins``, ...).
+            :class:`bench.config.settings.Settings` (``timeout_s``, ``jobs``, ``plugins``, ...).
 
     Returns:
         One record per cell; failed cells are records too, look at ``record.status``.

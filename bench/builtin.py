@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bench import hookimpl
-from bench.specs import FrontendSpec, LauncherSpec, MetricSpec, ProtocolSpec, ReporterSpec
+from bench.plugins.specs import FrontendSpec, LauncherSpec, MetricSpec, ProtocolSpec, ReporterSpec
 
 
 @hookimpl
@@ -30,7 +30,7 @@ def bench_add_launchers() -> Iterable[LauncherSpec]:
     return [
         LauncherSpec(
             name="local",
-            factory="bench.launchers.local:LocalLauncher",
+            factory="bench.running.local:LocalLauncher",
             description="worker processes on this machine",
         )
     ]

@@ -22,12 +22,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.config.selection import Selection
+from bench.config.settings import Settings
 from bench.measurement.machine import describe_light, foreign_cpu
-from bench.preparation import Settings
-from bench.runner import Runner
-from bench.selection import Selection
+from bench.running.runner import Runner
 from bench.statistics import Interval, Refusal, compare_times
-from bench.studies.sweep import at_batch
+from bench.studies.profile.run import at_batch
 
 PROCESSES = 8
 BATCH = 16

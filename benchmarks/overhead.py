@@ -18,8 +18,8 @@ from torch import nn
 
 from bench.data.batches import Batches
 from bench.execution.pipeline import Pipeline
-from bench.execution.training import TrainingPlan, train
-from bench.recipes import Recipe
+from bench.execution.train import TrainingPlan, train
+from bench.recipe import Recipe
 
 CLIPS, SAMPLES, CLASSES, BATCH, EPOCHS = 320, 16_000, 10, 16, 3
 

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from bench.cell import Cell
-from bench.records import Record, Score
-from bench.store import Store
+from bench.results.records import Record, Score
+from bench.results.store import Store
 
 FOLDS, SEEDS, CLIPS, CLASSES, EPOCHS = 5, 5, 80, 10, 20
 FEW = 25

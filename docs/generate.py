@@ -17,15 +17,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench import hookspecs
 from bench.cli.app import VERBS
 from bench.cli.report import load_board, write_board
-from bench.discovery import discover
-from bench.recipes import BUILTIN, Recipe, resolve
-from bench.registry import Registry
+from bench.config.recipes import BUILTIN, resolve
+from bench.plugins import hookspecs
+from bench.plugins.discovery import discover
+from bench.plugins.registry import Registry
+from bench.recipe import Recipe
+from bench.reports.formatting import percent, significant, trained
 from bench.reports.published import find_published, read_published
-from bench.reports.words import percent, significant, trained
-from bench.store import Store
+from bench.results.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTE = "<!-- Made by `python docs/generate.py`; edit the code it describes. -->\n\n"

@@ -1,9 +1,12 @@
-"""Shared fixtures: where the real clips are, and one thread per test process."""
+"""Shared fixtures: where the real clips are, the synthetic records, and one thread per test process."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -33,3 +36,39 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="no CUDA device on this machine"))
+
+
+def load_samples() -> ModuleType:
+    path = Path(__file__).resolve().parent / "golden" / "samples.py"
+    spec = importlib.util.spec_from_file_location("bench_test_samples", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def samples() -> ModuleType:
+    return load_samples()
+
+
+@pytest.fixture(scope="session")
+def golden_store(samples, tmp_path_factory):
+    return samples.golden_run(tmp_path_factory.mktemp("golden"))
+
+
+@pytest.fixture(scope="session")
+def golden_board(samples, golden_store):
+    from bench.analysis.board import build_board
+    from bench.reports.published import read_published
+
+    published = read_published(Path(__file__).resolve().parent / "golden" / "published.toml")
+    records, bad = golden_store.records()
+    assert not bad
+    return build_board(
+        records,
+        planned=[*samples.planned(golden_store)],
+        predictions=golden_store.predictions,
+        problems=["records/x.json: not a whole JSON file"],
+        published=published,
+    )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench.discovery import discover
-from bench.registry import Registry
+from bench.plugins.discovery import discover
+from bench.plugins.registry import Registry
 from bench.testing import check_model
 from bench.testing.conformance import Effort
 from bench.testing.material import take

@@ -12,12 +12,12 @@ import typer
 
 from bench.cli.common import OK, AsJson, print_json, print_note, print_table
 from bench.errors import DataError, NoCellError, SelectionError
-from bench.regression.baseline import Baseline, parse_baseline
-from bench.regression.benchmark_json import collect_benchmarks
-from bench.regression.collect import Collected, collect, unfinished
-from bench.regression.intervals import score_mean
-from bench.regression.verdict import value
-from bench.store import Store, write_atomic
+from bench.gate.baseline import Baseline, parse_baseline
+from bench.gate.benchmark_json import collect_benchmarks
+from bench.gate.collect import Collected, collect, unfinished
+from bench.gate.intervals import score_mean
+from bench.gate.verdict import value
+from bench.results.store import Store, write_atomic
 
 ACTIONS = ("pin", "show")
 

@@ -7,14 +7,15 @@ from typing import Annotated
 
 import typer
 
+from bench.analysis import phrases
+from bench.analysis.ranking_claim import Held, hold, parse_claim
 from bench.cli.common import CELL_FAILED, OK, AsJson, print_json, print_note, print_table
 from bench.cli.report import open_store
 from bench.errors import NoCellError
-from bench.reports import words
-from bench.reports.claimed import Held, hold, parse_claim
-from bench.reports.stored import board_predictions
+from bench.reports import formatting
+from bench.results.predictions import board_predictions
+from bench.results.store import write_atomic
 from bench.statistics.results import Refusal
-from bench.store import write_atomic
 
 
 def main(
@@ -66,12 +67,12 @@ def rows(held: Held) -> list[list[str]]:
         result = step.verdict.paired
         if isinstance(result, Refusal):
             continue
-        claimed = words.UNKNOWN if step.claimed is None else f"{100 * step.claimed:+.2f}"
+        claimed = formatting.UNKNOWN if step.claimed is None else f"{100 * step.claimed:+.2f}"
         low, high = result.interval.low, result.interval.high
         lines.append(
             [
                 f"{step.better} > {step.worse}", claimed, f"{100 * result.difference:+.2f}",
-                f"[{100 * low:+.2f}, {100 * high:+.2f}]", words.significant(step.p_adjusted, 2), step.outcome,
+                f"[{100 * low:+.2f}, {100 * high:+.2f}]", formatting.significant(step.p_adjusted, 2), step.outcome,
             ]
         )  # fmt: skip
     return lines
@@ -84,16 +85,16 @@ def describe(held: Held) -> tuple[str, str]:
     size = (
         ""
         if isinstance(paired, Refusal)
-        else f"{words.plural(paired.clips, 'shared clip')} in {words.plural(paired.groups, 'group')}, "
+        else f"{phrases.plural(paired.clips, 'shared clip')} in {phrases.plural(paired.groups, 'group')}, "
     )
-    seeds = words.plural(len(first.seeds_a), "seed")
+    seeds = phrases.plural(len(first.seeds_a), "seed")
     limit = "unknown" if held.resolution is None else f"{100 * held.resolution:.2f} points"
     start = f"{held.dataset}, {held.protocol}: {size}{seeds}. Minimum detectable difference: {limit}."
     steps = len(held.steps)
     open_ = sum(step.outcome == "unresolved" for step in held.steps)
     wrong = sum(step.outcome == "contradicted" for step in held.steps)
     if held.outcome == "confirmed":
-        return start, f"The claimed order is confirmed: all of its {words.plural(steps, 'step')}."
+        return start, f"The claimed order is confirmed: all of its {phrases.plural(steps, 'step')}."
     if held.outcome == "contradicted":
         return start, f"The claimed order is contradicted: steps that go the other way: {wrong} of {steps}."
     return start, f"The claimed order is not resolvable here: open steps: {open_} of {steps}."

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bench.discovery import Host, load
+from bench.plugins.discovery import Host, load
 
 OK = 0
 CELL_FAILED = 1
@@ -40,7 +40,7 @@ def open_host(files: Sequence[Path] | None, without: Sequence[str] | None) -> Ho
     """All plugins, with a note on standard error about those that are slow to import.
 
     Raises:
-        PluginError: See :func:`bench.discovery.load`.
+        PluginError: See :func:`bench.plugins.discovery.load`.
     """
     with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints must not break `--json`
         host = load(files or (), without=without or ())

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from bench.analysis import phrases
+from bench.analysis.comparison import AXES, Verdict, compare, parse_choice
 from bench.cli import options as opt
 from bench.cli.common import (
     CELL_FAILED,
@@ -22,11 +24,10 @@ from bench.cli.common import (
 from bench.cli.listening import with_paths
 from bench.cli.report import open_store
 from bench.errors import NoCellError
-from bench.reports import words
-from bench.reports.stored import board_predictions
-from bench.reports.versus import AXES, Verdict, compare, parse_choice
+from bench.reports import formatting
+from bench.results.predictions import board_predictions
+from bench.results.store import write_atomic
 from bench.statistics.results import Refusal
-from bench.store import write_atomic
 
 
 def main(  # noqa: PLR0913  one parameter per option
@@ -81,26 +82,26 @@ def describe(verdict: Verdict) -> list[str]:
     lines = [
         f"{verdict.dataset}, {verdict.protocol}",
         sentence(verdict),
-        f"  {a}: {_value(verdict, verdict.accuracy_a)} ({words.labelled('seed', verdict.seeds_a)}); "
-        f"{b}: {_value(verdict, verdict.accuracy_b)} ({words.labelled('seed', verdict.seeds_b)}); "
-        f"{words.labelled('fold', verdict.folds)}",
+        f"  {a}: {_value(verdict, verdict.accuracy_a)} ({phrases.labelled('seed', verdict.seeds_a)}); "
+        f"{b}: {_value(verdict, verdict.accuracy_b)} ({phrases.labelled('seed', verdict.seeds_b)}); "
+        f"{phrases.labelled('fold', verdict.folds)}",
     ]
     for seed, test in verdict.mcnemar:
         lines.append(
-            f"  seed {seed}: {words.plural(test.only_a, 'clip')} only A gets right, {test.only_b} only B; "
-            f"exact McNemar {words.p_value(test.p_value)} (these trained models only)"
+            f"  seed {seed}: {phrases.plural(test.only_a, 'clip')} only A gets right, {test.only_b} only B; "
+            f"exact McNemar {formatting.p_value(test.p_value)} (these trained models only)"
         )
     if len(verdict.folds) > 1:
         shown = ", ".join(f"{100 * value:+.1f}" for value in verdict.fold_differences)
         unit = _points(verdict)
         folds = verdict.fold_test
-        tail = folds.reason if isinstance(folds, Refusal) else f"corrected t: {words.p_value(folds.p_value)}"
+        tail = folds.reason if isinstance(folds, Refusal) else f"corrected t: {formatting.p_value(folds.p_value)}"
         lines.append(f"  by fold: {shown} {unit} ({tail})")
     return lines
 
 
 def _value(verdict: Verdict, value: float) -> str:
-    return f"{words.percent(value)} %{'' if verdict.metric == 'accuracy' else f' {verdict.metric}'}"
+    return f"{formatting.percent(value)} %{'' if verdict.metric == 'accuracy' else f' {verdict.metric}'}"
 
 
 def _points(verdict: Verdict) -> str:
@@ -115,13 +116,13 @@ def sentence(verdict: Verdict) -> str:
         return f"{a} and {b} cannot be compared: {result.reason}."
     better, worse, sign = (a, b, 1) if result.difference >= 0 else (b, a, -1)
     ends = sorted((sign * result.interval.low, sign * result.interval.high))
-    low, high = (words.percent(end) for end in ends)
+    low, high = (formatting.percent(end) for end in ends)
     numbers = (
-        f"{words.percent(abs(result.difference))} {_points(verdict)} [{low}, {high}], "
-        f"{words.p_value(result.p_value)}, {words.plural(result.clips, 'shared clip')}"
+        f"{formatting.percent(abs(result.difference))} {_points(verdict)} [{low}, {high}], "
+        f"{formatting.p_value(result.p_value)}, {phrases.plural(result.clips, 'shared clip')}"
     )
     known = not isinstance(result.resolution, Refusal)
-    limit = f"; minimum detectable difference here {words.percent(result.resolution)} points" if known else ""  # type: ignore[arg-type]
+    limit = f"; minimum detectable difference here {formatting.percent(result.resolution)} points" if known else ""  # type: ignore[arg-type]
     if result.resolved:
         return f"{better} is better than {worse} by {numbers}{limit}."
     if result.difference == 0:
@@ -146,7 +147,7 @@ def _print_clips(verdict: Verdict, most: int) -> None:
     if not found or not most:
         return
     print(
-        f"  {words.plural(len(found), 'clip')} judged differently"
+        f"  {phrases.plural(len(found), 'clip')} judged differently"
         + (f", the clearest {most}:" if len(found) > most else ":")
     )
     listen = any(one.path for one in found)
@@ -154,9 +155,9 @@ def _print_clips(verdict: Verdict, most: int) -> None:
         ["clip", "fold", "group", "target", "A right", "B right", "A says", "B says", *(["file"] if listen else [])],
         [
             [
-                one.clip, str(one.fold), one.group, one.target, words.percent(one.right_a, 0) + " %",
-                words.percent(one.right_b, 0) + " %", one.answer_a, one.answer_b,
-                *([one.path or words.UNKNOWN] if listen else []),
+                one.clip, str(one.fold), one.group, one.target, formatting.percent(one.right_a, 0) + " %",
+                formatting.percent(one.right_b, 0) + " %", one.answer_a, one.answer_b,
+                *([one.path or formatting.UNKNOWN] if listen else []),
             ]
             for one in found[:most]
         ],

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.common import OK, USER, AsJson, LeftOut, PluginFiles, print_json, print_table
-from bench.studies.doctor import Checkup, examine, to_json
+from bench.studies.doctor.run import Checkup, examine, to_json
 
 DEFAULT_OUT = Path("results") / "runs"
 """As the runner's; that one is not imported, so that the doctor works where torch does not."""

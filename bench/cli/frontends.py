@@ -12,9 +12,11 @@ import typer
 from bench.cli import options as opt
 from bench.cli.common import CELL_FAILED, OK, AsJson, LeftOut, PluginFiles, plain, print_json, print_note, print_table
 from bench.cli.progress import watch
-from bench.preparation import Settings
-from bench.reports.frontend_plots import bars, spectrograms
-from bench.reports.frontends import (
+from bench.config.selection import Selection
+from bench.config.settings import Settings
+from bench.results.store import write_atomic
+from bench.studies.frontends.plots import bars, spectrograms
+from bench.studies.frontends.render import (
     BARS,
     ROWS,
     SPECTROGRAMS,
@@ -25,9 +27,7 @@ from bench.reports.frontends import (
     markdown,
     verdict_rows,
 )
-from bench.selection import Selection
-from bench.store import write_atomic
-from bench.studies.frontends import FLY, Study, run_study
+from bench.studies.frontends.run import FLY, Study, run_study
 
 INTERRUPTED = 130
 DEFAULT_OUT = Path("results") / "frontends"

@@ -12,11 +12,11 @@ import typer
 
 from bench.cli.baseline import read_results, read_text
 from bench.cli.common import NOTHING, OK, REGRESSION, print_note, print_table
-from bench.regression.baseline import parse_baseline
-from bench.regression.compare import compare
-from bench.regression.policy import DEFAULTS, parse_policy
-from bench.regression.verdict import HEADER, Outcome, markdown, table
-from bench.store import write_atomic
+from bench.gate.baseline import parse_baseline
+from bench.gate.comparison import compare
+from bench.gate.policy import DEFAULTS, parse_policy
+from bench.gate.verdict import HEADER, Outcome, markdown, table
+from bench.results.store import write_atomic
 
 EXIT: Mapping[Outcome, int] = MappingProxyType({"passed": OK, "regression": REGRESSION, "vanished": NOTHING})
 

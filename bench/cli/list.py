@@ -10,11 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from bench.cli.common import OK, AsJson, LeftOut, PluginFiles, open_host, plain, print_json, print_table
-from bench.discovery import Host
 from bench.errors import SelectionError
-from bench.registry import Entry, Provenance
-from bench.spec_checks import KINDS, did_you_mean
-from bench.specs import ModelSpec
+from bench.plugins.checks import KINDS, did_you_mean
+from bench.plugins.discovery import Host
+from bench.plugins.registry import Entry, Provenance
+from bench.plugins.specs import ModelSpec
 
 
 def _mode(spec: ModelSpec) -> str:
@@ -157,7 +157,7 @@ def _given(host: Host, field: str, provenance: Provenance) -> list[str]:
 
 
 def _list_recipes(*, as_json: bool) -> None:
-    from bench.recipes import BUILTIN, resolve
+    from bench.config.recipes import BUILTIN, resolve
 
     recipes = [resolve(name) for name in BUILTIN]
     if as_json:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from bench.registry import Registry
-from bench.reports.versus import Verdict
+from bench.analysis.comparison import Verdict
+from bench.plugins.registry import Registry
 
 
 def with_paths(verdict: Verdict, registry: Registry, data: Path) -> tuple[Verdict, list[str]]:
     """The verdict with the file of each discordant clip.
 
     Args:
-        verdict: As :func:`bench.reports.versus.compare` gives it.
+        verdict: As :func:`bench.analysis.comparison.compare` gives it.
         registry: Knows how the data set is read.
         data: The folder with the data set, or one that holds it by name; nothing is downloaded.
 

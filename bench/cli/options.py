@@ -10,11 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
-from bench.axes import MODES
+from bench.cell import MODES
 from bench.cli.common import AsJson, LeftOut, PluginFiles
+from bench.config.selection import Selection
+from bench.config.settings import DEFAULT_OUT, Settings
 from bench.errors import SelectionError
-from bench.preparation import DEFAULT_OUT, Settings
-from bench.selection import Selection
 
 Models = Annotated[
     str, typer.Option("--models", metavar="NAME,...", help="default, all, documented, a family or model names.")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from bench.cli.common import NOTHING, OK, print_json, print_note, print_table
 from bench.cli.options import with_run_options
 from bench.cli.progress import duration, summary, watch
-from bench.plan import Plan, PlannedCell
-from bench.preparation import Settings
-from bench.runner import Runner
-from bench.selection import Selection
+from bench.config.selection import Selection
+from bench.config.settings import Settings
+from bench.planning.plan import Plan, PlannedCell
+from bench.running.runner import Runner
 
 
 @with_run_options

@@ -22,14 +22,14 @@ from bench.cli.common import (
     print_table,
 )
 from bench.cli.progress import watch
+from bench.config.selection import Selection
+from bench.config.settings import Settings
 from bench.errors import BenchError
-from bench.preparation import Settings
-from bench.reports.sweep import HEADER, markdown, notes, operators_markdown, stage_rows, table_rows
-from bench.selection import Selection
-from bench.store import write_atomic
-from bench.studies.largest import search_largest
-from bench.studies.sweep import Sweep, run_sweep
-from bench.studies.traces import take_traces
+from bench.results.store import write_atomic
+from bench.studies.profile.max_batch_size import search_largest
+from bench.studies.profile.render import HEADER, markdown, notes, operators_markdown, stage_rows, table_rows
+from bench.studies.profile.run import Sweep, run_sweep
+from bench.studies.profile.traces import take_traces
 
 INTERRUPTED = 130
 DEFAULT_OUT = Path("results") / "profile"

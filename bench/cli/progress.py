@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from bench.cell import Cell
-from bench.plan import Plan
-from bench.records import Record
+from bench.planning.plan import Plan
+from bench.results.records import Record
 
 _QUIET_S = 2.0
 

@@ -9,6 +9,9 @@ from typing import Annotated
 
 import typer
 
+from bench.analysis.board import build_board
+from bench.analysis.model import Board, Published
+from bench.analysis.verify import verify as verify_scores
 from bench.cli.common import (
     CELL_FAILED,
     OK,
@@ -20,16 +23,13 @@ from bench.cli.common import (
     print_note,
 )
 from bench.errors import NoCellError, SelectionError
-from bench.factories import load_factory
-from bench.registry import Registry
-from bench.reports.board import build_board
-from bench.reports.layout import Board, Published
+from bench.plugins.factories import load_factory
+from bench.plugins.registry import Registry
 from bench.reports.published import find_published, read_published
-from bench.reports.stored import board_predictions
-from bench.reports.study import read_study
 from bench.reports.terminal import text
-from bench.reports.verify import verify as verify_scores
-from bench.store import Store, write_atomic
+from bench.results.predictions import board_predictions
+from bench.results.store import Store, write_atomic
+from bench.studies.frontends.section import read_study
 
 DEFAULT_FORMATS = "md,csv,json,latex,html"
 
@@ -125,7 +125,7 @@ def load_board(store: Store, published: Sequence[Published] = ()) -> Board:
         problems=[*map(str, bad), *([broken] if broken else [])],
         published=published,
     )
-    return dataclasses.replace(board, frontends=study)
+    return dataclasses.replace(board, extra=(study,) if study else ())
 
 
 def write_board(board: Board, registry: Registry, names: Sequence[str], folder: Path) -> list[Path]:

@@ -12,8 +12,8 @@ from bench.cli import options as opt
 from bench.cli.common import CELL_FAILED, OK, AsJson, LeftOut, PluginFiles, print_json
 from bench.cli.progress import watch
 from bench.cli.report import open_store
-from bench.preparation import Settings
-from bench.studies.reproduce import Reproduction, find_record, reproduce
+from bench.config.settings import Settings
+from bench.studies.reproduce.run import Reproduction, find_record, reproduce
 
 
 def main(  # noqa: PLR0913  one parameter per option

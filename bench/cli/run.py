@@ -8,17 +8,17 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from bench.analysis.board import build_board
+from bench.analysis.model import Board
 from bench.cli.common import CELL_FAILED, OK, print_json, print_note
 from bench.cli.options import with_run_options
 from bench.cli.progress import duration, watch
 from bench.cli.report import parse_formats, write_board
-from bench.preparation import Settings
-from bench.reports.board import build_board
-from bench.reports.layout import Board
-from bench.reports.stored import board_predictions
+from bench.config.selection import Selection
+from bench.config.settings import Settings
 from bench.reports.terminal import text
-from bench.runner import Result, Runner
-from bench.selection import Selection
+from bench.results.predictions import board_predictions
+from bench.running.runner import Result, Runner
 
 INTERRUPTED = 130
 """Ctrl-C or SIGTERM, as shells expect it; the same command goes on where it stopped."""

@@ -13,12 +13,12 @@ from typing import Any, NoReturn
 from bench.cli.common import CELL_FAILED, OK, plain, print_json, print_note, print_table
 from bench.cli.options import with_run_options
 from bench.cli.progress import watch
-from bench.preparation import Settings
-from bench.reports.tuning import header, markdown, sentences, table_csv, table_rows
-from bench.reports.tuning_plot import draw
-from bench.selection import Selection
-from bench.store import write_atomic
-from bench.studies.tuning import Tuning, run_tuning
+from bench.config.selection import Selection
+from bench.config.settings import Settings
+from bench.results.store import write_atomic
+from bench.studies.sweep.plot import draw
+from bench.studies.sweep.render import header, markdown, sentences, table_csv, table_rows
+from bench.studies.sweep.run import Tuning, run_tuning
 
 INTERRUPTED = 130
 

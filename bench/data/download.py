@@ -16,7 +16,7 @@ import pooch
 
 from bench.data.cache import DISK_FULL, cache_root, digest, disk_errors, publish, staging
 from bench.errors import DataError
-from bench.specs import DatasetSpec
+from bench.plugins.specs import DatasetSpec
 
 Progress = Callable[[int, int], None]
 

@@ -13,8 +13,8 @@ from bench.clips import Clips
 from bench.data.check import check_clips
 from bench.data.download import download, download_folder
 from bench.errors import DataError
-from bench.factories import load_factory
-from bench.specs import DatasetSpec
+from bench.plugins.factories import load_factory
+from bench.plugins.specs import DatasetSpec
 
 Progress = Callable[[int, int], None]
 

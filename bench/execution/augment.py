@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.recipes import Recipe
+from bench.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)

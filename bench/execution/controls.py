@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from bench.cell import MODALITIES
 from bench.execution.inputs import Material, modality_of
-from bench.protocols import Split
+from bench.protocols.split import Split
 
 _STREAM = 7
 """Keeps the permutations of shuffled inputs apart from other draws of the same seed."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from bench.errors import PluginError
-from bench.execution.evaluation import Predictions, check_finite
+from bench.execution.inference import Predictions, check_finite
 from bench.execution.inputs import Material
 
 _ABSENT = -1e3

@@ -6,8 +6,8 @@ import torch
 
 from bench.errors import DataError
 from bench.execution.pipeline import LogitsShapeError
-from bench.execution.training import DivergedError
-from bench.records import Status
+from bench.execution.train import DivergedError
+from bench.results.records import Status
 
 
 def classify(error: BaseException) -> tuple[Status, str]:

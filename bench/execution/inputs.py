@@ -13,8 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from bench.axes import GIVEN, WAVEFORM
-from bench.cell import parse_inputs
+from bench.cell import GIVEN, WAVEFORM, parse_inputs
 from bench.clips import Clips
 from bench.data.batches import Batches
 from bench.data.derived import thumbnail
@@ -23,12 +22,12 @@ from bench.data.locate import open_clips
 from bench.data.text import Tokens, hash_tokens, own_tokens
 from bench.data.waveforms import Waveforms, open_waveforms
 from bench.errors import DataError, PluginError
-from bench.execution.job import Job
-from bench.factories import load_factory
-from bench.protocols import Split, make_split
-from bench.provenance import digest, source_hash
-from bench.registry import Entry, Registry
-from bench.specs import DatasetSpec, ModelSpec, ProtocolSpec, TaskInfo
+from bench.job import Job
+from bench.plugins.factories import load_factory
+from bench.plugins.registry import Entry, Registry
+from bench.plugins.specs import DatasetSpec, ModelSpec, ProtocolSpec, TaskInfo
+from bench.protocols.split import Split, make_split
+from bench.results.provenance import digest, source_hash
 
 TEXT_LENGTH = 32
 """Tokens a text is cut or padded to where the data set declares no length."""

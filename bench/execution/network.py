@@ -14,25 +14,25 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from bench.errors import CheckpointError
-from bench.execution import describe, frozen
-from bench.execution.building import Start, build_pipeline, materialise, takes_weights
+from bench.execution import frozen, provenance
+from bench.execution.build import Start, build_pipeline, materialise, takes_weights
 from bench.execution.classifiers import FIT
 from bench.execution.embeddings import describe_embeddings
-from bench.execution.evaluation import Predictions, check_finite, predict
+from bench.execution.inference import Predictions, check_finite, predict
 from bench.execution.inputs import Material
-from bench.execution.job import Job
-from bench.execution.outcome import Observe, Outcome, Predict, Progress
 from bench.execution.pipeline import Pipeline, compile_network, count_parameters
 from bench.execution.pretraining import SHOWN, Pretrained, passes, pretrain, reconstructions
+from bench.execution.results import Observe, Outcome, Predict, Progress
 from bench.execution.seeding import deterministic
-from bench.execution.training import Curves, Trained, TrainingPlan, train
+from bench.execution.train import Curves, Trained, TrainingPlan, train
 from bench.execution.weights import LoadedWeights, load_weights, output_layer
+from bench.job import Job
 from bench.measurement.device_memory import DevicePeak
 from bench.measurement.memory import HostPeak
-from bench.protocols import Split
-from bench.provenance import weights_sha256
-from bench.registry import Entry
-from bench.specs import ModelSpec
+from bench.plugins.registry import Entry
+from bench.plugins.specs import ModelSpec
+from bench.protocols.split import Split
+from bench.results.provenance import weights_sha256
 
 EMBED_BYTES = 8_000_000
 """Largest size of the embeddings beside a record."""
@@ -98,7 +98,7 @@ def run_network(model: nn.Module, run: Run) -> Outcome:
         predict=fitted.predict,
         curves=fitted.curves,
         timing={**(timing if pretrained.steps else {}), **fitted.timing, **_scoring(predictions)},
-        memory=describe.memory(host_train.peak_mib, host_infer.peak_mib, device_peak),
+        memory=provenance.memory(host_train.peak_mib, host_infer.peak_mib, device_peak),
         parameters=count_parameters(fitted.pipeline.model),
         frontend_parameters=count_parameters(fitted.pipeline.frontend),
         checkpoint=_checkpoint(fitted) if run.job.keep_checkpoint else None,
@@ -127,7 +127,7 @@ def _started(model: nn.Module, run: Run) -> tuple[Pipeline, dict[str, Any]]:
     if start.weights is None:
         materialise(pipeline, material, train_clips)
         if declared:
-            origin = describe.without_paths(str(declared))
+            origin = provenance.without_paths(str(declared))
             section |= {"kind": "file", "name": origin, "from": "option of the model", "transductive": None}
         return pipeline.to(cell.device), section
     found = _loaded(pipeline, start, run)

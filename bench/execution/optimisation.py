@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from bench.errors import RecipeError
-from bench.recipes import Recipe
+from bench.recipe import Recipe
 
 
 def make_optimizer(pipeline: nn.Module, recipe: Recipe, device: str) -> torch.optim.Optimizer:

@@ -69,7 +69,7 @@ class Pipeline(nn.Module):
         num_classes: For the shape check of the logits.
 
     Attributes:
-        bands: Whether the features' frequency axis counts bands (see :attr:`bench.specs.FrontendSpec.bands`).
+        bands: Whether the features' frequency axis counts bands (see :attr:`bench.plugins.specs.FrontendSpec.bands`).
     """
 
     def __init__(

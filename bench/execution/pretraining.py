@@ -17,7 +17,7 @@ from bench.errors import PluginError
 from bench.execution.augment import Augmenter
 from bench.execution.optimisation import make_pretrainer, rate_factor
 from bench.execution.pipeline import Pipeline
-from bench.execution.training import DivergedError, TrainingPlan, sounding
+from bench.execution.train import DivergedError, TrainingPlan, sounding
 
 WARMUP = 0.08
 POINTS = 150

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from bench.data.batches import Batch
 from bench.execution.augment import Augmenter
 from bench.execution.inputs import Material
-from bench.execution.job import Job
 from bench.execution.optimisation import make_average, make_optimizer
 from bench.execution.pipeline import Pipeline
-from bench.execution.training import TrainingPlan, compute_loss
+from bench.execution.train import TrainingPlan, compute_loss
+from bench.job import Job
 from bench.measurement.clocks import synchronize
 from bench.measurement.device_memory import cuda_uuid
 from bench.measurement.energy import energy_counter, measure_energy, unknown_energy

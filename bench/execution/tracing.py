@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.execution.cells import Progress
-from bench.execution.job import Job
-from bench.execution.profiling import build_calls
+from bench.execution.evaluate import Progress
+from bench.execution.profile import build_calls
+from bench.job import Job
 from bench.measurement.trace import write_trace
-from bench.registry import Registry
+from bench.plugins.registry import Registry
 
 STEPS = 2
 TOP = 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from bench.errors import PluginError
-from bench.specs import TaskInfo
+from bench.plugins.specs import TaskInfo
 
 
 def build(task: TaskInfo, **options: Any) -> NoReturn:

@@ -18,7 +18,7 @@ from torchaudio.compliance import kaldi
 
 from bench.frontends.base import Frontend, check_filters, log_power
 from bench.frontends.settings import SpectralOptions, SpectralSettings
-from bench.specs import TaskInfo
+from bench.plugins.specs import TaskInfo
 
 PREEMPHASIS = 0.97
 KALDI_FLOOR = 2.0**-23

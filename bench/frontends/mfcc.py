@@ -11,7 +11,7 @@ from torch import Tensor
 from bench.frontends.base import Frontend, full_precision
 from bench.frontends.settings import SpectralOptions, SpectralSettings
 from bench.frontends.torchaudio import TorchaudioLogMel
-from bench.specs import TaskInfo
+from bench.plugins.specs import TaskInfo
 
 Hide = Callable[[Tensor], Tensor]
 """Hides bands of ``(batch, bands, time)``; same shape."""

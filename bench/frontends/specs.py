@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.specs import FrontendSpec
+from bench.plugins.specs import FrontendSpec
 
 FRONTENDS: tuple[FrontendSpec, ...] = (
     FrontendSpec(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bench.frontends.base import Frontend, check_filters, log_power, own_filter_warning
 from bench.frontends.settings import SpectralOptions, SpectralSettings
-from bench.specs import TaskInfo
+from bench.plugins.specs import TaskInfo
 
 
 class TorchaudioLogMel(Frontend):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.specs import MetricSpec, TaskType
+from bench.plugins.specs import MetricSpec, TaskType
 
 _BOTH: tuple[TaskType, ...] = ("single_label", "multi_label")
 

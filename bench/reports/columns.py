@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench.reports import words
-from bench.reports.layout import Row, Section
-from bench.reports.measured import Hardware, Speed
+from bench.analysis.model import Row, Section
+from bench.reports import formatting
+from bench.results.quantities import Hardware, Speed
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,25 +28,25 @@ class Column:
 def columns(section: Section) -> list[Column]:
     """The columns of one section: axes only where rows differ in them, speed of the first hardware only."""
     shown = [
-        Column("rank", words.place),
-        Column("tie", words.tie, numeric=False),
-        Column("model", lambda row: words.label(row.key), numeric=False),
+        Column("rank", formatting.place),
+        Column("tie", formatting.tie, numeric=False),
+        Column("model", lambda row: formatting.label(row.key), numeric=False),
     ]
-    shown += [_axis(name) for name in words.varying(section)]
+    shown += [_axis(name) for name in formatting.varying(section)]
     unit = " %" if section.primary == "accuracy" else ""
     shown += [
         Column(f"{section.primary}{unit}", lambda row: _primary(row, section.primary)),
-        Column("95 % interval", lambda row: words.between(row.interval, section.primary)),
-        Column("folds x seeds", words.done),
-        Column("parameters", lambda row: words.count(row.model.parameters)),
+        Column("95 % interval", lambda row: formatting.between(row.interval, section.primary)),
+        Column("folds x seeds", formatting.done),
+        Column("parameters", lambda row: formatting.count(row.model.parameters)),
     ]
     if section.hardware:
         shown += [*speed_columns(section.hardware[0]), *work_columns(section, section.hardware[0])]
     if any(row.model.checkpoint_bytes for row in section.rows):
-        shown.append(Column("stored", lambda row: words.size(row.model.checkpoint_bytes)))
-    if any(words.inputs(row) != "audio" for row in section.rows):
-        shown.append(Column("inputs", words.inputs, numeric=False))
-    shown.append(Column("status", words.status, numeric=False))
+        shown.append(Column("stored", lambda row: formatting.size(row.model.checkpoint_bytes)))
+    if any(formatting.inputs(row) != "audio" for row in section.rows):
+        shown.append(Column("inputs", formatting.inputs, numeric=False))
+    shown.append(Column("status", formatting.status, numeric=False))
     return shown
 
 
@@ -58,14 +58,18 @@ def speed_columns(hardware: Hardware) -> list[Column]:
     def latency(row: Row) -> str:
         speed = row.speed(key)
         if speed is None:
-            return words.UNKNOWN
-        return words.milliseconds(speed.latency_s) + (" (unsteady)" if speed.unsteady else "")
+            return formatting.UNKNOWN
+        return formatting.milliseconds(speed.latency_s) + (" (unsteady)" if speed.unsteady else "")
 
     return [
-        Column("train clips/s", lambda row: words.significant(s.train_clips_per_s if (s := row.speed(key)) else None)),
-        Column("infer clips/s", lambda row: words.significant(s.infer_clips_per_s if (s := row.speed(key)) else None)),
+        Column(
+            "train clips/s", lambda row: formatting.significant(s.train_clips_per_s if (s := row.speed(key)) else None)
+        ),
+        Column(
+            "infer clips/s", lambda row: formatting.significant(s.infer_clips_per_s if (s := row.speed(key)) else None)
+        ),
         Column("latency ms", latency),
-        Column(peak, lambda row: words.mebibytes(row.speed(key), hardware.device)),
+        Column(peak, lambda row: formatting.mebibytes(row.speed(key), hardware.device)),
     ]
 
 
@@ -96,23 +100,23 @@ class Measured:
 def measured(section: Section, hardware: Hardware) -> list[Measured]:
     """Work, energy and real-time factor, as far as any row of the section has them on this hardware."""
     offered = (
-        Measured("real-time factor", lambda speed: speed.real_time_factor, words.significant),
+        Measured("real-time factor", lambda speed: speed.real_time_factor, formatting.significant),
         Measured("FLOPs/clip", lambda speed: speed.flops_per_clip, _operations),
-        Measured("J/clip", lambda speed: speed.joules_per_clip, words.significant),
+        Measured("J/clip", lambda speed: speed.joules_per_clip, formatting.significant),
     )
     speeds = [speed for row in section.rows if (speed := row.speed(hardware.key)) is not None]
     return [one for one in offered if any(one.value(speed) is not None for speed in speeds)]
 
 
 def _operations(value: float | None) -> str:
-    return words.count(None if value is None else round(value))
+    return formatting.count(None if value is None else round(value))
 
 
 def marks(section: Section) -> dict[int, str]:
     """Row number to the mark of its footnote, for rows that something must be said about."""
     found: dict[int, str] = {}
     for number, row in enumerate(section.rows):
-        if words.own_remarks(section, row):
+        if formatting.own_remarks(section, row):
             found[number] = str(len(found) + 1)
     return found
 
@@ -129,4 +133,4 @@ def _axis(name: str) -> Column:
 
 
 def _primary(row: Row, name: str) -> str:
-    return words.score(row.primary, name)
+    return formatting.score(row.primary, name)

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from bench.reports import drawn, words
-from bench.reports.detail import Curve
-from bench.reports.layout import Section
+from bench.analysis.artifacts import Curve
+from bench.analysis.model import Section
+from bench.reports import drawn, formatting
 from bench.reports.svg import ACCENT, FG, MUTED, SECOND, new_figure, plain_log, render, style
 
 MAX_EPOCHS = 30
@@ -43,7 +43,7 @@ def curve_plot(section: Section, _prefix: str) -> str:
         parts += [
             drawn.x_axis(panel, drawn.ticks(*x, most=4), labels=down == lowest or place + columns >= len(rows)),
             drawn.y_axis(panel, drawn.ticks(*y, most=3), labels=across == 0),
-            drawn.text(panel.left, panel.top - 6, drawn.shortened(words.name(section, row), PANEL[0])),
+            drawn.text(panel.left, panel.top - 6, drawn.shortened(formatting.name(section, row), PANEL[0])),
         ]
         for loss, seen in lines:
             parts.append(drawn.line([panel.at(*point) for point in loss], drawn.ACCENT, 0.9, ' opacity="0.75"'))
@@ -86,7 +86,7 @@ def time_plot(section: Section, prefix: str) -> str:
                 "alpha": 0.8,
             }
             for place, line in enumerate(lines):
-                label = words.name(section, row) if place == 0 else None
+                label = formatting.name(section, row) if place == 0 else None
                 axes.plot(*zip(*line, strict=True), label=label, **look)
         axes.set_xlabel("seconds of training")
         axes.set_ylabel("validation accuracy (%)")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench.reports import words
+from bench.analysis.model import Row, Section
+from bench.reports import formatting
 from bench.reports.columns import measured
-from bench.reports.layout import Row, Section
-from bench.reports.measured import Hardware, Speed
+from bench.results.quantities import Hardware, Speed
 
 GROUPS = {
     "accuracy": "Accuracy",
@@ -49,16 +49,18 @@ def fields(section: Section) -> list[Field]:
         Field(
             "95 % interval",
             "accuracy",
-            lambda row: words.between(row.interval, section.primary),
+            lambda row: formatting.between(row.interval, section.primary),
             _low,
             note="see the note below",
         ),
-        Field("folds x seeds", "cells", words.done, lambda row: row.cells_done, note="done of planned"),
-        Field("parameters", "model", lambda row: words.count(row.model.parameters), lambda row: row.model.parameters),
+        Field("folds x seeds", "cells", formatting.done, lambda row: row.cells_done, note="done of planned"),
+        Field(
+            "parameters", "model", lambda row: formatting.count(row.model.parameters), lambda row: row.model.parameters
+        ),
     ]
-    if any(words.inputs(row) != "audio" for row in section.rows):
-        shown.append(Field("inputs", "model", words.inputs, words.inputs, numeric=False))
-    shown += [_axis(name) for name in words.varying(section)]
+    if any(formatting.inputs(row) != "audio" for row in section.rows):
+        shown.append(Field("inputs", "model", formatting.inputs, formatting.inputs, numeric=False))
+    shown += [_axis(name) for name in formatting.varying(section)]
     if section.hardware:
         shown += _speed_fields(section, section.hardware[0])
     if any(row.model.checkpoint_bytes for row in section.rows):
@@ -66,20 +68,20 @@ def fields(section: Section) -> list[Field]:
             Field(
                 "stored",
                 "speed",
-                lambda row: words.size(row.model.checkpoint_bytes),
+                lambda row: formatting.size(row.model.checkpoint_bytes),
                 lambda row: row.model.checkpoint_bytes,
                 note="weights as kept on disk",
             )
         )
-    shown.append(Field("status", "cells", words.status, words.status, numeric=False))
+    shown.append(Field("status", "cells", formatting.status, formatting.status, numeric=False))
     names = dict.fromkeys(score.name for row in section.rows for score in row.scores)
     return shown + [_score(name) for name in names]
 
 
 def _primary(name: str) -> Callable[[Row], str]:
     if name == "accuracy":
-        return lambda row: words.percent(row.primary)
-    return lambda row: words.significant(row.primary)
+        return lambda row: formatting.percent(row.primary)
+    return lambda row: formatting.significant(row.primary)
 
 
 def _low(row: Row) -> float | None:
@@ -105,13 +107,13 @@ def _speed_fields(section: Section, hardware: Hardware) -> list[Field]:
 
     cuda = hardware.device == "cuda"
     plain = [
-        field("train clips/s", lambda speed: speed.train_clips_per_s, words.significant),
-        field("infer clips/s", lambda speed: speed.infer_clips_per_s, words.significant),
-        field("latency, ms", lambda speed: speed.latency_s, words.milliseconds),
+        field("train clips/s", lambda speed: speed.train_clips_per_s, formatting.significant),
+        field("infer clips/s", lambda speed: speed.infer_clips_per_s, formatting.significant),
+        field("latency, ms", lambda speed: speed.latency_s, formatting.milliseconds),
         field(
             f"peak {'device' if cuda else 'host'} MiB",
             lambda speed: speed.device_peak_mib if cuda else speed.host_peak_mib,
-            lambda value: words.UNKNOWN if value is None else f"{value:.0f}",
+            lambda value: formatting.UNKNOWN if value is None else f"{value:.0f}",
         ),
     ]
     return plain + [field(one.title, one.value, one.text) for one in measured(section, hardware)]
@@ -121,7 +123,9 @@ def _score(name: str) -> Field:
     def text(row: Row) -> str:
         found = next((score for score in row.scores if score.name == name), None)
         if found is None or found.value is None:
-            return words.UNKNOWN
-        return words.percent(found.value) + " %" if found.unit == "fraction" else words.significant(found.value)
+            return formatting.UNKNOWN
+        return (
+            formatting.percent(found.value) + " %" if found.unit == "fraction" else formatting.significant(found.value)
+        )
 
     return Field(name.replace("_", " "), "scores", text, lambda row: row.score(name))

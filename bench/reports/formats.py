@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bench.reports import words
+from bench.analysis import phrases
+from bench.analysis.model import Board, Published, Row, Section
+from bench.reports import formatting
 from bench.reports.columns import Column, columns, marks, reference_rows, speed_columns, work_columns
-from bench.reports.layout import Board, Published, Row, Section
 
 
 def markdown(board: Board) -> str:
@@ -31,17 +32,17 @@ def _markdown_section(section: Section, published: Sequence[Published]) -> Itera
     yield f"## {section.dataset.title} - {section.protocol.name}"
     yield " ".join(context(section))
     yield _markdown_table(section)
-    yield words.resolution(section)
+    yield formatting.resolution(section)
     noted = marks(section)
     yield "\n".join(
-        f"- [{noted[number]}] `{words.label(row.key)}`: {'; '.join(words.own_remarks(section, row))}"
+        f"- [{noted[number]}] `{formatting.label(row.key)}`: {'; '.join(formatting.own_remarks(section, row))}"
         for number, row in enumerate(section.rows)
         if number in noted
     )
-    yield "\n".join(f"- {note}" for note in words.section_notes(section))
+    yield "\n".join(f"- {note}" for note in formatting.section_notes(section))
     yield from _markdown_other_hardware(section)
     failures = [
-        f"- `{words.label(row.key)}`: {words.outcome(item)}" for row in section.rows for item in row.outcomes
+        f"- `{formatting.label(row.key)}`: {formatting.outcome(item)}" for row in section.rows for item in row.outcomes
     ]  # fmt: skip
     if failures:
         yield "### Without a result"
@@ -59,7 +60,7 @@ def _markdown_section(section: Section, published: Sequence[Published]) -> Itera
 def context(section: Section) -> list[str]:
     """What stands above a table, one sentence each."""
     data, protocol = section.dataset, section.protocol
-    clips = "" if data.test_clips is None else f"{words.plural(data.test_clips, 'test clip')} "
+    clips = "" if data.test_clips is None else f"{phrases.plural(data.test_clips, 'test clip')} "
     classes = f"in {len(data.label_names)} classes" if data.label_names else ""
     groups = f", from {data.group_count} groups ({data.groups})" if data.group_count and data.groups else ""
     seconds = {row.key.clip_samples for row in section.rows}
@@ -68,8 +69,8 @@ def context(section: Section) -> list[str]:
     if clips or classes:
         sentences.append(f"{clips}{classes}{groups}{length}.".replace("  ", " "))
     if section.folds:
-        fold = "fixed split" if section.folds == (0,) else words.labelled("fold", section.folds)
-        sentences.append(f"Planned: {fold}, {words.labelled('seed', section.seeds)}.")
+        fold = "fixed split" if section.folds == (0,) else phrases.labelled("fold", section.folds)
+        sentences.append(f"Planned: {fold}, {phrases.labelled('seed', section.seeds)}.")
     recipes = sorted({row.key.recipe for row in section.rows})
     sentences.append(f"Recipe: {', '.join(recipes)}.")
     sentences += [f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in data.notes]
@@ -97,7 +98,8 @@ def _markdown_table(section: Section) -> str:
         rows.append(
             [
                 f"*{name}*" if column.title == "model"
-                else words.percent(value) if index == _primary_index(shown, section) and section.primary == "accuracy"
+                else formatting.percent(value)
+                if index == _primary_index(shown, section) and section.primary == "accuracy"
                 else ""
                 for index, column in enumerate(shown)
             ]
@@ -111,7 +113,7 @@ def _primary_index(shown: Sequence[Column], section: Section) -> int:
 
 def _markdown_other_hardware(section: Section) -> Iterable[str]:
     for hardware in section.hardware[1:]:
-        shown = [Column("model", lambda row: words.label(row.key), numeric=False), *speed_columns(hardware)]
+        shown = [Column("model", lambda row: formatting.label(row.key), numeric=False), *speed_columns(hardware)]
         shown += work_columns(section, hardware)
         rows = [[column.text(row) for column in shown] for row in section.rows if row.speed(hardware.key)]
         yield f"### Speed on {hardware.label}"
@@ -128,7 +130,7 @@ def _markdown_environment(board: Board) -> Iterable[str]:
         machines = {hardware.label for section in board.sections for hardware in section.hardware}
         yield "\n".join(f"- {line}" for line in [*sorted(machines), *board.environments])
     if board.sections:
-        yield f"Made from {words.plural(board.records, 'record')} by `bench report`. Intervals are 95 %."
+        yield f"Made from {phrases.plural(board.records, 'record')} by `bench report`. Intervals are 95 %."
 
 
 PUBLISHED_TITLES = ("system", "result %", "metric", "weights from", "protocol", "source")
@@ -136,10 +138,10 @@ PUBLISHED_TITLES = ("system", "result %", "metric", "weights from", "protocol", 
 
 def published_cells(entry: Published) -> list[str]:
     """A result from elsewhere, under :data:`PUBLISHED_TITLES`."""
-    spread = "" if entry.plus_minus is None else f" +- {words.percent(entry.plus_minus)}"
+    spread = "" if entry.plus_minus is None else f" +- {formatting.percent(entry.plus_minus)}"
     return [
         entry.system,
-        words.percent(entry.value) + spread,
+        formatting.percent(entry.value) + spread,
         entry.metric,
         entry.trained_on or "scratch",
         entry.protocol,
@@ -201,7 +203,7 @@ def _flat(section: Section, row: Row) -> dict[str, Any]:
         "seeds_done": len(row.seeds_done),
         "seeds_planned": len(row.seeds_planned),
         "parameters": row.model.parameters,
-        "inputs_kind": "+".join(", ".join(how) or "given" for how in words.ways(row).values()),
+        "inputs_kind": "+".join(", ".join(how) or "given" for how in formatting.ways(row).values()),
     }
     values |= {
         "hardware": hardware.label if speed and hardware else None,
@@ -214,11 +216,11 @@ def _flat(section: Section, row: Row) -> dict[str, Any]:
         "flops_per_clip": speed.flops_per_clip if speed else None,
         "joules_per_clip": speed.joules_per_clip if speed else None,
         "checkpoint_bytes": row.model.checkpoint_bytes,
-        "status": words.status(row),
-        "why": "; ".join(words.outcome(item) for item in row.outcomes) or None,
+        "status": formatting.status(row),
+        "why": "; ".join(formatting.outcome(item) for item in row.outcomes) or None,
         "ranked": row.rank is not None,
         "publishable": row.publishable,
-        "remarks": "; ".join(words.remarks(row)) or None,
+        "remarks": "; ".join(formatting.remarks(row)) or None,
         "provenance": row.provenance,
     }
     return values | {f"score_{score.name}": score.value for score in row.scores}
@@ -226,8 +228,8 @@ def _flat(section: Section, row: Row) -> dict[str, Any]:
 
 def json_(board: Board) -> str:
     """The whole board but what only pictures show; fractions, seconds, MiB; unknown is null."""
-    values = dataclasses.asdict(dataclasses.replace(board, frontends=None))
-    del values["frontends"]
+    values = dataclasses.asdict(dataclasses.replace(board, extra=()))
+    del values["extra"]
     for section in values["sections"]:
         for row in section["rows"]:
             del row["detail"]
@@ -251,9 +253,9 @@ def _latex_section(section: Section) -> str:
         colalign=["right" if column.numeric else "left" for column in shown] if rows else None,
         disable_numparse=True,
     )
-    missing = [words.label(row.key) for row in section.rows if row.primary is None]
+    missing = [formatting.label(row.key) for row in section.rows if row.primary is None]
     caption = [f"{section.dataset.title}, protocol {section.protocol.name}."]
-    caption += [f"{sentence}." for sentence in [words.resolution(section).rstrip(".")]]
+    caption += [f"{sentence}." for sentence in [formatting.resolution(section).rstrip(".")]]
     if missing:
         caption.append(f"Without a result: {', '.join(missing)}.")
     label = re.sub(r"[^a-z0-9]+", "-", f"{section.dataset.name}-{section.protocol.name}".lower())

@@ -6,12 +6,12 @@ import importlib.resources
 import re
 from typing import Any
 
-from bench.reports import about, curves, learned, plots, words
+from bench.analysis import phrases
+from bench.analysis.model import Board, Row, Section
+from bench.reports import curves, formatting, plots, representation_plots, row_details
 from bench.reports.columns import reference_rows
 from bench.reports.fields import GROUPS, Field, fields
 from bench.reports.formats import PUBLISHED_TITLES, context, published_cells
-from bench.reports.layout import Board, Row, Section
-from bench.reports.study import page_section
 
 PICTURES = (
     (
@@ -41,18 +41,18 @@ PICTURES = (
         "Embeddings",
         "t-SNE of the test clips of one cell, coloured by class. Figures are of k-means on the embeddings themselves, "
         "with as many clusters as classes: mean and standard deviation over cells.",
-        learned.embedding_maps,
+        representation_plots.embedding_maps,
     ),
     (
         "Pre-training",
         "Loss of masked pre-training on the training clips, one line per cell.",
-        learned.pretraining_plot,
+        representation_plots.pretraining_plot,
     ),
     (
         "What pre-training guessed",
         "Training clips: whole, what the network saw, and its guess of the hidden patches (each patch's own mean and "
         "spread are given to it, as the loss does).",
-        learned.reconstruction_pictures,
+        representation_plots.reconstruction_pictures,
     ),
 )
 """Title, explanation and maker of each picture; the titles' first letters tell their ids apart."""
@@ -62,7 +62,7 @@ def render(board: Board) -> str:
     """The page.
 
     Args:
-        board: See :func:`bench.reports.board.build_board`.
+        board: See :func:`bench.analysis.board.build_board`.
 
     Returns:
         One HTML document with its styles, script and pictures inside.
@@ -78,8 +78,8 @@ def render(board: Board) -> str:
         board=board,
         groups=GROUPS,
         machines=sorted({item.label for section in board.sections for item in section.hardware}),
-        study=page_section(board.frontends) if board.frontends else None,
-        plural=words.plural,
+        extra=board.extra,
+        plural=phrases.plural,
     )
     return "\n".join(line.rstrip() for line in page.splitlines() if line.strip()) + "\n"
 
@@ -96,15 +96,17 @@ def _section(section: Section, index: int, board: Board) -> dict[str, Any]:
     return {
         "id": prefix,
         "section": section,
-        "notes": words.section_notes(section),
+        "notes": formatting.section_notes(section),
         "name": _name(section, board),
         "context": context(section),
         "fields": shown,
         "rows": [_row(section, row, shown, min(low, default=0.0)) for row in section.rows],
-        "references": [(name, words.percent(value)) for name, value in reference_rows(section)],
-        "resolution": words.resolution(section),
+        "references": [(name, formatting.percent(value)) for name, value in reference_rows(section)],
+        "resolution": formatting.resolution(section),
         "pictures": [picture for picture in pictures if picture[2]],
-        "outcomes": [(words.label(row.key), words.outcome(item)) for row in section.rows for item in row.outcomes],
+        "outcomes": [
+            (formatting.label(row.key), formatting.outcome(item)) for row in section.rows for item in row.outcomes
+        ],
         "published_titles": PUBLISHED_TITLES,
         "published": [published_cells(entry) for entry in board.published if entry.dataset == section.dataset.name],
         "method": next((row.interval.method for row in section.rows if row.interval), ""),
@@ -132,20 +134,20 @@ def _row(section: Section, row: Row, shown: list[Field], floor: float) -> dict[s
     recall = sorted((value, name) for name, value in zip(names, row.detail.recall, strict=False) if value is not None)
     return {
         "row": row,
-        "name": words.label(row.key),
-        "pieces": re.findall(r"[^._]*[._]?", words.label(row.key))[:-1],
-        "place": words.place(row),
+        "name": formatting.label(row.key),
+        "pieces": re.findall(r"[^._]*[._]?", formatting.label(row.key))[:-1],
+        "place": formatting.place(row),
         "tie": "" if row.rank is None else row.rank.tie,
         "cells": [(field, field.text(row), _sort_value(field.order(row))) for field in shown],
         "bar": bar,
-        "remarks": words.remarks(row),
-        "own": words.own_remarks(section, row),
-        "table": about.cell_table(row),
-        "speeds": [about.speed_words(section, speed) for speed in row.speeds],
-        "hardest": [(name, words.percent(value)) for value, name in recall[:5]],
-        "confused": [(a, b, words.percent(share)) for a, b, share in plots.confused_pairs(row, names)],
+        "remarks": formatting.remarks(row),
+        "own": formatting.own_remarks(section, row),
+        "table": row_details.cell_table(row),
+        "speeds": [row_details.speed_words(section, speed) for speed in row.speeds],
+        "hardest": [(name, formatting.percent(value)) for value, name in recall[:5]],
+        "confused": [(a, b, formatting.percent(share)) for a, b, share in plots.confused_pairs(row, names)],
         "confusion": plots.confusion_image(row),
-        "facts": about.facts(row),
+        "facts": row_details.facts(row),
         "state": "ranked" if row.rank else "result" if row.primary is not None else "none",
     }
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from bench.reports import drawn, words
-from bench.reports.layout import Row, Section
-from bench.reports.measured import Speed
+from bench.analysis import phrases
+from bench.analysis.model import Row, Section
+from bench.reports import drawn, formatting
 from bench.reports.svg import ACCENT, GRID, MUTED, new_figure, plain_log, render, style
+from bench.results.quantities import Speed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,7 +86,7 @@ def accuracy_plot(section: Section, _prefix: str) -> str:
     if not rows:
         return ""
     scale = 100 if section.primary == "accuracy" else 1
-    names = [drawn.shortened(words.name(section, row), NAME_ROOM) for row in rows]
+    names = [drawn.shortened(formatting.name(section, row), NAME_ROOM) for row in rows]
     ends = [end for row in rows if row.interval for end in (row.interval.low, row.interval.high)]
     points = [*(cell.value for row in rows for cell in row.cells), *ends, *(row.primary or 0 for row in rows)]
     x = drawn.spread(scale * value for value in points)
@@ -102,7 +103,7 @@ def accuracy_plot(section: Section, _prefix: str) -> str:
     unit = " (%)" if scale == 100 else ""
     bottom = panel.top + panel.height
     parts.append(drawn.text(left + panel.width / 2, bottom + 34, f"{section.primary}{unit}", "middle"))
-    label = f"{section.primary} of {words.plural(len(rows), 'row')}: cells as dots, mean with 95 % interval"
+    label = f"{section.primary} of {phrases.plural(len(rows), 'row')}: cells as dots, mean with 95 % interval"
     return drawn.svg(left + panel.width + 12, bottom + 42, label, parts)
 
 
@@ -157,7 +158,7 @@ def _cost_panel(axes: Axes, rows: Sequence[Row], cost: Cost, hardware: str, scal
     lines = spread_labels([known[i][2] for i in named], LABEL_PT / unit)
     for i, line in zip(named, lines, strict=True):
         row, value, score = known[i]
-        _name_point(axes, words.label(row.key), (value, score), right=value > middle, drop=(line - score) * unit)
+        _name_point(axes, formatting.label(row.key), (value, score), right=value > middle, drop=(line - score) * unit)
     axes.step(
         [known[i][1] for i in front],
         [known[i][2] for i in front],
@@ -208,7 +209,7 @@ def recall_plot(section: Section, _prefix: str) -> str:
         return ""
     values = np.array([[np.nan if value is None else value for value in row.detail.recall] for row in rows])
     order = np.argsort(np.nan_to_num(values, nan=1.0).mean(axis=0), kind="stable")
-    labels = [drawn.shortened(words.name(section, row), NAME_ROOM) for row in rows]
+    labels = [drawn.shortened(formatting.name(section, row), NAME_ROOM) for row in rows]
     classes = [drawn.shortened(names[index], CLASS_ROOM) for index in order]
     left, top = 12 + max(map(drawn.width_of, labels)), 8.0
     side = 22.0 if len(names) <= 24 else 15.0

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bench.analysis.model import Published
 from bench.errors import DataError
-from bench.reports.layout import Published
 
 FILE_NAME = "published.toml"
 _NEEDED: Mapping[str, type] = {"dataset": str, "system": str, "percent": float, "protocol": str, "source": str}

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from bench.reports import words
+from bench.reports import formatting
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -127,7 +127,7 @@ def plain_log(axes: Axes, values: Sequence[float]) -> None:
     shown = [step for step in steps if low <= step <= high]
     if len(shown) > 6:
         shown = [step for step in shown if f"{step:e}".startswith("1")]
-    axes.set_xticks(shown, [words.significant(step, 1) for step in shown])
+    axes.set_xticks(shown, [formatting.significant(step, 1) for step in shown])
     axes.xaxis.minorticks_off()
 
 

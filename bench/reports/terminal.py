@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bench.reports import words
+from bench.analysis.model import Board, Row, Section
+from bench.reports import formatting
 from bench.reports.columns import Column, reference_rows, speed_columns
-from bench.reports.layout import Board, Row, Section
 
 
 def text(board: Board) -> str:
@@ -17,29 +17,29 @@ def text(board: Board) -> str:
 
 def _accuracy(row: Row) -> str:
     if row.primary is None:
-        return words.UNKNOWN
-    bounds = "" if row.interval is None else f" {words.between(row.interval)}"
-    return words.percent(row.primary) + bounds
+        return formatting.UNKNOWN
+    bounds = "" if row.interval is None else f" {formatting.between(row.interval)}"
+    return formatting.percent(row.primary) + bounds
 
 
 def _columns(section: Section) -> list[Column]:
     shown = [
-        Column("#", words.place),
-        Column("tie", words.tie, numeric=False),
-        Column("model", lambda row: words.label(row.key), numeric=False),
+        Column("#", formatting.place),
+        Column("tie", formatting.tie, numeric=False),
+        Column("model", lambda row: formatting.label(row.key), numeric=False),
     ]
-    for name in words.varying(section):
+    for name in formatting.varying(section):
         shown.append(Column(name, lambda row, name=name: str(getattr(row.key, name)), numeric=False))  # type: ignore[misc]
     if len({row.key.inputs for row in section.rows}) > 1:
-        shown.append(Column("inputs", words.inputs, numeric=False))
+        shown.append(Column("inputs", formatting.inputs, numeric=False))
     shown += [
         Column(f"{section.primary} % [95 %]", _accuracy, numeric=False),
-        Column("folds x seeds", words.done),
-        Column("params", lambda row: words.count(row.model.parameters)),
+        Column("folds x seeds", formatting.done),
+        Column("params", lambda row: formatting.count(row.model.parameters)),
     ]
     if section.hardware:
         shown += speed_columns(section.hardware[0])
-    return [*shown, Column("status", words.status, numeric=False)]
+    return [*shown, Column("status", formatting.status, numeric=False)]
 
 
 def _section(section: Section) -> str:
@@ -49,7 +49,11 @@ def _section(section: Section) -> str:
     for name, value in reference_rows(section):
         rows.append(
             [
-                f"({name})" if column.title == "model" else words.percent(value) if column.text is _accuracy else ""
+                f"({name})"
+                if column.title == "model"
+                else formatting.percent(value)
+                if column.text is _accuracy
+                else ""
                 for column in shown
             ]
         )
@@ -63,8 +67,10 @@ def _section(section: Section) -> str:
     ]
     lines.insert(1, "  ".join("-" * width for width in widths))
     title = f"{section.dataset.title}, {section.protocol.name}: {section.protocol.words}"
-    notes = [words.resolution(section), *words.section_notes(section)]
-    notes += [f"{words.label(row.key)}: {words.outcome(item)}" for row in section.rows for item in row.outcomes]
-    own = [(words.label(row.key), words.own_remarks(section, row)) for row in section.rows]
+    notes = [formatting.resolution(section), *formatting.section_notes(section)]
+    notes += [
+        f"{formatting.label(row.key)}: {formatting.outcome(item)}" for row in section.rows for item in row.outcomes
+    ]
+    own = [(formatting.label(row.key), formatting.own_remarks(section, row)) for row in section.rows]
     remarks = [f"{model}: {'; '.join(said)}" for model, said in own if said]
     return "\n".join([title, "", *lines, "", *notes, *remarks])

@@ -2,7 +2,7 @@
 
 ``bench check NAME`` runs the checks from the command line. From Python::
 
-    from bench.discovery import discover
+    from bench.plugins.discovery import discover
     from bench.testing import check_model
 
     results = check_model("hello.linear", discover())

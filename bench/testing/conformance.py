@@ -19,13 +19,13 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from bench.axes import GIVEN
+from bench.cell import GIVEN
 from bench.clips import Clips
 from bench.errors import CheckpointError, DataError
-from bench.execution.building import build_model
+from bench.execution.build import build_model
 from bench.execution.pipeline import count_parameters
-from bench.registry import Catalog, Entry, Provenance, Registry
-from bench.specs import DatasetSpec, FrontendSpec, MetricSpec, ModelSpec
+from bench.plugins.registry import Catalog, Entry, Provenance, Registry
+from bench.plugins.specs import DatasetSpec, FrontendSpec, MetricSpec, ModelSpec
 from bench.testing.datasets import DatasetCase, at_hand, dataset_checks
 from bench.testing.estimators import EstimatorCase, estimator_checks
 from bench.testing.frontends import FrontendCase, frontend_checks

@@ -16,9 +16,9 @@ from bench.data.decode import decode, read_audio
 from bench.data.download import download_folder
 from bench.data.locate import locate, open_clips
 from bench.errors import DataError, LeakError
-from bench.protocols import Split, available_folds, make_split
-from bench.registry import Entry, Registry
-from bench.specs import DatasetSpec, ProtocolSpec
+from bench.plugins.registry import Entry, Registry
+from bench.plugins.specs import DatasetSpec, ProtocolSpec
+from bench.protocols.split import Split, available_folds, make_split
 from bench.testing.results import Check, Verdict, failed, judge, passed, skipped
 
 DECODED = 8

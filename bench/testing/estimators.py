@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bench.execution.building import build_model
+from bench.execution.build import build_model
 from bench.execution.estimators import inputs_of, logits_of
 from bench.execution.inputs import Material
-from bench.registry import Entry
-from bench.specs import ModelSpec
+from bench.plugins.registry import Entry
+from bench.plugins.specs import ModelSpec
 from bench.testing.results import Check, Verdict, failed, judge, passed
 
 Logits = npt.NDArray[np.float32]

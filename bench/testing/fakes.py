@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import hookimpl
-from bench.spec_checks import KINDS
+from bench.plugins.checks import KINDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from bench.errors import PluginError
 from bench.execution.inputs import feature_shape
-from bench.factories import load_factory
-from bench.registry import Entry
-from bench.specs import FrontendSpec, TaskInfo
+from bench.plugins.factories import load_factory
+from bench.plugins.registry import Entry
+from bench.plugins.specs import FrontendSpec, TaskInfo
 from bench.testing.material import Tones
 from bench.testing.results import Check, Verdict, failed, judge, passed, skipped
 

@@ -16,8 +16,8 @@ from bench.data.text import hash_tokens
 from bench.data.waveforms import Waveforms
 from bench.errors import DataError
 from bench.execution.inputs import TEXT_LENGTH, Material, build_frontend, feature_shape, task_of
-from bench.registry import Registry
-from bench.specs import DatasetSpec, ModelSpec
+from bench.plugins.registry import Registry
+from bench.plugins.specs import DatasetSpec, ModelSpec
 
 CLASSES = 7
 """Classes of the synthetic clips: no number that a model could have written down."""

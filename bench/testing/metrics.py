@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bench.factories import load_factory
-from bench.registry import Entry
-from bench.specs import MetricSpec, TaskType
+from bench.plugins.factories import load_factory
+from bench.plugins.registry import Entry
+from bench.plugins.specs import MetricSpec, TaskType
 from bench.testing.results import Check, Verdict, failed, passed
 
 _CLIPS = 120

@@ -13,14 +13,15 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from bench.axes import GIVEN
+from bench.cell import GIVEN
+from bench.config.recipes import resolve
 from bench.errors import PluginError
-from bench.execution.building import build_model, build_pipeline, materialise
+from bench.execution.build import build_model, build_pipeline, materialise
 from bench.execution.inputs import Material
 from bench.execution.pipeline import Pipeline
-from bench.recipes import Recipe, resolve
-from bench.registry import Entry, Registry
-from bench.specs import ModelSpec
+from bench.plugins.registry import Entry, Registry
+from bench.plugins.specs import ModelSpec
+from bench.recipe import Recipe
 from bench.testing.material import as_material, synthetic_clips
 from bench.testing.results import Check, Verdict, failed, judge, passed, skipped
 

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.config.recipes import resolve
 from bench.execution.optimisation import make_optimizer
 from bench.execution.pipeline import Pipeline
-from bench.recipes import resolve
 from bench.testing.networks import NetworkCase, forward
 from bench.testing.results import Verdict, failed, passed, skipped
 

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from bench.registry import Registry
+    from bench.plugins.registry import Registry
     from bench.testing.results import CheckResult
     from bench.testing.subjects import Subject
 
@@ -87,8 +87,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _cases(config: pytest.Config) -> list[BenchCase]:
-    from bench.discovery import discover
     from bench.errors import BenchError
+    from bench.plugins.discovery import discover
     from bench.testing.subjects import given_by
 
     named: list[str] = config.getoption("--bench-plugin") or config.getini("bench_plugin")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.plugin_sources import describe
+from bench.plugins.sources import describe
 
 Status = Literal["passed", "failed", "skipped"]
 Kind = Literal["model", "dataset", "frontend", "metric"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.errors import UnknownNameError
-from bench.registry import Provenance, Registry
+from bench.plugins.registry import Provenance, Registry
 
 if TYPE_CHECKING:
     from pathlib import Path

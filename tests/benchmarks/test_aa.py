@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from bench.selection import Selection
+from bench.config.selection import Selection
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "aa.py"
 

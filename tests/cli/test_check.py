@@ -100,7 +100,7 @@ def test_mistakes_exit_2_and_say_what_to_type(argv, says, capsys):
 
 
 def test_names_stand_for_models_families_sets_and_kinds(plugin):
-    from bench.discovery import discover
+    from bench.plugins.discovery import discover
 
     registry = discover([Path(plugin)])
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.__main__ import main
-from bench.studies import doctor
+from bench.studies.doctor import run
 
 
 def test_a_busy_neighbour_is_named(tmp_path: Path) -> None:
@@ -39,8 +39,8 @@ def test_a_busy_neighbour_is_named(tmp_path: Path) -> None:
 
 @pytest.fixture
 def unhurried(monkeypatch):
-    quiet = doctor._Quiet(noise={"score": 0.2, "slowest_ratio": 2.0, "repetitions": 9.0}, neighbours=[], findings=[])
-    monkeypatch.setattr(doctor, "_noise", lambda: quiet)
+    quiet = run._Quiet(noise={"score": 0.2, "slowest_ratio": 2.0, "repetitions": 9.0}, neighbours=[], findings=[])
+    monkeypatch.setattr(run, "_noise", lambda: quiet)
 
 
 def test_text_shows_facts_and_verdict(unhurried, capsys, tmp_path) -> None:

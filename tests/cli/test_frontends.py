@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from bench.__main__ import main
-from bench.reports.frontends import feeding_rows, markdown
-from bench.studies.claims import CLAIMS
+from bench.studies.frontends.claims import CLAIMS
+from bench.studies.frontends.render import feeding_rows, markdown
 
 TESTS = Path(__file__).resolve().parents[1]
 PLUGINS = [
-    "--plugin", str(TESTS / "engine" / "faulty_plugin.py"), "--plugin", str(TESTS / "studies" / "rude_plugin.py"),
+    "--plugin", str(TESTS / "execution" / "faulty_plugin.py"), "--plugin", str(TESTS / "studies" / "rude_plugin.py"),
 ]  # fmt: skip
 
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from bench.__main__ import main
-from bench.records import Failure
+from bench.results.records import Failure
 
 HERE = Path(__file__).resolve()
 
 
 @pytest.fixture
 def runs(tmp_path):
-    path = HERE.parents[1] / "regression" / "conftest.py"
+    path = HERE.parents[1] / "gate" / "conftest.py"
     spec = importlib.util.spec_from_file_location("bench_test_runs_cli", path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module

@@ -17,13 +17,20 @@ from bench import __version__
 from bench.__main__ import main
 from bench.cli import app, common
 from bench.cli.list import WHAT, _count
-from bench.discovery import load
 from bench.errors import BenchError, NoCellError
+from bench.plugins.discovery import load
 from bench.testing.fakes import FakeDistribution, entry_points_in, write_distribution
 
 HEAVY = ("torch", "numpy", "pandas", "scipy", "sklearn", "matplotlib", "transformers", "rich")
 """Pydantic is Typer's own: it is imported where Typer reads options, and the host adds nothing to it."""
-OWN_HEAVY = ("bench.recipes", "bench.records", "bench.store", "bench.plan", "bench.data", "bench.execution")
+OWN_HEAVY = (
+    "bench.config.recipes",
+    "bench.results.records",
+    "bench.results.store",
+    "bench.planning.plan",
+    "bench.data",
+    "bench.execution",
+)
 PLUGIN = """
 from bench import DatasetSpec, FrontendSpec, MetricSpec, ModelSpec, ProtocolSpec, TaskInfo, hookimpl
 

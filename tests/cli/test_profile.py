@@ -13,16 +13,16 @@ from pathlib import Path
 import pytest
 
 from bench.__main__ import main
+from bench.config.selection import Selection
 from bench.data.locate import open_clips
-from bench.discovery import discover
-from bench.execution.cells import Progress
-from bench.execution.job import Job
-from bench.execution.profiling import run_profile
-from bench.plan import Loaded, expand
-from bench.selection import Selection
+from bench.execution.evaluate import Progress
+from bench.execution.profile import run_profile
+from bench.job import Job
+from bench.planning.plan import Loaded, expand
+from bench.plugins.discovery import discover
 
 TESTS = Path(__file__).resolve().parents[1]
-TONES, RUDE = TESTS / "engine" / "faulty_plugin.py", TESTS / "studies" / "rude_plugin.py"
+TONES, RUDE = TESTS / "execution" / "faulty_plugin.py", TESTS / "studies" / "rude_plugin.py"
 COMMON = ["--dataset", "tones", "--recipe", "smoke", "--device", "cpu", "--plugin", str(TONES), "--plugin", str(RUDE)]
 
 

@@ -12,8 +12,8 @@ import pytest
 
 import bench.builtin
 from bench.__main__ import main
-from bench.discovery import load_modules
 from bench.errors import NoCellError
+from bench.plugins.discovery import load_modules
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +96,8 @@ def test_no_folder_and_no_format_are_exit_2(run, tmp_path, capsys):
 
 def test_verify_recomputes_every_score(samples, tmp_path, capsys):
     from bench.metrics.scores import accuracy, macro_f1
-    from bench.records import Score
-    from bench.store import Store
+    from bench.results.records import Score
+    from bench.results.store import Store
 
     store = Store(tmp_path / "run")
     record = samples.evaluated(store, samples.cell("a"), 0.8)
@@ -154,8 +154,8 @@ def toy(tmp_path, monkeypatch):
     import numpy as np
 
     from bench.clips import Clips
-    from bench.registry import Entry, Provenance
-    from bench.specs import DatasetSpec
+    from bench.plugins.registry import Entry, Provenance
+    from bench.plugins.specs import DatasetSpec
 
     def offer(manifest="m" * 64, folds=(1, 2, 3, 4, 5), files=True):
         ids = tuple(f"{fold}-{index:03d}" for fold in folds for index in range(40))

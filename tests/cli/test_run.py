@@ -15,7 +15,7 @@ import soundfile
 from bench.cli.options import numbers, seconds
 from bench.errors import SelectionError
 
-PLUGIN = Path(__file__).resolve().parents[1] / "engine" / "faulty_plugin.py"
+PLUGIN = Path(__file__).resolve().parents[1] / "execution" / "faulty_plugin.py"
 TONES = ["--dataset", "tones", "--recipe", "smoke", "--set", "recipe.epochs=2", "--plugin", str(PLUGIN)]
 
 

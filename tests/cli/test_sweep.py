@@ -11,7 +11,7 @@ import pytest
 
 from bench.__main__ import main
 
-PLUGIN = Path(__file__).resolve().parents[1] / "studies" / "tuning_plugin.py"
+PLUGIN = Path(__file__).resolve().parents[1] / "studies" / "sweep" / "sweep_plugin.py"
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -17,7 +17,7 @@ import pytest
 
 from bench.data.download import download, download_folder, fetch, unpack
 from bench.errors import DataError
-from bench.specs import DatasetSpec
+from bench.plugins.specs import DatasetSpec
 
 MIB = 1 << 20
 

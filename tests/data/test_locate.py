@@ -14,7 +14,7 @@ from bench.data import locate as module
 from bench.data.download import download_folder
 from bench.data.locate import locate, open_clips
 from bench.errors import DataError
-from bench.specs import DatasetSpec
+from bench.plugins.specs import DatasetSpec
 
 
 def load(root: Path | None) -> Clips:

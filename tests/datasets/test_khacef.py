@@ -15,8 +15,8 @@ from bench.__main__ import main
 from bench.builtin import bench_add_protocols
 from bench.data.check import check_clips
 from bench.errors import DataError
-from bench.protocols import make_split
-from bench.store import Store
+from bench.protocols.split import make_split
+from bench.results.store import Store
 from bench_datasets import khacef
 from bench_datasets._khacef_labels import read_labels
 

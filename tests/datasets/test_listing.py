@@ -10,7 +10,7 @@ import pytest
 from bench.builtin import bench_add_protocols
 from bench.data.locate import open_clips
 from bench.errors import DataError
-from bench.factories import load_factory
+from bench.plugins.factories import load_factory
 from bench_datasets import bench_add_datasets
 
 SPECS = {spec.name: spec for spec in bench_add_datasets()}

@@ -14,7 +14,7 @@ from bench.builtin import bench_add_protocols
 from bench.data.check import check_clips
 from bench.data.waveforms import open_waveforms
 from bench.errors import DataError, LeakError
-from bench.protocols import make_split
+from bench.protocols.split import make_split
 from bench_datasets import bench_add_datasets, speech_commands, speech_commands_12
 
 PROTOCOLS = {spec.name: spec for spec in bench_add_protocols()}

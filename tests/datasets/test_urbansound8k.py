@@ -13,7 +13,7 @@ from bench.builtin import bench_add_protocols
 from bench.data.check import check_clips
 from bench.data.waveforms import open_waveforms
 from bench.errors import DataError, LeakError
-from bench.protocols import available_folds, make_split
+from bench.protocols.split import available_folds, make_split
 from bench_datasets import bench_add_datasets, urbansound8k
 
 COLUMNS = ("slice_file_name", "fsID", "start", "end", "salience", "fold", "classID", "class")

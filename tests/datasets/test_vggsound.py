@@ -13,7 +13,7 @@ from PIL import Image
 from bench.builtin import bench_add_protocols
 from bench.data.check import check_clips
 from bench.errors import DataError, LeakError
-from bench.protocols import make_split
+from bench.protocols.split import make_split
 from bench_datasets import bench_add_datasets, vggsound
 
 OFFICIAL = next(spec for spec in bench_add_protocols() if spec.name == "official")

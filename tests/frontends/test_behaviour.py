@@ -16,7 +16,7 @@ from bench.errors import DataError
 from bench.frontends.base import full_precision
 from bench.frontends.settings import SpectralOptions, SpectralSettings
 from bench.frontends.specs import FRONTENDS
-from bench.specs import TaskInfo
+from bench.plugins.specs import TaskInfo
 
 TASK = TaskInfo(num_classes=10, clip_samples=8_000)
 NAMES = [spec.name for spec in FRONTENDS]

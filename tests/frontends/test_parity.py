@@ -15,7 +15,7 @@ from torchaudio.compliance import kaldi as reference_kaldi
 
 from bench.frontends import kaldi, mfcc, nnaudio
 from bench.frontends import torchaudio as torchaudio_frontend
-from bench.specs import TaskInfo
+from bench.plugins.specs import TaskInfo
 
 FLOOR = 1e-7
 DECIBEL = 10 / math.log(10)

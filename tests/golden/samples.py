@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from bench.cell import Cell
-from bench.records import Failure, Record, Score
-from bench.store import Store
+from bench.results.records import Failure, Record, Score
+from bench.results.store import Store
 
 LABELS = ("dog", "rain", "clock", "saw")
 CLIPS = 40

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bench.metrics.specs import METRICS
-from bench.specs import MetricSpec
+from bench.plugins.specs import MetricSpec
 
 
 def resolve(spec: MetricSpec) -> object:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from bench.analysis.verify import verify
 from bench.errors import DataError
-from bench.records import Score
 from bench.reports.published import find_published, read_published
-from bench.reports.verify import verify
-from bench.store import Store
+from bench.results.records import Score
+from bench.results.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from bench.analysis.board import build_board
 from bench.reports import curves, drawn, plots
-from bench.reports.board import build_board
-from bench.store import Store
+from bench.results.store import Store
 
 NUMBERS = st.floats(min_value=-1e4, max_value=1e4)
 

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.reports import formats, terminal, words
-from bench.reports.board import build_board
-from bench.reports.layout import Board
+from bench.analysis import phrases
+from bench.analysis.board import build_board
+from bench.analysis.model import Board
+from bench.reports import formats, formatting, terminal
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 RENDERERS = {
@@ -66,7 +67,7 @@ def test_markdown_says_what_must_be_said(golden_board):
 
 
 def test_bars_in_names_do_not_break_the_table(samples, tmp_path):
-    from bench.store import Store
+    from bench.results.store import Store
 
     store = Store(tmp_path)
     record = samples.ended(store, samples.cell("a"), "failed", "raised", "train", "x | y")
@@ -87,14 +88,14 @@ def test_latex_escapes():
 
 @given(st.floats(min_value=1e-6, max_value=1e8))
 def test_significant_keeps_three_digits(value):
-    text = words.significant(value)
+    text = formatting.significant(value)
     assert "e" not in text
     assert float(text) == pytest.approx(value, rel=0.0051)
 
 
 @given(st.sets(st.integers(min_value=0, max_value=30)))
 def test_numbers_lose_nothing(values):
-    text = words.numbers(values)
+    text = phrases.numbers(values)
     found = set()
     for part in text.split(", ") if values else []:
         low, _, high = part.partition("-")

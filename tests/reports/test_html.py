@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from bench.analysis.model import Board
 from bench.reports.html import render
-from bench.reports.layout import Board
 from bench.reports.plots import pareto
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -63,8 +63,8 @@ def test_ids_are_unique_and_references_lead_somewhere(page):
 
 
 def test_text_of_records_is_escaped(samples, tmp_path):
-    from bench.reports.board import build_board
-    from bench.store import Store
+    from bench.analysis.board import build_board
+    from bench.results.store import Store
 
     record = samples.ended(Store(tmp_path), samples.cell("a"), "failed", "raised", "train", "<script>alert(1)</script>")
     page = render(build_board([record]))
@@ -80,12 +80,12 @@ def test_an_empty_board_is_a_page():
 def test_forty_models_stay_below_one_megabyte(samples, tmp_path, monkeypatch):
     import numpy as np
 
-    from bench.reports.board import build_board
-    from bench.store import Store
+    from bench.analysis.board import build_board
+    from bench.results.store import Store
 
     monkeypatch.setattr(samples, "LABELS", tuple(f"class number {i}" for i in range(50)))
     monkeypatch.setattr(samples, "CLIPS", 100)
-    monkeypatch.setattr("bench.store.os.fsync", lambda handle: None)
+    monkeypatch.setattr("bench.results.store.os.fsync", lambda handle: None)
     plain = samples.fold_arrays
 
     def long_curves(*arguments):

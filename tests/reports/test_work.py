@@ -7,12 +7,12 @@ import io
 
 import pytest
 
+from bench.analysis.board import build_board
 from bench.reports import formats
-from bench.reports.about import facts, speed_words
-from bench.reports.board import build_board
 from bench.reports.columns import columns
 from bench.reports.fields import fields
-from bench.store import Store
+from bench.reports.row_details import facts, speed_words
+from bench.results.store import Store
 
 PROFILE = {"kind": "profile", "fold": 0}
 TITLES = {"real-time factor", "FLOPs/clip", "J/clip"}

@@ -12,7 +12,7 @@ import pytest
 
 import bench.builtin
 from bench import DataError, DatasetSpec, TaskInfo
-from bench.discovery import load_modules
+from bench.plugins.discovery import load_modules
 from bench.testing import check_dataset
 from bench.testing.datasets import spread
 from bench.testing.fakes import fake_plugin

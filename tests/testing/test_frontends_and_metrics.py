@@ -9,7 +9,7 @@ from torch import nn
 
 import bench.builtin
 from bench import FrontendSpec, MetricSpec
-from bench.discovery import load_modules
+from bench.plugins.discovery import load_modules
 from bench.testing import check_frontend, check_metric
 from bench.testing.fakes import fake_plugin
 

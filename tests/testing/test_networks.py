@@ -12,9 +12,9 @@ from torch import nn
 
 import bench.builtin
 from bench import ModelSpec
-from bench.discovery import load_modules
 from bench.errors import UnknownNameError
-from bench.registry import Registry
+from bench.plugins.discovery import load_modules
+from bench.plugins.registry import Registry
 from bench.testing import check_model
 from bench.testing.conformance import Effort
 from bench.testing.fakes import fake_plugin

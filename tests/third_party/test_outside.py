@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from bench import FrontendSpec, TaskInfo
-from bench.discovery import discover
-from bench.factories import load_factory
+from bench.plugins.discovery import discover
+from bench.plugins.factories import load_factory
 from bench.testing.fakes import fake_plugin
 
 HERE = Path(__file__).parent

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from bench import TaskInfo
-from bench.axes import Offer, Wishes, choose_axes
-from bench.discovery import discover
+from bench.planning.axes import Offer, Wishes, choose_axes
+from bench.plugins.discovery import discover
 from bench_plugins.avmae import bench_add_models, network, pretraining
 from bench_plugins.avmae.masking import draw_mask, pick
 from bench_plugins.avmae.patches import Grid, Patches, audio_grid, bands

@@ -17,7 +17,7 @@ from torch import nn
 
 from bench import ModelSpec, TaskInfo
 from bench.execution.optimisation import make_average
-from bench.recipes import Recipe
+from bench.recipe import Recipe
 from bench_plugins.calm import bench_add_models
 from bench_plugins.calm.as_coded import ClapGraph
 from bench_plugins.calm.layers import Attention, Pool, RecurrentEncoder, sinusoids

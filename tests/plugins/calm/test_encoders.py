@@ -13,7 +13,7 @@ from transformers import AutoModel, AutoTokenizer, BertModel
 
 from bench import CheckpointError, TaskInfo
 from bench.execution.optimisation import make_optimizer
-from bench.recipes import Recipe
+from bench.recipe import Recipe
 from bench_plugins.calm import bench_add_models, text_only
 from bench_plugins.calm.checkpoints import load_bert, load_tokenizer, minilm_folder
 from bench_plugins.calm.encoders import Memory, PretrainedText, build_bert, build_minilm

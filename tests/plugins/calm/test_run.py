@@ -12,16 +12,16 @@ import soundfile
 import torch
 from transformers import AutoTokenizer, BertModel
 
-from bench.axes import Offer, Wishes, choose_axes
 from bench.cell import Cell
-from bench.discovery import discover
-from bench.execution.building import Start, build_model
-from bench.execution.cells import Progress, run_evaluate
+from bench.config.recipes import resolve
+from bench.execution.build import Start, build_model
+from bench.execution.evaluate import Progress, run_evaluate
 from bench.execution.inputs import prepare
-from bench.execution.job import Job
-from bench.execution.profiling import build_calls
-from bench.provenance import extra_versions, weights_label
-from bench.recipes import resolve
+from bench.execution.profile import build_calls
+from bench.job import Job
+from bench.planning.axes import Offer, Wishes, choose_axes
+from bench.plugins.discovery import discover
+from bench.results.provenance import extra_versions, weights_label
 
 TEXTS = ("dog barking", "rain on the roof", "a car engine", "sea waves")
 

@@ -249,7 +249,7 @@ def test_bad_settings_are_refused(call, message):
 def test_sets_and_recipes():
     assert [name for name, spec in SPECS.items() if "default" in spec.sets] == ["transformer_attention"]
     assert {name for name, spec in SPECS.items() if "documented" in spec.sets} == set(FOUR)
-    from bench.recipes import resolve
+    from bench.config.recipes import resolve
 
     recipe = resolve("full", SPECS["as_coded_rnn_attention"].recipes)
     assert (recipe.optimizer, recipe.batch, recipe.epochs, recipe.ema) == ("adam", 128, 15, None)

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from bench import TaskInfo
+from bench.config.recipes import BUILTIN, resolve
 from bench.frontends.nnaudio import build as build_front_end
 from bench.frontends.specs import FRONTENDS
-from bench.recipes import BUILTIN, resolve
 from bench_plugins import meamtm
 from bench_plugins.meamtm.factory import build
 from bench_plugins.meamtm.network import SIZES, AstSettings, patch_grid

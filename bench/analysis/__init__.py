@@ -1,0 +1,1 @@
+"""Records -> comparable results: grouping, rows, board, comparison, ranking claim. Pure, no text."""

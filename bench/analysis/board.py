@@ -1,0 +1,301 @@
+"""Records -> board: what may be compared is put together, everything else is kept apart and said."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+
+from bench.analysis.grouping import SectionGroup, gather, part
+from bench.analysis.machines import environment_words, hardware_words
+from bench.analysis.model import (
+    Board,
+    Dataset,
+    Interval,
+    Protocol,
+    Published,
+    Rank,
+    Resolution,
+    Row,
+    RowKey,
+    Section,
+)
+from bench.analysis.phrases import labelled, plural, protocol
+from bench.analysis.predictions import Groups, Judged, Reader, primary_metric
+from bench.analysis.resampling import map_interval
+from bench.analysis.rows import Common, Draft, Pair, accuracy_interval, draft, finished
+from bench.analysis.speed import hardware, hardware_key
+from bench.cell import Cell
+from bench.results.predictions import Predictions
+from bench.results.records import Record
+from bench.statistics.ranking import RankedModel, Ranking, ranking
+from bench.statistics.results import Refusal
+from bench.statistics.score_ranking import rank_scores
+
+
+def build_board(
+    records: Sequence[Record],
+    *,
+    planned: Sequence[Cell] = (),
+    predictions: Predictions | None = None,
+    problems: Sequence[str] = (),
+    published: Sequence[Published] = (),
+) -> Board:
+    """Turn records into a board.
+
+    The same records give the same board, whatever their order.
+
+    Args:
+        records: Of one or several runs.
+        planned: Cells that were planned; those without a record stand as holes.
+        predictions: Gives the stored arrays of a record (``bench.results.store.Store.predictions``); without it there
+            are no intervals and no ranks. A record whose predictions it refuses is left out and named.
+        problems: What could not be read, to be shown on the board.
+        published: Results from elsewhere, shown beside the measured ones.
+
+    Returns:
+        Sections, never averaged across.
+    """
+    kept, doubles = _latest(records)
+    groups = gather(kept, planned)
+    labels = {hardware_key(record): hardware_words(record) for record in kept}
+    found = list(problems) + doubles
+    sections = []
+    for group in groups:
+        reader = Reader(predictions, primary_metric(group))
+        sections.append(_section(group, reader, labels, _relatives(group, groups)))
+        found += reader.problems
+    measured = {section.dataset.name for section in sections}
+    return Board(
+        sections=tuple(sections),
+        problems=tuple(sorted(dict.fromkeys(found))),
+        environments=tuple(sorted({environment_words(record) for record in kept if record.environment})),
+        published=tuple(entry for entry in published if entry.dataset in measured),
+        records=len(kept),
+    )
+
+
+def _latest(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
+    """One record per cell, the one that started last, and a line for each cell that had more."""
+    best: dict[Cell, Record] = {}
+    doubled = set()
+    for record in sorted(records, key=lambda record: (record.cell, record.started_at, record.fingerprint)):
+        if record.cell in best:
+            doubled.add(record.cell)
+        best[record.cell] = record
+    lines = [f"{cell.id}: several records of this cell; the one that started last counts" for cell in sorted(doubled)]
+    return list(best.values()), lines
+
+
+def _section(group: SectionGroup, reader: Reader, labels: Mapping[str, str], relatives: Sequence[str]) -> Section:
+    judged = reader.read(group.records())
+    found = {key: finished(row, judged) for key, row in group.rows.items()}
+    cells = [record.cell for record in group.records()]
+    cells += [cell for row in group.rows.values() for cell in row.planned if cell.kind == "evaluate"]
+    folds = tuple(sorted({cell.fold for cell in cells}))
+    common = Common(
+        folds=_common_folds(folds, [pairs for pairs, _ in found.values()]),
+        planned=folds,
+        protocol_ranked=all(part(one.record, "protocol").get("ranked", True) for one in judged.values()),
+        classes=len(group.identity.labels),
+    )
+    drafts = [
+        _with_notes(draft(row, found[key][0], common, reader), found[key][1]) for key, row in sorted(group.rows.items())
+    ]
+    rows, resolution, provisional = _rank(drafts, reader, common)
+    return Section(
+        dataset=_dataset(group, judged, reader, common),
+        protocol=_protocol(group, judged),
+        primary=reader.primary,
+        rows=tuple(sorted(rows, key=_order)),
+        folds=folds,
+        common_folds=common.folds,
+        seeds=tuple(sorted({cell.seed for cell in cells})),
+        hardware=hardware(group.rows.values(), labels),
+        resolution=resolution,
+        notes=(*_section_notes(rows, common, group, relatives), *provisional),
+    )
+
+
+def _with_notes(made: Draft, notes: Sequence[str]) -> Draft:
+    if not notes:
+        return made
+    row = dataclasses.replace(made.row, notes=(*made.row.notes, *notes))
+    return dataclasses.replace(made, row=row)
+
+
+def _order(row: Row) -> tuple[bool, bool, float, RowKey]:
+    score = 0.0 if row.primary is None else row.primary
+    return (row.rank is None, row.primary is None, -round(score, 12), row.key)
+
+
+def _common_folds(planned: Sequence[int], found: Iterable[Mapping[Pair, Judged]]) -> tuple[int, ...]:
+    """All folds if one row has them all with one seed; else those that every row with a result has."""
+    rows = []
+    for pairs in found:
+        by_seed: dict[int, set[int]] = {}
+        for fold, seed in pairs:
+            by_seed.setdefault(seed, set()).add(fold)
+        if by_seed:
+            rows.append(max(by_seed.values(), key=len))
+    if not rows or any(have >= set(planned) for have in rows):
+        return tuple(planned)
+    shared = set.intersection(*rows)
+    return tuple(sorted(shared)) if shared else tuple(planned)
+
+
+def _rank(drafts: Sequence[Draft], reader: Reader, common: Common) -> tuple[list[Row], Resolution, list[str]]:
+    """Rank what may be ranked; unpublishable rows only where no row is publishable."""
+    able = [one for one in drafts if one.correct is not None or one.score is not None]
+    serious = [one for one in able if one.row.publishable]
+    ranked = serious or able
+    notes = []
+    if able and not serious:
+        why = sorted({reason for one in able for reason in one.row.not_publishable})
+        notes.append(f"No row is publishable ({'; '.join(why)}); ranks hold among these rows only.")
+    groups = reader.groups(common.folds)
+    names = {str(index): one.row.key for index, one in enumerate(ranked)}
+    outcome = _ranking(ranked, groups, reader, common) if ranked else None
+    if outcome is None or isinstance(outcome, Refusal):
+        reason = outcome.reason if outcome else "no row can be ranked"
+        return [_unranked(one, groups, reason) for one in drafts], _unknown(reason), notes
+    places = {names[model.name]: model for model in outcome.models}
+    rows = [
+        _placed(one, groups, places[one.row.key])
+        if one.row.key in places
+        else _unranked(one, groups, "its cells are not publishable")
+        for one in drafts
+    ]
+    known = outcome.resolution
+    if isinstance(known, Refusal):
+        return rows, _unknown(known.reason), notes
+    return rows, Resolution(difference=known, clips=outcome.clips, reason=""), notes
+
+
+def _ranking(ranked: Sequence[Draft], groups: Groups, reader: Reader, common: Common) -> Ranking | Refusal:
+    """Of drafts by their place in the sequence: by right and wrong per clip, else by the score itself."""
+    scores = {str(index): one.score for index, one in enumerate(ranked) if one.score is not None}
+    if scores:
+        return rank_scores(scores, sum(len(reader.folds[fold].ids) for fold in common.folds))
+    return ranking({str(index): one.correct for index, one in enumerate(ranked) if one.correct is not None}, groups)
+
+
+def _unknown(reason: str) -> Resolution:
+    return Resolution(difference=None, clips=0, reason=reason)
+
+
+def _placed(one: Draft, groups: Groups, model: RankedModel) -> Row:
+    """The row of a ranked draft; Wilson's interval where one seed on independent clips allows it."""
+    interval = Interval(low=model.interval.low, high=model.interval.high, method=model.interval.method)
+    if groups is None and one.correct is not None and len(one.correct) == 1:
+        made = accuracy_interval(one.correct, None)
+        interval = made if isinstance(made, Interval) else interval
+    rank = Rank(best=model.rank_low, worst=model.rank_high, tie=model.letters)
+    return dataclasses.replace(one.row, rank=rank, interval=interval)
+
+
+def _unranked(one: Draft, groups: Groups, reason: str) -> Row:
+    """The row of a draft that could have been ranked but is not."""
+    if one.score is not None:
+        made = map_interval(one.score)
+    elif one.correct is not None:
+        made = accuracy_interval(one.correct, groups)
+    else:
+        return one.row
+    row = dataclasses.replace(one.row, not_ranked=(*one.row.not_ranked, reason))
+    if isinstance(made, Interval):
+        return dataclasses.replace(row, interval=made)
+    return dataclasses.replace(row, notes=(*row.notes, f"no interval: {made}"))
+
+
+def _dataset(group: SectionGroup, judged: Mapping[Cell, Judged], reader: Reader, common: Common) -> Dataset:
+    records = [one.record for one in judged.values()] or [*group.records()] or group.profiles
+    block = next((found for record in records if (found := part(record, "dataset"))), {})
+    clips = [len(reader.folds[fold].ids) for fold in common.folds if fold in reader.folds]
+    sizes = {one.record.cell.fold: part(one.record, "dataset").get("test") for one in judged.values()}
+    if not clips:
+        clips = [size for fold in common.folds if isinstance(size := sizes.get(fold), int)]
+    groups = reader.groups(common.folds)
+    notes = dict.fromkeys(str(note) for record in records for note in part(record, "dataset").get("notes") or ())
+    return Dataset(
+        name=group.identity.dataset,
+        title=group.identity.title or group.identity.dataset,
+        label_names=group.identity.labels,
+        manifest_sha256=group.identity.manifest,
+        test_clips=sum(clips) if clips else None,
+        groups=str(block.get("groups") or ""),
+        group_count=None if groups is None else len(set(groups.tolist())),
+        notes=tuple(notes),
+        faithful=bool(block.get("faithful", True)),
+        license=str(block.get("license") or ""),
+        majority=_mean(one.record for one in judged.values()),
+        chance=block.get("chance_accuracy"),
+    )
+
+
+def _mean(records: Iterable[Record]) -> float | None:
+    """Accuracy of the majority class, averaged over folds."""
+    by_fold: dict[int, float] = {}
+    for record in records:
+        value = part(record, "dataset").get("majority_accuracy")
+        if isinstance(value, int | float):
+            by_fold.setdefault(record.cell.fold, float(value))
+    return sum(by_fold.values()) / len(by_fold) if by_fold else None
+
+
+def _protocol(group: SectionGroup, judged: Mapping[Cell, Judged]) -> Protocol:
+    records = [one.record for one in judged.values()] or [*group.records()] or group.profiles
+    blocks = [found for record in records if (found := part(record, "protocol"))]
+    block = next(iter(blocks), {})
+    name = group.identity.protocol.partition("@")[0]
+    return Protocol(
+        name=group.identity.protocol,
+        hash=group.identity.protocol_hash,
+        words=protocol(name, str(block.get("select_on", "none")), str(block.get("validation", "none"))),
+        ranked=bool(block.get("ranked", True)),
+        leak=_leak(one.record for one in judged.values()),
+    )
+
+
+def _leak(records: Iterable[Record]) -> str:
+    """Test clips whose group also stands in training, over all folds."""
+    by_fold = {record.cell.fold: part(record, "protocol").get("leak") or {} for record in records}
+    clips = sum(int(leak.get("clips") or 0) for leak in by_fold.values())
+    total = sum(int(leak.get("test_clips") or 0) for leak in by_fold.values())
+    if not clips or not total:
+        return ""
+    shared = sorted({str(name) for leak in by_fold.values() for name in leak.get("groups") or ()})
+    documented = all(leak.get("documented", False) for leak in by_fold.values() if leak.get("clips"))
+    kind = "the official split's own, documented" if documented else "not documented"
+    return f"{clips} of {plural(total, 'test clip')} share a group with training ({kind}: {', '.join(shared[:6])})"
+
+
+def _relatives(group: SectionGroup, groups: Sequence[SectionGroup]) -> list[str]:
+    """Why other sections of the same data set are kept apart from this one."""
+    lines = []
+    mine = group.identity
+    for other in (item.identity for item in groups if item is not group and item.identity.dataset == mine.dataset):
+        reasons = [
+            word
+            for word, differs in (
+                ("copy of the data", mine.manifest != other.manifest or mine.title != other.title),
+                ("label set", mine.labels != other.labels),
+                ("protocol", mine.protocol != other.protocol),
+            )
+            if differs
+        ] or ["meaning of the protocol (hash)"]
+        lines.append(
+            f"Kept apart from {other.title or other.dataset}, {other.protocol}: other {' and '.join(reasons)}."
+        )
+    return lines
+
+
+def _section_notes(rows: Sequence[Row], common: Common, group: SectionGroup, relatives: Sequence[str]) -> Iterable[str]:
+    yield from relatives
+    if common.folds != common.planned:
+        yield f"No row has all folds; averages cover {labelled('fold', common.folds)}, which every row has."
+    holes = [row for row in rows if row.primary is not None and row.folds_used != common.folds]
+    if holes:
+        yield f"{plural(len(holes), 'row')} with missing folds: shown over the folds done, not ranked."
+    versions = sorted({environment_words(record) for record in group.records() if record.status == "ok"})
+    if len(versions) > 1:
+        yield f"Results come from {len(versions)} environments: {' | '.join(versions)}."

@@ -1,0 +1,162 @@
+"""Records and planned cells, sorted into sections and rows; nothing is computed here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.analysis.model import RowKey
+from bench.cell import Cell
+from bench.results.records import Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Identity:
+    """What must be equal for two records to share a section."""
+
+    title: str
+    protocol: str
+    dataset: str
+    protocol_hash: str
+    labels: tuple[str, ...]
+    manifest: str
+
+
+@dataclass(slots=True)
+class RowGroup:
+    """Everything that belongs to one row."""
+
+    key: RowKey
+    evaluate: list[Record] = field(default_factory=list)
+    profile: list[Record] = field(default_factory=list)
+    planned: list[Cell] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class SectionGroup:
+    """Everything that belongs to one section."""
+
+    identity: Identity
+    rows: dict[RowKey, RowGroup] = field(default_factory=dict)
+    profiles: list[Record] = field(default_factory=list)
+
+    def row(self, key: RowKey) -> RowGroup:
+        """The row of that key, made on first use."""
+        return self.rows.setdefault(key, RowGroup(key))
+
+    def records(self) -> Iterable[Record]:
+        """Every evaluate record of the section."""
+        return (record for row in self.rows.values() for record in row.evaluate)
+
+    @property
+    def measured(self) -> bool:
+        """Whether it is known which clips and labels it is about."""
+        return bool(self.identity.title)
+
+
+def row_key(cell: Cell) -> RowKey:
+    """The axes of a cell that decide its row."""
+    return RowKey(
+        model=cell.model,
+        mode=cell.mode,
+        weights=cell.weights,
+        inputs=cell.inputs,
+        frontend=cell.frontend,
+        feeding=cell.feeding,
+        recipe=cell.recipe,
+        precision=cell.precision,
+        clip_samples=cell.clip_samples,
+    )
+
+
+def part(record: Record, name: str) -> Mapping[str, Any]:
+    """One block of the provenance, empty where the record has none (planned outcomes, early failures)."""
+    value = record.provenance.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def identity(record: Record) -> Identity | None:
+    """What the record was measured on; ``None`` where it ended before that was known."""
+    dataset, protocol = part(record, "dataset"), part(record, "protocol")
+    if not dataset.get("title") or not dataset.get("manifest_sha256"):
+        return None
+    return Identity(
+        title=str(dataset["title"]),
+        protocol=record.cell.protocol,
+        dataset=record.cell.dataset,
+        protocol_hash=str(protocol.get("hash", "")),
+        labels=tuple(dataset.get("label_names") or ()),
+        manifest=str(dataset["manifest_sha256"]),
+    )
+
+
+def gather(records: Sequence[Record], planned: Sequence[Cell]) -> list[SectionGroup]:
+    """Sections in the order of their titles, each with its rows.
+
+    A record that ended before its data was read (planned outcomes, early failures) and a planned cell without a
+    record join the section of the same data set and protocol.
+    """
+    sections: dict[Identity, SectionGroup] = {}
+    ordered = sorted(records, key=lambda record: (record.cell, record.started_at))
+    evaluate = [record for record in ordered if record.cell.kind == "evaluate"]
+    homeless = []
+    for record in evaluate:
+        where = identity(record)
+        if where is None:
+            homeless.append(record)
+        else:
+            section = sections.setdefault(where, SectionGroup(where))
+            section.row(row_key(record.cell)).evaluate.append(record)
+    for record in homeless:
+        _home(sections, record.cell).row(row_key(record.cell)).evaluate.append(record)
+    _join_profiles(sections, [record for record in ordered if record.cell.kind == "profile"])
+    known = {record.cell for record in ordered}
+    for cell in sorted(set(planned) - known):
+        _home(sections, cell).row(row_key(cell)).planned.append(cell)
+    return [sections[key] for key in sorted(sections)]
+
+
+def _home(sections: dict[Identity, SectionGroup], cell: Cell) -> SectionGroup:
+    """The section a cell without an identity of its own belongs to."""
+    same = [sections[key] for key in sorted(sections) if (key.dataset, key.protocol) == (cell.dataset, cell.protocol)]
+    if cell.kind == "profile" and not same:
+        same = [sections[key] for key in sorted(sections) if key.dataset == cell.dataset]
+    for section in same:
+        if row_key(cell) in section.rows:
+            return section
+    if same:
+        return same[0]
+    unknown = Identity(
+        title="", protocol=cell.protocol, dataset=cell.dataset, protocol_hash="", labels=(), manifest=""
+    )  # fmt: skip
+    return sections.setdefault(unknown, SectionGroup(unknown))
+
+
+def _join_profiles(sections: dict[Identity, SectionGroup], profiles: Sequence[Record]) -> None:
+    """Give every section of a data set the profile records of that data set."""
+    for record in profiles:
+        where = identity(record)
+        homes = [
+            section
+            for key, section in sorted(sections.items())
+            if key.dataset == record.cell.dataset and (where is None or not key.labels or key.labels == where.labels)
+        ]
+        if not homes:
+            home = _home(sections, record.cell) if where is None else sections.setdefault(where, SectionGroup(where))
+            homes = [home]
+        for section in homes:
+            section.profiles.append(record)
+        if not any(matches(key, record.cell) for section in homes for key in section.rows):
+            own = [section for section in homes if section.identity.protocol == record.cell.protocol]
+            (own or homes)[0].row(row_key(record.cell))
+    for section in sections.values():
+        for row in section.rows.values():
+            row.profile = [record for record in section.profiles if matches(row.key, record.cell)]
+
+
+def matches(key: RowKey, cell: Cell) -> bool:
+    """Whether a profile cell describes the speed of a row: same network on the same input, in the same precision."""
+    return (key.model, key.inputs, key.frontend, key.feeding, key.precision, key.clip_samples) == (
+        cell.model, cell.inputs, cell.frontend, cell.feeding, cell.precision, cell.clip_samples,
+    )  # fmt: skip

@@ -1,0 +1,349 @@
+"""What a board is: sections that are never averaged across, rows, and everything a reader must be told.
+
+All values are plain: fractions, seconds, MiB, clips per second. Percent appears in the formats only. ``None`` means
+unknown; the reason stands beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bench.analysis.artifacts import Detail, PageSection
+from bench.results.quantities import Hardware, Speed
+from bench.results.records import Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class RowKey:
+    """The axes that make two results different rows. See :class:`bench.cell.Cell` for their meaning."""
+
+    model: str
+    mode: str
+    weights: str = "random"
+    inputs: str
+    frontend: str
+    feeding: str
+    recipe: str
+    precision: str
+    clip_samples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """A 95 % interval of an accuracy.
+
+    Attributes:
+        low: Lower end, a fraction.
+        high: Upper end, a fraction.
+        method: How it was made, in words.
+    """
+
+    low: float
+    high: float
+    method: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rank:
+    """Where a row stands, as far as the clips can tell.
+
+    Attributes:
+        best: The best place it may have, from 1.
+        worst: The worst place it may have.
+        tie: Letters of the tie groups it belongs to; rows that share a letter cannot be told apart.
+    """
+
+    best: int
+    worst: int
+    tie: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """Mean of one score over the cells that the accuracy covers.
+
+    Attributes:
+        name: Name of the score.
+        value: Mean of the cells' values; ``None`` where no cell has it.
+        unit: ``fraction``, ``nats`` or empty.
+        higher_is_better: Its direction.
+    """
+
+    name: str
+    value: float | None
+    unit: str
+    higher_is_better: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellScore:
+    """Accuracy of one evaluate cell."""
+
+    fold: int
+    seed: int
+    value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """Cells without a result, and why.
+
+    Attributes:
+        status: The records' status; ``missing`` where a planned cell has no record.
+        kind: ``evaluate`` or ``profile``.
+        reason: The records' reason (``nan``, ``budget``, ...), empty where missing.
+        stage: Where it happened.
+        message: One line for people.
+        folds: Folds it happened in.
+        seeds: Seeds it happened with.
+        cells: How many cells.
+    """
+
+    status: Status | str
+    kind: str
+    reason: str
+    stage: str
+    message: str
+    folds: tuple[int, ...]
+    seeds: tuple[int, ...]
+    cells: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """What the records say about the model.
+
+    Attributes:
+        family: Part of the name before the first dot.
+        parameters: Parameters without the front end; ``None`` if unknown.
+        frontend_parameters: Parameters and buffers of the front end; ``None`` if unknown.
+        inputs: Modality to how it came: ``given``, ``derived``, ``shuffled``, ``missing``.
+        inductive: ``False`` if a clip's logits depend on its batch mates.
+        trained_on: Data its weights had seen before.
+        plugin: Who gave it: plugin, distribution and version.
+        source: What it follows.
+        license: Of its code.
+        checkpoint_bytes: Largest stored weight file of its cells; ``None`` where none was kept.
+    """
+
+    family: str = ""
+    parameters: int | None = None
+    frontend_parameters: int | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    inductive: bool = True
+    trained_on: tuple[str, ...] = ()
+    plugin: str = ""
+    source: str = ""
+    license: str = ""
+    checkpoint_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line of a board.
+
+    Attributes:
+        key: Its axes.
+        model: Facts about the model.
+        primary: Value that the board sorts by (mean over seeds of the pooled predictions); ``None`` without result.
+        interval: 95 % interval of it, ``None`` where none can be made.
+        rank: ``None`` where the row is not ranked.
+        scores: Every other score.
+        cells: Accuracy of every finished cell, also of those outside the common set.
+        folds_used: Folds that ``primary`` covers.
+        seeds_used: Seeds that ``primary`` covers.
+        folds_done: Folds with at least one result.
+        folds_planned: All folds of the section.
+        seeds_done: Seeds with at least one result.
+        seeds_planned: Seeds that records or plan name.
+        cells_done: Finished evaluate cells.
+        cells_planned: Evaluate cells that records or plan name.
+        devices: Where its evaluate cells ran.
+        speeds: At most one per hardware.
+        outcomes: Cells without a result.
+        publishable: Whether it may enter a published table.
+        not_publishable: Why not.
+        not_ranked: Why it has no rank; empty for ranked rows.
+        notes: What else a reader must know (``few seeds``, ...).
+        provenance: ``measured here``.
+        command: A command that makes the row again.
+        detail: For plots.
+    """
+
+    key: RowKey
+    model: ModelFacts
+    primary: float | None
+    interval: Interval | None
+    rank: Rank | None
+    scores: tuple[Summary, ...]
+    cells: tuple[CellScore, ...]
+    folds_used: tuple[int, ...]
+    seeds_used: tuple[int, ...]
+    folds_done: tuple[int, ...]
+    folds_planned: tuple[int, ...]
+    seeds_done: tuple[int, ...]
+    seeds_planned: tuple[int, ...]
+    cells_done: int
+    cells_planned: int
+    devices: tuple[str, ...]
+    speeds: tuple[Speed, ...]
+    outcomes: tuple[Outcome, ...]
+    publishable: bool
+    not_publishable: tuple[str, ...]
+    not_ranked: tuple[str, ...]
+    notes: tuple[str, ...]
+    command: str
+    provenance: str = "measured here"
+    detail: Detail = field(default_factory=Detail)
+
+    def speed(self, hardware: str | None) -> Speed | None:
+        """What was measured on one hardware, ``None`` where nothing was."""
+        return next((speed for speed in self.speeds if speed.hardware == hardware), None)
+
+    def score(self, name: str) -> float | None:
+        """The value of one score, ``None`` where the row has none of that name."""
+        return next((score.value for score in self.scores if score.name == name), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protocol:
+    """How the clips of a section were divided.
+
+    Attributes:
+        name: With version, ``4+1@1``.
+        hash: Of its meaning; different hashes never share a section. Empty where no record ran.
+        words: The same for people.
+        ranked: Whether its rows may be ranked.
+        leak: What the official split itself shares, in words; empty for none.
+    """
+
+    name: str
+    hash: str
+    words: str
+    ranked: bool
+    leak: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """What a section was measured on.
+
+    Attributes:
+        name: What ``--dataset`` takes.
+        title: For tables, says where the copy differs from the original.
+        label_names: Class names in the order of the indices.
+        manifest_sha256: Identity of the clips.
+        test_clips: Clips over all folds that the board covers; ``None`` if unknown.
+        groups: What a group is, empty where clips are independent.
+        group_count: Distinct groups among the test clips, ``None`` if unknown.
+        notes: What a reader must know about this copy.
+        faithful: Whether the copy may stand beside published results as equal.
+        license: Of the data.
+        majority: Accuracy of always answering the commonest class.
+        chance: Accuracy of guessing.
+    """
+
+    name: str
+    title: str
+    label_names: tuple[str, ...] = ()
+    manifest_sha256: str = ""
+    test_clips: int | None = None
+    groups: str = ""
+    group_count: int | None = None
+    notes: tuple[str, ...] = ()
+    faithful: bool = True
+    license: str = ""
+    majority: float | None = None
+    chance: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolution:
+    """What the section can tell apart.
+
+    Attributes:
+        difference: Smallest true difference between two ranked rows found with 80 % power (paired, at the median
+            discordance of all pairs), a fraction; ``None`` if unknown.
+        clips: Shared clips it rests on.
+        reason: Why the difference is unknown, empty where it is known.
+    """
+
+    difference: float | None
+    clips: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """One table: one data set, one protocol, one label set, one copy of the data.
+
+    Attributes:
+        dataset: What was measured on.
+        protocol: How.
+        primary: Name of the score that sorts it.
+        rows: Ranked first, then other results, then rows without any; best first.
+        folds: All folds that records or plan name.
+        common_folds: Folds that averages cover.
+        seeds: All seeds that records or plan name.
+        hardware: Everything that speed was measured on; the first fills the speed columns.
+        resolution: What the table can tell apart.
+        notes: What a reader must know (what was kept apart, mixed versions, provisional ranks, ...).
+    """
+
+    dataset: Dataset
+    protocol: Protocol
+    primary: str
+    rows: tuple[Row, ...]
+    folds: tuple[int, ...]
+    common_folds: tuple[int, ...]
+    seeds: tuple[int, ...]
+    hardware: tuple[Hardware, ...]
+    resolution: Resolution
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """A result from elsewhere, shown beside the measured ones and never ranked.
+
+    Attributes:
+        dataset: Name of the data set.
+        system: Name of the system.
+        value: A fraction.
+        plus_minus: Its published spread, ``None`` where none is given.
+        metric: What the value is.
+        protocol: How it was obtained, with the differences from ours.
+        trained_on: Data the weights had seen, empty for training from scratch.
+        source: Where it stands.
+    """
+
+    dataset: str
+    system: str
+    value: float
+    plus_minus: float | None
+    metric: str
+    protocol: str
+    trained_on: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    """Everything a reporter needs; it never reads a file.
+
+    Attributes:
+        sections: Never averaged across.
+        problems: Files and cells that were left out, each with its reason.
+        environments: Distinct software environments, one line each.
+        published: Context rows.
+        records: How many records it was made from.
+        extra: Further sections of the page, made by studies of the same folder.
+    """
+
+    sections: tuple[Section, ...]
+    problems: tuple[str, ...]
+    environments: tuple[str, ...]
+    published: tuple[Published, ...]
+    records: int
+    extra: tuple[PageSection, ...] = ()

@@ -1,0 +1,64 @@
+"""Counts and protocols in words, as notes of a board and reports use them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+PROTOCOLS = {
+    "4+1": "test on one fold, train on all others for a fixed number of epochs, no selection",
+    "3+1+1": "test on one fold, choose the epoch on the next, train on the rest",
+    "paper-style": "the epoch is chosen on the test fold, as in many papers: too good, never ranked",
+    "official": "the publishers' own split, a fixed number of epochs, no selection",
+    "random-80-20": "a shuffled 80/20 split that ignores groups, as published code does: it leaks, never ranked",
+    "grouped-5": "test on one of five folds of whole groups, train on all others, no selection",
+}
+
+
+def numbers(values: Iterable[int]) -> str:
+    """Whole numbers, runs shortened.
+
+    >>> numbers([1, 2, 3, 5]), numbers([0, 1]), numbers([])
+    ('1-3, 5', '0, 1', 'none')
+    """
+    runs: list[list[int]] = []
+    for value in sorted(set(values)):
+        if runs and value == runs[-1][-1] + 1:
+            runs[-1].append(value)
+        else:
+            runs.append([value])
+    parts = [
+        part
+        for run in runs
+        for part in ([f"{run[0]}-{run[-1]}"] if len(run) > 2 else [str(value) for value in run])
+    ]  # fmt: skip
+    return ", ".join(parts) or "none"
+
+
+def labelled(noun: str, values: Iterable[int]) -> str:
+    """``fold 1``, ``folds 1-3, 5``."""
+    known = sorted(set(values))
+    return f"{noun}{'' if len(known) == 1 else 's'} {numbers(known)}"
+
+
+def plural(amount: int, noun: str) -> str:
+    """``1 clip``, ``2 clips``."""
+    return f"{amount} {noun}{'' if amount == 1 else 's'}"
+
+
+def protocol(name: str, select_on: str, validation: str) -> str:
+    """A protocol in words; an unknown one from what its record says.
+
+    Args:
+        name: Without version.
+        select_on: ``none``, ``validation`` or ``test``.
+        validation: ``none``, ``next_fold`` or ``split``.
+    """
+    if name in PROTOCOLS:
+        return PROTOCOLS[name]
+    chosen = {"none": "no selection", "validation": "epoch chosen on validation", "test": "epoch chosen on test"}
+    held = {
+        "none": "no validation part",
+        "next_fold": "validation on the next fold",
+        "split": "its own validation part",
+    }
+    return ", ".join((held.get(validation, validation), chosen.get(select_on, select_on)))

@@ -1,0 +1,118 @@
+"""What a row's records say apart from their scores: the model, what is missing and why, how to run it again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from bench.analysis.grouping import RowGroup, part
+from bench.analysis.model import ModelFacts, Outcome, RowKey
+from bench.cell import Cell
+from bench.config.recipes import BUILTIN
+from bench.results.records import Record
+
+
+def facts(group: RowGroup) -> ModelFacts:
+    """What the best-informed record says about the model."""
+    records = sorted([*group.evaluate, *group.profile], key=lambda record: (record.status != "ok", record.cell))
+    blocks: list[Mapping[str, Any]] = [part(record, "model") for record in records]
+    block = next((block for block in blocks if block), {})
+    plugin = " ".join(str(block[name]) for name in ("plugin", "distribution", "version") if block.get(name))
+    return ModelFacts(
+        family=str(block.get("family") or group.key.model.partition(".")[0]),
+        parameters=next((found["parameters"] for found in blocks if found.get("parameters") is not None), None),
+        frontend_parameters=block.get("frontend_parameters"),
+        inputs=dict(block.get("inputs") or {}),
+        inductive=bool(block.get("inductive", True)),
+        trained_on=tuple(block.get("trained_on") or ()),
+        plugin=plugin,
+        source=str(block.get("source") or ""),
+        license=str(block.get("license") or ""),
+        checkpoint_bytes=_largest_checkpoint(records),
+    )
+
+
+def _largest_checkpoint(records: Sequence[Record]) -> int | None:
+    sizes = [size for record in records if isinstance(size := record.artifacts.get("checkpoint", {}).get("bytes"), int)]
+    return max(sizes, default=None)
+
+
+def publishable(group: RowGroup) -> tuple[bool, tuple[str, ...]]:
+    """Whether every result of the row may enter a published table, and why not."""
+    good = [record for record in group.evaluate if record.status == "ok"]
+    reasons: dict[str, None] = {}
+    for record in good:
+        for why in record.provenance.get("not_publishable") or ():
+            reasons[str(why)] = None
+    blocked = any(record.provenance.get("publishable") is not True for record in good)
+    if blocked and not reasons:
+        reasons["its records say so without a reason"] = None
+    return bool(good) and not reasons, tuple(reasons)
+
+
+def outcomes(group: RowGroup, done: Collection[tuple[int, int]]) -> tuple[Outcome, ...]:
+    """Cells without a result, put together where the reason is the same.
+
+    Args:
+        group: Records and planned cells of the row.
+        done: ``(fold, seed)`` that have a result all the same (from another device, say).
+    """
+    pairs: dict[tuple[str, str, str, str, str], list[tuple[int, int]]] = {}
+    for record in [*group.evaluate, *group.profile]:
+        cell = record.cell
+        if record.status == "ok" or (cell.kind == "evaluate" and (cell.fold, cell.seed) in done):
+            continue
+        error = record.error
+        why = ("", "", "") if error is None else (error.reason, error.stage, error.message)
+        pairs.setdefault((cell.kind, record.status, *why), []).append((cell.fold, cell.seed))
+    recorded = {(record.cell.fold, record.cell.seed) for record in group.evaluate}
+    for cell in group.planned:
+        if cell.kind == "profile" or (cell.fold, cell.seed) not in recorded:
+            key = (cell.kind, "missing", "", "", "planned, not run yet: the same bench run resumes")
+            pairs.setdefault(key, []).append((cell.fold, cell.seed))
+    return tuple(
+        Outcome(
+            kind=kind,
+            status=status,
+            reason=reason,
+            stage=stage,
+            message=message,
+            folds=tuple(sorted({fold for fold, _ in where})),
+            seeds=tuple(sorted({seed for _, seed in where})),
+            cells=len(where),
+        )
+        for (kind, status, reason, stage, message), where in sorted(pairs.items())
+    )
+
+
+def recipe_source(recipe: str) -> str:
+    """What ``--recipe`` takes for a record's recipe: a built-in name, or the file it came from.
+
+    >>> recipe_source("full"), recipe_source("quick~12ab34"), recipe_source("digits~a9bffa")
+    ('full', 'quick', 'digits.toml')
+    """
+    base = recipe.partition("~")[0].partition("@")[0]
+    return base if base in BUILTIN else f"{base}.toml"
+
+
+def command(key: RowKey, cells: Sequence[Cell]) -> str:
+    """A command that makes the row again, as far as names can say it."""
+    if not cells:
+        return ""
+    first = min(cells)
+    folds = sorted({cell.fold for cell in cells} - {0})
+    words = [
+        "bench run",
+        f"--models {key.model}",
+        f"--dataset {first.dataset}",
+        f"--protocol {first.protocol.partition('@')[0]}",
+        f"--folds {','.join(map(str, folds))}" if folds else "",
+        f"--seeds {','.join(map(str, sorted({cell.seed for cell in cells})))}",
+        f"--mode {key.mode}" if key.mode != "scratch" else "",
+        f"--weights {key.weights}" if key.weights != "random" else "",
+        f"--inputs {key.inputs}",
+        f"--frontend {key.frontend}" if key.frontend not in ("waveform", "given") else "",
+        f"--recipe {recipe_source(key.recipe)}",
+        f"--device {first.device}",
+    ]
+    return " ".join(word for word in words if word)

@@ -1,0 +1,203 @@
+"""Training settings as values: smoke, quick and full, files, and overrides.
+
+Settings follow ``Shared recipe`` of the project's measured recipes: AdamW with decay on matrices only, warm-up and
+cosine, averaged weights, silence trimmed and clips tiled. A model may declare where it deserves to differ.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from bench.errors import RecipeError, UnknownNameError
+from bench.recipe import Recipe
+
+_AUGMENTED: dict[str, Any] = {
+    "roll": True, "gain_db": 6.0, "spec_masks": 2, "mixup_alpha": 0.4, "mixup_prob": 0.5,
+}  # fmt: skip
+
+BUILTIN: Mapping[str, Mapping[str, Any]] = {
+    "smoke": {"epochs": 12, "ema": 0.9, "budget_seconds": 60.0, "publishable": False, "trim_db": None},
+    "quick": {"epochs": 20, "ema": 0.97, "budget_seconds": 120.0, **_AUGMENTED},
+    "full": {"epochs": 80, **_AUGMENTED},
+}
+"""The built-in recipes as differences from the defaults of :class:`Recipe`."""
+
+
+def parse_overrides(items: Sequence[str]) -> dict[str, Any]:
+    """``("recipe.lr=1e-4", ...)`` as a mapping; values are read as TOML, bare words as strings.
+
+    Raises:
+        RecipeError: Not of that form, or several values where one is meant.
+
+    >>> parse_overrides(["recipe.lr=1e-4", "recipe.schedule=step"])
+    {'lr': 0.0001, 'schedule': 'step'}
+    """
+    values: dict[str, Any] = {}
+    for item in items:
+        key, text = _split_override(item)
+        if len(parts := split_values(text)) > 1:
+            raise RecipeError(
+                f"--set {item!r} gives recipe.{key} {len(parts)} values; `bench sweep` takes a list of values, "
+                "and brackets make one value of a pair: recipe.betas=[0.9, 0.95]"
+            )
+        values[key] = _read_value(text)
+    return values
+
+
+def parse_lists(items: Sequence[str]) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
+    """Overrides with one value, and those with several.
+
+    Args:
+        items: ``recipe.key=value`` or ``recipe.key=value,value,...``; commas within brackets or quotes separate
+            nothing.
+
+    Returns:
+        The items with one value as they are, and for each key with several their texts in the order given.
+
+    Raises:
+        RecipeError: Not of that form, a value is empty or stands twice, or a listed key is given again.
+
+    >>> parse_lists(["recipe.lr=1e-4,1e-3", "recipe.epochs=5"])
+    (('recipe.epochs=5',), {'lr': ('1e-4', '1e-3')})
+    """
+    single: list[str] = []
+    several: dict[str, tuple[str, ...]] = {}
+    seen: list[str] = []
+    for item in items:
+        key, text = _split_override(item)
+        parts = split_values(text)
+        if key in several or (len(parts) > 1 and key in seen):
+            raise RecipeError(f"--set recipe.{key} is given twice; put all its values in one list: {key}=a,b,c")
+        seen.append(key)
+        if len(parts) == 1:
+            single.append(item)
+            continue
+        if "" in parts:
+            raise RecipeError(f"--set {item!r}: a value between two commas is empty")
+        read = [_read_value(part) for part in parts]
+        if double := next((part for i, part in enumerate(parts) if read[i] in read[:i]), None):
+            raise RecipeError(f"--set {item!r}: the value {double} stands twice")
+        several[key] = parts
+    return tuple(single), several
+
+
+def split_values(text: str) -> tuple[str, ...]:
+    """The parts between commas that stand outside brackets and quotes, each without outer blanks.
+
+    >>> split_values("[0.9, 0.95], 'a,b'")
+    ('[0.9, 0.95]', "'a,b'")
+    """
+    parts, depth, quote = [""], 0, ""
+    for letter in text:
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "\"'":
+            quote = letter
+        elif letter in "[{(":
+            depth += 1
+        elif letter in "]})":
+            depth -= 1
+        elif letter == "," and depth == 0:
+            parts.append("")
+            continue
+        parts[-1] += letter
+    return tuple(part.strip() for part in parts)
+
+
+def _split_override(item: str) -> tuple[str, str]:
+    key, equals, text = item.partition("=")
+    key = key.strip()
+    if not equals or not key.startswith("recipe."):
+        raise RecipeError(f"--set {item!r} is not of the form recipe.KEY=VALUE, e.g. --set recipe.lr=1e-4")
+    return key.removeprefix("recipe."), text.strip()
+
+
+def _read_value(text: str) -> Any:
+    if text.lower() == "none":
+        return None
+    try:
+        return tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def read_recipe(name: str) -> tuple[str, dict[str, Any]]:
+    """The label and settings of a built-in recipe or of a TOML file (keys at the top or under ``[recipe]``).
+
+    Raises:
+        RecipeError: The file cannot be read or is not TOML.
+        UnknownNameError: Neither a built-in name nor a file.
+    """
+    if name in BUILTIN:
+        return name, dict(BUILTIN[name])
+    if not name.endswith(".toml"):
+        raise UnknownNameError("recipe", name, BUILTIN)
+    path = Path(name)
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"recipe file {name!r} cannot be read: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"recipe file {name!r} is not TOML: {error}") from error
+    values = values.get("recipe", values)
+    base = values.pop("base", None)
+    label = path.stem
+    if base is not None:
+        values = {**read_recipe(base)[1], **values}
+    return label, values
+
+
+def resolve(
+    name: str,
+    declared: Mapping[str, Mapping[str, Any]] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    mode: str = "scratch",
+    clips: Mapping[str, Any] | None = None,
+) -> Recipe:
+    """The recipe of one model: built-in or file, then what the model declares, then ``--set``.
+
+    Args:
+        name: ``smoke``, ``quick``, ``full`` or a TOML file.
+        declared: ``ModelSpec.recipes``; the key ``"*"`` applies to all built-in names, ``"NAME@MODE"`` and
+            ``"*@MODE"`` to one mode only.
+        overrides: Settings of the command line; these win.
+        mode: The run mode of the cell.
+        clips: ``DatasetSpec.settings``; what a model declares wins over it, what ``--set`` says over both.
+
+    Raises:
+        RecipeError: A setting is unknown or out of range.
+    """
+    label, values = read_recipe(name)
+    declared = declared or {}
+    settings = {**values, **(clips or {})}
+    for key in ("*", name, f"*@{mode}", f"{name}@{mode}"):
+        settings |= declared.get(key, {})
+    settings |= overrides or {}
+    settings.pop("name", None)
+    try:
+        recipe = Recipe(name=label, **settings)
+    except ValidationError as error:
+        raise RecipeError(_explain(error)) from error
+    if overrides or name not in BUILTIN:
+        recipe = recipe.model_copy(update={"name": f"{label}~{recipe.digest()[:6]}"})
+    return recipe
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            close = difflib.get_close_matches(key, Recipe.model_fields, n=2)
+            allowed = f"did you mean {' or '.join(close)}?" if close else "known: " + ", ".join(Recipe.model_fields)
+            lines.append(f"recipe.{key} is no setting; {allowed}")
+        else:
+            lines.append(f"recipe.{key} = {item['input']!r}: {item['msg']}")
+    return "; ".join(lines) + ". `bench list recipes --json` shows every setting."

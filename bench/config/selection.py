@@ -1,0 +1,132 @@
+"""What the user asked for, and whether its names exist, before any data is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.cell import MODES, WAVEFORM, parse_inputs
+from bench.config.recipes import parse_overrides, resolve
+from bench.errors import NoCellError, SelectionError, UnknownNameError
+from bench.plugins.registry import Entry, Registry
+from bench.plugins.specs import ModelSpec
+
+DEFAULT_RECIPE = "quick"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What the user asked for, before anything is looked up.
+
+    Attributes:
+        models: ``default``, ``all``, ``documented``, family names or model names.
+        datasets: Names of data sets.
+        data: ``--data``.
+        protocol: ``None`` = each data set's own default.
+        folds: ``None`` = all.
+        seeds: Seeds of the evaluate cells.
+        mode: ``scratch``, ``finetune``, ``probe`` or ``knn`` instead of what an alias fixes.
+        weights: What training starts from: ``masked`` or a file; ``None`` = what an alias fixes, else random.
+        inputs: In the grammar of :attr:`bench.cell.Cell.inputs`; ``None`` = all that is given or can be derived.
+        frontend: Front end instead of the models' own.
+        feeding: ``fly`` or ``precomputed`` instead of the models' own.
+        recipe: Name or file; ``None`` = the data set's own, else ``quick``.
+        overrides: ``recipe.key=value`` items.
+        device: ``cpu`` or ``cuda``.
+        precision: ``fp32`` or ``bf16``.
+        limit: Largest number of clips per split part.
+        profile: Whether to plan profile cells.
+        processes: Profile cells per model, each in a fresh process, 1 or more; 8 give its speed an interval.
+        evaluate: Whether to plan evaluate cells.
+    """
+
+    models: tuple[str, ...] = ("default",)
+    datasets: tuple[str, ...] = ("demo",)
+    data: Path | None = None
+    protocol: str | None = None
+    folds: tuple[int, ...] | None = None
+    seeds: tuple[int, ...] = (0,)
+    mode: str | None = None
+    weights: str | Path | None = None
+    inputs: str | None = None
+    frontend: str | None = None
+    feeding: str | None = None
+    recipe: str | None = None
+    overrides: tuple[str, ...] = ()
+    device: str = "cpu"
+    precision: str = "fp32"
+    limit: int | None = None
+    profile: bool = True
+    processes: int = 1
+    evaluate: bool = True
+
+
+def check_names(selection: Selection, registry: Registry) -> None:
+    """Refuse unknown names before any data is touched.
+
+    Raises:
+        BenchError: Of the kind that fits, naming what is close.
+    """
+    if selection.processes < 1:
+        raise SelectionError(f"processes is {selection.processes}; speed is measured in at least 1")
+    select_models(selection.models, registry)
+    for name in selection.datasets:
+        spec = registry.datasets[name].spec
+        protocol = registry.protocols[selection.protocol or spec.protocols[0]].spec
+        if protocol.name not in spec.protocols:
+            raise SelectionError(
+                f"data set {name!r} does not support protocol {protocol.name!r}; it has {', '.join(spec.protocols)}"
+            )
+        resolve(
+            selection.recipe or spec.recipe or DEFAULT_RECIPE,
+            None,
+            parse_overrides(selection.overrides),
+            clips=spec.settings,
+        )
+    if selection.frontend not in (None, WAVEFORM):
+        registry.frontends[str(selection.frontend)]
+    _check_axes(selection, registry)
+    if not selection.seeds:
+        raise SelectionError("no seed given; --seeds 0 is the default")
+
+
+def _check_axes(selection: Selection, registry: Registry) -> None:
+    if selection.mode is not None and selection.mode not in MODES:
+        raise SelectionError(f"--mode {selection.mode!r} is not one of {', '.join(MODES)}")
+    if selection.inputs is not None:
+        parse_inputs(selection.inputs)
+    if selection.mode != "finetune" or selection.weights not in (None, "random"):
+        return
+    if not any("weights" in entry.spec.axes for entry in select_models(selection.models, registry)):
+        raise SelectionError(
+            "--mode finetune needs weights to start from: add --weights masked (pre-train on the training clips first) "
+            "or --weights FILE"
+        )
+
+
+def select_models(names: Sequence[str], registry: Registry) -> list[Entry[ModelSpec]]:
+    """The models that a selection names, sorted, each once.
+
+    Raises:
+        UnknownNameError: A name is no model, family or set.
+    """
+    entries = registry.models.entries
+    chosen: dict[str, Entry[ModelSpec]] = {}
+    sets = {name for entry in entries.values() for name in entry.spec.sets}
+    families = {entry.spec.family for entry in entries.values()}
+    for name in names:
+        if name == "all":
+            found = dict(entries)
+        elif name in entries:
+            found = {name: entries[name]}
+        elif name in sets or name in ("default", "documented"):
+            found = {key: entry for key, entry in entries.items() if name in entry.spec.sets}
+        elif name in families:
+            found = {key: entry for key, entry in entries.items() if entry.spec.family == name}
+        else:
+            raise UnknownNameError("model", name, [*entries, *sets, *families, "all"])
+        chosen |= found
+    if not chosen:
+        raise NoCellError(f"no installed model belongs to {', '.join(names)}; `bench list models` shows all")
+    return [chosen[name] for name in sorted(chosen)]

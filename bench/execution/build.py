@@ -1,0 +1,133 @@
+"""From a spec to a model with its pipeline."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from bench.errors import PluginError
+from bench.execution.estimators import Estimator
+from bench.execution.inputs import Material
+from bench.execution.pipeline import Normaliser, Pipeline
+from bench.execution.seeding import seed_everything
+from bench.job import Job
+from bench.plugins.factories import load_factory
+from bench.plugins.registry import Entry
+from bench.plugins.specs import ModelSpec, TaskInfo
+from bench.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """What a model starts from, beside its seed.
+
+    Attributes:
+        masked: Build it with what masked pre-training needs.
+        weights: File or folder of weights; ``None`` = none, or what the spec's own options say.
+    """
+
+    masked: bool = False
+    weights: Path | None = None
+
+    @classmethod
+    def of(cls, job: Job) -> Start:
+        """As a job's cell says; the path of a file stands in ``job.extra["weights"]``."""
+        path = job.extra.get("weights")
+        return cls(masked=job.cell.weights == MASKED, weights=Path(path) if path else None)
+
+
+MASKED = "masked"
+"""The value of ``Cell.weights`` for pre-training in the cell."""
+
+
+def takes_weights(entry: Entry[ModelSpec]) -> bool:
+    """Whether the factory loads weight files itself."""
+    return "weights" in inspect.signature(load_factory(entry.factory)).parameters
+
+
+def pretrain_factory(entry: Entry[ModelSpec]) -> str:
+    """``"module:function"`` of the module that can be pre-trained.
+
+    Raises:
+        PluginError: The spec declares none.
+    """
+    named = entry.spec.pretrain
+    if named is None:
+        raise PluginError(
+            f"model {entry.spec.name!r} cannot be pre-trained: its spec names no pretrain factory; declare "
+            'ModelSpec(pretrain="package.module:build") of a module with pretrain_loss(**inputs)'
+        )
+    return entry.home(named)
+
+
+def build_model(entry: Entry[ModelSpec], task: TaskInfo, seed: int, start: Start | None = None) -> Any:
+    """What the factory returns, seeded; ``seed`` and ``weights`` are handed to factories that take them.
+
+    Raises:
+        PluginError: It is neither a module nor an estimator, or cannot be pre-trained where it should be.
+    """
+    start = start or Start()
+    name = pretrain_factory(entry) if start.masked else entry.factory
+    factory = load_factory(name)
+    taken = inspect.signature(factory).parameters
+    options = dict(entry.spec.options)
+    if "seed" in taken:
+        options.setdefault("seed", seed)
+    if start.weights is not None and "weights" in taken:
+        options["weights"] = str(start.weights)
+    seed_everything(seed)
+    model = factory(task, **options)
+    if not isinstance(model, nn.Module | Estimator):
+        raise PluginError(
+            f"{name} returned {type(model).__name__}; expected a torch.nn.Module or an estimator with fit()"
+        )
+    if start.masked and not callable(getattr(model, "pretrain_loss", None)):
+        raise PluginError(
+            f"{name} returned a {type(model).__name__} without pretrain_loss(**inputs) -> scalar; add this method, or "
+            "name the factory that has it as ModelSpec.pretrain"
+        )
+    return model
+
+
+def build_pipeline(model: nn.Module, material: Material, recipe: Recipe, train: Any) -> Pipeline:
+    """The pipeline of a cell, its normaliser fitted on the training clips.
+
+    Args:
+        model: From the factory.
+        material: The data set as this model sees it.
+        recipe: For the kind of statistics.
+        train: Indices of the training clips; no other clip is read.
+    """
+    frontend = None if material.stored_features else material.frontend
+    normaliser = None
+    if material.task.feature_shape is not None and recipe.normalise != "none":
+        normaliser = Normaliser(material.task.feature_shape[0] if recipe.normalise == "bin" else 1)
+    pipeline = Pipeline(
+        model,
+        frontend=frontend,
+        normaliser=None,
+        modalities=material.modalities,
+        by_name=material.by_name,
+        num_classes=material.task.num_classes,
+    )
+    pipeline.bands = material.bands
+    if normaliser is not None:
+        with torch.no_grad():
+            audio = (batch.inputs["audio"] for batch in material.batches(train, 64).epoch(0))
+            normaliser.fit((pipeline.features(x) for x in audio), recipe.normalise)
+        pipeline.normaliser = normaliser
+    return pipeline
+
+
+def materialise(pipeline: Pipeline, material: Material, index: Any) -> torch.Tensor:
+    """Logits of two clips: lazy layers exist afterwards, and the shape of the logits has been checked."""
+    pipeline.eval()
+    with torch.no_grad():
+        batch = next(iter(material.batches(index[:2], 2).epoch(0)))
+        logits: torch.Tensor = pipeline(batch.inputs)
+    return logits

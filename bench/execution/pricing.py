@@ -1,0 +1,192 @@
+"""What a model costs: a few timed steps for a run, or FLOPs against a calibration where nothing may run."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from bench.execution.build import Start, build_model, build_pipeline, materialise
+from bench.execution.classifiers import FIT
+from bench.execution.estimators import inputs_of, logits_of
+from bench.execution.inputs import Material, Shelf, prepare
+from bench.execution.pipeline import Pipeline
+from bench.execution.pretraining import pretrain
+from bench.execution.profile import full_batches, training_step
+from bench.execution.results import Progress
+from bench.execution.train import TrainingPlan
+from bench.job import Job
+from bench.measurement.flops import count_flops
+from bench.plugins.registry import Registry
+
+SLOW_STEP_S = 8.0
+"""A training step expected to take longer is not run: one forward pass tells enough."""
+
+
+def run_probe(registry: Registry, job: Job, progress: Progress) -> dict[str, Any]:
+    """Seconds of the parts of a cell, measured.
+
+    Returns:
+        ``{"step_s", "infer_clip_s", "fit_clip_s", "pretrain_step_s", "data_s", "source"}``; ``step_s`` is one training
+        step at the cell's batch, ``fit_clip_s`` the fitting time per clip of an estimator (the other one is
+        ``None``), ``pretrain_step_s`` one step of masked pre-training at its own batch (``None`` without).
+    """
+    start = time.perf_counter()
+    material = prepare(registry, job)
+    progress.stage = "build"
+    model = build_model(registry.models[job.cell.model], material.task, job.cell.seed, Start.of(job))
+    progress.stage = "profile"
+    is_module = isinstance(model, nn.Module)
+    costs = _time_module(model, material, job) if is_module else _time_estimator(model, material)
+    return {**costs, "data_s": material.seconds, "probe_s": time.perf_counter() - start, "source": "measured"}
+
+
+def _time_module(model: nn.Module, material: Material, job: Job) -> dict[str, Any]:
+    clips = np.arange(min(2 * job.cell.batch, len(material.clips)), dtype=np.int64)
+    pipeline = build_pipeline(model, material, job.recipe, clips)
+    materialise(pipeline, material, clips)
+    pipeline.to(job.cell.device)
+    single = next(iter(material.batches(clips, 1).epoch(0)))
+    forward = _best(lambda: _forward(pipeline, single.inputs, job.cell.device), job.cell.device, times=2)
+    masked, learns = Start.of(job).masked, job.cell.mode not in FIT
+    largest = max(job.cell.batch, job.recipe.pretrain_batch if masked else 0)
+    if 3 * forward * largest > SLOW_STEP_S:
+        return _from_forward(forward, job)
+    pretrain_step_s = _time_pretraining(pipeline, material, job) if masked else None
+    batches = full_batches(material, clips, job.cell.batch)
+    step_s = 0.0
+    if learns:
+        step = training_step(pipeline, batches, material, job)
+        counter = iter(range(1000))
+        step(next(counter))
+        step_s = _best(lambda: step(next(counter)), job.cell.device, times=6, middle=True)
+    pipeline.eval()
+    many = _best(lambda: _forward(pipeline, batches[0].inputs, job.cell.device), job.cell.device, times=2)
+    infer = many / job.cell.batch
+    return {"step_s": step_s, "infer_clip_s": infer, "fit_clip_s": None, "pretrain_step_s": pretrain_step_s}
+
+
+def _time_pretraining(pipeline: Pipeline, material: Material, job: Job) -> float:
+    recipe = job.recipe.model_copy(update={"pretrain_steps": 1})
+    plan = TrainingPlan(
+        recipe=recipe, seed=job.cell.seed, device=job.cell.device, precision=job.cell.precision,
+        sample_rate=material.task.sample_rate, waveforms=not material.stored_features,
+    )  # fmt: skip
+    clips = np.resize(np.arange(len(material.clips), dtype=np.int64), recipe.pretrain_batch)
+    batches = material.batches(clips, recipe.pretrain_batch)
+    pretrain(pipeline, batches, plan)
+    seconds = _best(lambda: pretrain(pipeline, batches, plan), job.cell.device, times=4, middle=True)
+    finish = getattr(pipeline.model, "end_pretraining", None)
+    if callable(finish):
+        finish()
+    return seconds
+
+
+def _from_forward(forward: float, job: Job) -> dict[str, Any]:
+    """Costs from the seconds of one clip's forward pass: a training step is three of them for each clip.
+
+    So is a step of pre-training: hiding most of the input saves work and the decoder adds some, and how much of
+    either the model does not say. At the usual three quarters hidden this is too much rather than too little.
+    """
+    step = 3 * forward * job.cell.batch if job.cell.mode not in FIT else 0.0
+    pretrain_step = 3 * forward * job.recipe.pretrain_batch if Start.of(job).masked else None
+    return {"step_s": step, "infer_clip_s": forward, "fit_clip_s": None, "pretrain_step_s": pretrain_step}
+
+
+def _forward(pipeline: Pipeline, inputs: Any, device: str) -> None:
+    with torch.inference_mode():
+        pipeline({name: x.to(device) for name, x in inputs.items()})
+
+
+def _best(call: Any, device: str, *, times: int, middle: bool = False) -> float:
+    seconds = []
+    for _ in range(times):
+        start = time.perf_counter()
+        call()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return float(np.median(seconds)) if middle else min(seconds)
+
+
+def _time_estimator(model: Any, material: Material) -> dict[str, Any]:
+    count = min(len(material.clips), max(48, 2 * material.task.num_classes))
+    clips = np.linspace(0, len(material.clips) - 1, count).astype(np.int64)
+    targets = material.clips.targets[clips]
+    x = inputs_of(material, clips)
+    start = time.perf_counter()
+    model.fit(x, targets)
+    fitted = time.perf_counter() - start
+    start = time.perf_counter()
+    logits_of(model, x, material.task.num_classes)
+    scored = time.perf_counter() - start
+    return {"step_s": None, "infer_clip_s": scored / count, "fit_clip_s": fitted / count}
+
+
+def run_estimate(
+    registry: Registry, job: Job, progress: Progress, shelf: Shelf | None = None, speed: float | None = None
+) -> dict[str, Any]:
+    """The same numbers without running the model: FLOPs counted on the meta device against a calibration.
+
+    Args:
+        registry: Where the model is found.
+        job: The cell.
+        progress: Told the stage.
+        shelf: What estimates that follow each other share.
+        speed: FLOP/s of :func:`calibrate`, if it is known already.
+
+    Returns:
+        As :func:`run_probe`, with ``source`` ``"estimated"``.
+    """
+    material = prepare(registry, job, shelf)
+    progress.stage = "build"
+    entry, start = registry.models[job.cell.model], Start.of(job)
+    speed = speed or calibrate()
+    if not entry.spec.needs_weights:
+        start = replace(start, weights=None)  # the file's numbers do not change the count
+    with torch.device("meta"):
+        model = build_model(entry, material.task, job.cell.seed, start)
+    if not isinstance(model, nn.Module):
+        return {"step_s": None, "infer_clip_s": 0.01, "fit_clip_s": 0.02, "data_s": 0.0, "source": "estimated"}
+    progress.stage = "profile"
+    model.to("meta").eval()
+    shapes = _meta_inputs(material)
+    by_name = material.by_name
+    counted = count_flops(lambda: model(**shapes) if by_name else model(shapes[material.modalities[0]]))
+    return {**_from_forward(counted.total / speed, job), "data_s": 0.0, "source": "estimated"}
+
+
+def _meta_inputs(material: Material) -> dict[str, torch.Tensor]:
+    batch = next(iter(material.batches(np.zeros(2, dtype=np.int64), 2).epoch(0)))
+    inputs = {name: torch.empty_like(x, device="meta") for name, x in batch.inputs.items()}
+    if material.task.feature_shape is not None and "audio" in inputs:
+        inputs["audio"] = torch.empty(2, *material.task.feature_shape, device="meta")
+    return {name: x[:1] for name, x in inputs.items()}
+
+
+def calibrate(seconds: float = 2.0) -> float:
+    """FLOP/s that this process reaches on a small network of matrix products, convolutions and normalisation.
+
+    A mix, since peak matrix speed would promise two to four times what networks of this size reach.
+    """
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv1d(64, 128, 5, padding=2), nn.GELU(), nn.Conv1d(128, 128, 3, padding=1), nn.GELU())
+    head = nn.Sequential(nn.LayerNorm(128), nn.Linear(128, 256), nn.GELU(), nn.Linear(256, 128))
+    x = torch.randn(8, 64, 125)
+
+    def once() -> None:
+        with torch.inference_mode():
+            head(net(x).transpose(1, 2))
+
+    per_call = count_flops(once).total
+    deadline = time.perf_counter() + seconds
+    best = float("inf")
+    while time.perf_counter() < deadline:
+        start = time.perf_counter()
+        once()
+        best = min(best, time.perf_counter() - start)
+    return per_call / best

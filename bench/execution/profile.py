@@ -1,0 +1,319 @@
+"""One profile cell: speed and memory of a model on one machine, independent of folds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from bench.data.batches import Batch
+from bench.execution import provenance
+from bench.execution.build import Start, build_model, build_pipeline, materialise
+from bench.execution.estimators import inputs_of, logits_of
+from bench.execution.evaluate import Finished, Progress
+from bench.execution.inference import check_finite
+from bench.execution.inputs import Material, prepare
+from bench.execution.pipeline import Pipeline, compile_network, compiled_graphs, count_parameters
+from bench.execution.profile_parts import (
+    NO_NETWORK,
+    Anatomy,
+    Pace,
+    dissect,
+    energy_table,
+    flops_table,
+    guard_table,
+    stage_tables,
+    training_stages,
+)
+from bench.job import Job
+from bench.measurement.clocks import synchronize
+from bench.measurement.device_memory import DevicePeak
+from bench.measurement.guards import restored_flags
+from bench.measurement.latency import Latency, Sampling, measure_latency
+from bench.measurement.memory import HostPeak
+from bench.measurement.readings import join, table
+from bench.measurement.throughput import Blocks, Throughput, measure_throughput
+from bench.plugins.registry import Registry
+from bench.results.records import Record
+
+CLIPS = 64
+"""Distinct clips that the inputs rotate over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callables:
+    """What is measured: plain callables over rotating inputs.
+
+    Attributes:
+        one: Runs clip ``i`` alone, waveform in, logits out.
+        infer: Runs batch ``i`` and returns its clips.
+        learn: Runs training step ``i`` and returns its clips; ``None`` where a model has no steps.
+        parameters: Of the model; ``None`` for an estimator.
+        frontend_parameters: Of the front end.
+        anatomy: The same work in pieces; ``None`` for an estimator.
+    """
+
+    one: Callable[[int], None]
+    infer: Callable[[int], int]
+    learn: Callable[[int], int] | None
+    parameters: int | None
+    frontend_parameters: int
+    anatomy: Anatomy | None = None
+
+
+def run_profile(registry: Registry, job: Job, progress: Progress) -> Finished:
+    """Measure latency, throughput and memory, timing and memory in separate passes."""
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    start = time.perf_counter()
+    cell = job.cell
+    changed: dict[str, tuple[Any, Any]] = {}
+    with restored_flags(changed):
+        material, calls = build_calls(registry, job, progress)
+        progress.stage = "profile"
+        compiling = _first_calls(calls, cell.device) if job.recipe.compile and calls.anatomy else None
+        memory = _memory(calls, cell.device)
+    brief = not job.recipe.publishable
+    latency = _latency(calls, job, material, brief=brief) if registry.models[cell.model].spec.inductive else None
+    infer = measure_throughput(calls.infer, device=cell.device, blocks=_blocks(brief=brief))
+    learn = None
+    if calls.learn is not None:
+        learn = measure_throughput(calls.learn, device=cell.device, blocks=_blocks(brief=brief))
+    inside = _look_inside(calls, job, _Timed(latency, infer, learn), changed)
+    if compiling is not None:
+        inside |= {"compile": {**compiling, "graphs": compiled_graphs()}}
+    progress.stage = "record"
+    measured = _Measured(latency, infer, learn, memory, inside, started, start)
+    return _finish(registry, job, material, calls, measured)
+
+
+def build_calls(registry: Registry, job: Job, progress: Progress) -> tuple[Material, Callables]:
+    """The data set as the model of a job sees it, and the model as plain callables.
+
+    Whatever a plugin raises comes through; ``progress.stage`` says where.
+    """
+    material = prepare(registry, job)
+    progress.stage = "build"
+    start = Start(weights=Start.of(job).weights)  # what only pre-training needs is never profiled
+    model = build_model(registry.models[job.cell.model], material.task, job.cell.seed, start)
+    if not isinstance(model, nn.Module):
+        return material, _of_estimator(model, material, job)
+    few = 1 if registry.models[job.cell.model].spec.inductive else job.cell.batch
+    return material, _of_module(model, material, job, few)
+
+
+@dataclass(frozen=True, slots=True)
+class _Timed:
+    latency: Latency | None
+    infer: Throughput
+    learn: Throughput | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured(_Timed):
+    memory: dict[str, Any]
+    inside: dict[str, Any]
+    started: str
+    start: float
+
+
+def _finish(registry: Registry, job: Job, material: Material, calls: Callables, found: _Measured) -> Finished:
+    reasons = provenance.unpublishable(job, material)
+    missing = {}
+    if found.latency is None:
+        missing["latency"] = "a clip's logits depend on its batch mates: it has no latency of its own"
+    if found.learn is None:
+        missing["train"] = "fitted as a whole, without steps; see the evaluate cells for its clips per second"
+    if calls.anatomy is None:
+        missing |= {"stages": NO_NETWORK, "flops": NO_NETWORK}
+    record = Record(
+        cell=job.cell,
+        status="ok",
+        timing={
+            "wall_s": time.perf_counter() - found.start,
+            "latency": None if found.latency is None else found.latency.to_json(),
+            "infer": found.infer.to_json(),
+            "train": None if found.learn is None else found.learn.to_json(),
+            **found.inside,
+            "reasons": missing,
+        },
+        memory=found.memory,
+        recipe=job.recipe.model_dump(mode="json"),
+        environment=provenance.environment(job.cell.device),
+        provenance={
+            **provenance.common(registry, job),
+            "dataset": provenance.dataset_section(material),
+            "model": {
+                **provenance.model_section(registry, job, material),
+                "parameters": calls.parameters,
+                "frontend_parameters": calls.frontend_parameters,
+            },
+            "publishable": not reasons,
+            "not_publishable": reasons,
+        },
+        started_at=found.started,
+    )
+    arrays = {"infer_block_s": found.infer.block_s, "infer_step_stamps_s": found.infer.step_stamps_s}
+    if found.latency is not None:
+        arrays["latency_s"] = found.latency.host.seconds
+    if found.learn is not None:
+        arrays |= {"train_block_s": found.learn.block_s, "train_step_stamps_s": found.learn.step_stamps_s}
+    return Finished(record=record, arrays=arrays)
+
+
+def _of_module(model: nn.Module, material: Material, job: Job, few: int) -> Callables:
+    cell = job.cell
+    clips = np.arange(min(CLIPS, len(material.clips)), dtype=np.int64)
+    pipeline = build_pipeline(model, material, job.recipe, clips)
+    check_finite(materialise(pipeline, material, clips).float().numpy())
+    pipeline.to(cell.device)
+    if job.recipe.compile:
+        compile_network(pipeline)
+    singles = list(material.test_batches(clips, 1).epoch(0))
+    batches = full_batches(material, clips, cell.batch)
+    tested = full_batches(material, clips, cell.batch, test=True)
+    infer = _inference(pipeline, cell.device, cell.precision)
+
+    def one(i: int) -> None:
+        infer(singles[i % len(singles)])
+
+    def many(i: int) -> int:
+        return infer(tested[i % len(tested)])
+
+    return Callables(
+        one=one,
+        infer=many,
+        learn=training_step(pipeline, batches, material, job),
+        parameters=count_parameters(pipeline.model),
+        frontend_parameters=count_parameters(pipeline.frontend),
+        anatomy=dissect(pipeline, batches, material, job, few=few),
+    )
+
+
+def full_batches(material: Material, clips: np.ndarray, size: int, *, test: bool = False) -> list[Batch]:
+    """Whole batches of ``size`` clips as in training or as in ``test``; a small data set repeats its clips."""
+    wanted = np.resize(clips, max(size, len(clips) // size * size))
+    return list((material.test_batches(wanted, size) if test else material.batches(wanted, size)).epoch(0))
+
+
+def _inference(pipeline: Pipeline, device: str, precision: str) -> Callable[[Batch], int]:
+    def infer(batch: Batch) -> int:
+        if pipeline.training:
+            pipeline.eval()
+        with torch.inference_mode():
+            inputs = {name: x.to(device, non_blocking=True) for name, x in batch.inputs.items()}
+            if "audio" in inputs:
+                inputs["audio"] = pipeline.features(inputs["audio"])
+            with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+                logits = pipeline.logits(inputs)
+        # The prediction is out when it stands on the host; on a GPU the copy is part of the work.
+        logits.to("cpu", non_blocking=True)
+        return len(batch.targets)
+
+    return infer
+
+
+def training_step(pipeline: Pipeline, batches: list[Batch], material: Material, job: Job) -> Callable[[int], int]:
+    """One whole training step of the engine: augmentation, forward, backward, optimiser."""
+    stages = training_stages(pipeline, material, job)
+
+    def learn(i: int) -> int:
+        if not pipeline.training:
+            pipeline.train()
+        batch = batches[i % len(batches)]
+        value: Any = batch
+        for _, part in stages:
+            value = part(value)
+        return len(batch.targets)
+
+    return learn
+
+
+def _of_estimator(model: Any, material: Material, job: Job) -> Callables:
+    count = min(max(CLIPS, 4 * material.task.num_classes), len(material.clips))
+    clips = np.linspace(0, len(material.clips) - 1, count).astype(np.int64)
+    x = inputs_of(material, clips)
+    model.fit(x, material.clips.targets[clips])
+    size = min(job.cell.batch, len(x))
+
+    def one(i: int) -> None:
+        logits_of(model, x[i % len(x)][None], material.task.num_classes)
+
+    def many(i: int) -> int:
+        start = i * size % (len(x) - size + 1)
+        return len(logits_of(model, x[start : start + size], material.task.num_classes))
+
+    return Callables(one=one, infer=many, learn=None, parameters=None, frontend_parameters=0)
+
+
+def _first_calls(calls: Callables, device: str) -> dict[str, float | None]:
+    """Seconds of the first batch, training step and single clip of a compiled network: compilation and all."""
+    firsts: dict[str, Callable[[int], object] | None] = {
+        "first_infer_s": calls.infer, "first_train_s": calls.learn, "first_one_s": calls.one,
+    }  # fmt: skip
+    found: dict[str, float | None] = {}
+    for name, call in firsts.items():
+        start = time.perf_counter()
+        if call is not None:
+            call(0)
+            synchronize(device)
+        found[name] = None if call is None else time.perf_counter() - start
+    return found
+
+
+def _latency(calls: Callables, job: Job, material: Material, *, brief: bool) -> Latency:
+    sampling = Sampling(min_samples=64, min_seconds=0.3, max_seconds=2.0) if brief else Sampling(max_seconds=8.0)
+    return measure_latency(
+        calls.one, device=job.cell.device, sampling=sampling, clip_seconds=material.task.clip_seconds
+    )
+
+
+def _blocks(*, brief: bool) -> Blocks:
+    if brief:
+        return Blocks(warmup_seconds=0.2, count=10, seconds=0.1, max_seconds=2.0)
+    return Blocks(count=10, seconds=0.4, max_seconds=12.0)
+
+
+def _look_inside(calls: Callables, job: Job, timed: _Timed, changed: dict[str, tuple[Any, Any]]) -> dict[str, Any]:
+    """Stages, FLOPs, behaviour and energy, as far as they can be afforded."""
+    device, brief = job.cell.device, not job.recipe.publishable
+    steps: dict[str, tuple[Callable[[int], object], float]] = {"batch inference": (calls.infer, _step_s(timed.infer))}
+    if calls.learn is not None and timed.learn is not None:
+        steps = {"training step": (calls.learn, _step_s(timed.learn)), **steps}
+    if timed.latency is not None:
+        steps["inference of one clip"] = (calls.one, timed.latency.host.median)
+    pace = Pace(
+        infer_s=_step_s(timed.infer),
+        learn_s=None if timed.learn is None else _step_s(timed.learn),
+        clips_per_s=timed.infer.clips_per_s,
+        budget_s=0.5 if brief else 4.0,
+    )
+    anatomy = calls.anatomy
+    return {
+        "stages": None if anatomy is None else stage_tables(anatomy, device, pace),
+        "flops": None if anatomy is None else flops_table(anatomy, pace),
+        "guards": guard_table(steps, changed, pace.budget_s),
+        "energy": energy_table(calls.infer, device, brief=brief),
+    }
+
+
+def _step_s(run: Throughput) -> float:
+    return float(run.block_s.sum()) / run.step_stamps_s.size
+
+
+def _memory(calls: Callables, device: str) -> dict[str, Any]:
+    calls.infer(0)
+    with HostPeak() as host_infer, DevicePeak(device) as device_infer:
+        calls.infer(1)
+    if calls.learn is None:
+        return provenance.memory(None, host_infer.peak_mib, device_infer)
+    calls.learn(0)
+    with HostPeak() as host_train, DevicePeak(device) as device_train:
+        calls.learn(1)
+    section = provenance.memory(host_train.peak_mib, host_infer.peak_mib, device_train)
+    return join(section, table({"device_infer_peak_mib": device_infer.readings["device_peak_mib"]}))

@@ -1,0 +1,172 @@
+"""The provenance and memory sections of a record."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.execution.inputs import Material
+from bench.job import Job
+from bench.measurement.device_memory import DevicePeak
+from bench.measurement.environment import describe as describe_machine
+from bench.measurement.machine import hardware_fingerprint
+from bench.measurement.readings import Reading, join, table
+from bench.plugins.registry import Registry
+from bench.protocols.split import Split, describe_split, protocol_hash
+from bench.results.provenance import PROFILE_CODE, RESULT_CODE, engine_hash, git_state, source_hash
+from bench.results.records import SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    from bench.execution.results import Outcome
+
+_PATH = re.compile(r"(?<![\w.])/(?:[\w.@+~-]+/){2,}[\w.@+~-]+")
+
+
+def provenance(registry: Registry, job: Job, material: Material, split: Split, outcome: Outcome) -> dict[str, Any]:
+    """Everything a reader needs to know where an evaluate record comes from."""
+    reasons = unpublishable(job, material)
+    return {
+        **common(registry, job),
+        "protocol": _protocol(registry, job, material, split),
+        "dataset": {
+            **dataset_section(material),
+            "train": len(split.train),
+            "validation": len(split.validation),
+            "test": len(split.test),
+            **_reference_rates(material, split),
+        },
+        "model": {
+            **model_section(registry, job, material),
+            "parameters": outcome.parameters,
+            "frontend_parameters": outcome.frontend_parameters,
+        },
+        **outcome.notes,
+        "publishable": not reasons,
+        "not_publishable": reasons,
+        "nondeterministic": outcome.nondeterministic,
+        "waveform_augmentation": "not applied: features are stored" if material.stored_features else "as the recipe",
+    }
+
+
+def common(registry: Registry, job: Job) -> dict[str, Any]:
+    """What every record of a cell says, also of one that failed before there was data."""
+    entry = registry.models[job.cell.model]
+    parts = RESULT_CODE if job.cell.kind == "evaluate" else PROFILE_CODE
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "fingerprint": job.fingerprint,
+        "engine_sha256": engine_hash(parts),
+        "git": git_state(),
+        "threads": job.threads,
+        "limit": job.limit,
+        "model": {
+            "name": entry.spec.name,
+            "family": entry.spec.family,
+            "plugin": entry.provenance.plugin,
+            "distribution": entry.provenance.distribution,
+            "version": entry.provenance.version,
+        },
+    }
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Hardware, libraries and state of the machine, and the short name of what makes speeds comparable."""
+    description = describe_machine(device)
+    return {**description, "hardware_fingerprint": hardware_fingerprint(description)}
+
+
+def model_section(registry: Registry, job: Job, material: Material) -> dict[str, Any]:
+    """Who gave the model, what it saw, whether it may be ranked."""
+    entry = registry.models[job.cell.model]
+    return {
+        **common(registry, job)["model"],
+        "inputs": dict(material.given),
+        "inductive": entry.spec.inductive,
+        "trained_on": list(entry.spec.trained_on),
+        "source": entry.spec.source,
+        "license": entry.spec.license,
+        "code_sha256": source_hash(entry.factory.partition(":")[0]),
+    }
+
+
+def unpublishable(job: Job, material: Material) -> list[str]:
+    """Why a record may not enter a published table; empty = it may."""
+    reasons = []
+    if not job.recipe.publishable:
+        reasons.append(f"recipe {job.recipe.name!r} is for trying out")
+    if job.limit is not None:
+        reasons.append(f"--limit {job.limit} clips a part")
+    report = material.waveform_report
+    if report.get("failed"):
+        reasons.append(f"{len(report['failed'])} clips could not be decoded")
+    return reasons
+
+
+def memory(train: Reading | None, infer: Reading, device: DevicePeak | None) -> dict[str, Any]:
+    """Peaks in MiB per phase; unknown is ``None`` with its reason.
+
+    Args:
+        train: Host peak of training, ``None`` where a model has no training steps.
+        infer: Host peak of inference.
+        device: Device peaks of training (of inference without training), ``None`` where nothing ran there.
+    """
+    known = [r.value for r in (train, infer) if r is not None and r.value is not None]
+    peak = Reading.of(max(known)) if known else infer
+    host = {"host_peak_mib": peak, "host_infer_mib": infer}
+    host["host_train_mib"] = train or Reading.unknown("no training steps")
+    if device is None:
+        return table({**host, "device_peak_mib": Reading.unknown("runs on the host")})
+    return join(table(host), device.to_json())
+
+
+def _protocol(registry: Registry, job: Job, material: Material, split: Split) -> dict[str, Any]:
+    spec = registry.protocols[job.cell.protocol.partition("@")[0]].spec
+    known = material.spec.known_leaks
+    return {
+        "name": spec.name,
+        "version": spec.version,
+        "hash": protocol_hash(spec, material.spec.name, material.clips.manifest_sha256, known),
+        "scheme": spec.scheme,
+        "validation": spec.validation,
+        "select_on": spec.select_on,
+        "ranked": spec.ranked,
+        "leak": describe_split(split, known),
+    }
+
+
+def dataset_section(material: Material) -> dict[str, Any]:
+    """The data set as it stood on this machine."""
+    spec, clips = material.spec, material.clips
+    report = {key: value for key, value in material.waveform_report.items() if value not in (None, [], ())}
+    return {
+        "name": spec.name,
+        "title": clips.title,
+        "label_names": list(clips.label_names),
+        "clips": len(clips),
+        "manifest_sha256": clips.manifest_sha256,
+        "notes": list(clips.notes),
+        "faithful": clips.faithful,
+        "license": spec.license,
+        "groups": spec.groups,
+        "primary_metric": spec.primary_metric,
+        "report": report,
+    }
+
+
+def _reference_rates(material: Material, split: Split) -> dict[str, Any]:
+    targets = material.clips.targets
+    if targets.ndim == 2:
+        return {"majority_accuracy": None, "chance_accuracy": None}
+    classes = material.task.num_classes
+    majority = int(np.bincount(targets[split.train].astype(np.int64), minlength=classes).argmax())
+    return {
+        "majority_accuracy": float(np.mean(targets[split.test] == majority)),
+        "chance_accuracy": 1 / classes,
+    }
+
+
+def without_paths(text: str) -> str:
+    """A traceback or message whose absolute paths are cut to their last three parts: records travel."""
+    return _PATH.sub(lambda found: ".../" + "/".join(found.group(0).split("/")[-3:]), text)

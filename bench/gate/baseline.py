@@ -1,0 +1,154 @@
+"""The baseline file: what a run measured, small enough to commit, checked when it is read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bench.errors import StoreError
+
+SCHEMA_VERSION = 1
+
+RowKind = Literal["evaluate", "profile", "pytest-benchmark"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Scored(_Frozen):
+    """What one fold and seed scored.
+
+    Attributes:
+        fold: Test fold in the authors' numbering.
+        seed: Seed of the run.
+        value: The score that boards of this data set sort by, a fraction.
+        clips: Test clips, ``None`` where the record does not say.
+        clips_sha256: Over the ids, groups and targets of the test clips, sorted by id; ``None`` without predictions.
+        correct: One bit per clip, sorted by id, as hexadecimal digits; ``None`` without predictions.
+        groups: Of the clips, sorted by id, while a run is read; never written, since ``clips_sha256`` covers them.
+    """
+
+    fold: int
+    seed: int
+    value: float
+    clips: int | None = Field(default=None, ge=1)
+    clips_sha256: str | None = None
+    correct: str | None = None
+    groups: tuple[str, ...] | None = Field(default=None, exclude=True)
+
+
+class Measured(_Frozen):
+    """One quantity of one row.
+
+    Attributes:
+        unit: ``s``, ``clips/s``, ``MiB``, ``B`` or empty.
+        processes: One value per process, at least one: a median latency, a rate, a peak, a count.
+        mad: Median absolute deviation of the raw samples of the first process, ``None`` where there are none.
+        samples: Raw samples of each process in the order they were taken, thinned to at most 200: latencies, or the
+            rates of the blocks of a throughput.
+    """
+
+    unit: str
+    processes: tuple[float, ...] = Field(min_length=1)
+    mad: float | None = None
+    samples: tuple[tuple[float, ...], ...] = ()
+
+
+class Row(_Frozen):
+    """All cells that differ only in fold and seed, measured on one machine.
+
+    Attributes:
+        name: Data set, protocol, model and axes; the full name of a test for pytest-benchmark.
+        kind: What made it.
+        identity: Hash of the protocol on these data; empty where speed alone was measured.
+        hardware: Hardware fingerprint and threads; ``None`` where unknown or, for scores, of no importance.
+        metric: Name of the score, empty for a row without scores.
+        cells: Scores by fold and seed.
+        quantities: By name, see :data:`bench.gate.policy.FAMILIES`.
+        missing: Quantities that could not be measured, with the reason.
+    """
+
+    name: str
+    kind: RowKind
+    identity: str = ""
+    hardware: str | None = None
+    metric: str = ""
+    cells: tuple[Scored, ...] = ()
+    quantities: dict[str, Measured] = Field(default_factory=dict)
+    missing: dict[str, str] = Field(default_factory=dict)
+
+
+class Baseline(_Frozen):
+    """A pinned run.
+
+    Attributes:
+        schema_version: Of the file.
+        pinned_at: UTC, ISO 8601.
+        libraries: Versions that measured it, ``None`` = not installed.
+        machines: Hardware to words.
+        rows: Sorted by name and hardware.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    pinned_at: str
+    libraries: dict[str, str | None] = Field(default_factory=dict)
+    machines: dict[str, str] = Field(default_factory=dict)
+    rows: tuple[Row, ...] = Field(min_length=1)
+
+    def to_json(self) -> str:
+        """The file: a row a line, and a checksum over everything else, so that an edit by hand is noticed."""
+        values = self.model_dump(mode="json")
+        head = {name: value for name, value in values.items() if name != "rows"} | {"sha256": _checksum(values)}
+        rows = ",\n".join(json.dumps(row, sort_keys=True, allow_nan=False) for row in values["rows"])
+        return f'{json.dumps(head, indent=1, sort_keys=True)[:-2]},\n "rows": [\n{rows}\n ]\n}}\n'
+
+
+Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
+UPGRADES: Mapping[int, Upgrade] = {}
+"""``{n: function}``: each turns the raw values of version n into those of version n + 1."""
+
+
+def parse_baseline(text: str, origin: str) -> Baseline:
+    """The baseline in ``text``.
+
+    Args:
+        text: Contents of the file.
+        origin: Its name, for messages.
+
+    Raises:
+        StoreError: Torn, foreign, edited, or newer than this version of bench.
+    """
+    again = "pin it again with `bench baseline pin RESULTS --to FILE`"
+    try:
+        raw = json.loads(text)
+    except ValueError as error:
+        raise StoreError(f"{origin}: not a whole JSON file ({error}); {again}") from error
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if isinstance(version, bool) or not isinstance(version, int) or "rows" not in raw:
+        raise StoreError(f"{origin}: no baseline of bench (schema_version or rows is missing); {again}")
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"{origin}: baseline of schema version {version}, this bench reads up to {SCHEMA_VERSION}; "
+            "install the bench-audio that wrote it or a newer one (`pip install -U bench-audio`)"
+        )
+    stated = raw.pop("sha256", None)
+    if stated != _checksum(raw):
+        raise StoreError(f"{origin}: the baseline was changed after it was pinned (its checksum differs); {again}")
+    while version < SCHEMA_VERSION:
+        if version not in UPGRADES:
+            raise StoreError(f"{origin}: baseline of unknown schema version {version}; {again}")
+        raw = UPGRADES[version](raw)
+        version += 1
+    try:
+        return Baseline.model_validate({**raw, "schema_version": version})
+    except ValidationError as error:
+        raise StoreError(f"{origin}: no valid baseline: {' '.join(str(error).splitlines()[:3])}; {again}") from error
+
+
+def _checksum(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

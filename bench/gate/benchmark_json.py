@@ -1,0 +1,72 @@
+"""Rows from the JSON file of pytest-benchmark (``--benchmark-json``), one per test."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from bench.errors import DataError
+from bench.gate.baseline import Row
+from bench.gate.collect import Collected, finite, measured
+
+
+def collect_benchmarks(text: str, origin: str) -> Collected:
+    """The timings of a run of pytest-benchmark.
+
+    Args:
+        text: Contents of the file.
+        origin: Its name, for messages.
+
+    Raises:
+        DataError: Another kind of file, or a test that stands in it twice.
+    """
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise DataError(
+            f"{origin}: not a whole JSON file ({error}); run pytest --benchmark-json={origin} again"
+        ) from error
+    entries = content.get("benchmarks") if isinstance(content, dict) else None
+    if not isinstance(entries, list) or not all(isinstance(e, dict) and "fullname" in e for e in entries):
+        raise DataError(f"{origin}: not a file of pytest-benchmark; make one with pytest --benchmark-json={origin}")
+    machine = content.get("machine_info")
+    where, words = _machine(machine if isinstance(machine, dict) else {})
+    rows = sorted((_row(entry, where) for entry in entries), key=lambda row: row.name)
+    names = [row.name for row in rows]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"{origin}: in it twice: {', '.join(twice)}; run each test once")
+    return Collected(rows=tuple(rows), machines={where: words} if where else {})
+
+
+def _row(entry: Mapping[str, Any], where: str | None) -> Row:
+    stats = entry.get("stats")
+    stats = stats if isinstance(stats, Mapping) else {}
+    raw = stats.get("data")
+    samples = [finite(value) for value in raw] if isinstance(raw, list) else []
+    median = finite(stats.get("median"))
+    name = str(entry["fullname"])
+    missing = ""
+    if not samples and raw is not None:
+        missing = "no round was timed"
+    elif any(value is None or value <= 0 for value in samples):
+        missing = "raw times are not positive and finite"
+    elif median is None or median <= 0:
+        missing = "the median is no positive, finite number"
+    if missing or median is None:
+        return Row(name=name, kind="pytest-benchmark", hardware=where, missing={"latency": missing})
+    times = [value for value in samples if value is not None]
+    latency = measured("s", [median], [times] if times else ())
+    return Row(name=name, kind="pytest-benchmark", hardware=where, quantities={"latency": latency})
+
+
+def _machine(info: Mapping[str, Any]) -> tuple[str | None, str]:
+    """A short name of the CPU and its cores, and words; no host name. ``None`` where the CPU is not named."""
+    cpu = info.get("cpu")
+    cpu = cpu if isinstance(cpu, Mapping) else {}
+    brand, count = cpu.get("brand_raw"), cpu.get("count")
+    if not brand:
+        return None, ""
+    facts = json.dumps([brand, count, info.get("machine"), info.get("system")])
+    return hashlib.sha256(facts.encode()).hexdigest()[:12], f"{brand}, {count} logical cores"

@@ -1,0 +1,195 @@
+"""Candidate against baseline, row by row and quantity by quantity, under a policy."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+
+from bench.errors import SelectionError
+from bench.gate.baseline import Baseline, Measured, Row
+from bench.gate.collect import Collected
+from bench.gate.intervals import Difference, measured_difference, score_difference
+from bench.gate.policy import FAMILIES, Policy, Rule
+from bench.gate.quantities import UNSAMPLED
+from bench.gate.verdict import Finding, Status, Verdict
+
+_ROUNDING = 1e-9
+
+
+def compare(baseline: Baseline, candidate: Collected, policy: Policy, *, cross_hardware: bool = False) -> Verdict:
+    """The verdict on a run.
+
+    Args:
+        baseline: What it is held against.
+        candidate: What it measured.
+        policy: What is tolerated.
+        cross_hardware: Compare on other hardware what may be compared there, and leave the rest out.
+
+    Raises:
+        SelectionError: The baseline comes from other hardware, and ``cross_hardware`` is off.
+    """
+    findings: list[Finding] = []
+    foreign: list[tuple[Row, Row]] = []
+    for row in baseline.rows:
+        match = _match(row, candidate.rows)
+        if isinstance(match, str):
+            findings.append(
+                Finding(row=row.name, quantity="all", status="vanished", reason=_lost(row, match, candidate))
+            )
+            continue
+        if _bound(row, policy) and not _same_hardware(row, match):
+            foreign.append((row, match))
+        findings.extend(_row(row, match, policy, candidate))
+    if foreign and not cross_hardware:
+        raise SelectionError(_refusal(foreign, baseline, candidate))
+    return Verdict(findings=tuple(findings), notes=tuple(_notes(baseline, candidate)))
+
+
+def _match(row: Row, rows: Iterable[Row]) -> Row | str:
+    """The candidate's row, preferably of the same hardware, or why there is none."""
+    named = [other for other in rows if (other.name, other.kind) == (row.name, row.kind)]
+    same = [other for other in named if other.identity == row.identity]
+    if named and not same:
+        found, pinned = named[0].identity[:12] or "none", row.identity[:12] or "none"
+        return f"other data or protocol (hash {found}, baseline {pinned}); pin a new baseline"
+    if not same:
+        return "not in the results"
+    return next((other for other in same if _same_hardware(row, other)), same[0])
+
+
+def _lost(row: Row, reason: str, candidate: Collected) -> str:
+    return "; ".join(candidate.lost.get(row.name, ())) or reason
+
+
+def _same_hardware(row: Row, other: Row) -> bool:
+    return row.hardware is not None and row.hardware == other.hardware
+
+
+def _bound(row: Row, policy: Policy) -> bool:
+    """Whether the baseline's row holds something that may be compared on the same hardware only."""
+    rules = [policy[FAMILIES[quantity]] for quantity in row.quantities]
+    return any(rule.same_hardware and not rule.skip for rule in rules)
+
+
+def _refusal(foreign: Sequence[tuple[Row, Row]], baseline: Baseline, candidate: Collected) -> str:
+    row, match = foreign[0]
+    pinned, found = (
+        f"{one.hardware or 'unknown hardware'}{f' ({words})' if (words := machines.get(one.hardware or '')) else ''}"
+        for one, machines in ((row, baseline.machines), (match, candidate.machines))
+    )
+    return (
+        f"the baseline was measured on {pinned}, these results on {found}: speed and process memory of {len(foreign)} "
+        "rows cannot be compared. Pin a baseline on this machine (`bench baseline pin RESULTS --to FILE`), or give "
+        "--cross-hardware to gate only what does not depend on the machine (accuracy, parameters, FLOPs, storage)"
+    )
+
+
+def _row(row: Row, match: Row, policy: Policy, candidate: Collected) -> Iterator[Finding]:
+    if row.cells and not policy["accuracy"].skip:
+        yield _scores(row, match, policy["accuracy"], candidate)
+    if row.kind == "profile" and row.name in candidate.lost:
+        reason = "; ".join(candidate.lost[row.name])
+        yield Finding(row=row.name, quantity="all", status="vanished", reason=reason)
+    for quantity, pinned in sorted(row.quantities.items()):
+        rule = policy[FAMILIES[quantity]]
+        found = match.quantities.get(quantity)
+        if rule.skip:
+            continue
+        if rule.same_hardware and not _same_hardware(row, match):
+            where = match.hardware or "unknown hardware"
+            yield Finding(row=row.name, quantity=quantity, status="not_compared", reason=f"measured on {where}")
+        elif found is None:
+            reason = match.missing.get(quantity, "not in the record")
+            old = _middle(pinned)
+            yield Finding(row=row.name, quantity=quantity, status="vanished", baseline=old, reason=reason)
+        else:
+            yield _quantity(row, quantity, found, pinned, rule)
+    for quantity in sorted(match.quantities.keys() - row.quantities.keys()):
+        value = _middle(match.quantities[quantity])
+        yield Finding(row=row.name, quantity=quantity, status="new", candidate=value, reason="not in the baseline")
+
+
+def _scores(row: Row, match: Row, rule: Rule, candidate: Collected) -> Finding:
+    there = {(cell.fold, cell.seed) for cell in match.cells}
+    gone = [cell for cell in row.cells if (cell.fold, cell.seed) not in there]
+    if gone or row.metric != match.metric:
+        names = ", ".join(f"fold {cell.fold} seed {cell.seed}" for cell in gone)
+        reason = f"no result for {names}" if gone else f"scored by {match.metric}, the baseline by {row.metric}"
+        details = [*candidate.lost.get(row.name, ()), *filter(None, [match.missing.get("accuracy")])]
+        return Finding(row=row.name, quantity="accuracy", status="vanished", reason="; ".join([reason, *details]))
+    return judge(row.name, "accuracy", score_difference(match, row, rule.level), rule)
+
+
+def _quantity(row: Row, quantity: str, found: Measured, pinned: Measured, rule: Rule) -> Finding:
+    if quantity in UNSAMPLED:
+        old, new = pinned.processes[0], found.processes[0]
+        exact = Difference(baseline=old, candidate=new, low=new - old, high=new - old, method="exact")
+        return judge(row.name, quantity, exact, rule)
+    return judge(row.name, quantity, measured_difference(found, pinned, rule.level), rule)
+
+
+def judge(row: str, quantity: str, difference: Difference, rule: Rule) -> Finding:
+    """The finding for one quantity.
+
+    Worse = the estimate is beyond the tolerance and so is the evidence that the rule asks for; without the evidence
+    it is ``unresolved``. Better is judged the same way.
+    """
+    old, change = difference.baseline, difference.candidate - difference.baseline
+    scale = 1.0 if rule.relative is None else abs(old)
+    band = rule.tolerance * scale + _ROUNDING * max(abs(old), abs(difference.candidate))
+    ends = (change, change) if difference.low is None or difference.high is None else (difference.low, difference.high)
+    worse, better = _least(change, change, rule.better)
+    sure_worse, sure_better = _least(*ends, rule.better)
+    needed = {"band": band, "change": _ROUNDING * abs(old), "estimate": float("-inf")}[rule.evidence]
+    status: Status = "ok"
+    if worse > band:
+        status = "regression" if sure_worse > needed else "unresolved"
+    elif better > band and sure_better > needed:
+        status = "improved"
+    has_interval = difference.low is not None and difference.high is not None and difference.method != "exact"
+    return Finding(
+        row=row,
+        quantity=quantity,
+        status=status,
+        baseline=old,
+        candidate=difference.candidate,
+        change=change if rule.relative is None else (change / scale if scale else None),
+        low=_scaled(difference.low, rule, scale) if has_interval else None,
+        high=_scaled(difference.high, rule, scale) if has_interval else None,
+        tolerance=rule.tolerance,
+        relative=rule.relative is not None,
+        reason=difference.method,
+    )
+
+
+def _least(low: float, high: float, better: str) -> tuple[float, float]:
+    """The least worsening and the least improvement that an interval of the change allows."""
+    if better == "lower":
+        return low, -high
+    if better == "higher":
+        return -high, low
+    return max(low, -high), float("-inf")
+
+
+def _scaled(end: float | None, rule: Rule, scale: float) -> float | None:
+    if end is None or rule.relative is None:
+        return end
+    return end / scale if scale else None
+
+
+def _middle(measured: Measured) -> float:
+    return statistics.median(measured.processes)
+
+
+def _notes(baseline: Baseline, candidate: Collected) -> Iterator[str]:
+    for name, version in sorted(baseline.libraries.items()):
+        now = candidate.libraries.get(name)
+        if name in candidate.libraries and now != version:
+            yield f"{name} is {now or 'not installed'}, the baseline was measured with {version or 'none'}"
+    if candidate.contended:
+        yield f"others used the machine while the speed of {', '.join(candidate.contended)} was measured"
+    known = {(row.name, row.kind) for row in baseline.rows}
+    new = sorted({row.name for row in candidate.rows if (row.name, row.kind) not in known})
+    if new:
+        shown = ", ".join(new[:3]) + (", ..." if len(new) > 3 else "")
+        yield f"{len(new)} rows are not in the baseline and were not gated: {shown}"

@@ -1,0 +1,165 @@
+"""How far a candidate is from its baseline: an estimate, and an interval where the measurements give one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.gate.baseline import Measured, Row, Scored
+from bench.statistics import Refusal, compare_times, paired_cluster_bootstrap, wilson
+from bench.statistics.timing import MIN_PROCESSES
+
+BLOCKS = 20
+"""Consecutive blocks that the raw samples of one process are cut into: neighbouring samples are not independent."""
+MIN_BLOCK = 5
+"""Samples in a block."""
+RATE = "clips/s"
+"""Unit of quantities whose samples are blocks already: the rates of the blocks of a throughput."""
+
+Bits = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Candidate against baseline.
+
+    Attributes:
+        baseline: Value of the baseline.
+        candidate: Value of the candidate.
+        low: Lower end of the interval of ``candidate - baseline``, ``None`` where there is no interval.
+        high: Its upper end.
+        method: How the interval was made, or why there is none.
+    """
+
+    baseline: float
+    candidate: float
+    low: float | None
+    high: float | None
+    method: str
+
+
+def measured_difference(candidate: Measured, baseline: Measured, level: float) -> Difference:
+    """Difference of two positive quantities, from the ratio of their processes or, with few of them, of their blocks.
+
+    Values are medians over processes. From eight processes a side on the interval is over processes; with fewer it
+    is over consecutive blocks of raw samples, which do not see what differs from process to process.
+    """
+    old, new = float(np.median(baseline.processes)), float(np.median(candidate.processes))
+    units, what = (candidate.processes, baseline.processes), "processes"
+    if min(map(len, units)) < MIN_PROCESSES:
+        units, what = (_blocks(candidate), _blocks(baseline)), "blocks of samples"
+    if min(map(len, units)) < MIN_PROCESSES:
+        few = min(len(candidate.processes), len(baseline.processes))
+        return Difference(
+            baseline=old, candidate=new, low=None, high=None,
+            method=f"no interval: {few} process{'es' if few != 1 else ''}, {MIN_PROCESSES} needed",
+        )  # fmt: skip
+    found = compare_times(*units, level=level)
+    if isinstance(found, Refusal) or isinstance(found.interval, Refusal):
+        reason = found.reason if isinstance(found, Refusal) else "too few measurements"
+        return Difference(baseline=old, candidate=new, low=None, high=None, method=f"no interval: {reason}")
+    low, high = (old * (end - 1) for end in (found.interval.low, found.interval.high))
+    return Difference(
+        baseline=old,
+        candidate=new,
+        low=min(low, new - old),
+        high=max(high, new - old),
+        method=f"{len(units[0])} and {len(units[1])} {what}",
+    )
+
+
+def score_difference(candidate: Row, baseline: Row, level: float) -> Difference:
+    """Difference of two scores over the folds and seeds of the baseline.
+
+    Paired over groups of clips where both sides kept their predictions on the same clips; else, for an accuracy,
+    from the two binomial intervals as if the sides were independent, which is wider.
+    """
+    keys = {(cell.fold, cell.seed) for cell in baseline.cells}
+    new = [cell for cell in candidate.cells if (cell.fold, cell.seed) in keys]
+    old = list(baseline.cells)
+    pairs = _paired_bits(new, old)
+    if pairs is not None:
+        found = paired_cluster_bootstrap(*pairs, _groups(new), level=level)
+        if not isinstance(found, Refusal):
+            return Difference(
+                baseline=float(pairs[1].mean()), candidate=float(pairs[0].mean()),
+                low=found.interval.low, high=found.interval.high, method=found.interval.method,
+            )  # fmt: skip
+    return _independent(new, old, level, proportion=baseline.metric == "accuracy")
+
+
+def _blocks(measured: Measured) -> tuple[float, ...]:
+    """Medians of consecutive blocks, of all processes; rates are those of blocks as they are."""
+    if measured.unit == RATE:
+        return tuple(rate for process in measured.samples for rate in process)
+    medians: list[float] = []
+    for samples in measured.samples:
+        count = BLOCKS if len(samples) >= BLOCKS * MIN_BLOCK else max(1, len(samples) // MIN_BLOCK)
+        medians.extend(float(np.median(block)) for block in np.array_split(samples, count))
+    return tuple(medians)
+
+
+def _paired_bits(new: Sequence[Scored], old: Sequence[Scored]) -> tuple[Bits, Bits] | None:
+    """Right or wrong as ``(seeds, clips)`` of both sides; ``None`` where the clips are not known to be the same."""
+    before = {(cell.fold, cell.seed): cell.clips_sha256 for cell in old}
+    same = all(cell.clips_sha256 and cell.clips_sha256 == before[cell.fold, cell.seed] for cell in new)
+    a, b = _matrix(new), _matrix(old)
+    return (a, b) if same and a is not None and b is not None and a.shape == b.shape else None
+
+
+def _matrix(cells: Sequence[Scored]) -> Bits | None:
+    """``(seeds, clips)`` over all folds; ``None`` where a fold lacks a seed or its predictions."""
+    by_seed: dict[int, list[Scored]] = {}
+    for cell in sorted(cells, key=lambda cell: (cell.seed, cell.fold)):
+        by_seed.setdefault(cell.seed, []).append(cell)
+    shapes = {tuple((cell.fold, cell.clips_sha256) for cell in row) for row in by_seed.values()}
+    if len(shapes) != 1 or any(cell.correct is None or cell.clips is None for cell in cells):
+        return None
+    return np.stack([np.concatenate([_bits(cell) for cell in row]) for row in by_seed.values()])
+
+
+def _bits(cell: Scored) -> Bits:
+    packed = np.frombuffer(bytes.fromhex(cell.correct or ""), dtype=np.uint8)
+    return np.unpackbits(packed, count=cell.clips).astype(np.bool_)
+
+
+def _groups(cells: Sequence[Scored]) -> list[str] | None:
+    """Group of each clip in the order of :func:`_matrix`; ``None`` where a fold has none."""
+    first = min(cell.seed for cell in cells)
+    folds = sorted((cell for cell in cells if cell.seed == first), key=lambda cell: cell.fold)
+    if any(cell.groups is None for cell in folds):
+        return None
+    return [group for cell in folds for group in cell.groups or ()]
+
+
+def _independent(new: Sequence[Scored], old: Sequence[Scored], level: float, *, proportion: bool) -> Difference:
+    """Newcombe's interval (1998, method 10) from two Wilson intervals; clips count once however many seeds ran."""
+    sides = [(score_mean(cells), _clips(cells)) for cells in (new, old)]
+    (a, clips_a), (b, clips_b) = sides
+    if not proportion or clips_a is None or clips_b is None or not (0 <= a <= 1 and 0 <= b <= 1):
+        return Difference(
+            baseline=b, candidate=a, low=None, high=None, method="no interval: predictions differ or lack"
+        )
+    first, second = wilson(a * clips_a, clips_a, level), wilson(b * clips_b, clips_b, level)
+    return Difference(
+        baseline=b,
+        candidate=a,
+        low=a - b - math.hypot(a - first.low, second.high - b),
+        high=a - b + math.hypot(first.high - a, b - second.low),
+        method=f"{clips_a} and {clips_b} clips, not paired",
+    )
+
+
+def score_mean(cells: Sequence[Scored]) -> float:
+    """Mean score of cells, weighted by their test clips."""
+    weights = [cell.clips or 1 for cell in cells]
+    return float(np.average([cell.value for cell in cells], weights=weights))
+
+
+def _clips(cells: Sequence[Scored]) -> int | None:
+    folds = {cell.fold: cell.clips for cell in cells}
+    return None if None in folds.values() else sum(clips or 0 for clips in folds.values())

@@ -1,0 +1,1 @@
+"""Selection x registry -> cells: axes, costs, budget decisions, fingerprints."""

@@ -1,0 +1,127 @@
+"""What cells cost, and which of them a recipe's budget allows; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from bench.cell import Cell
+from bench.planning.fingerprints import machine
+from bench.planning.plan import Plan, PlannedCell
+from bench.plugins.registry import Entry, Registry
+from bench.plugins.specs import ModelSpec
+from bench.results.provenance import digest, library_versions, source_hash
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What the parts of a cell of one model cost on this machine, in seconds.
+
+    Attributes:
+        step_s: One training step at the cell's batch; 0 for a frozen network, ``None`` for an estimator.
+        infer_clip_s: Inference per clip.
+        fit_clip_s: Fitting per clip of an estimator, else ``None``.
+        pretrain_step_s: One step of masked pre-training at its batch; ``None`` where there is none.
+        source: ``measured`` on this machine, or ``estimated`` from FLOPs.
+    """
+
+    step_s: float | None
+    infer_clip_s: float
+    fit_clip_s: float | None
+    pretrain_step_s: float | None = None
+    source: str = "measured"
+
+
+FROZEN = ("probe", "knn")
+"""Modes that train no weight of the network."""
+PROBE_CLIP_S = {"probe": 3e-3, "knn": 1e-4}
+"""Rough seconds per training clip of the classifier on a frozen network."""
+
+
+def cost_key(planned: PlannedCell, registry: Registry, threads: int) -> str:
+    """Under which a model's cost is kept between runs: everything that changes the time of a step."""
+    cell = planned.cell
+    model = registry.models[cell.model]
+    return digest(
+        [
+            cell.model, cell.dataset, cell.inputs, cell.frontend, cell.feeding, cell.device, cell.precision,
+            cell.batch, cell.clip_samples, source_hash(model.factory.partition(":")[0]),
+            dict(model.spec.options), dict(model.spec.frontend_options), library_versions(), machine(), threads,
+            planned.recipe.spec_masks, planned.recipe.roll, planned.recipe.ema is None, *_mode_key(planned, model),
+        ]
+    )  # fmt: skip
+
+
+def _mode_key(planned: PlannedCell, model: Entry[ModelSpec]) -> list[object]:
+    """What the mode adds; nothing from scratch, and fine-tuning from a file costs what training costs."""
+    key: list[object] = ["frozen"] if planned.cell.mode in FROZEN else []
+    if planned.cell.weights == "masked" and model.spec.pretrain is not None:
+        source = source_hash(model.home(model.spec.pretrain).partition(":")[0])
+        key += ["masked", planned.recipe.pretrain_batch, source]
+    return key
+
+
+def with_costs(plan: Plan, costs: Mapping[Cell, Cost | str]) -> Plan:
+    """The plan with expected seconds and budget decisions.
+
+    Args:
+        plan: From :func:`expand`.
+        costs: By cell; a string says why a cost is unknown.
+    """
+    return replace(plan, cells=tuple(_priced(planned, costs.get(planned.cell, "not asked")) for planned in plan.cells))
+
+
+def _priced(planned: PlannedCell, cost: Cost | str) -> PlannedCell:
+    if planned.decision != "run":
+        return planned
+    if isinstance(cost, str):
+        return replace(planned, cost_s=None, cost_source=f"unknown: {cost}")
+    seconds = expected_seconds(planned, cost)
+    budget = planned.recipe.budget_seconds
+    if budget is not None and seconds > budget and not planned.reused:
+        reason = (
+            f"expected {_duration(seconds)} ({cost.source}), the budget of recipe {planned.recipe.name!r} is "
+            f"{_duration(budget)} a cell; raise it with --set recipe.budget_seconds=..., or use --recipe full"
+        )
+        return replace(planned, decision="over_budget", reason=reason, cost_s=seconds, cost_source=cost.source)
+    return replace(planned, cost_s=seconds, cost_source=cost.source)
+
+
+def expected_seconds(planned: PlannedCell, cost: Cost) -> float:
+    """Seconds of one cell, worker start not included."""
+    if planned.cell.kind == "profile":
+        return _profile_seconds(planned, cost)
+    score = planned.test_clips * cost.infer_clip_s
+    if cost.step_s is None:
+        return 0.5 + planned.train_clips * (cost.fit_clip_s or 0.0) + score
+    normalise = 0.1 * planned.train_clips * cost.infer_clip_s
+    before = 0.5 + normalise + pretraining_seconds(planned, cost)
+    if planned.cell.mode in FROZEN:
+        clip_s = cost.infer_clip_s + PROBE_CLIP_S[planned.cell.mode]
+        return before + planned.train_clips * clip_s + score
+    steps = -(-planned.train_clips // planned.cell.batch)
+    return before + planned.recipe.epochs * steps * cost.step_s + score
+
+
+def pretraining_seconds(planned: PlannedCell, cost: Cost) -> float:
+    """Seconds of masked pre-training in one cell; 0 where it has none."""
+    if planned.cell.weights != "masked" or cost.pretrain_step_s is None:
+        return 0.0
+    return planned.recipe.pretrain_steps * cost.pretrain_step_s
+
+
+def _profile_seconds(planned: PlannedCell, cost: Cost) -> float:
+    """Fixed sampling times, and the steps that a slow model needs whatever it takes (see bench.execution.profile)."""
+    brief = not planned.recipe.publishable
+    batch_s = planned.cell.batch * cost.infer_clip_s
+    if cost.step_s is None:
+        return (2.5 if brief else 5.0) + 16 * cost.infer_clip_s
+    if brief:
+        return 4.0 + 6 * cost.step_s + 10 * batch_s + 12 * cost.infer_clip_s
+    return 18.0 + 10 * cost.step_s + 20 * batch_s + 16 * cost.infer_clip_s
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 300:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

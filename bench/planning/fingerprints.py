@@ -1,0 +1,96 @@
+"""What decides whether a stored record may be reused: a digest over everything that its numbers depend on."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.cell import GIVEN, WAVEFORM, Cell, parse_inputs
+from bench.clips import Clips
+from bench.plugins.registry import Registry
+from bench.plugins.specs import DatasetSpec, ProtocolSpec
+from bench.protocols.split import protocol_hash
+from bench.recipe import Recipe
+from bench.results.provenance import (
+    PROFILE_CODE,
+    RESULT_CODE,
+    digest,
+    engine_hash,
+    extra_versions,
+    library_versions,
+    source_hash,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Basis:
+    """What the cells of one model on one data set depend on beyond their axes.
+
+    Attributes:
+        registry: For the sources of models and front ends.
+        clips: The loaded data set.
+        dataset: Its declaration.
+        limit: ``--limit``.
+        weights_sha256: Of the file that training starts from, empty where there is none.
+    """
+
+    registry: Registry
+    clips: Clips
+    dataset: DatasetSpec
+    limit: int | None = None
+    weights_sha256: str = ""
+
+
+def fingerprint(cell: Cell, recipe: Recipe, basis: Basis, protocol: ProtocolSpec | None) -> str:
+    """Sixteen hex digits over all that a cell's result depends on.
+
+    Args:
+        cell: Its id names every axis.
+        recipe: Resolved settings.
+        basis: Sources, data and weights.
+        protocol: ``None`` for a profile cell, which depends on the machine instead.
+    """
+    model = basis.registry.models[cell.model]
+    manifest = basis.clips.manifest_sha256
+    parts: list[Any] = [
+        cell.id,
+        recipe.digest(),
+        _source(model.factory),
+        [dict(model.spec.options), dict(model.spec.frontend_options)],
+        engine_hash(RESULT_CODE if cell.kind == "evaluate" else PROFILE_CODE),
+        manifest,
+        library_versions(),
+        basis.limit,
+    ]
+    if cell.weights == "masked" and model.spec.pretrain is not None:
+        parts.append(_source(model.home(model.spec.pretrain)))
+    if model.spec.tokenizer is not None and "text" in parse_inputs(cell.inputs):
+        parts.append(_source(model.home(model.spec.tokenizer)))
+    if model.spec.extra is not None:
+        parts.append(extra_versions(model.spec.extra, model.provenance.distribution))
+    if cell.weights not in ("random", "masked"):
+        parts.append(basis.weights_sha256)
+    if cell.frontend not in (WAVEFORM, GIVEN) and cell.frontend in basis.registry.frontends:
+        parts.append(_source(basis.registry.frontends[cell.frontend].factory))
+    if protocol is not None:
+        parts.append(protocol_hash(protocol, cell.dataset, manifest, basis.dataset.known_leaks))
+    else:
+        parts.append(machine())
+    return digest(parts)
+
+
+def _source(factory: str) -> str:
+    return source_hash(factory.partition(":")[0])
+
+
+def machine() -> dict[str, Any]:
+    """What makes a timing comparable, as far as it can be read without torch."""
+    model = "unknown"
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
+    except OSError:
+        model = "unknown"  # not Linux: the count of cores still separates machines
+    return {"cpu": model, "cores": os.cpu_count()}

@@ -1,0 +1,1 @@
+"""The seam: hooks, specs, what implementations must be, discovery and its checks."""

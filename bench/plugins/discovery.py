@@ -1,0 +1,247 @@
+"""Entry points and ``--plugin`` files -> registry: guarded, sorted, with provenance.
+
+Every plugin is tried; everything that is wrong with any of them is reported in one error, so that a board never
+silently lacks rows. Importing this module imports no plugin.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+import time
+import types
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pluggy
+
+from bench.errors import PluginError, UnknownNameError
+from bench.plugins import hookspecs
+from bench.plugins.checks import KINDS, Kind, did_you_mean, shape_problem, spec_problems
+from bench.plugins.registry import Catalog, Entry, Provenance, Registry
+from bench.plugins.sources import GROUP, Candidate, describe, from_file, in_memory, installed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """What discovery gives.
+
+    Attributes:
+        registry: Every spec by kind and name.
+        manager: The plugin manager that holds the plugins.
+        import_seconds: How long each plugin took to import, by plugin name, or by path for a file.
+    """
+
+    registry: Registry
+    manager: pluggy.PluginManager
+    import_seconds: Mapping[str, float]
+
+    @property
+    def hook(self) -> Any:
+        """The hooks; observers are called as ``host.hook.bench_cell_start(cell=cell)``."""
+        return self.manager.hook
+
+
+@dataclass(slots=True)
+class _Problems:
+    """Everything found wrong so far, raised together."""
+
+    items: list[tuple[Provenance, str]] = field(default_factory=list)
+
+    def add(self, provenance: Provenance, text: str) -> None:
+        self.items.append((provenance, text))
+
+    def check(self) -> None:
+        if not self.items:
+            return
+        lines = [f"{provenance}: {text}" for provenance, text in self.items]
+        names = sorted({p.plugin for p, _ in self.items if not p.file})
+        advice = ["go on without: " + " ".join(f"--no-plugin {name}" for name in names)] if names else []
+        advice += [f"leave out --plugin {f}" for f in sorted({p.file for p, _ in self.items if p.file})]
+        count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
+        raise PluginError(
+            f"{count} with plugins:\n"
+            + "\n".join(f"  - {line}" for line in lines)
+            + f"\nMend, or {', or '.join(advice)}"
+        )
+
+
+def plugin_manager() -> pluggy.PluginManager:
+    """A fresh manager that knows the hooks and holds no plugin."""
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
+def discover(
+    files: Sequence[Path] = (),
+    *,
+    without: Collection[str] = (),
+    entry_points: Iterable[importlib.metadata.EntryPoint] | None = None,
+) -> Registry:
+    """The registry of all installed plugins and of ``files``; see :func:`load`."""
+    return load(files, without=without, entry_points=entry_points).registry
+
+
+def load(
+    files: Sequence[Path] = (),
+    *,
+    without: Collection[str] = (),
+    entry_points: Iterable[importlib.metadata.EntryPoint] | None = None,
+) -> Host:
+    """Load every plugin and ask it what it gives.
+
+    Args:
+        files: Python files given with ``--plugin``. Their folders are appended to ``sys.path``.
+        without: Plugins (entry-point or file names) or distributions to leave out.
+        entry_points: Instead of the installed ones of the group ``bench``.
+
+    Raises:
+        PluginError: Any plugin is broken, collides with another or breaks a hook's contract; names all of them.
+        UnknownNameError: A name in ``without`` matches nothing.
+    """
+    candidates = [*installed(entry_points), *map(from_file, dict.fromkeys(path.resolve() for path in files))]
+    return _assemble(_leave_out(candidates, without))
+
+
+def load_modules(*modules: types.ModuleType) -> Host:
+    """Discovery over modules in memory and nothing else, each a plugin under its import name.
+
+    Raises:
+        PluginError: As :func:`load`.
+    """
+    return _assemble([in_memory(module) for module in modules])
+
+
+def _assemble(candidates: list[Candidate]) -> Host:
+    problems = _Problems()
+    kept = _unique(candidates, problems)
+    manager, seconds = plugin_manager(), {}
+    for candidate in kept:
+        start = time.perf_counter()
+        _register(manager, candidate, problems)
+        seconds[candidate.key] = time.perf_counter() - start
+    givers = {candidate.key: candidate.provenance for candidate in kept}
+    catalogs = {kind.field: _collect(manager, kind, givers, problems) for kind in KINDS}
+    problems.check()
+    registry = Registry(**catalogs, plugins=tuple(sorted(givers.values(), key=lambda p: (p.plugin, p.file))))
+    _check_references(registry, problems)
+    problems.check()
+    return Host(registry=registry, manager=manager, import_seconds=MappingProxyType(seconds))
+
+
+def _leave_out(candidates: list[Candidate], without: Collection[str]) -> list[Candidate]:
+    known = {name for c in candidates for name in (c.provenance.plugin, c.provenance.distribution) if name}
+    for name in sorted(without):
+        if name not in known:
+            raise UnknownNameError("plugin", name, known)
+    return [c for c in candidates if not {c.provenance.plugin, c.provenance.distribution} & set(without)]
+
+
+def _unique(candidates: list[Candidate], problems: _Problems) -> list[Candidate]:
+    """One candidate per plugin; a name that stands for two different modules is a problem."""
+    unique = []
+    for _, group in groupby(sorted(candidates, key=lambda c: (c.key, c.value)), key=lambda c: c.key):
+        first, *others = group
+        unique.append(first)
+        for other in others:
+            if other.value != first.value:
+                problems.add(
+                    other.provenance,
+                    f"its name is taken by {first.value} of {first.provenance.distribution} "
+                    f"{first.provenance.version} (this one is {other.value}); uninstall one of the two, "
+                    f"or --no-plugin {other.provenance.distribution}",
+                )
+    return unique
+
+
+def _register(manager: pluggy.PluginManager, candidate: Candidate, problems: _Problems) -> None:
+    provenance = candidate.provenance
+    try:
+        plugin = candidate.load()
+    except (Exception, SystemExit) as error:  # noqa: BLE001  a plugin may raise anything; it is reported below
+        problems.add(provenance, describe(error, provenance.file))
+        return
+    mistakes = list(_hook_mistakes(manager, plugin))
+    if manager.is_registered(plugin):
+        mistakes.append(f"{candidate.value} is already the plugin {manager.get_name(plugin)!r}")
+    if not mistakes:
+        try:
+            manager.register(plugin, name=candidate.key)
+        except pluggy.PluginValidationError as error:
+            mistakes.append(" ".join(str(error).split()))
+    for mistake in mistakes:
+        problems.add(provenance, mistake)
+
+
+def _hook_mistakes(manager: pluggy.PluginManager, plugin: object) -> Iterator[str]:
+    """What pluggy would accept without a word: misspelt hooks, forgotten markers, no hook at all."""
+    known = {name for name, _ in inspect.getmembers(hookspecs, inspect.isfunction) if name.startswith("bench_")}
+    hooks = 0
+    for name in dir(plugin):
+        options = manager.parse_hookimpl_opts(plugin, name)
+        if options is None:
+            value = inspect.getattr_static(plugin, name, None)
+            own = inspect.isfunction(value) and value.__module__ == getattr(plugin, "__name__", None)
+            if own and (name in known or name.startswith("bench_add_")):
+                hooks += 1
+                yield f"{name}() is not marked; write @hookimpl above it (from bench import hookimpl)"
+            continue
+        hooks += 1
+        hook = options.get("specname") or name
+        if hook not in known:
+            yield f"{hook} is no hook; {did_you_mean(hook, known)}"
+        elif hook.startswith("bench_add_") and (options.get("wrapper") or options.get("hookwrapper")):
+            yield f"{hook} must return specs, it cannot be a wrapper"
+    if not hooks:
+        yield "it has no function marked @hookimpl, so it gives nothing"
+
+
+def _collect(
+    manager: pluggy.PluginManager, kind: Kind, givers: Mapping[str, Provenance], problems: _Problems
+) -> Catalog[Any]:
+    entries: dict[str, Entry[Any]] = {}
+    for impl in getattr(manager.hook, kind.hook).get_hookimpls():
+        provenance = givers[impl.plugin_name]
+        try:
+            result = impl.function()
+            wrong = shape_problem(kind, result)
+            specs = [] if wrong else list(result)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a plugin may raise anything; it is reported below
+            wrong, specs = f"{kind.hook}() raised {describe(error, provenance.file)}", []
+        if wrong:
+            problems.add(provenance, wrong)
+        for spec in specs:
+            mistakes = list(spec_problems(kind, spec, provenance.module))
+            for mistake in mistakes:
+                problems.add(provenance, mistake)
+            if mistakes:
+                continue
+            if spec.name in entries:
+                other = entries[spec.name].provenance
+                who = "itself a second time" if other == provenance else f"also given by {other}"
+                problems.add(provenance, f"{kind.label} {spec.name!r} is {who}; names must be unique")
+                continue
+            factory = getattr(spec, kind.factory) if kind.factory else ""
+            home = provenance.module if factory.startswith(":") else ""
+            entries[spec.name] = Entry(spec, provenance, home + factory)
+    return Catalog(kind.label, MappingProxyType(dict(sorted(entries.items()))))
+
+
+def _check_references(registry: Registry, problems: _Problems) -> None:
+    for name, entry in registry.models.entries.items():
+        target, frontend = entry.spec.alias_of, entry.spec.frontend
+        if target is not None and target not in registry.models:
+            problems.add(
+                entry.provenance, f"model {name!r}: alias_of {target!r}; {did_you_mean(target, registry.models)}"
+            )
+        elif target is not None and registry.models[target].spec.alias_of is not None:
+            problems.add(entry.provenance, f"model {name!r}: alias_of {target!r}, which is itself an alias")
+        if frontend is not None and frontend not in registry.frontends:
+            problems.add(
+                entry.provenance, f"model {name!r}: frontend {frontend!r}; {did_you_mean(frontend, registry.frontends)}"
+            )

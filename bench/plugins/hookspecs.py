@@ -1,0 +1,86 @@
+"""The seam between host and plugins: every hook, typed and documented.
+
+A plugin is a module with functions of these names, marked ``@bench.hookimpl``, registered under the entry-point
+group ``bench`` or given with ``--plugin FILE``. The ``bench_add_*`` hooks are pure: they return specs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from bench.cell import Cell
+    from bench.planning.plan import Plan
+    from bench.plugins.specs import (
+        DatasetSpec,
+        FrontendSpec,
+        LauncherSpec,
+        MetricSpec,
+        ModelSpec,
+        ProtocolSpec,
+        ReporterSpec,
+    )
+    from bench.results.records import Record
+
+hookspec = pluggy.HookspecMarker("bench")
+
+
+@hookspec
+def bench_add_models() -> Iterable[ModelSpec]:  # type: ignore[empty-body]
+    """Return the models this plugin provides."""
+
+
+@hookspec
+def bench_add_datasets() -> Iterable[DatasetSpec]:  # type: ignore[empty-body]
+    """Return the data sets this plugin provides."""
+
+
+@hookspec
+def bench_add_frontends() -> Iterable[FrontendSpec]:  # type: ignore[empty-body]
+    """Return the front ends (waveform to features) this plugin provides."""
+
+
+@hookspec
+def bench_add_metrics() -> Iterable[MetricSpec]:  # type: ignore[empty-body]
+    """Return the scores this plugin provides; each is computed for every cell of its kind of task."""
+
+
+@hookspec
+def bench_add_launchers() -> Iterable[LauncherSpec]:  # type: ignore[empty-body]
+    """Return the places where cells can run."""
+
+
+@hookspec
+def bench_add_reporters() -> Iterable[ReporterSpec]:  # type: ignore[empty-body]
+    """Return the leaderboard formats this plugin provides."""
+
+
+@hookspec
+def bench_add_protocols() -> Iterable[ProtocolSpec]:  # type: ignore[empty-body]
+    """Return the evaluation protocols this plugin provides."""
+
+
+@hookspec
+def bench_run_start(plan: Plan) -> None:
+    """Observe that a run begins (host process)."""
+
+
+@hookspec
+def bench_cell_start(cell: Cell) -> None:
+    """Observe that a cell begins (worker process)."""
+
+
+@hookspec
+def bench_epoch_end(cell: Cell, epoch: int, scores: Mapping[str, float]) -> None:
+    """Observe the end of training epoch ``epoch``, counted from 1 (worker process).
+
+    Passes of masked pre-training are not told.
+    """
+
+
+@hookspec
+def bench_cell_finish(record: Record) -> None:
+    """Observe a finished cell, whatever its status (host process)."""

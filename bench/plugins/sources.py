@@ -1,0 +1,119 @@
+"""Where plugins come from: installed entry points, ``--plugin`` files, modules in memory.
+
+Nothing is imported until a candidate's ``load`` is called.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.machinery
+import importlib.metadata
+import importlib.util
+import sys
+import traceback
+import types
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.errors import PluginError
+from bench.plugins.factories import FILE_PREFIX
+from bench.plugins.registry import Provenance
+
+GROUP = "bench"
+"""The entry-point group, and the project name of the hooks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A plugin that has not been imported yet.
+
+    Attributes:
+        provenance: Who gives it.
+        value: The entry point's target or the file; tells two plugins of one name apart.
+        load: Imports it; may raise anything.
+    """
+
+    provenance: Provenance
+    value: str
+    load: Callable[[], object]
+
+    @property
+    def key(self) -> str:
+        """Unique among the plugins of one manager."""
+        return self.provenance.file or self.provenance.plugin
+
+
+def installed(entry_points: Iterable[importlib.metadata.EntryPoint] | None) -> Iterator[Candidate]:
+    """The plugins of installed distributions, sorted by name.
+
+    Args:
+        entry_points: Instead of those of the group ``bench`` that are installed.
+
+    Raises:
+        PluginError: Not even the host's own plugins are installed.
+    """
+    # importlib.metadata lists a distribution once even where the path holds it twice (editable and PYTHONPATH).
+    found = importlib.metadata.entry_points(group=GROUP) if entry_points is None else entry_points
+    points = sorted(found, key=lambda point: (point.name, point.value))
+    if entry_points is None and not any(point.value == "bench.builtin" for point in points):
+        raise PluginError(
+            "bench is not installed: its entry points are missing, so that there is nothing to list or run; "
+            "`pip install .` (or `pip install -e .`) in its folder"
+        )
+    for point in points:
+        name, version = "", ""
+        if point.dist is not None:
+            metadata = point.dist.metadata
+            name, version = metadata["Name"] or "", metadata["Version"] or ""
+        provenance = Provenance(plugin=point.name, module=point.module, distribution=name, version=version)
+        yield Candidate(provenance, point.value, point.load)
+
+
+def in_memory(module: types.ModuleType) -> Candidate:
+    """A module that exists already, as a plugin under its own name."""
+    name = module.__name__
+    return Candidate(Provenance(plugin=name, module=name, distribution="(in memory)"), name, lambda: module)
+
+
+def from_file(path: Path) -> Candidate:
+    """A ``--plugin`` file, given by its absolute path; its import name is derived from that path alone."""
+    module = FILE_PREFIX + hashlib.sha256(str(path).encode()).hexdigest()[:12]
+    provenance = Provenance(plugin=path.name, module=module, file=str(path))
+    return Candidate(provenance, str(path), lambda: _load_file(path, module))
+
+
+def _load_file(path: Path, module_name: str) -> object:
+    if not path.is_file() or path.suffix != ".py":
+        raise PluginError("--plugin takes a Python file (.py); " + ("it is none" if path.exists() else "it is missing"))
+    folder = str(path.parent)
+    if folder not in sys.path:
+        sys.path.append(folder)  # last, so that a file beside the plugin never shadows an installed package
+    loader = importlib.machinery.SourceFileLoader(module_name, str(path))
+    spec = importlib.util.spec_from_file_location(module_name, path, loader=loader)
+    if spec is None:
+        raise PluginError("it cannot be loaded as a Python module")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        loader.exec_module(module)
+    except BaseException:
+        del sys.modules[module_name]
+        raise
+    return module
+
+
+def describe(error: BaseException, file: str = "") -> str:
+    """The exception in one line, with the file and line where it arose (in ``file``, if it passed there)."""
+    if isinstance(error, PluginError):
+        return str(error)
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{type(error).__name__}: {error.msg} ({error.filename}, line {error.lineno})"
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
+    foreign = [
+        f for f in frames if f.filename != __file__ and Path(f.filename).parent.name not in ("metadata", "importlib")
+    ]
+    own = [f for f in foreign if f.filename == file] or foreign
+    where = f" ({own[-1].filename}, line {own[-1].lineno})" if own and own[-1].lineno else ""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}{': ' if text else ''}{text}{where}"

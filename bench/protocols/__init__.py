@@ -1,0 +1,1 @@
+"""How clips are divided: divisions, the sealed test split, leak checks."""

@@ -1,0 +1,99 @@
+"""Recipe: the training settings of one cell, every field checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Recipe(BaseModel):
+    """Everything that training may be told. Immutable; unknown keys are refused.
+
+    Attributes:
+        name: Where it comes from: a built-in name or the stem of a file.
+        epochs: Passes over the training split; fixed unless ``patience`` stops earlier on validation.
+        batch: Training batch in clips.
+        eval_batch: Batch of evaluation in clips.
+        optimizer: ``adamw`` or ``adam`` (the latter with coupled weight decay, as AST and CAV-MAE use it).
+        lr: Peak learning rate.
+        betas: Of the optimiser.
+        weight_decay: On matrices only, unless ``decay_all``.
+        decay_all: Decay biases and normalisation weights too.
+        schedule: After warm-up: ``constant``, ``cosine`` (to zero) or ``step``.
+        warmup: Fraction of all steps over which the rate rises linearly.
+        step_from: Epoch (from 1) at which ``step`` begins.
+        step_every: Epochs between two steps.
+        step_factor: Factor of each step.
+        clip_norm: Largest gradient norm; ``None`` = no clipping.
+        label_smoothing: 0 to 1.
+        ema: Decay of the averaged weights that are evaluated; ``None`` = the last weights.
+        mixup_alpha: Beta parameter of mixup; 0 = off.
+        mixup_prob: Probability that a batch is mixed.
+        spec_masks: Number of SpecAugment masks of each kind per clip.
+        freq_mask: Largest width of a frequency mask in bands of the spectrogram, also where cepstra are made of it.
+        time_mask: Largest width of a time mask in frames.
+        roll: Shift each training waveform circularly by a random amount.
+        shift: Largest random shift, zero-filled, in seconds.
+        gain_db: Largest random gain in dB, either way.
+        noise_snr_db: White noise at this signal-to-noise ratio in dB; ``None`` = none.
+        trim_db: Cut silent ends below the clip's maximum minus this many dB; ``None`` = keep.
+        fill: What a clip shorter than the target length is filled with: ``zeros`` or ``tile`` (repeat it).
+        normalise: Statistics of the training split: ``bin`` (mean per frequency, one deviation), ``global``
+            (one mean, one deviation), ``half`` (as AST: mean, twice the deviation) or ``none``.
+        head_lr_scale: Factor on the rate of the parameters that a model's ``param_groups`` calls its head.
+        pretrain_steps: Optimiser steps of masked pre-training, for ``weights=masked``.
+        pretrain_batch: Its batch in clips.
+        pretrain_lr: Its peak rate (warm-up and cosine; AdamW with ``weight_decay``).
+        patience: Epochs without a better validation score before stopping; ``None`` = never.
+        compile: Run the network through ``torch.compile`` (its front end, optimiser and pre-training stay as they are).
+        budget_seconds: Planned cost above which a cell is not run but shown as ``over_budget``.
+        publishable: Whether its rows may enter a published table.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+    name: str = "quick"
+    epochs: int = Field(20, ge=0, le=100_000)
+    batch: int = Field(16, ge=1)
+    eval_batch: int = Field(64, ge=1)
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    lr: float = Field(1e-3, gt=0, le=10)
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = Field(0.05, ge=0)
+    decay_all: bool = False
+    schedule: Literal["constant", "cosine", "step"] = "cosine"
+    warmup: float = Field(0.08, ge=0, lt=1)
+    step_from: int = Field(5, ge=1)
+    step_every: int = Field(1, ge=1)
+    step_factor: float = Field(0.85, gt=0, le=1)
+    clip_norm: float | None = Field(1.0, gt=0)
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    ema: float | None = Field(0.99, gt=0, lt=1)
+    mixup_alpha: float = Field(0.0, ge=0)
+    mixup_prob: float = Field(0.5, ge=0, le=1)
+    spec_masks: int = Field(0, ge=0)
+    freq_mask: int = Field(12, ge=0)
+    time_mask: int = Field(48, ge=0)
+    roll: bool = False
+    shift: float = Field(0.0, ge=0)
+    gain_db: float = Field(0.0, ge=0)
+    noise_snr_db: float | None = None
+    trim_db: float | None = Field(60.0, gt=0)
+    fill: Literal["zeros", "tile"] = "tile"
+    normalise: Literal["bin", "global", "half", "none"] = "bin"
+    head_lr_scale: float = Field(1.0, gt=0)
+    pretrain_steps: int = Field(2000, ge=1)
+    pretrain_batch: int = Field(32, ge=1)
+    pretrain_lr: float = Field(1e-3, gt=0, le=10)
+    patience: int | None = Field(None, ge=1)
+    compile: bool = False
+    budget_seconds: float | None = Field(None, gt=0)
+    publishable: bool = True
+
+    def digest(self) -> str:
+        """Eight hex digits over every setting that is not the default; a setting added later changes no digest."""
+        values = self.model_dump(mode="json", exclude={"name"}, exclude_defaults=True)
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]

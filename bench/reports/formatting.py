@@ -1,0 +1,242 @@
+"""Numbers and states as people read them. The only place that makes percent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from bench.analysis.model import Interval, Outcome, Row, RowKey, Section
+from bench.analysis.phrases import labelled, plural
+from bench.cell import parse_inputs
+from bench.results.quantities import Speed
+
+UNKNOWN = "-"
+
+
+WAYS = {
+    "derived": "derived from the audio",
+    "shuffled": "taken from other clips (control)",
+    "missing": "left out in test",
+}
+"""What it means for a row that an input is not simply its clip's own."""
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A fraction in percent, without the sign.
+
+    >>> percent(0.8275)
+    '82.8'
+    """
+    return UNKNOWN if value is None else f"{100 * value + 1e-9:.{digits}f}"
+
+
+def between(interval: Interval | None, primary: str = "accuracy") -> str:
+    """An interval in the unit of its score, percent for accuracy: ``[79.1, 86.0]``."""
+    if interval is None:
+        return UNKNOWN
+    return f"[{score(interval.low, primary)}, {score(interval.high, primary)}]"
+
+
+def score(value: float | None, primary: str) -> str:
+    """The score that a board sorts by: accuracy in percent, any other as it is."""
+    return percent(value) if primary == "accuracy" else significant(value)
+
+
+def count(value: int | None) -> str:
+    """A number of parameters.
+
+    >>> count(1_903_204), count(50), count(None)
+    ('1.90 M', '50', '-')
+    """
+    if value is None:
+        return UNKNOWN
+    for size, letter in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
+        if value >= size:
+            return f"{significant(value / size)} {letter}"
+    return str(value)
+
+
+def size(value: int | None) -> str:
+    """A number of bytes.
+
+    >>> size(7_654_321), size(900), size(None)
+    ('7.30 MiB', '900 B', '-')
+    """
+    if value is None:
+        return UNKNOWN
+    for amount, unit in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if value >= amount:
+            return f"{significant(value / amount)} {unit}"
+    return f"{value} B"
+
+
+def significant(value: float | None, digits: int = 3) -> str:
+    """Rounded to significant digits, never in powers of ten.
+
+    >>> significant(1234.5), significant(0.01234), significant(7.0), significant(None)
+    ('1230', '0.0123', '7.00', '-')
+    """
+    if value is None:
+        return UNKNOWN
+    if value == 0:
+        return "0"
+    rounded = float(f"{value:.{digits - 1}e}")
+    whole = len(str(int(abs(rounded)))) if abs(rounded) >= 1 else 0
+    if whole:
+        return f"{rounded:.{max(0, digits - whole)}f}"
+    places = digits - 1 - int(f"{rounded:e}".partition("e")[2])
+    return f"{rounded:.{places}f}"
+
+
+def p_value(p: float) -> str:
+    """A p value to two digits; below one in ten thousand no test here is that exact.
+
+    >>> p_value(0.423), p_value(0.0004), p_value(6e-27)
+    ('p = 0.42', 'p = 0.00040', 'p < 0.0001')
+    """
+    return "p < 0.0001" if p < 1e-4 else f"p = {significant(p, 2)}"
+
+
+def milliseconds(seconds: float | None) -> str:
+    """Seconds in ms."""
+    return UNKNOWN if seconds is None else significant(1000 * seconds)
+
+
+def mebibytes(speed: Speed | None, device: str) -> str:
+    """Peak memory where the network lives: device memory on CUDA, host memory otherwise."""
+    if speed is None:
+        return UNKNOWN
+    value = speed.device_peak_mib if device == "cuda" else speed.host_peak_mib
+    return UNKNOWN if value is None else f"{value:.0f}"
+
+
+def place(row: Row) -> str:
+    """The rank interval, ``-`` where the row is not ranked."""
+    if row.rank is None:
+        return UNKNOWN
+    best, worst = row.rank.best, row.rank.worst
+    return str(best) if best == worst else f"{best}-{worst}"
+
+
+def tie(row: Row) -> str:
+    """The letters of the tie groups."""
+    return UNKNOWN if row.rank is None else row.rank.tie
+
+
+def done(row: Row) -> str:
+    """Folds by seeds that ended well, of those planned: ``5/5 x 3/3``; a seed counts where it has all those folds."""
+    seeds = row.seeds_used or row.seeds_done
+    return f"{len(row.folds_done)}/{len(row.folds_planned)} x {len(seeds)}/{len(row.seeds_planned)}"
+
+
+def status(row: Row) -> str:
+    """One or two words per state of the row."""
+    words = []
+    evaluate = [outcome for outcome in row.outcomes if outcome.kind == "evaluate"]
+    if row.primary is not None and not evaluate:
+        words.append("ok")
+    by_status: dict[str, int] = {}
+    for outcome in evaluate:
+        by_status[outcome.status] = by_status.get(outcome.status, 0) + outcome.cells
+    for name, cells in sorted(by_status.items()):
+        words.append(f"{name.replace('_', ' ')} ({plural(cells, 'cell')})")
+    if profile := sorted({outcome.status for outcome in row.outcomes if outcome.kind == "profile"}):
+        words.append(f"profile {', '.join(name.replace('_', ' ') for name in profile)}")
+    return ", ".join(words) or "not evaluated"
+
+
+def remarks(row: Row) -> tuple[str, ...]:
+    """Everything that qualifies the row, one phrase each."""
+    reasons = []
+    if row.primary is not None:
+        reasons += [f"not ranked: {why}" for why in row.not_ranked]
+        reasons += [f"not publishable: {why}" for why in row.not_publishable]
+    for how, meaning in WAYS.items():
+        if concerned := sorted(name for name, found in ways(row).items() if how in found):
+            reasons.append(f"{' and '.join(concerned)} {meaning}")
+    if row.model.trained_on:
+        reasons.append(f"weights trained on {', '.join(row.model.trained_on)}")
+    spoken = dict.fromkeys(note for speed in row.speeds for note in speed.notes)
+    return (*reasons, *row.notes, *spoken)
+
+
+def shared_remarks(section: Section) -> tuple[str, ...]:
+    """What qualifies every row that has a result, where there are several."""
+    rows = [remarks(row) for row in section.rows if row.primary is not None]
+    return tuple(text for text in rows[0] if all(text in row for row in rows)) if len(rows) > 1 else ()
+
+
+def own_remarks(section: Section, row: Row) -> tuple[str, ...]:
+    """What qualifies this row beyond the others."""
+    shared = shared_remarks(section)
+    return tuple(text for text in remarks(row) if text not in shared)
+
+
+def section_notes(section: Section) -> tuple[str, ...]:
+    """What stands under a table: the section's notes and what holds for all of its rows."""
+    shared = [text for text in shared_remarks(section) if not text.startswith("not publishable: ")]
+    return (*section.notes, *processes(section), *([f"All rows: {'; '.join(shared)}."] if shared else []))
+
+
+def processes(section: Section) -> Iterator[str]:
+    """Over how many processes speeds are medians, where any is over several."""
+    counts = sorted({speed.processes for row in section.rows for speed in row.speeds})
+    if counts and counts[-1] > 1:
+        many = f"{counts[-1]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+        yield f"Speed and memory: medians of {many} fresh processes, measured in turns."
+
+
+def label(key: RowKey) -> str:
+    """The model, and how it was trained where that is not from random weights: ``net, finetune from masked``."""
+    return trained(key.model, key.mode, key.weights)
+
+
+def trained(model: str, mode: str, weights: str) -> str:
+    """A model's name, and how it was trained where that is not from random weights."""
+    start = "" if weights == "random" else f" from {weights}"
+    return model if (mode, start) == ("scratch", "") else f"{model}, {mode}{start}"
+
+
+def name(section: Section, row: Row) -> str:
+    """A row's label, with its inputs where another row has the same label: pictures have no column for them."""
+    own = label(row.key)
+    twins = {other.key.inputs for other in section.rows if label(other.key) == own}
+    return f"{own} ({inputs(row)})" if len(twins) > 1 else own
+
+
+def inputs(row: Row) -> str:
+    """Modalities; what was not simply given says so."""
+    return " + ".join(f"{name} ({', '.join(how)})" if how else name for name, how in ways(row).items())
+
+
+def ways(row: Row) -> dict[str, tuple[str, ...]]:
+    """Modality to how it came, ``()`` = simply given: as the cell says it, else as the record's model section does."""
+    found = parse_inputs(row.key.inputs)
+    told = {name: tuple(how.split(", ")) for name, how in row.model.inputs.items() if how != "given"}
+    return {name: how or told.get(name, ()) for name, how in found.items()}
+
+
+def outcome(item: Outcome) -> str:
+    """Why cells have no result, in one line."""
+    where = f"{labelled('fold', item.folds)}, {labelled('seed', item.seeds)}" if item.kind == "evaluate" else "profile"
+    stage = f" in {item.stage}" if item.stage and item.stage != "plan" else ""
+    reason = f" ({item.reason})" if item.reason and item.stage != "plan" else ""
+    text = f": {item.message}" if item.message else ""
+    return f"{where}: {item.status.replace('_', ' ')}{stage}{reason}{text}"
+
+
+def resolution(section: Section) -> str:
+    """The sentence under a table."""
+    result = section.resolution
+    if result.difference is None:
+        return f"Minimum detectable difference: unknown ({result.reason})."
+    return (
+        f"Minimum detectable difference: {percent(result.difference)} points "
+        f"(paired, {plural(result.clips, 'shared clip')}, 80 % power). "
+        "Rows that share a tie letter cannot be told apart."
+    )
+
+
+def varying(section: Section) -> Sequence[str]:
+    """Axes of :class:`RowKey`, other than the model, in which the section's rows differ."""
+    names = ("frontend", "feeding", "recipe", "precision", "clip_samples")
+    return [name for name in names if len({getattr(row.key, name) for row in section.rows}) > 1]

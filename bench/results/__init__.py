@@ -1,0 +1,1 @@
+"""What a cell leaves behind: records, their store, predictions, provenance."""

@@ -1,0 +1,178 @@
+"""What a number depends on: hashes of sources, library versions, the state of the working tree."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from bench.errors import CheckpointError, PluginError
+
+LIBRARIES = (
+    "torch", "torchaudio", "torchvision", "nnAudio", "timm", "transformers", "numpy", "scipy", "scikit-learn",
+    "soundfile", "soxr",
+)  # fmt: skip
+"""The libraries whose version can change a score."""
+
+RESULT_CODE = ("data", "frontends", "execution", "metrics", "protocols", "clips.py")
+"""The parts of the host that can change a score."""
+
+PROFILE_CODE = (*RESULT_CODE, "measurement")
+"""The parts of the host that can change a timing."""
+
+
+def digest(value: Any) -> str:
+    """Sixteen hex digits over a JSON value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+@functools.lru_cache(maxsize=256)
+def source_hash(module: str) -> str:
+    """Sixteen hex digits over the Python files that make up a factory's family.
+
+    For a module inside a package these are all files of its folder; for a ``--plugin`` file the file itself.
+
+    Raises:
+        PluginError: The module cannot be found.
+    """
+    origin = _origin(module)
+    if origin.parent.joinpath("__init__.py").is_file():
+        return hash_files(origin.parent, sorted(origin.parent.rglob("*.py")))
+    return hash_files(origin.parent, [origin])
+
+
+@functools.lru_cache(maxsize=8)
+def engine_hash(parts: tuple[str, ...] = RESULT_CODE) -> str:
+    """Sixteen hex digits over the parts of the host that a result depends on."""
+    root = Path(__file__).resolve().parents[1]
+    files: list[Path] = []
+    for part in parts:
+        path = root / part
+        files += sorted(path.rglob("*.py")) if path.is_dir() else [path]
+    return hash_files(root, files)
+
+
+def hash_files(root: Path, files: Iterable[Path]) -> str:
+    """Sixteen hex digits over relative names and contents."""
+    total = hashlib.sha256()
+    for path in files:
+        total.update(path.relative_to(root).as_posix().encode() + b"\0")
+        total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()[:16]
+
+
+def weights_sha256(path: Path) -> str:
+    """Sixty-four hex digits over a weight file, or over the sorted files of a folder.
+
+    Raises:
+        CheckpointError: Nothing is there, or it cannot be read.
+    """
+    try:
+        if path.is_dir():
+            total = hashlib.sha256()
+            for file in sorted(p for p in path.rglob("*") if p.is_file()):
+                total.update(file.relative_to(path).as_posix().encode() + b"\0")
+                total.update(bytes.fromhex(_file_sha256(file)))
+            return total.hexdigest()
+        return _file_sha256(path)
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"no weights at {path.absolute()}; give --weights an existing file or folder, or `masked`"
+        ) from error
+    except OSError as error:
+        raise CheckpointError(f"the weights {path.absolute()} cannot be read: {error.strerror or error}") from error
+
+
+def weights_label(path: Path) -> str:
+    """What a cell calls a weight file: its name without suffix, ``~`` and six digits of its contents.
+
+    Characters that a cell's id cannot hold become ``_``; a long name is cut, since the id is also a file name.
+
+    Raises:
+        CheckpointError: As :func:`weights_sha256`.
+    """
+    name = re.sub(r"[^A-Za-z0-9._+]", "_", path.name if path.is_dir() else path.stem)
+    return f"{name[:24]}~{weights_sha256(path)[:6]}"
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+@functools.lru_cache(maxsize=1)
+def library_versions() -> dict[str, str | None]:
+    """Version of each library that can change a score, ``None`` where it is not installed; imports none of them."""
+    versions: dict[str, str | None] = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for name in LIBRARIES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = None
+    return versions
+
+
+_OF_EXTRA = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)[^;]*;\s*extra\s*==\s*['\"]([^'\"]+)['\"]\s*")
+
+
+def extra_versions(extra: str, distribution: str) -> dict[str, str | None]:
+    """Version of each distribution that an extra asks for, ``None`` where it is not installed.
+
+    Requirements under a further condition (a Python version, a platform) are left out: they may not apply here.
+
+    Args:
+        extra: Its name.
+        distribution: Whose extra it is; empty, or one that is not installed, knows no extra.
+    """
+    try:
+        lines = importlib.metadata.requires(distribution) if distribution else None
+    except importlib.metadata.PackageNotFoundError:
+        lines = None
+    versions: dict[str, str | None] = {}
+    for found in filter(None, map(_OF_EXTRA.fullmatch, lines or ())):
+        if found[2] == extra:
+            try:
+                versions[found[1]] = importlib.metadata.version(found[1])
+            except importlib.metadata.PackageNotFoundError:
+                versions[found[1]] = None
+    return versions
+
+
+@functools.lru_cache(maxsize=1)
+def git_state() -> dict[str, Any] | None:
+    """Commit and cleanliness of the checkout that the host runs from; ``None`` where it is an installed copy."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+        dirty = bool(_git(root, "status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit, "dirty": dirty}
+
+
+def _git(root: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(root), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+
+def _origin(module: str) -> Path:
+    loaded = sys.modules.get(module)
+    if loaded is not None and getattr(loaded, "__file__", None):
+        return Path(str(loaded.__file__)).resolve()
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError) as error:
+        raise PluginError(f"factory module {module!r} cannot be found: {error}") from error
+    if found is None or not found.origin:
+        raise PluginError(f"factory module {module!r} cannot be found; check the factory string of its spec")
+    return Path(found.origin).resolve()

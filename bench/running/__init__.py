@@ -1,0 +1,1 @@
+"""From a selection to finished records: runner, supervision, worker, launchers, observers."""

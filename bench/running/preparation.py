@@ -1,0 +1,161 @@
+"""From a selection to a priced plan (data sets opened, earlier decisions kept, costs found), from a cell to a job."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from bench.cell import Cell
+from bench.config.selection import Selection, check_names
+from bench.config.settings import Settings
+from bench.data.locate import open_clips
+from bench.data.waveforms import open_waveforms
+from bench.job import Job
+from bench.planning.costs import with_costs
+from bench.planning.plan import Loaded, Plan, PlannedCell, expand
+from bench.plugins.discovery import Host
+from bench.results.store import Store
+from bench.running.pricing import Crew, find_costs
+from bench.running.progress import Watch
+
+DEFAULT_TIMEOUT_S = 1800.0
+RECORD_BYTES = 12_000
+WORKER_MIB = 2500
+"""Host memory to count on for one worker when choosing how many run side by side."""
+
+
+class Preparation:
+    """What comes before the first cell of one selection in one run folder.
+
+    Args:
+        selection: What to measure.
+        settings: How.
+        host: The plugins.
+        store: Of the run folder.
+        watch: Told how far it is.
+
+    Attributes:
+        loaded: The data sets of the selection by name, once there is a plan.
+        cores: Cores this process may use.
+        slots: Workers side by side.
+        threads: Threads of each.
+    """
+
+    def __init__(self, selection: Selection, settings: Settings, host: Host, store: Store, watch: Watch) -> None:
+        self.selection = selection
+        self.settings = settings
+        self.host = host
+        self.store = store
+        self.watch = watch
+        self.loaded: dict[str, Loaded] = {}
+        self.cores = len(os.sched_getaffinity(0))
+        self.slots = settings.jobs or _default_slots(self.cores, selection.device)
+        self.threads = max(1, self.cores // self.slots)
+
+    def plan(self, *, measure: bool) -> Plan:
+        """The priced plan.
+
+        Args:
+            measure: Time a few steps of models whose cost is not known; otherwise count FLOPs and run nothing.
+
+        Raises:
+            BenchError: The selection names what does not exist, data is missing, a split leaks.
+        """
+        check_names(self.selection, self.host.registry)
+        plan = expand(self.selection, self.host.registry, self._open())
+        plan = replace(plan, cells=tuple(self._kept(planned) for planned in plan.cells))
+        if measure:
+            self._decode(plan)
+        crew = Crew(slots=self.slots, threads=self.threads, job=self.job, limit_s=self.settings.timeout_s)
+        plan = with_costs(plan, find_costs(plan, self.host.registry, crew, self.watch, measure=measure))
+        plan = replace(plan, cells=tuple(self._decided(planned) for planned in plan.cells))
+        return replace(plan, disk_bytes=self._disk_bytes(plan))
+
+    def job(self, planned: PlannedCell, threads: int) -> Job:
+        """What a worker is told of one cell."""
+        settings, limit = self.settings, self.settings.timeout_s
+        if limit is None:
+            limit = max(DEFAULT_TIMEOUT_S, 5 * (planned.cost_s or 0.0))
+        return Job(
+            cell=planned.cell, recipe=planned.recipe, fingerprint=planned.fingerprint, out=settings.out.resolve(),
+            data=self.selection.data.resolve() if self.selection.data else None,
+            plugins=tuple(path.resolve() for path in settings.plugins), without=settings.without,
+            limit=self.selection.limit, threads=threads, timeout_s=limit, keep_checkpoint=settings.keep_checkpoints,
+            extra=self._start(planned.cell),
+        )  # fmt: skip
+
+    def _start(self, cell: Cell) -> dict[str, Any]:
+        """The file that a cell starts from, as workers need it."""
+        weights = self.selection.weights
+        if weights is None or cell.weights in ("random", "masked"):
+            return {}
+        return {"weights": str(Path(weights).expanduser().resolve())}
+
+    def _open(self) -> dict[str, Loaded]:
+        for name in self.selection.datasets:
+            entry = self.host.registry.datasets[name]
+            fetching = self._counter(f"downloading {name}")
+            clips = open_clips(entry.spec, self.selection.data, load=entry.factory, progress=fetching)
+            self.loaded[name] = Loaded.of(entry, clips)
+        return self.loaded
+
+    def _counter(self, what: str) -> Callable[[int, int], None]:
+        return lambda done, total: self.watch.count(what, done, total)
+
+    def _kept(self, planned: PlannedCell) -> PlannedCell:
+        record = self.store.read(planned.cell)
+        valid = record is not None and record.status == "ok" and record.fingerprint == planned.fingerprint
+        return replace(planned, reused=valid and planned.decision == "run")
+
+    def _decode(self, plan: Plan) -> None:
+        """Decode every data set once, here and with a count, before workers ask for it."""
+        views = {(p.cell.dataset, p.recipe.trim_db, p.recipe.fill) for p in plan.runnable}
+        for name, trim_db, fill in sorted(views, key=str):
+            clips = self.loaded[name].clips
+            if clips.audio is None:
+                continue
+            open_waveforms(clips, trim_db=trim_db, fill=fill, progress=self._counter(f"decoding {name}"))
+
+    def _decided(self, planned: PlannedCell) -> PlannedCell:
+        """A budget decision that this run folder took before is kept, so that a resumed run is the same run."""
+        previous = self._previous().get(planned.cell.id)
+        if previous is None or previous["fingerprint"] != planned.fingerprint or planned.decision == "incompatible":
+            return planned
+        if previous["decision"] == "over_budget" and planned.decision == "run" and not planned.reused:
+            return replace(planned, decision="over_budget", reason=previous["reason"])
+        if previous["decision"] == "run" and planned.decision == "over_budget":
+            return replace(planned, decision="run", reason="")
+        return planned
+
+    def _disk_bytes(self, plan: Plan) -> int:
+        """Caches of waveforms (decoded once, and once more per view), records with logits, and checkpoints."""
+        views = {(p.cell.dataset, p.recipe.trim_db, p.recipe.fill) for p in plan.runnable}
+        total = 0
+        for name in {view[0] for view in views}:
+            clips = self.loaded[name].clips
+            if clips.audio is None:
+                continue
+            copies = 1 + sum(view[0] == name for view in views)
+            total += copies * 2 * clips.clip_samples * len(clips)
+        for planned in plan.runnable:
+            classes = len(self.loaded[planned.cell.dataset].clips.label_names)
+            parameters = self.host.registry.models[planned.cell.model].spec.parameters or 0
+            weights = 4 * parameters if self.settings.keep_checkpoints and planned.cell.kind == "evaluate" else 0
+            total += RECORD_BYTES + 4 * classes * planned.test_clips + weights
+        return total
+
+    def _previous(self) -> dict[str, dict[str, Any]]:
+        plan = self.store.read_plan() or {}
+        return {entry["id"]: entry for entry in plan.get("decisions", ())}
+
+
+def _default_slots(cores: int, device: str) -> int:
+    if device != "cpu":
+        return 1
+    memory = int(psutil.virtual_memory().available / 2**20 // WORKER_MIB)
+    return max(1, min(cores, memory, 8))

@@ -1,0 +1,253 @@
+"""Is this machine fit to measure on? Facts, and findings that each end in a command."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.data.cache import cache_root
+from bench.errors import BenchError
+from bench.measurement.gpus import GpuState, look_at_gpus
+from bench.measurement.machine import describe_light, hardware_fingerprint
+from bench.plugins.discovery import Host, load
+from bench.studies.doctor.torch_compat import Triple, check_triple
+
+Level = Literal["problem", "warning"]
+
+SLOW_IMPORT_S = 1.0
+"""A plugin that takes longer to import is named."""
+LOW_DISK_MIB = 2048.0
+"""Room for the decoded clips and features of a middling data set."""
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """One finding.
+
+    Attributes:
+        kind: One word for programs: ``libraries``, ``plugins``, ``disk``, ``noise``, ``neighbour``, ``governor``,
+            ``load``, ``threads``, ``affinity`` or ``gpu``.
+        level: ``problem``: nothing can be measured before it is mended; ``warning``: times will scatter or mislead.
+        message: One line or more, with the values.
+        command: What to type about it, never empty.
+    """
+
+    kind: str
+    level: Level
+    message: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkup:
+    """What the doctor found.
+
+    Attributes:
+        machine: CPU, memory, libraries and load, see :func:`bench.measurement.machine.describe_light`.
+        noise: ``score``, ``slowest_ratio`` and ``repetitions``, or ``None`` with a reason in ``reasons``.
+        neighbours: Busy processes of others: ``pid``, ``name``, ``cores``; ``None`` where nobody could look.
+        gpus: One per GPU, or ``None`` with a reason in ``reasons``.
+        triple: The three torch libraries.
+        plugins: How many specs of each kind the plugins give, ``None`` where they could not be loaded.
+        disk: Free MiB by folder (``cache``, ``out``).
+        findings: Problems first.
+        reasons: Why something is ``None``, by name.
+    """
+
+    machine: dict[str, Any]
+    noise: dict[str, float] | None
+    neighbours: list[dict[str, Any]] | None
+    gpus: tuple[GpuState, ...] | None
+    triple: Triple
+    plugins: dict[str, int] | None
+    disk: dict[str, float]
+    findings: tuple[Advice, ...]
+    reasons: dict[str, str]
+
+    @property
+    def fit(self) -> bool:
+        """Whether anything can be measured at all: no finding is a problem."""
+        return not any(finding.level == "problem" for finding in self.findings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Quiet:
+    """What the timed part gave."""
+
+    noise: dict[str, float] | None
+    neighbours: list[dict[str, Any]] | None
+    findings: list[Advice]
+
+
+def examine(*, out: Path, files: Sequence[Path] = (), without: Sequence[str] = ()) -> Checkup:
+    """Look at libraries, plugins, disks, the machine and its neighbours; about 3 s.
+
+    Args:
+        out: Run folder that will be written to.
+        files: ``--plugin`` files to look at too.
+        without: Plugins not to load.
+    """
+    reasons: dict[str, str] = {}
+    triple = check_triple()
+    findings = [
+        Advice(kind="libraries", level="problem", message=problem, command=triple.command)
+        for problem in triple.problems
+    ]
+    plugins, unwell = _plugins(files, without)
+    disk, full = _disks({"cache": cache_root(), "out": out})
+    machine = describe_light()
+    looked = look_at_gpus()
+    gpus: tuple[GpuState, ...] | None = None
+    if isinstance(looked, str):
+        reasons["gpus"] = looked
+    else:
+        gpus = looked
+    if triple.problems:
+        quiet = _Quiet(noise=None, neighbours=None, findings=[])
+        reasons |= dict.fromkeys(("noise", "neighbours"), "not measured: torch and its companions come first")
+    else:
+        quiet = _noise()
+    findings += [*unwell, *full, *quiet.findings, *_cores(machine), *_gpu_findings(gpus or ())]
+    if plugins is None:
+        reasons["plugins"] = "a plugin is broken; see the findings"
+    return Checkup(
+        machine=machine, noise=quiet.noise, neighbours=quiet.neighbours, gpus=gpus, triple=triple, plugins=plugins,
+        disk=disk, findings=tuple(sorted(findings, key=lambda one: one.level)), reasons=reasons,
+    )  # fmt: skip
+
+
+def to_json(checkup: Checkup) -> dict[str, Any]:
+    """The checkup as JSON values."""
+    machine = dict(checkup.machine)
+    reasons = {**machine.pop("reasons", {}), **checkup.reasons}
+    return {
+        "fit": checkup.fit,
+        "noise": checkup.noise,
+        "neighbours": checkup.neighbours,
+        "gpus": None if checkup.gpus is None else [gpu.to_json() for gpu in checkup.gpus],
+        "triple": {"versions": dict(checkup.triple.versions), "fits": not checkup.triple.problems},
+        "plugins": checkup.plugins,
+        "free_mib": checkup.disk,
+        "machine": {**machine, "hardware_fingerprint": hardware_fingerprint(machine)},
+        "findings": [
+            {"kind": one.kind, "level": one.level, "message": one.message, "command": one.command}
+            for one in checkup.findings
+        ],
+        "reasons": reasons,
+    }
+
+
+def _plugins(files: Sequence[Path], without: Sequence[str]) -> tuple[dict[str, int] | None, list[Advice]]:
+    try:
+        host = load(files, without=without)
+    except BenchError as error:
+        command = shlex.join(["bench", "doctor", *(word for file in files for word in ("--plugin", str(file)))])
+        return None, [Advice(kind="plugins", level="problem", message=str(error), command=command)]
+    slow = [
+        Advice(
+            kind="plugins",
+            level="warning",
+            message=f"plugin {name!r} took {seconds:.1f} s to import; heavy libraries belong inside its functions",
+            command="python -X importtime -m bench list models 2>&1 | sort -t '|' -k 2 -n | tail",
+        )
+        for name, seconds in host.import_seconds.items()
+        if seconds > SLOW_IMPORT_S
+    ]
+    return _counts(host), slow
+
+
+def _counts(host: Host) -> dict[str, int]:
+    registry = host.registry
+    kinds = ("models", "datasets", "frontends", "metrics", "launchers", "reporters", "protocols")
+    return {kind: len(getattr(registry, kind).entries) for kind in kinds}
+
+
+def _disks(folders: dict[str, Path]) -> tuple[dict[str, float], list[Advice]]:
+    free: dict[str, float] = {}
+    findings = []
+    options = {"cache": "export BENCH_CACHE=DIR", "out": "bench run --out DIR"}
+    for name, folder in folders.items():
+        place = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+        free[name] = shutil.disk_usage(place).free / 2**20
+        if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
+            message = f"the {name} folder {folder} cannot be written"
+            findings.append(Advice(kind="disk", level="problem", message=message, command=options[name]))
+        elif free[name] < LOW_DISK_MIB:
+            message = f"the {name} folder {folder} has {free[name]:.0f} MiB left; choose another disk or free some"
+            findings.append(Advice(kind="disk", level="warning", message=message, command=options[name]))
+    return free, findings
+
+
+def _noise() -> _Quiet:
+    from bench.measurement.noise import busy_neighbours, diagnose, measure_noise
+
+    noise, neighbours = measure_noise(), busy_neighbours()
+    findings = [
+        Advice(kind=one.kind, level="warning", message=one.message, command=one.command)
+        for one in diagnose(noise=noise, neighbours=neighbours)
+    ]
+    return _Quiet(
+        noise={
+            "score": noise.score,
+            "slowest_ratio": noise.slowest_ratio,
+            "repetitions": len(noise.seconds),
+        },
+        neighbours=[{"pid": one.pid, "name": one.name, "cores": one.cores} for one in neighbours],
+        findings=findings,
+    )
+
+
+def _cores(machine: dict[str, Any]) -> list[Advice]:
+    findings = []
+    allowed, cores = machine["cpu"]["affinity"], machine["cpu"]["logical_cores"]
+    if allowed is not None and cores is not None and len(allowed) < cores:
+        findings.append(
+            Advice(
+                kind="affinity",
+                level="warning",
+                message=f"this process may use {len(allowed)} of {cores} cores; whoever compares must pin alike",
+                command=f"taskset -cp 0-{cores - 1} $$",
+            )
+        )
+    quota = cpu_quota()
+    usable = len(allowed) if allowed is not None else (cores or 1)
+    if quota is not None and quota < usable:
+        findings.append(
+            Advice(
+                kind="affinity",
+                level="warning",
+                message=f"the container may use {quota:.3g} of {usable} cores; more threads than that are stopped",
+                command=f"export OMP_NUM_THREADS={max(1, int(quota))}",
+            )
+        )
+    return findings
+
+
+def cpu_quota(path: Path = CPU_QUOTA) -> float | None:
+    """Cores' worth of CPU time that the control group allows; ``None`` = no limit, or none to be seen."""
+    try:
+        limit, period = path.read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return None
+    return None if limit == "max" else int(limit) / int(period)
+
+
+def _gpu_findings(gpus: Sequence[GpuState]) -> list[Advice]:
+    findings = []
+    for gpu in gpus:
+        if gpu.throttled:
+            message = f"GPU {gpu.index} ({gpu.name}) holds its clocks down: {', '.join(gpu.throttled)}"
+            command = f"nvidia-smi -i {gpu.index} -q -d PERFORMANCE,TEMPERATURE,POWER,CLOCK"
+            findings.append(Advice(kind="gpu", level="warning", message=message, command=command))
+        if gpu.processes:
+            named = ", ".join(f"{one.pid} ({one.name})" for one in gpu.processes[:5])
+            message = f"GPU {gpu.index} ({gpu.name}) is shared with {len(gpu.processes)} processes: {named}"
+            command = f"nvidia-smi -i {gpu.index} --query-compute-apps=pid,name,used_memory --format=csv"
+            findings.append(Advice(kind="gpu", level="warning", message=message, command=command))
+    return findings

@@ -1,0 +1,1 @@
+"""The front-end study: one backbone under each feeding, on the fly and from stored features."""

@@ -1,0 +1,1 @@
+"""One model over batch sizes: speed, memory, saturation, traces."""

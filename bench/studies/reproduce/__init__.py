@@ -1,0 +1,1 @@
+"""Does a stored number come out again?"""

@@ -1,0 +1,208 @@
+"""Run the cell of a stored record again, and say whether the number falls within its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.config.selection import Selection
+from bench.config.settings import Settings
+from bench.errors import BenchError, SelectionError
+from bench.results.provenance import weights_sha256
+from bench.results.records import Record
+from bench.results.store import Store
+from bench.running.progress import Watch
+from bench.running.runner import Runner
+from bench.statistics import Interval, Refusal, cluster_bootstrap, wilson
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reproduction:
+    """A record beside its repetition.
+
+    Attributes:
+        before: The stored record.
+        after: The new one.
+        interval: Of the stored accuracy, over groups where there are any.
+        same_predictions: Whether every logit is bit-identical; ``None`` where the new cell has none.
+        changed: What differs in code, data, recipe or libraries (names only).
+    """
+
+    before: Record
+    after: Record
+    interval: Interval
+    same_predictions: bool | None
+    changed: tuple[str, ...]
+
+    @property
+    def within(self) -> bool:
+        """Whether the new accuracy lies in the stored one's interval."""
+        value = self.after.score("accuracy")
+        return value is not None and self.interval.low <= value <= self.interval.high
+
+
+def find_record(store: Store, name: str) -> Record:
+    """The record that a cell id, a part of one, or a path names.
+
+    Raises:
+        SelectionError: None or several do.
+    """
+    records, _ = store.records()
+    path = Path(name)
+    if path.suffix == ".json" and path.is_file():
+        found = [r for r in records if store.path(r.cell).resolve() == path.resolve()]
+    else:
+        found = [r for r in records if r.cell.id == name] or [r for r in records if name in r.cell.id]
+    found = [r for r in found if r.cell.kind == "evaluate" and r.status == "ok"] if len(found) > 1 else found
+    if not found:
+        raise SelectionError(f"no record of {store.root} matches {name!r}; its cells are listed by `bench report`")
+    if len(found) > 1:
+        some = ", ".join(r.cell.id for r in found[:3])
+        raise SelectionError(f"{name!r} matches {len(found)} records, e.g. {some}; give more of the cell's id")
+    if found[0].status != "ok" or found[0].cell.kind != "evaluate":
+        raise SelectionError(
+            f"{found[0].cell.id} is {found[0].cell.kind}/{found[0].status}: only scores are reproduced"
+        )
+    return found[0]
+
+
+def check_weights(record: Record, weights: Path | None) -> None:
+    """Refuse to repeat a cell that started from a file unless that file is given.
+
+    Raises:
+        SelectionError: It is not given, is another one, or the cell started from no file.
+    """
+    cell = record.cell
+    started = cell.weights not in ("random", "masked")
+    told = record.provenance.get("weights")
+    sha256 = told.get("sha256") if isinstance(told, Mapping) else None
+    digits = sha256 or f"{cell.weights.rpartition('~')[2]}..."
+    if started and weights is None:
+        raise SelectionError(
+            f"{cell.id} started from the weights {cell.weights!r} (sha256 {digits}); give that file with --weights FILE"
+        )
+    if weights is None:
+        return
+    if not started:
+        raise SelectionError(f"{cell.id} started from {cell.weights} weights; leave out --weights {weights}")
+    found = weights_sha256(weights)
+    same = found == sha256 if sha256 else found.startswith(cell.weights.rpartition("~")[2])
+    if not same:
+        raise SelectionError(
+            f"--weights {weights} has sha256 {found}; {cell.id} started from {cell.weights!r} (sha256 {digits})"
+        )
+
+
+def selection_of(record: Record, data: Path | None, weights: Path | None = None) -> Selection:
+    """The selection whose only cell is that of ``record``; every setting of its recipe is given.
+
+    Raises:
+        SelectionError: The cell started from a file of weights, and ``weights`` is not that file.
+    """
+    cell = record.cell
+    check_weights(record, weights)
+    return Selection(
+        models=(cell.model,),
+        datasets=(cell.dataset,),
+        data=data,
+        protocol=cell.protocol.partition("@")[0],
+        folds=(cell.fold,),
+        seeds=(cell.seed,),
+        mode=cell.mode,
+        weights=weights or cell.weights,
+        inputs=cell.inputs,
+        frontend=None if cell.frontend == "waveform" else cell.frontend,
+        feeding=cell.feeding,
+        recipe=base_recipe(cell.recipe),
+        overrides=tuple(f"recipe.{key}={_toml(value)}" for key, value in _settings(record).items()),
+        device=cell.device,
+        precision=cell.precision,
+        limit=record.provenance.get("limit"),
+        profile=False,
+    )
+
+
+def base_recipe(label: str) -> str:
+    """The built-in recipe that a cell's label starts from: ``quick~ab12cd@limit5`` is ``quick``."""
+    name = label.partition("@")[0].partition("~")[0]
+    return name if name in ("smoke", "quick", "full") else "quick"
+
+
+def reproduce(
+    store: Store,
+    record: Record,
+    settings: Settings,
+    data: Path | None,
+    watch: Watch | None,
+    weights: Path | None = None,
+) -> Reproduction:
+    """Run the cell again in ``settings.out``.
+
+    Args:
+        store: Where the record is.
+        record: What is repeated.
+        settings: How to run.
+        data: ``--data``.
+        watch: Told what happens.
+        weights: The file that the cell started from, where it did.
+
+    Raises:
+        BenchError: The cell cannot be run, or failed.
+    """
+    result = Runner(selection_of(record, data, weights), settings, watch).run()
+    (after,) = result.records
+    if after.status != "ok":
+        why = after.error.message if after.error else ""
+        raise BenchError(f"the repetition of {record.cell.id} is {after.status}: {why}")
+    before_arrays, after_arrays = store.predictions(record), Store(settings.out).predictions(after)
+    same = before_arrays["logits"].shape == after_arrays["logits"].shape
+    return Reproduction(
+        before=record,
+        after=after,
+        interval=_interval(before_arrays),
+        same_predictions=same and bool(np.array_equal(before_arrays["logits"], after_arrays["logits"])),
+        changed=tuple(_changed(record, after)),
+    )
+
+
+def _interval(arrays: dict[str, np.ndarray[Any, Any]]) -> Interval:
+    correct = arrays["logits"].argmax(axis=1) == arrays["targets"]
+    groups = arrays["groups"]
+    found = cluster_bootstrap(correct.astype(float), groups) if (groups != "").any() else None
+    if found is None or isinstance(found, Refusal):
+        return wilson(int(correct.sum()), len(correct))
+    return found
+
+
+def _settings(record: Record) -> dict[str, Any]:
+    return {key: value for key, value in record.recipe.items() if key != "name"}
+
+
+def _toml(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if not isinstance(value, str) else f'"{value}"'
+
+
+def _changed(before: Record, after: Record) -> list[str]:
+    found = []
+    old, new = before.provenance, after.provenance
+    if old.get("engine_sha256") != new.get("engine_sha256"):
+        found.append("engine")
+    if old.get("model", {}).get("code_sha256") != new.get("model", {}).get("code_sha256"):
+        found.append("model code")
+    if old.get("dataset", {}).get("manifest_sha256") != new.get("dataset", {}).get("manifest_sha256"):
+        found.append("data")
+    if old.get("protocol", {}).get("hash") != new.get("protocol", {}).get("hash"):
+        found.append("protocol")
+    libraries = [e.environment.get("libraries", {}) for e in (before, after)]
+    found += sorted(n for n in libraries[0].keys() | libraries[1].keys() if libraries[0].get(n) != libraries[1].get(n))
+    if before.environment.get("hardware_fingerprint") != after.environment.get("hardware_fingerprint"):
+        found.append("hardware")
+    return found

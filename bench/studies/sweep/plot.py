@@ -1,0 +1,124 @@
+"""The drawing of a recipe sweep: score over value with intervals, as SVG and PNG that give the same bytes again."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bench.reports.svg import new_figure, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Curve = Mapping[str, Any]
+Point = Mapping[str, Any]
+
+INK, QUIET, LINES = "#1c2733", "#6b7785", "#c9d0d8"
+COLOURS = ("#0b62a8", "#b3541e", "#2c7a4b", "#7a3b8f", "#946c00", "#a02c4a")
+LOG_FROM = 10.0
+"""Ratio of the highest to the lowest value above which the axis is logarithmic."""
+
+_LOOK: dict[str, Any] = {
+    "figure.facecolor": "white", "axes.facecolor": "white", "axes.edgecolor": QUIET, "axes.labelcolor": INK,
+    "text.color": INK, "xtick.color": QUIET, "ytick.color": QUIET, "grid.color": LINES, "axes.titlecolor": INK,
+}  # fmt: skip
+
+
+def drawn_lines(curve: Curve, keys: Sequence[str]) -> list[tuple[str, list[Point]]]:
+    """The lines of the drawing: along the first key, one per value of the second; further keys held at the best.
+
+    Args:
+        curve: See :func:`bench.studies.sweep.read.read_curve`.
+        keys: Swept settings.
+
+    Returns:
+        The text of the second key's value (empty with one key) and the points in the order of the grid.
+    """
+    points = curve["points"]
+    held = points[curve["best"] if curve["best"] is not None else 0]["texts"]
+    shown = [point for point in points if all(point["texts"][key] == held[key] for key in keys[2:])]
+    if len(keys) < 2:
+        return [("", shown)]
+    names = dict.fromkeys(point["texts"][keys[1]] for point in shown)
+    return [(name, [point for point in shown if point["texts"][keys[1]] == name]) for name in names]
+
+
+def positions(points: Sequence[Point], key: str) -> tuple[dict[str, float], str]:
+    """Where each value stands and on what kind of axis: ``log``, ``linear`` or ``category``."""
+    values = {point["texts"][key]: point["values"][key] for point in points}
+    known = list(values.values())
+    if not all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in known):
+        return {text: float(place) for place, text in enumerate(values)}, "category"
+    wide = min(known) > 0 and max(known) > LOG_FROM * min(known)
+    return {text: float(value) for text, value in values.items()}, "log" if wide else "linear"
+
+
+def draw(curve: Curve, keys: Sequence[str]) -> dict[str, bytes]:
+    """The drawing as ``{"svg": ..., "png": ...}``."""
+    import matplotlib as mpl
+
+    look: Any = _LOOK
+    with style(), mpl.rc_context(look):
+        figure = new_figure(6.4, 3.6)
+        axes = figure.subplots()
+        _curve(axes, curve, keys)
+        files = {}
+        for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=kind, metadata=metadata, dpi=150)
+            files[kind] = buffer.getvalue()
+        return files
+
+
+def _curve(axes: Axes, curve: Curve, keys: Sequence[str]) -> None:
+    scale = 100 if curve["metric"] == "accuracy" else 1
+    lines = drawn_lines(curve, keys)
+    places, kind = positions([point for _, line in lines for point in line], keys[0])
+    if kind == "log":
+        axes.set_xscale("log")
+    if kind == "category" or len(places) <= 8:
+        axes.set_xticks(list(places.values()), list(places))
+        axes.xaxis.minorticks_off()
+    lost = False
+    for number, (name, line) in enumerate(lines):
+        colour = COLOURS[number % len(COLOURS)]
+        _line(axes, sorted(line, key=lambda point: places[point["texts"][keys[0]]]), (places, keys[0], scale), colour)
+        if name:
+            axes.plot([], [], "o-", color=colour, label=f"{keys[1]} {name}")
+        lost |= any(point["diverged"] for point in line)
+    if curve["best"] is not None:
+        best = curve["points"][curve["best"]]
+        place = places[best["texts"][keys[0]]]
+        axes.plot([place], [scale * best["score"]], "D", ms=9, mfc="none", mec=INK, label="highest")
+    if curve["chance"] is not None:
+        axes.axhline(scale * curve["chance"], color=QUIET, lw=0.8, ls=":", label="chance")
+    if lost:
+        axes.plot([], [], "x", color=INK, label="diverged")
+    axes.set_xlabel(f"recipe.{keys[0]}{' (logarithmic)' if kind == 'log' else ''}")
+    axes.set_ylabel(f"{curve['metric']}{' (%)' if scale == 100 else ''}")
+    label = curve["selection"]["label"]
+    axes.set_title(f"{curve['label']}, {curve['dataset']}{f': {label}' if label else ''}", loc="left")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=7, frameon=False, loc="best")
+
+
+def _line(axes: Axes, line: Sequence[Point], where: tuple[Mapping[str, float], str, int], colour: str) -> None:
+    """One line; filled = complete and not told from the best, hollow = told apart, square = cells are missing."""
+    places, key, scale = where
+    known = [(places[point["texts"][key]], point) for point in line if point["score"] is not None]
+    through = [(places[p["texts"][key]], scale * p["score"] if p["complete"] else float("nan")) for p in line]
+    axes.plot([x for x, _ in through], [y for _, y in through], color=colour, lw=1.2)
+    for x, point in known:
+        y = scale * point["score"]
+        if point["interval"] is not None:
+            axes.plot([x, x], [scale * end for end in point["interval"]], color=colour, lw=1, alpha=0.6)
+        against = point["against_best"]
+        apart = bool(against and against["resolved"])
+        marker = "o" if point["complete"] else "s"
+        axes.plot([x], [y], marker, ms=5, color=colour, mfc="white" if apart or not point["complete"] else colour)
+    for point in line:
+        if point["diverged"]:
+            # On the axis itself: the point has a value of the setting and no score.
+            x = places[point["texts"][key]]
+            axes.plot([x], [0], "x", ms=7, mew=1.8, color=colour, clip_on=False, transform=axes.get_xaxis_transform())

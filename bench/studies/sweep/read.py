@@ -1,0 +1,244 @@
+"""From the records of a grid to what they say: scores, what cannot be told from the best, how steep the curve is."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.analysis.grouping import part
+from bench.analysis.predictions import Bools, Judged, Reader, pooled
+from bench.analysis.rows import accuracy_interval, choose
+from bench.planning.plan import PlannedCell
+from bench.results.predictions import Predictions
+from bench.results.records import Record
+from bench.statistics import Refusal, ranking
+from bench.studies.sweep.shape import steepness
+
+LEVEL = 0.05
+"""Adjusted p value below which a value is told apart from the best."""
+
+Found = dict[tuple[int, int], Judged]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """One point of the grid for one curve.
+
+    Attributes:
+        texts: The values as they were typed, by key.
+        values: The same as read.
+        planned: Its cells.
+        records: Of those cells, as far as there are any.
+    """
+
+    texts: Mapping[str, str]
+    values: Mapping[str, Any]
+    planned: tuple[PlannedCell, ...]
+    records: tuple[Record, ...]
+
+    @property
+    def finished(self) -> bool:
+        """Whether every planned cell has a result."""
+        return len(self.records) == len(self.planned) and all(record.status == "ok" for record in self.records)
+
+
+def is_diverged(record: Record) -> bool:
+    """Whether training ended in a loss that is no number."""
+    return record.status == "failed" and record.error is not None and record.error.reason == "nan"
+
+
+def read_curve(
+    tried: Sequence[Tried], keys: Sequence[str], predictions: Predictions, primary: str = "accuracy"
+) -> dict[str, Any]:
+    """Everything a report needs about one curve, as JSON values.
+
+    Args:
+        tried: The points in the order of the grid.
+        keys: Swept settings.
+        predictions: Gives the stored arrays of a record.
+        primary: Name of the score.
+
+    Returns:
+        ``points`` (one per value), ``best`` (index, or ``None``), ``comparison`` (how the others were held against
+        it), ``shape`` (per key the range around the best), ``budget``, ``chosen`` (on validation, fold by fold).
+    """
+    reader = Reader(predictions, primary)
+    judged = reader.read([record for one in tried for record in one.records])
+    found: list[Found] = [
+        {(r.cell.fold, r.cell.seed): judged[r.cell] for r in one.records if r.cell in judged} for one in tried
+    ]
+    folds = sorted({planned.cell.fold for one in tried for planned in one.planned})
+    scores = [_score(cells, folds, reader) for cells in found]
+    complete = [one.finished and score["score"] is not None for one, score in zip(tried, scores, strict=True)]
+    best, comparison = _compare(
+        [cells if ok else {} for cells, ok in zip(found, complete, strict=True)], scores, reader
+    )
+    points = [
+        _point(one, {**score, "complete": ok, "against_best": comparison["rows"].get(i)}, cells)
+        for i, (one, cells, score, ok) in enumerate(zip(tried, found, scores, complete, strict=True))
+    ]
+    first = next((record for one in tried for record in one.records if part(record, "dataset").get("test")), None)
+    return {
+        "metric": primary,
+        "title": "" if first is None else str(part(first, "dataset")["title"]),
+        "chance": None if first is None else part(first, "dataset").get("chance_accuracy"),
+        "folds": folds,
+        "seeds": sorted({planned.cell.seed for one in tried for planned in one.planned}),
+        "points": points,
+        "best": best,
+        "comparison": {name: value for name, value in comparison.items() if name != "rows"},
+        "shape": {key: steepness(points, key, best) for key in keys} if best is not None else {},
+        "chosen": _chosen(tried, found, complete, folds),
+        "problems": sorted(reader.problems),
+    }
+
+
+def _point(one: Tried, score: Mapping[str, Any], cells: Found) -> dict[str, Any]:
+    """One point as JSON values."""
+    return {
+        "texts": dict(one.texts),
+        "values": dict(one.values),
+        "recipe": one.planned[0].cell.recipe,
+        **_state(one),
+        **score,
+        "validation": _validation(cells) if score["complete"] else None,
+        **_budget(one),
+    }
+
+
+def _score(found: Found, folds: Sequence[int], reader: Reader) -> dict[str, Any]:
+    """Mean over clips and seeds of what is finished, with its interval or the reason why there is none."""
+    used, seeds = choose(found, folds)
+    pairs = [(fold, seed) for fold in used for seed in seeds]
+    correct = pooled(found, used, seeds) if pairs and reader.primary == "accuracy" else None
+    if correct is not None:
+        interval = accuracy_interval(correct, reader.groups(used))
+        ends = None if isinstance(interval, str) else [interval.low, interval.high]
+        note = interval if isinstance(interval, str) else interval.method
+        return {"score": float(correct.mean()), "interval": ends, "interval_note": note}
+    values = [found[pair].accuracy for pair in pairs]
+    known = [value for value in values if value is not None]
+    mean = sum(known) / len(known) if known and len(known) == len(values) else None
+    note = "no result" if mean is None else f"{reader.primary} without comparable predictions"
+    return {"score": mean, "interval": None, "interval_note": note}
+
+
+def _compare(
+    found: Sequence[Found], scores: Sequence[Mapping[str, Any]], reader: Reader
+) -> tuple[int | None, dict[str, Any]]:
+    """The best finished point, and every other one held against it on the same clips.
+
+    The best is picked by looking, so p values are adjusted over all pairs, not only over those with the best.
+    """
+    correct: dict[int, Bools] = {}
+    folds: tuple[int, ...] = ()
+    for index, cells in enumerate(found):
+        folds, seeds = choose(cells, sorted({fold for fold, _ in cells})) if cells else (folds, ())
+        values = pooled(cells, folds, seeds) if cells and reader.primary == "accuracy" else None
+        if values is not None:
+            correct[index] = values
+    scored = [index for index, cells in enumerate(found) if cells]
+    if not scored:
+        return None, {"rows": {}, "reason": "no value finished all its folds and seeds", "resolution": None}
+    best = max(scored, key=lambda index: (round(scores[index]["score"], 12), -index))
+    if len(correct) < 2 or len(correct) < len(scored):
+        why = "one finished value: nothing to compare" if len(scored) < 2 else "predictions cannot be paired"
+        return best, {"rows": {}, "reason": why, "resolution": None}
+    result = ranking({f"{i:06d}": v for i, v in correct.items()}, reader.groups(folds), adjust="holm", level=1 - LEVEL)
+    if isinstance(result, Refusal):
+        return best, {"rows": {}, "reason": result.reason, "resolution": None}
+    order = [int(model.name) for model in result.models]
+    rows = {
+        index: {
+            "difference": float(-result.differences[0, place]),
+            "p_value": float(result.p_values[0, place]),
+            "resolved": bool(result.p_values[0, place] < LEVEL),
+        }
+        for place, index in enumerate(order)
+        if place
+    }
+    known = not isinstance(result.resolution, Refusal)
+    return order[0], {
+        "rows": rows,
+        "reason": "",
+        "clips": result.clips,
+        "groups": result.groups,
+        "grouped": reader.groups(folds) is not None,
+        "adjustment": "Holm",
+        "pairs": len(order) * (len(order) - 1) // 2,
+        "resolution": result.resolution if known else None,
+    }
+
+
+def _state(one: Tried) -> dict[str, Any]:
+    """What became of the point's cells, in a word, with the first reason."""
+    kinds = Counter("diverged" if is_diverged(record) else record.status for record in one.records)
+    if missing := len(one.planned) - len(one.records):
+        kinds["missing"] = missing
+    bad = next((record.error.message for record in one.records if record.error is not None), None)
+    whole = len(kinds) == 1
+    status = next(iter(kinds)) if whole else ", ".join(f"{name} {count}" for name, count in sorted(kinds.items()))
+    return {"status": status, "diverged": kinds["diverged"], "cells": dict(kinds), "problem": bad}
+
+
+def _budget(one: Tried) -> dict[str, Any]:
+    """What one cell of the point was given: epochs, clips, seconds; planned where nothing was measured."""
+    good = [record for record in one.records if record.status == "ok"]
+    recipe = one.planned[0].recipe
+    epochs = [float(e) for record in good if (e := record.timing.get("epochs")) is not None]
+    train = [float(c) for record in good if (c := part(record, "dataset").get("train")) is not None]
+    seconds = [float(s) for record in good if (s := record.timing.get("train_s")) is not None]
+    mean_epochs = sum(epochs) / len(epochs) if epochs else float(recipe.epochs)
+    clips = sum(train) / len(train) if train else sum(p.train_clips for p in one.planned) / len(one.planned)
+    return {
+        "epochs": mean_epochs,
+        "train_clips": clips,
+        "clips_seen": mean_epochs * clips,
+        "budget_measured": bool(epochs and train),
+        "train_s": sum(seconds) / len(seconds) if seconds else None,
+    }
+
+
+def _validation(found: Found) -> float | None:
+    values = [_peak(one) for one in found.values()]
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None
+
+
+def _peak(one: Judged) -> float | None:
+    """The validation score of the epoch that was kept."""
+    seen = [value for value in (one.curve.validation if one.curve else ()) if value is not None]
+    return max(seen, default=None)
+
+
+def _chosen(
+    tried: Sequence[Tried], found: Sequence[Found], complete: Sequence[bool], folds: Sequence[int]
+) -> dict[str, Any] | None:
+    """Pick the value on validation in each fold, then read that value's test score; ``None`` without validation.
+
+    Each fold picks for itself: the validation clips of one fold are test clips of another.
+    """
+    right = total = 0.0
+    picks: dict[int, int] = {}
+    for fold in folds:
+        best = -math.inf
+        for index, cells in enumerate(found):
+            here = [one for (f, _), one in sorted(cells.items()) if f == fold] if complete[index] else []
+            peaks = [peak for one in here if (peak := _peak(one)) is not None]
+            if here and len(peaks) == len(here) and sum(peaks) / len(peaks) > best:
+                best, picks[fold] = sum(peaks) / len(peaks), index
+        if fold not in picks:
+            return None
+        scored = [one.correct for (f, _), one in found[picks[fold]].items() if f == fold]
+        known = [values for values in scored if values is not None]
+        if not known or len(known) < len(scored):
+            return None
+        right += float(np.mean([values.mean() for values in known])) * known[0].size
+        total += known[0].size
+    values = {str(fold): dict(tried[index].texts) for fold, index in picks.items()}
+    return {"by_fold": values, "test": right / total} if total else None

@@ -1,0 +1,236 @@
+"""How much a training setting matters: the same cells at several values of it, in one run folder."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from bench.cell import Cell
+from bench.config.recipes import parse_lists, parse_overrides
+from bench.config.selection import Selection
+from bench.config.settings import Settings
+from bench.data.locate import open_clips
+from bench.errors import NoCellError, SelectionError
+from bench.planning.plan import Loaded, PlannedCell, expand
+from bench.plugins.registry import Registry
+from bench.plugins.specs import ProtocolSpec
+from bench.results.predictions import board_predictions
+from bench.results.records import Record
+from bench.results.store import Store
+from bench.running.progress import Watch
+from bench.running.runner import Runner
+from bench.studies.sweep.read import Tried, is_diverged, read_curve
+
+LABEL = "sensitivity, not selection"
+"""What a table is called whose values could only be picked on the clips that it is scored on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """Every combination of the swept values.
+
+    Attributes:
+        fixed: Overrides that hold at every point.
+        keys: Swept settings, the one drawn along the axis first.
+        points: The text of each key's value, one tuple per point.
+    """
+
+    fixed: tuple[str, ...]
+    keys: tuple[str, ...]
+    points: tuple[tuple[str, ...], ...]
+
+    def overrides(self, point: tuple[str, ...]) -> tuple[str, ...]:
+        """What ``--set`` would say for one run at this point."""
+        return (*self.fixed, *(f"recipe.{key}={text}" for key, text in zip(self.keys, point, strict=True)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """What the study found.
+
+    Attributes:
+        what: What was asked, as JSON values.
+        keys: Swept settings.
+        curves: One per model, data set and protocol; see :func:`bench.studies.sweep.read.read_curve`.
+        records: Of every cell, for the exit status.
+        reused: Cells whose stored record was taken.
+    """
+
+    what: dict[str, Any]
+    keys: tuple[str, ...]
+    curves: tuple[dict[str, Any], ...]
+    records: tuple[Record, ...]
+    reused: int
+
+    @property
+    def failed(self) -> list[Record]:
+        """Cells that ended for another reason than the value that was tried: a diverging rate is a finding."""
+        planned = ("ok", "incompatible", "over_budget")
+        return [record for record in self.records if record.status not in planned and not is_diverged(record)]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        return {
+            "what": self.what, "keys": list(self.keys), "curves": list(self.curves), "cells": len(self.records),
+            "reused": self.reused, "statuses": {record.cell.id: record.status for record in self.records},
+        }  # fmt: skip
+
+
+def make_grid(overrides: Sequence[str]) -> Grid:
+    """The grid that ``--set`` items span, the first key varying slowest.
+
+    Raises:
+        RecipeError: An item cannot be read.
+        SelectionError: No item has several values.
+
+    >>> make_grid(["recipe.lr=1e-4,1e-3", "recipe.epochs=5"]).points
+    (('1e-4',), ('1e-3',))
+    """
+    fixed, swept = parse_lists(overrides)
+    if not swept:
+        raise SelectionError("nothing to sweep: give a setting several values, e.g. --set recipe.lr=1e-4,3e-4,1e-3")
+    return Grid(fixed=fixed, keys=tuple(swept), points=tuple(itertools.product(*swept.values())))
+
+
+def run_tuning(selection: Selection, settings: Settings, watch: Watch) -> Tuning:
+    """Train every model at every point of the grid and read what comes out.
+
+    Args:
+        selection: As for a run; its overrides hold the lists. Speed is not profiled.
+        settings: How to run; the folder holds ordinary cells and may be resumed.
+        watch: Told what happens.
+
+    Raises:
+        SelectionError: Nothing is swept, or nothing would be trained.
+        NoCellError: No point could be run at all.
+        BenchError: As :meth:`bench.running.runner.Runner.run`; a value out of range is refused before anything runs.
+    """
+    if not selection.evaluate:
+        raise SelectionError("--no-evaluate leaves nothing to sweep: the study trains and scores")
+    grid = make_grid(selection.overrides)
+    asked = replace(selection, profile=False)
+    registry, loaded = _open(asked, settings)
+    planned = {
+        point: expand(replace(asked, overrides=grid.overrides(point)), registry, loaded).cells for point in grid.points
+    }
+    reused, problem = 0, None
+    for number, point in enumerate(grid.points, 1):
+        watch.note(f"point {number} of {len(grid.points)}: {' '.join(grid.overrides(point)[len(grid.fixed) :])}")
+        try:
+            chosen = replace(asked, overrides=grid.overrides(point))
+            reused += len(Runner(chosen, settings, watch).run().reused)
+        except NoCellError as error:  # the records of this point say why; the others may still run
+            problem = error
+    found = _Found.read(grid, planned, Store(settings.out))
+    if problem is not None and all(p.decision != "run" for p in found.decisions()):
+        raise problem
+    return Tuning(
+        what=_what(selection, grid),
+        keys=grid.keys,
+        curves=tuple(_curves(found, registry, Store(settings.out))),
+        records=tuple(found.records.values()),
+        reused=reused,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The planned cells of each point and the records that exist."""
+
+    grid: Grid
+    planned: Mapping[tuple[str, ...], tuple[PlannedCell, ...]]
+    records: dict[Cell, Record] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, grid: Grid, planned: Mapping[tuple[str, ...], tuple[PlannedCell, ...]], store: Store) -> _Found:
+        cells = [one.cell for group in planned.values() for one in group]
+        return cls(grid, planned, {cell: record for cell in cells if (record := store.read(cell)) is not None})
+
+    def decisions(self) -> Iterator[PlannedCell]:
+        """Every planned cell with what was decided about it in the end."""
+        for group in self.planned.values():
+            for one in group:
+                record = self.records.get(one.cell)
+                kept = record is None or record.status not in ("incompatible", "over_budget")
+                yield one if kept else replace(one, decision=record.status)  # type: ignore[union-attr, arg-type]
+
+    def subjects(self) -> dict[Cell, list[Tried]]:
+        """By what is the same at every point, the points in the order of the grid."""
+        found: dict[Cell, list[Tried]] = {}
+        for point, group in self.planned.items():
+            texts = dict(zip(self.grid.keys, point, strict=True))
+            parsed = parse_overrides([f"recipe.{key}={text}" for key, text in texts.items()])
+            here: dict[Cell, list[PlannedCell]] = {}
+            for one in group:
+                here.setdefault(_subject(one.cell), []).append(one)
+            for subject, cells in here.items():
+                records = tuple(self.records[one.cell] for one in cells if one.cell in self.records)
+                tried = Tried(texts=texts, values=parsed, planned=tuple(cells), records=records)
+                found.setdefault(subject, []).append(tried)
+        return found
+
+
+def _subject(cell: Cell) -> Cell:
+    """What a curve is about: the cell without fold, seed and whatever a recipe decides."""
+    return replace(cell, fold=0, seed=0, recipe="", batch=1)
+
+
+def _curves(found: _Found, registry: Registry, store: Store) -> Iterator[dict[str, Any]]:
+    subjects = found.subjects()
+    for subject, tried in subjects.items():
+        dataset = registry.datasets[subject.dataset].spec
+        protocol = registry.protocols[subject.protocol.partition("@")[0]].spec
+        rivals = [other for other in subjects if (other.model, other.dataset) == (subject.model, subject.dataset)]
+        yield {
+            "model": subject.model,
+            "label": _label(subject, rivals),
+            "dataset": subject.dataset,
+            "protocol": subject.protocol,
+            "axes": {name: value for name, value in subject.to_json().items() if name not in _NO_AXES},
+            "selection": _advice(protocol, [registry.protocols[name].spec for name in dataset.protocols]),
+            **read_curve(tried, found.grid.keys, board_predictions(store), dataset.primary_metric),
+        }
+
+
+_NO_AXES = ("kind", "fold", "seed", "recipe", "batch", "model", "dataset", "protocol")
+
+
+def _label(subject: Cell, rivals: Sequence[Cell]) -> str:
+    """The model, with the axes that tell it from the sweep's other rows of the same model."""
+    values = [other.to_json() for other in rivals]
+    mine = subject.to_json()
+    differing = [name for name in mine if name not in _NO_AXES and any(v[name] != mine[name] for v in values)]
+    return ", ".join([subject.model, *(f"{name} {mine[name]}" for name in differing)])
+
+
+def _advice(protocol: ProtocolSpec, known: Sequence[ProtocolSpec]) -> dict[str, Any]:
+    """Whether a value may be picked under this protocol, and which protocol of the data set allows it."""
+    allowed = [spec.name for spec in known if spec.select_on == "validation"]
+    validates = protocol.select_on == "validation"
+    return {"validates": validates, "label": None if validates else LABEL, "protocols": allowed}
+
+
+def _open(selection: Selection, settings: Settings) -> tuple[Registry, dict[str, Loaded]]:
+    registry = Runner(selection, settings).host.registry
+    loaded = {}
+    for name in selection.datasets:
+        entry = registry.datasets[name]
+        loaded[name] = Loaded.of(entry, open_clips(entry.spec, selection.data, load=entry.factory))
+    return registry, loaded
+
+
+def _what(selection: Selection, grid: Grid) -> dict[str, Any]:
+    return {
+        "models": list(selection.models),
+        "datasets": list(selection.datasets),
+        "recipe": selection.recipe,
+        "fixed": list(grid.fixed),
+        "swept": {key: list(dict.fromkeys(point[i] for point in grid.points)) for i, key in enumerate(grid.keys)},
+        "points": len(grid.points),
+        "seeds": list(selection.seeds),
+        "device": selection.device,
+        "precision": selection.precision,
+        "limit": selection.limit,
+    }

@@ -1,0 +1,148 @@
+"""A against B: the same numbers as the statistics give on arrays made by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bench.analysis.comparison import compare, parse_choice
+from bench.cli.compare import describe, sentence
+from bench.errors import SelectionError, UnknownNameError
+from bench.results.store import Store
+from bench.statistics import Refusal, mcnemar_exact, minimum_detectable_difference, paired_cluster_bootstrap
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path)
+
+
+def verdict_of(store, a="a", b="b", **options):
+    verdicts, problems = compare(
+        store.records()[0], parse_choice(a), parse_choice(b), store.predictions, **options
+    )  # fmt: skip
+    assert problems == []
+    (verdict,) = verdicts
+    return verdict
+
+
+def correct_of(store, samples, model, folds, seeds):
+    rows = []
+    for seed in seeds:
+        parts = [store.predictions(store.read(samples.cell(model, fold, seed))) for fold in folds]
+        rows.append(np.concatenate([part["logits"].argmax(1) == part["targets"] for part in parts]))
+    return np.stack(rows)
+
+
+def test_numbers_are_those_of_the_statistics(samples, store):
+    for fold in (1, 2, 3):
+        for seed in (0, 1):
+            samples.evaluated(store, samples.cell("a", fold, seed), 0.9)
+        samples.evaluated(store, samples.cell("b", fold, 0), 0.7)
+    verdict = verdict_of(store)
+    a, b = correct_of(store, samples, "a", (1, 2, 3), (0, 1)), correct_of(store, samples, "b", (1, 2, 3), (0,))
+    groups = np.concatenate([[f"r{fold}-{i // 2}" for i in range(samples.CLIPS)] for fold in (1, 2, 3)])
+    expected = paired_cluster_bootstrap(a, b, groups)
+    assert verdict.paired == expected
+    assert verdict.mcnemar == ((0, mcnemar_exact(a[0], b[0])),)
+    assert verdict.accuracy_a - verdict.accuracy_b == pytest.approx(expected.difference)
+    by_fold = [(a.mean(0) - b.mean(0))[i * samples.CLIPS : (i + 1) * samples.CLIPS].mean() for i in range(3)]
+    assert verdict.fold_differences == pytest.approx(by_fold)
+    assert expected.resolution == minimum_detectable_difference(expected.discordance, 3 * samples.CLIPS)
+
+
+def test_only_shared_folds_count(samples, store):
+    for fold in (1, 2, 3):
+        samples.evaluated(store, samples.cell("a", fold), 0.9)
+    for fold in (2, 3, 4):
+        samples.evaluated(store, samples.cell("b", fold), 0.9)
+    verdict = verdict_of(store)
+    assert verdict.folds == (2, 3)
+    assert verdict.paired.clips == 2 * samples.CLIPS
+
+
+def test_discordant_clips_are_listed_clearest_first(samples, store):
+    for seed in (0, 1):
+        samples.evaluated(store, samples.cell("a", 1, seed), 0.8)
+        samples.evaluated(store, samples.cell("b", 1, seed), 0.6)
+    verdict = verdict_of(store)
+    a, b = (correct_of(store, samples, name, (1,), (0, 1)).mean(0) for name in "ab")
+    assert len(verdict.discordant) == int((a != b).sum())
+    gaps = [abs(one.right_a - one.right_b) for one in verdict.discordant]
+    assert gaps == sorted(gaps, reverse=True)
+    first = verdict.discordant[0]
+    index = int(first.clip.split("-")[1])
+    assert (first.right_a, first.right_b) == (a[index], b[index])
+    assert first.target == samples.LABELS[index % 4]
+    assert first.group == f"r1-{index // 2}"
+
+
+def test_the_sentence_says_who_and_how_sure(samples, store):
+    for fold in range(1, 6):
+        samples.evaluated(store, samples.cell("a", fold), 0.6)
+        samples.evaluated(store, samples.cell("b", fold), 0.95)
+    text = sentence(verdict_of(store))
+    assert text.startswith("b is better than a by ")
+    assert "200 shared clips; minimum detectable difference here " in text
+    assert any("exact McNemar" in line for line in describe(verdict_of(store)))
+    assert any("by fold: -" in line for line in describe(verdict_of(store)))
+
+
+def test_equal_rows_cannot_be_told_apart(samples, store):
+    record = samples.evaluated(store, samples.cell("a"), 0.8)
+    arrays = store.predictions(record)
+    store.write(record.model_copy(update={"cell": samples.cell("b")}), arrays)
+    verdict = verdict_of(store)
+    assert "cannot be told apart: the difference is 0.0 points" in sentence(verdict)
+    assert verdict.discordant == ()
+
+
+def test_too_few_groups_is_said(samples, store):
+    for model in "ab":
+        record = samples.evaluated(store, samples.cell(model), 0.8)
+        arrays = dict(store.predictions(record))
+        arrays["groups"] = np.array(["x", "y"] * (samples.CLIPS // 2))
+        store.write(record, arrays)
+    verdict = verdict_of(store)
+    assert isinstance(verdict.paired, Refusal)
+    assert "cannot be compared" in sentence(verdict)
+
+
+def test_rows_of_one_model_are_told_apart_by_axes(samples, store):
+    for frontend in ("kaldi", "logmel"):
+        samples.evaluated(store, samples.cell("a", frontend=frontend), 0.8)
+    with pytest.raises(SelectionError, match="a,frontend=kaldi or a,frontend=logmel"):
+        verdict_of(store, "a", "a,frontend=kaldi")
+    verdict = verdict_of(store, "a,frontend=logmel", "a,frontend=kaldi")
+    assert "a (frontend logmel)" in sentence(verdict)
+    with pytest.raises(SelectionError, match="the same row"):
+        verdict_of(store, "a,frontend=kaldi", "a,frontend=kaldi")
+    with pytest.raises(SelectionError, match="not AXIS=VALUE"):
+        parse_choice("a,colour=red")
+
+
+def test_sections_are_never_mixed_and_datasets_can_be_chosen(samples, store):
+    for dataset in ("toy", "other"):
+        for model in "ab":
+            samples.evaluated(store, samples.cell(model, dataset=dataset), 0.8, dataset__title=dataset)
+    verdicts, _ = compare(store.records()[0], parse_choice("a"), parse_choice("b"), store.predictions)
+    assert [verdict.dataset for verdict in verdicts] == ["other", "toy"]
+    assert verdict_of(store, dataset="toy").dataset == "toy"
+
+
+def test_unknown_names(samples, store):
+    samples.evaluated(store, samples.cell("alpha"), 0.8)
+    with pytest.raises(UnknownNameError, match="alpha"):
+        verdict_of(store, "alpha", "alpah")
+    with pytest.raises(UnknownNameError, match="toy"):
+        verdict_of(store, "alpha", "alpha", dataset="toi")
+
+
+def test_changed_predictions_are_said(samples, store):
+    samples.evaluated(store, samples.cell("a"), 0.8)
+    record = samples.evaluated(store, samples.cell("b"), 0.8)
+    path = store.path(record.cell).with_suffix(".npz")
+    path.write_bytes(path.read_bytes()[:-1])
+    verdicts, problems = compare(store.records()[0], parse_choice("a"), parse_choice("b"), store.predictions)
+    assert verdicts == []
+    assert any("changed after" in problem for problem in problems)

@@ -1,0 +1,81 @@
+"""A claimed ranking against synthetic records."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bench.analysis.ranking_claim import hold, parse_claim
+from bench.cli.claim import describe, rows
+from bench.errors import SelectionError
+from bench.results.store import Store
+
+SEEDS = range(3)
+
+
+@pytest.fixture
+def store(samples, tmp_path):
+    """Three models: 0.9, 0.88 (on the same clips) and 0.5."""
+    store = Store(tmp_path)
+    for model, accuracy in (("good", 0.9), ("near", 0.89), ("poor", 0.5)):
+        for seed in SEEDS:
+            rng = np.random.default_rng([seed, len(model), ord(model[0])])
+            arrays = samples.fold_arrays(1, accuracy, rng)
+            samples.evaluated(store, samples.cell(model, 1, seed), accuracy, arrays=arrays)
+    return store
+
+
+def held(store, claim):
+    found, problems = hold(store.records()[0], parse_claim(claim), store.predictions)
+    assert not problems
+    (one,) = found
+    return one
+
+
+def test_a_clear_step_is_confirmed_and_its_reverse_contradicted(store):
+    assert held(store, "good > poor").outcome == "confirmed"
+    assert held(store, "poor > good").outcome == "contradicted"
+    assert describe(held(store, "poor > good"))[1] == (
+        "The claimed order is contradicted: steps that go the other way: 1 of 1."
+    )
+
+
+def test_a_step_below_the_resolution_stays_open(store):
+    one = held(store, "good = 99.0 > near = 98.9 > poor = 50")
+    assert [step.outcome for step in one.steps] == ["unresolved", "confirmed"]
+    assert one.outcome == "unresolved"
+    assert one.steps[0].claimed == pytest.approx(0.001)
+    assert one.resolution is not None
+    assert one.resolution > 0.001
+    first, last = describe(one)
+    assert "Minimum detectable difference: " in first
+    assert last == "The claimed order is not resolvable here: open steps: 1 of 2."
+    assert rows(one)[0][:2] == ["good > near", "+0.10"]
+
+
+def test_p_values_are_adjusted_over_the_steps(store):
+    alone = held(store, "near > poor").steps[0]
+    among = held(store, "good > near > poor").steps[1]
+    assert among.p_adjusted == pytest.approx(min(1.0, 2 * alone.p_adjusted))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("a", "names one model"), ("a > a", "names a twice"), ("a > ", "empty place"), ("a = 120 > b", "no percentage")],
+)
+def test_what_is_no_claim(text, words):
+    with pytest.raises(SelectionError, match=words):
+        parse_claim(text)
+
+
+def test_axes_may_be_named():
+    first, second = parse_claim("m,mode=finetune = 70 > m,mode=scratch = 65.5")
+    assert first.choice.axes == (("mode", "finetune"),)
+    assert (first.score, second.score) == (0.7, 0.655)
+
+
+def test_a_model_without_results_is_said(samples, store):
+    samples.ended(store, samples.cell("dead"), "failed", "nan", "train", "the loss became NaN")
+    found, problems = hold(store.records()[0], parse_claim("good > dead"), store.predictions)
+    assert not found
+    assert problems

@@ -1,0 +1,119 @@
+"""Recipes as values: layers of settings, bounds, and what is said about mistakes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from bench.config.recipes import BUILTIN, parse_overrides, resolve
+from bench.errors import RecipeError, UnknownNameError
+from bench.recipe import Recipe
+
+
+@pytest.mark.parametrize("name", sorted(BUILTIN))
+def test_builtin_recipes_resolve(name: str) -> None:
+    assert resolve(name).name == name
+
+
+def test_layers_win_in_order() -> None:
+    declared = {"*": {"lr": 0.5, "epochs": 7}, "quick": {"epochs": 9}}
+    recipe = resolve("quick", declared, {"lr": 0.25})
+    assert (recipe.lr, recipe.epochs) == (0.25, 9)
+    assert resolve("full", declared).epochs == 7
+
+
+def test_a_mode_may_have_settings_of_its_own() -> None:
+    declared = {"*": {"lr": 0.5}, "*@finetune": {"lr": 0.25, "epochs": 7}, "quick@finetune": {"epochs": 9}}
+    tuned = resolve("quick", declared, mode="finetune")
+    assert (tuned.lr, tuned.epochs) == (0.25, 9)
+    assert resolve("full", declared, mode="finetune").epochs == 7
+    assert resolve("quick", declared, {"epochs": 3}, mode="finetune").epochs == 3
+    for mode in ("scratch", "probe"):
+        assert resolve("quick", declared, mode=mode) == resolve("quick", {"*": {"lr": 0.5}})
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("head_lr_scale", 0), ("pretrain_steps", 0), ("pretrain_batch", 0), ("pretrain_lr", 0), ("pretrain_lr", 11)],
+)
+def test_bounds_of_pretraining(setting: str, value: float) -> None:
+    with pytest.raises(RecipeError, match=f"recipe.{setting} = {value}"):
+        resolve("quick", None, {setting: value})
+
+
+def test_digest_names_what_differs_only() -> None:
+    assert Recipe().digest() == Recipe(pretrain_steps=2000).digest()
+    assert Recipe().digest() != Recipe(pretrain_steps=2001).digest()
+
+
+def test_overrides_show_in_the_name_and_digest() -> None:
+    plain, changed = resolve("quick"), resolve("quick", None, {"lr": 0.01})
+    assert plain.name == "quick"
+    assert changed.name.startswith("quick~")
+    assert plain.digest() != changed.digest()
+    assert resolve("quick", None, {"lr": 0.01}) == changed
+
+
+def test_file_with_a_base(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('[recipe]\nbase = "full"\nepochs = 3\n')
+    recipe = resolve(str(path))
+    assert recipe.name.startswith("mine~")
+    assert (recipe.epochs, recipe.roll) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        ({"epoch": 3}, "recipe.epoch is no setting; did you mean epochs"),
+        ({"lr": -1}, "recipe.lr = -1"),
+        ({"schedule": "linear"}, "recipe.schedule = 'linear'"),
+    ],
+)
+def test_mistakes_are_explained(overrides: dict, says: str) -> None:
+    with pytest.raises(RecipeError, match=says):
+        resolve("quick", None, overrides)
+
+
+def test_unknown_recipe_and_bad_files(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="quick"):
+        resolve("quik")
+    with pytest.raises(RecipeError, match="cannot be read"):
+        resolve(str(tmp_path / "none.toml"))
+    broken = tmp_path / "broken.toml"
+    broken.write_text("epochs = = 3")
+    with pytest.raises(RecipeError, match="not TOML"):
+        resolve(str(broken))
+
+
+def test_overrides_are_read_as_toml() -> None:
+    values = parse_overrides(["recipe.lr=1e-4", "recipe.roll=true", "recipe.trim_db=none", "recipe.fill=tile"])
+    assert values == {"lr": 1e-4, "roll": True, "trim_db": None, "fill": "tile"}
+    with pytest.raises(RecipeError, match=r"recipe\.KEY=VALUE"):
+        parse_overrides(["lr=3"])
+
+
+def test_recipes_cannot_change() -> None:
+    with pytest.raises(ValidationError):
+        Recipe().epochs = 3  # type: ignore[misc]
+
+
+def test_trying_out_is_not_publishable() -> None:
+    assert not resolve("smoke").publishable
+    assert resolve("quick").publishable
+    assert resolve("quick").budget_seconds == 120
+    assert resolve("quick").epochs == 20
+    assert resolve("full").budget_seconds is None
+
+
+def test_what_the_clips_need_stands_between_the_recipe_and_the_model() -> None:
+    speech = {"roll": False, "shift": 0.1}
+    assert resolve("full").roll
+    recipe = resolve("full", clips=speech)
+    assert (recipe.roll, recipe.shift, recipe.name) == (False, 0.1, "full")
+    assert resolve("full", {"*": {"shift": 0.2}}, clips=speech).shift == 0.2
+    assert resolve("full", None, {"roll": True}, clips=speech).roll
+    with pytest.raises(RecipeError, match="rol is no setting"):
+        resolve("full", clips={"rol": False})

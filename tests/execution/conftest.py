@@ -1,0 +1,32 @@
+"""Fixtures of the engine tests: the plugin file, and a cache of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.config.selection import Selection
+from bench.config.settings import Settings
+from bench.running.runner import Runner
+
+PLUGIN = Path(__file__).with_name("faulty_plugin.py")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path_factory.getbasetemp() / "engine-cache"
+    monkeypatch.setenv("BENCH_CACHE", str(cache))
+
+
+@pytest.fixture
+def make_runner(tmp_path: Path):
+    """``make_runner(models, **selection)``: a runner over the generated tones in a folder of the test."""
+
+    def make(*models: str, out: Path | None = None, settings: dict | None = None, watch=None, **selection) -> Runner:
+        chosen = {"datasets": ("tones",), "recipe": "smoke", "overrides": ("recipe.epochs=2",), "profile": False}
+        what = Selection(models=models, **(chosen | selection))
+        how = Settings(out=out or tmp_path / "run", plugins=(PLUGIN,), **({"jobs": 2} | (settings or {})))
+        return Runner(what, how, watch)
+
+    return make

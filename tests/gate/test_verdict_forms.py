@@ -1,0 +1,59 @@
+"""The verdict as a table, as JSON values and as Markdown."""
+
+from __future__ import annotations
+
+import json
+
+from bench.gate.verdict import HEADER, Finding, Verdict, markdown, table, value
+
+FINDINGS = (
+    Finding(row="a|<b>`c`", quantity="accuracy", status="ok", baseline=0.8, candidate=0.81, change=0.01,
+            low=-0.01, high=0.03, tolerance=0.02, relative=False),
+    Finding(row="b", quantity="latency", status="regression", baseline=0.01, candidate=0.013, change=0.3,
+            low=0.25, high=0.35, tolerance=0.15, reason="20 and 20 blocks"),
+    Finding(row="c", quantity="all", status="vanished", reason="not in\nthe results"),
+)  # fmt: skip
+
+
+def test_the_gravest_comes_first_and_the_outcome_is_the_gravest():
+    verdict = Verdict(findings=FINDINGS)
+    assert [f.status for f in verdict.ordered()] == ["regression", "vanished", "ok"]
+    assert verdict.outcome == "regression"
+    assert verdict.summary == "regression: 1 regression, 1 vanished, 1 ok"
+    assert Verdict(findings=FINDINGS[::2]).outcome == "vanished"
+    assert Verdict(findings=FINDINGS[:1]).outcome == "passed"
+    assert Verdict(findings=()).outcome == "vanished"
+    assert Verdict(findings=()).summary == "vanished: nothing was compared"
+
+
+def test_cells_of_the_table():
+    accuracy, latency, gone = (dict(zip(HEADER, row, strict=True)) for row in table(FINDINGS))
+    assert (accuracy["change"], accuracy["tolerated"]) == ("+1.00 points", "2.00 points")
+    assert accuracy["interval"] == "[-1.00 points, +3.00 points]"
+    assert (latency["baseline"], latency["candidate"], latency["change"]) == ("10 ms", "13 ms", "+30.0 %")
+    assert (gone["baseline"], gone["change"], gone["interval"], gone["tolerated"]) == ("-",) * 4
+
+
+def test_markdown_cannot_be_broken_by_names():
+    text = markdown(Verdict(findings=FINDINGS, notes=("torch <2.12>",)))
+    assert "a\\|&lt;b&gt;\\`c\\`" in text
+    assert "not in the results" in text
+    assert "- torch &lt;2.12&gt;" in text
+    lines = [line.replace("\\|", "") for line in text.splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in lines} == {len(HEADER) + 1}
+    assert text.index("regression") < text.index("<details><summary>1 more")
+
+
+def test_json_holds_no_text_for_numbers():
+    values = json.loads(json.dumps(Verdict(findings=FINDINGS).to_json(), allow_nan=False))
+    assert values["findings"][0]["change"] == 0.3
+    assert values["outcome"] == "regression"
+
+
+def test_values_have_units():
+    assert value("latency", 5e-10) == "0.5 ns"
+    assert value("latency", 2.5) == "2.5 s"
+    assert value("latency", 1234.0) == "1234 s"
+    assert value("infer_throughput", 12.34) == "12.3 clips/s"
+    assert value("host_memory", 640.44) == "640.4 MiB"
+    assert value("storage", 4000) == "4000 B"

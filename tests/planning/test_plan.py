@@ -1,0 +1,383 @@
+"""Plans as values: what is selected, what it costs, what does not fit a budget."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bench.cell import Cell
+from bench.clips import Clips
+from bench.config.selection import Selection, select_models
+from bench.errors import NoCellError, SelectionError, UnknownNameError
+from bench.planning.axes import Offer, Wishes, choose_axes
+from bench.planning.costs import Cost, cost_key, expected_seconds, with_costs
+from bench.planning.plan import Loaded, expand
+from bench.plugins.discovery import load_modules
+from bench.plugins.specs import DatasetSpec, FrontendSpec, ModelSpec, ProtocolSpec
+from bench.testing.fakes import fake_plugin
+
+MODELS = [
+    ModelSpec(name="net.small", factory="json:loads", frontend="mel", frontends=("fancy",), sets=("default",)),
+    ModelSpec(
+        name="net.stored", factory="json:loads", frontend="mel", alias_of="net.small", axes={"feeding": "precomputed"}
+    ),
+    ModelSpec(name="net.fancy", factory="json:loads", frontend="mel", alias_of="net.small", axes={"frontend": "fancy"}),
+    ModelSpec(name="pair", factory="json:loads", modalities=("audio", "image")),
+    ModelSpec(name="views", factory="json:loads", modalities=("audio", "image"), derived=("image",)),
+    ModelSpec(name="keen", factory="json:loads", optional_modalities=("text",)),
+    ModelSpec(
+        name="either", factory="json:loads", modalities=(), optional_modalities=("audio", "image"), frontend="mel",
+        frontends=("given",), pretrain="json:dumps",
+    ),
+    ModelSpec(
+        name="either.tuned", factory="json:loads", modalities=(), optional_modalities=("audio", "image"),
+        frontend="mel", alias_of="either", axes={"mode": "finetune", "weights": "masked", "inputs": "audio"},
+    ),
+    ModelSpec(
+        name="views.control", factory="json:loads", modalities=("audio", "image"), derived=("image",),
+        alias_of="views", axes={"inputs": "audio.shuffled+image"},
+    ),
+    ModelSpec(name="forest", factory="json:loads", estimator=True),
+    ModelSpec(name="bert", factory="json:loads", needs_weights=True),
+]  # fmt: skip
+
+
+@pytest.fixture
+def registry():
+    specs = [
+        *MODELS,
+        DatasetSpec(name="set", load="json:loads", protocols=("4+1",), groups="source"),
+        FrontendSpec(name="mel", factory="json:loads"),
+        FrontendSpec(name="fancy", factory="json:loads", trainable=True),
+        FrontendSpec(name="given", factory="json:loads"),
+        ProtocolSpec(name="4+1"),
+    ]
+    return load_modules(fake_plugin("fakes", specs)).registry
+
+
+def loaded(registry, *, texts=None, images=False, features=False) -> dict[str, Loaded]:
+    clips = Clips(
+        title="Set", ids=tuple(map(str, range(30))), targets=np.arange(30) % 3, label_names=("a", "b", "c"),
+        audio=None if features else lambda _: (np.zeros(4, dtype=np.float32), 8), sample_rate=8, clip_samples=4,
+        manifest_sha256="m", folds=np.repeat([1, 2, 3], 10), groups=tuple(map(str, range(30))), texts=texts,
+        features=np.zeros((30, 3, 5), dtype=np.float32) if features else None,
+        images=(lambda _: np.zeros((1, 1, 28, 28), dtype=np.float32)) if images else None,
+    )  # fmt: skip
+    return {"set": Loaded.of(registry.datasets["set"], clips)}
+
+
+def plan_of(registry, *models: str, data=None, **selection):
+    chosen = Selection(models=models, datasets=("set",), **selection)
+    return expand(chosen, registry, data or loaded(registry))
+
+
+def test_selection_by_set_family_name_and_all(registry) -> None:
+    def names(*words: str) -> list[str]:
+        return [entry.spec.name for entry in select_models(words, registry)]
+
+    assert names("default") == ["net.small"]
+    assert names("net") == ["net.fancy", "net.small", "net.stored"]
+    assert names("pair", "net.small", "pair") == ["net.small", "pair"]
+    assert names("all") == sorted(spec.name for spec in MODELS)
+    with pytest.raises(UnknownNameError, match=r"net\.small"):
+        names("net.smal")
+    with pytest.raises(NoCellError, match="documented"):
+        names("documented")
+
+
+def test_folds_and_seeds_multiply_and_profile_is_one(registry) -> None:
+    plan = plan_of(registry, "net.small", seeds=(0, 1))
+    kinds = [p.cell.kind for p in plan.cells]
+    assert kinds == ["evaluate"] * 6 + ["profile"]
+    assert {(p.train_clips, p.test_clips) for p in plan.cells[:6]} == {(20, 10)}
+    assert len({p.cell.id for p in plan.cells}) == len({p.fingerprint for p in plan.cells}) == 7
+
+
+def test_speed_is_measured_in_as_many_processes_as_asked(registry) -> None:
+    plan = plan_of(registry, "net.small", seeds=(3, 4), evaluate=False, processes=3)
+    assert [(p.cell.kind, p.cell.seed) for p in plan.cells] == [("profile", 3), ("profile", 4), ("profile", 5)]
+    assert len({p.cell.id for p in plan.cells}) == len({p.fingerprint for p in plan.cells}) == 3
+
+
+def test_processes_take_turns_and_every_second_turn_goes_back(registry) -> None:
+    from bench.running.runner import in_turns
+
+    cells = [p for name in ("net.small", "forest") for p in plan_of(registry, name, evaluate=False, processes=3).cells]
+    order = [(p.cell.model, p.cell.seed) for p in in_turns(cells)]
+    assert [seed for _, seed in order] == [0, 0, 1, 1, 2, 2]
+    first, second = order[0][0], order[1][0]
+    assert [model for model, _ in order] == [first, second, second, first, first, second]
+    assert first != second
+
+
+def test_speed_takes_at_least_one_process(registry) -> None:
+    from bench.config.selection import check_names
+
+    with pytest.raises(SelectionError, match="processes is 0; speed is measured in at least 1"):
+        check_names(Selection(models=("net.small",), datasets=("tones",), processes=0), registry)
+
+
+def test_an_alias_is_its_axes(registry) -> None:
+    plan = plan_of(registry, "net", folds=(1,), profile=False)
+    axes = {(p.cell.model, p.cell.frontend, p.cell.feeding) for p in plan.cells}
+    assert axes == {("net.small", "mel", "fly"), ("net.small", "mel", "precomputed"), ("net.small", "fancy", "fly")}
+    assert {p.decision for p in plan.cells} == {"run"}
+
+
+def test_misfits_have_reasons(registry) -> None:
+    reasons = {p.cell.model: p.reason for p in plan_of(registry, "all", folds=(1,), frontend="fancy").cells if p.reason}
+    assert reasons["pair"] == "needs image; set gives audio; does not take front end 'fancy'; it takes waveform"
+    trained = plan_of(registry, "net.small", frontend="fancy", feeding="precomputed", folds=(1,)).cells[0]
+    assert trained.reason == "front end 'fancy' is trained: its features cannot be precomputed"
+
+
+def test_inputs_given_derived_and_optional(registry) -> None:
+    audio_only = {p.cell.model: p.cell.inputs for p in plan_of(registry, "views", "keen", folds=(1,)).cells}
+    assert audio_only == {"views": "audio+image.derived", "keen": "audio"}
+    rich = loaded(registry, texts=("word",) * 30, images=True)
+    everything = {p.cell.model: p.cell.inputs for p in plan_of(registry, "views", "keen", data=rich, folds=(1,)).cells}
+    assert everything == {"views": "audio+image", "keen": "audio+text"}
+
+
+def test_budget_decides_and_says_how_to_go_on(registry) -> None:
+    plan = plan_of(registry, "net.small", folds=(1,), recipe="quick")
+    cheap = with_costs(plan, {p.cell: Cost(step_s=0.1, infer_clip_s=0.001, fit_clip_s=None) for p in plan.cells})
+    assert [p.decision for p in cheap.cells] == ["run", "run"]
+    # 20 clips at batch 16 are 2 steps an epoch, 20 epochs: 40 steps.
+    assert cheap.cells[0].cost_s == pytest.approx(40 * 0.1, abs=1)
+    dear = with_costs(plan, {p.cell: Cost(step_s=10.0, infer_clip_s=1.0, fit_clip_s=None) for p in plan.cells})
+    assert [p.decision for p in dear.cells] == ["over_budget", "over_budget"]
+    assert "7 min" in dear.cells[0].reason
+    assert "recipe.budget_seconds" in dear.cells[0].reason
+    full = plan_of(registry, "net.small", folds=(1,), recipe="full")
+    assert (
+        with_costs(full, {full.cells[0].cell: Cost(step_s=1e3, infer_clip_s=1.0, fit_clip_s=None)}).cells[0].decision
+        == "run"
+    )
+
+
+def test_unknown_cost_is_no_number(registry) -> None:
+    plan = with_costs(plan_of(registry, "net.small", folds=(1,)), {})
+    assert plan.cells[0].cost_s is None
+    assert plan.eta_s(2) is None
+
+
+def test_eta_counts_slots_and_profile_cells_apart(registry) -> None:
+    plan = plan_of(registry, "net.small", recipe="full")
+    cost = Cost(step_s=1.0, infer_clip_s=0.01, fit_clip_s=None)
+    priced = with_costs(plan, {p.cell: cost for p in plan.cells})
+    evaluate = [p for p in priced.cells if p.cell.kind == "evaluate"]
+    profile = sum(p.cost_s for p in priced.cells if p.cell.kind == "profile")
+    assert priced.eta_s(1) == pytest.approx(sum(p.cost_s for p in evaluate) + profile + 8)
+    assert priced.eta_s(3) < priced.eta_s(1)
+    assert priced.eta_s(100) >= evaluate[0].cost_s
+
+
+def test_limit_is_part_of_the_name_and_of_the_cost(registry) -> None:
+    cut = plan_of(registry, "net.small", folds=(1,), limit=5, profile=False).cells[0]
+    assert cut.cell.recipe == "quick@limit5"
+    assert (cut.train_clips, cut.test_clips) == (5, 5)
+
+
+def test_fingerprint_follows_what_a_result_depends_on(registry) -> None:
+    def mark(**selection) -> str:
+        return plan_of(registry, "net.small", folds=(1,), profile=False, **selection).cells[0].fingerprint
+
+    base = mark()
+    assert mark() == base
+    others = [
+        mark(recipe="full"),
+        mark(seeds=(1,)),
+        mark(limit=3),
+        mark(overrides=("recipe.lr=0.5",)),
+        mark(frontend="fancy"),
+    ]
+    assert len({base, *others}) == 6
+
+
+def test_cost_key_ignores_fold_and_seed(registry) -> None:
+    plan = plan_of(registry, "net.small", seeds=(0, 1), profile=False)
+    assert len({cost_key(p, registry, 1) for p in plan.cells}) == 1
+    assert cost_key(plan.cells[0], registry, 1) != cost_key(plan.cells[0], registry, 2)
+
+
+def test_estimator_cost(registry) -> None:
+    planned = plan_of(registry, "net.small", folds=(1,)).cells[0]
+    seconds = expected_seconds(planned, Cost(step_s=None, infer_clip_s=0.1, fit_clip_s=0.2))
+    assert seconds == pytest.approx(0.5 + 20 * 0.2 + 10 * 0.1)
+
+
+def one(registry, model: str, data=None, **selection):
+    """The first evaluate cell of a model on one fold."""
+    return plan_of(registry, model, data=data, folds=(1,), profile=False, **selection).cells[0]
+
+
+def test_an_aliass_mode_weights_and_inputs_hold_unless_the_selection_says_otherwise(registry) -> None:
+    rich = loaded(registry, images=True)
+    fixed = one(registry, "either.tuned", rich)
+    assert (fixed.cell.model, fixed.cell.mode, fixed.cell.weights, fixed.cell.inputs) == (
+        "either", "finetune", "masked", "audio",
+    )  # fmt: skip
+    assert fixed.decision == "run"
+    own = ModelSpec(name="own", factory="json:loads", axes={"mode": "finetune", "weights": "masked"}, pretrain="a:b")
+    alias = ModelSpec(name="own.probe", factory="json:loads", alias_of="own", axes={"mode": "probe"})
+    chosen = choose_axes(Wishes(), registry, alias, own, Offer(name="set", modalities=("audio",)))
+    assert (chosen.mode, chosen.weights, chosen.problem) == ("probe", "masked", "")
+    other = one(registry, "either.tuned", rich, mode="probe", weights="random", inputs="image")
+    assert (other.cell.mode, other.cell.weights, other.cell.inputs) == ("probe", "random", "image")
+
+
+def test_modes_get_their_own_recipe(registry) -> None:
+    specs = [
+        ModelSpec(
+            name="tuned", factory="json:loads", frontend="mel", pretrain="json:dumps",
+            recipes={"*": {"lr": 0.25}, "*@finetune": {"lr": 0.5}},
+        ),
+        DatasetSpec(name="set", load="json:loads", groups="source"),
+        FrontendSpec(name="mel", factory="json:loads"),
+        ProtocolSpec(name="4+1"),
+    ]  # fmt: skip
+    own = load_modules(fake_plugin("own", specs)).registry
+    assert one(own, "tuned").recipe.lr == 0.25
+    assert one(own, "tuned", mode="finetune", weights="masked").recipe.lr == 0.5
+
+
+@pytest.mark.parametrize(
+    ("model", "selection", "reason"),
+    [
+        (
+            "either",
+            {"weights": "masked"},
+            "mode scratch starts from random weights, not from masked; use --mode finetune, probe or knn",
+        ),
+        (
+            "either.tuned",
+            {"weights": "random"},
+            "mode finetune needs weights to start from; add --weights masked or --weights FILE",
+        ),
+        ("net.small", {"mode": "probe", "weights": "masked"}, "has no masked pre-training; use --weights FILE"),
+        ("forest", {"mode": "probe"}, "is an estimator, fitted from scratch: it has no probe"),
+        ("forest", {"weights": "masked"}, "is an estimator, fitted from scratch: it has no start from weights"),
+        ("bert", {}, "never starts at random; add --weights FILE"),
+        ("pair", {}, "needs image; set gives audio"),
+        ("net.small", {"inputs": "audio+image"}, "does not take image; it takes audio"),
+        ("either", {"inputs": "image"}, "needs image; set gives audio"),
+        ("either", {"inputs": "audio+image.shuffled"}, "needs image; set gives audio"),
+        ("either", {"inputs": "audio+image.derived"}, "does not take a derived image"),
+        ("either", {"inputs": "audio.missing"}, "audio missing leaves nothing to test on"),
+        ("views", {"inputs": "audio"}, "needs image, which inputs 'audio' leave out"),
+        ("views", {"inputs": "audio+image.missing"}, "cannot do without image in test; it can do without nothing"),
+        (
+            "net.small",
+            {"frontend": "given"},
+            "front end 'given' is for data with published features; set gives waveforms",
+        ),
+    ],
+)
+def test_each_misfit_has_one_clear_reason(registry, model: str, selection, reason: str) -> None:
+    planned = one(registry, model, **selection)
+    assert planned.decision == "incompatible"
+    assert planned.reason == reason
+
+
+def test_a_model_without_needs_takes_what_there_is_but_not_nothing(registry) -> None:
+    assert one(registry, "either").cell.inputs == "audio"
+    assert one(registry, "either", loaded(registry, images=True)).cell.inputs == "audio+image"
+    specs = [
+        ModelSpec(name="seer", factory="json:loads", modalities=(), optional_modalities=("image", "text")),
+        DatasetSpec(name="set", load="json:loads", groups="source"),
+        ProtocolSpec(name="4+1"),
+    ]
+    blind = one(load_modules(fake_plugin("own", specs)).registry, "seer")
+    assert (blind.decision, blind.reason) == ("incompatible", "needs one of image, text; set gives audio")
+
+
+def test_inputs_are_written_in_the_models_order_and_derived_where_nothing_is_given(registry) -> None:
+    rich = loaded(registry, images=True)
+    assert one(registry, "views", rich, inputs="image+audio.shuffled").cell.inputs == "audio.shuffled+image"
+    assert one(registry, "views.control", rich).cell.inputs == "audio.shuffled+image"
+    assert one(registry, "views.control").cell.inputs == "audio.shuffled+image.derived"
+    assert one(registry, "either", rich, inputs="image.missing+audio").cell.inputs == "audio+image.missing"
+    assert one(registry, "keen", loaded(registry, texts=("word",) * 30), inputs="audio").cell.inputs == "audio"
+
+
+def test_published_features_have_a_front_end_of_their_own(registry) -> None:
+    data = loaded(registry, features=True)
+    good = one(registry, "either", data)
+    assert (good.cell.frontend, good.cell.feeding, good.decision) == ("given", "precomputed", "run")
+    assert one(registry, "net.small", data).reason == "does not take front end 'given'; it takes fancy, mel"
+    assert "no waveform for front end 'mel'" in one(registry, "either", data, frontend="mel").reason
+    assert "nothing is computed per batch" in one(registry, "either", data, feeding="fly").reason
+    assert "gives no waveform to derive it from" in one(registry, "views", data).reason
+
+
+def test_a_weights_file_names_itself_in_cell_and_fingerprint(registry, tmp_path) -> None:
+    weights = tmp_path / "ssl.safetensors"
+    weights.write_bytes(b"one")
+    first = one(registry, "net.small", mode="finetune", weights=str(weights))
+    assert first.decision == "run"
+    assert first.cell.weights.startswith("ssl~")
+    assert first.cell.weights in first.cell.id
+    long = tmp_path / f"{'x' * 200}.pt"
+    long.write_bytes(b"one")
+    assert len(one(registry, "net.small", mode="finetune", weights=long).cell.id.rpartition("/")[2]) < 200
+    weights.write_bytes(b"two")
+    second = one(registry, "net.small", mode="finetune", weights=weights)
+    assert first.cell.weights != second.cell.weights
+    probed = one(registry, "net.small", mode="probe", weights=weights)
+    marks = {p.fingerprint for p in (first, second, probed, one(registry, "net.small"))}
+    assert len(marks) == 4
+
+
+def test_what_cannot_be_meant_is_refused_before_any_data(registry) -> None:
+    with pytest.raises(SelectionError, match=r"--weights masked .* or --weights FILE"):
+        plan_of(registry, "net.small", mode="finetune")
+    with pytest.raises(SelectionError, match="'finetun' is not one of scratch, finetune, probe, knn"):
+        plan_of(registry, "net.small", mode="finetun")
+    with pytest.raises(SelectionError, match=r"cannot be 'shufled'"):
+        plan_of(registry, "net.small", inputs="audio.shufled")
+    with pytest.raises(SelectionError, match=r"neither 'masked' nor a file; looked for .*nowhere\.pt"):
+        plan_of(registry, "net.small", mode="probe", weights="nowhere.pt")
+    assert one(registry, "either.tuned", mode="finetune").cell.weights == "masked"
+
+
+def test_fingerprint_follows_pretraining_and_tokenizer_sources(tmp_path, monkeypatch) -> None:
+    from bench.results.provenance import source_hash
+
+    monkeypatch.syspath_prepend(tmp_path)
+    sources = {name: tmp_path / f"own_{name}.py" for name in ("masking", "words")}
+    specs = [
+        ModelSpec(
+            name="net", factory="json:loads", modalities=("audio", "text"), pretrain="own_masking:build",
+            tokenizer="own_words:build",
+        ),
+        DatasetSpec(name="set", load="json:loads", groups="source"),
+        ProtocolSpec(name="4+1"),
+    ]  # fmt: skip
+    own = load_modules(fake_plugin("own", specs)).registry
+    data = loaded(own, texts=("word",) * 30)
+
+    def marks(masking: str, words: str) -> tuple[str, str]:
+        sources["masking"].write_text(masking)
+        sources["words"].write_text(words)
+        source_hash.cache_clear()
+        masked = one(own, "net", data, mode="finetune", weights="masked").fingerprint
+        return masked, one(own, "net", data).fingerprint
+
+    base = marks("a = 1", "b = 1")
+    assert base == marks("a = 1", "b = 1")
+    masking, words = marks("a = 2", "b = 1"), marks("a = 1", "b = 2")
+    assert masking[0] != base[0]
+    assert masking[1] == base[1]
+    assert words[0] != base[0]
+    assert words[1] != base[1]
+
+
+def test_a_progress_line_names_what_is_unusual() -> None:
+    cell = Cell(kind="evaluate", dataset="d", protocol="4+1@1", fold=1, model="m")
+    assert cell.short == "m on d fold 1 seed 0"
+    tuned = replace(cell, mode="finetune", weights="masked", inputs="audio.shuffled+image")
+    assert tuned.short == "m (audio.shuffled+image), finetune from masked, on d fold 1 seed 0"
+    assert replace(cell, inputs="audio+image.derived").short == cell.short

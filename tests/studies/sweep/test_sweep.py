@@ -1,0 +1,362 @@
+"""A recipe sweep: the grid, what is read from its records, the shape around the best, the words and the drawing."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.cell import Cell
+from bench.config.recipes import parse_lists, parse_overrides, resolve, split_values
+from bench.config.selection import Selection
+from bench.config.settings import Settings
+from bench.errors import RecipeError, SelectionError
+from bench.planning.plan import PlannedCell
+from bench.results.records import Failure, Record, Score
+from bench.running.progress import Silence
+from bench.statistics import ranking
+from bench.studies.sweep.plot import draw, drawn_lines, positions
+from bench.studies.sweep.read import Tried, is_diverged, read_curve
+from bench.studies.sweep.render import header, markdown, sentences, table_csv, table_rows
+from bench.studies.sweep.run import Tuning, make_grid, run_tuning
+from bench.studies.sweep.shape import sensitivity
+
+CLIPS, CLASSES = 40, 4
+
+
+class Made:
+    """Records of cells with chosen answers, and the arrays that belong to them."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[str, dict[str, np.ndarray]] = {}
+
+    def tried(self, texts: dict, rates: dict, *, epochs: int = 5, validation: dict | None = None) -> Tried:
+        """A point with a share of right answers per ``(fold, seed)``; ``None`` = diverged, ``"budget"`` = not run."""
+        values = parse_overrides([f"recipe.{key}={text}" for key, text in texts.items()])
+        recipe = resolve("quick", None, {**values, "epochs": values.get("epochs", epochs)})
+        planned, records = [], []
+        for (fold, seed), rate in rates.items():
+            cell = Cell(kind="evaluate", dataset="d", protocol="4+1@1", fold=fold, model="m", seed=seed,
+                        recipe=recipe.name)  # fmt: skip
+            planned.append(PlannedCell(cell=cell, recipe=recipe, fingerprint="f", train_clips=80, test_clips=CLIPS))
+            records.append(self.record(cell, rate, recipe.epochs, (validation or {}).get((fold, seed))))
+        return Tried(texts=texts, values=values, planned=tuple(planned), records=tuple(records))
+
+    def record(self, cell: Cell, rate: float | str | None, epochs: int, validation: float | None) -> Record:
+        if not isinstance(rate, float):
+            status, reason = ("failed", "nan") if rate is None else ("over_budget", "budget")
+            failure = Failure(reason=reason, stage="train", message=f"{reason} it is")
+            return Record(cell=cell, status=status, started_at="", error=failure)
+        rng = np.random.default_rng([cell.fold, 7])
+        targets = rng.integers(0, CLASSES, CLIPS)
+        right = np.arange(CLIPS) < round(rate * CLIPS)
+        said = np.where(right, targets, (targets + 1) % CLASSES)
+        self.arrays[cell.id] = {
+            "ids": np.array([f"{cell.fold}-{i}" for i in range(CLIPS)]), "targets": targets,
+            "logits": np.eye(CLASSES, dtype=np.float32)[said],
+            "groups": np.array([f"{cell.fold}-{i // 2}" for i in range(CLIPS)]),
+            "curve_train_loss": np.ones(2), "curve_val_accuracy": np.array([0.0, validation or math.nan]),
+        }  # fmt: skip
+        dataset = {"title": "Made", "train": 80, "test": CLIPS, "manifest_sha256": "x", "chance_accuracy": 0.25}
+        return Record(
+            cell=cell, status="ok", scores=(Score(name="accuracy", value=float(right.mean())),), started_at="",
+            timing={"epochs": epochs, "train_s": 2.0}, provenance={"dataset": dataset},
+            artifacts={"predictions": {"file": "x.npz"}},
+        )  # fmt: skip
+
+    def predictions(self, record: Record) -> dict[str, np.ndarray]:
+        return self.arrays[record.cell.id]
+
+    def curve(self, points: list[Tried], *, validates: bool = False) -> dict:
+        keys = list(points[0].texts)
+        found = read_curve(points, keys, self.predictions)
+        label = None if validates else "sensitivity, not selection"
+        return {
+            "model": "m", "label": "m", "dataset": "d", "protocol": "4+1@1", "axes": {},
+            "selection": {"validates": validates, "label": label, "protocols": ["3+1+1"]}, **found,
+        }  # fmt: skip
+
+
+def sweep_of(curve: dict) -> dict:
+    keys = list(curve["points"][0]["texts"])
+    what = {"recipe": "quick", "fixed": [], "points": len(curve["points"]), "device": "cpu", "precision": "fp32",
+            "limit": None}  # fmt: skip
+    return {"keys": keys, "what": what, "cells": 9, "curves": [curve]}
+
+
+def both(rate):
+    return {(1, 0): rate, (2, 0): rate}
+
+
+@pytest.fixture
+def curve() -> dict:
+    made = Made()
+    rates = {"1e-5": 0.3, "1e-4": 0.75, "3e-4": 0.8, "1e-3": 0.7, "1e-2": None}
+    return made.curve([made.tried({"lr": text}, both(rate)) for text, rate in rates.items()])
+
+
+# --- lists of values
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("1e-5,3e-5", ("1e-5", "3e-5")),
+        ("[0.9, 0.95]", ("[0.9, 0.95]",)),
+        ("[0.9,0.95],[0.9,0.999]", ("[0.9,0.95]", "[0.9,0.999]")),
+        ("'a,b'", ("'a,b'",)),
+        ("none, 0.9 ", ("none", "0.9")),
+        ("1,,2", ("1", "", "2")),
+    ],
+)
+def test_commas_separate_outside_brackets_and_quotes(text, parts) -> None:
+    assert split_values(text) == parts
+
+
+@given(st.lists(st.floats(1e-6, 1.0), min_size=2, max_size=6, unique=True))
+def test_lists_keep_their_values_and_order(values) -> None:
+    fixed, several = parse_lists(["recipe.epochs=3", f"recipe.lr={','.join(map(repr, values))}"])
+    assert fixed == ("recipe.epochs=3",)
+    assert [float(text) for text in several["lr"]] == values
+
+
+@pytest.mark.parametrize(
+    ("items", "says"),
+    [
+        (["recipe.lr=1,,2"], "is empty"),
+        (["recipe.lr=1e-3,0.001"], "0.001 stands twice"),
+        (["recipe.lr=1,2", "recipe.lr=3"], "given twice"),
+        (["recipe.lr=3", "recipe.lr=1,2"], "given twice"),
+        (["lr=1,2"], r"recipe\.KEY=VALUE"),
+    ],
+)
+def test_lists_that_make_no_sense(items, says) -> None:
+    with pytest.raises(RecipeError, match=says):
+        parse_lists(items)
+
+
+def test_a_run_takes_one_value_and_says_who_takes_more() -> None:
+    with pytest.raises(RecipeError, match="2 values; `bench sweep` takes a list"):
+        parse_overrides(["recipe.lr=1e-3,1e-2"])
+    assert parse_overrides(["recipe.betas=[0.9, 0.95]"]) == {"betas": [0.9, 0.95]}
+
+
+def test_grid_is_every_combination() -> None:
+    grid = make_grid(["recipe.lr=1,2", "recipe.batch=8", "recipe.epochs=3,4,5", "recipe.ema=none,0.9"])
+    assert grid.keys == ("lr", "epochs", "ema")
+    assert len(set(grid.points)) == 12
+    assert grid.overrides(grid.points[0]) == ("recipe.batch=8", "recipe.lr=1", "recipe.epochs=3", "recipe.ema=none")
+    with pytest.raises(SelectionError, match="nothing to sweep"):
+        make_grid(["recipe.lr=1"])
+
+
+def test_a_value_out_of_range_is_refused_before_anything_runs(tmp_path) -> None:
+    selection = Selection(models=("classical.knn",), overrides=("recipe.lr=1e-3,-1",))
+    with pytest.raises(RecipeError, match=r"recipe\.lr = -1"):
+        run_tuning(selection, Settings(out=tmp_path), Silence())
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(SelectionError, match="nothing to sweep: the study trains"):
+        run_tuning(Selection(evaluate=False, overrides=("recipe.lr=1,2",)), Settings(out=tmp_path), Silence())
+
+
+# --- reading
+
+
+def test_points_hold_scores_intervals_and_budgets(curve) -> None:
+    points = curve["points"]
+    assert [point["score"] for point in points] == [pytest.approx(v) for v in (0.3, 0.75, 0.8, 0.7)] + [None]
+    assert all(point["interval"][0] < point["score"] < point["interval"][1] for point in points[:4])
+    assert [point["clips_seen"] for point in points] == [400.0] * 5
+    assert [point["budget_measured"] for point in points] == [True] * 4 + [False]
+    assert curve["best"] == 2
+
+
+def test_comparisons_are_those_of_the_ranking_over_all_pairs(curve) -> None:
+    right = {f"{i:06d}": np.tile(np.arange(CLIPS) < round(r * CLIPS), 2) for i, r in enumerate((0.3, 0.75, 0.8, 0.7))}
+    groups = np.array([f"{fold}-{i // 2}" for fold in (1, 2) for i in range(CLIPS)])
+    expected = ranking(right, groups, adjust="holm")
+    for place, name in enumerate(m.name for m in expected.models):
+        if place:
+            against = curve["points"][int(name)]["against_best"]
+            assert against["p_value"] == pytest.approx(expected.p_values[0, place])
+            assert against["difference"] == pytest.approx(-expected.differences[0, place])
+    assert curve["points"][0]["against_best"]["resolved"]
+    assert not curve["points"][1]["against_best"]["resolved"]
+
+
+def test_a_diverged_value_is_a_point_and_no_failure(curve) -> None:
+    point = curve["points"][4]
+    assert (point["status"], point["diverged"], point["complete"]) == ("diverged", 2, False)
+    made = Made()
+    record = made.tried({"lr": "1"}, {(1, 0): None}).records[0]
+    assert is_diverged(record)
+    broken = record.model_copy(update={"error": Failure(reason="raised", stage="train", message="oh")})
+    tuning = Tuning(what={}, keys=("lr",), curves=(), records=(record, broken), reused=0)
+    assert tuning.failed == [broken]
+
+
+def test_half_a_value_is_never_the_best() -> None:
+    made = Made()
+    half = made.tried({"lr": "1e-2"}, {(1, 0): 1.0, (2, 0): None})
+    found = made.curve([made.tried({"lr": "1e-3"}, both(0.5)), half])
+    assert found["best"] == 0
+    assert found["points"][1]["status"] == "diverged 1, ok 1"
+    assert found["points"][1]["score"] == 1.0
+    assert found["points"][1]["against_best"] is None
+
+
+def test_nothing_finished_has_a_reason() -> None:
+    made = Made()
+    found = made.curve([made.tried({"lr": "1"}, both(None)), made.tried({"lr": "2"}, both("budget"))])
+    assert found["best"] is None
+    assert [point["status"] for point in found["points"]] == ["diverged", "over_budget"]
+    text = "\n".join(sentences(sweep_of(found), found))
+    assert "No best value: no value finished all its folds and seeds." in text
+    assert "lr 2: over budget (budget it is)." in text
+
+
+def test_each_fold_picks_its_value_on_its_own_validation() -> None:
+    made = Made()
+    first = made.tried({"lr": "1"}, {(1, 0): 0.5, (2, 0): 0.25}, validation={(1, 0): 0.9, (2, 0): 0.1})
+    second = made.tried({"lr": "2"}, {(1, 0): 1.0, (2, 0): 0.75}, validation={(1, 0): 0.2, (2, 0): 0.8})
+    found = made.curve([first, second], validates=True)
+    assert found["chosen"]["by_fold"] == {"1": {"lr": "1"}, "2": {"lr": "2"}}
+    assert found["chosen"]["test"] == pytest.approx((0.5 + 0.75) / 2)
+    text = "\n".join(sentences(sweep_of(found), found))
+    assert "Picked on validation (fold 1: lr 1; fold 2: lr 2), the test score is 62.5 %." in text
+    assert "not selection" not in text
+
+
+# --- shape
+
+
+def line(scores: dict) -> list[dict]:
+    return [
+        {"texts": {"lr": str(value)}, "values": {"lr": value}, "score": score, "complete": score is not None}
+        for value, score in scores.items()
+    ]
+
+
+def test_sensitivity_interpolates_to_the_ends_of_the_window() -> None:
+    found = sensitivity(line({1e-5: 0.0, 1e-4: 0.8, 1e-3: 0.4}), "lr", 1)
+    assert found["range"] == pytest.approx(0.4)  # half of the 0.8 lost within a decade below
+    assert found["factor"] == pytest.approx(10)
+    assert (found["low"], found["high"]) == (pytest.approx(1e-4 / 10**0.5), pytest.approx(1e-4 * 10**0.5))
+
+
+def test_sensitivity_ends_where_training_diverges() -> None:
+    found = sensitivity(line({1e-4: 0.6, 2e-4: 0.7, 4e-4: None, 8e-4: 0.1}), "lr", 1)
+    assert found["high"] == pytest.approx(2e-4)
+    assert found["low"] == pytest.approx(1e-4)
+    assert found["range"] == pytest.approx(0.1)
+    assert found["lost"] == ["0.0004"]
+
+
+def test_values_without_a_logarithm_give_the_whole_range() -> None:
+    for values in ({0.0: 0.2, 0.5: 0.9}, {"cosine": 0.2, "step": 0.9}, {True: 0.2, False: 0.9}):
+        found = sensitivity(line(values), "lr", 1)
+        assert found["range"] == pytest.approx(0.7)
+        assert found["factor"] is None
+
+
+@given(
+    st.dictionaries(st.floats(-6, 0), st.floats(0, 1), min_size=1, max_size=8).map(
+        lambda found: {10**log: score for log, score in sorted(found.items())}
+    )
+)
+def test_sensitivity_is_within_the_range_of_all_scores(scores) -> None:
+    best = max(range(len(scores)), key=lambda i: list(scores.values())[i])
+    found = sensitivity(line(scores), "lr", best)
+    assert 0 <= found["range"] <= max(scores.values()) - min(scores.values()) + 1e-12
+    assert found["factor"] <= 10 + 1e-6
+
+
+def test_alike_is_one_run_around_the_best(curve) -> None:
+    shape = curve["shape"]["lr"]
+    assert [curve["points"][i]["texts"]["lr"] for i in shape["alike"]] == ["1e-4", "3e-4", "1e-3"]
+    assert shape["alike_elsewhere"] == []
+    assert not shape["edge"]
+
+
+def test_best_at_the_edge_is_said() -> None:
+    made = Made()
+    found = made.curve([made.tried({"lr": t}, both(r)) for t, r in (("1e-3", 0.3), ("1e-2", 0.9), ("1e-4", 0.2))])
+    assert found["shape"]["lr"]["edge"]
+    text = "\n".join(sentences(sweep_of(found), found))
+    assert "better ones may lie beyond" in text
+    assert "every other finished value is told from 1e-2" in text
+
+
+# --- words and drawing
+
+
+def test_page_says_what_it_must(curve) -> None:
+    page = markdown(sweep_of(curve), {0: "sweep.svg"})
+    assert "## m on Made (sensitivity, not selection)" in page
+    assert "picking a value by them is selection on the test split; to pick a value, use --protocol 3+1+1." in page
+    assert "recipe.lr: 1e-4 to 1e-3 (3 of 5 values) cannot be told from the best." in page
+    assert "Sensitivity to recipe.lr: the score spans 9.6 points over a 10x change around the best" in page
+    assert "Equal budgets: every value was given 400 clips (epochs x clips) a cell" in page
+    assert "lr 1e-2: diverged (nan it is)." in page
+    assert "Not told apart is not equal" in page
+    assert "![accuracy of m by recipe.lr](sweep.svg)" in page
+
+
+def test_table_has_every_point(curve) -> None:
+    sweep = sweep_of(curve)
+    rows = table_rows(sweep, curve)
+    assert all(len(row) == len(header(sweep, curve)) for row in rows)
+    assert [row[0] for row in rows] == ["1e-5", "1e-4", "3e-4", "1e-3", "1e-2"]
+    assert rows[2][3] == "best"
+    assert rows[0][3].startswith("-50.0, told apart")
+    assert rows[4][1:4] == ["-", "-", "-"]
+    read = list(csv.DictReader(io.StringIO(table_csv(sweep))))
+    assert [row["recipe.lr"] for row in read] == ["1e-5", "1e-4", "3e-4", "1e-3", "1e-2"]
+    assert [row["best"] for row in read].index("True") == 2
+    assert read[4]["score"] == ""
+
+
+def test_unequal_budgets_are_said() -> None:
+    made = Made()
+    found = made.curve([made.tried({"epochs": t}, both(r)) for t, r in (("5", 0.3), ("10", 0.9))])
+    assert "Budgets differ: 400 to 800 clips" in "\n".join(sentences(sweep_of(found), found))
+
+
+def test_two_keys_are_lines_and_a_third_is_held_at_the_best() -> None:
+    made = Made()
+    points = [
+        made.tried({"lr": lr, "epochs": epochs, "batch": batch}, both(0.9 if (lr, batch) == ("2", "8") else 0.4))
+        for lr in ("1", "2") for epochs in ("3", "4") for batch in ("8", "16")
+    ]  # fmt: skip
+    found = made.curve(points)
+    lines = drawn_lines(found, ["lr", "epochs", "batch"])
+    assert [(name, len(line)) for name, line in lines] == [("3", 2), ("4", 2)]
+    assert {point["texts"]["batch"] for _, line in lines for point in line} == {"8"}
+    assert "recipe.lr (at epochs 3, batch 8)" in "\n".join(sentences(sweep_of(found), found))
+    assert draw(found, ["lr", "epochs", "batch"])["svg"].count(b"epochs 3") == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [((1e-5, 1e-3), "log"), ((1.0, 10.0), "linear"), ((0.0, 100.0), "linear"), (("step", "cosine"), "category"),
+     ((None, 0.9), "category"), ((True, False), "category")],
+)  # fmt: skip
+def test_axis_is_logarithmic_where_values_span_more_than_tenfold(values, kind) -> None:
+    points = [{"texts": {"k": str(value)}, "values": {"k": value}} for value in values]
+    assert positions(points, "k")[1] == kind
+
+
+def test_drawing_is_the_same_every_time_and_marks_what_diverged(curve) -> None:
+    first, second = draw(curve, ["lr"]), draw(curve, ["lr"])
+    assert first == second
+    assert first["png"].startswith(b"\x89PNG")
+    text = first["svg"].decode()
+    assert "diverged" in text
+    assert "recipe.lr (logarithmic)" in text
+    assert "sensitivity, not selection" in text
+    assert "2026" not in text
