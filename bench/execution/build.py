@@ -12,7 +12,7 @@ from torch import nn
 
 from bench.errors import PluginError
 from bench.execution.estimators import Estimator
-from bench.execution.inputs import Material
+from bench.execution.inputs import Inputs
 from bench.execution.pipeline import Normaliser, Pipeline
 from bench.execution.seeding import seed_everything
 from bench.job import Job
@@ -23,7 +23,7 @@ from bench.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
+class InitialWeights:
     """What a model starts from, beside its seed.
 
     Attributes:
@@ -35,7 +35,7 @@ class Start:
     weights: Path | None = None
 
     @classmethod
-    def of(cls, job: Job) -> Start:
+    def of(cls, job: Job) -> InitialWeights:
         """As a job's cell says; the path of a file stands in ``job.extra["weights"]``."""
         path = job.extra.get("weights")
         return cls(masked=job.cell.weights == MASKED, weights=Path(path) if path else None)
@@ -65,13 +65,13 @@ def pretrain_factory(entry: Entry[ModelSpec]) -> str:
     return entry.home(named)
 
 
-def build_model(entry: Entry[ModelSpec], task: TaskInfo, seed: int, start: Start | None = None) -> Any:
+def build_model(entry: Entry[ModelSpec], task: TaskInfo, seed: int, start: InitialWeights | None = None) -> Any:
     """What the factory returns, seeded; ``seed`` and ``weights`` are handed to factories that take them.
 
     Raises:
         PluginError: It is neither a module nor an estimator, or cannot be pre-trained where it should be.
     """
-    start = start or Start()
+    start = start or InitialWeights()
     name = pretrain_factory(entry) if start.masked else entry.factory
     factory = load_factory(name)
     taken = inspect.signature(factory).parameters
@@ -94,40 +94,40 @@ def build_model(entry: Entry[ModelSpec], task: TaskInfo, seed: int, start: Start
     return model
 
 
-def build_pipeline(model: nn.Module, material: Material, recipe: Recipe, train: Any) -> Pipeline:
+def build_pipeline(model: nn.Module, data: Inputs, recipe: Recipe, train: Any) -> Pipeline:
     """The pipeline of a cell, its normaliser fitted on the training clips.
 
     Args:
         model: From the factory.
-        material: The data set as this model sees it.
+        data: The data set as this model sees it.
         recipe: For the kind of statistics.
         train: Indices of the training clips; no other clip is read.
     """
-    frontend = None if material.stored_features else material.frontend
+    frontend = None if data.stored_features else data.frontend
     normaliser = None
-    if material.task.feature_shape is not None and recipe.normalise != "none":
-        normaliser = Normaliser(material.task.feature_shape[0] if recipe.normalise == "bin" else 1)
+    if data.task.feature_shape is not None and recipe.normalise != "none":
+        normaliser = Normaliser(data.task.feature_shape[0] if recipe.normalise == "bin" else 1)
     pipeline = Pipeline(
         model,
         frontend=frontend,
         normaliser=None,
-        modalities=material.modalities,
-        by_name=material.by_name,
-        num_classes=material.task.num_classes,
+        modalities=data.modalities,
+        by_name=data.by_name,
+        num_classes=data.task.num_classes,
     )
-    pipeline.bands = material.bands
+    pipeline.bands = data.bands
     if normaliser is not None:
         with torch.no_grad():
-            audio = (batch.inputs["audio"] for batch in material.batches(train, 64).epoch(0))
+            audio = (batch.inputs["audio"] for batch in data.batches(train, 64).epoch(0))
             normaliser.fit((pipeline.features(x) for x in audio), recipe.normalise)
         pipeline.normaliser = normaliser
     return pipeline
 
 
-def materialise(pipeline: Pipeline, material: Material, index: Any) -> torch.Tensor:
+def materialise(pipeline: Pipeline, data: Inputs, index: Any) -> torch.Tensor:
     """Logits of two clips: lazy layers exist afterwards, and the shape of the logits has been checked."""
     pipeline.eval()
     with torch.no_grad():
-        batch = next(iter(material.batches(index[:2], 2).epoch(0)))
+        batch = next(iter(data.batches(index[:2], 2).epoch(0)))
         logits: torch.Tensor = pipeline(batch.inputs)
     return logits

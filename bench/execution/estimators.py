@@ -11,7 +11,7 @@ import torch
 
 from bench.errors import PluginError
 from bench.execution.inference import Predictions, check_finite
-from bench.execution.inputs import Material
+from bench.execution.inputs import Inputs
 
 _ABSENT = -1e3
 """Logit of a class that no training clip had: finite, below everything an estimator gives."""
@@ -25,39 +25,39 @@ class Estimator(Protocol):
         """Learn from ``x`` ``(clips, ...)`` and class indices ``y`` ``(clips,)``."""
 
 
-def inputs_of(material: Material, index: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+def inputs_of(data: Inputs, index: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
     """What an estimator gets: the waveform ``(clips, samples)`` or features ``(clips, freq, time)``.
 
     Raises:
         PluginError: It asks for more than audio.
     """
-    if material.modalities != ("audio",) or material.given["audio"] == "missing":
-        raise PluginError(f"an estimator takes audio only, this one declares {', '.join(material.modalities)}")
+    if data.modalities != ("audio",) or data.given["audio"] == "missing":
+        raise PluginError(f"an estimator takes audio only, this one declares {', '.join(data.modalities)}")
     parts = []
-    for batch in material.batches(index, 64).epoch(0):
+    for batch in data.batches(index, 64).epoch(0):
         audio = batch.inputs["audio"]
-        if material.frontend is not None and not material.stored_features:
+        if data.frontend is not None and not data.stored_features:
             with torch.inference_mode():
-                audio = material.frontend(audio)
+                audio = data.frontend(audio)
         parts.append(audio.numpy())
     return np.concatenate(parts)
 
 
-def fit(estimator: Estimator, material: Material, train: npt.NDArray[np.int64]) -> float:
+def fit(estimator: Estimator, data: Inputs, train: npt.NDArray[np.int64]) -> float:
     """Fit on the clips ``train``; returns the seconds it took, features included."""
     start = time.perf_counter()
-    estimator.fit(inputs_of(material, train), material.clips.targets[train])
+    estimator.fit(inputs_of(data, train), data.clips.targets[train])
     return time.perf_counter() - start
 
 
-def predict(estimator: Estimator, material: Material, index: npt.NDArray[np.int64]) -> Predictions:
+def predict(estimator: Estimator, data: Inputs, index: npt.NDArray[np.int64]) -> Predictions:
     """Scores of the clips ``index`` in their order.
 
     Raises:
         PluginError: It has neither ``predict_proba`` nor ``decision_function``, or they have another shape.
     """
     start = time.perf_counter()
-    logits = logits_of(estimator, inputs_of(material, index), material.task.num_classes)
+    logits = logits_of(estimator, inputs_of(data, index), data.task.num_classes)
     return Predictions(logits=logits, index=index, seconds=time.perf_counter() - start)
 
 

@@ -13,12 +13,12 @@ import numpy.typing as npt
 from torch import nn
 
 from bench.execution import estimators, provenance
-from bench.execution.build import Start, build_model
+from bench.execution.build import InitialWeights, build_model
 from bench.execution.controls import arranged
 from bench.execution.inference import Predictions
-from bench.execution.inputs import Material, Shelf, prepare, split_for
+from bench.execution.inputs import Inputs, WorkerCache, prepare, split_for
 from bench.execution.network import Run, run_network
-from bench.execution.results import Finished, Observe, Outcome, Progress
+from bench.execution.results import CellResult, Evaluation, OnEpoch, Progress
 from bench.execution.train import Curves
 from bench.job import Job
 from bench.measurement.memory import HostPeak
@@ -27,88 +27,88 @@ from bench.plugins.registry import Registry
 from bench.protocols.split import Split
 from bench.results.records import Record
 
-__all__ = ["Finished", "Observe", "Outcome", "Progress", "predicted_csv", "run_evaluate"]
+__all__ = ["CellResult", "Evaluation", "OnEpoch", "Progress", "predicted_csv", "run_evaluate"]
 
 
 def run_evaluate(
-    registry: Registry, job: Job, progress: Progress, observe: Observe, shelf: Shelf | None = None
-) -> Finished:
+    registry: Registry, job: Job, progress: Progress, observe: OnEpoch, cache: WorkerCache | None = None
+) -> CellResult:
     """Train on the training clips, then score the sealed test clips.
 
-    Whatever a plugin raises comes through; ``progress.stage`` says where. A ``shelf`` keeps what the next cell of the
+    Whatever a plugin raises comes through; ``progress.stage`` says where. A ``cache`` keeps what the next cell of the
     same worker can use again.
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
     start = time.perf_counter()
     cell = job.cell
     protocol = registry.protocols[cell.protocol.partition("@")[0]].spec
-    material = prepare(registry, job, shelf)
-    split = split_for(protocol, material, job)
-    material = arranged(material, split, cell.seed)
+    data = prepare(registry, job, cache)
+    split = split_for(protocol, data, job)
+    data = arranged(data, split, cell.seed)
     progress.stage = "build"
     entry = registry.models[cell.model]
-    model = build_model(entry, material.task, cell.seed, Start.of(job))
+    model = build_model(entry, data.task, cell.seed, InitialWeights.of(job))
     if isinstance(model, nn.Module):
-        run = Run(entry=entry, job=job, material=material, split=split, progress=progress, observe=observe)
-        outcome = run_network(model, run)
+        run = Run(entry=entry, job=job, data=data, split=split, progress=progress, observe=observe)
+        evaluation = run_network(model, run)
     else:
         progress.stage = "train"
-        outcome = _estimator(model, material, split)
-    files = _files(outcome, material, job)
+        evaluation = _estimator(model, data, split)
+    files = _files(evaluation, data, job)
     progress.stage = "record"
-    targets = material.clips.targets[outcome.predictions.index]
+    targets = data.clips.targets[evaluation.predictions.index]
     record = Record(
         cell=cell,
         status="ok",
-        scores=compute_scores(registry, material.task.task_type, outcome.predictions.logits, targets),
-        timing={"data_s": material.seconds, **outcome.timing, "wall_s": time.perf_counter() - start},
-        memory=outcome.memory,
+        scores=compute_scores(registry, data.task.task_type, evaluation.predictions.logits, targets),
+        timing={"data_s": data.seconds, **evaluation.timing, "wall_s": time.perf_counter() - start},
+        memory=evaluation.memory,
         recipe=job.recipe.model_dump(mode="json"),
         environment=provenance.environment(cell.device),
-        provenance=provenance.provenance(registry, job, material, split, outcome),
+        provenance=provenance.provenance(registry, job, data, split, evaluation),
         started_at=started,
     )
-    return Finished(record=record, arrays=_arrays(outcome, material), files=files)
+    return CellResult(record=record, arrays=_arrays(evaluation, data), files=files)
 
 
-def _arrays(outcome: Outcome, material: Material) -> dict[str, np.ndarray]:
-    index = outcome.predictions.index
-    groups = material.clips.groups or ("",) * len(material.clips)
+def _arrays(evaluation: Evaluation, data: Inputs) -> dict[str, np.ndarray]:
+    index = evaluation.predictions.index
+    groups = data.clips.groups or ("",) * len(data.clips)
     return {
-        "ids": np.asarray([material.clips.ids[i] for i in index]),
+        "ids": np.asarray([data.clips.ids[i] for i in index]),
         "groups": np.asarray([groups[i] for i in index]),
-        "targets": material.clips.targets[index],
-        "logits": outcome.predictions.logits,
-        **outcome.curves.arrays(),
-        **outcome.arrays,
+        "targets": data.clips.targets[index],
+        "logits": evaluation.predictions.logits,
+        **evaluation.curves.arrays(),
+        **evaluation.arrays,
     }
 
 
-def _files(outcome: Outcome, material: Material, job: Job) -> dict[str, bytes]:
+def _files(evaluation: Evaluation, data: Inputs, job: Job) -> dict[str, bytes]:
     """The checkpoint where it is kept, and predictions of the clips whose target nobody knows."""
     files = {}
-    if job.keep_checkpoint and outcome.checkpoint is not None:
-        files["checkpoint.safetensors"] = outcome.checkpoint
-    unknown = _to_predict(material, job.limit)
+    if job.keep_checkpoint and evaluation.checkpoint is not None:
+        files["checkpoint.safetensors"] = evaluation.checkpoint
+    unknown = _to_predict(data, job.limit)
     if len(unknown):
-        files["predicted.csv"] = predicted_csv(outcome.predict(unknown), material)
+        files["predicted.csv"] = predicted_csv(evaluation.predict(unknown), data)
     return files
 
 
-def _to_predict(material: Material, limit: int | None) -> npt.NDArray[np.int64]:
-    if material.clips.splits is None:
+def _to_predict(data: Inputs, limit: int | None) -> npt.NDArray[np.int64]:
+    if data.clips.splits is None:
         return np.zeros(0, dtype=np.int64)
-    return np.flatnonzero(np.asarray(material.clips.splits) == "predict")[:limit].astype(np.int64)
+    return np.flatnonzero(np.asarray(data.clips.splits) == "predict")[:limit].astype(np.int64)
 
 
-def predicted_csv(predictions: Predictions, material: Material) -> bytes:
+def predicted_csv(predictions: Predictions, data: Inputs) -> bytes:
     """``id,label,probability``: the likeliest label of each clip; for several labels a line for each one of them."""
-    labels, ids = material.clips.label_names, material.clips.ids
+    labels, ids = data.clips.label_names, data.clips.ids
     logits = predictions.logits.astype(np.float64)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["id", "label", "probability"])
-    if material.task.task_type == "multi_label":
+    if data.task.task_type == "multi_label":
         chances = 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
         for row, clip in enumerate(predictions.index):
             writer.writerows([ids[clip], label, f"{chances[row, i]:.6f}"] for i, label in enumerate(labels))
@@ -121,12 +121,12 @@ def predicted_csv(predictions: Predictions, material: Material) -> bytes:
     return text.getvalue().encode()
 
 
-def _estimator(model: Any, material: Material, split: Split) -> Outcome:
+def _estimator(model: Any, data: Inputs, split: Split) -> Evaluation:
     def score(index: npt.NDArray[np.int64]) -> Predictions:
-        return estimators.predict(model, material, index)
+        return estimators.predict(model, data, index)
 
     with HostPeak() as host:
-        fitted = estimators.fit(model, material, split.train)
+        fitted = estimators.fit(model, data, split.train)
         predictions = score(split.test_indices(finalised=True))
     timing = {
         "train_s": fitted,
@@ -136,7 +136,7 @@ def _estimator(model: Any, material: Material, split: Split) -> Outcome:
         "epochs": None,
         "steps": None,
     }
-    return Outcome(
+    return Evaluation(
         predictions=predictions, predict=score, curves=Curves(), timing=timing,
         memory=provenance.memory(host.peak_mib, host.peak_mib, None), parameters=None, frontend_parameters=0,
         checkpoint=None, nondeterministic=[],

@@ -34,7 +34,7 @@ TEXT_LENGTH = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Material:
+class Inputs:
     """A data set as one model sees it; shared by the cells that follow each other in a worker.
 
     Attributes:
@@ -97,7 +97,7 @@ class Material:
 
 
 @dataclass(slots=True)
-class Shelf:
+class WorkerCache:
     """What cells that follow each other in one worker share: clips, open waveforms, derived pictures, tokens."""
 
     clips: dict[Any, tuple[Entry[DatasetSpec], Clips]] = field(default_factory=dict)
@@ -154,18 +154,18 @@ def feature_shape(frontend: nn.Module, task: TaskInfo) -> tuple[int, int]:
     return int(features.shape[1]), int(features.shape[2])
 
 
-def prepare(registry: Registry, job: Job, shelf: Shelf | None = None) -> Material:
+def prepare(registry: Registry, job: Job, cache: WorkerCache | None = None) -> Inputs:
     """Everything up to the model, for the data set and front end of a job; nothing is shuffled yet."""
     start = time.perf_counter()
-    shelf = shelf or Shelf()
+    cache = cache or WorkerCache()
     cell = job.cell
     source = (cell.dataset, job.data)
-    if source not in shelf.clips:
-        shelf.clips[source] = load_clips(registry, job)
-    entry, clips = shelf.clips[source]
+    if source not in cache.clips:
+        cache.clips[source] = load_clips(registry, job)
+    entry, clips = cache.clips[source]
     model = registry.models[cell.model].spec
     ways = parse_inputs(cell.inputs)
-    waveforms = None if clips.features is not None else _waveforms(clips, job, shelf)
+    waveforms = None if clips.features is not None else _waveforms(clips, job, cache)
     declared = entry.spec.task.text_length if entry.spec.task else None
     task = task_of(clips, tuple(ways), declared or TEXT_LENGTH)
     if "derived" in ways.get("image", ()):
@@ -173,10 +173,10 @@ def prepare(registry: Registry, job: Job, shelf: Shelf | None = None) -> Materia
     audio = _audio(registry, job, clips, waveforms, task) if "audio" in ways else _Audio()
     arrays: dict[str, Any] = {} if audio.array is None else {"audio": audio.array}
     if "image" in ways:
-        arrays["image"] = _images(clips, waveforms, shelf, derived="derived" in ways["image"])
+        arrays["image"] = _images(clips, waveforms, cache, derived="derived" in ways["image"])
     if "text" in ways:
-        arrays["text"], arrays["text_mask"] = _tokens(registry, job, clips, task, shelf)
-    return Material(
+        arrays["text"], arrays["text_mask"] = _tokens(registry, job, clips, task, cache)
+    return Inputs(
         spec=entry.spec, clips=clips, waveforms=waveforms, arrays=arrays,
         task=replace(task, feature_shape=audio.shape), frontend=audio.frontend,
         given={name: ", ".join(how) or "given" for name, how in ways.items()},
@@ -211,27 +211,27 @@ def _audio(registry: Registry, job: Job, clips: Clips, waveforms: Waveforms | No
     return _Audio(waveforms.samples, frontend, shape)
 
 
-def _waveforms(clips: Clips, job: Job, shelf: Shelf) -> Waveforms | None:
+def _waveforms(clips: Clips, job: Job, cache: WorkerCache) -> Waveforms | None:
     if clips.audio is None:
         return None
     recipe = job.recipe
     view = (job.cell.dataset, job.data, recipe.trim_db, recipe.fill)
-    if view not in shelf.waveforms:
-        shelf.waveforms[view] = open_waveforms(clips, trim_db=recipe.trim_db, fill=recipe.fill)
-    return shelf.waveforms[view]
+    if view not in cache.waveforms:
+        cache.waveforms[view] = open_waveforms(clips, trim_db=recipe.trim_db, fill=recipe.fill)
+    return cache.waveforms[view]
 
 
-def _images(clips: Clips, waveforms: Waveforms | None, shelf: Shelf, *, derived: bool) -> Any:
+def _images(clips: Clips, waveforms: Waveforms | None, cache: WorkerCache, *, derived: bool) -> Any:
     if not derived:
         if clips.images is None:
             raise DataError(f"{clips.title} has no images")
         return clips.images
     if waveforms is None:
         raise DataError(f"{clips.title} has no waveforms that an image could be derived from")
-    return _thumbnails(waveforms, shelf)
+    return _thumbnails(waveforms, cache)
 
 
-def _tokens(registry: Registry, job: Job, clips: Clips, task: TaskInfo, shelf: Shelf) -> Tokens:
+def _tokens(registry: Registry, job: Job, clips: Clips, task: TaskInfo, cache: WorkerCache) -> Tokens:
     if clips.texts is None:
         raise DataError(f"{clips.title} has no texts")
     length = task.text_length or TEXT_LENGTH
@@ -240,12 +240,12 @@ def _tokens(registry: Registry, job: Job, clips: Clips, task: TaskInfo, shelf: S
         return hash_tokens(clips.texts, length)
     weights = job.extra.get("weights")
     key = (job.cell.dataset, job.data, job.cell.model, length, weights)
-    if key not in shelf.tokens:
+    if key not in cache.tokens:
         build = load_factory(entry.home(entry.spec.tokenizer))
         options = {**entry.spec.options, **({"weights": weights} if weights else {})}
         tokenize = build(**_accepted(build, options))
-        shelf.tokens[key] = own_tokens(tokenize, clips.texts, length, entry.spec.name)
-    return shelf.tokens[key]
+        cache.tokens[key] = own_tokens(tokenize, clips.texts, length, entry.spec.name)
+    return cache.tokens[key]
 
 
 def _accepted(function: Any, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -261,10 +261,10 @@ def modality_of(key: str) -> str:
     return key.partition("_")[0]
 
 
-def _thumbnails(waveforms: Waveforms, shelf: Shelf) -> Any:
-    if waveforms.fingerprint not in shelf.thumbnails:
-        shelf.thumbnails[waveforms.fingerprint] = thumbnail(waveforms.samples, waveforms.sample_rate)
-    return shelf.thumbnails[waveforms.fingerprint]
+def _thumbnails(waveforms: Waveforms, cache: WorkerCache) -> Any:
+    if waveforms.fingerprint not in cache.thumbnails:
+        cache.thumbnails[waveforms.fingerprint] = thumbnail(waveforms.samples, waveforms.sample_rate)
+    return cache.thumbnails[waveforms.fingerprint]
 
 
 def _stored(
@@ -277,9 +277,9 @@ def _stored(
     return open_features(waveforms, frontend, key=key, dtype="float32").values
 
 
-def split_for(protocol: ProtocolSpec, material: Material, job: Job) -> Split:
+def split_for(protocol: ProtocolSpec, data: Inputs, job: Job) -> Split:
     """The split of a cell, cut to ``--limit`` clips a part."""
-    split = make_split(protocol, material.clips, job.cell.fold, known_leaks=material.spec.known_leaks)
+    split = make_split(protocol, data.clips, job.cell.fold, known_leaks=data.spec.known_leaks)
     if job.limit is None:
         return split
     rng = np.random.default_rng(0)

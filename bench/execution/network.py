@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 from bench.errors import CheckpointError
 from bench.execution import frozen, provenance
-from bench.execution.build import Start, build_pipeline, materialise, takes_weights
+from bench.execution.build import InitialWeights, build_pipeline, materialise, takes_weights
 from bench.execution.classifiers import FIT
 from bench.execution.embeddings import describe_embeddings
 from bench.execution.inference import Predictions, check_finite, predict
-from bench.execution.inputs import Material
+from bench.execution.inputs import Inputs
 from bench.execution.pipeline import Pipeline, compile_network, count_parameters
 from bench.execution.pretraining import SHOWN, Pretrained, passes, pretrain, reconstructions
-from bench.execution.results import Observe, Outcome, Predict, Progress
+from bench.execution.results import Evaluation, OnEpoch, Predict, Progress
 from bench.execution.seeding import deterministic
 from bench.execution.train import Curves, Trained, TrainingPlan, train
 from bench.execution.weights import LoadedWeights, load_weights, output_layer
@@ -46,19 +46,19 @@ class Run:
 
     entry: Entry[ModelSpec]
     job: Job
-    material: Material
+    data: Inputs
     split: Split
     progress: Progress
-    observe: Observe
+    observe: OnEpoch
 
     def plan(self) -> TrainingPlan:
         """Training settings of the cell, without selection."""
-        cell, task = self.job.cell, self.material.task
+        cell, task = self.job.cell, self.data.task
         return TrainingPlan(
             recipe=self.job.recipe, seed=cell.seed, device=cell.device, precision=cell.precision,
             sample_rate=task.sample_rate, multi_label=task.task_type == "multi_label",
-            waveforms=not self.material.stored_features, on_epoch=self.observe,
-            derived_picture="derived" in self.material.given.get("image", ""),
+            waveforms=not self.data.stored_features, on_epoch=self.observe,
+            derived_picture="derived" in self.data.given.get("image", ""),
         )  # fmt: skip
 
 
@@ -74,7 +74,7 @@ class Fitted:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
-def run_network(model: nn.Module, run: Run) -> Outcome:
+def run_network(model: nn.Module, run: Run) -> Evaluation:
     """Start, pre-train where the cell says so, fit, then score the sealed test clips."""
     cell = run.job.cell
     pipeline, weights = _started(model, run)
@@ -93,7 +93,7 @@ def run_network(model: nn.Module, run: Run) -> Outcome:
     embeddings, figures = _embeddings(fitted.pipeline, run, test)
     weights |= {"steps": pretrained.steps or None, "clips": pretrained.distinct or None}
     timing = {"pretrain_s": pretrained.seconds, "pretrain_steps": pretrained.steps, "pretrain_clips": pretrained.clips}
-    return Outcome(
+    return Evaluation(
         predictions=predictions,
         predict=fitted.predict,
         curves=fitted.curves,
@@ -110,9 +110,9 @@ def run_network(model: nn.Module, run: Run) -> Outcome:
 
 def _started(model: nn.Module, run: Run) -> tuple[Pipeline, dict[str, Any]]:
     """The pipeline on its device with the weights that the cell starts from, and where these come from."""
-    cell, material, train_clips = run.job.cell, run.material, run.split.train
-    start = Start.of(run.job)
-    pipeline = build_pipeline(model, material, run.job.recipe, train_clips)
+    cell, data, train_clips = run.job.cell, run.data, run.split.train
+    start = InitialWeights.of(run.job)
+    pipeline = build_pipeline(model, data, run.job.recipe, train_clips)
     section: dict[str, Any] = {
         "kind": "masked" if start.masked else "random",
         "name": cell.weights,
@@ -125,7 +125,7 @@ def _started(model: nn.Module, run: Run) -> tuple[Pipeline, dict[str, Any]]:
     }
     declared = run.entry.spec.options.get("weights")
     if start.weights is None:
-        materialise(pipeline, material, train_clips)
+        materialise(pipeline, data, train_clips)
         if declared:
             origin = provenance.without_paths(str(declared))
             section |= {"kind": "file", "name": origin, "from": "option of the model", "transductive": None}
@@ -138,20 +138,20 @@ def _started(model: nn.Module, run: Run) -> tuple[Pipeline, dict[str, Any]]:
     return pipeline.to(cell.device), section
 
 
-def _loaded(pipeline: Pipeline, start: Start, run: Run) -> LoadedWeights:
+def _loaded(pipeline: Pipeline, start: InitialWeights, run: Run) -> LoadedWeights:
     if start.weights is None or takes_weights(run.entry):
-        materialise(pipeline, run.material, run.split.train)
+        materialise(pipeline, run.data, run.split.train)
         return LoadedWeights(loaded=None)
 
     def once() -> object:
-        return materialise(pipeline, run.material, run.split.train)
+        return materialise(pipeline, run.data, run.split.train)
 
     once()  # lazy layers get their shapes
-    output = output_layer(pipeline.model, once, run.material.task.num_classes)
+    output = output_layer(pipeline.model, once, run.data.task.num_classes)
     return load_weights(pipeline.model, start.weights, output)
 
 
-def _checked_sha256(start: Start, label: str) -> str | None:
+def _checked_sha256(start: InitialWeights, label: str) -> str | None:
     if start.weights is None:
         return None
     found = weights_sha256(start.weights)
@@ -166,17 +166,17 @@ def _checked_sha256(start: Start, label: str) -> str | None:
 def _pretrained(pipeline: Pipeline, run: Run) -> Pretrained:
     """Masked pre-training on the training clips of the split; nothing where the cell starts otherwise."""
     job, progress = run.job, run.progress
-    if not Start.of(job).masked:
+    if not InitialWeights.of(job).masked:
         return Pretrained()
     recipe, clips = job.recipe, run.split.train
     number = passes(recipe.pretrain_steps, len(clips), recipe.pretrain_batch)
     progress.stage = "pretrain"
     progress.total = number + (0 if job.cell.mode in FIT else recipe.epochs)
     plan = run.plan()
-    batches = run.material.batches(clips, recipe.pretrain_batch, seed=job.cell.seed)
+    batches = run.data.batches(clips, recipe.pretrain_batch, seed=job.cell.seed)
     done = pretrain(pipeline, batches, plan)
     shown = clips[np.linspace(0, len(clips) - 1, min(SHOWN, len(clips))).astype(np.int64)]
-    pictures = reconstructions(pipeline, run.material.batches(shown, len(shown)), plan, run.material.clips.ids)
+    pictures = reconstructions(pipeline, run.data.batches(shown, len(shown)), plan, run.data.clips.ids)
     finish = getattr(pipeline.model, "end_pretraining", None)
     if callable(finish):
         finish()
@@ -186,15 +186,15 @@ def _pretrained(pipeline: Pipeline, run: Run) -> Pretrained:
 
 def _fit_all(pipeline: Pipeline, run: Run) -> Fitted:
     """Ordinary training of everything."""
-    cell, recipe, material, split = run.job.cell, run.job.recipe, run.material, run.split
+    cell, recipe, data, split = run.job.cell, run.job.recipe, run.data, run.split
     select = None
     if len(split.validation):
-        select = _selector(material.batches(split.validation, recipe.eval_batch), cell.device, cell.precision)
+        select = _selector(data.batches(split.validation, recipe.eval_batch), cell.device, cell.precision)
     plan = replace(run.plan(), select=select)
-    trained = train(pipeline, material.batches(split.train, cell.batch, seed=cell.seed), plan)
+    trained = train(pipeline, data.batches(split.train, cell.batch, seed=cell.seed), plan)
 
     def score(index: Indices) -> Predictions:
-        batches = material.test_batches(index, recipe.eval_batch)
+        batches = data.test_batches(index, recipe.eval_batch)
         return predict(trained.pipeline, batches, device=cell.device, precision=cell.precision)
 
     return Fitted(pipeline=trained.pipeline, predict=score, timing=_training(trained), curves=trained.curves)
@@ -202,18 +202,18 @@ def _fit_all(pipeline: Pipeline, run: Run) -> Fitted:
 
 def _fit_frozen(pipeline: Pipeline, run: Run) -> Fitted:
     """A classifier on the embeddings of the training clips; no weight of the network moves."""
-    cell, recipe, material = run.job.cell, run.job.recipe, run.material
+    cell, recipe, data = run.job.cell, run.job.recipe, run.data
     where = {"device": cell.device, "precision": cell.precision}
     start = time.perf_counter()
     frozen.freeze(pipeline)
-    seen = frozen.embed(pipeline, material.batches(run.split.train, recipe.eval_batch), **where)
-    known = material.clips.targets[seen.index]
-    classifier = FIT[cell.mode](seen.joined(), known, material.task.num_classes)
+    seen = frozen.embed(pipeline, data.batches(run.split.train, recipe.eval_batch), **where)
+    known = data.clips.targets[seen.index]
+    classifier = FIT[cell.mode](seen.joined(), known, data.task.num_classes)
     seconds = time.perf_counter() - start
 
     def score(index: Indices) -> Predictions:
         begin = time.perf_counter()
-        found = frozen.embed(pipeline, material.test_batches(index, recipe.eval_batch), **where)
+        found = frozen.embed(pipeline, data.test_batches(index, recipe.eval_batch), **where)
         logits = classifier.logits(frozen.like(found, seen))
         check_finite(logits)
         return Predictions(logits=logits, index=found.index, seconds=time.perf_counter() - begin)
@@ -227,15 +227,15 @@ def _embeddings(pipeline: Pipeline, run: Run, test: Indices) -> tuple[dict[str, 
     """Maps of the test embeddings and what they amount to; the embeddings themselves as float16 beside a checkpoint."""
     if not frozen.can_embed(pipeline):
         return {}, None
-    cell, material = run.job.cell, run.material
-    batches = material.test_batches(test, run.job.recipe.eval_batch)
+    cell, data = run.job.cell, run.data
+    batches = data.test_batches(test, run.job.recipe.eval_batch)
     where = {"device": cell.device, "precision": cell.precision}
     size = 2 * len(test) * frozen.width(pipeline, batches, **where)
     if size > EMBED_BYTES:
         reason = f"{size / 1e6:.0f} MB; kept up to {EMBED_BYTES / 1e6:.0f} MB"
         return {}, {"embedding": {"dim": size // (2 * len(test)), "reason": reason}}
     found = frozen.embed(pipeline, batches, **where)
-    maps, figures = describe_embeddings(found.values, material.clips.targets[found.index])
+    maps, figures = describe_embeddings(found.values, data.clips.targets[found.index])
     if not run.job.keep_checkpoint:
         return maps, figures
     limit = float(np.finfo(np.float16).max)

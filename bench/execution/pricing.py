@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from bench.execution.build import Start, build_model, build_pipeline, materialise
+from bench.execution.build import InitialWeights, build_model, build_pipeline, materialise
 from bench.execution.classifiers import FIT
 from bench.execution.estimators import inputs_of, logits_of
-from bench.execution.inputs import Material, Shelf, prepare
+from bench.execution.inputs import Inputs, WorkerCache, prepare
 from bench.execution.pipeline import Pipeline
 from bench.execution.pretraining import pretrain
 from bench.execution.profile import full_batches, training_step
@@ -36,31 +36,31 @@ def run_probe(registry: Registry, job: Job, progress: Progress) -> dict[str, Any
         ``None``), ``pretrain_step_s`` one step of masked pre-training at its own batch (``None`` without).
     """
     start = time.perf_counter()
-    material = prepare(registry, job)
+    data = prepare(registry, job)
     progress.stage = "build"
-    model = build_model(registry.models[job.cell.model], material.task, job.cell.seed, Start.of(job))
+    model = build_model(registry.models[job.cell.model], data.task, job.cell.seed, InitialWeights.of(job))
     progress.stage = "profile"
     is_module = isinstance(model, nn.Module)
-    costs = _time_module(model, material, job) if is_module else _time_estimator(model, material)
-    return {**costs, "data_s": material.seconds, "probe_s": time.perf_counter() - start, "source": "measured"}
+    costs = _time_module(model, data, job) if is_module else _time_estimator(model, data)
+    return {**costs, "data_s": data.seconds, "probe_s": time.perf_counter() - start, "source": "measured"}
 
 
-def _time_module(model: nn.Module, material: Material, job: Job) -> dict[str, Any]:
-    clips = np.arange(min(2 * job.cell.batch, len(material.clips)), dtype=np.int64)
-    pipeline = build_pipeline(model, material, job.recipe, clips)
-    materialise(pipeline, material, clips)
+def _time_module(model: nn.Module, data: Inputs, job: Job) -> dict[str, Any]:
+    clips = np.arange(min(2 * job.cell.batch, len(data.clips)), dtype=np.int64)
+    pipeline = build_pipeline(model, data, job.recipe, clips)
+    materialise(pipeline, data, clips)
     pipeline.to(job.cell.device)
-    single = next(iter(material.batches(clips, 1).epoch(0)))
+    single = next(iter(data.batches(clips, 1).epoch(0)))
     forward = _best(lambda: _forward(pipeline, single.inputs, job.cell.device), job.cell.device, times=2)
-    masked, learns = Start.of(job).masked, job.cell.mode not in FIT
+    masked, learns = InitialWeights.of(job).masked, job.cell.mode not in FIT
     largest = max(job.cell.batch, job.recipe.pretrain_batch if masked else 0)
     if 3 * forward * largest > SLOW_STEP_S:
         return _from_forward(forward, job)
-    pretrain_step_s = _time_pretraining(pipeline, material, job) if masked else None
-    batches = full_batches(material, clips, job.cell.batch)
+    pretrain_step_s = _time_pretraining(pipeline, data, job) if masked else None
+    batches = full_batches(data, clips, job.cell.batch)
     step_s = 0.0
     if learns:
-        step = training_step(pipeline, batches, material, job)
+        step = training_step(pipeline, batches, data, job)
         counter = iter(range(1000))
         step(next(counter))
         step_s = _best(lambda: step(next(counter)), job.cell.device, times=6, middle=True)
@@ -70,14 +70,14 @@ def _time_module(model: nn.Module, material: Material, job: Job) -> dict[str, An
     return {"step_s": step_s, "infer_clip_s": infer, "fit_clip_s": None, "pretrain_step_s": pretrain_step_s}
 
 
-def _time_pretraining(pipeline: Pipeline, material: Material, job: Job) -> float:
+def _time_pretraining(pipeline: Pipeline, data: Inputs, job: Job) -> float:
     recipe = job.recipe.model_copy(update={"pretrain_steps": 1})
     plan = TrainingPlan(
         recipe=recipe, seed=job.cell.seed, device=job.cell.device, precision=job.cell.precision,
-        sample_rate=material.task.sample_rate, waveforms=not material.stored_features,
+        sample_rate=data.task.sample_rate, waveforms=not data.stored_features,
     )  # fmt: skip
-    clips = np.resize(np.arange(len(material.clips), dtype=np.int64), recipe.pretrain_batch)
-    batches = material.batches(clips, recipe.pretrain_batch)
+    clips = np.resize(np.arange(len(data.clips), dtype=np.int64), recipe.pretrain_batch)
+    batches = data.batches(clips, recipe.pretrain_batch)
     pretrain(pipeline, batches, plan)
     seconds = _best(lambda: pretrain(pipeline, batches, plan), job.cell.device, times=4, middle=True)
     finish = getattr(pipeline.model, "end_pretraining", None)
@@ -93,7 +93,7 @@ def _from_forward(forward: float, job: Job) -> dict[str, Any]:
     either the model does not say. At the usual three quarters hidden this is too much rather than too little.
     """
     step = 3 * forward * job.cell.batch if job.cell.mode not in FIT else 0.0
-    pretrain_step = 3 * forward * job.recipe.pretrain_batch if Start.of(job).masked else None
+    pretrain_step = 3 * forward * job.recipe.pretrain_batch if InitialWeights.of(job).masked else None
     return {"step_s": step, "infer_clip_s": forward, "fit_clip_s": None, "pretrain_step_s": pretrain_step}
 
 
@@ -113,22 +113,22 @@ def _best(call: Any, device: str, *, times: int, middle: bool = False) -> float:
     return float(np.median(seconds)) if middle else min(seconds)
 
 
-def _time_estimator(model: Any, material: Material) -> dict[str, Any]:
-    count = min(len(material.clips), max(48, 2 * material.task.num_classes))
-    clips = np.linspace(0, len(material.clips) - 1, count).astype(np.int64)
-    targets = material.clips.targets[clips]
-    x = inputs_of(material, clips)
+def _time_estimator(model: Any, data: Inputs) -> dict[str, Any]:
+    count = min(len(data.clips), max(48, 2 * data.task.num_classes))
+    clips = np.linspace(0, len(data.clips) - 1, count).astype(np.int64)
+    targets = data.clips.targets[clips]
+    x = inputs_of(data, clips)
     start = time.perf_counter()
     model.fit(x, targets)
     fitted = time.perf_counter() - start
     start = time.perf_counter()
-    logits_of(model, x, material.task.num_classes)
+    logits_of(model, x, data.task.num_classes)
     scored = time.perf_counter() - start
     return {"step_s": None, "infer_clip_s": scored / count, "fit_clip_s": fitted / count}
 
 
 def run_estimate(
-    registry: Registry, job: Job, progress: Progress, shelf: Shelf | None = None, speed: float | None = None
+    registry: Registry, job: Job, progress: Progress, cache: WorkerCache | None = None, speed: float | None = None
 ) -> dict[str, Any]:
     """The same numbers without running the model: FLOPs counted on the meta device against a calibration.
 
@@ -136,35 +136,35 @@ def run_estimate(
         registry: Where the model is found.
         job: The cell.
         progress: Told the stage.
-        shelf: What estimates that follow each other share.
+        cache: What estimates that follow each other share.
         speed: FLOP/s of :func:`calibrate`, if it is known already.
 
     Returns:
         As :func:`run_probe`, with ``source`` ``"estimated"``.
     """
-    material = prepare(registry, job, shelf)
+    data = prepare(registry, job, cache)
     progress.stage = "build"
-    entry, start = registry.models[job.cell.model], Start.of(job)
+    entry, start = registry.models[job.cell.model], InitialWeights.of(job)
     speed = speed or calibrate()
     if not entry.spec.needs_weights:
         start = replace(start, weights=None)  # the file's numbers do not change the count
     with torch.device("meta"):
-        model = build_model(entry, material.task, job.cell.seed, start)
+        model = build_model(entry, data.task, job.cell.seed, start)
     if not isinstance(model, nn.Module):
         return {"step_s": None, "infer_clip_s": 0.01, "fit_clip_s": 0.02, "data_s": 0.0, "source": "estimated"}
     progress.stage = "profile"
     model.to("meta").eval()
-    shapes = _meta_inputs(material)
-    by_name = material.by_name
-    counted = count_flops(lambda: model(**shapes) if by_name else model(shapes[material.modalities[0]]))
+    shapes = _meta_inputs(data)
+    by_name = data.by_name
+    counted = count_flops(lambda: model(**shapes) if by_name else model(shapes[data.modalities[0]]))
     return {**_from_forward(counted.total / speed, job), "data_s": 0.0, "source": "estimated"}
 
 
-def _meta_inputs(material: Material) -> dict[str, torch.Tensor]:
-    batch = next(iter(material.batches(np.zeros(2, dtype=np.int64), 2).epoch(0)))
+def _meta_inputs(data: Inputs) -> dict[str, torch.Tensor]:
+    batch = next(iter(data.batches(np.zeros(2, dtype=np.int64), 2).epoch(0)))
     inputs = {name: torch.empty_like(x, device="meta") for name, x in batch.inputs.items()}
-    if material.task.feature_shape is not None and "audio" in inputs:
-        inputs["audio"] = torch.empty(2, *material.task.feature_shape, device="meta")
+    if data.task.feature_shape is not None and "audio" in inputs:
+        inputs["audio"] = torch.empty(2, *data.task.feature_shape, device="meta")
     return {name: x[:1] for name, x in inputs.items()}
 
 

@@ -14,16 +14,16 @@ from torch import nn
 
 from bench.data.batches import Batch
 from bench.execution import provenance
-from bench.execution.build import Start, build_model, build_pipeline, materialise
+from bench.execution.build import InitialWeights, build_model, build_pipeline, materialise
 from bench.execution.estimators import inputs_of, logits_of
-from bench.execution.evaluate import Finished, Progress
+from bench.execution.evaluate import CellResult, Progress
 from bench.execution.inference import check_finite
-from bench.execution.inputs import Material, prepare
+from bench.execution.inputs import Inputs, prepare
 from bench.execution.pipeline import Pipeline, compile_network, compiled_graphs, count_parameters
 from bench.execution.profile_parts import (
     NO_NETWORK,
     Anatomy,
-    Pace,
+    Timings,
     dissect,
     energy_table,
     flops_table,
@@ -67,19 +67,19 @@ class Callables:
     anatomy: Anatomy | None = None
 
 
-def run_profile(registry: Registry, job: Job, progress: Progress) -> Finished:
+def run_profile(registry: Registry, job: Job, progress: Progress) -> CellResult:
     """Measure latency, throughput and memory, timing and memory in separate passes."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
     start = time.perf_counter()
     cell = job.cell
     changed: dict[str, tuple[Any, Any]] = {}
     with restored_flags(changed):
-        material, calls = build_calls(registry, job, progress)
+        data, calls = build_calls(registry, job, progress)
         progress.stage = "profile"
         compiling = _first_calls(calls, cell.device) if job.recipe.compile and calls.anatomy else None
         memory = _memory(calls, cell.device)
     brief = not job.recipe.publishable
-    latency = _latency(calls, job, material, brief=brief) if registry.models[cell.model].spec.inductive else None
+    latency = _latency(calls, job, data, brief=brief) if registry.models[cell.model].spec.inductive else None
     infer = measure_throughput(calls.infer, device=cell.device, blocks=_blocks(brief=brief))
     learn = None
     if calls.learn is not None:
@@ -89,22 +89,22 @@ def run_profile(registry: Registry, job: Job, progress: Progress) -> Finished:
         inside |= {"compile": {**compiling, "graphs": compiled_graphs()}}
     progress.stage = "record"
     measured = _Measured(latency, infer, learn, memory, inside, started, start)
-    return _finish(registry, job, material, calls, measured)
+    return _finish(registry, job, data, calls, measured)
 
 
-def build_calls(registry: Registry, job: Job, progress: Progress) -> tuple[Material, Callables]:
+def build_calls(registry: Registry, job: Job, progress: Progress) -> tuple[Inputs, Callables]:
     """The data set as the model of a job sees it, and the model as plain callables.
 
     Whatever a plugin raises comes through; ``progress.stage`` says where.
     """
-    material = prepare(registry, job)
+    data = prepare(registry, job)
     progress.stage = "build"
-    start = Start(weights=Start.of(job).weights)  # what only pre-training needs is never profiled
-    model = build_model(registry.models[job.cell.model], material.task, job.cell.seed, start)
+    start = InitialWeights(weights=InitialWeights.of(job).weights)  # what only pre-training needs is never profiled
+    model = build_model(registry.models[job.cell.model], data.task, job.cell.seed, start)
     if not isinstance(model, nn.Module):
-        return material, _of_estimator(model, material, job)
+        return data, _of_estimator(model, data, job)
     few = 1 if registry.models[job.cell.model].spec.inductive else job.cell.batch
-    return material, _of_module(model, material, job, few)
+    return data, _of_module(model, data, job, few)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +122,8 @@ class _Measured(_Timed):
     start: float
 
 
-def _finish(registry: Registry, job: Job, material: Material, calls: Callables, found: _Measured) -> Finished:
-    reasons = provenance.unpublishable(job, material)
+def _finish(registry: Registry, job: Job, data: Inputs, calls: Callables, found: _Measured) -> CellResult:
+    reasons = provenance.unpublishable(job, data)
     missing = {}
     if found.latency is None:
         missing["latency"] = "a clip's logits depend on its batch mates: it has no latency of its own"
@@ -147,9 +147,9 @@ def _finish(registry: Registry, job: Job, material: Material, calls: Callables, 
         environment=provenance.environment(job.cell.device),
         provenance={
             **provenance.common(registry, job),
-            "dataset": provenance.dataset_section(material),
+            "dataset": provenance.dataset_section(data),
             "model": {
-                **provenance.model_section(registry, job, material),
+                **provenance.model_section(registry, job, data),
                 "parameters": calls.parameters,
                 "frontend_parameters": calls.frontend_parameters,
             },
@@ -163,20 +163,20 @@ def _finish(registry: Registry, job: Job, material: Material, calls: Callables, 
         arrays["latency_s"] = found.latency.host.seconds
     if found.learn is not None:
         arrays |= {"train_block_s": found.learn.block_s, "train_step_stamps_s": found.learn.step_stamps_s}
-    return Finished(record=record, arrays=arrays)
+    return CellResult(record=record, arrays=arrays)
 
 
-def _of_module(model: nn.Module, material: Material, job: Job, few: int) -> Callables:
+def _of_module(model: nn.Module, data: Inputs, job: Job, few: int) -> Callables:
     cell = job.cell
-    clips = np.arange(min(CLIPS, len(material.clips)), dtype=np.int64)
-    pipeline = build_pipeline(model, material, job.recipe, clips)
-    check_finite(materialise(pipeline, material, clips).float().numpy())
+    clips = np.arange(min(CLIPS, len(data.clips)), dtype=np.int64)
+    pipeline = build_pipeline(model, data, job.recipe, clips)
+    check_finite(materialise(pipeline, data, clips).float().numpy())
     pipeline.to(cell.device)
     if job.recipe.compile:
         compile_network(pipeline)
-    singles = list(material.test_batches(clips, 1).epoch(0))
-    batches = full_batches(material, clips, cell.batch)
-    tested = full_batches(material, clips, cell.batch, test=True)
+    singles = list(data.test_batches(clips, 1).epoch(0))
+    batches = full_batches(data, clips, cell.batch)
+    tested = full_batches(data, clips, cell.batch, test=True)
     infer = _inference(pipeline, cell.device, cell.precision)
 
     def one(i: int) -> None:
@@ -188,17 +188,17 @@ def _of_module(model: nn.Module, material: Material, job: Job, few: int) -> Call
     return Callables(
         one=one,
         infer=many,
-        learn=training_step(pipeline, batches, material, job),
+        learn=training_step(pipeline, batches, data, job),
         parameters=count_parameters(pipeline.model),
         frontend_parameters=count_parameters(pipeline.frontend),
-        anatomy=dissect(pipeline, batches, material, job, few=few),
+        anatomy=dissect(pipeline, batches, data, job, few=few),
     )
 
 
-def full_batches(material: Material, clips: np.ndarray, size: int, *, test: bool = False) -> list[Batch]:
+def full_batches(data: Inputs, clips: np.ndarray, size: int, *, test: bool = False) -> list[Batch]:
     """Whole batches of ``size`` clips as in training or as in ``test``; a small data set repeats its clips."""
     wanted = np.resize(clips, max(size, len(clips) // size * size))
-    return list((material.test_batches(wanted, size) if test else material.batches(wanted, size)).epoch(0))
+    return list((data.test_batches(wanted, size) if test else data.batches(wanted, size)).epoch(0))
 
 
 def _inference(pipeline: Pipeline, device: str, precision: str) -> Callable[[Batch], int]:
@@ -218,9 +218,9 @@ def _inference(pipeline: Pipeline, device: str, precision: str) -> Callable[[Bat
     return infer
 
 
-def training_step(pipeline: Pipeline, batches: list[Batch], material: Material, job: Job) -> Callable[[int], int]:
+def training_step(pipeline: Pipeline, batches: list[Batch], data: Inputs, job: Job) -> Callable[[int], int]:
     """One whole training step of the engine: augmentation, forward, backward, optimiser."""
-    stages = training_stages(pipeline, material, job)
+    stages = training_stages(pipeline, data, job)
 
     def learn(i: int) -> int:
         if not pipeline.training:
@@ -234,19 +234,19 @@ def training_step(pipeline: Pipeline, batches: list[Batch], material: Material, 
     return learn
 
 
-def _of_estimator(model: Any, material: Material, job: Job) -> Callables:
-    count = min(max(CLIPS, 4 * material.task.num_classes), len(material.clips))
-    clips = np.linspace(0, len(material.clips) - 1, count).astype(np.int64)
-    x = inputs_of(material, clips)
-    model.fit(x, material.clips.targets[clips])
+def _of_estimator(model: Any, data: Inputs, job: Job) -> Callables:
+    count = min(max(CLIPS, 4 * data.task.num_classes), len(data.clips))
+    clips = np.linspace(0, len(data.clips) - 1, count).astype(np.int64)
+    x = inputs_of(data, clips)
+    model.fit(x, data.clips.targets[clips])
     size = min(job.cell.batch, len(x))
 
     def one(i: int) -> None:
-        logits_of(model, x[i % len(x)][None], material.task.num_classes)
+        logits_of(model, x[i % len(x)][None], data.task.num_classes)
 
     def many(i: int) -> int:
         start = i * size % (len(x) - size + 1)
-        return len(logits_of(model, x[start : start + size], material.task.num_classes))
+        return len(logits_of(model, x[start : start + size], data.task.num_classes))
 
     return Callables(one=one, infer=many, learn=None, parameters=None, frontend_parameters=0)
 
@@ -266,11 +266,9 @@ def _first_calls(calls: Callables, device: str) -> dict[str, float | None]:
     return found
 
 
-def _latency(calls: Callables, job: Job, material: Material, *, brief: bool) -> Latency:
+def _latency(calls: Callables, job: Job, data: Inputs, *, brief: bool) -> Latency:
     sampling = Sampling(min_samples=64, min_seconds=0.3, max_seconds=2.0) if brief else Sampling(max_seconds=8.0)
-    return measure_latency(
-        calls.one, device=job.cell.device, sampling=sampling, clip_seconds=material.task.clip_seconds
-    )
+    return measure_latency(calls.one, device=job.cell.device, sampling=sampling, clip_seconds=data.task.clip_seconds)
 
 
 def _blocks(*, brief: bool) -> Blocks:
@@ -287,7 +285,7 @@ def _look_inside(calls: Callables, job: Job, timed: _Timed, changed: dict[str, t
         steps = {"training step": (calls.learn, _step_s(timed.learn)), **steps}
     if timed.latency is not None:
         steps["inference of one clip"] = (calls.one, timed.latency.host.median)
-    pace = Pace(
+    pace = Timings(
         infer_s=_step_s(timed.infer),
         learn_s=None if timed.learn is None else _step_s(timed.learn),
         clips_per_s=timed.infer.clips_per_s,

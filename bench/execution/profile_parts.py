@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from bench.data.batches import Batch
 from bench.execution.augment import Augmenter
-from bench.execution.inputs import Material
+from bench.execution.inputs import Inputs
 from bench.execution.optimisation import make_average, make_optimizer
 from bench.execution.pipeline import Pipeline
 from bench.execution.train import TrainingPlan, compute_loss
@@ -60,7 +60,7 @@ class Anatomy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class Timings:
     """What the timed passes said, to know what can be afforded.
 
     Attributes:
@@ -76,13 +76,13 @@ class Pace:
     budget_s: float
 
 
-def training_stages(pipeline: Pipeline, material: Material, job: Job) -> tuple[Stage, ...]:
+def training_stages(pipeline: Pipeline, data: Inputs, job: Job) -> tuple[Stage, ...]:
     """The engine's training step as three functions, each taking what the one before returned."""
     cell, recipe = job.cell, job.recipe
     plan = TrainingPlan(
         recipe=recipe, seed=cell.seed, device=cell.device, precision=cell.precision,
-        sample_rate=material.task.sample_rate, multi_label=material.task.task_type == "multi_label",
-        waveforms=not material.stored_features,
+        sample_rate=data.task.sample_rate, multi_label=data.task.task_type == "multi_label",
+        waveforms=not data.stored_features,
     )  # fmt: skip
     augmenter = Augmenter.of(recipe, plan.sample_rate, cell.seed)
     optimizer = make_optimizer(pipeline, recipe, cell.device)
@@ -105,10 +105,10 @@ def training_stages(pipeline: Pipeline, material: Material, job: Job) -> tuple[S
     return ("forward", forward), ("backward", backward), ("optimiser", update)
 
 
-def inference_stages(pipeline: Pipeline, material: Material, job: Job) -> tuple[Stage, ...]:
+def inference_stages(pipeline: Pipeline, data: Inputs, job: Job) -> tuple[Stage, ...]:
     """Rows of the data set in, logits on the host out."""
     device, precision = job.cell.device, job.cell.precision
-    source = material.test_batches(np.arange(len(material.clips), dtype=np.int64), job.cell.batch)
+    source = data.test_batches(np.arange(len(data.clips), dtype=np.int64), job.cell.batch)
 
     def load(rows: npt.NDArray[np.int64]) -> dict[str, Tensor]:
         return source.take(rows).inputs
@@ -126,22 +126,22 @@ def inference_stages(pipeline: Pipeline, material: Material, job: Job) -> tuple[
             return pipeline.logits(inputs)
 
     stages: list[Stage] = [("load", load), ("to_device", move)]
-    if "audio" in material.tested:
+    if "audio" in data.tested:
         stages.append(("front_end", features))
     return (*stages, ("forward", forward), ("to_host", lambda logits: logits.to("cpu")))
 
 
-def dissect(pipeline: Pipeline, batches: list[Batch], material: Material, job: Job, *, few: int) -> Anatomy:
+def dissect(pipeline: Pipeline, batches: list[Batch], data: Inputs, job: Job, *, few: int) -> Anatomy:
     """The pieces of a network's work on rotating batches.
 
     Args:
         pipeline: On the device of the job.
         batches: Distinct batches of the cell's size.
-        material: Where the clips are.
+        data: Where the clips are.
         job: For device and precision.
         few: Clips to count FLOPs on, at most a batch: 1, or more where a clip's logits depend on its mates.
     """
-    first = material.test_batches(batches[0].index, few).take(batches[0].index[:few])
+    first = data.test_batches(batches[0].index, few).take(batches[0].index[:few])
 
     def rows(i: int) -> npt.NDArray[np.int64]:
         pipeline.eval()
@@ -163,13 +163,13 @@ def dissect(pipeline: Pipeline, batches: list[Batch], material: Material, job: J
         return pipeline.logits(ready)
 
     return Anatomy(
-        infer=inference_stages(pipeline, material, job), learn=training_stages(pipeline, material, job),
+        infer=inference_stages(pipeline, data, job), learn=training_stages(pipeline, data, job),
         rows=rows, batch=batch, few=few, features=features, forward=forward,
         has_frontend=pipeline.frontend is not None,
     )  # fmt: skip
 
 
-def stage_tables(anatomy: Anatomy, device: str, pace: Pace) -> dict[str, Any]:
+def stage_tables(anatomy: Anatomy, device: str, pace: Timings) -> dict[str, Any]:
     """Milliseconds of the stages of inference and of a training step at the cell's batch."""
     parts: dict[str, Any] = {}
     reasons: dict[str, str] = {}
@@ -192,7 +192,7 @@ def stage_tables(anatomy: Anatomy, device: str, pace: Pace) -> dict[str, Any]:
     return {**parts, **({"reasons": reasons} if reasons else {})}
 
 
-def flops_table(anatomy: Anatomy, pace: Pace) -> dict[str, Any]:
+def flops_table(anatomy: Anatomy, pace: Timings) -> dict[str, Any]:
     """Floating-point operations of inference, front end and model apart, and the rate reached over all clips.
 
     A compiled network is counted as it stands: its kernels do not name the operators that they are made of.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.execution.inputs import Material
+from bench.execution.inputs import Inputs
 from bench.job import Job
 from bench.measurement.device_memory import DevicePeak
 from bench.measurement.environment import describe as describe_machine
@@ -19,34 +19,34 @@ from bench.results.provenance import PROFILE_CODE, RESULT_CODE, engine_hash, git
 from bench.results.records import SCHEMA_VERSION
 
 if TYPE_CHECKING:
-    from bench.execution.results import Outcome
+    from bench.execution.results import Evaluation
 
 _PATH = re.compile(r"(?<![\w.])/(?:[\w.@+~-]+/){2,}[\w.@+~-]+")
 
 
-def provenance(registry: Registry, job: Job, material: Material, split: Split, outcome: Outcome) -> dict[str, Any]:
+def provenance(registry: Registry, job: Job, data: Inputs, split: Split, evaluation: Evaluation) -> dict[str, Any]:
     """Everything a reader needs to know where an evaluate record comes from."""
-    reasons = unpublishable(job, material)
+    reasons = unpublishable(job, data)
     return {
         **common(registry, job),
-        "protocol": _protocol(registry, job, material, split),
+        "protocol": _protocol(registry, job, data, split),
         "dataset": {
-            **dataset_section(material),
+            **dataset_section(data),
             "train": len(split.train),
             "validation": len(split.validation),
             "test": len(split.test),
-            **_reference_rates(material, split),
+            **_reference_rates(data, split),
         },
         "model": {
-            **model_section(registry, job, material),
-            "parameters": outcome.parameters,
-            "frontend_parameters": outcome.frontend_parameters,
+            **model_section(registry, job, data),
+            "parameters": evaluation.parameters,
+            "frontend_parameters": evaluation.frontend_parameters,
         },
-        **outcome.notes,
+        **evaluation.notes,
         "publishable": not reasons,
         "not_publishable": reasons,
-        "nondeterministic": outcome.nondeterministic,
-        "waveform_augmentation": "not applied: features are stored" if material.stored_features else "as the recipe",
+        "nondeterministic": evaluation.nondeterministic,
+        "waveform_augmentation": "not applied: features are stored" if data.stored_features else "as the recipe",
     }
 
 
@@ -77,12 +77,12 @@ def environment(device: str) -> dict[str, Any]:
     return {**description, "hardware_fingerprint": hardware_fingerprint(description)}
 
 
-def model_section(registry: Registry, job: Job, material: Material) -> dict[str, Any]:
+def model_section(registry: Registry, job: Job, data: Inputs) -> dict[str, Any]:
     """Who gave the model, what it saw, whether it may be ranked."""
     entry = registry.models[job.cell.model]
     return {
         **common(registry, job)["model"],
-        "inputs": dict(material.given),
+        "inputs": dict(data.given),
         "inductive": entry.spec.inductive,
         "trained_on": list(entry.spec.trained_on),
         "source": entry.spec.source,
@@ -91,14 +91,14 @@ def model_section(registry: Registry, job: Job, material: Material) -> dict[str,
     }
 
 
-def unpublishable(job: Job, material: Material) -> list[str]:
+def unpublishable(job: Job, data: Inputs) -> list[str]:
     """Why a record may not enter a published table; empty = it may."""
     reasons = []
     if not job.recipe.publishable:
         reasons.append(f"recipe {job.recipe.name!r} is for trying out")
     if job.limit is not None:
         reasons.append(f"--limit {job.limit} clips a part")
-    report = material.waveform_report
+    report = data.waveform_report
     if report.get("failed"):
         reasons.append(f"{len(report['failed'])} clips could not be decoded")
     return reasons
@@ -121,13 +121,13 @@ def memory(train: Reading | None, infer: Reading, device: DevicePeak | None) -> 
     return join(table(host), device.to_json())
 
 
-def _protocol(registry: Registry, job: Job, material: Material, split: Split) -> dict[str, Any]:
+def _protocol(registry: Registry, job: Job, data: Inputs, split: Split) -> dict[str, Any]:
     spec = registry.protocols[job.cell.protocol.partition("@")[0]].spec
-    known = material.spec.known_leaks
+    known = data.spec.known_leaks
     return {
         "name": spec.name,
         "version": spec.version,
-        "hash": protocol_hash(spec, material.spec.name, material.clips.manifest_sha256, known),
+        "hash": protocol_hash(spec, data.spec.name, data.clips.manifest_sha256, known),
         "scheme": spec.scheme,
         "validation": spec.validation,
         "select_on": spec.select_on,
@@ -136,10 +136,10 @@ def _protocol(registry: Registry, job: Job, material: Material, split: Split) ->
     }
 
 
-def dataset_section(material: Material) -> dict[str, Any]:
+def dataset_section(data: Inputs) -> dict[str, Any]:
     """The data set as it stood on this machine."""
-    spec, clips = material.spec, material.clips
-    report = {key: value for key, value in material.waveform_report.items() if value not in (None, [], ())}
+    spec, clips = data.spec, data.clips
+    report = {key: value for key, value in data.waveform_report.items() if value not in (None, [], ())}
     return {
         "name": spec.name,
         "title": clips.title,
@@ -155,11 +155,11 @@ def dataset_section(material: Material) -> dict[str, Any]:
     }
 
 
-def _reference_rates(material: Material, split: Split) -> dict[str, Any]:
-    targets = material.clips.targets
+def _reference_rates(data: Inputs, split: Split) -> dict[str, Any]:
+    targets = data.clips.targets
     if targets.ndim == 2:
         return {"majority_accuracy": None, "chance_accuracy": None}
-    classes = material.task.num_classes
+    classes = data.task.num_classes
     majority = int(np.bincount(targets[split.train].astype(np.int64), minlength=classes).argmax())
     return {
         "majority_accuracy": float(np.mean(targets[split.test] == majority)),

@@ -13,7 +13,7 @@ from bench.execution.inference import Predictions
 from bench.execution.train import Curves
 from bench.results.records import Record
 
-Observe = Callable[[int, Mapping[str, float]], None]
+OnEpoch = Callable[[int, Mapping[str, float]], None]
 Predict = Callable[[npt.NDArray[np.int64]], Predictions]
 
 
@@ -33,7 +33,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
+class CellResult:
     """An ``ok`` record with what stands beside it."""
 
     record: Record
@@ -42,7 +42,7 @@ class Finished:
 
 
 @dataclass(slots=True, kw_only=True)
-class Outcome:
+class Evaluation:
     """What training and scoring one model gave, module or estimator alike.
 
     Attributes:

@@ -12,7 +12,7 @@ from bench.plugins.registry import Registry
 from bench.plugins.specs import ModelSpec
 from bench.results.provenance import extra_versions, weights_label, weights_sha256
 
-Inputs = dict[str, tuple[str, ...]]
+Ways = dict[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +123,7 @@ def choose_axes(wishes: Wishes, registry: Registry, named: ModelSpec, target: Mo
     )
 
 
-def resolve_inputs(spec: ModelSpec, offer: Offer, wish: str | None) -> tuple[Inputs, list[str]]:
+def resolve_inputs(spec: ModelSpec, offer: Offer, wish: str | None) -> tuple[Ways, list[str]]:
     """What a model gets of a data set, in the order in which it declares its modalities, and what stands against it.
 
     Args:
@@ -136,7 +136,7 @@ def resolve_inputs(spec: ModelSpec, offer: Offer, wish: str | None) -> tuple[Inp
     """
     declared = dict.fromkeys((*spec.modalities, *spec.optional_modalities))
     asked = None if wish is None else parse_inputs(wish)
-    inputs: Inputs = {}
+    inputs: Ways = {}
     problems = []
     for name in declared:
         if asked is not None and name not in asked:

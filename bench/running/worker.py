@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bench.execution.evaluate import Progress
-    from bench.execution.inputs import Shelf
+    from bench.execution.inputs import WorkerCache
     from bench.job import Job
     from bench.plugins.discovery import Host
     from bench.results.records import Record
@@ -85,22 +85,22 @@ def _run_line(line: str, channel: Channel, desk: dict[Any, Any]) -> None:
     with _output_to(Store(job.out).log_path(job.cell)):
         channel.send("start", id=job.cell.id)
         # Imported only now, so that whatever goes wrong there is in the log of a cell.
-        from bench.execution.inputs import Shelf
+        from bench.execution.inputs import WorkerCache
         from bench.plugins.discovery import load
 
         key = (job.plugins, job.without)
         if key not in desk:
-            desk[key] = load(job.plugins, without=job.without), Shelf()
-        host, shelf = desk[key]
+            desk[key] = load(job.plugins, without=job.without), WorkerCache()
+        host, cache = desk[key]
         if job.action == "cell":
-            _run_cell(job, host, channel, shelf)
+            _run_cell(job, host, channel, cache)
         else:
             {"probe": _run_probe, "estimate": _run_estimate, "trace": _run_trace}[job.action](job, host, channel, desk)
 
 
-def _run_cell(job: Job, host: Host, channel: Channel, shelf: Shelf) -> None:
+def _run_cell(job: Job, host: Host, channel: Channel, cache: WorkerCache) -> None:
     from bench.errors import StoreError
-    from bench.execution.evaluate import Finished, Progress, run_evaluate
+    from bench.execution.evaluate import CellResult, Progress, run_evaluate
     from bench.execution.profile import run_profile
     from bench.results.store import Store
 
@@ -114,20 +114,22 @@ def _run_cell(job: Job, host: Host, channel: Channel, shelf: Shelf) -> None:
         if progress.stage == "train":  # a pass of pre-training is no epoch of training
             host.hook.bench_epoch_end(cell=job.cell, epoch=epoch, scores=scores)
 
-    def work() -> Finished:
+    def work() -> CellResult:
         _set_threads(job.threads)
         host.hook.bench_cell_start(cell=job.cell)
         if job.cell.kind == "profile":
             return run_profile(host.registry, job, progress)
-        return run_evaluate(host.registry, job, progress, observe, shelf)
+        return run_evaluate(host.registry, job, progress, observe, cache)
 
     try:
-        done: Finished | Record = work()
+        done: CellResult | Record = work()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything; it becomes a record
         done = _failure(job, host, progress, error, started)
     try:
         store = Store(job.out)
-        record = store.write(done.record, done.arrays, done.files) if isinstance(done, Finished) else store.write(done)
+        record = (
+            store.write(done.record, done.arrays, done.files) if isinstance(done, CellResult) else store.write(done)
+        )
     except StoreError as error:
         channel.send("fatal", id=job.cell.id, message=str(error))
         return
@@ -146,8 +148,8 @@ def _run_estimate(job: Job, host: Host, channel: Channel, desk: dict[Any, Any]) 
     def run(progress: Progress) -> dict[str, Any]:
         if "speed" not in desk:
             desk["speed"] = calibrate()
-        _, shelf = desk[job.plugins, job.without]
-        return run_estimate(host.registry, job, progress, shelf, desk["speed"])
+        _, cache = desk[job.plugins, job.without]
+        return run_estimate(host.registry, job, progress, cache, desk["speed"])
 
     _send_costs(job, channel, run)
 

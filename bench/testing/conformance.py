@@ -29,7 +29,7 @@ from bench.plugins.specs import DatasetSpec, FrontendSpec, MetricSpec, ModelSpec
 from bench.testing.datasets import DatasetCase, at_hand, dataset_checks
 from bench.testing.estimators import EstimatorCase, estimator_checks
 from bench.testing.frontends import FrontendCase, frontend_checks
-from bench.testing.material import as_material, synthetic_clips
+from bench.testing.inputs import as_inputs, synthetic_clips
 from bench.testing.metrics import MetricCase, metric_checks
 from bench.testing.networks import NetworkCase, front_ends, network_checks
 from bench.testing.overfit import overfit
@@ -185,7 +185,7 @@ def check_metric(
 def parameters(registry: Registry, entry: Entry[ModelSpec]) -> Verdict:
     """The declared number of parameters at 50 classes, 5 s and 16 kHz, to 0.5 %; counted without memory."""
     spec = entry.spec
-    task = as_material(registry, spec, synthetic_clips(clips=1, samples=80_000)).task
+    task = as_inputs(registry, spec, synthetic_clips(clips=1, samples=80_000)).task
     task = replace(task, num_classes=50, label_names=tuple(f"class {i}" for i in range(50)))
     try:
         with torch.device("meta"):
@@ -207,16 +207,16 @@ def parameters(registry: Registry, entry: Entry[ModelSpec]) -> Verdict:
 def _build(registry: Registry, entry: Entry[ModelSpec]) -> NetworkCase | EstimatorCase | Verdict:
     if entry.spec.needs_weights:
         return skipped("it starts from weights that only the user has; try it with `bench run --weights`")
-    material = as_material(registry, entry.spec, synthetic_clips())
+    data = as_inputs(registry, entry.spec, synthetic_clips())
     try:
-        model = build_model(entry, material.task, 0)
+        model = build_model(entry, data.task, 0)
     except CheckpointError as error:
         if entry.spec.extra is None:
             raise
         return skipped(f"the extra {entry.spec.extra!r} is not installed: {error}")
     if isinstance(model, nn.Module):
-        return NetworkCase.of(registry, entry, material, model)
-    return EstimatorCase.of(entry, material)
+        return NetworkCase.of(registry, entry, data, model)
+    return EstimatorCase.of(entry, data)
 
 
 def _with_optional(registry: Registry, entry: Entry[ModelSpec]) -> dict[str, Check]:
@@ -226,8 +226,8 @@ def _with_optional(registry: Registry, entry: Entry[ModelSpec]) -> dict[str, Che
 
     @functools.cache
     def checks() -> dict[str, Check]:
-        material = as_material(registry, entry.spec, synthetic_clips(), optional=True)
-        return network_checks(NetworkCase.of(registry, entry, material, build_model(entry, material.task, 0)))
+        data = as_inputs(registry, entry.spec, synthetic_clips(), optional=True)
+        return network_checks(NetworkCase.of(registry, entry, data, build_model(entry, data.task, 0)))
 
     def check(name: str) -> Verdict:
         return checks()[name]()
@@ -249,9 +249,9 @@ def _overfit(case: NetworkCase, effort: Effort) -> Verdict:
         return skipped(f"{count / 1e6:.1f} M parameters are more than {OVERFIT_LIMIT / 1e6:g} M; --slow trains it")
     if effort.overfit_clips is None:
         return overfit(case)
-    material = as_material(case.registry, case.entry.spec, effort.overfit_clips)
-    model = build_model(case.entry, material.task, 0)
-    return overfit(NetworkCase.of(case.registry, case.entry, material, model))
+    data = as_inputs(case.registry, case.entry.spec, effort.overfit_clips)
+    model = build_model(case.entry, data.task, 0)
+    return overfit(NetworkCase.of(case.registry, case.entry, data, model))
 
 
 def _prepared(

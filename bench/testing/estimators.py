@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from bench.execution.build import build_model
 from bench.execution.estimators import inputs_of, logits_of
-from bench.execution.inputs import Material
+from bench.execution.inputs import Inputs
 from bench.plugins.registry import Entry
 from bench.plugins.specs import ModelSpec
 from bench.testing.results import Check, Verdict, failed, judge, passed
@@ -24,20 +24,20 @@ class EstimatorCase:
 
     Attributes:
         entry: The model.
-        material: The clips as it sees them.
+        data: The clips as it sees them.
         x: ``(clips, ...)`` float32.
         fitted: Fitted on the first three quarters of the clips, ``None`` before.
     """
 
     entry: Entry[ModelSpec]
-    material: Material
+    data: Inputs
     x: npt.NDArray[np.float32]
     fitted: Any = None
 
     @classmethod
-    def of(cls, entry: Entry[ModelSpec], material: Material) -> EstimatorCase:
+    def of(cls, entry: Entry[ModelSpec], data: Inputs) -> EstimatorCase:
         """Compute the inputs."""
-        return cls(entry=entry, material=material, x=inputs_of(material, np.arange(len(material.clips))))
+        return cls(entry=entry, data=data, x=inputs_of(data, np.arange(len(data.clips))))
 
     @property
     def train(self) -> npt.NDArray[np.int64]:
@@ -51,8 +51,8 @@ class EstimatorCase:
 
     def fit(self, rows: npt.NDArray[np.int64]) -> Any:
         """A new estimator of seed 0, fitted."""
-        estimator = build_model(self.entry, self.material.task, 0)
-        estimator.fit(self.x[rows], self.material.clips.targets[rows])
+        estimator = build_model(self.entry, self.data.task, 0)
+        estimator.fit(self.x[rows], self.data.clips.targets[rows])
         return estimator
 
     def once(self) -> Any:
@@ -62,7 +62,7 @@ class EstimatorCase:
 
     def scores(self, estimator: Any, rows: npt.NDArray[np.int64]) -> Logits:
         """Logits ``(rows, classes)``; another shape or nan is an error."""
-        return logits_of(estimator, self.x[rows], self.material.task.num_classes)
+        return logits_of(estimator, self.x[rows], self.data.task.num_classes)
 
 
 def estimator_checks(case: EstimatorCase) -> dict[str, Check]:
@@ -110,7 +110,7 @@ def deterministic(case: EstimatorCase) -> Verdict:
 def missing_class(case: EstimatorCase) -> Verdict:
     """A class without a training clip keeps its column and is never predicted."""
     absent = 1
-    rows = case.train[case.material.clips.targets[case.train] != absent]
+    rows = case.train[case.data.clips.targets[case.train] != absent]
     found = case.scores(case.fit(rows), case.test)
     if (found.argmax(axis=1) == absent).any():
         return failed(f"class {absent} had no training clip and was predicted; fill classes_ with the classes seen")

@@ -12,7 +12,7 @@ from bench.execution.inputs import feature_shape
 from bench.plugins.factories import load_factory
 from bench.plugins.registry import Entry
 from bench.plugins.specs import FrontendSpec, TaskInfo
-from bench.testing.material import Tones
+from bench.testing.inputs import Tones
 from bench.testing.results import Check, Verdict, failed, judge, passed, skipped
 
 _CLIPS = 6

@@ -17,12 +17,12 @@ from bench.cell import GIVEN
 from bench.config.recipes import resolve
 from bench.errors import PluginError
 from bench.execution.build import build_model, build_pipeline, materialise
-from bench.execution.inputs import Material
+from bench.execution.inputs import Inputs
 from bench.execution.pipeline import Pipeline
 from bench.plugins.registry import Entry, Registry
 from bench.plugins.specs import ModelSpec
 from bench.recipe import Recipe
-from bench.testing.material import as_material, synthetic_clips
+from bench.testing.inputs import as_inputs, synthetic_clips
 from bench.testing.results import Check, Verdict, failed, judge, passed, skipped
 
 BATCH = 8
@@ -39,13 +39,13 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkCase:
-    """A network with its material, ready to be called.
+    """A network with its data, ready to be called.
 
     Attributes:
         registry: For other front ends.
         entry: The model.
         recipe: Its settings under ``full``, for the normalisation.
-        material: The clips as it sees them.
+        data: The clips as it sees them.
         pipeline: Front end, normaliser and the network itself, seed 0.
         inputs: ``2 * BATCH`` clips as the network takes them: features, images, texts.
         targets: ``(2 * BATCH,)`` int64.
@@ -55,25 +55,25 @@ class NetworkCase:
     registry: Registry
     entry: Entry[ModelSpec]
     recipe: Recipe
-    material: Material
+    data: Inputs
     pipeline: Pipeline
     inputs: Mapping[str, Tensor]
     targets: Tensor
     known: dict[tuple[int, ...], Tensor] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, registry: Registry, entry: Entry[ModelSpec], material: Material, model: nn.Module) -> NetworkCase:
+    def of(cls, registry: Registry, entry: Entry[ModelSpec], data: Inputs, model: nn.Module) -> NetworkCase:
         """Fit the normaliser, initialise lazy layers and compute the features."""
         recipe = resolve("full", entry.spec.recipes)
-        pipeline = _pipeline(model, material, recipe)
+        pipeline = _pipeline(model, data, recipe)
         rows = np.arange(2 * BATCH, dtype=np.int64)
-        batch = next(iter(material.batches(rows, len(rows)).epoch(0)))
+        batch = next(iter(data.batches(rows, len(rows)).epoch(0)))
         inputs = dict(batch.inputs)
         if "audio" in inputs:
             with torch.no_grad():
                 inputs["audio"] = pipeline.features(inputs["audio"])
         return cls(
-            registry=registry, entry=entry, recipe=recipe, material=material, pipeline=pipeline, inputs=inputs,
+            registry=registry, entry=entry, recipe=recipe, data=data, pipeline=pipeline, inputs=inputs,
             targets=batch.targets,
         )  # fmt: skip
 
@@ -91,16 +91,16 @@ class NetworkCase:
 
     def fresh(self, seed: int) -> Pipeline:
         """The network built anew from another seed."""
-        model = build_model(self.entry, self.material.task, seed)
+        model = build_model(self.entry, self.data.task, seed)
         if not isinstance(model, nn.Module):
             raise PluginError(f"{self.entry.factory} gave a network before and now a {type(model).__name__}")
-        return _pipeline(model, self.material, self.recipe)
+        return _pipeline(model, self.data, self.recipe)
 
 
-def _pipeline(model: nn.Module, material: Material, recipe: Recipe) -> Pipeline:
-    rows = np.arange(len(material.clips), dtype=np.int64)
-    pipeline = build_pipeline(model, material, recipe, rows)
-    materialise(pipeline, material, rows)
+def _pipeline(model: nn.Module, data: Inputs, recipe: Recipe) -> Pipeline:
+    rows = np.arange(len(data.clips), dtype=np.int64)
+    pipeline = build_pipeline(model, data, recipe, rows)
+    materialise(pipeline, data, rows)
     return pipeline
 
 
@@ -143,7 +143,7 @@ def network_checks(case: NetworkCase) -> dict[str, Check]:
 
 def logits(case: NetworkCase) -> Verdict:
     """Floating-point logits ``(batch, classes)`` for batches of one, two and many clips."""
-    classes = case.material.task.num_classes
+    classes = case.data.task.num_classes
     sizes = (BATCH, 2) if not case.entry.spec.inductive else (BATCH, 2, 1)
     for size in sizes:
         found = case.logits(*range(size))  # the pipeline refuses another shape
@@ -155,9 +155,9 @@ def logits(case: NetworkCase) -> Verdict:
 def finite(case: NetworkCase) -> Verdict:
     """No nan or infinity, neither on sounds nor on digital silence."""
     inputs = {"sounds": case.rows()}
-    if "audio" in case.material.given:
+    if "audio" in case.data.given:
         with torch.no_grad():
-            silence = case.pipeline.features(torch.zeros(BATCH, case.material.task.clip_samples))
+            silence = case.pipeline.features(torch.zeros(BATCH, case.data.task.clip_samples))
         inputs["silence"] = {**case.rows(), "audio": silence}
     for what, batch in inputs.items():
         found = forward(case.pipeline, batch)
@@ -312,10 +312,10 @@ def front_ends(registry: Registry, entry: Entry[ModelSpec]) -> Verdict:
         return skipped("it names no other front end")
     clips = synthetic_clips(clips=2)
     for name in names:
-        material = as_material(registry, entry.spec, clips, frontend=name)
-        model = build_model(entry, material.task, 0)
+        data = as_inputs(registry, entry.spec, clips, frontend=name)
+        model = build_model(entry, data.task, 0)
         if isinstance(model, nn.Module):
-            _pipeline(model, material, resolve("full", entry.spec.recipes))
+            _pipeline(model, data, resolve("full", entry.spec.recipes))
     return passed(f"takes {', '.join(names)} too")
 
 

@@ -55,8 +55,8 @@ def overfit(case: NetworkCase, *, steps: int = STEPS) -> Verdict:
 
 
 def _everything(case: NetworkCase, pipeline: Pipeline) -> tuple[dict[str, Tensor], Tensor]:
-    rows = np.arange(len(case.material.clips), dtype=np.int64)
-    batch = next(iter(case.material.batches(rows, len(rows)).epoch(0)))
+    rows = np.arange(len(case.data.clips), dtype=np.int64)
+    batch = next(iter(case.data.batches(rows, len(rows)).epoch(0)))
     inputs = dict(batch.inputs)
     if "audio" in inputs:
         with torch.no_grad():

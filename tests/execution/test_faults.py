@@ -22,7 +22,7 @@ EXPECTED = {
 
 
 @pytest.fixture(scope="module")
-def outcome(tmp_path_factory):
+def evaluation(tmp_path_factory):
     """One run over every faulty model, beside a good one."""
     from pathlib import Path
 
@@ -46,8 +46,8 @@ def outcome(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", sorted(EXPECTED))
-def test_fault_is_a_record(outcome, fault: str) -> None:
-    _, result = outcome
+def test_fault_is_a_record(evaluation, fault: str) -> None:
+    _, result = evaluation
     records = [r for r in result.records if r.cell.model == f"faulty.{fault}"]
     assert len(records) == 2
     status, reason, stage = EXPECTED[fault]
@@ -58,16 +58,16 @@ def test_fault_is_a_record(outcome, fault: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_others_go_on(outcome) -> None:
-    _, result = outcome
+def test_the_others_go_on(evaluation) -> None:
+    _, result = evaluation
     good = [r for r in result.records if r.cell.model in ("tones.good", "faulty.prints")]
     assert [r.status for r in good] == ["ok"] * 4
     assert len(result.failed) == 2 * len(EXPECTED)
 
 
 @pytest.mark.slow
-def test_what_a_model_prints_is_in_its_log(outcome) -> None:
-    runner, result = outcome
+def test_what_a_model_prints_is_in_its_log(evaluation) -> None:
+    runner, result = evaluation
     cell = next(r.cell for r in result.records if r.cell.model == "faulty.prints")
     log = runner.store.log_path(cell).read_text()
     assert "said by the model" in log
@@ -75,8 +75,8 @@ def test_what_a_model_prints_is_in_its_log(outcome) -> None:
 
 
 @pytest.mark.slow
-def test_failure_detail_names_the_line_and_no_absolute_path(outcome) -> None:
-    _, result = outcome
+def test_failure_detail_names_the_line_and_no_absolute_path(evaluation) -> None:
+    _, result = evaluation
     record = next(r for r in result.records if r.cell.model == "faulty.raises")
     assert "the model broke here" in record.error.detail
     assert "misbehave" in record.error.detail
@@ -84,7 +84,7 @@ def test_failure_detail_names_the_line_and_no_absolute_path(outcome) -> None:
 
 
 @pytest.mark.slow
-def test_no_process_is_left(outcome) -> None:
+def test_no_process_is_left(evaluation) -> None:
     listing = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
     mine = [line for line in listing.splitlines() if "bench.running.worker" in line and f" {os.getpid()} " in line]
     assert mine == []

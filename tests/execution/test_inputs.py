@@ -19,7 +19,7 @@ from bench.errors import DataError, PluginError, SelectionError
 from bench.execution.build import build_model, build_pipeline, materialise
 from bench.execution.controls import arranged
 from bench.execution.evaluate import Progress
-from bench.execution.inputs import Material, Shelf, prepare, split_for
+from bench.execution.inputs import Inputs, WorkerCache, prepare, split_for
 from bench.execution.pipeline import Pipeline
 from bench.execution.profile import build_calls
 from bench.job import Job
@@ -44,17 +44,17 @@ def job_of(model: str, inputs: str, *, dataset: str = "views", seed: int = 0, **
     return Job(cell=cell, recipe=recipe, fingerprint="0", out=Path())
 
 
-def material_of(registry, model: str, inputs: str, **more) -> Material:
+def inputs_of_cell(registry, model: str, inputs: str, **more) -> Inputs:
     job = job_of(model, inputs, **more)
-    material = prepare(registry, job)
-    split = split_for(registry.protocols["official"].spec, material, job)
-    return arranged(material, split, job.cell.seed)
+    data = prepare(registry, job)
+    split = split_for(registry.protocols["official"].spec, data, job)
+    return arranged(data, split, job.cell.seed)
 
 
-def owners(material: Material, modality: str, *, test: bool = False) -> list[int]:
+def owners(data: Inputs, modality: str, *, test: bool = False) -> list[int]:
     """Whose input each clip is given, in the order of the clips."""
-    rows = np.arange(len(material.clips))
-    batches = material.test_batches(rows, 5) if test else material.batches(rows, 5)
+    rows = np.arange(len(data.clips))
+    batches = data.test_batches(rows, 5) if test else data.batches(rows, 5)
     found = torch.cat([batch.inputs[modality].flatten(1)[:, 0] for batch in batches.epoch(0)])
     return (found * 100 - 1).round().int().tolist()
 
@@ -91,35 +91,35 @@ def test_unreadable_inputs_are_refused(text: str, said: str) -> None:
 
 
 def test_shuffled_rows_stay_in_their_part_and_leave_their_clip(registry) -> None:
-    material = material_of(registry, "tell.both", "audio.shuffled+image")
-    assert material.given == {"audio": "shuffled", "image": "given"}
-    assert owners(material, "image") == list(range(24))
-    moved = owners(material, "audio")
+    data = inputs_of_cell(registry, "tell.both", "audio.shuffled+image")
+    assert data.given == {"audio": "shuffled", "image": "given"}
+    assert owners(data, "image") == list(range(24))
+    moved = owners(data, "audio")
     for part in (TRAIN, TEST, PREDICT):
         assert {moved[i] for i in part} == part
     assert all(owner != clip for clip, owner in enumerate(moved))
-    assert owners(material, "audio", test=True) == moved
+    assert owners(data, "audio", test=True) == moved
 
 
 def test_the_shuffle_follows_the_seed_and_touches_no_shared_array(registry) -> None:
-    first = owners(material_of(registry, "tell.both", "audio.shuffled+image"), "audio")
-    assert first == owners(material_of(registry, "tell.both", "audio.shuffled+image"), "audio")
-    assert first != owners(material_of(registry, "tell.both", "audio.shuffled+image", seed=1), "audio")
-    shelf = Shelf()
+    first = owners(inputs_of_cell(registry, "tell.both", "audio.shuffled+image"), "audio")
+    assert first == owners(inputs_of_cell(registry, "tell.both", "audio.shuffled+image"), "audio")
+    assert first != owners(inputs_of_cell(registry, "tell.both", "audio.shuffled+image", seed=1), "audio")
+    cache = WorkerCache()
     job = job_of("tell.both", "audio.shuffled+image")
-    material = prepare(registry, job, shelf)
-    arranged(material, split_for(registry.protocols["official"].spec, material, job), 0)
-    assert owners(prepare(registry, job_of("tell.both", "audio+image"), shelf), "audio") == list(range(24))
+    data = prepare(registry, job, cache)
+    arranged(data, split_for(registry.protocols["official"].spec, data, job), 0)
+    assert owners(prepare(registry, job_of("tell.both", "audio+image"), cache), "audio") == list(range(24))
 
 
 def test_two_shuffled_inputs_move_apart(registry) -> None:
-    material = material_of(registry, "tell.both", "audio.shuffled+image.shuffled")
-    assert owners(material, "audio") != owners(material, "image")
+    data = inputs_of_cell(registry, "tell.both", "audio.shuffled+image.shuffled")
+    assert owners(data, "audio") != owners(data, "image")
 
 
 def test_text_and_its_mask_move_together(registry) -> None:
-    material = material_of(registry, "tell.worded", "audio+text.shuffled")
-    batch = next(material.batches(np.arange(24), 24).epoch(0))
+    data = inputs_of_cell(registry, "tell.worded", "audio+text.shuffled")
+    batch = next(data.batches(np.arange(24), 24).epoch(0))
     tokens = batch.inputs["text"][:, 0].tolist()
     assert sorted(tokens) == list(range(100, 124))
     assert all(token != 100 + clip for clip, token in enumerate(tokens))
@@ -127,17 +127,17 @@ def test_text_and_its_mask_move_together(registry) -> None:
 
 
 def test_missing_is_there_in_training_and_absent_in_test(registry) -> None:
-    material = material_of(registry, "tell.both", "audio+image.missing")
-    assert material.given["image"] == "missing"
-    assert material.tested == ("audio",)
-    assert set(next(material.batches(np.arange(4), 4, seed=1).epoch(0)).inputs) == {"audio", "image"}
-    assert set(next(material.test_batches(np.arange(4), 4).epoch(0)).inputs) == {"audio"}
+    data = inputs_of_cell(registry, "tell.both", "audio+image.missing")
+    assert data.given["image"] == "missing"
+    assert data.tested == ("audio",)
+    assert set(next(data.batches(np.arange(4), 4, seed=1).epoch(0)).inputs) == {"audio", "image"}
+    assert set(next(data.test_batches(np.arange(4), 4).epoch(0)).inputs) == {"audio"}
 
 
 def test_ordinary_test_batches_equal_batches_in_order(registry) -> None:
-    material = material_of(registry, "tell.hashed", "audio+text")
+    data = inputs_of_cell(registry, "tell.hashed", "audio+text")
     rows = np.asarray([5, 2, 9])
-    plain, tested = (list(b.epoch(0)) for b in (material.batches(rows, 2), material.test_batches(rows, 2)))
+    plain, tested = (list(b.epoch(0)) for b in (data.batches(rows, 2), data.test_batches(rows, 2)))
     for one, other in zip(plain, tested, strict=True):
         assert one.index.tolist() == other.index.tolist()
         assert one.inputs.keys() == other.inputs.keys()
@@ -145,21 +145,21 @@ def test_ordinary_test_batches_equal_batches_in_order(registry) -> None:
 
 
 def test_a_derived_picture_is_its_clips_own_even_where_audio_is_shuffled(registry) -> None:
-    material = material_of(registry, "tell.view", "audio.shuffled+image.derived")
-    plain = material_of(registry, "tell.view", "audio+image.derived")
-    assert material.given == {"audio": "shuffled", "image": "derived"}
-    assert material.task.image_shape == (1, 28, 28)
-    assert np.array_equal(material.arrays["image"], plain.arrays["image"])
-    both = material_of(registry, "tell.view", "audio+image.derived.shuffled")
+    data = inputs_of_cell(registry, "tell.view", "audio.shuffled+image.derived")
+    plain = inputs_of_cell(registry, "tell.view", "audio+image.derived")
+    assert data.given == {"audio": "shuffled", "image": "derived"}
+    assert data.task.image_shape == (1, 28, 28)
+    assert np.array_equal(data.arrays["image"], plain.arrays["image"])
+    both = inputs_of_cell(registry, "tell.view", "audio+image.derived.shuffled")
     assert both.given["image"] == "derived, shuffled"
 
 
 @pytest.mark.parametrize("inputs", ["image", "audio", "audio+image"])
 def test_a_model_of_several_modalities_is_called_by_name_even_with_one(registry, inputs: str) -> None:
-    material = material_of(registry, "tell.either", inputs)
-    model = build_model(registry.models["tell.either"], material.task, 0)
-    pipeline = build_pipeline(model, material, job_of("tell.either", inputs).recipe, np.arange(12))
-    assert materialise(pipeline, material, np.arange(2)).shape == (2, 2)
+    data = inputs_of_cell(registry, "tell.either", inputs)
+    model = build_model(registry.models["tell.either"], data.task, 0)
+    pipeline = build_pipeline(model, data, job_of("tell.either", inputs).recipe, np.arange(12))
+    assert materialise(pipeline, data, np.arange(2)).shape == (2, 2)
     assert set(model.seen) == set(inputs.split("+"))
 
 
@@ -183,17 +183,17 @@ def test_profiling_leaves_out_what_is_missing(registry) -> None:
 
 class TestTokenizers:
     def test_the_models_own_gets_the_options_it_takes_and_runs_once(self, registry) -> None:
-        shelf = Shelf()
-        material = prepare(registry, job_of("tell.worded", "audio+text"), shelf)
-        assert material.arrays["text"][:, 0].tolist() == list(range(100, 124))
-        again = prepare(registry, job_of("tell.worded", "audio+text", seed=1), shelf)
-        assert again.arrays["text"] is material.arrays["text"]
+        cache = WorkerCache()
+        data = prepare(registry, job_of("tell.worded", "audio+text"), cache)
+        assert data.arrays["text"][:, 0].tolist() == list(range(100, 124))
+        again = prepare(registry, job_of("tell.worded", "audio+text", seed=1), cache)
+        assert again.arrays["text"] is data.arrays["text"]
 
     def test_without_one_words_are_hashed(self, registry) -> None:
-        material = prepare(registry, job_of("tell.hashed", "audio+text"))
-        ids, mask = hash_tokens(material.clips.texts, 32)
-        assert np.array_equal(material.arrays["text"], ids)
-        assert np.array_equal(material.arrays["text_mask"], mask)
+        data = prepare(registry, job_of("tell.hashed", "audio+text"))
+        ids, mask = hash_tokens(data.clips.texts, 32)
+        assert np.array_equal(data.arrays["text"], ids)
+        assert np.array_equal(data.arrays["text_mask"], mask)
 
     def test_other_results_are_refused_by_name(self, registry) -> None:
         with pytest.raises(PluginError, match=r"tokenizer of 'tell\.careless' .* \(24, 32\) float64 .* expected"):
@@ -203,13 +203,13 @@ class TestTokenizers:
 class TestPublishedFeatures:
     def test_they_are_the_models_audio_and_nothing_is_decoded(self, registry) -> None:
         job = job_of("tell.both", "audio", dataset="published", frontend="given", feeding="precomputed")
-        material = prepare(registry, job)
-        assert material.waveforms is None
-        assert material.frontend is None
-        assert material.stored_features
-        assert material.task.feature_shape == (3, 5)
-        batch = next(material.batches(np.asarray([3, 1]), 2).epoch(0))
-        assert np.array_equal(batch.inputs["audio"].numpy(), material.clips.features[[3, 1]])
+        data = prepare(registry, job)
+        assert data.waveforms is None
+        assert data.frontend is None
+        assert data.stored_features
+        assert data.task.feature_shape == (3, 5)
+        batch = next(data.batches(np.asarray([3, 1]), 2).epoch(0))
+        assert np.array_equal(batch.inputs["audio"].numpy(), data.clips.features[[3, 1]])
 
     def test_no_picture_can_be_derived_from_them(self, registry) -> None:
         job = job_of("tell.view", "audio+image.derived", dataset="published", frontend="given", feeding="precomputed")

@@ -26,7 +26,7 @@ from bench.errors import CheckpointError, PluginError, RecipeError
 from bench.execution import network
 from bench.execution.build import build_model, build_pipeline
 from bench.execution.classifiers import fit_neighbours, fit_probe
-from bench.execution.evaluate import Finished, Progress, run_evaluate
+from bench.execution.evaluate import CellResult, Progress, run_evaluate
 from bench.execution.frozen import Embeddings, like
 from bench.execution.inputs import prepare, split_for
 from bench.execution.optimisation import make_optimizer
@@ -55,10 +55,10 @@ def registry():
 
 
 @pytest.fixture
-def run(registry, tmp_path: Path) -> Callable[..., Finished]:
+def run(registry, tmp_path: Path) -> Callable[..., CellResult]:
     """``run(mode, weights, model, ...)`` one cell in this process."""
 
-    def one(mode="scratch", weights="random", model="modes.good", **changes) -> Finished:
+    def one(mode="scratch", weights="random", model="modes.good", **changes) -> CellResult:
         return run_evaluate(registry, job(mode, weights, model, tmp_path, **changes), Progress(), lambda *_: None)
 
     return one
@@ -73,11 +73,11 @@ def job(mode, weights, model, out, *, dataset="tones", recipe=PLAIN, file=None, 
     return Job(cell=cell, recipe=recipe, fingerprint="f", out=out, extra=extra, **changes)
 
 
-def from_file(run, mode: str, file: Path, **changes) -> Finished:
+def from_file(run, mode: str, file: Path, **changes) -> CellResult:
     return run(mode, weights_label(file), file=file, **changes)
 
 
-def checkpoint(found: Finished) -> dict[str, torch.Tensor]:
+def checkpoint(found: CellResult) -> dict[str, torch.Tensor]:
     return safetensors.torch.load(found.files["checkpoint.safetensors"])
 
 
@@ -132,12 +132,10 @@ def test_pretraining_sees_training_clips_only(run, registry, tmp_path, monkeypat
     run("knn", "masked", limit=20)
     seen = np.concatenate([json.loads(line) for line in log.read_text().splitlines()])
     work = job("knn", "masked", "modes.good", tmp_path, limit=20)
-    material = prepare(registry, work)
-    split = split_for(registry.protocols["official"].spec, material, work)
-    pipeline = build_pipeline(
-        build_model(registry.models["modes.good"], material.task, 0), material, PLAIN, split.train
-    )
-    everything = material.batches(np.arange(len(material.clips)), 64).epoch(0)
+    data = prepare(registry, work)
+    split = split_for(registry.protocols["official"].spec, data, work)
+    pipeline = build_pipeline(build_model(registry.models["modes.good"], data.task, 0), data, PLAIN, split.train)
+    everything = data.batches(np.arange(len(data.clips)), 64).epoch(0)
     with torch.no_grad():
         features = torch.cat([pipeline.features(batch.inputs["audio"]) for batch in everything])
     marks = features.abs().sum(dim=(1, 2)).numpy()

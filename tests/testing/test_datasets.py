@@ -16,7 +16,7 @@ from bench.plugins.discovery import load_modules
 from bench.testing import check_dataset
 from bench.testing.datasets import spread
 from bench.testing.fakes import fake_plugin
-from bench.testing.material import IMAGE_SHAPE, synthetic_clips, take
+from bench.testing.inputs import IMAGE_SHAPE, synthetic_clips, take
 
 TASK = TaskInfo(
     num_classes=4, modalities=("audio", "image", "text"), clip_samples=800, image_shape=IMAGE_SHAPE, text_length=8

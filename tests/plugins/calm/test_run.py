@@ -14,7 +14,7 @@ from transformers import AutoTokenizer, BertModel
 
 from bench.cell import Cell
 from bench.config.recipes import resolve
-from bench.execution.build import Start, build_model
+from bench.execution.build import InitialWeights, build_model
 from bench.execution.evaluate import Progress, run_evaluate
 from bench.execution.inputs import prepare
 from bench.execution.profile import build_calls
@@ -57,12 +57,12 @@ def job_of(model: str, clips: Path, bert: Path) -> Job:
 @pytest.mark.parametrize("name", ["calm.bert_frozen", "calm.bert_tuned"])
 def test_a_cell_reads_weights_and_words_from_the_given_folder(registry, clips, bert, name):
     job = job_of(name, clips, bert)
-    material = prepare(registry, job)
+    data = prepare(registry, job)
     expected = AutoTokenizer.from_pretrained(bert)(
-        list(material.clips.texts), padding="max_length", max_length=material.task.text_length
+        list(data.clips.texts), padding="max_length", max_length=data.task.text_length
     )
-    assert np.asarray(material.arrays["text"]).tolist() == expected["input_ids"]
-    model = build_model(registry.models[name], material.task, 0, Start.of(job))
+    assert np.asarray(data.arrays["text"]).tolist() == expected["input_ids"]
+    model = build_model(registry.models[name], data.task, 0, InitialWeights.of(job))
     theirs = BertModel.from_pretrained(bert).embeddings.word_embeddings.weight
     assert torch.equal(model.text.words.bert.embeddings.word_embeddings.weight, theirs)
     finished = run_evaluate(registry, job, Progress(), lambda _epoch, _scores: None)

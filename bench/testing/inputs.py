@@ -15,7 +15,7 @@ from bench.data.derived import thumbnail
 from bench.data.text import hash_tokens
 from bench.data.waveforms import Waveforms
 from bench.errors import DataError
-from bench.execution.inputs import TEXT_LENGTH, Material, build_frontend, feature_shape, task_of
+from bench.execution.inputs import TEXT_LENGTH, Inputs, build_frontend, feature_shape, task_of
 from bench.plugins.registry import Registry
 from bench.plugins.specs import DatasetSpec, ModelSpec
 
@@ -119,9 +119,9 @@ def _rows(clips: Clips, chosen: npt.NDArray[np.int64]) -> Clips:
     )
 
 
-def as_material(
+def as_inputs(
     registry: Registry, model: ModelSpec, clips: Clips, *, optional: bool = False, frontend: str | None = None
-) -> Material:
+) -> Inputs:
     """The clips as one model sees them.
 
     Args:
@@ -145,8 +145,8 @@ def as_material(
     built = build_frontend(registry, model, name, task) if "audio" in given else None
     if built is not None:
         task = replace(task, feature_shape=feature_shape(built, task))
-    return Material(
-        spec=DatasetSpec(name="check", load="bench.testing.material:synthetic_clips", needs_files=False),
+    return Inputs(
+        spec=DatasetSpec(name="check", load="bench.testing.inputs:synthetic_clips", needs_files=False),
         clips=clips,
         waveforms=_waveforms(samples, clips),
         arrays=_arrays(samples, clips, given),
