@@ -6,7 +6,6 @@ multi-label. Every bad row is reported at once, with its line number.
 
 from __future__ import annotations
 
-import csv
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -20,12 +19,12 @@ from PIL import Image, UnidentifiedImageError
 
 from bench import Clips, DataError
 from bench_datasets._common import manifest_digest, sha256
+from bench_datasets._table import Table, read_table, split_labels
 
 RATE = 16_000
 LONGEST_SECONDS = 10.0
 FOLDS = 5
-_REQUIRED = ("path", "label")
-_OPTIONAL = ("fold", "split", "group", "text", "image")
+LARGEST_FOLD = 10_000
 _SPLITS = ("train", "val", "test")
 _IMAGE_SIDE = 224
 
@@ -65,71 +64,58 @@ class FileImages:
         return images / np.float32(255)
 
 
-def load(root: Path | None) -> Clips:
-    """The clips of a CSV file.
+def load(root: Path | None, *, columns: str = "", label_separator: str = "") -> Clips:
+    """The clips of a table.
 
     Args:
-        root: The CSV file, or a folder with a ``manifest.csv``.
+        root: The table (comma, semicolon or tab separated, UTF-8 or UTF-16), or a folder with a ``manifest.csv``.
+        columns: Which of its columns are meant: ``path=filename,label=category``; ``split=`` leaves one out.
+        label_separator: What joins several labels of a clip, ``none`` = nothing does; empty = ``|``.
 
     Raises:
-        DataError: No table, a missing column, or bad rows (all of them, with line numbers).
+        DataError: No table, a missing column, a doubtful label, or bad rows (all of them, with line numbers).
     """
-    table = root / "manifest.csv" if root is not None and root.is_dir() else root
-    if table is None or not table.is_file():
-        raise DataError(f"data set 'manifest' needs a CSV file, found none at {table}; give it with --data my.csv")
-    columns, lines = _read(table)
-    rows, problems = _parse(table.parent, columns, lines)
-    if problems:
-        raise DataError("\n  ".join([f"{table} has {len(problems)} problem(s):", *problems]))
-    return _clips(table, columns, rows)
-
-
-def _read(table: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restkey="", restval="")
-            columns = [name.strip() for name in reader.fieldnames or []]
-            reader.fieldnames = columns
-            lines = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot read {table}: {error}") from error
-    if missing := [column for column in _REQUIRED if column not in columns]:
+    path = root / "manifest.csv" if root is not None and root.is_dir() else root
+    if path is None or not path.is_file():
+        raise DataError(f"data set 'manifest' needs a CSV file, found none at {path}; give it with --data my.csv")
+    table = read_table(path, columns)
+    if {"fold", "split"} <= set(table.columns):
         raise DataError(
-            f"{table} has no column {' and no column '.join(missing)}; its first line is {','.join(columns)!r}. "
-            f"Needed: path,label; possible: {','.join(_OPTIONAL)}"
+            f"{path} has both fold and split: which one divides the clips? --columns split= leaves split out (folds "
+            "are tested in turn), --columns fold= leaves fold out (train, val and test once)"
         )
-    if not lines:
-        raise DataError(f"{table} holds no clip below its first line")
-    return columns, lines
+    rows, problems = _parse(path.parent, table)
+    if problems:
+        raise DataError("\n  ".join([f"{path} has {len(problems)} problem(s):", *problems]))
+    return _clips(path, table, rows, split_labels([row.values["label"] for row in rows], label_separator))
 
 
-def _parse(folder: Path, columns: list[str], lines: list[tuple[int, dict[str, str]]]) -> tuple[list[_Row], list[str]]:
+def _parse(folder: Path, table: Table) -> tuple[list[_Row], list[str]]:
     rows: list[_Row] = []
     problems: list[str] = []
     seen: dict[Path, int] = {}
-    for line, values in lines:
-        extra = values.pop("", None)
-        clean = {key: (value or "").strip() for key, value in values.items()}
-        bad = ["has more cells than the first line"] if extra else []
-        bad += _bad_cells(clean, columns)
-        row, unreadable = _files(folder, line, clean)
+    for line, values in table.lines:
+        bad = ["has more cells than the first line"] if values.pop("", None) is not None else []
+        bad += _bad_cells(values, table.columns)
+        row, unreadable = _files(folder, line, values)
         bad += unreadable
-        if clean["path"] and row.audio in seen:
-            bad.append(f"path {clean['path']!r} stands already on line {seen[row.audio]}")
-        seen.setdefault(row.audio, line)
+        same = row.audio.resolve()
+        if values["path"] and same in seen:
+            bad.append(f"path {values['path']!r} stands already on line {seen[same]}")
+        seen.setdefault(same, line)
         problems += [f"line {line}: {what}" for what in bad]
         rows.append(row)
     return rows, problems
 
 
-def _bad_cells(values: dict[str, str], columns: list[str]) -> list[str]:
+def _bad_cells(values: dict[str, str], columns: Sequence[str]) -> list[str]:
     bad = []
     if not values["path"]:
         bad.append("path is empty")
     if not all(part.strip() for part in values["label"].split("|")):
         bad.append("label is empty" if not values["label"] else f"label {values['label']!r} has an empty part")
-    if "fold" in columns and not _is_integer(values["fold"]):
-        bad.append(f"fold {values['fold']!r} is not a whole number")
+    if "fold" in columns and not (_is_integer(values["fold"]) and 0 <= int(values["fold"]) < LARGEST_FOLD):
+        bad.append(f"fold {values['fold']!r} is not a whole number from 0 to {LARGEST_FOLD - 1}")
     if "split" in columns and values["split"] not in _SPLITS:
         bad.append(f"split {values['split']!r} is unknown; allowed are {', '.join(_SPLITS)}")
     if "group" in columns and not values["group"]:
@@ -168,36 +154,40 @@ def _files(folder: Path, line: int, values: dict[str, str]) -> tuple[_Row, list[
     return _Row(line=line, values=values, audio=audio, image=image, seconds=seconds, shape=shape), bad
 
 
-def _clips(table: Path, columns: list[str], rows: list[_Row]) -> Clips:
+def _clips(path: Path, table: Table, rows: list[_Row], labels: Sequence[tuple[str, ...]]) -> Clips:
     ids = tuple(Path(row.values["path"]).as_posix() for row in rows)
-    targets, names = _targets([row.values["label"] for row in rows])
+    targets, names = _targets(labels)
     if len(names) < 2:
-        raise DataError(f"{table} holds only the label {names[0]!r}; a task needs at least 2")
+        raise DataError(f"{path} holds only the label {names[0]!r}; a task needs at least 2")
     seconds = min(LONGEST_SECONDS, max(row.seconds for row in rows))
-    notes = [f"clips are brought to {seconds:.3g} s at {RATE} Hz (the longest clip, at most {LONGEST_SECONDS:g} s)"]
-    groups = _column(rows, columns, "group")
-    splits = _column(rows, columns, "split")
+    notes = [
+        *table.notes,
+        f"clips are brought to {seconds:.3g} s at {RATE} Hz (the longest clip, at most {LONGEST_SECONDS:g} s)",
+    ]
+    groups = _column(rows, table.columns, "group")
+    splits = _column(rows, table.columns, "split")
     folds: npt.NDArray[np.int64] | None = None
-    if "fold" in columns:
+    if "fold" in table.columns:
         folds = np.array([int(row.values["fold"]) for row in rows], dtype=np.int64)
     elif splits is None:
         folds = draw_folds([row.values["label"] for row in rows], groups or ids)
         notes.append(f"no column fold or split: {FOLDS} folds were drawn, each group in one fold, labels spread evenly")
-    if ignored := [name for name in columns if name not in (*_REQUIRED, *_OPTIONAL)]:
-        notes.append(f"columns not used: {', '.join(ignored)}")
+    if table.unused:
+        notes.append(f"columns not used: {', '.join(table.unused)}")
+    notes += _untrained(labels, folds, splits)
     images = _images(rows, notes)
     audio = tuple(row.audio for row in rows)
-    texts = _column(rows, columns, "text")
+    texts = _column(rows, table.columns, "text")
     files = (*audio, *(images.files if images else ()))
     return Clips(
-        title=table.stem,
+        title=path.stem,
         ids=ids,
         targets=targets,
         label_names=names,
         audio=audio,
         sample_rate=RATE,
         clip_samples=max(1, round(seconds * RATE)),
-        manifest_sha256=manifest_digest(files, table=sha256(table), targets=targets, folds=folds),
+        manifest_sha256=manifest_digest(files, table=sha256(path), targets=targets, folds=folds),
         folds=folds,
         groups=groups,
         splits=splits,
@@ -208,17 +198,34 @@ def _clips(table: Path, columns: list[str], rows: list[_Row]) -> Clips:
     )
 
 
-def _targets(labels: list[str]) -> tuple[npt.NDArray[np.int64] | npt.NDArray[np.float32], tuple[str, ...]]:
+def _targets(
+    labels: Sequence[tuple[str, ...]],
+) -> tuple[npt.NDArray[np.int64] | npt.NDArray[np.float32], tuple[str, ...]]:
     """Class indices, or indicators where any label has several parts; names in alphabetical order."""
-    parts = [[part.strip() for part in label.split("|")] for label in labels]
-    names = tuple(sorted({part for found in parts for part in found}))
+    names = tuple(sorted({part for found in labels for part in found}))
     index = {name: i for i, name in enumerate(names)}
-    if all(len(found) == 1 for found in parts):
-        return np.array([index[found[0]] for found in parts], dtype=np.int64), names
+    if all(len(found) == 1 for found in labels):
+        return np.array([index[found[0]] for found in labels], dtype=np.int64), names
     indicators = np.zeros((len(labels), len(names)), dtype=np.float32)
-    for row, found in zip(indicators, parts, strict=True):
+    for row, found in zip(indicators, labels, strict=True):
         row[[index[part] for part in found]] = 1.0
     return indicators, names
+
+
+def _untrained(
+    labels: Sequence[tuple[str, ...]], folds: npt.NDArray[np.int64] | None, splits: Sequence[str] | None
+) -> list[str]:
+    """A line for each class that a division must guess, since no training clip has it."""
+    places: dict[str, set[str]] = defaultdict(set)
+    where = splits if folds is None else [str(fold) for fold in folds]
+    for found, place in zip(labels, where or (), strict=True):
+        for name in found:
+            places[name].add(place)
+    if folds is not None:
+        alone = {name: f"fold {next(iter(have))}" for name, have in places.items() if len(have) == 1}
+    else:
+        alone = {name: "test" for name, have in places.items() if "train" not in have}
+    return [f"class {name!r} stands in {place} alone: no training clip has it" for name, place in sorted(alone.items())]
 
 
 def draw_folds(labels: Sequence[str], groups: Sequence[str], folds: int = FOLDS) -> npt.NDArray[np.int64]:
@@ -246,7 +253,7 @@ def draw_folds(labels: Sequence[str], groups: Sequence[str], folds: int = FOLDS)
     return drawn
 
 
-def _column(rows: list[_Row], columns: list[str], name: str) -> tuple[str, ...] | None:
+def _column(rows: list[_Row], columns: Sequence[str], name: str) -> tuple[str, ...] | None:
     return tuple(row.values[name] for row in rows) if name in columns else None
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from bench.data.check import check_clips
 from bench.errors import DataError
+from bench_datasets._table import split_labels
 from bench_datasets.manifest import draw_folds, load
 
 
@@ -51,15 +52,15 @@ def test_everything(table, tmp_path):
     clips = check_clips(
         load(
             table(
-                "path,label,fold,split,group,text,image,colour\n"
-                'clips/0.wav,dog|loud,1,train,g,"a dog, barking",0.png,red\nclips/1.wav,cat,2,test,h,meow,1.png,blue\n'
+                "path,label,split,group,text,image,colour\n"
+                'clips/0.wav,dog|loud,train,g,"a dog, barking",0.png,red\nclips/1.wav,cat,test,h,meow,1.png,blue\n'
             )
         ),
         "manifest",
     )
     np.testing.assert_array_equal(clips.targets, np.array([[0, 1, 1], [1, 0, 0]], dtype=np.float32))
     assert clips.label_names == ("cat", "dog", "loud")
-    assert clips.folds.tolist() == [1, 2]
+    assert clips.folds is None
     assert clips.splits == ("train", "test")
     assert clips.groups == ("g", "h")
     assert clips.texts == ("a dog, barking", "meow")
@@ -87,18 +88,21 @@ def test_all_bad_rows_at_once_with_line_numbers(table, tmp_path):
         "clips/0.wav,dog,1,train,g,p.png\n"
         "clips/none.wav,dog,1,train,g,none.png\n"
         "clips/1.wav,,x,dev,,none.png\n"
-        "clips/./0.wav,dog|,2,val,g,none.png\n"
+        "clips/./0.wav,dog|,99999999999,val,g,none.png\n"
         ",dog,2.5,test,g,none.png\n"
         "noise.wav,dog,3,test,g,none.png,surplus\n"
     )
-    with pytest.raises(DataError) as caught:
-        load(path)
-    message = str(caught.value)
+    message = ""
+    for left_out in ("fold=", "split="):
+        with pytest.raises(DataError) as caught:
+            load(path, columns=left_out)
+        message += str(caught.value)
     for part in (
         "line 2: ", "not readable as image", "line 3: ", "none.wav: no such file", "none.png: no such file",
         "line 4: label is empty", "line 4: fold 'x'", "line 4: split 'dev' is unknown; allowed are train, val, test",
         "line 4: group is empty", "line 5: label 'dog|' has an empty part", "line 6: path is empty",
-        "line 6: fold '2.5'", "line 7: ", "not readable as audio", "line 7: has more cells",
+        "line 5: fold '99999999999'", "line 6: fold '2.5'", "line 7: ", "not readable as audio",
+        "line 7: has more cells",
     ):  # fmt: skip
         assert part in message, part
     assert "line 5: path 'clips/./0.wav' stands already on line 2" in message
@@ -158,3 +162,83 @@ def test_drawn_folds_are_even_without_groups():
     assert Counter(zip(labels, folds.tolist(), strict=True)) == {
         (label, fold): size for label, size in (("a", 10), ("b", 5)) for fold in range(1, 6)
     }
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"path;label\nclips/0.wav;dog\nclips/1.wav;cat\n",
+        b"path\tlabel\nclips/0.wav\tdog\nclips/1.wav\tcat\n",
+        "path,label\nclips/0.wav,dog\nclips/1.wav,cat\n".encode("utf-16"),
+        "path;label\nclips/0.wav;dog\nclips/1.wav;cat\n".encode("utf-16-le").join([b"\xff\xfe", b""]),
+        b",path,label\n0,clips/0.wav,dog\n1,clips/1.wav,cat\n",
+        b"path,label\r\nclips/0.wav,dog\r\nclips/1.wav,cat\r\n",
+    ],
+)
+def test_tables_as_other_programs_write_them(table, tmp_path, content):
+    table("")
+    (tmp_path / "my.csv").write_bytes(content)
+    clips = load(tmp_path / "my.csv")
+    assert (clips.ids, clips.label_names, clips.targets.tolist()) == (
+        ("clips/0.wav", "clips/1.wav"), ("cat", "dog"), [1, 0],
+    )  # fmt: skip
+
+
+def test_other_column_names_are_proposed_and_never_taken(table):
+    path = table("filename,category\nclips/0.wav,dog\nclips/1.wav,cat\n")
+    with pytest.raises(DataError, match="--columns path=filename,label=category"):
+        load(path)
+    clips = load(path, columns="path=filename,label=category")
+    assert clips.label_names == ("cat", "dog")
+    assert "column 'category' is read as label" in clips.notes
+    with pytest.raises(DataError, match="no column 'file_name'; did you mean 'filename'"):
+        load(path, columns="path=file_name,label=category")
+    with pytest.raises(DataError, match="--columns 'name=filename': write OURS=YOURS"):
+        load(path, columns="name=filename")
+
+
+def test_fold_beside_split_is_a_choice(table):
+    path = table("path,label,fold,split\nclips/0.wav,dog,1,train\nclips/1.wav,cat,2,test\n")
+    with pytest.raises(DataError, match=r"has both fold and split.*--columns split= .*--columns fold= "):
+        load(path)
+    assert load(path, columns="split=").folds.tolist() == [1, 2]
+    assert load(path, columns="fold=").splits == ("train", "test")
+
+
+@pytest.mark.parametrize("mark", [",", ";"])
+def test_a_label_that_may_be_several_is_asked_about(table, mark):
+    path = table(f'path,label\nclips/0.wav,"dog{mark}loud"\nclips/1.wav,cat\n')
+    with pytest.raises(DataError, match=f"did you mean multi-label. --label-separator '{mark}'"):
+        load(path)
+    assert load(path, label_separator=mark).targets.tolist() == [[0, 1, 1], [1, 0, 0]]
+    assert load(path, label_separator="none").label_names == ("cat", f"dog{mark}loud")
+
+
+@pytest.mark.parametrize("pair", [("Dog", "dog"), ("true", "True"), ("caf\u00e9", "cafe\u0301"), ("a  b", "a b")])
+def test_classes_that_differ_in_spelling_only_are_named(table, pair):
+    with pytest.raises(DataError, match="labels differ in spelling only"):
+        load(table(f"path,label\nclips/0.wav,{pair[0]}\nclips/1.wav,{pair[1]}\nclips/2.wav,cat\n"))
+
+
+@given(st.lists(st.sampled_from(["dog", "cat", "red fox"]), min_size=2, max_size=6), st.data())
+def test_any_spelling_of_one_class_is_one_class_or_an_error(names, data):
+    spelled = [data.draw(st.sampled_from([name, name.upper(), name.title(), name])) for name in names]
+    try:
+        parts = split_labels(spelled)
+    except DataError:
+        assert len(set(spelled)) > len(set(names))
+    else:
+        assert len({part for (part,) in parts}) == len(set(names))
+
+
+def test_a_class_that_no_training_clip_has_is_named(table):
+    clips = load(table("path,label,fold\nclips/0.wav,dog,1\nclips/1.wav,cat,1\nclips/2.wav,cat,2\n"))
+    assert "class 'dog' stands in fold 1 alone: no training clip has it" in clips.notes
+    clips = load(table("path,label,split\nclips/0.wav,dog,test\nclips/1.wav,cat,train\nclips/2.wav,cat,test\n"))
+    assert "class 'dog' stands in test alone: no training clip has it" in clips.notes
+
+
+def test_latin_1_names_the_byte_and_the_command(tmp_path):
+    (tmp_path / "m.csv").write_bytes("path,label\na.wav,caf\u00e9\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"byte 0xe9 on line 2 .* iconv -f latin1 -t utf-8 m\.csv > m-utf8\.csv"):
+        load(tmp_path / "m.csv")

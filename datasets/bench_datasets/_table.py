@@ -1,0 +1,183 @@
+"""A user's table: encodings, delimiters, column names, labels. What is uncertain is asked for, never guessed."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import difflib
+import io
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import DataError
+
+REQUIRED = ("path", "label")
+OPTIONAL = ("fold", "split", "group", "text", "image")
+DELIMITERS = (",", ";", "\t")
+SEPARATORS = (",", ";")
+"""What may join several labels beside ``|``; a label that holds one must be decided by the user."""
+USUAL = {
+    "path": ("filename", "file_name", "file", "filepath", "file_path", "audio", "wav", "clip"),
+    "label": ("category", "class", "class_name", "target", "labels", "tags", "species", "y"),
+}
+"""Names under which other programs write the required columns: they are proposed, never taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """The rows of a table under this project's column names.
+
+    Attributes:
+        columns: Names in the order of the file.
+        lines: ``(line number, values by column)``; a surplus cell stands under the empty name.
+        unused: Columns of the file that have no meaning here.
+        notes: What was not plain: another delimiter or encoding, a row index, renamed columns.
+    """
+
+    columns: tuple[str, ...]
+    lines: tuple[tuple[int, dict[str, str]], ...]
+    unused: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def read_table(path: Path, columns: str = "") -> Table:
+    """The table of a file.
+
+    Args:
+        path: Comma, semicolon or tab separated text in UTF-8 or UTF-16, the first line names the columns.
+        columns: ``path=filename,label=category``: which column of the file is meant; ``fold=`` leaves one out.
+
+    Raises:
+        DataError: It cannot be read, or a required column is missing; the message shows the command that helps.
+    """
+    text, encoding = _decoded(path)
+    wanted = _renames(columns)
+    first = text.partition("\n")[0]
+    delimiter = max(DELIMITERS, key=lambda mark: (first.count(mark), -DELIMITERS.index(mark)))
+    notes = [f"read as {encoding}"] if encoding != "UTF-8" else []
+    if delimiter != "," and delimiter in first:
+        notes.append(f"cells are separated by {'tabs' if delimiter == chr(9) else repr(delimiter)}")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        cells = [(reader.line_num, row) for row in reader if row]
+    except csv.Error as error:
+        raise DataError(f"cannot read {path}: {error}") from error
+    if header and not header[0] and [row[0] for _, row in cells] == [str(index) for index in range(len(cells))]:
+        notes.append("the first column counts the rows and has no name: left out")
+        header, cells = header[1:], [(line, row[1:]) for line, row in cells]
+    names = _named(path, header, wanted)
+    lines = [(line, _values(names, row)) for line, row in cells]
+    if not lines:
+        raise DataError(f"{path} holds no clip below its first line")
+    known = (*REQUIRED, *OPTIONAL)
+    notes += [f"column {theirs!r} is read as {ours}" for ours, theirs in wanted.items() if theirs]
+    return Table(
+        columns=tuple(name for name in names if name in known),
+        lines=tuple(lines),
+        unused=tuple(theirs for theirs, ours in zip(header, names, strict=True) if ours not in known),
+        notes=tuple(notes),
+    )
+
+
+def _decoded(path: Path) -> tuple[str, str]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return content.decode("utf-16" if wide else "utf-8-sig"), "UTF-16" if wide else "UTF-8"
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise DataError(
+            f"cannot read {path}: byte {content[error.start]:#04x} on line {line} is neither UTF-8 nor UTF-16; if it "
+            f"was saved as Latin-1: iconv -f latin1 -t utf-8 {path.name} > {path.stem}-utf8{path.suffix}"
+        ) from error
+
+
+def _renames(columns: str) -> dict[str, str]:
+    """``path=filename,fold=`` as ``{"path": "filename", "fold": ""}``."""
+    found = {}
+    for part in filter(None, (part.strip() for part in columns.split(","))):
+        ours, equals, theirs = part.partition("=")
+        if not equals or ours not in (*REQUIRED, *OPTIONAL):
+            allowed = ", ".join((*REQUIRED, *OPTIONAL))
+            raise DataError(
+                f"--columns {part!r}: write OURS=YOURS, e.g. path=filename,label=category; ours are {allowed}"
+            )
+        found[ours] = theirs.strip()
+    return found
+
+
+def _named(path: Path, header: Sequence[str], wanted: dict[str, str]) -> list[str]:
+    """This project's name of each column of the file, or an empty name where it has no meaning here."""
+    doubled = [name for name, count in Counter(header).items() if count > 1 and name]
+    if doubled:
+        raise DataError(f"{path} has the column {doubled[0]!r} twice; rename one of them")
+    if absent := [theirs for theirs in wanted.values() if theirs and theirs not in header]:
+        close = difflib.get_close_matches(absent[0], header, n=1)
+        advice = f"did you mean {close[0]!r}?" if close else f"its columns are {', '.join(header)}"
+        raise DataError(f"--columns: {path} has no column {absent[0]!r}; {advice}")
+    taken = {theirs: ours for ours, theirs in wanted.items() if theirs}
+    names = [
+        taken.get(theirs, "" if theirs in wanted or theirs not in (*REQUIRED, *OPTIONAL) else theirs)
+        for theirs in header
+    ]
+    if missing := [name for name in REQUIRED if name not in names]:
+        lower = {name.lower(): name for name in header}
+        usual = {ours: next((lower[name] for name in USUAL[ours] if name in lower), "") for ours in missing}
+        meant = ",".join(f"{ours}={theirs or 'YOURS'}" for ours, theirs in usual.items())
+        raise DataError(
+            f"{path} has no column {' and no column '.join(missing)}; its first line is {','.join(header)!r}. "
+            f"Needed: path,label; possible: {','.join(OPTIONAL)}. Other names: --columns {meant}"
+        )
+    return names
+
+
+def _values(names: Sequence[str], row: Sequence[str]) -> dict[str, str]:
+    values = {name: cell.strip() for name, cell in zip(names, row, strict=False) if name}
+    values |= {name: "" for name in names[len(row) :] if name}
+    return values | ({"": row[len(names)]} if len(row) > len(names) else {})
+
+
+def split_labels(labels: Sequence[str], separator: str = "") -> list[tuple[str, ...]]:
+    """The parts of each label.
+
+    Args:
+        labels: As they stand in the table.
+        separator: What joins several labels of one clip; ``none`` = a label is one name whatever it holds; empty =
+            ``|``, and a label that holds a comma or semicolon is asked about.
+
+    Raises:
+        DataError: A label may be one or several, or two labels differ in spelling only.
+    """
+    if separator not in ("", "none"):
+        parts = [tuple(part.strip() for part in label.split(separator)) for label in labels]
+    elif separator == "none":
+        parts = [(label,) for label in labels]
+    else:
+        for mark in SEPARATORS:
+            if doubtful := next((label for label in labels if mark in label), None):
+                raise DataError(
+                    f"label {doubtful!r} holds {mark!r}: did you mean multi-label? --label-separator {mark!r} splits "
+                    "it, --label-separator none takes it as one name"
+                )
+        parts = [tuple(part.strip() for part in label.split("|")) for label in labels]
+    if broken := next((label for label, found in zip(labels, parts, strict=True) if not all(found)), None):
+        raise DataError(f"label {broken!r} has an empty part between its separators")
+    _check_spelling(parts)
+    return parts
+
+
+def _check_spelling(parts: Sequence[tuple[str, ...]]) -> None:
+    counts = Counter(name for found in parts for name in found)
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(counts):
+        alike[" ".join(unicodedata.normalize("NFKC", name).casefold().split())].append(name)
+    if clashes := [names for names in alike.values() if len(names) > 1]:
+        listed = "; ".join(" and ".join(f"{name!a} ({counts[name]} clips)" for name in names) for names in clashes[:5])
+        raise DataError(f"labels differ in spelling only: {listed}. Write each class in one way in the table")
