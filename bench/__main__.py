@@ -6,7 +6,6 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from bench.cli.app import execute
 from bench.cli.common import BUG, print_error
 from bench.errors import BenchError
 
@@ -22,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         nobody foresaw, whose traceback is shown.
     """
     try:
-        return execute(sys.argv[1:] if argv is None else argv)
+        return _execute(sys.argv[1:] if argv is None else argv)
     except BenchError as error:
         print_error(str(error))
         return error.exit_code
@@ -30,6 +29,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         print_error("this is a bug of bench or of a plugin; the traceback above says where")
         return BUG
+
+
+def _execute(argv: Sequence[str]) -> int:
+    if len(argv) == 2 and argv[0] == "list" and not argv[1].startswith("-"):
+        from bench.cli.listing import show  # nothing to parse: Typer would take longer than the listing
+
+        return show(argv[1])
+    from bench.cli.app import execute
+
+    return execute(argv)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.common import OK, AsJson, print_json, print_note, print_table
+from bench.cli.common import OK, print_json, print_note, print_table
+from bench.cli.flags import AsJson
 from bench.errors import DataError, NoCellError, SelectionError
 from bench.gate.baseline import Baseline, parse_baseline
 from bench.gate.benchmark_json import collect_benchmarks

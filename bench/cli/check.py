@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from bench.cli import options as opt
-from bench.cli.common import CELL_FAILED, OK, AsJson, LeftOut, PluginFiles, open_host, print_json
+from bench.cli.common import CELL_FAILED, OK, open_host, print_json
+from bench.cli.flags import AsJson, LeftOut, PluginFiles
 from bench.errors import SelectionError
 from bench.testing.results import CheckResult
 from bench.testing.subjects import Subject, given_by, select

@@ -9,7 +9,8 @@ import typer
 
 from bench.analysis import phrases
 from bench.analysis.ranking_claim import Held, hold, parse_claim
-from bench.cli.common import CELL_FAILED, OK, AsJson, print_json, print_note, print_table
+from bench.cli.common import CELL_FAILED, OK, print_json, print_note, print_table
+from bench.cli.flags import AsJson
 from bench.cli.report import open_store
 from bench.errors import NoCellError
 from bench.reports import formatting

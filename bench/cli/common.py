@@ -1,4 +1,4 @@
-"""What the verbs share: exit statuses, plugin options, errors, tables and JSON."""
+"""What the verbs share: exit statuses, errors, tables and JSON. Without Typer, which a plain listing does not need."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from bench.plugins.discovery import Host, load
 
@@ -24,16 +22,6 @@ BUG = 70
 
 SLOW_IMPORT_SECONDS = 1.0
 """A plugin that takes longer to import is named on standard error."""
-
-PluginFiles = Annotated[
-    list[Path] | None,
-    typer.Option("--plugin", metavar="FILE", help="Load a plugin from a Python file; may be given again."),
-]
-LeftOut = Annotated[
-    list[str] | None,
-    typer.Option("--no-plugin", metavar="NAME", help="Leave a plugin or distribution out; may be given again."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 def open_host(files: Sequence[Path] | None, without: Sequence[str] | None) -> Host:

@@ -10,17 +10,8 @@ import typer
 from bench.analysis import phrases
 from bench.analysis.comparison import AXES, Verdict, compare, parse_choice
 from bench.cli import options as opt
-from bench.cli.common import (
-    CELL_FAILED,
-    OK,
-    AsJson,
-    LeftOut,
-    PluginFiles,
-    open_host,
-    print_json,
-    print_note,
-    print_table,
-)
+from bench.cli.common import CELL_FAILED, OK, open_host, print_json, print_note, print_table
+from bench.cli.flags import AsJson, LeftOut, PluginFiles
 from bench.cli.listening import with_paths
 from bench.cli.report import open_store
 from bench.errors import NoCellError

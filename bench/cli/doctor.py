@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.common import OK, USER, AsJson, LeftOut, PluginFiles, print_json, print_table
+from bench.cli.common import OK, USER, print_json, print_table
+from bench.cli.flags import AsJson, LeftOut, PluginFiles
 from bench.studies.doctor.run import Checkup, examine, to_json
 
 DEFAULT_OUT = Path("results") / "runs"

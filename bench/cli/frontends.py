@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from bench.cli import options as opt
-from bench.cli.common import CELL_FAILED, OK, AsJson, LeftOut, PluginFiles, plain, print_json, print_note, print_table
+from bench.cli.common import CELL_FAILED, OK, plain, print_json, print_note, print_table
+from bench.cli.flags import AsJson, LeftOut, PluginFiles
 from bench.cli.progress import watch
 from bench.config.selection import Selection
 from bench.config.settings import Settings

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from bench.cell import MODES
-from bench.cli.common import AsJson, LeftOut, PluginFiles
+from bench.cli.flags import AsJson, LeftOut, PluginFiles
 from bench.config.selection import Selection
 from bench.config.settings import DEFAULT_OUT, Settings
 from bench.errors import SelectionError

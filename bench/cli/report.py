@@ -12,16 +12,8 @@ import typer
 from bench.analysis.board import build_board
 from bench.analysis.model import Board, Published
 from bench.analysis.verify import verify as verify_scores
-from bench.cli.common import (
-    CELL_FAILED,
-    OK,
-    AsJson,
-    LeftOut,
-    PluginFiles,
-    open_host,
-    print_json,
-    print_note,
-)
+from bench.cli.common import CELL_FAILED, OK, open_host, print_json, print_note
+from bench.cli.flags import AsJson, LeftOut, PluginFiles
 from bench.errors import NoCellError, SelectionError
 from bench.plugins.factories import load_factory
 from bench.plugins.registry import Registry

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from bench.cli import options as opt
-from bench.cli.common import CELL_FAILED, OK, AsJson, LeftOut, PluginFiles, print_json
+from bench.cli.common import CELL_FAILED, OK, print_json
+from bench.cli.flags import AsJson, LeftOut, PluginFiles
 from bench.cli.progress import watch
 from bench.cli.report import open_store
 from bench.config.settings import Settings

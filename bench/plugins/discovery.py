@@ -180,9 +180,10 @@ def _register(manager: pluggy.PluginManager, candidate: Candidate, problems: _Pr
 
 def _hook_mistakes(manager: pluggy.PluginManager, plugin: object) -> Iterator[str]:
     """What pluggy would accept without a word: misspelt hooks, forgotten markers, no hook at all."""
-    known = {name for name, _ in inspect.getmembers(hookspecs, inspect.isfunction) if name.startswith("bench_")}
+    known = {name for name in vars(hookspecs) if name.startswith("bench_")}
+    module = isinstance(plugin, types.ModuleType)
     hooks = 0
-    for name in dir(plugin):
+    for name in [n for n, value in vars(plugin).items() if callable(value)] if module else dir(plugin):
         options = manager.parse_hookimpl_opts(plugin, name)
         if options is None:
             value = inspect.getattr_static(plugin, name, None)

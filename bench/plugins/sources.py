@@ -5,7 +5,6 @@ Nothing is imported until a candidate's ``load`` is called.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.machinery
 import importlib.metadata
 import importlib.util
@@ -61,13 +60,18 @@ def installed(entry_points: Iterable[importlib.metadata.EntryPoint] | None) -> I
             "bench is not installed: its entry points are missing, so that there is nothing to list or run; "
             "`pip install .` (or `pip install -e .`) in its folder"
         )
+    givers: dict[int, tuple[str, str]] = {}
     for point in points:
-        name, version = "", ""
-        if point.dist is not None:
-            metadata = point.dist.metadata
-            name, version = metadata["Name"] or "", metadata["Version"] or ""
+        name, version = givers.get(id(point.dist)) or givers.setdefault(id(point.dist), _name_and_version(point.dist))
         provenance = Provenance(plugin=point.name, module=point.module, distribution=name, version=version)
         yield Candidate(provenance, point.value, point.load)
+
+
+def _name_and_version(distribution: importlib.metadata.Distribution | None) -> tuple[str, str]:
+    if distribution is None:
+        return "", ""
+    metadata = distribution.metadata  # parsed anew each time it is asked for
+    return metadata["Name"] or "", metadata["Version"] or ""
 
 
 def in_memory(module: types.ModuleType) -> Candidate:
@@ -78,6 +82,8 @@ def in_memory(module: types.ModuleType) -> Candidate:
 
 def from_file(path: Path) -> Candidate:
     """A ``--plugin`` file, given by its absolute path; its import name is derived from that path alone."""
+    import hashlib  # brings OpenSSL, which a listing does without
+
     module = FILE_PREFIX + hashlib.sha256(str(path).encode()).hexdigest()[:12]
     provenance = Provenance(plugin=path.name, module=module, file=str(path))
     return Candidate(provenance, str(path), lambda: _load_file(path, module))

@@ -16,7 +16,7 @@ import pytest
 from bench import __version__
 from bench.__main__ import main
 from bench.cli import app, common
-from bench.cli.list import WHAT, _count
+from bench.cli.listing import WHAT, _count
 from bench.errors import BenchError, NoCellError
 from bench.plugins.discovery import load
 from bench.testing.fakes import FakeDistribution, entry_points_in, write_distribution
@@ -212,15 +212,15 @@ def test_errors_become_exit_statuses(
 
 
 def test_what_a_verb_returns_is_the_exit_status(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = importlib.import_module("bench.cli.list")
+    module = importlib.import_module("bench.cli.report")
 
     def verb(what: str, *, twice: bool = False) -> int:
         return len(what) * (2 if twice else 1)
 
     monkeypatch.setattr(module, "main", verb)
-    assert main(["list", "abc"]) == 3
-    assert main(["list", "abc", "--twice"]) == 6
-    assert main(["list", ""]) == 0
+    assert main(["report", "abc"]) == 3
+    assert main(["report", "abc", "--twice"]) == 6
+    assert main(["report", ""]) == 0
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -302,3 +302,12 @@ def test_light_and_quick(argv: list[str], tmp_path: Path) -> None:
     modules, seconds = _fresh(argv, tmp_path)
     assert modules.isdisjoint({*HEAVY, *OWN_HEAVY})
     assert seconds <= 0.3
+
+
+def test_a_plain_listing_does_without_typer(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    modules, _ = _fresh(["list", "protocols"], tmp_path)
+    assert modules.isdisjoint({"typer", "pydantic"})
+    assert main(["list", "protocols"]) == 0
+    plain = capsys.readouterr().out
+    assert main(["list", "--", "protocols"]) == 0
+    assert capsys.readouterr().out == plain
