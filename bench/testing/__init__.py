@@ -20,18 +20,10 @@ if TYPE_CHECKING:
     from bench.testing.conformance import check_dataset, check_frontend, check_metric, check_model
     from bench.testing.results import CheckResult
 
-_HOMES = {
-    "CheckResult": "bench.testing.results",
-    "check_dataset": "bench.testing.conformance",
-    "check_frontend": "bench.testing.conformance",
-    "check_metric": "bench.testing.conformance",
-    "check_model": "bench.testing.conformance",
-}
-
 __all__ = ["CheckResult", "check_dataset", "check_frontend", "check_metric", "check_model"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in __all__:  # torch is imported when a check is first asked for
+        return getattr(importlib.import_module("bench.testing.conformance"), name)
     raise AttributeError(f"module 'bench.testing' has no attribute {name!r}")

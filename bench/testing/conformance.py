@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import random
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,17 +33,7 @@ from bench.testing.inputs import as_inputs, synthetic_clips
 from bench.testing.metrics import MetricCase, metric_checks
 from bench.testing.networks import NetworkCase, front_ends, network_checks
 from bench.testing.overfit import overfit
-from bench.testing.results import (
-    Bench,
-    Check,
-    CheckResult,
-    OnResult,
-    Verdict,
-    failed,
-    judge,
-    passed,
-    skipped,
-)
+from bench.testing.results import Bench, Check, CheckResult, OnResult, failed, judge, skipped
 
 TOLERANCE = 0.005
 """Largest difference of a counted from the declared number of parameters, as a fraction."""
@@ -90,23 +80,24 @@ def check_model(
     """
     entry = _entry(registry.models, model)
     effort = effort or Effort()
-    runner = _bench("model", entry.spec.name, on_result)
+    bench = Bench("model", entry.spec.name, on_result)
     with own_randomness():
-        results = runner.run(effort.chosen({"parameters": lambda: parameters(registry, entry)}))
+        results = bench.run(effort.chosen({"parameters": lambda: parameters(registry, entry)}))
         if effort.only and set(effort.only) <= {"parameters"}:
             return results
-        small = (entry.spec.parameters or _measured(results) or 0) < LARGE
-        built, more = _prepared(runner, lambda: _build(registry, entry))
-        results += more
-        if isinstance(built, EstimatorCase):
-            results += runner.run(effort.chosen(estimator_checks(built)))
-        elif isinstance(built, NetworkCase):
-            checks = network_checks(built)
-            checks["front_ends"] = lambda: _front_ends(registry, entry, small=small or effort.slow)
-            checks["overfit"] = lambda: _overfit(built, effort)
-            checks |= _with_optional(registry, entry)
-            results += runner.run(effort.chosen(checks))
-    return results
+        size = entry.spec.parameters or (results[0].measured if results else None) or 0
+        small = size < LARGE or effort.slow
+
+        def checks(case: NetworkCase | EstimatorCase) -> Mapping[str, Check]:
+            if isinstance(case, EstimatorCase):
+                return effort.chosen(estimator_checks(case))
+            more: dict[str, Check] = {
+                "front_ends": lambda: _front_ends(registry, entry, small=small),
+                "overfit": lambda: _overfit(case, effort),
+            }
+            return effort.chosen(network_checks(case) | more | _with_optional(registry, entry))
+
+        return results + bench.build(lambda: _build(registry, entry), checks)
 
 
 def check_dataset(
@@ -130,9 +121,8 @@ def check_dataset(
         UnknownNameError: No data set has this name.
     """
     entry = _entry(registry.datasets, dataset)
-    runner = _bench("dataset", entry.spec.name, on_result)
 
-    def load() -> DatasetCase | Verdict:
+    def load() -> DatasetCase | CheckResult:
         try:
             return DatasetCase.of(registry, entry, data)
         except DataError as error:
@@ -140,8 +130,7 @@ def check_dataset(
                 return failed(str(error))
             return skipped("its files are not here; give them with --data DIR, or set BENCH_DATA")
 
-    case, results = _prepared(runner, load, name="load")
-    return results + (runner.run(dataset_checks(case)) if isinstance(case, DatasetCase) else ())
+    return Bench("dataset", entry.spec.name, on_result).build(load, dataset_checks, "load")
 
 
 def check_frontend(
@@ -153,12 +142,11 @@ def check_frontend(
         UnknownNameError: No front end has this name.
     """
     entry = _entry(registry.frontends, frontend)
-    runner = _bench("frontend", entry.spec.name, on_result)
+    bench = Bench("frontend", entry.spec.name, on_result)
     if entry.spec.name == GIVEN:
-        return runner.run({"build": lambda: skipped("stands for published features, it computes nothing")})
+        return bench.run({"build": lambda: skipped("stands for published features, it computes nothing")})
     with own_randomness():
-        case, results = _prepared(runner, lambda: FrontendCase.of(entry))
-        return results + (runner.run(frontend_checks(case)) if isinstance(case, FrontendCase) else ())
+        return bench.build(lambda: FrontendCase.of(entry), frontend_checks)
 
 
 def check_metric(
@@ -170,19 +158,15 @@ def check_metric(
         UnknownNameError: No metric has this name.
     """
     entry = _entry(registry.metrics, metric)
-    runner = _bench("metric", entry.spec.name, on_result)
+    bench = Bench("metric", entry.spec.name, on_result)
     results: tuple[CheckResult, ...] = ()
     for task_type in entry.spec.task_types:
         make = functools.partial(MetricCase.of, entry, task_type)
-        case, more = _prepared(runner, make, name=f"build[{task_type}]")
-        results += more
-        if isinstance(case, MetricCase):
-            named = {f"{name}[{task_type}]": check for name, check in metric_checks(case).items()}
-            results += runner.run(named)
+        results += bench.build(make, metric_checks, f"build[{task_type}]")
     return results
 
 
-def parameters(registry: Registry, entry: Entry[ModelSpec]) -> Verdict:
+def parameters(registry: Registry, entry: Entry[ModelSpec]) -> CheckResult:
     """The declared number of parameters at 50 classes, 5 s and 16 kHz, to 0.5 %; counted without memory."""
     spec = entry.spec
     task = as_inputs(registry, spec, synthetic_clips(clips=1, samples=80_000)).task
@@ -204,7 +188,7 @@ def parameters(registry: Registry, entry: Entry[ModelSpec]) -> Verdict:
     return judge(off <= TOLERANCE, said, f"{off:.1%} apart: write parameters={count:_}", float(count))
 
 
-def _build(registry: Registry, entry: Entry[ModelSpec]) -> NetworkCase | EstimatorCase | Verdict:
+def _build(registry: Registry, entry: Entry[ModelSpec]) -> NetworkCase | EstimatorCase | CheckResult:
     if entry.spec.needs_weights:
         return skipped("it starts from weights that only the user has; try it with `bench run --weights`")
     data = as_inputs(registry, entry.spec, synthetic_clips())
@@ -229,21 +213,18 @@ def _with_optional(registry: Registry, entry: Entry[ModelSpec]) -> dict[str, Che
         data = as_inputs(registry, entry.spec, synthetic_clips(), optional=True)
         return network_checks(NetworkCase.of(registry, entry, data, build_model(entry, data.task, 0)))
 
-    def check(name: str) -> Verdict:
-        return checks()[name]()
-
     inputs = "+".join((*entry.spec.modalities, *entry.spec.optional_modalities))
     names = ("logits", "finite", "gradient", "deterministic", "batch_mates", "permutation", "state_dict", "bf16")
-    return {f"{name}[{inputs}]": functools.partial(check, name) for name in names}
+    return {f"{name}[{inputs}]": functools.partial(lambda key: checks()[key](), name) for name in names}
 
 
-def _front_ends(registry: Registry, entry: Entry[ModelSpec], *, small: bool) -> Verdict:
+def _front_ends(registry: Registry, entry: Entry[ModelSpec], *, small: bool) -> CheckResult:
     if not small:
         return skipped(f"more than {LARGE / 1e6:g} M parameters; --slow builds it on every front end")
     return front_ends(registry, entry)
 
 
-def _overfit(case: NetworkCase, effort: Effort) -> Verdict:
+def _overfit(case: NetworkCase, effort: Effort) -> CheckResult:
     count = count_parameters(case.pipeline.model)
     if case.entry.spec.inductive and count > OVERFIT_LIMIT and not effort.slow:
         return skipped(f"{count / 1e6:.1f} M parameters are more than {OVERFIT_LIMIT / 1e6:g} M; --slow trains it")
@@ -252,31 +233,6 @@ def _overfit(case: NetworkCase, effort: Effort) -> Verdict:
     data = as_inputs(case.registry, case.entry.spec, effort.overfit_clips)
     model = build_model(case.entry, data.task, 0)
     return overfit(NetworkCase.of(case.registry, case.entry, data, model))
-
-
-def _prepared(
-    runner: Bench, make: Callable[[], Any], *, name: str = "build"
-) -> tuple[Any | None, tuple[CheckResult, ...]]:
-    """What ``make`` gives, and a result that says whether it could be made."""
-    made: list[Any] = []
-
-    def check() -> Verdict:
-        result = make()
-        if isinstance(result, Verdict):
-            return result
-        made.append(result)
-        return passed("it is here and consistent" if name == "load" else "it can be built")
-
-    results = runner.run({name: check})
-    return (made[0] if made else None), results
-
-
-def _measured(results: tuple[CheckResult, ...]) -> float | None:
-    return results[0].measured if results else None
-
-
-def _bench(kind: Any, subject: str, on_result: OnResult | None) -> Bench:
-    return Bench(kind, subject) if on_result is None else Bench(kind, subject, on_result)
 
 
 def _entry(catalog: Catalog[Any], named: Any) -> Entry[Any]:

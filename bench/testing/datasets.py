@@ -19,7 +19,7 @@ from bench.errors import DataError, LeakError
 from bench.plugins.registry import Entry, Registry
 from bench.plugins.specs import DatasetSpec, ProtocolSpec
 from bench.protocols.split import Split, available_folds, make_split
-from bench.testing.results import Check, Verdict, failed, judge, passed, skipped
+from bench.testing.results import Check, CheckResult, checks_of, failed, judge, passed, skipped
 
 DECODED = 8
 """Clips that are decoded, spread over the data set."""
@@ -76,21 +76,10 @@ def at_hand(spec: DatasetSpec, data: Path | None) -> bool:
 
 def dataset_checks(case: DatasetCase) -> dict[str, Check]:
     """The checks of one loaded data set, by name, in order."""
-    return {
-        "declared": lambda: declared(case),
-        "ids": lambda: ids(case),
-        "labels": lambda: labels(case),
-        "folds": lambda: folds(case),
-        "groups": lambda: groups(case),
-        "manifest": lambda: manifest(case),
-        "repeatable": lambda: repeatable(case),
-        "decodes": lambda: decodes(case),
-        "images": lambda: images(case),
-        "texts": lambda: texts(case),
-    }
+    return checks_of(case, declared, ids, labels, folds, groups, manifest, repeatable, decodes, images, texts)
 
 
-def declared(case: DatasetCase) -> Verdict:
+def declared(case: DatasetCase) -> CheckResult:
     """What was declared without reading is what the files hold."""
     spec, clips = case.entry.spec, case.clips
     pairs: list[tuple[str, object, object]] = []
@@ -115,13 +104,13 @@ def declared(case: DatasetCase) -> Verdict:
     return passed(", ".join(name for name, _, _ in pairs) + " are as declared", 0.0)
 
 
-def ids(case: DatasetCase) -> Verdict:
+def ids(case: DatasetCase) -> CheckResult:
     """Every clip has a name of its own."""
     count, unique = len(case.clips.ids), len(set(case.clips.ids))
     return judge(count == unique and count > 0, f"{unique} names for {count} clips", "make ids unique", float(count))
 
 
-def labels(case: DatasetCase) -> Verdict:
+def labels(case: DatasetCase) -> CheckResult:
     """Class indices lie in range, and each class has a clip."""
     targets, classes = case.clips.targets, len(case.clips.label_names)
     if targets.ndim == 1:
@@ -135,7 +124,7 @@ def labels(case: DatasetCase) -> Verdict:
     return judge(not empty, said, f"no clip of {', '.join(empty[:5])}: drop the label or the filter", float(classes))
 
 
-def folds(case: DatasetCase) -> Verdict:
+def folds(case: DatasetCase) -> CheckResult:
     """Under every protocol the parts are disjoint; over all folds each clip is tested exactly once."""
     said = []
     known = _scored(case)
@@ -173,7 +162,7 @@ def _overlap(split: Split, *, selecting_on_test: bool) -> int:
     return len(together) - len(np.unique(together))
 
 
-def groups(case: DatasetCase) -> Verdict:
+def groups(case: DatasetCase) -> CheckResult:
     """No group (source recording, speaker, ...) stands in train and test, except those that are documented."""
     spec, clips = case.entry.spec, case.clips
     if clips.groups is None:
@@ -196,7 +185,7 @@ def groups(case: DatasetCase) -> Verdict:
     return passed(f"{count} groups ({spec.groups or 'unnamed'}), pure{note}", rate)
 
 
-def manifest(case: DatasetCase) -> Verdict:
+def manifest(case: DatasetCase) -> CheckResult:
     """The declared checksum is that of the clip list, of a metadata file or of the audio files' sorted names."""
     spec, clips = case.entry.spec, case.clips
     if not spec.manifest_sha256:
@@ -223,7 +212,7 @@ def _metadata(root: Path | None) -> list[Path]:
     return sorted(path for path in found if path.stat().st_size <= _LARGEST_METADATA)
 
 
-def repeatable(case: DatasetCase) -> Verdict:
+def repeatable(case: DatasetCase) -> CheckResult:
     """Loading twice gives the same clips in the same order."""
     again = open_clips(case.entry.spec, case.data, load=case.entry.factory, offline=True)
     same = (
@@ -234,7 +223,7 @@ def repeatable(case: DatasetCase) -> Verdict:
     return judge(same, f"manifest {case.clips.manifest_sha256[:12]}", "sort what the loader lists; fix its seed")
 
 
-def decodes(case: DatasetCase) -> Verdict:
+def decodes(case: DatasetCase) -> CheckResult:
     """Some clips can be decoded; says how many have another rate or length than the host will give them."""
     clips = case.clips
     if clips.audio is None:
@@ -254,7 +243,7 @@ def decodes(case: DatasetCase) -> Verdict:
     return passed(f"{said} ({', '.join(notes) or 'none changed'})", float(len(chosen)))
 
 
-def images(case: DatasetCase) -> Verdict:
+def images(case: DatasetCase) -> CheckResult:
     """Images are float32 in [0, 1], of the declared shape, and do not depend on what is asked for with them."""
     clips = case.clips
     if clips.images is None or clips.image_shape is None:
@@ -269,7 +258,7 @@ def images(case: DatasetCase) -> Verdict:
     return judge(same, f"float32 {clips.image_shape} in [0, 1]", "images change with the order they are asked for in")
 
 
-def texts(case: DatasetCase) -> Verdict:
+def texts(case: DatasetCase) -> CheckResult:
     """Every clip has a text."""
     if case.clips.texts is None:
         return skipped("it gives no texts")

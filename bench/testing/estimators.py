@@ -13,7 +13,7 @@ from bench.execution.estimators import inputs_of, logits_of
 from bench.execution.inputs import Inputs
 from bench.plugins.registry import Entry
 from bench.plugins.specs import ModelSpec
-from bench.testing.results import Check, Verdict, failed, judge, passed
+from bench.testing.results import Check, CheckResult, checks_of, failed, judge, passed
 
 Logits = npt.NDArray[np.float32]
 
@@ -67,22 +67,16 @@ class EstimatorCase:
 
 def estimator_checks(case: EstimatorCase) -> dict[str, Check]:
     """The checks of one estimator, by name, in order."""
-    return {
-        "logits": lambda: logits(case),
-        "batch_mates": lambda: batch_mates(case),
-        "permutation": lambda: permutation(case),
-        "deterministic": lambda: deterministic(case),
-        "missing_class": lambda: missing_class(case),
-    }
+    return checks_of(case, logits, batch_mates, permutation, deterministic, missing_class)
 
 
-def logits(case: EstimatorCase) -> Verdict:
+def logits(case: EstimatorCase) -> CheckResult:
     """It can be fitted, and gives one finite score per clip and class."""
     found = case.scores(case.once(), case.test)
     return passed(f"{found.shape} after fitting {len(case.train)} clips, all finite", float(found.shape[1]))
 
 
-def batch_mates(case: EstimatorCase) -> Verdict:
+def batch_mates(case: EstimatorCase) -> CheckResult:
     """A clip alone gets the scores that it gets among others."""
     together = case.scores(case.once(), case.test)
     alone = case.scores(case.once(), case.test[:1])
@@ -91,7 +85,7 @@ def batch_mates(case: EstimatorCase) -> Verdict:
     return judge(change <= 1e-4 * max(1.0, float(together.std())), f"alone differs by {change:.3g}", advice, change)
 
 
-def permutation(case: EstimatorCase) -> Verdict:
+def permutation(case: EstimatorCase) -> CheckResult:
     """Clips in another order give the same scores in that order."""
     straight = case.scores(case.once(), case.test)
     change = float(np.abs(straight[::-1] - case.scores(case.once(), case.test[::-1])).max())
@@ -99,7 +93,7 @@ def permutation(case: EstimatorCase) -> Verdict:
     return judge(change <= 1e-4 * max(1.0, float(straight.std())), f"reversed differs by {change:.3g}", advice, change)
 
 
-def deterministic(case: EstimatorCase) -> Verdict:
+def deterministic(case: EstimatorCase) -> CheckResult:
     """Fitting twice from the same seed gives the same scores."""
     first, again = case.scores(case.once(), case.test), case.scores(case.fit(case.train), case.test)
     change = float(np.abs(first - again).max())
@@ -107,7 +101,7 @@ def deterministic(case: EstimatorCase) -> Verdict:
     return judge(change == 0.0, f"two fits from seed 0 differ by {change:.3g}", advice, change)
 
 
-def missing_class(case: EstimatorCase) -> Verdict:
+def missing_class(case: EstimatorCase) -> CheckResult:
     """A class without a training clip keeps its column and is never predicted."""
     absent = 1
     rows = case.train[case.data.clips.targets[case.train] != absent]

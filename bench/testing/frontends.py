@@ -13,7 +13,7 @@ from bench.plugins.factories import load_factory
 from bench.plugins.registry import Entry
 from bench.plugins.specs import FrontendSpec, TaskInfo
 from bench.testing.inputs import Tones
-from bench.testing.results import Check, Verdict, failed, judge, passed, skipped
+from bench.testing.results import Check, CheckResult, change, checks_of, failed, judge, passed, skipped
 
 _CLIPS = 6
 _TASK = TaskInfo(num_classes=2, sample_rate=16_000, clip_samples=16_000)
@@ -56,18 +56,10 @@ class FrontendCase:
 
 def frontend_checks(case: FrontendCase) -> dict[str, Check]:
     """The checks of one front end, by name, in order."""
-    return {
-        "shape": lambda: shape(case),
-        "silence": lambda: silence(case),
-        "batch_mates": lambda: batch_mates(case),
-        "deterministic": lambda: deterministic(case),
-        "autocast": lambda: autocast(case),
-        "trainable": lambda: trainable(case),
-        "cuda": lambda: cuda(case),
-    }
+    return checks_of(case, shape, silence, batch_mates, deterministic, autocast, trainable, cuda)
 
 
-def shape(case: FrontendCase) -> Verdict:
+def shape(case: FrontendCase) -> CheckResult:
     """``(batch, samples)`` to ``(batch, freq, time)`` float32, finite."""
     freq, time = feature_shape(case.module, _TASK)
     found = case.features(case.waveform)
@@ -76,22 +68,22 @@ def shape(case: FrontendCase) -> Verdict:
     return judge(bool(found.isfinite().all()), f"(batch, {freq}, {time}) float32", "features are nan or infinite")
 
 
-def silence(case: FrontendCase) -> Verdict:
+def silence(case: FrontendCase) -> CheckResult:
     """Digital silence gives finite features."""
     bad = int((~case.features(torch.zeros_like(case.waveform)).isfinite()).sum())
     return judge(not bad, f"{bad} values of silence are nan or infinite", "clamp before the logarithm", float(bad))
 
 
-def batch_mates(case: FrontendCase) -> Verdict:
+def batch_mates(case: FrontendCase) -> CheckResult:
     """A clip's features are its own, also beside clips ten times as loud."""
     alone = case.features(case.waveform[:1])
     loud = torch.cat([case.waveform[:1], 10 * case.waveform[1:]])
-    change = float((case.features(loud)[:1] - alone).abs().max()) / max(float(alone.std()), 1e-12)
-    said = f"batch mates change a clip's features by {change:.2g} of their standard deviation"
-    return judge(change <= 1e-3, said, "take maxima and means per clip, not over the batch", change)
+    moved = change(case.features(loud)[:1], alone)
+    said = f"batch mates change a clip's features by {moved:.2g} of their standard deviation"
+    return judge(moved <= 1e-3, said, "take maxima and means per clip, not over the batch", moved)
 
 
-def deterministic(case: FrontendCase) -> Verdict:
+def deterministic(case: FrontendCase) -> CheckResult:
     """The same clip gives the same features, to the last bit, in ``eval()``."""
     found = []
     for seed in (1, 2):
@@ -102,19 +94,19 @@ def deterministic(case: FrontendCase) -> Verdict:
     return judge(torch.equal(*found), f"two passes differ by {difference:.3g}", advice, difference)
 
 
-def autocast(case: FrontendCase) -> Verdict:
+def autocast(case: FrontendCase) -> CheckResult:
     """Under bfloat16 autocast it stays in float32 and gives the same features."""
     expected = case.features(case.waveform)
     with torch.autocast("cpu", torch.bfloat16):
         found = case.features(case.waveform)
     if found.dtype != torch.float32:
         return failed(f"features are {found.dtype} under autocast; run it with torch.autocast(..., enabled=False)")
-    change = float((found - expected).abs().max()) / max(float(expected.std()), 1e-12)
-    said = f"autocast changes the features by {change:.2g} of their standard deviation"
-    return judge(change <= 1e-3, said, "run it with torch.autocast(..., enabled=False)", change)
+    moved = change(found, expected)
+    said = f"autocast changes the features by {moved:.2g} of their standard deviation"
+    return judge(moved <= 1e-3, said, "run it with torch.autocast(..., enabled=False)", moved)
 
 
-def trainable(case: FrontendCase) -> Verdict:
+def trainable(case: FrontendCase) -> CheckResult:
     """``FrontendSpec.trainable`` says whether it has parameters that ask for a gradient; these get a finite one."""
     wanted = {name: p for name, p in case.module.named_parameters() if p.requires_grad}
     if bool(wanted) != case.spec.trainable:
@@ -131,7 +123,7 @@ def trainable(case: FrontendCase) -> Verdict:
     return judge(not bad, said, f"the gradient of {', '.join(bad)} is missing, nan or infinite (silence included)")
 
 
-def cuda(case: FrontendCase) -> Verdict:
+def cuda(case: FrontendCase) -> CheckResult:
     """The GPU gives the CPU's features."""
     if not torch.cuda.is_available():
         return skipped("no CUDA device on this machine")
@@ -140,6 +132,6 @@ def cuda(case: FrontendCase) -> Verdict:
         found = case.module.to("cuda")(case.waveform.to("cuda")).detach().cpu()
     finally:
         case.module.to("cpu")
-    change = float((found - expected).abs().max()) / max(float(expected.std()), 1e-12)
-    said = f"CPU and GPU differ by {change:.2g} of the features' standard deviation"
-    return judge(change <= 0.01, said, "look for half precision and TF32", change)
+    moved = change(found, expected)
+    said = f"CPU and GPU differ by {moved:.2g} of the features' standard deviation"
+    return judge(moved <= 0.01, said, "look for half precision and TF32", moved)

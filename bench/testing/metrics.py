@@ -13,7 +13,7 @@ import numpy.typing as npt
 from bench.plugins.factories import load_factory
 from bench.plugins.registry import Entry
 from bench.plugins.specs import MetricSpec, TaskType
-from bench.testing.results import Check, Verdict, failed, passed
+from bench.testing.results import Check, CheckResult, checks_of, failed, passed
 
 _CLIPS = 120
 _CLASSES = 8
@@ -28,6 +28,7 @@ class MetricCase:
 
     Attributes:
         spec: The declaration.
+        task_type: ``single_label`` or ``multi_label``.
         compute: Its function.
         truth: ``(clips,)`` class indices or ``(clips, classes)`` indicators.
         perfect: ``(clips, classes)`` logits that are sure and right.
@@ -37,6 +38,7 @@ class MetricCase:
     """
 
     spec: MetricSpec
+    task_type: TaskType
     compute: Callable[[Any, Any], float | None]
     truth: npt.NDArray[Any]
     perfect: Logits
@@ -57,8 +59,8 @@ class MetricCase:
         sign = 2 * shown - 1
         noise = 2 * rng.standard_normal(shown.shape).astype(np.float32)
         return cls(
-            spec=entry.spec, compute=load_factory(entry.factory), truth=truth, perfect=_SURE * sign,
-            good=1.5 * sign + noise, bad=-1.5 * sign + noise, wrong=-_SURE * sign,
+            spec=entry.spec, task_type=task_type, compute=load_factory(entry.factory), truth=truth,
+            perfect=_SURE * sign, good=1.5 * sign + noise, bad=-1.5 * sign + noise, wrong=-_SURE * sign,
         )  # fmt: skip
 
     def score(self, logits: Logits) -> float | None:
@@ -68,14 +70,11 @@ class MetricCase:
 
 def metric_checks(case: MetricCase) -> dict[str, Check]:
     """The checks of one metric on one kind of task, by name, in order."""
-    return {
-        "value": lambda: value(case),
-        "direction": lambda: direction(case),
-        "order": lambda: order(case),
-    }
+    checks = checks_of(case, value, direction, order)
+    return {f"{name}[{case.task_type}]": check for name, check in checks.items()}
 
 
-def value(case: MetricCase) -> Verdict:
+def value(case: MetricCase) -> CheckResult:
     """A finite number, or ``None`` where it is undefined; fractions lie between 0 and 1."""
     for name in ("perfect", "good", "bad", "wrong"):
         score = case.score(getattr(case, name))
@@ -91,7 +90,7 @@ def value(case: MetricCase) -> Verdict:
     return passed(f"{shown:.4g} {case.spec.unit} for good predictions".replace("  ", " "), float(shown))
 
 
-def direction(case: MetricCase) -> Verdict:
+def direction(case: MetricCase) -> CheckResult:
     """Better predictions score at least as well, in the declared direction."""
     told = []
     for better, worse in (("perfect", "wrong"), ("good", "bad")):
@@ -104,7 +103,7 @@ def direction(case: MetricCase) -> Verdict:
     return passed("; ".join(told)) if told else failed("None for every prediction tried")
 
 
-def order(case: MetricCase) -> Verdict:
+def order(case: MetricCase) -> CheckResult:
     """The order of the clips does not matter."""
     order_ = np.random.default_rng(1).permutation(_CLIPS)
     straight, mixed = case.score(case.good), case.compute(case.good[order_], case.truth[order_])

@@ -23,7 +23,7 @@ from bench.plugins.registry import Entry, Registry
 from bench.plugins.specs import ModelSpec
 from bench.recipe import Recipe
 from bench.testing.inputs import as_inputs, synthetic_clips
-from bench.testing.results import Check, Verdict, failed, judge, passed, skipped
+from bench.testing.results import Check, CheckResult, change, checks_of, failed, judge, passed, skipped, some
 
 BATCH = 8
 """Clips of one forward pass."""
@@ -33,8 +33,6 @@ DEPENDENCE = 1e-3
 
 Rounding was measured at about 1e-6; the weaker dependence known, a graph over the clips of a batch, at 0.24.
 """
-
-_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,21 +125,12 @@ def unchanged(pipeline: Pipeline) -> Iterator[None]:
 
 def network_checks(case: NetworkCase) -> dict[str, Check]:
     """The checks of one network, by name, in order."""
-    return {
-        "logits": lambda: logits(case),
-        "finite": lambda: finite(case),
-        "gradient": lambda: gradient(case),
-        "deterministic": lambda: deterministic(case),
-        "seeded": lambda: seeded(case),
-        "batch_mates": lambda: batch_mates(case),
-        "permutation": lambda: permutation(case),
-        "state_dict": lambda: state_dict(case),
-        "bf16": lambda: bf16(case),
-        "cuda": lambda: cuda(case),
-    }
+    return checks_of(
+        case, logits, finite, gradient, deterministic, seeded, batch_mates, permutation, state_dict, bf16, cuda
+    )
 
 
-def logits(case: NetworkCase) -> Verdict:
+def logits(case: NetworkCase) -> CheckResult:
     """Floating-point logits ``(batch, classes)`` for batches of one, two and many clips."""
     classes = case.data.task.num_classes
     sizes = (BATCH, 2) if not case.entry.spec.inductive else (BATCH, 2, 1)
@@ -152,7 +141,7 @@ def logits(case: NetworkCase) -> Verdict:
     return passed(f"(batch, {classes}) float32 for batches of {', '.join(map(str, sorted(sizes)))}", float(classes))
 
 
-def finite(case: NetworkCase) -> Verdict:
+def finite(case: NetworkCase) -> CheckResult:
     """No nan or infinity, neither on sounds nor on digital silence."""
     inputs = {"sounds": case.rows()}
     if "audio" in case.data.given:
@@ -166,7 +155,7 @@ def finite(case: NetworkCase) -> Verdict:
     return passed(f"on {' and '.join(inputs)}")
 
 
-def gradient(case: NetworkCase) -> Verdict:
+def gradient(case: NetworkCase) -> CheckResult:
     """The loss reaches every parameter that asks for a gradient.
 
     Modules that only training or ``pretrain_loss`` uses count; one without a path to any loss is dead weight.
@@ -181,14 +170,14 @@ def gradient(case: NetworkCase) -> Verdict:
         broken = [name for name, p in wanted.items() if p.grad is not None and not p.grad.isfinite().all()]
         still = [name for name, p in wanted.items() if p.grad is not None and not p.grad.any()]
     if broken:
-        return failed(f"the gradient of {_some(broken)} is nan or infinite", float(len(broken)))
+        return failed(f"the gradient of {some(broken)} is nan or infinite", float(len(broken)))
     if unreached:
         return failed(
-            f"no gradient reaches {_some(unreached)} of {len(wanted)} tensors; use them in forward, delete them, or "
+            f"no gradient reaches {some(unreached)} of {len(wanted)} tensors; use them in forward, delete them, or "
             "freeze them with requires_grad_(False)",
             float(len(unreached)),
         )
-    note = f"; exactly 0 at the start for {_some(still)}" if still else ""
+    note = f"; exactly 0 at the start for {some(still)}" if still else ""
     return passed(f"reaches all {len(wanted)} tensors{note}", 0.0)
 
 
@@ -204,7 +193,7 @@ def _backward(case: NetworkCase) -> None:
             break
 
 
-def deterministic(case: NetworkCase) -> Verdict:
+def deterministic(case: NetworkCase) -> CheckResult:
     """The same clips give the same logits in ``eval()``, to the last bit, whatever the state of the generators."""
     found = []
     for seed in (1, 2):
@@ -215,48 +204,47 @@ def deterministic(case: NetworkCase) -> Verdict:
     return judge(torch.equal(*found), f"two passes differ by {difference:.3g}", advice, difference)
 
 
-def seeded(case: NetworkCase) -> Verdict:
+def seeded(case: NetworkCase) -> CheckResult:
     """The same seed gives the same initial weights, to the last bit."""
     mine, again = case.pipeline.model.state_dict(), case.fresh(0).model.state_dict()
     changed = [name for name, x in mine.items() if isinstance(x, Tensor) and not torch.equal(x, again[name])]
     if changed:
         return failed(
-            f"{_some(changed)} differ between two builds from seed 0; draw from torch's generator, or take `seed` as a "
+            f"{some(changed)} differ between two builds from seed 0; draw from torch's generator, or take `seed` as a "
             "keyword of the factory",
             float(len(changed)),
         )
     return passed(f"all {len(mine)} tensors of two builds from seed 0 are equal", 0.0)
 
 
-def batch_mates(case: NetworkCase) -> Verdict:
+def batch_mates(case: NetworkCase) -> CheckResult:
     """A clip's logits do not depend on the other clips of its batch; with ``inductive=False`` they must."""
     first = case.logits(*range(BATCH))
     other = case.logits(0, *range(BATCH, 2 * BATCH - 1))
-    change = float((first[0] - other[0]).abs().max())
+    moved = float((first[0] - other[0]).abs().max())
     if case.entry.spec.inductive:
-        change = max(change, float((first[0] - case.logits(0)[0]).abs().max()))
-    change /= max(float(first.std()), 1e-12)
-    felt = change > DEPENDENCE
-    said = f"other batch mates change a clip's logits by {change:.2g} of their standard deviation"
+        moved = max(moved, float((first[0] - case.logits(0)[0]).abs().max()))
+    moved /= max(float(first.std()), 1e-12)
+    felt = moved > DEPENDENCE
+    said = f"other batch mates change a clip's logits by {moved:.2g} of their standard deviation"
     if case.entry.spec.inductive:
-        return judge(not felt, said, "mend it, or declare inductive=False (such rows are never ranked)", change)
-    return judge(felt, said, "inductive=False is declared but no dependence was found; leave it out", change)
+        return judge(not felt, said, "mend it, or declare inductive=False (such rows are never ranked)", moved)
+    return judge(felt, said, "inductive=False is declared but no dependence was found; leave it out", moved)
 
 
-def permutation(case: NetworkCase) -> Verdict:
+def permutation(case: NetworkCase) -> CheckResult:
     """Clips in another order give the same logits in that order."""
     order = np.random.default_rng(0).permutation(BATCH).tolist()
-    straight = case.logits(*range(BATCH))
-    change = float((straight[order] - case.logits(*order)).abs().max()) / max(float(straight.std()), 1e-12)
-    said = f"another order changes the logits by {change:.2g} of their standard deviation"
-    return judge(change <= DEPENDENCE, said, "something looks at a clip's place in the batch", change)
+    moved = change(case.logits(*order), case.logits(*range(BATCH))[order])
+    said = f"another order changes the logits by {moved:.2g} of their standard deviation"
+    return judge(moved <= DEPENDENCE, said, "something looks at a clip's place in the batch", moved)
 
 
-def state_dict(case: NetworkCase) -> Verdict:
+def state_dict(case: NetworkCase) -> CheckResult:
     """Weights written as safetensors and read into a network of another seed give the same logits."""
     state = case.pipeline.state_dict()
     if odd := [name for name, x in state.items() if not isinstance(x, Tensor)]:
-        return failed(f"the state dict holds {_some(odd)}, no tensors; use register_buffer instead of extra state")
+        return failed(f"the state dict holds {some(odd)}, no tensors; use register_buffer instead of extra state")
     content = save_tensors({name: x.detach().contiguous().clone() for name, x in state.items()})
     other = case.fresh(1)
     other.load_state_dict(load_tensors(content))
@@ -266,12 +254,12 @@ def state_dict(case: NetworkCase) -> Verdict:
     return judge(difference == 0.0, said, advice, difference)
 
 
-def bf16(case: NetworkCase) -> Verdict:
+def bf16(case: NetworkCase) -> CheckResult:
     """Logits and gradients under bfloat16 autocast are finite."""
     return _autocast(case, case.pipeline, "cpu")
 
 
-def cuda(case: NetworkCase) -> Verdict:
+def cuda(case: NetworkCase) -> CheckResult:
     """The CPU's logits on the GPU, and bfloat16 there."""
     if not torch.cuda.is_available():
         return skipped("no CUDA device on this machine")
@@ -281,15 +269,15 @@ def cuda(case: NetworkCase) -> Verdict:
     other.to("cuda")
     with torch.backends.cudnn.flags(allow_tf32=False):
         found = forward(other, {name: x.to("cuda") for name, x in case.rows().items()}).cpu()
-    change = float((found - expected).abs().max()) / max(float(expected.std()), 1e-12)
-    verdict = _autocast(case, other, "cuda")
-    if verdict.status == "failed":
-        return verdict
-    said = f"CPU and GPU differ by {change:.2g} of the logits' standard deviation"
-    return judge(change <= 0.01, said, "look for tensors made on the CPU, or for half precision", change)
+    moved = change(found, expected)
+    half = _autocast(case, other, "cuda")
+    if half.status == "failed":
+        return half
+    said = f"CPU and GPU differ by {moved:.2g} of the logits' standard deviation"
+    return judge(moved <= 0.01, said, "look for tensors made on the CPU, or for half precision", moved)
 
 
-def _autocast(case: NetworkCase, pipeline: Pipeline, device: str) -> Verdict:
+def _autocast(case: NetworkCase, pipeline: Pipeline, device: str) -> CheckResult:
     inputs = {name: x.to(device) for name, x in case.rows().items()}
     with unchanged(pipeline):
         pipeline.train()
@@ -301,11 +289,11 @@ def _autocast(case: NetworkCase, pipeline: Pipeline, device: str) -> Verdict:
     if not found.isfinite().all():
         return failed(f"logits under bfloat16 autocast on {device} are nan or infinite")
     if bad:
-        return failed(f"gradients of {_some(bad)} under bfloat16 autocast on {device} are nan or infinite")
+        return failed(f"gradients of {some(bad)} under bfloat16 autocast on {device} are nan or infinite")
     return passed(f"logits and gradients are finite under bfloat16 autocast on {device}")
 
 
-def front_ends(registry: Registry, entry: Entry[ModelSpec]) -> Verdict:
+def front_ends(registry: Registry, entry: Entry[ModelSpec]) -> CheckResult:
     """It can be built on every front end that it says it accepts."""
     names = [name for name in entry.spec.frontends if name not in (entry.spec.frontend, GIVEN)]
     if not names:
@@ -317,8 +305,3 @@ def front_ends(registry: Registry, entry: Entry[ModelSpec]) -> Verdict:
         if isinstance(model, nn.Module):
             _pipeline(model, data, resolve("full", entry.spec.recipes))
     return passed(f"takes {', '.join(names)} too")
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

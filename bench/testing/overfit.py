@@ -13,7 +13,7 @@ from bench.config.recipes import resolve
 from bench.execution.optimisation import make_optimizer
 from bench.execution.pipeline import Pipeline
 from bench.testing.networks import NetworkCase, forward
-from bench.testing.results import Verdict, failed, passed, skipped
+from bench.testing.results import CheckResult, failed, passed, skipped
 
 STEPS = 400
 """Optimiser steps over all clips at once after which a network has failed."""
@@ -22,7 +22,7 @@ _EVERY = 10
 _PLAIN: dict[str, Any] = {"weight_decay": 0.0, "label_smoothing": 0.0, "schedule": "constant", "warmup": 0.0}
 
 
-def overfit(case: NetworkCase, *, steps: int = STEPS) -> Verdict:
+def overfit(case: NetworkCase, *, steps: int = STEPS) -> CheckResult:
     """Train on all clips of the case with the model's own rate and optimiser until each is right in ``eval()``.
 
     Networks whose answer for a clip depends on its batch mates are left out: learning by heart means nothing there.

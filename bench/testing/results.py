@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from bench.plugins.sources import describe
 
 Status = Literal["passed", "failed", "skipped"]
-Kind = Literal["model", "dataset", "frontend", "metric"]
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The outcome of one check before it is filed under its subject.
-
-    Attributes:
-        status: What came out.
-        message: Why, with the values; for a failure also what to do.
-        measured: The number behind it; ``None`` where a check measures none.
-    """
-
-    status: Status
-    message: str
-    measured: float | None = None
+_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,49 +19,65 @@ class CheckResult:
     """One check of one subject.
 
     Attributes:
-        kind: ``model``, ``dataset``, ``frontend`` or ``metric``.
+        kind: ``model``, ``dataset``, ``frontend``, ``metric``, ...; empty until it is filed under its subject.
         subject: Name of the model, data set, ...
         name: Name of the check.
         status: ``passed``, ``failed`` or ``skipped``.
-        message: Why, with the values.
+        message: Why, with the values; for a failure also what to do.
         measured: The number behind it; ``None`` where a check measures none.
         seconds: Time it took.
     """
 
-    kind: Kind
-    subject: str
-    name: str
+    kind: str = ""
+    subject: str = ""
+    name: str = ""
     status: Status
     message: str
-    measured: float | None
-    seconds: float
+    measured: float | None = None
+    seconds: float = 0.0
 
     def __str__(self) -> str:
         return f"{self.status}: {self.kind} {self.subject}: {self.name}: {self.message}"
 
 
-Check = Callable[[], Verdict]
+Check = Callable[[], CheckResult]
 OnResult = Callable[[CheckResult], None]
 
 
-def passed(message: str, measured: float | None = None) -> Verdict:
+def passed(message: str, measured: float | None = None) -> CheckResult:
     """The contract is kept."""
-    return Verdict("passed", message, measured)
+    return CheckResult(status="passed", message=message, measured=measured)
 
 
-def failed(message: str, measured: float | None = None) -> Verdict:
+def failed(message: str, measured: float | None = None) -> CheckResult:
     """The contract is broken."""
-    return Verdict("failed", message, measured)
+    return CheckResult(status="failed", message=message, measured=measured)
 
 
-def skipped(reason: str, measured: float | None = None) -> Verdict:
+def skipped(reason: str, measured: float | None = None) -> CheckResult:
     """The check could not or need not run; the reason says why and how to run it."""
-    return Verdict("skipped", reason, measured)
+    return CheckResult(status="skipped", message=reason, measured=measured)
 
 
-def judge(good: bool, message: str, advice: str, measured: float | None = None) -> Verdict:  # noqa: FBT001
+def judge(good: bool, message: str, advice: str, measured: float | None = None) -> CheckResult:  # noqa: FBT001
     """``message`` either way; a failure carries the advice too."""
     return passed(message, measured) if good else failed(f"{message}; {advice}", measured)
+
+
+def change(found: Any, expected: Any) -> float:
+    """Largest difference of two arrays or tensors, in standard deviations of ``expected``."""
+    return float(abs(found - expected).max()) / max(float(expected.std()), 1e-12)
+
+
+def some(names: list[str]) -> str:
+    """The first few names, and how many there are beyond."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def checks_of(case: Any, *functions: Callable[[Any], CheckResult]) -> dict[str, Check]:
+    """The checks of one case, each under its function's name, in order."""
+    return {function.__name__: functools.partial(function, case) for function in functions}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,23 +90,44 @@ class Bench:
         on_result: Told each result when it is there.
     """
 
-    kind: Kind
+    kind: str
     subject: str
-    on_result: OnResult = lambda _result: None
+    on_result: OnResult | None = None
 
     def run(self, checks: Mapping[str, Check]) -> tuple[CheckResult, ...]:
         """Every check in order. What a plugin raises is that check's failure, with the file and line."""
         return tuple(self._one(name, check) for name, check in checks.items())
 
+    def build(
+        self, make: Callable[[], Any], checks: Callable[[Any], Mapping[str, Check]], name: str = "build"
+    ) -> tuple[CheckResult, ...]:
+        """Say whether a case can be made, and run its checks if so.
+
+        Args:
+            make: Gives the case, or a result that says why there is none.
+            checks: Gives the case's checks.
+            name: Of the first check.
+        """
+        made: list[Any] = []
+
+        def check() -> CheckResult:
+            case = make()
+            if isinstance(case, CheckResult):
+                return case
+            made.append(case)
+            return passed("it is here and consistent" if name == "load" else "it can be built")
+
+        results = self.run({name: check})
+        return results + (self.run(checks(made[0])) if made else ())
+
     def _one(self, name: str, check: Check) -> CheckResult:
         start = time.perf_counter()
         try:
-            verdict = check()
+            result = check()
         except Exception as error:  # noqa: BLE001  a plugin may raise anything; it becomes the failure's message
-            verdict = failed(describe(error))
-        result = CheckResult(
-            kind=self.kind, subject=self.subject, name=name, status=verdict.status, message=verdict.message,
-            measured=verdict.measured, seconds=time.perf_counter() - start,
-        )  # fmt: skip
-        self.on_result(result)
+            result = failed(describe(error))
+        seconds = time.perf_counter() - start
+        result = replace(result, kind=self.kind, subject=self.subject, name=name, seconds=seconds)
+        if self.on_result is not None:
+            self.on_result(result)
         return result

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import UnknownNameError
-from bench.plugins.registry import Provenance, Registry
+from bench.plugins.checks import KINDS
+from bench.plugins.registry import Catalog, Provenance, Registry
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from bench.testing.conformance import Effort
-    from bench.testing.results import CheckResult, Kind, OnResult
+    from bench.testing.results import CheckResult, OnResult
+
+CHECKED = ("model", "dataset", "frontend", "metric")
+"""Kinds that have checks: ``bench.testing.conformance.check_<kind>``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +26,12 @@ class Subject:
     """Something that can be checked.
 
     Attributes:
-        kind: ``model``, ``dataset``, ``frontend`` or ``metric``.
+        kind: One of :data:`CHECKED`.
         name: Under which it is registered.
         named: Whether the user named it, rather than a family or ``all``: then absent files are a failure.
     """
 
-    kind: Kind
+    kind: str
     name: str
     named: bool = False
 
@@ -34,16 +39,12 @@ class Subject:
         self, registry: Registry, *, effort: Effort, data: Path | None = None, on_result: OnResult | None = None
     ) -> tuple[CheckResult, ...]:
         """Run its checks; ``data`` is where data sets are looked for."""
-        from bench.testing import conformance
-
-        if self.kind == "model":
-            return conformance.check_model(self.name, registry, effort=effort, on_result=on_result)
-        if self.kind == "dataset":
-            required = self.named and data is not None
-            return conformance.check_dataset(self.name, registry, data=data, required=required, on_result=on_result)
-        if self.kind == "frontend":
-            return conformance.check_frontend(self.name, registry, on_result=on_result)
-        return conformance.check_metric(self.name, registry, on_result=on_result)
+        options: dict[str, dict[str, Any]] = {
+            "model": {"effort": effort}, "dataset": {"data": data, "required": self.named and data is not None},
+        }  # fmt: skip
+        check = getattr(importlib.import_module("bench.testing.conformance"), f"check_{self.kind}")
+        results: tuple[CheckResult, ...] = check(self.name, registry, on_result=on_result, **options.get(self.kind, {}))
+        return results
 
 
 def select(names: Sequence[str], registry: Registry) -> list[Subject]:
@@ -54,11 +55,12 @@ def select(names: Sequence[str], registry: Registry) -> list[Subject]:
     Raises:
         UnknownNameError: A name stands for nothing.
     """
-    found: dict[tuple[Kind, str], Subject] = {}
+    found: dict[tuple[str, str], Subject] = {}
     for name in names:
         matches = everything(registry) if name == "all" else _matching(name, registry)
         if not matches:
-            raise UnknownNameError("model", name, [*_known(registry), "all"])
+            known = {subject.name for subject in everything(registry)} | {m.family for m in registry.models.specs()}
+            raise UnknownNameError("model", name, [*known, "all"])
         for subject in matches:
             found.setdefault((subject.kind, subject.name), subject)
     return list(found.values())
@@ -75,46 +77,31 @@ def given_by(registry: Registry, plugins: Collection[str]) -> list[Subject]:
         UnknownNameError: No plugin has this name.
     """
     for name in plugins:
-        if not any(_is(provenance, name) for provenance in registry.plugins):
-            known = {text for p in registry.plugins for text in (p.plugin, p.distribution) if text}
-            raise UnknownNameError("plugin", name, known)
+        if not any(name in _names(provenance) for provenance in registry.plugins):
+            raise UnknownNameError("plugin", name, {text for p in registry.plugins for text in _names(p)[:2] if text})
     return [
-        subject
-        for subject in everything(registry)
-        if any(_is(_provenance(subject, registry), name) for name in plugins)
+        Subject(kind, name)
+        for kind, catalog in _catalogs(registry)
+        for name, entry in catalog.entries.items()
+        if any(plugin in _names(entry.provenance) for plugin in plugins)
     ]
 
 
 def everything(registry: Registry) -> list[Subject]:
     """All that can be checked, by kind and name."""
-    return [Subject(kind, name) for kind, field in _kinds() for name in getattr(registry, field)]
+    return [Subject(kind, name) for kind, catalog in _catalogs(registry) for name in catalog]
+
+
+def _catalogs(registry: Registry) -> list[tuple[str, Catalog[Any]]]:
+    kinds = {kind.field.removesuffix("s"): kind.field for kind in KINDS}
+    return [(kind, getattr(registry, kinds[kind])) for kind in CHECKED]
 
 
 def _matching(name: str, registry: Registry) -> list[Subject]:
-    exact = [Subject(kind, name, named=True) for kind, field in _kinds() if name in getattr(registry, field)]
-    if exact:
-        return exact
+    exact = [Subject(kind, name, named=True) for kind, catalog in _catalogs(registry) if name in catalog]
     models = registry.models.specs()
-    return [Subject("model", spec.name) for spec in models if name == spec.family or name in spec.sets]
+    return exact or [Subject("model", spec.name) for spec in models if name == spec.family or name in spec.sets]
 
 
-def _known(registry: Registry) -> set[str]:
-    names = {subject.name for subject in everything(registry)}
-    return names | {spec.family for spec in registry.models.specs()}
-
-
-def _kinds() -> list[tuple[Kind, str]]:
-    labels: list[tuple[Kind, str]] = [
-        ("model", "models"), ("dataset", "datasets"), ("frontend", "frontends"), ("metric", "metrics"),
-    ]  # fmt: skip
-    return labels
-
-
-def _provenance(subject: Subject, registry: Registry) -> Provenance:
-    fields = dict(_kinds())
-    provenance: Provenance = getattr(registry, fields[subject.kind])[subject.name].provenance
-    return provenance
-
-
-def _is(provenance: Provenance, name: str) -> bool:
-    return name in (provenance.plugin, provenance.distribution, provenance.file) and bool(name)
+def _names(provenance: Provenance) -> tuple[str, str, str]:
+    return provenance.plugin, provenance.distribution, provenance.file
