@@ -11,15 +11,9 @@ import numpy as np
 
 from bench.analysis.grouping import RowGroup
 from bench.analysis.model import RowKey
-from bench.results.quantities import Hardware, Speed
+from bench.results.quantities import OF_SPEED, Hardware, Speed, finite, follow, measurements
 from bench.results.records import Record
 from bench.statistics import Interval, process_interval
-
-SAMPLED = (
-    "train_clips_per_s", "infer_clips_per_s", "latency_s", "latency_mad_s", "real_time_factor", "host_peak_mib",
-    "device_peak_mib", "joules_per_clip", "net_joules_per_clip",
-)  # fmt: skip
-"""What differs from process to process."""
 
 
 def hardware_key(record: Record) -> str:
@@ -65,82 +59,54 @@ def _over_processes(found: Sequence[Speed]) -> Speed:
     """Medians over processes, and intervals where there are enough of them; what is counted is the first one's."""
     if len(found) == 1:
         return found[0]
-    middle: dict[str, Any] = {}
+    middle: dict[str, float | None] = {}
     intervals: dict[str, tuple[float, float]] = {}
-    for name in SAMPLED:
-        values = [value for one in found if (value := getattr(one, name)) is not None]
+    for name in (quantity.name for quantity in (*OF_SPEED, *found[0].added) if not quantity.exact):
+        values = [value for one in found if (value := one.values.get(name)) is not None]
         middle[name] = float(np.median(values)) if len(values) == len(found) else None
         interval = process_interval(values) if middle[name] is not None and min(values) > 0 else None
         if isinstance(interval, Interval):
             intervals[name] = (interval.low, interval.high)
     return replace(
         found[0],
-        **middle,
+        values={**found[0].values, **middle},
+        intervals=intervals,
         unsteady=2 * sum(one.unsteady for one in found) > len(found),
         reasons={name: why for one in found for name, why in one.reasons.items()},
         notes=tuple(dict.fromkeys(note for one in found for note in one.notes)),
         processes=len(found),
-        intervals=intervals,
     )
-
-
-def _number(values: Mapping[str, Any] | None, name: str) -> float | None:
-    value = values.get(name) if isinstance(values, Mapping) else None
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _scaled(values: Mapping[str, Any] | None, name: str, factor: float) -> float | None:
-    value = _number(values, name)
-    return None if value is None else value * factor
 
 
 def _speed(key: RowKey, record: Record) -> Speed:
-    timing, memory = record.timing, record.memory
-    latency, infer, train = timing.get("latency"), timing.get("infer"), timing.get("train")
-    flops, energy = timing.get("flops"), timing.get("energy")
-    batch = _number(infer, "batch")
-    notes = tuple(_differences(key, record))
+    added = measurements(record)
+    batch = finite(follow(record, "timing.infer.batch"))
     return Speed(
         hardware=hardware_key(record),
-        train_clips_per_s=_number(train, "clips_per_s"),
-        infer_clips_per_s=_number(infer, "clips_per_s"),
+        values={one.name: one.read(record) for one in (*OF_SPEED, *added)},
+        reasons=_reasons(record),
+        unsteady=bool(follow(record, "timing.latency.unsteady")),
         infer_batch=None if batch is None else int(batch),
-        latency_s=_scaled(latency, "median_ms", 1e-3),
-        latency_mad_s=_scaled(latency, "mad_ms", 1e-3),
-        unsteady=bool(isinstance(latency, Mapping) and latency.get("unsteady")),
-        host_peak_mib=_number(memory, "host_peak_mib"),
-        device_peak_mib=_number(memory, "device_peak_mib"),
-        real_time_factor=_number(latency, "real_time_factor"),
-        flops_per_clip=_flops(flops),
-        uncounted=_uncounted(flops),
-        joules_per_clip=_number(energy, "joules_per_clip"),
-        net_joules_per_clip=_number(energy, "net_joules_per_clip"),
-        energy_source=str((energy.get("source") if isinstance(energy, Mapping) else None) or ""),
-        reasons=_reasons((timing, memory, *(block for block in (latency, energy) if isinstance(block, Mapping)))),
-        notes=notes,
+        uncounted=_uncounted(record),
+        energy_source=str(follow(record, "timing.energy.source") or ""),
+        notes=tuple(_differences(key, record)),
+        added=added,
     )
 
 
-def _flops(table: Mapping[str, Any] | None) -> float | None:
-    """Operations per clip: the record counts those of a few clips together."""
-    total, clips = _number(table, "total"), _number(table, "clips")
-    return total / clips if total is not None and clips else None
-
-
-def _uncounted(table: Mapping[str, Any] | None) -> tuple[str, ...]:
+def _uncounted(record: Record) -> tuple[str, ...]:
     """Operators whose work nobody knows how to count, front end and model together."""
     found: Counter[str] = Counter()
     for name in ("frontend", "model"):
-        block = table.get(name) if isinstance(table, Mapping) else None
-        if isinstance(block, Mapping):
-            found.update({str(op).removeprefix("aten."): int(times) for op, times in block["uncounted"].items()})
+        operators: Any = follow(record, f"timing.flops.{name}.uncounted")
+        found.update({str(op).removeprefix("aten."): int(times) for op, times in (operators or {}).items()})
     return tuple(f"{op.lstrip('_')} x{times}" for op, times in sorted(found.items()))
 
 
-def _reasons(blocks: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def _reasons(record: Record) -> dict[str, str]:
     found: dict[str, str] = {}
-    for block in blocks:
-        reasons = block.get("reasons")
+    for block in ("timing", "memory", "timing.latency", "timing.energy"):
+        reasons = follow(record, f"{block}.reasons")
         if isinstance(reasons, Mapping):
             found |= {str(name): str(why) for name, why in sorted(reasons.items())}
     return found

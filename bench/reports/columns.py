@@ -1,115 +1,121 @@
-"""The columns that every text format shows: title, text of a row, alignment."""
+"""The columns that every table of a board shows: title, text of a row, and on the page group and order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from bench.analysis.model import Row, Section
 from bench.reports import formatting
-from bench.results.quantities import Hardware, Speed
+from bench.results.quantities import QUANTITIES, Hardware, Quantity, Speed
+
+GROUPS = {
+    "accuracy": "Accuracy",
+    "model": "Model",
+    "speed": "Speed and memory",
+    "cells": "Cells",
+    "scores": "Other scores",
+}
+"""Column groups that the page can switch, in the order of its table."""
+
+Value = float | str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table for people.
+    """One column of a table.
 
     Attributes:
         title: Its header, with the unit.
         text: What stands in it.
+        order: What the page sorts it by, ``None`` = its text; a row whose value is ``None`` is last either way.
+        group: Key of :data:`GROUPS`; empty where the page has its own form of it.
         numeric: Whether it is aligned on the right.
+        note: Longer words for the header.
     """
 
     title: str
     text: Callable[[Row], str]
+    order: Callable[[Row], Value] | None = None
+    group: str = ""
     numeric: bool = True
+    note: str = ""
 
 
 def columns(section: Section) -> list[Column]:
     """The columns of one section: axes only where rows differ in them, speed of the first hardware only."""
+    unit = " %" if section.primary == "accuracy" else ""
     shown = [
         Column("rank", formatting.place),
         Column("tie", formatting.tie, numeric=False),
         Column("model", lambda row: formatting.label(row.key), numeric=False),
-    ]
-    shown += [_axis(name) for name in formatting.varying(section)]
-    unit = " %" if section.primary == "accuracy" else ""
-    shown += [
-        Column(f"{section.primary}{unit}", lambda row: _primary(row, section.primary)),
-        Column("95 % interval", lambda row: formatting.between(row.interval, section.primary)),
-        Column("folds x seeds", formatting.done),
-        Column("parameters", lambda row: formatting.count(row.model.parameters)),
-    ]
+        *map(_axis, formatting.varying(section)),
+        Column(
+            f"{section.primary}{unit}", lambda row: formatting.score(row.primary, section.primary),
+            lambda row: row.primary, "accuracy",
+        ),
+        Column(
+            "95 % interval", lambda row: formatting.between(row.interval, section.primary),
+            lambda row: row.interval.low if row.interval else None, "accuracy", note="see the note below",
+        ),
+        Column("folds x seeds", formatting.done, lambda row: row.cells_done, "cells", note="done of planned"),
+        Column(
+            "parameters", lambda row: formatting.count(row.model.parameters), lambda row: row.model.parameters, "model"
+        ),
+    ]  # fmt: skip
     if section.hardware:
-        shown += [*speed_columns(section.hardware[0]), *work_columns(section, section.hardware[0])]
+        shown += speed_columns(section, section.hardware[0])
     if any(row.model.checkpoint_bytes for row in section.rows):
-        shown.append(Column("stored", lambda row: formatting.size(row.model.checkpoint_bytes)))
+        size = Column(
+            "stored", lambda row: formatting.size(row.model.checkpoint_bytes),
+            lambda row: row.model.checkpoint_bytes, "speed", note="weights as kept on disk",
+        )  # fmt: skip
+        shown.append(size)
     if any(formatting.inputs(row) != "audio" for row in section.rows):
-        shown.append(Column("inputs", formatting.inputs, numeric=False))
-    shown.append(Column("status", formatting.status, numeric=False))
-    return shown
+        shown.append(Column("inputs", formatting.inputs, group="model", numeric=False))
+    return [*shown, Column("status", formatting.status, group="cells", numeric=False)]
 
 
-def speed_columns(hardware: Hardware) -> list[Column]:
-    """Speed and memory on one hardware."""
-    key = hardware.key
-    peak = "peak device MiB" if hardware.device == "cuda" else "peak MiB"
-
-    def latency(row: Row) -> str:
-        speed = row.speed(key)
-        if speed is None:
-            return formatting.UNKNOWN
-        return formatting.milliseconds(speed.latency_s) + (" (unsteady)" if speed.unsteady else "")
-
-    return [
-        Column(
-            "train clips/s", lambda row: formatting.significant(s.train_clips_per_s if (s := row.speed(key)) else None)
-        ),
-        Column(
-            "infer clips/s", lambda row: formatting.significant(s.infer_clips_per_s if (s := row.speed(key)) else None)
-        ),
-        Column("latency ms", latency),
-        Column(peak, lambda row: formatting.mebibytes(row.speed(key), hardware.device)),
-    ]
+def page_columns(section: Section) -> list[Column]:
+    """The columns of the page by group, those of the other scores last; rank, tie and model are its own."""
+    scores = [_score(name) for name in dict.fromkeys(score.name for row in section.rows for score in row.scores)]
+    groups = list(GROUPS)
+    shown = [column for column in (*columns(section), *scores) if column.group]
+    return sorted(shown, key=lambda column: groups.index(column.group))
 
 
-def work_columns(section: Section, hardware: Hardware) -> list[Column]:
-    """Work, energy and real-time factor on one hardware, as far as they are known."""
-    return [Column(one.title, one.of(hardware.key)) for one in measured(section, hardware)]
+def speed_columns(section: Section, hardware: Hardware) -> list[Column]:
+    """Speed, memory and work on one hardware; some only where a row of the section has them."""
+    return [_measured(quantity, hardware) for quantity in shown_quantities(section, hardware)]
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """A column that is shown where at least one row has a value.
-
-    Attributes:
-        title: Its header, with the unit.
-        value: What is shown of a speed.
-        text: The same for people.
-    """
-
-    title: str
-    value: Callable[[Speed], float | None]
-    text: Callable[[float | None], str]
-
-    def of(self, hardware: str) -> Callable[[Row], str]:
-        """The text of a row on one hardware."""
-        return lambda row: self.text(None if (speed := row.speed(hardware)) is None else self.value(speed))
-
-
-def measured(section: Section, hardware: Hardware) -> list[Measured]:
-    """Work, energy and real-time factor, as far as any row of the section has them on this hardware."""
-    offered = (
-        Measured("real-time factor", lambda speed: speed.real_time_factor, formatting.significant),
-        Measured("FLOPs/clip", lambda speed: speed.flops_per_clip, _operations),
-        Measured("J/clip", lambda speed: speed.joules_per_clip, formatting.significant),
-    )
+def shown_quantities(section: Section, hardware: Hardware) -> Iterator[Quantity]:
+    """What a table of speed on one hardware shows."""
     speeds = [speed for row in section.rows if (speed := row.speed(hardware.key)) is not None]
-    return [one for one in offered if any(one.value(speed) is not None for speed in speeds)]
+    added = {quantity.name: quantity for speed in speeds for quantity in speed.added}
+    for quantity in (*QUANTITIES, *added.values()):
+        known = any(speed.values.get(quantity.name) is not None for speed in speeds)
+        wanted = quantity.shown == "always" or (quantity.shown == "known" and known)
+        if wanted and quantity.device in ("", hardware.device):
+            yield quantity
 
 
-def _operations(value: float | None) -> str:
-    return formatting.count(None if value is None else round(value))
+def _measured(quantity: Quantity, hardware: Hardware) -> Column:
+    def value(row: Row) -> float | None:
+        speed = row.speed(hardware.key)
+        return None if speed is None else speed.values.get(quantity.name)
+
+    def text(row: Row) -> str:
+        speed = row.speed(hardware.key)
+        return formatting.UNKNOWN if speed is None else measured_text(quantity, speed)
+
+    return Column(quantity.title, text, value, "speed", note=hardware.label)
+
+
+def measured_text(quantity: Quantity, speed: Speed) -> str:
+    """What a table says of one quantity of a speed."""
+    unsteady = " (unsteady)" if quantity.name == "latency_s" and speed.unsteady else ""
+    return formatting.measured(quantity, speed.values.get(quantity.name)) + unsteady
 
 
 def marks(section: Section) -> dict[int, str]:
@@ -129,8 +135,16 @@ def reference_rows(section: Section) -> list[tuple[str, float]]:
 
 def _axis(name: str) -> Column:
     title = {"frontend": "front end", "clip_samples": "clip samples"}.get(name, name)
-    return Column(title, lambda row: str(getattr(row.key, name)), numeric=name == "clip_samples")
+    return Column(title, lambda row: str(getattr(row.key, name)), group="model", numeric=name == "clip_samples")
 
 
-def _primary(row: Row, name: str) -> str:
-    return formatting.score(row.primary, name)
+def _score(name: str) -> Column:
+    def text(row: Row) -> str:
+        found = next((score for score in row.scores if score.name == name), None)
+        if found is None or found.value is None:
+            return formatting.UNKNOWN
+        if found.unit == "fraction":
+            return f"{formatting.percent(found.value)} %"
+        return formatting.significant(found.value)
+
+    return Column(name.replace("_", " "), text, lambda row: row.score(name), "scores")

@@ -14,7 +14,8 @@ from typing import Any
 from bench.analysis import phrases
 from bench.analysis.model import Board, Published, Row, Section
 from bench.reports import formatting
-from bench.reports.columns import Column, columns, marks, reference_rows, speed_columns, work_columns
+from bench.reports.columns import Column, columns, marks, reference_rows, speed_columns
+from bench.results.quantities import QUANTITIES
 
 
 def markdown(board: Board) -> str:
@@ -113,8 +114,8 @@ def _primary_index(shown: Sequence[Column], section: Section) -> int:
 
 def _markdown_other_hardware(section: Section) -> Iterable[str]:
     for hardware in section.hardware[1:]:
-        shown = [Column("model", lambda row: formatting.label(row.key), numeric=False), *speed_columns(hardware)]
-        shown += work_columns(section, hardware)
+        model = Column("model", lambda row: formatting.label(row.key), numeric=False)
+        shown = [model, *speed_columns(section, hardware)]
         rows = [[column.text(row) for column in shown] for row in section.rows if row.speed(hardware.key)]
         yield f"### Speed on {hardware.label}"
         yield "Not comparable with the speed columns above."
@@ -207,14 +208,11 @@ def _flat(section: Section, row: Row) -> dict[str, Any]:
     }
     values |= {
         "hardware": hardware.label if speed and hardware else None,
-        "train_clips_per_s": speed.train_clips_per_s if speed else None,
-        "infer_clips_per_s": speed.infer_clips_per_s if speed else None,
-        "latency_median_s": speed.latency_s if speed else None,
-        "host_peak_mib": speed.host_peak_mib if speed else None,
-        "device_peak_mib": speed.device_peak_mib if speed else None,
-        "real_time_factor": speed.real_time_factor if speed else None,
-        "flops_per_clip": speed.flops_per_clip if speed else None,
-        "joules_per_clip": speed.joules_per_clip if speed else None,
+        **{
+            quantity.csv or quantity.name: speed.values.get(quantity.name) if speed else None
+            for quantity in (*QUANTITIES, *(speed.added if speed else ()))
+            if quantity.shown != "never"
+        },
         "checkpoint_bytes": row.model.checkpoint_bytes,
         "status": formatting.status(row),
         "why": "; ".join(formatting.outcome(item) for item in row.outcomes) or None,
@@ -233,7 +231,15 @@ def json_(board: Board) -> str:
     for section in values["sections"]:
         for row in section["rows"]:
             del row["detail"]
+            row["speeds"] = [_flat_speed(speed) for speed in row["speeds"]]
     return json.dumps(rounded(values), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _flat_speed(speed: dict[str, Any]) -> dict[str, Any]:
+    """The values beside the other facts; what plugins added is described, where there is any."""
+    added, values = speed.pop("added"), speed.pop("values")
+    told = [{name: one[name] for name in ("name", "title", "unit", "higher_is_better")} for one in added]
+    return {**speed, **values, **({"added": told} if told else {})}
 
 
 def latex(board: Board) -> str:

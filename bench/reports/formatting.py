@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from bench.analysis.model import Interval, Outcome, Row, RowKey, Section
 from bench.analysis.phrases import labelled, plural
 from bench.cell import parse_inputs
-from bench.results.quantities import Speed
+from bench.results.quantities import Quantity
 
 UNKNOWN = "-"
 
@@ -96,17 +96,13 @@ def p_value(p: float) -> str:
     return "p < 0.0001" if p < 1e-4 else f"p = {significant(p, 2)}"
 
 
-def milliseconds(seconds: float | None) -> str:
-    """Seconds in ms."""
-    return UNKNOWN if seconds is None else significant(1000 * seconds)
-
-
-def mebibytes(speed: Speed | None, device: str) -> str:
-    """Peak memory where the network lives: device memory on CUDA, host memory otherwise."""
-    if speed is None:
+def measured(quantity: Quantity, value: float | None) -> str:
+    """A value as tables show it, without its unit."""
+    if value is None:
         return UNKNOWN
-    value = speed.device_peak_mib if device == "cuda" else speed.host_peak_mib
-    return UNKNOWN if value is None else f"{value:.0f}"
+    if quantity.form == "digits":
+        return significant(quantity.factor * value)
+    return count(round(value)) if quantity.form == "count" else f"{value:.0f}"
 
 
 def place(row: Row) -> str:

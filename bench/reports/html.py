@@ -9,8 +9,7 @@ from typing import Any
 from bench.analysis import phrases
 from bench.analysis.model import Board, Row, Section
 from bench.reports import curves, formatting, plots, representation_plots, row_details
-from bench.reports.columns import reference_rows
-from bench.reports.fields import GROUPS, Field, fields
+from bench.reports.columns import GROUPS, Column, page_columns, reference_rows
 from bench.reports.formats import PUBLISHED_TITLES, context, published_cells
 
 PICTURES = (
@@ -89,7 +88,7 @@ def _asset(name: str) -> str:
 
 
 def _section(section: Section, index: int, board: Board) -> dict[str, Any]:
-    shown = fields(section)
+    shown = page_columns(section)
     prefix = f"s{index}"
     pictures = [(title, text, plot(section, f"{prefix}{title[:1]}")) for title, text, plot in PICTURES]
     low = [row.interval.low for row in section.rows if row.interval]
@@ -99,7 +98,7 @@ def _section(section: Section, index: int, board: Board) -> dict[str, Any]:
         "notes": formatting.section_notes(section),
         "name": _name(section, board),
         "context": context(section),
-        "fields": shown,
+        "columns": shown,
         "rows": [_row(section, row, shown, min(low, default=0.0)) for row in section.rows],
         "references": [(name, formatting.percent(value)) for name, value in reference_rows(section)],
         "resolution": formatting.resolution(section),
@@ -124,7 +123,7 @@ def _name(section: Section, board: Board) -> str:
     return f"{section.dataset.title}, {section.protocol.name}{number}"
 
 
-def _row(section: Section, row: Row, shown: list[Field], floor: float) -> dict[str, Any]:
+def _row(section: Section, row: Row, shown: list[Column], floor: float) -> dict[str, Any]:
     names = section.dataset.label_names
     span = max(1 - floor, 1e-9)
     bar = None
@@ -138,7 +137,10 @@ def _row(section: Section, row: Row, shown: list[Field], floor: float) -> dict[s
         "pieces": re.findall(r"[^._]*[._]?", formatting.label(row.key))[:-1],
         "place": formatting.place(row),
         "tie": "" if row.rank is None else row.rank.tie,
-        "cells": [(field, field.text(row), _sort_value(field.order(row))) for field in shown],
+        "cells": [
+            (column, column.text(row), _sort_value(column.order(row) if column.order else column.text(row)))
+            for column in shown
+        ],
         "bar": bar,
         "remarks": formatting.remarks(row),
         "own": formatting.own_remarks(section, row),

@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +15,7 @@ from bench.analysis import phrases
 from bench.analysis.model import Row, Section
 from bench.reports import drawn, formatting
 from bench.reports.svg import ACCENT, GRID, MUTED, new_figure, plain_log, render, style
-from bench.results.quantities import Speed
+from bench.results.quantities import QUANTITIES, Quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,34 +30,6 @@ MAX_NAMED = 14
 """More points than this in one panel, and only those on the Pareto front are named."""
 LABEL_PT, PANEL_PT = 8.5, 200.0
 """Room that a name takes, and about the height of a panel of the cost plot, both in points."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What a panel of the cost plot has on its x axis.
-
-    Attributes:
-        title: Label with unit.
-        value: The cost or rate of a speed.
-        lower_is_better: Its direction.
-    """
-
-    title: str
-    value: Callable[[Speed], float | None]
-    lower_is_better: bool
-
-
-def costs(device: str) -> tuple[Cost, ...]:
-    """Throughput, latency and memory on one device."""
-
-    def peak(speed: Speed) -> float | None:
-        return speed.device_peak_mib if device == "cuda" else speed.host_peak_mib
-
-    return (
-        Cost("inference, clips/s", lambda speed: speed.infer_clips_per_s, lower_is_better=False),
-        Cost("latency of one clip, ms", lambda s: None if s.latency_s is None else 1000 * s.latency_s, True),  # noqa: FBT003
-        Cost("peak memory, MiB", peak, lower_is_better=True),
-    )
 
 
 def pareto(points: Sequence[tuple[float, float]], *, lower_is_better: bool) -> list[int]:
@@ -128,25 +99,26 @@ def cost_plot(section: Section, prefix: str) -> str:
         return ""
     with style():
         figure = new_figure(10.5, 3.6)
-        panels = figure.subplots(1, 3, sharey=True)
-        for axes, cost in zip(panels, costs(hardware.device), strict=True):
+        costs = [one for one in QUANTITIES if one.axis and one.device in ("", hardware.device)]
+        panels = figure.subplots(1, len(costs), sharey=True)
+        for axes, cost in zip(panels, costs, strict=True):
             _cost_panel(axes, rows, cost, hardware.key, 100 if section.primary == "accuracy" else 1)
         panels[0].set_ylabel("accuracy (%)" if section.primary == "accuracy" else section.primary)
         return render(figure, prefix, f"accuracy against throughput, latency and peak memory on {hardware.label}")
 
 
-def _cost_panel(axes: Axes, rows: Sequence[Row], cost: Cost, hardware: str, scale: float) -> None:
+def _cost_panel(axes: Axes, rows: Sequence[Row], cost: Quantity, hardware: str, scale: float) -> None:
     known = []
     for row in rows:
         speed = row.speed(hardware)
-        value = None if speed is None else cost.value(speed)
+        value = None if speed is None else speed.values.get(cost.name)
         if value is not None and value > 0 and row.primary is not None:
-            known.append((row, value, scale * row.primary))
-    axes.set_xlabel(cost.title)
+            known.append((row, cost.factor * value, scale * row.primary))
+    axes.set_xlabel(cost.axis)
     if not known:
         axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color=MUTED)
         return
-    front = pareto([(value, score) for _, value, score in known], lower_is_better=cost.lower_is_better)
+    front = pareto([(value, score) for _, value, score in known], lower_is_better=not cost.higher_is_better)
     middle = math.sqrt(min(value for _, value, _ in known) * max(value for _, value, _ in known))
     for index, (row, value, score) in enumerate(known):
         if row.interval is not None:
@@ -162,7 +134,7 @@ def _cost_panel(axes: Axes, rows: Sequence[Row], cost: Cost, hardware: str, scal
     axes.step(
         [known[i][1] for i in front],
         [known[i][2] for i in front],
-        where="post" if cost.lower_is_better else "pre",
+        where="pre" if cost.higher_is_better else "post",
         color=ACCENT,
         lw=1,
         alpha=0.6,

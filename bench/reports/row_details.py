@@ -6,7 +6,7 @@ from typing import Any
 
 from bench.analysis.model import Row, Section
 from bench.reports import formatting
-from bench.results.quantities import Speed
+from bench.results.quantities import OF_SPEED, Speed
 
 
 def cell_table(row: Row) -> dict[str, Any]:
@@ -23,42 +23,22 @@ def cell_table(row: Row) -> dict[str, Any]:
 def speed_words(section: Section, speed: Speed) -> str:
     """What was measured on one machine, in one line."""
     label = next((item.label for item in section.hardware if item.key == speed.hardware), speed.hardware)
-    spread = (
-        ""
-        if speed.latency_mad_s is None
-        else f" (median absolute deviation {formatting.milliseconds(speed.latency_mad_s)})"
-    )
-    told = (
-        f"{label}: training {formatting.significant(speed.train_clips_per_s)} clips/s, inference "
-        f"{formatting.significant(speed.infer_clips_per_s)} clips/s at batch "
-        f"{speed.infer_batch or formatting.UNKNOWN}, latency "
-        f"{formatting.milliseconds(speed.latency_s)} ms{spread}{', unsteady' if speed.unsteady else ''}, peak host "
-        f"{formatting.significant(speed.host_peak_mib, 4)} MiB, peak device "
-        f"{formatting.significant(speed.device_peak_mib, 4)} MiB"
-    )
-    return "; ".join([told, *work_words(speed)])
-
-
-def work_words(speed: Speed) -> list[str]:
-    """Real-time factor, FLOPs and energy of a speed; what is unknown with the reason."""
+    left = f"not counted: {', '.join(speed.uncounted)}" if speed.uncounted else "every operator counted"
+    texts = {one.name: formatting.measured(one, speed.values.get(one.name)) for one in (*OF_SPEED, *speed.added)}
+    beside = {
+        "infer_clips_per_s": f" at batch {speed.infer_batch or formatting.UNKNOWN}",
+        "latency_s": f" (median absolute deviation {texts['latency_mad_s']})" + ", unsteady" * speed.unsteady,
+        "flops_per_clip": f" ({left})",
+        "joules_per_clip": f", {texts['net_joules_per_clip']} above idle ({speed.energy_source})",
+    }
     told = []
-    if speed.real_time_factor is not None:
-        told.append(f"real-time factor {formatting.significant(speed.real_time_factor)}")
-    if speed.flops_per_clip is not None:
-        left = f" (not counted: {', '.join(speed.uncounted)})" if speed.uncounted else " (every operator counted)"
-        told.append(f"{formatting.count(round(speed.flops_per_clip))} FLOPs per clip{left}")
-    elif why := speed.reasons.get("flops"):
-        told.append(f"FLOPs unknown: {why}")
-    if speed.joules_per_clip is not None:
-        net = (
-            ""
-            if speed.net_joules_per_clip is None
-            else f", {formatting.significant(speed.net_joules_per_clip)} above idle"
-        )
-        told.append(f"energy {formatting.significant(speed.joules_per_clip)} J per clip{net} ({speed.energy_source})")
-    elif why := speed.reasons.get("joules_per_clip"):
-        told.append(f"energy unknown: {why}")
-    return told
+    for one in (*OF_SPEED, *speed.added):
+        why = next((speed.reasons[key] for key in one.paths[0].split(".")[1:] if key in speed.reasons), "")
+        if speed.values.get(one.name) is not None and one.shown != "never":
+            told.append(f"{one.title} {texts[one.name]}{beside.get(one.name, '')}")
+        elif why and one.shown != "never":
+            told.append(f"{one.title} unknown: {why}")
+    return f"{label}: {'; '.join(told)}"
 
 
 def facts(row: Row) -> list[tuple[str, str]]:

@@ -38,7 +38,7 @@ def _columns(section: Section) -> list[Column]:
         Column("params", lambda row: formatting.count(row.model.parameters)),
     ]
     if section.hardware:
-        shown += speed_columns(section.hardware[0])
+        shown += speed_columns(section, section.hardware[0])[:4]
     return [*shown, Column("status", formatting.status, numeric=False)]
 
 

@@ -199,10 +199,10 @@ def test_speed_is_kept_apart_by_hardware_and_device(samples, store):
     assert [hardware.device for hardware in section.hardware] == ["cpu", "cuda"]
     rows = {row.key.model: row for row in section.rows}
     cpu, cuda = (hardware.key for hardware in section.hardware)
-    assert rows["a"].speed(cpu).infer_clips_per_s == 10.0
-    assert rows["b"].speed(cpu).infer_clips_per_s == 20.0
+    assert rows["a"].speed(cpu).values["infer_clips_per_s"] == 10.0
+    assert rows["b"].speed(cpu).values["infer_clips_per_s"] == 20.0
     assert rows["a"].speed(cuda) is None
-    assert rows["b"].speed(cuda).infer_clips_per_s == 500.0
+    assert rows["b"].speed(cuda).values["infer_clips_per_s"] == 500.0
 
 
 def test_speed_of_another_front_end_or_precision_is_not_taken(samples, store):

@@ -10,8 +10,8 @@
   var heads = Array.prototype.slice.call(table.querySelectorAll("thead .sort"));
   function head(text) { return heads.filter(function (b) { return b.textContent === text; })[0]; }
   out.start = names(table);
-  head("accuracy, %").click(); out.best = names(table); out.sorted = head("accuracy, %").closest("th").getAttribute("aria-sort");
-  head("accuracy, %").click(); out.worst = names(table);
+  head("accuracy %").click(); out.best = names(table); out.sorted = head("accuracy %").closest("th").getAttribute("aria-sort");
+  head("accuracy %").click(); out.worst = names(table);
   head("model").click(); out.names = names(table);
   head("rank").click(); out.again = names(table);
   var search = document.getElementById("search");

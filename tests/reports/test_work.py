@@ -9,8 +9,7 @@ import pytest
 
 from bench.analysis.board import build_board
 from bench.reports import formats
-from bench.reports.columns import columns
-from bench.reports.fields import fields
+from bench.reports.columns import columns, page_columns
 from bench.reports.row_details import facts, speed_words
 from bench.results.store import Store
 
@@ -40,7 +39,7 @@ def texts(section, model):
 def test_no_column_without_a_value(store):
     section = section_of(store)
     assert not TITLES & {column.title for column in columns(section)}
-    assert not TITLES & {field.title for field in fields(section)}
+    assert not TITLES & {field.title for field in page_columns(section)}
 
 
 def test_columns_hold_what_the_record_counted(samples, store):
@@ -49,7 +48,7 @@ def test_columns_hold_what_the_record_counted(samples, store):
     known, silent = texts(section, "known"), texts(section, "silent")
     assert (known["FLOPs/clip"], known["J/clip"], known["real-time factor"]) == ("42.0 M", "0.250", "0.00400")
     assert {silent[title] for title in TITLES} == {"-"}
-    page = {field.title: [field.text(row) for row in section.rows] for field in fields(section)}
+    page = {field.title: [field.text(row) for row in section.rows] for field in page_columns(section)}
     assert "42.0 M" in page["FLOPs/clip"]
 
 
@@ -58,8 +57,8 @@ def test_details_name_what_is_not_counted_and_what_is_not_known(samples, store):
     section = section_of(store)
     row = next(row for row in section.rows if row.key.model == "known")
     told = speed_words(section, row.speeds[0])
-    assert "42.0 M FLOPs per clip (not counted: fft_r2c x1, mean x2)" in told
-    assert "energy unknown: no RAPL on this machine" in told
+    assert "FLOPs/clip 42.0 M (not counted: fft_r2c x1, mean x2)" in told
+    assert "J/clip unknown: no RAPL on this machine" in told
     assert "J/clip" not in texts(section, "known")
     samples.profiled(
         store,
@@ -72,8 +71,8 @@ def test_details_name_what_is_not_counted_and_what_is_not_known(samples, store):
     section = section_of(store)
     row = next(row for row in section.rows if row.key.model == "known")
     told = speed_words(section, row.speeds[0])
-    assert "FLOPs unknown: no network" in told
-    assert "energy 0.250 J per clip, 0.125 above idle (RAPL)" in told
+    assert "FLOPs/clip unknown: no network" in told
+    assert "J/clip 0.250, 0.125 above idle (RAPL)" in told
 
 
 def test_stored_weights_are_those_of_the_record(samples, store):
