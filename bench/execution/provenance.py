@@ -13,6 +13,7 @@ from bench.measurement.device_memory import DevicePeak
 from bench.measurement.environment import describe as describe_machine
 from bench.measurement.machine import hardware_fingerprint
 from bench.measurement.readings import Reading, join, table
+from bench.metrics.specs import PRIMARY
 from bench.plugins.registry import Registry
 from bench.protocols.split import Split, describe_split, protocol_hash
 from bench.results.provenance import PROFILE_CODE, RESULT_CODE, engine_hash, git_state, source_hash
@@ -150,7 +151,7 @@ def dataset_section(data: Inputs) -> dict[str, Any]:
         "faithful": clips.faithful,
         "license": spec.license,
         "groups": spec.groups,
-        "primary_metric": spec.primary_metric,
+        "primary_metric": spec.primary_metric or PRIMARY[material.task.task_type],
         "report": report,
     }
 

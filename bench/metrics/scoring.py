@@ -1,35 +1,101 @@
-"""Every registered score of a task from logits and targets."""
+"""The registered metrics as one type: what computes a score, says which is better, and resamples it."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
+from bench.errors import UnknownNameError
+from bench.metrics.specs import PRIMARY
 from bench.plugins.factories import load_factory
-from bench.plugins.registry import Registry
-from bench.plugins.specs import TaskType
+from bench.plugins.registry import Entry, Registry
+from bench.plugins.specs import DatasetSpec, MetricSpec, TaskType
 from bench.results.records import Score
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """A registered metric.
+
+    Attributes:
+        name: Key of the score in a record.
+        unit: ``fraction``, ``nats`` or empty.
+        higher_is_better: Its direction.
+        task_types: The kinds of task it is defined for.
+        compute: ``"module:function"`` of the score.
+        per_clip: Of its values per clip, ``None`` where it has none.
+        weighted: Of the score of weighted clips, ``None`` where it has none.
+    """
+
+    name: str
+    unit: str
+    higher_is_better: bool
+    task_types: tuple[TaskType, ...]
+    compute: str
+    per_clip: str | None = None
+    weighted: str | None = None
+
+    @classmethod
+    def of(cls, entry: Entry[MetricSpec]) -> Metric:
+        """The metric that a plugin declares."""
+        spec = entry.spec
+        return cls(
+            name=spec.name,
+            unit=spec.unit,
+            higher_is_better=spec.higher_is_better,
+            task_types=spec.task_types,
+            compute=entry.factory,
+            per_clip=entry.home(spec.per_clip) if spec.per_clip else None,
+            weighted=entry.home(spec.weighted) if spec.weighted else None,
+        )
+
+    def score(self, logits: npt.NDArray[Any], targets: npt.NDArray[Any]) -> Score:
+        """The score of some clips; its value is ``None`` where it is undefined or not finite.
+
+        Args:
+            logits: ``(clips, classes)``.
+            targets: Class indices ``(clips,)`` or indicators ``(clips, classes)``.
+        """
+        value = load_factory(self.compute)(logits, targets)
+        known = float(value) if value is not None and math.isfinite(float(value)) else None
+        return Score(name=self.name, value=known, unit=self.unit, higher_is_better=self.higher_is_better)
+
+    def better(self, a: float | None, b: float | None) -> bool:
+        """Whether ``a`` is better than ``b``; anything is better than an undefined value."""
+        if a is None or b is None:
+            return a is not None and b is None
+        return a > b if self.higher_is_better else a < b
+
+
+def catalog(registry: Registry) -> Mapping[str, Metric]:
+    """Every registered metric by its name."""
+    return {name: Metric.of(entry) for name, entry in registry.metrics.entries.items()}
+
+
+def metrics_for(registry: Registry, task_type: TaskType) -> tuple[Metric, ...]:
+    """The metrics that are defined for a kind of task, in the order of their names."""
+    return tuple(metric for metric in catalog(registry).values() if task_type in metric.task_types)
+
+
+def primary(registry: Registry, dataset: DatasetSpec, task_type: TaskType) -> Metric:
+    """The metric that epochs are chosen by and boards sort by: the data set's own, else that of the task type.
+
+    Raises:
+        UnknownNameError: No registered metric of that name is defined for the task.
+    """
+    name = dataset.primary_metric or PRIMARY[task_type]
+    known = {metric.name: metric for metric in metrics_for(registry, task_type)}
+    if name not in known:
+        raise UnknownNameError(f"{task_type} metric", name, known)
+    return known[name]
+
+
 def compute_scores(
-    registry: Registry, task_type: TaskType, logits: npt.NDArray[np.float32], targets: npt.NDArray[np.generic]
+    registry: Registry, task_type: TaskType, logits: npt.NDArray[Any], targets: npt.NDArray[Any]
 ) -> tuple[Score, ...]:
     """All scores defined for the task, in the order of their names; undefined here = ``None``."""
-    scores = []
-    for entry in registry.metrics.entries.values():
-        spec = entry.spec
-        if task_type not in spec.task_types:
-            continue
-        value = load_factory(entry.factory)(logits, targets)
-        finite = value is not None and math.isfinite(float(value))
-        scores.append(
-            Score(
-                name=spec.name,
-                value=float(value) if finite else None,
-                unit=spec.unit,
-                higher_is_better=spec.higher_is_better,
-            )
-        )
-    return tuple(scores)
+    return tuple(metric.score(logits, targets) for metric in metrics_for(registry, task_type))

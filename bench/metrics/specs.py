@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from bench.plugins.specs import MetricSpec, TaskType
+
+PRIMARY: Mapping[TaskType, str] = {"single_label": "accuracy", "multi_label": "map"}
+"""What a data set that names no metric is judged by."""
 
 _BOTH: tuple[TaskType, ...] = ("single_label", "multi_label")
 

@@ -100,6 +100,9 @@ def spec_problems(kind: Kind, spec: Any, module: str) -> Iterator[str]:
         yield f"model name {name!r} is reserved: `--models {name}` is a selection"
     if kind.factory:
         yield from _factory_problems(f"{kind.label} {name!r}: {kind.factory}", getattr(spec, kind.factory), module)
+    for optional in ("per_clip", "weighted") if isinstance(spec, MetricSpec) else ():
+        if (function := getattr(spec, optional)) is not None:
+            yield from _factory_problems(f"metric {name!r}: {optional}", function, module)
     if isinstance(spec, ModelSpec):
         yield from _model_problems(spec)
 

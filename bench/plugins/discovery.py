@@ -246,3 +246,14 @@ def _check_references(registry: Registry, problems: _Problems) -> None:
             problems.add(
                 entry.provenance, f"model {name!r}: frontend {frontend!r}; {did_you_mean(frontend, registry.frontends)}"
             )
+    for name, given in registry.datasets.entries.items():
+        metric, task = given.spec.primary_metric, given.spec.task
+        if metric is None:
+            continue
+        if metric not in registry.metrics:
+            problem = did_you_mean(metric, registry.metrics)
+        elif task is not None and task.task_type not in (known := registry.metrics[metric].spec.task_types):
+            problem = f"which is for {' and '.join(known)}, not {task.task_type}"
+        else:
+            continue
+        problems.add(given.provenance, f"data set {name!r}: primary_metric {metric!r}; {problem}")

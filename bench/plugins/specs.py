@@ -138,7 +138,8 @@ class DatasetSpec:
         folds: The authors' fold numbers, ``()`` where there are none.
         groups: What a group is (``"source recording"``, ``"speaker"``), empty where clips are independent.
         protocols: Names of the protocols it supports, the default first.
-        primary_metric: Name of the metric that boards sort by.
+        primary_metric: Name of the metric that epochs are chosen by and boards sort by; ``None`` = that of the task
+            type: accuracy, or mean average precision for ``multi_label``.
         recipe: Default recipe; ``None`` = the host's (``quick``).
         settings: Recipe settings that these clips need whatever the recipe, below what a model declares: speech is
             not rolled.
@@ -158,7 +159,7 @@ class DatasetSpec:
     folds: tuple[int, ...] = ()
     groups: str = ""
     protocols: tuple[str, ...] = ("4+1",)
-    primary_metric: str = "accuracy"
+    primary_metric: str | None = None
     recipe: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
     license: str = ""
@@ -201,8 +202,13 @@ class MetricSpec:
         compute: ``"package.module:function"``; ``function(logits, targets) -> float`` on numpy arrays
             ``(clips, classes)`` and ``(clips,)`` class indices (or ``(clips, classes)`` indicators).
         higher_is_better: Its direction, which travels in the record.
-        unit: ``"fraction"``, ``"nats"``, ``""``.
+        unit: ``"fraction"`` (shown in percent), ``"nats"``, ``""``.
         task_types: The kinds of task it is defined for.
+        per_clip: ``"package.module:function"`` for a score that is a mean over clips: ``function(logits, targets) ->
+            (clips,)`` values whose mean it is, or ``None`` where it is undefined. Rows are then compared clip by clip.
+        weighted: For any other score, ``function(logits, targets, weights) -> (draws,)``: the score under each row of
+            ``weights`` ``(draws, clips)``, which count a clip so many times; NaN where it is undefined. With neither
+            the host calls ``compute`` on resampled clips, which takes longer.
         description: One line for ``bench list``.
     """
 
@@ -211,6 +217,8 @@ class MetricSpec:
     higher_is_better: bool = True
     unit: str = "fraction"
     task_types: tuple[TaskType, ...] = ("single_label",)
+    per_clip: str | None = None
+    weighted: str | None = None
     description: str = ""
 
 

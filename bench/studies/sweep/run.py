@@ -13,6 +13,7 @@ from bench.config.selection import Selection
 from bench.config.settings import Settings
 from bench.data.locate import open_clips
 from bench.errors import NoCellError, SelectionError
+from bench.metrics.specs import PRIMARY
 from bench.planning.plan import Loaded, PlannedCell, expand
 from bench.plugins.registry import Registry
 from bench.plugins.specs import ProtocolSpec
@@ -190,7 +191,9 @@ def _curves(found: _Found, registry: Registry, store: Store) -> Iterator[dict[st
             "protocol": subject.protocol,
             "axes": {name: value for name, value in subject.to_json().items() if name not in _NO_AXES},
             "selection": _advice(protocol, [registry.protocols[name].spec for name in dataset.protocols]),
-            **read_curve(tried, found.grid.keys, board_predictions(store), dataset.primary_metric),
+            **read_curve(
+                tried, found.grid.keys, board_predictions(store), dataset.primary_metric or PRIMARY["single_label"]
+            ),
         }
 
 
