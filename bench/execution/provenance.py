@@ -151,7 +151,7 @@ def dataset_section(data: Inputs) -> dict[str, Any]:
         "faithful": clips.faithful,
         "license": spec.license,
         "groups": spec.groups,
-        "primary_metric": spec.primary_metric or PRIMARY[material.task.task_type],
+        "primary_metric": spec.primary_metric or PRIMARY[data.task.task_type],
         "report": report,
     }
 

@@ -52,7 +52,7 @@ def test_a_primary_metric_that_cannot_be_computed_is_found_at_discovery(
 
 
 def test_a_resampling_function_of_another_form_is_found_at_discovery() -> None:
-    with pytest.raises(PluginError, match="metric .x.: per_clip .m.values. is not of the form"):
+    with pytest.raises(PluginError, match=r"metric .x.: per_clip .m.values. is not of the form"):
         host(metrics=(MetricSpec(name="x", compute="m:f", per_clip="m.values"),))
 
 
