@@ -32,7 +32,7 @@ class Cell:
         protocol: Name and version of the protocol, ``"4+1@1"``.
         fold: Test fold in the authors' numbering; 0 for a fixed split and for profile cells.
         model: Name of the model, aliases already expanded.
-        mode: ``scratch``, ``finetune``, ``probe``, ``knn`` or ``zero_shot``.
+        mode: ``scratch``, ``finetune``, ``probe`` or ``knn``.
         weights: What training starts from: ``random``, ``masked`` (pre-trained in the cell, on its training clips) or
             ``NAME~hash`` of a file.
         inputs: Modalities used, joined by ``+``, each with how it comes where that is not simply given:

@@ -5,29 +5,40 @@ from __future__ import annotations
 import difflib
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, get_args
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, is_dataclass
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from bench.cell import MODES, parse_inputs
+from bench.errors import SelectionError
 from bench.plugins.factories import FACTORY
 from bench.plugins.specs import (
+    Axis,
     DatasetSpec,
+    Feeding,
     FrontendSpec,
     LauncherSpec,
     MetricSpec,
-    Modality,
     ModelSpec,
     ProtocolSpec,
     ReporterSpec,
 )
 
-NAME = re.compile(r"[a-z0-9_.+-]+")
+NAME = re.compile(r"[a-z0-9]([a-z0-9_.+-]*[a-z0-9])?")
 RESERVED = frozenset({"all", "default", "documented"})
 """What ``--models`` takes besides names."""
-AXES = ("mode", "weights", "frontend", "feeding", "inputs")
-"""The axes an alias may fix."""
 OWN_AXES = ("mode", "weights", "inputs")
 """Those that a model of its own may fix too: how it is meant to be trained. Its front end is a field."""
+AXIS_WORDS: Mapping[Axis, tuple[str, ...]] = {
+    "mode": MODES,
+    "weights": ("random", "masked"),
+    "feeding": get_args(Feeding),
+}
+"""The axes that take one of a few words."""
+UNITS = ("fraction", "nats")
+"""Units of scores that the host shows in a way of their own; any other is shown as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +74,10 @@ KINDS: tuple[Kind, ...] = (
 )
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: object, known: Iterable[object]) -> str:
     """A sentence that names what is close, or else everything that is known."""
-    names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=2, cutoff=0.6)
+    names = sorted(map(str, known))
+    close = difflib.get_close_matches(str(name), names, n=2, cutoff=0.6)
     if close:
         return f"did you mean {' or '.join(map(repr, close))}?"
     return f"known: {', '.join(names) or 'none'}"
@@ -82,8 +93,8 @@ def shape_problem(kind: Kind, result: Any) -> str | None:
     return None
 
 
-def spec_problems(kind: Kind, spec: Any, module: str) -> Iterator[str]:
-    """What is wrong with one spec on its own.
+def spec_problems(kind: Kind, spec: Any, module: str) -> list[str]:
+    """What is wrong with one spec on its own: types, closed sets of words, then what they mean together.
 
     Args:
         kind: Which hook it came from.
@@ -91,24 +102,84 @@ def spec_problems(kind: Kind, spec: Any, module: str) -> Iterator[str]:
         module: Import name of the plugin module, where ``":function"`` is looked up.
     """
     if not isinstance(spec, kind.spec):
-        yield f"{kind.hook}() gave {_short(spec)}, a {type(spec).__name__}; it must give {kind.spec.__name__}"
-        return
-    name = getattr(spec, "name", None)
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        yield f"{kind.label} name {name!r} may hold only a-z, 0-9, '_', '.', '+' and '-'"
+        return [f"{kind.hook}() gave {_short(spec)}, a {type(spec).__name__}; it must give {kind.spec.__name__}"]
+    name: Any = getattr(spec, "name", None)
+    where = f"{kind.label} {name!r}"
+    if wrong := [f"{where}: {problem}" for problem in field_problems(spec)]:
+        return wrong
+    problems = []
+    if not NAME.fullmatch(name):
+        allowed = "may hold only a-z, 0-9, '_', '.', '+' and '-', with a letter or digit at both ends"
+        problems.append(f"{kind.label} name {name!r} {allowed}")
     elif kind.field == "models" and name in RESERVED:
-        yield f"model name {name!r} is reserved: `--models {name}` is a selection"
-    if kind.factory:
-        yield from _factory_problems(f"{kind.label} {name!r}: {kind.factory}", getattr(spec, kind.factory), module)
-    for optional in ("per_clip", "weighted") if isinstance(spec, MetricSpec) else ():
-        if (function := getattr(spec, optional)) is not None:
-            yield from _factory_problems(f"metric {name!r}: {optional}", function, module)
-    if isinstance(spec, ModelSpec):
-        yield from _model_problems(spec)
+        problems.append(f"model name {name!r} is reserved: `--models {name}` is a selection")
+    for field in sorted({kind.factory, *_FACTORIES} - {""}):
+        if isinstance(factory := getattr(spec, field, None), str):
+            problems += _factory_problems(f"{where}: {field}", factory, module)
+    meaning = _MEANINGS.get(kind.spec)
+    return [*problems, *(f"{where}: {problem}" for problem in (meaning(spec) if meaning else ()))]
 
 
-def _factory_problems(where: str, factory: Any, module: str) -> Iterator[str]:
-    match = FACTORY.fullmatch(factory) if isinstance(factory, str) else None
+_FACTORIES = ("pretrain", "tokenizer", "per_clip", "weighted", "folds")
+"""Further fields that name code where they hold a string."""
+
+
+def field_problems(spec: Any, prefix: str = "") -> Iterator[str]:
+    """Every field whose value is not what its annotation says, with what is allowed."""
+    for name, hint in _hints(spec.__class__).items():
+        yield from _value_problems(prefix + name, getattr(spec, name), hint)
+
+
+@cache
+def _hints(spec: type) -> dict[str, Any]:
+    return get_type_hints(spec)
+
+
+def _value_problems(name: str, value: Any, hint: Any) -> Iterator[str]:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        if not any(type(value) is type(word) and value == word for word in args):
+            yield f"{name} {_short(value)}; {did_you_mean(value, args)}"
+    elif origin in (Union, UnionType):
+        options = [option for option in args if option is not NoneType]
+        if value is None and NoneType in args:
+            return
+        if len(options) == 1:
+            yield from _value_problems(name, value, options[0])
+        elif all(any(_value_problems(name, value, option)) for option in options):
+            yield _mismatch(name, value, hint)
+    elif origin is tuple and isinstance(value, tuple) and (args[-1] is ... or len(value) == len(args)):
+        for item, arg in zip(value, args[:1] * len(value) if args[-1] is ... else args, strict=True):
+            yield from _value_problems(name, item, arg)
+    elif origin is Mapping and isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _value_problems(f"{name} key", key, args[0])
+            yield from _value_problems(f"{name}[{key!r}]", item, args[1])
+    elif isinstance(hint, type) and is_dataclass(hint) and isinstance(value, hint):
+        yield from field_problems(value, f"{name}.")
+    elif hint is not Any and not _is_a(value, hint):
+        yield _mismatch(name, value, hint)
+
+
+def _is_a(value: object, hint: Any) -> bool:
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(hint, type) and isinstance(value, hint)
+
+
+def _mismatch(name: str, value: object, hint: Any) -> str:
+    kind = type(value).__name__
+    said = f"{name} {_short(value)}, {'an' if kind[0] in 'aeiou' else 'a'} {kind}; it must be "
+    if get_origin(hint) is tuple and isinstance(value, str):
+        return f"{said}a tuple: ({value!r},)"
+    plain = hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint)
+    return said + plain.replace("collections.abc.", "").replace("typing.", "").replace("bench.plugins.specs.", "")
+
+
+def _factory_problems(where: str, factory: str, module: str) -> Iterator[str]:
+    match = FACTORY.fullmatch(factory)
     if match is None:
         yield f"{where} {factory!r} is not of the form 'package.module:function' or ':function'"
     elif match["module"] is None:
@@ -120,17 +191,33 @@ def _factory_problems(where: str, factory: Any, module: str) -> Iterator[str]:
 
 
 def _model_problems(spec: ModelSpec) -> Iterator[str]:
-    for modality in (*spec.modalities, *spec.optional_modalities, *spec.derived):
-        if modality not in get_args(Modality):
-            yield f"model {spec.name!r}: modality {modality!r}; {did_you_mean(modality, get_args(Modality))}"
-    if spec.alias_of is None and (fixed := [axis for axis in spec.axes if axis in AXES and axis not in OWN_AXES]):
+    if spec.alias_of is None and (fixed := [axis for axis in spec.axes if axis not in OWN_AXES]):
         own = ", ".join(OWN_AXES)
-        yield f"model {spec.name!r} fixes {', '.join(fixed)} but is no alias: it may fix {own}; set alias_of"
-    for axis in spec.axes:
-        if axis not in AXES:
-            yield f"model {spec.name!r}: axis {axis!r}; {did_you_mean(axis, AXES)}"
+        yield f"fixes {', '.join(fixed)} but is no alias: it may fix {own}; set alias_of"
+    for axis, words in AXIS_WORDS.items():
+        if (word := spec.axes.get(axis)) is not None and word not in words:
+            yield f"axes[{axis!r}] {word!r}; {did_you_mean(word, words)}"
+    try:
+        parse_inputs(spec.axes.get("inputs", "audio"))
+    except SelectionError as error:
+        yield f"axes: {error}"
+    for key in spec.recipes:
+        mode = key.partition("@")[2]
+        if "@" in key and mode not in MODES:
+            yield f"recipes[{key!r}]: mode {mode!r}; {did_you_mean(mode, MODES)}"
 
 
-def _short(value: Any) -> str:
+def _metric_problems(spec: MetricSpec) -> Iterator[str]:
+    if spec.unit not in UNITS and (close := difflib.get_close_matches(spec.unit, UNITS, n=1, cutoff=0.75)):
+        yield f"unit {spec.unit!r}; did you mean {close[0]!r}?"
+
+
+_MEANINGS: Mapping[type, Callable[[Any], Iterator[str]]] = {
+    ModelSpec: _model_problems,
+    MetricSpec: _metric_problems,
+}
+
+
+def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -19,11 +19,13 @@ from typing import Any
 
 import pluggy
 
+from bench.cell import WAVEFORM
 from bench.errors import PluginError, UnknownNameError
 from bench.plugins import hookspecs
 from bench.plugins.checks import KINDS, Kind, did_you_mean, shape_problem, spec_problems
 from bench.plugins.registry import Catalog, Entry, Provenance, Registry
 from bench.plugins.sources import GROUP, Candidate, describe, from_file, in_memory, installed
+from bench.plugins.specs import DatasetSpec, ModelSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +219,7 @@ def _collect(
         if wrong:
             problems.add(provenance, wrong)
         for spec in specs:
-            mistakes = list(spec_problems(kind, spec, provenance.module))
+            mistakes = spec_problems(kind, spec, provenance.module)
             for mistake in mistakes:
                 problems.add(provenance, mistake)
             if mistakes:
@@ -234,26 +236,33 @@ def _collect(
 
 
 def _check_references(registry: Registry, problems: _Problems) -> None:
+    """Names in specs that stand for other specs."""
     for name, entry in registry.models.entries.items():
-        target, frontend = entry.spec.alias_of, entry.spec.frontend
-        if target is not None and target not in registry.models:
-            problems.add(
-                entry.provenance, f"model {name!r}: alias_of {target!r}; {did_you_mean(target, registry.models)}"
-            )
-        elif target is not None and registry.models[target].spec.alias_of is not None:
-            problems.add(entry.provenance, f"model {name!r}: alias_of {target!r}, which is itself an alias")
-        if frontend is not None and frontend not in registry.frontends:
-            problems.add(
-                entry.provenance, f"model {name!r}: frontend {frontend!r}; {did_you_mean(frontend, registry.frontends)}"
-            )
+        for text in _model_references(entry.spec, registry):
+            problems.add(entry.provenance, f"model {name!r}: {text}")
     for name, given in registry.datasets.entries.items():
-        metric, task = given.spec.primary_metric, given.spec.task
-        if metric is None:
-            continue
-        if metric not in registry.metrics:
-            problem = did_you_mean(metric, registry.metrics)
-        elif task is not None and task.task_type not in (known := registry.metrics[metric].spec.task_types):
-            problem = f"which is for {' and '.join(known)}, not {task.task_type}"
-        else:
-            continue
-        problems.add(given.provenance, f"data set {name!r}: primary_metric {metric!r}; {problem}")
+        for text in _dataset_references(given.spec, registry):
+            problems.add(given.provenance, f"data set {name!r}: {text}")
+
+
+def _model_references(spec: ModelSpec, registry: Registry) -> Iterator[str]:
+    if spec.alias_of is not None and spec.alias_of not in registry.models:
+        yield f"alias_of {spec.alias_of!r}; {did_you_mean(spec.alias_of, registry.models)}"
+    elif spec.alias_of is not None and registry.models[spec.alias_of].spec.alias_of is not None:
+        yield f"alias_of {spec.alias_of!r}, which is itself an alias"
+    for field_name, frontend in (("frontend", spec.frontend), ("axes['frontend']", spec.axes.get("frontend"))):
+        if frontend not in (None, WAVEFORM) and frontend not in registry.frontends:
+            yield f"{field_name} {frontend!r}; {did_you_mean(frontend, registry.frontends)}"
+
+
+def _dataset_references(spec: DatasetSpec, registry: Registry) -> Iterator[str]:
+    for protocol in spec.protocols:
+        if registry.protocols and protocol not in registry.protocols:
+            yield f"protocols {protocol!r}; {did_you_mean(protocol, registry.protocols)}"
+    metric = spec.primary_metric
+    if metric is not None and metric not in registry.metrics:
+        yield f"primary_metric {metric!r}; {did_you_mean(metric, registry.metrics)}"
+    elif metric is not None and spec.task is not None:
+        known = registry.metrics[metric].spec.task_types
+        if spec.task.task_type not in known:
+            yield f"primary_metric {metric!r}; which is for {' and '.join(known)}, not {spec.task.task_type}"

@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 TaskType = Literal["single_label", "multi_label"]
 Modality = Literal["audio", "image", "text"]
-Mode = Literal["scratch", "finetune", "probe", "knn", "zero_shot"]
+Mode = Literal["scratch", "finetune", "probe", "knn"]
 Feeding = Literal["fly", "precomputed"]
+Axis = Literal["mode", "weights", "frontend", "feeding", "inputs"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +108,7 @@ class ModelSpec:
     recipes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
     sets: tuple[str, ...] = ()
     alias_of: str | None = None
-    axes: Mapping[str, str] = field(default_factory=dict, hash=False)
+    axes: Mapping[Axis, str] = field(default_factory=dict, hash=False)
     pretrain: str | None = None
     needs_weights: bool = False
     tokenizer: str | None = None

@@ -199,9 +199,11 @@ BODY = "from bench import ModelSpec, hookimpl\n@hookimpl\ndef bench_add_models()
         ("return [ModelSpec(name='', factory='b:c')]", "model name '' may hold only"),
         ("return [ModelSpec(name='all', factory='b:c')]", "'all' is reserved"),
         ("return [ModelSpec(name='a', factory='b.c')]", "factory 'b.c' is not of the form"),
-        ("return [ModelSpec(name='a', factory=len)]", "is not of the form"),
+        ("return [ModelSpec(name='a', factory=len)]", "factory <built-in function len>, a builtin_function_or_method"),
+        ("return [ModelSpec(name='..', factory='b:c')]", "model name '..' may hold only"),
+        ("return [ModelSpec(name='a', factory='b:c', tokenizer='b.c')]", "tokenizer 'b.c' is not of the form"),
         ("return [ModelSpec(name='a', factory=':bench_add_model')]", "did you mean 'bench_add_models'?"),
-        ("return [ModelSpec(name='a', factory='b:c', modalities=('sound',))]", "modality 'sound'; known: audio"),
+        ("return [ModelSpec(name='a', factory='b:c', modalities=('sound',))]", "'a': modalities 'sound'; known: audio"),
         ("return [ModelSpec(name='a', factory='b:c', axes={'feeding': 'fly'})]", "set alias_of"),
         ("return [ModelSpec(name='a', factory='b:c', alias_of='b')]", "alias_of 'b'; known: a"),
         ("return [ModelSpec(name='a', factory='b:c', frontend='mel')]", "model 'a': frontend 'mel'; known: none"),
@@ -223,7 +225,7 @@ def test_an_alias_of_an_alias_and_an_unknown_axis() -> None:
     ]
     with pytest.raises(PluginError, match="alias_of 'b', which is itself an alias"):
         load_modules(fake_plugin("p", models))
-    with pytest.raises(PluginError, match="axis 'mod'; did you mean 'mode'"):
+    with pytest.raises(PluginError, match="axes key 'mod'; did you mean 'mode'"):
         load_modules(fake_plugin("p", [ModelSpec(name="b", factory="m:f", alias_of="a", axes={"mod": "knn"})]))
 
 
