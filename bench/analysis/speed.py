@@ -84,7 +84,7 @@ def _speed(key: RowKey, record: Record) -> Speed:
     return Speed(
         hardware=hardware_key(record),
         values={one.name: one.read(record) for one in (*OF_SPEED, *added)},
-        reasons=_reasons(record),
+        reasons=_reasons(record) | {one.name: why for one in added if (why := one.reason(record)) is not None},
         unsteady=bool(follow(record, "timing.latency.unsteady")),
         infer_batch=None if batch is None else int(batch),
         uncounted=_uncounted(record),

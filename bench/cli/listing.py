@@ -66,6 +66,9 @@ _VIEWS: Mapping[str, _View] = MappingProxyType(
                 "tasks": lambda s: ",".join(s.task_types),
             }
         ),
+        "measurements": _View(
+            {"better": lambda s: "higher" if s.higher_is_better else "lower", "unit": lambda s: s.unit}
+        ),
         "launchers": _View({}),
         "reporters": _View({"suffix": lambda s: s.suffix}),
         "protocols": _View(

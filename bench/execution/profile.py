@@ -19,6 +19,7 @@ from bench.execution.estimators import inputs_of, logits_of
 from bench.execution.evaluate import CellResult, Progress
 from bench.execution.inference import check_finite
 from bench.execution.inputs import Inputs, prepare
+from bench.execution.measurements import added_measurements
 from bench.execution.pipeline import Pipeline, compile_network, compiled_graphs, count_parameters
 from bench.execution.profile_parts import (
     NO_NETWORK,
@@ -85,6 +86,8 @@ def run_profile(registry: Registry, job: Job, progress: Progress) -> CellResult:
     if calls.learn is not None:
         learn = measure_throughput(calls.learn, device=cell.device, blocks=_blocks(brief=brief))
     inside = _look_inside(calls, job, _Timed(latency, infer, learn), changed)
+    if added := added_measurements(registry, calls.infer, infer.batch):
+        inside["measurements"] = added
     if compiling is not None:
         inside |= {"compile": {**compiling, "graphs": compiled_graphs()}}
     progress.stage = "record"

@@ -78,6 +78,7 @@ def fingerprint(cell: Cell, recipe: Recipe, basis: Basis, protocol: ProtocolSpec
         parts.append(protocol_hash(protocol, cell.dataset, manifest, basis.dataset.known_leaks))
     else:
         parts.append(machine())
+        parts += [[name, _source(entry.factory)] for name, entry in basis.registry.measurements.entries.items()]
     return digest(parts)
 
 

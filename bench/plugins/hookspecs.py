@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         DatasetSpec,
         FrontendSpec,
         LauncherSpec,
+        MeasurementSpec,
         MetricSpec,
         ModelSpec,
         ProtocolSpec,
@@ -46,6 +47,11 @@ def bench_add_frontends() -> Iterable[FrontendSpec]:  # type: ignore[empty-body]
 @hookspec
 def bench_add_metrics() -> Iterable[MetricSpec]:  # type: ignore[empty-body]
     """Return the scores this plugin provides; each is computed for every cell of its kind of task."""
+
+
+@hookspec
+def bench_add_measurements() -> Iterable[MeasurementSpec]:  # type: ignore[empty-body]
+    """Return what is measured of every model in its profile cells, beside speed and memory."""
 
 
 @hookspec

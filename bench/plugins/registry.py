@@ -12,6 +12,7 @@ from bench.plugins.specs import (
     DatasetSpec,
     FrontendSpec,
     LauncherSpec,
+    MeasurementSpec,
     MetricSpec,
     ModelSpec,
     ProtocolSpec,
@@ -93,6 +94,7 @@ class Registry:
     datasets: Catalog[DatasetSpec]
     frontends: Catalog[FrontendSpec]
     metrics: Catalog[MetricSpec]
+    measurements: Catalog[MeasurementSpec]
     launchers: Catalog[LauncherSpec]
     reporters: Catalog[ReporterSpec]
     protocols: Catalog[ProtocolSpec]

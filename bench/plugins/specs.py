@@ -224,6 +224,32 @@ class MetricSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MeasurementSpec:
+    """Something measured of every model in its profile cells, beside speed and memory.
+
+    The record describes it (title, unit, direction), so that boards show it wherever they are made.
+
+    Attributes:
+        name: Key in the record, under ``timing["measurements"]``.
+        measure: ``"package.module:function"``; ``function(call, clips) -> float | None`` in the worker, after
+            everything else: ``call(i)`` runs inference on batch ``i`` of ``clips`` clips, from the waveform to
+            the logits, and does not wait for the device. ``None`` = it cannot be measured here; what it raises is
+            stored as the reason.
+        unit: Of the number.
+        higher_is_better: Its direction.
+        title: Header of its column, with the unit; empty = the name.
+        description: One line for ``bench list``.
+    """
+
+    name: str
+    measure: str
+    unit: str = ""
+    higher_is_better: bool = False
+    title: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LauncherSpec:
     """Where cells run. ``factory``: ``"package.module:Class"`` with ``run(jobs, observe)``."""
 

@@ -69,7 +69,7 @@ class Quantity:
             reasons = follow(record, ".".join([*keys[:depth], "reasons"]))
             if isinstance(reasons, Mapping) and keys[depth] in reasons:
                 return str(reasons[keys[depth]])
-        spoken_of = any(follow(record, path) is not None for path in self.paths)
+        spoken_of = self.read(record) is None and any(follow(record, path) is not None for path in self.paths)
         return f"{self.gated or self.name} is no finite number" if spoken_of else None
 
 

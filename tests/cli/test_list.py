@@ -32,7 +32,7 @@ OWN_HEAVY = (
     "bench.execution",
 )
 PLUGIN = """
-from bench import DatasetSpec, FrontendSpec, MetricSpec, ModelSpec, ProtocolSpec, TaskInfo, hookimpl
+from bench import DatasetSpec, FrontendSpec, MeasurementSpec, MetricSpec, ModelSpec, ProtocolSpec, TaskInfo, hookimpl
 
 @hookimpl
 def bench_add_models():
@@ -54,6 +54,10 @@ def bench_add_frontends():
 @hookimpl
 def bench_add_metrics():
     return [MetricSpec(name="loss", compute=":build", higher_is_better=False, unit="nats")]
+
+@hookimpl
+def bench_add_measurements():
+    return [MeasurementSpec(name="carbon", measure=":build", unit="g")]
 
 @hookimpl
 def bench_add_protocols():
