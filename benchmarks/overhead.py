@@ -18,7 +18,8 @@ from torch import nn
 
 from bench.data.batches import Batches
 from bench.execution.pipeline import Pipeline
-from bench.execution.train import TrainingPlan, train
+from bench.execution.step import StepSettings, TrainStep
+from bench.execution.train import train
 from bench.recipe import Recipe
 
 CLIPS, SAMPLES, CLASSES, BATCH, EPOCHS = 320, 16_000, 10, 16, 3
@@ -52,7 +53,7 @@ def engine(waves: np.ndarray, targets: np.ndarray) -> float:
     recipe = Recipe(epochs=EPOCHS, batch=BATCH, ema=None, normalise="none")
     batches = Batches({"audio": waves}, targets, np.arange(CLIPS), BATCH, seed=0)
     start = time.perf_counter()
-    train(pipeline, batches, TrainingPlan(recipe=recipe, seed=0))
+    train(TrainStep(pipeline, StepSettings(recipe=recipe, seed=0), len(batches)), batches)
     return time.perf_counter() - start
 
 

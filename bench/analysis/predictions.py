@@ -181,7 +181,7 @@ def _curve(record: Record, arrays: Arrays) -> Curve | None:
     loss = _numbers(arrays.get("curve_train_loss"))
     if not loss:
         return None
-    validation = _numbers(arrays.get("curve_val_accuracy"))
+    validation = _numbers(next((x for name, x in arrays.items() if name.startswith("curve_val_")), None))
     seconds = _numbers(arrays.get("curve_seconds")) if any(value is not None for value in validation) else ()
     return Curve(fold=record.cell.fold, seed=record.cell.seed, loss=loss, validation=validation, seconds=seconds)
 

@@ -18,20 +18,20 @@ from bench.execution.controls import arranged
 from bench.execution.inference import Predictions
 from bench.execution.inputs import Inputs, WorkerCache, prepare, split_for
 from bench.execution.network import Run, run_network
-from bench.execution.results import CellResult, Evaluation, OnEpoch, Progress
-from bench.execution.train import Curves
+from bench.execution.results import CellResult, Evaluation, Progress
+from bench.execution.train import OnEpoch
 from bench.job import Job
 from bench.measurement.memory import HostPeak
-from bench.metrics.scoring import compute_scores
+from bench.metrics.scoring import compute_scores, primary
 from bench.plugins.registry import Registry
 from bench.protocols.split import Split
 from bench.results.records import Record
 
-__all__ = ["CellResult", "Evaluation", "OnEpoch", "Progress", "predicted_csv", "run_evaluate"]
+__all__ = ["CellResult", "Progress", "predicted_csv", "run_evaluate"]
 
 
 def run_evaluate(
-    registry: Registry, job: Job, progress: Progress, observe: OnEpoch, cache: WorkerCache | None = None
+    registry: Registry, job: Job, progress: Progress, on_epoch: OnEpoch, cache: WorkerCache | None = None
 ) -> CellResult:
     """Train on the training clips, then score the sealed test clips.
 
@@ -49,19 +49,28 @@ def run_evaluate(
     entry = registry.models[cell.model]
     model = build_model(entry, data.task, cell.seed, InitialWeights.of(job))
     if isinstance(model, nn.Module):
-        run = Run(entry=entry, job=job, data=data, split=split, progress=progress, observe=observe)
+        run = Run(
+            entry=entry, job=job, data=data, split=split, progress=progress, on_epoch=on_epoch,
+            metric=primary(registry, data.spec, data.task.task_type),
+        )  # fmt: skip
         evaluation = run_network(model, run)
     else:
         progress.stage = "train"
         evaluation = _estimator(model, data, split)
     files = _files(evaluation, data, job)
     progress.stage = "record"
-    targets = data.clips.targets[evaluation.predictions.index]
+    predictions = evaluation.predictions
+    targets = data.clips.targets[predictions.index]
+    scoring = {
+        "evaluate_s": predictions.seconds,
+        "infer_clips_per_s": len(predictions.index) / predictions.seconds,
+        "wall_s": time.perf_counter() - start,
+    }
     record = Record(
         cell=cell,
         status="ok",
-        scores=compute_scores(registry, data.task.task_type, evaluation.predictions.logits, targets),
-        timing={"data_s": data.seconds, **evaluation.timing, "wall_s": time.perf_counter() - start},
+        scores=compute_scores(registry, data.task.task_type, predictions.logits, targets),
+        timing={"data_s": data.seconds, **evaluation.timing, **scoring},
         memory=evaluation.memory,
         recipe=job.recipe.model_dump(mode="json"),
         environment=provenance.environment(cell.device),
@@ -79,7 +88,8 @@ def _arrays(evaluation: Evaluation, data: Inputs) -> dict[str, np.ndarray]:
         "groups": np.asarray([groups[i] for i in index]),
         "targets": data.clips.targets[index],
         "logits": evaluation.predictions.logits,
-        **evaluation.curves.arrays(),
+        **{f"curve_{name}": np.asarray(values, dtype=np.float64) for name, values in evaluation.curves.items()},
+        "curve_epoch": np.arange(1, len(evaluation.curves.get("train_loss", ())) + 1, dtype=np.int64),
         **evaluation.arrays,
     }
 
@@ -131,13 +141,11 @@ def _estimator(model: Any, data: Inputs, split: Split) -> Evaluation:
     timing = {
         "train_s": fitted,
         "train_clips_per_s": len(split.train) / fitted,
-        "evaluate_s": predictions.seconds,
-        "infer_clips_per_s": len(predictions.index) / predictions.seconds,
         "epochs": None,
         "steps": None,
     }
     return Evaluation(
-        predictions=predictions, predict=score, curves=Curves(), timing=timing,
+        predictions=predictions, predict=score, curves={}, timing=timing,
         memory=provenance.memory(host.peak_mib, host.peak_mib, None), parameters=None, frontend_parameters=0,
         checkpoint=None, nondeterministic=[],
     )  # fmt: skip

@@ -6,7 +6,7 @@ import torch
 
 from bench.errors import DataError
 from bench.execution.pipeline import LogitsShapeError
-from bench.execution.train import DivergedError
+from bench.execution.step import DivergedError
 from bench.results.records import Status
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from bench.data.batches import Batch, Batches
 from bench.errors import PluginError
 from bench.execution.pipeline import Pipeline
+from bench.execution.step import Inference
 
 Floats = npt.NDArray[np.float32]
 
@@ -62,7 +62,7 @@ def freeze(pipeline: Pipeline) -> None:
     pipeline.eval()
 
 
-def embed(pipeline: Pipeline, batches: Batches, *, device: str, precision: str) -> Embeddings:
+def embed(infer: Inference, batches: Batches) -> Embeddings:
     """Embed all clips of ``batches`` in their order, in ``eval()`` and without augmentation.
 
     Raises:
@@ -71,7 +71,7 @@ def embed(pipeline: Pipeline, batches: Batches, *, device: str, precision: str) 
     start = time.perf_counter()
     parts: dict[str, list[Floats]] = {}
     index = []
-    for batch, values in _embedded(pipeline, batches, device, precision):
+    for batch, values in _embedded(infer, batches):
         index.append(batch.index)
         for name, x in values.items():
             parts.setdefault(name, []).append(x)
@@ -100,33 +100,24 @@ def like(found: Embeddings, known: Embeddings) -> Floats:
     return found.joined()
 
 
-def width(pipeline: Pipeline, batches: Batches, *, device: str, precision: str) -> int:
+def width(infer: Inference, batches: Batches) -> int:
     """Numbers per clip that :func:`embed` gives, from one batch."""
-    _, values = next(_embedded(pipeline, batches, device, precision))
+    _, values = next(_embedded(infer, batches))
     return sum(x.shape[1] for x in values.values())
 
 
-def _embedded(
-    pipeline: Pipeline, batches: Batches, device: str, precision: str
-) -> Iterator[tuple[Batch, dict[str, Floats]]]:
+def _embedded(infer: Inference, batches: Batches) -> Iterator[tuple[Batch, dict[str, Floats]]]:
+    pipeline = infer.pipeline
     method: Any = pipeline.model.embed
     was_training = pipeline.training
     pipeline.eval()
     try:
         for batch in batches.epoch(0):
-            with torch.inference_mode():
-                inputs = {name: x.to(device, non_blocking=True) for name, x in batch.inputs.items()}
-                if "audio" in inputs:
-                    inputs["audio"] = pipeline.features(inputs["audio"])
-                with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
-                    found = method(**inputs)
-            yield batch, {name: _rows(x, name, len(batch)) for name, x in _named(found).items()}
+            found = infer(batch, lambda inputs: method(**inputs))
+            named = found if isinstance(found, Mapping) else {"": found}
+            yield batch, {name: _rows(x, name, len(batch)) for name, x in named.items()}
     finally:
         pipeline.train(was_training)
-
-
-def _named(found: Any) -> Mapping[str, Any]:
-    return found if isinstance(found, Mapping) else {"": found}
 
 
 def _rows(x: Any, name: str, batch: int) -> Floats:

@@ -1,4 +1,4 @@
-"""Logits of a finalised model over some clips."""
+"""Logits of a finalised network over some clips."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import numpy.typing as npt
 import torch
 
 from bench.data.batches import Batches
-from bench.execution.pipeline import Pipeline
-from bench.execution.train import DivergedError
+from bench.execution.step import DivergedError, Inference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,27 +28,21 @@ class Predictions:
     seconds: float
 
 
-def predict(pipeline: Pipeline, batches: Batches, *, device: str, precision: str) -> Predictions:
-    """Run the pipeline in ``eval()`` over all batches, in their order.
+def predict(infer: Inference, batches: Batches) -> Predictions:
+    """Logits of all batches in their order, in ``eval()``; the network's mode is put back.
 
     Raises:
         DivergedError: A logit is not finite.
     """
-    start = time.perf_counter()
-    was_training = pipeline.training
-    pipeline.eval()
+    start, was_training = time.perf_counter(), infer.pipeline.training
+    infer.pipeline.eval()
     outputs: list[torch.Tensor] = []
     index: list[npt.NDArray[np.int64]] = []
-    with torch.inference_mode():
-        for batch in batches.epoch(0):
-            inputs = {name: x.to(device, non_blocking=True) for name, x in batch.inputs.items()}
-            if "audio" in inputs:
-                inputs["audio"] = pipeline.features(inputs["audio"])
-            with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
-                outputs.append(pipeline.logits(inputs).float())
-            index.append(batch.index)
-        logits = torch.cat(outputs).cpu().numpy()
-    pipeline.train(was_training)
+    for batch in batches.epoch(0):
+        outputs.append(infer(batch).float())
+        index.append(batch.index)
+    logits = torch.cat(outputs).cpu().numpy()
+    infer.pipeline.train(was_training)
     check_finite(logits)
     return Predictions(logits=logits, index=np.concatenate(index), seconds=time.perf_counter() - start)
 

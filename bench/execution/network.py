@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,14 +20,16 @@ from bench.execution.embeddings import describe_embeddings
 from bench.execution.inference import Predictions, check_finite, predict
 from bench.execution.inputs import Inputs
 from bench.execution.pipeline import Pipeline, compile_network, count_parameters
-from bench.execution.pretraining import SHOWN, Pretrained, passes, pretrain, reconstructions
-from bench.execution.results import Evaluation, OnEpoch, Predict, Progress
+from bench.execution.pretraining import SHOWN, Pretrained, PretrainStep, passes, pretrain, reconstructions
+from bench.execution.results import Evaluation, Predict, Progress
 from bench.execution.seeding import deterministic
-from bench.execution.train import Curves, Trained, TrainingPlan, train
+from bench.execution.step import Inference, StepSettings, TrainStep
+from bench.execution.train import OnEpoch, Validation, train
 from bench.execution.weights import LoadedWeights, load_weights, output_layer
 from bench.job import Job
 from bench.measurement.device_memory import DevicePeak
 from bench.measurement.memory import HostPeak
+from bench.metrics.scoring import Metric
 from bench.plugins.registry import Entry
 from bench.plugins.specs import ModelSpec
 from bench.protocols.split import Split
@@ -42,24 +43,24 @@ Indices = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What one evaluate cell works with."""
+    """What one evaluate cell of a network works with; ``metric`` selects its epochs."""
 
     entry: Entry[ModelSpec]
     job: Job
     data: Inputs
     split: Split
     progress: Progress
-    observe: OnEpoch
+    on_epoch: OnEpoch
+    metric: Metric
 
-    def plan(self) -> TrainingPlan:
-        """Training settings of the cell, without selection."""
-        cell, task = self.job.cell, self.data.task
-        return TrainingPlan(
-            recipe=self.job.recipe, seed=cell.seed, device=cell.device, precision=cell.precision,
-            sample_rate=task.sample_rate, multi_label=task.task_type == "multi_label",
-            waveforms=not self.data.stored_features, on_epoch=self.observe,
-            derived_picture="derived" in self.data.given.get("image", ""),
-        )  # fmt: skip
+    @property
+    def settings(self) -> StepSettings:
+        """Of every step of the cell."""
+        return StepSettings.of(self.job, self.data)
+
+    def inference(self, pipeline: Pipeline) -> Inference:
+        """The inference of the cell's device and precision."""
+        return Inference(pipeline, self.job.cell.device, self.job.cell.precision)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +70,7 @@ class Fitted:
     pipeline: Pipeline
     predict: Predict
     timing: dict[str, Any]
-    curves: Curves = field(default_factory=Curves)
+    curves: dict[str, list[float]] = field(default_factory=dict)
     tensors: dict[str, Tensor] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
 
@@ -97,7 +98,7 @@ def run_network(model: nn.Module, run: Run) -> Evaluation:
         predictions=predictions,
         predict=fitted.predict,
         curves=fitted.curves,
-        timing={**(timing if pretrained.steps else {}), **fitted.timing, **_scoring(predictions)},
+        timing={**(timing if pretrained.steps else {}), **fitted.timing},
         memory=provenance.memory(host_train.peak_mib, host_infer.peak_mib, device_peak),
         parameters=count_parameters(fitted.pipeline.model),
         frontend_parameters=count_parameters(fitted.pipeline.frontend),
@@ -172,11 +173,10 @@ def _pretrained(pipeline: Pipeline, run: Run) -> Pretrained:
     number = passes(recipe.pretrain_steps, len(clips), recipe.pretrain_batch)
     progress.stage = "pretrain"
     progress.total = number + (0 if job.cell.mode in FIT else recipe.epochs)
-    plan = run.plan()
     batches = run.data.batches(clips, recipe.pretrain_batch, seed=job.cell.seed)
-    done = pretrain(pipeline, batches, plan)
+    done = pretrain(PretrainStep(pipeline, run.settings), batches, run.on_epoch)
     shown = clips[np.linspace(0, len(clips) - 1, min(SHOWN, len(clips))).astype(np.int64)]
-    pictures = reconstructions(pipeline, run.data.batches(shown, len(shown)), plan, run.data.clips.ids)
+    pictures = reconstructions(pipeline, run.data.batches(shown, len(shown)), run.settings, run.data.clips.ids)
     finish = getattr(pipeline.model, "end_pretraining", None)
     if callable(finish):
         finish()
@@ -187,33 +187,38 @@ def _pretrained(pipeline: Pipeline, run: Run) -> Pretrained:
 def _fit_all(pipeline: Pipeline, run: Run) -> Fitted:
     """Ordinary training of everything."""
     cell, recipe, data, split = run.job.cell, run.job.recipe, run.data, run.split
-    select = None
+    validation = None
     if len(split.validation):
-        select = _selector(data.batches(split.validation, recipe.eval_batch), cell.device, cell.precision)
-    plan = replace(run.plan(), select=select)
-    trained = train(pipeline, data.batches(split.train, cell.batch, seed=cell.seed), plan)
+        validation = Validation(batches=data.batches(split.validation, recipe.eval_batch), metric=run.metric)
+    batches = data.batches(split.train, cell.batch, seed=cell.seed)
+    trained = train(TrainStep(pipeline, run.settings, len(batches)), batches, validation, run.on_epoch)
 
     def score(index: Indices) -> Predictions:
-        batches = data.test_batches(index, recipe.eval_batch)
-        return predict(trained.pipeline, batches, device=cell.device, precision=cell.precision)
+        return predict(run.inference(trained.pipeline), data.test_batches(index, recipe.eval_batch))
 
-    return Fitted(pipeline=trained.pipeline, predict=score, timing=_training(trained), curves=trained.curves)
+    timing = {
+        "train_s": trained.seconds,
+        "train_clips_per_s": trained.clips / trained.seconds if trained.seconds else None,
+        "epochs": trained.epochs,
+        "steps": trained.steps,
+        "selected_epoch": trained.selected_epoch,
+    }
+    return Fitted(pipeline=trained.pipeline, predict=score, timing=timing, curves=trained.curves)
 
 
 def _fit_frozen(pipeline: Pipeline, run: Run) -> Fitted:
     """A classifier on the embeddings of the training clips; no weight of the network moves."""
     cell, recipe, data = run.job.cell, run.job.recipe, run.data
-    where = {"device": cell.device, "precision": cell.precision}
-    start = time.perf_counter()
+    start, infer = time.perf_counter(), run.inference(pipeline)
     frozen.freeze(pipeline)
-    seen = frozen.embed(pipeline, data.batches(run.split.train, recipe.eval_batch), **where)
+    seen = frozen.embed(infer, data.batches(run.split.train, recipe.eval_batch))
     known = data.clips.targets[seen.index]
     classifier = FIT[cell.mode](seen.joined(), known, data.task.num_classes)
     seconds = time.perf_counter() - start
 
     def score(index: Indices) -> Predictions:
         begin = time.perf_counter()
-        found = frozen.embed(pipeline, data.test_batches(index, recipe.eval_batch), **where)
+        found = frozen.embed(infer, data.test_batches(index, recipe.eval_batch))
         logits = classifier.logits(frozen.like(found, seen))
         check_finite(logits)
         return Predictions(logits=logits, index=found.index, seconds=time.perf_counter() - begin)
@@ -227,14 +232,13 @@ def _embeddings(pipeline: Pipeline, run: Run, test: Indices) -> tuple[dict[str, 
     """Maps of the test embeddings and what they amount to; the embeddings themselves as float16 beside a checkpoint."""
     if not frozen.can_embed(pipeline):
         return {}, None
-    cell, data = run.job.cell, run.data
+    data, infer = run.data, run.inference(pipeline)
     batches = data.test_batches(test, run.job.recipe.eval_batch)
-    where = {"device": cell.device, "precision": cell.precision}
-    size = 2 * len(test) * frozen.width(pipeline, batches, **where)
+    size = 2 * len(test) * frozen.width(infer, batches)
     if size > EMBED_BYTES:
         reason = f"{size / 1e6:.0f} MB; kept up to {EMBED_BYTES / 1e6:.0f} MB"
         return {}, {"embedding": {"dim": size // (2 * len(test)), "reason": reason}}
-    found = frozen.embed(pipeline, batches, **where)
+    found = frozen.embed(infer, batches)
     maps, figures = describe_embeddings(found.values, data.clips.targets[found.index])
     if not run.job.keep_checkpoint:
         return maps, figures
@@ -244,31 +248,6 @@ def _embeddings(pipeline: Pipeline, run: Run, test: Indices) -> tuple[dict[str, 
         for name, x in found.values.items()
     }
     return {**halves, **maps}, figures
-
-
-def _selector(validation: Any, device: str, precision: str) -> Callable[[Pipeline], float]:
-    from bench.metrics.scores import accuracy
-
-    def select(pipeline: Pipeline) -> float:
-        found = predict(pipeline, validation, device=device, precision=precision)
-        return float(accuracy(found.logits, validation.targets[found.index]))
-
-    return select
-
-
-def _training(trained: Trained) -> dict[str, Any]:
-    return {
-        "train_s": trained.seconds,
-        "train_clips_per_s": trained.clips / trained.seconds if trained.seconds else None,
-        "epochs": trained.epochs,
-        "steps": trained.steps,
-        "selected_epoch": trained.selected_epoch,
-    }
-
-
-def _scoring(predictions: Predictions) -> dict[str, Any]:
-    rate = len(predictions.index) / predictions.seconds
-    return {"evaluate_s": predictions.seconds, "infer_clips_per_s": rate}
 
 
 def _checkpoint(fitted: Fitted) -> bytes:

@@ -116,12 +116,13 @@ class Pipeline(nn.Module):
             raise LogitsShapeError(f"the model returned {got}, expected logits ({batch}, {self.num_classes})")
         return logits
 
+    def prepare(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What :meth:`logits` takes: ``audio`` through the front end, everything else as it is."""
+        return {name: self.features(x) if name == "audio" else x for name, x in inputs.items()}
+
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """``{modality: tensor} -> (batch, num_classes)``, from the waveform (or stored features) on."""
-        prepared = dict(inputs)
-        if "audio" in prepared:
-            prepared["audio"] = self.features(prepared["audio"])
-        return self.logits(prepared)
+        return self.logits(self.prepare(inputs))
 
 
 def call_model(model: nn.Module, given: Tensor | dict[str, Tensor]) -> Any:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from bench.data.batches import Batches
+from bench.data.batches import Batch, Batches
 from bench.errors import PluginError
-from bench.execution.augment import Augmenter
 from bench.execution.optimisation import make_pretrainer, rate_factor
 from bench.execution.pipeline import Pipeline
-from bench.execution.train import DivergedError, TrainingPlan, sounding
+from bench.execution.step import DivergedError, Step, StepSettings, to_device
+from bench.execution.train import OnEpoch
 
 WARMUP = 0.08
 POINTS = 150
@@ -53,70 +54,67 @@ def passes(recipe_steps: int, clips: int, batch: int) -> int:
     return -(-recipe_steps // max(1, clips // batch))
 
 
-def pretrain(pipeline: Pipeline, batches: Batches, plan: TrainingPlan) -> Pretrained:
-    """Train the whole pipeline, in place, on ``pretrain_loss`` without a label.
+class PretrainStep(Step):
+    """A step on the model's own ``pretrain_loss(**inputs) -> scalar``, without a label.
 
     AdamW with linear warm-up and cosine; waveforms are rolled, shifted and scaled as the recipe says, features are
-    neither masked nor mixed: hiding is the task's own. Batches are whole ones, since losses may compare batch mates.
+    neither masked nor mixed: hiding is the task's own.
+    """
+
+    def __init__(self, pipeline: Pipeline, settings: StepSettings) -> None:
+        recipe = settings.recipe
+        factor = recipe.model_copy(update={"epochs": 1, "warmup": WARMUP, "schedule": "cosine"})
+        optimizer = make_pretrainer(pipeline, recipe, settings.device)
+        super().__init__(pipeline, settings, optimizer, rate_factor(factor, recipe.pretrain_steps), None, stream=2)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The model's loss of one batch; a scalar.
+
+        Raises:
+            PluginError: It is no scalar.
+        """
+        inputs = self.pipeline.prepare(self.sounding(batch))
+        method: Callable[..., Any] = self.pipeline.model.pretrain_loss  # type: ignore[assignment]
+        with self.autocast():
+            loss = method(**inputs)
+        if not isinstance(loss, Tensor) or loss.ndim != 0:
+            got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+            raise PluginError(f"pretrain_loss returned {got}, expected a scalar tensor; take the mean over the batch")
+        return loss.float()
+
+
+def pretrain(step: PretrainStep, batches: Batches, on_epoch: OnEpoch = lambda _epoch, _scores: None) -> Pretrained:
+    """Train the whole pipeline of ``step``, in place; batches are whole ones, since losses may compare batch mates.
 
     Args:
-        pipeline: Its model has ``pretrain_loss(**inputs) -> scalar``.
+        step: Not called before.
         batches: Training clips only, at ``recipe.pretrain_batch``.
-        plan: As for training; ``on_epoch`` is told ``{"pretrain_loss": mean}`` after each pass.
+        on_epoch: Told ``{"pretrain_loss": mean}`` after each pass.
 
     Raises:
         DivergedError: The mean loss of a block of steps is not finite.
     """
-    recipe, start = plan.recipe, time.perf_counter()
+    recipe, start = step.settings.recipe, time.perf_counter()
     batches = replace(batches, drop_last=len(batches.indices) >= batches.batch_size)
-    torch.manual_seed(plan.seed)
-    augmenter = Augmenter.of(recipe, plan.sample_rate, plan.seed, stream=2)
-    optimizer = make_pretrainer(pipeline, recipe, plan.device)
-    settings = recipe.model_copy(update={"epochs": 1, "warmup": WARMUP, "schedule": "cosine"})
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate_factor(settings, recipe.pretrain_steps))
+    torch.manual_seed(step.settings.seed)
     curve = _Curve(block=-(-recipe.pretrain_steps // POINTS), rate=recipe.pretrain_lr)
-    step = clips = number = 0
-    pipeline.train()
-    while step < recipe.pretrain_steps:
+    steps = clips = number = 0
+    step.pipeline.train()
+    while steps < recipe.pretrain_steps:
         number += 1
-        for batch in batches.epoch(number):
-            loss = pretrain_loss(pipeline, batch.inputs, augmenter, plan)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            if recipe.clip_norm is not None:
-                nn.utils.clip_grad_norm_(pipeline.parameters(), recipe.clip_norm)
-            optimizer.step()
-            step, clips = step + 1, clips + len(batch)
-            curve.add(step, loss.detach(), float(schedule.get_last_lr()[0]), last=step == recipe.pretrain_steps)
-            schedule.step()
-            if step == recipe.pretrain_steps:
-                break
-        plan.on_epoch(number, {"pretrain_loss": curve.latest()})
+        for batch in itertools.islice(batches.epoch(number), recipe.pretrain_steps - steps):
+            rate, loss = step.rate, step(batch)
+            steps, clips = steps + 1, clips + len(batch)
+            curve.add(steps, loss, rate, last=steps == recipe.pretrain_steps)
+        on_epoch(number, {"pretrain_loss": curve.latest()})
     distinct = min(len(batches.indices), clips)
     seconds = time.perf_counter() - start
-    return Pretrained(steps=step, clips=clips, distinct=distinct, seconds=seconds, arrays=curve.arrays())
+    return Pretrained(steps=steps, clips=clips, distinct=distinct, seconds=seconds, arrays=curve.arrays())
 
 
-def pretrain_loss(pipeline: Pipeline, inputs: Mapping[str, Tensor], augmenter: Augmenter, plan: TrainingPlan) -> Tensor:
-    """The model's loss of one batch without labels, waveform augmentation included; a scalar.
-
-    Raises:
-        PluginError: It is no scalar.
-    """
-    moved = {name: x.to(plan.device, non_blocking=True) for name, x in inputs.items()}
-    moved = sounding(moved, augmenter, plan)
-    if "audio" in moved:
-        moved["audio"] = pipeline.features(moved["audio"])
-    method: Callable[..., Any] = pipeline.model.pretrain_loss  # type: ignore[assignment]
-    with torch.autocast(plan.device, torch.bfloat16, enabled=plan.precision == "bf16"):
-        loss = method(**moved)
-    if not isinstance(loss, Tensor) or loss.ndim != 0:
-        got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-        raise PluginError(f"pretrain_loss returned {got}, expected a scalar tensor; take the mean over the batch")
-    return loss.float()
-
-
-def reconstructions(pipeline: Pipeline, batches: Batches, plan: TrainingPlan, ids: tuple[str, ...]) -> dict[str, Array]:
+def reconstructions(
+    pipeline: Pipeline, batches: Batches, settings: StepSettings, ids: tuple[str, ...]
+) -> dict[str, Array]:
     """What the model makes of hidden parts of a few clips, for a report; nothing where it cannot show it.
 
     The clips are training clips: the decoder that guesses is dropped before the checkpoint is final, and until then
@@ -125,7 +123,7 @@ def reconstructions(pipeline: Pipeline, batches: Batches, plan: TrainingPlan, id
     Args:
         pipeline: Pre-trained, its decoder still there.
         batches: One batch of training clips, in order, not augmented.
-        plan: For device, precision and the seed of what is hidden.
+        settings: For the device and the seed of what is hidden.
         ids: Names of all clips.
 
     Returns:
@@ -138,12 +136,9 @@ def reconstructions(pipeline: Pipeline, batches: Batches, plan: TrainingPlan, id
     was_training = pipeline.training
     pipeline.eval()
     batch = next(iter(batches.epoch(0)))
-    inputs = {name: x.to(plan.device) for name, x in batch.inputs.items()}
     with torch.random.fork_rng(), torch.no_grad():
-        torch.manual_seed(plan.seed)
-        if "audio" in inputs:
-            inputs["audio"] = pipeline.features(inputs["audio"])
-        pictures = method(**inputs)
+        torch.manual_seed(settings.seed)
+        pictures = method(**pipeline.prepare(to_device(batch.inputs, settings.device)))
     pipeline.train(was_training)
     arrays: dict[str, Array] = {}
     for modality, found in pictures.items():

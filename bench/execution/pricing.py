@@ -15,11 +15,11 @@ from bench.execution.classifiers import FIT
 from bench.execution.estimators import inputs_of, logits_of
 from bench.execution.inputs import Inputs, WorkerCache, prepare
 from bench.execution.pipeline import Pipeline
-from bench.execution.pretraining import pretrain
-from bench.execution.profile import full_batches, training_step
+from bench.execution.pretraining import PretrainStep
 from bench.execution.results import Progress
-from bench.execution.train import TrainingPlan
+from bench.execution.step import Inference, StepSettings, TrainStep
 from bench.job import Job
+from bench.measurement.clocks import synchronize
 from bench.measurement.flops import count_flops
 from bench.plugins.registry import Registry
 
@@ -50,36 +50,32 @@ def _time_module(model: nn.Module, data: Inputs, job: Job) -> dict[str, Any]:
     pipeline = build_pipeline(model, data, job.recipe, clips)
     materialise(pipeline, data, clips)
     pipeline.to(job.cell.device)
-    single = next(iter(data.batches(clips, 1).epoch(0)))
-    forward = _best(lambda: _forward(pipeline, single.inputs, job.cell.device), job.cell.device, times=2)
-    masked, learns = InitialWeights.of(job).masked, job.cell.mode not in FIT
-    largest = max(job.cell.batch, job.recipe.pretrain_batch if masked else 0)
-    if 3 * forward * largest > SLOW_STEP_S:
+    device, batch = job.cell.device, job.cell.batch
+    infer = Inference(pipeline, device, job.cell.precision)
+    single = next(data.test_batches(clips, 1).epoch(0))
+    forward = _best(lambda: infer(single), device, times=2)
+    masked = InitialWeights.of(job).masked
+    if 3 * forward * max(batch, job.recipe.pretrain_batch if masked else 0) > SLOW_STEP_S:
         return _from_forward(forward, job)
     pretrain_step_s = _time_pretraining(pipeline, data, job) if masked else None
-    batches = full_batches(data, clips, job.cell.batch)
+    wanted = np.resize(clips, batch)
     step_s = 0.0
-    if learns:
-        step = training_step(pipeline, batches, data, job)
-        counter = iter(range(1000))
-        step(next(counter))
-        step_s = _best(lambda: step(next(counter)), job.cell.device, times=6, middle=True)
-    pipeline.eval()
-    many = _best(lambda: _forward(pipeline, batches[0].inputs, job.cell.device), job.cell.device, times=2)
-    infer = many / job.cell.batch
-    return {"step_s": step_s, "infer_clip_s": infer, "fit_clip_s": None, "pretrain_step_s": pretrain_step_s}
+    if job.cell.mode not in FIT:
+        step = TrainStep(pipeline, StepSettings.of(job, data), -(-len(data.clips) // batch))
+        trained = next(data.batches(wanted, batch).epoch(0))
+        step(trained)
+        step_s = _best(lambda: step(trained), device, times=6, middle=True)
+    tested = next(data.test_batches(wanted, batch).epoch(0))
+    infer_s = _best(lambda: infer(tested), device, times=2) / batch
+    return {"step_s": step_s, "infer_clip_s": infer_s, "fit_clip_s": None, "pretrain_step_s": pretrain_step_s}
 
 
 def _time_pretraining(pipeline: Pipeline, data: Inputs, job: Job) -> float:
-    recipe = job.recipe.model_copy(update={"pretrain_steps": 1})
-    plan = TrainingPlan(
-        recipe=recipe, seed=job.cell.seed, device=job.cell.device, precision=job.cell.precision,
-        sample_rate=data.task.sample_rate, waveforms=not data.stored_features,
-    )  # fmt: skip
-    clips = np.resize(np.arange(len(data.clips), dtype=np.int64), recipe.pretrain_batch)
-    batches = data.batches(clips, recipe.pretrain_batch)
-    pretrain(pipeline, batches, plan)
-    seconds = _best(lambda: pretrain(pipeline, batches, plan), job.cell.device, times=4, middle=True)
+    step = PretrainStep(pipeline, StepSettings.of(job, data))
+    clips = np.resize(np.arange(len(data.clips), dtype=np.int64), job.recipe.pretrain_batch)
+    batch = next(data.batches(clips, len(clips)).epoch(0))
+    step(batch)
+    seconds = _best(lambda: step(batch), job.cell.device, times=4, middle=True)
     finish = getattr(pipeline.model, "end_pretraining", None)
     if callable(finish):
         finish()
@@ -97,18 +93,12 @@ def _from_forward(forward: float, job: Job) -> dict[str, Any]:
     return {"step_s": step, "infer_clip_s": forward, "fit_clip_s": None, "pretrain_step_s": pretrain_step}
 
 
-def _forward(pipeline: Pipeline, inputs: Any, device: str) -> None:
-    with torch.inference_mode():
-        pipeline({name: x.to(device) for name, x in inputs.items()})
-
-
 def _best(call: Any, device: str, *, times: int, middle: bool = False) -> float:
     seconds = []
     for _ in range(times):
         start = time.perf_counter()
         call()
-        if device == "cuda":
-            torch.cuda.synchronize()
+        synchronize(device)
         seconds.append(time.perf_counter() - start)
     return float(np.median(seconds)) if middle else min(seconds)
 

@@ -9,29 +9,25 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
-from bench.data.batches import Batch
 from bench.execution import provenance
 from bench.execution.build import InitialWeights, build_model, build_pipeline, materialise
 from bench.execution.estimators import inputs_of, logits_of
-from bench.execution.evaluate import CellResult, Progress
 from bench.execution.inference import check_finite
 from bench.execution.inputs import Inputs, prepare
 from bench.execution.measurements import added_measurements
-from bench.execution.pipeline import Pipeline, compile_network, compiled_graphs, count_parameters
+from bench.execution.pipeline import compile_network, compiled_graphs, count_parameters
 from bench.execution.profile_parts import (
     NO_NETWORK,
-    Anatomy,
+    NetworkCalls,
     Timings,
-    dissect,
     energy_table,
     flops_table,
     guard_table,
     stage_tables,
-    training_stages,
 )
+from bench.execution.results import CellResult, Progress
 from bench.job import Job
 from bench.measurement.clocks import synchronize
 from bench.measurement.device_memory import DevicePeak
@@ -57,42 +53,74 @@ class Callables:
         learn: Runs training step ``i`` and returns its clips; ``None`` where a model has no steps.
         parameters: Of the model; ``None`` for an estimator.
         frontend_parameters: Of the front end.
-        anatomy: The same work in pieces; ``None`` for an estimator.
+        network: The steps behind them; ``None`` for an estimator.
     """
 
     one: Callable[[int], None]
     infer: Callable[[int], int]
-    learn: Callable[[int], int] | None
-    parameters: int | None
-    frontend_parameters: int
-    anatomy: Anatomy | None = None
+    learn: Callable[[int], int] | None = None
+    parameters: int | None = None
+    frontend_parameters: int = 0
+    network: NetworkCalls | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Measured:
+    latency: Latency | None
+    infer: Throughput
+    learn: Throughput | None
+    memory: dict[str, Any]
+    changed: dict[str, tuple[Any, Any]]
+    compiling: dict[str, float | None] | None
 
 
 def run_profile(registry: Registry, job: Job, progress: Progress) -> CellResult:
     """Measure latency, throughput and memory, timing and memory in separate passes."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
     start = time.perf_counter()
-    cell = job.cell
+    device = job.cell.device
     changed: dict[str, tuple[Any, Any]] = {}
     with restored_flags(changed):
         data, calls = build_calls(registry, job, progress)
         progress.stage = "profile"
-        compiling = _first_calls(calls, cell.device) if job.recipe.compile and calls.anatomy else None
-        memory = _memory(calls, cell.device)
-    brief = not job.recipe.publishable
-    latency = _latency(calls, job, data, brief=brief) if registry.models[cell.model].spec.inductive else None
-    infer = measure_throughput(calls.infer, device=cell.device, blocks=_blocks(brief=brief))
-    learn = None
-    if calls.learn is not None:
-        learn = measure_throughput(calls.learn, device=cell.device, blocks=_blocks(brief=brief))
-    inside = _look_inside(calls, job, _Timed(latency, infer, learn), changed)
-    if added := added_measurements(registry, calls.infer, infer.batch):
-        inside["measurements"] = added
-    if compiling is not None:
-        inside |= {"compile": {**compiling, "graphs": compiled_graphs()}}
+        compiling = _first_calls(calls, device) if job.recipe.compile and calls.network else None
+        memory = _memory(calls, device)
+    inductive = registry.models[job.cell.model].spec.inductive
+    blocks = _blocks(brief=not job.recipe.publishable)
+    found = _Measured(
+        latency=_latency(calls, job, data) if inductive else None,
+        infer=measure_throughput(calls.infer, device=device, blocks=blocks),
+        learn=None if calls.learn is None else measure_throughput(calls.learn, device=device, blocks=blocks),
+        memory=memory,
+        changed=changed,
+        compiling=compiling,
+    )
+    timing = _timing(calls, job, found)
+    if added := added_measurements(registry, calls.infer, found.infer.batch):
+        timing["measurements"] = added
     progress.stage = "record"
-    measured = _Measured(latency, infer, learn, memory, inside, started, start)
-    return _finish(registry, job, data, calls, measured)
+    reasons = provenance.unpublishable(job, data)
+    record = Record(
+        cell=job.cell,
+        status="ok",
+        timing={"wall_s": time.perf_counter() - start, **timing},
+        memory=found.memory,
+        recipe=job.recipe.model_dump(mode="json"),
+        environment=provenance.environment(device),
+        provenance={
+            **provenance.common(registry, job),
+            "dataset": provenance.dataset_section(data),
+            "model": {
+                **provenance.model_section(registry, job, data),
+                "parameters": calls.parameters,
+                "frontend_parameters": calls.frontend_parameters,
+            },
+            "publishable": not reasons,
+            "not_publishable": reasons,
+        },
+        started_at=started,
+    )
+    return CellResult(record=record, arrays=_arrays(found))
 
 
 def build_calls(registry: Registry, job: Job, progress: Progress) -> tuple[Inputs, Callables]:
@@ -110,131 +138,51 @@ def build_calls(registry: Registry, job: Job, progress: Progress) -> tuple[Input
     return data, _of_module(model, data, job, few)
 
 
-@dataclass(frozen=True, slots=True)
-class _Timed:
-    latency: Latency | None
-    infer: Throughput
-    learn: Throughput | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Measured(_Timed):
-    memory: dict[str, Any]
-    inside: dict[str, Any]
-    started: str
-    start: float
-
-
-def _finish(registry: Registry, job: Job, data: Inputs, calls: Callables, found: _Measured) -> CellResult:
-    reasons = provenance.unpublishable(job, data)
+def _timing(calls: Callables, job: Job, found: _Measured) -> dict[str, Any]:
     missing = {}
     if found.latency is None:
         missing["latency"] = "a clip's logits depend on its batch mates: it has no latency of its own"
     if found.learn is None:
         missing["train"] = "fitted as a whole, without steps; see the evaluate cells for its clips per second"
-    if calls.anatomy is None:
+    if calls.network is None:
         missing |= {"stages": NO_NETWORK, "flops": NO_NETWORK}
-    record = Record(
-        cell=job.cell,
-        status="ok",
-        timing={
-            "wall_s": time.perf_counter() - found.start,
-            "latency": None if found.latency is None else found.latency.to_json(),
-            "infer": found.infer.to_json(),
-            "train": None if found.learn is None else found.learn.to_json(),
-            **found.inside,
-            "reasons": missing,
-        },
-        memory=found.memory,
-        recipe=job.recipe.model_dump(mode="json"),
-        environment=provenance.environment(job.cell.device),
-        provenance={
-            **provenance.common(registry, job),
-            "dataset": provenance.dataset_section(data),
-            "model": {
-                **provenance.model_section(registry, job, data),
-                "parameters": calls.parameters,
-                "frontend_parameters": calls.frontend_parameters,
-            },
-            "publishable": not reasons,
-            "not_publishable": reasons,
-        },
-        started_at=found.started,
-    )
+    inside = _look_inside(calls, job, found)
+    if found.compiling is not None:
+        inside |= {"compile": {**found.compiling, "graphs": compiled_graphs()}}
+    return {
+        "latency": None if found.latency is None else found.latency.to_json(),
+        "infer": found.infer.to_json(),
+        "train": None if found.learn is None else found.learn.to_json(),
+        **inside,
+        "reasons": missing,
+    }
+
+
+def _arrays(found: _Measured) -> dict[str, np.ndarray]:
     arrays = {"infer_block_s": found.infer.block_s, "infer_step_stamps_s": found.infer.step_stamps_s}
     if found.latency is not None:
         arrays["latency_s"] = found.latency.host.seconds
     if found.learn is not None:
         arrays |= {"train_block_s": found.learn.block_s, "train_step_stamps_s": found.learn.step_stamps_s}
-    return CellResult(record=record, arrays=arrays)
+    return arrays
 
 
 def _of_module(model: nn.Module, data: Inputs, job: Job, few: int) -> Callables:
-    cell = job.cell
     clips = np.arange(min(CLIPS, len(data.clips)), dtype=np.int64)
     pipeline = build_pipeline(model, data, job.recipe, clips)
     check_finite(materialise(pipeline, data, clips).float().numpy())
-    pipeline.to(cell.device)
+    pipeline.to(job.cell.device)
     if job.recipe.compile:
         compile_network(pipeline)
-    singles = list(data.test_batches(clips, 1).epoch(0))
-    batches = full_batches(data, clips, cell.batch)
-    tested = full_batches(data, clips, cell.batch, test=True)
-    infer = _inference(pipeline, cell.device, cell.precision)
-
-    def one(i: int) -> None:
-        infer(singles[i % len(singles)])
-
-    def many(i: int) -> int:
-        return infer(tested[i % len(tested)])
-
+    network = NetworkCalls.of(pipeline, data, job, clips, few=few)
     return Callables(
-        one=one,
-        infer=many,
-        learn=training_step(pipeline, batches, data, job),
+        one=network.one,
+        infer=network.many,
+        learn=network.learn,
         parameters=count_parameters(pipeline.model),
         frontend_parameters=count_parameters(pipeline.frontend),
-        anatomy=dissect(pipeline, batches, data, job, few=few),
+        network=network,
     )
-
-
-def full_batches(data: Inputs, clips: np.ndarray, size: int, *, test: bool = False) -> list[Batch]:
-    """Whole batches of ``size`` clips as in training or as in ``test``; a small data set repeats its clips."""
-    wanted = np.resize(clips, max(size, len(clips) // size * size))
-    return list((data.test_batches(wanted, size) if test else data.batches(wanted, size)).epoch(0))
-
-
-def _inference(pipeline: Pipeline, device: str, precision: str) -> Callable[[Batch], int]:
-    def infer(batch: Batch) -> int:
-        if pipeline.training:
-            pipeline.eval()
-        with torch.inference_mode():
-            inputs = {name: x.to(device, non_blocking=True) for name, x in batch.inputs.items()}
-            if "audio" in inputs:
-                inputs["audio"] = pipeline.features(inputs["audio"])
-            with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
-                logits = pipeline.logits(inputs)
-        # The prediction is out when it stands on the host; on a GPU the copy is part of the work.
-        logits.to("cpu", non_blocking=True)
-        return len(batch.targets)
-
-    return infer
-
-
-def training_step(pipeline: Pipeline, batches: list[Batch], data: Inputs, job: Job) -> Callable[[int], int]:
-    """One whole training step of the engine: augmentation, forward, backward, optimiser."""
-    stages = training_stages(pipeline, data, job)
-
-    def learn(i: int) -> int:
-        if not pipeline.training:
-            pipeline.train()
-        batch = batches[i % len(batches)]
-        value: Any = batch
-        for _, part in stages:
-            value = part(value)
-        return len(batch.targets)
-
-    return learn
 
 
 def _of_estimator(model: Any, data: Inputs, job: Job) -> Callables:
@@ -251,7 +199,7 @@ def _of_estimator(model: Any, data: Inputs, job: Job) -> Callables:
         start = i * size % (len(x) - size + 1)
         return len(logits_of(model, x[start : start + size], data.task.num_classes))
 
-    return Callables(one=one, infer=many, learn=None, parameters=None, frontend_parameters=0)
+    return Callables(one=one, infer=many)
 
 
 def _first_calls(calls: Callables, device: str) -> dict[str, float | None]:
@@ -269,7 +217,8 @@ def _first_calls(calls: Callables, device: str) -> dict[str, float | None]:
     return found
 
 
-def _latency(calls: Callables, job: Job, data: Inputs, *, brief: bool) -> Latency:
+def _latency(calls: Callables, job: Job, data: Inputs) -> Latency:
+    brief = not job.recipe.publishable
     sampling = Sampling(min_samples=64, min_seconds=0.3, max_seconds=2.0) if brief else Sampling(max_seconds=8.0)
     return measure_latency(calls.one, device=job.cell.device, sampling=sampling, clip_seconds=data.task.clip_seconds)
 
@@ -280,26 +229,23 @@ def _blocks(*, brief: bool) -> Blocks:
     return Blocks(count=10, seconds=0.4, max_seconds=12.0)
 
 
-def _look_inside(calls: Callables, job: Job, timed: _Timed, changed: dict[str, tuple[Any, Any]]) -> dict[str, Any]:
+def _look_inside(calls: Callables, job: Job, found: _Measured) -> dict[str, Any]:
     """Stages, FLOPs, behaviour and energy, as far as they can be afforded."""
-    device, brief = job.cell.device, not job.recipe.publishable
-    steps: dict[str, tuple[Callable[[int], object], float]] = {"batch inference": (calls.infer, _step_s(timed.infer))}
-    if calls.learn is not None and timed.learn is not None:
-        steps = {"training step": (calls.learn, _step_s(timed.learn)), **steps}
-    if timed.latency is not None:
-        steps["inference of one clip"] = (calls.one, timed.latency.host.median)
-    pace = Timings(
-        infer_s=_step_s(timed.infer),
-        learn_s=None if timed.learn is None else _step_s(timed.learn),
-        clips_per_s=timed.infer.clips_per_s,
-        budget_s=0.5 if brief else 4.0,
+    brief = not job.recipe.publishable
+    infer_s, learn_s = _step_s(found.infer), None if found.learn is None else _step_s(found.learn)
+    steps: dict[str, tuple[Callable[[int], object], float]] = {"batch inference": (calls.infer, infer_s)}
+    if calls.learn is not None and learn_s is not None:
+        steps = {"training step": (calls.learn, learn_s), **steps}
+    if found.latency is not None:
+        steps["inference of one clip"] = (calls.one, found.latency.host.median)
+    timings = Timings(
+        infer_s=infer_s, learn_s=learn_s, clips_per_s=found.infer.clips_per_s, budget_s=0.5 if brief else 4.0
     )
-    anatomy = calls.anatomy
     return {
-        "stages": None if anatomy is None else stage_tables(anatomy, device, pace),
-        "flops": None if anatomy is None else flops_table(anatomy, pace),
-        "guards": guard_table(steps, changed, pace.budget_s),
-        "energy": energy_table(calls.infer, device, brief=brief),
+        "stages": None if calls.network is None else stage_tables(calls.network, timings),
+        "flops": None if calls.network is None else flops_table(calls.network, timings),
+        "guards": guard_table(steps, found.changed, timings.budget_s),
+        "energy": energy_table(calls.infer, job.cell.device, brief=brief),
     }
 
 

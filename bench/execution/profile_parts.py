@@ -12,14 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
 
-from bench.data.batches import Batch
-from bench.execution.augment import Augmenter
+from bench.data.batches import Batch, Batches
 from bench.execution.inputs import Inputs
-from bench.execution.optimisation import make_average, make_optimizer
 from bench.execution.pipeline import Pipeline
-from bench.execution.train import TrainingPlan, compute_loss
+from bench.execution.step import Inference, StepSettings, TrainStep, to_device
 from bench.job import Job
 from bench.measurement.clocks import synchronize
 from bench.measurement.device_memory import cuda_uuid
@@ -35,28 +32,70 @@ LEAST_PASSES, MOST_PASSES, STAGE_WARMUP = 3, 20, 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Anatomy:
-    """A network's work in pieces.
+class NetworkCalls:
+    """The engine's own inference and training step of a network, with batches to rotate over.
 
     Attributes:
-        infer: Stages from the rows of a batch to logits on the host.
-        learn: Stages of a training step, from a batch to updated weights.
-        rows: ``rows(i)`` gives the rows ``(batch,)`` of batch ``i``, the network set to evaluation.
-        batch: ``batch(i)`` gives batch ``i``, the network set to training.
-        few: Clips that FLOPs are counted on.
-        features: Inputs of the model for these clips, through the front end.
-        forward: Logits of these clips from :attr:`features`.
-        has_frontend: Whether features are computed here rather than stored, or none are taken.
+        infer: The inference that evaluation runs.
+        step: The step that training runs.
+        singles: Batches of one clip as in test.
+        tested: Batches of the cell's size as in test.
+        trained: Batches of the cell's size as in training.
+        source: All clips as in test.
+        few: Clips that FLOPs are counted on: 1, or a batch where a clip's logits depend on its mates.
     """
 
-    infer: tuple[Stage, ...]
-    learn: tuple[Stage, ...]
-    rows: Callable[[int], npt.NDArray[np.int64]]
-    batch: Callable[[int], Batch]
+    infer: Inference
+    step: TrainStep
+    singles: list[Batch]
+    tested: list[Batch]
+    trained: list[Batch]
+    source: Batches
     few: int
-    features: Callable[[], dict[str, Tensor]]
-    forward: Callable[[dict[str, Tensor]], Tensor]
-    has_frontend: bool
+
+    @classmethod
+    def of(cls, pipeline: Pipeline, data: Inputs, job: Job, clips: npt.NDArray[np.int64], *, few: int) -> NetworkCalls:
+        """The steps of a cell for a pipeline on its device, over ``clips``; a small data set repeats them."""
+        batch, everything = job.cell.batch, np.arange(len(data.clips), dtype=np.int64)
+        wanted = np.resize(clips, max(batch, len(clips) // batch * batch))
+        return cls(
+            infer=Inference(pipeline, job.cell.device, job.cell.precision),
+            step=TrainStep(pipeline, StepSettings.of(job, data), -(-len(everything) // batch)),
+            singles=list(data.test_batches(clips, 1).epoch(0)),
+            tested=list(data.test_batches(wanted, batch).epoch(0)),
+            trained=list(data.batches(wanted, batch).epoch(0)),
+            source=data.test_batches(everything, batch),
+            few=few,
+        )
+
+    def one(self, i: int) -> None:
+        """Clip ``i`` alone; its prediction is out when it stands on the host, so the copy is part of the work."""
+        self.infer(self.singles[i % len(self.singles)]).to("cpu", non_blocking=True)
+
+    def many(self, i: int) -> int:
+        """Batch ``i``; returns its clips."""
+        batch = self.tested[i % len(self.tested)]
+        self.infer(batch).to("cpu", non_blocking=True)
+        return len(batch)
+
+    def learn(self, i: int) -> int:
+        """Training step ``i``; returns its clips."""
+        batch = self.trained[i % len(self.trained)]
+        self.step(batch)
+        return len(batch)
+
+    @property
+    def inference_stages(self) -> tuple[Stage, ...]:
+        """Rows of the data set in, logits on the host out."""
+        infer = self.infer
+        heard = "audio" in self.tested[0].inputs
+        return (
+            ("load", lambda rows: self.source.take(rows).inputs),
+            ("to_device", infer.to_device),
+            *([("front_end", infer.features)] if heard else []),
+            ("forward", infer.forward),
+            ("to_host", lambda logits: logits.to("cpu")),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,138 +115,48 @@ class Timings:
     budget_s: float
 
 
-def training_stages(pipeline: Pipeline, data: Inputs, job: Job) -> tuple[Stage, ...]:
-    """The engine's training step as three functions, each taking what the one before returned."""
-    cell, recipe = job.cell, job.recipe
-    plan = TrainingPlan(
-        recipe=recipe, seed=cell.seed, device=cell.device, precision=cell.precision,
-        sample_rate=data.task.sample_rate, multi_label=data.task.task_type == "multi_label",
-        waveforms=not data.stored_features,
-    )  # fmt: skip
-    augmenter = Augmenter.of(recipe, plan.sample_rate, cell.seed)
-    optimizer = make_optimizer(pipeline, recipe, cell.device)
-    average = make_average(pipeline, recipe)
-
-    def forward(batch: Batch) -> Tensor:
-        return compute_loss(pipeline, batch.inputs, batch.targets, augmenter, plan)
-
-    def backward(loss: Tensor) -> None:
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if recipe.clip_norm is not None:
-            nn.utils.clip_grad_norm_(pipeline.parameters(), recipe.clip_norm)
-
-    def update(_: None) -> None:
-        optimizer.step()
-        if average is not None:
-            average.update_parameters(pipeline)
-
-    return ("forward", forward), ("backward", backward), ("optimiser", update)
-
-
-def inference_stages(pipeline: Pipeline, data: Inputs, job: Job) -> tuple[Stage, ...]:
-    """Rows of the data set in, logits on the host out."""
-    device, precision = job.cell.device, job.cell.precision
-    source = data.test_batches(np.arange(len(data.clips), dtype=np.int64), job.cell.batch)
-
-    def load(rows: npt.NDArray[np.int64]) -> dict[str, Tensor]:
-        return source.take(rows).inputs
-
-    def move(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {name: x.to(device, non_blocking=True) for name, x in inputs.items()}
-
-    @torch.inference_mode()
-    def features(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {**inputs, "audio": pipeline.features(inputs["audio"])} if "audio" in inputs else inputs
-
-    @torch.inference_mode()
-    def forward(inputs: dict[str, Tensor]) -> Tensor:
-        with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
-            return pipeline.logits(inputs)
-
-    stages: list[Stage] = [("load", load), ("to_device", move)]
-    if "audio" in data.tested:
-        stages.append(("front_end", features))
-    return (*stages, ("forward", forward), ("to_host", lambda logits: logits.to("cpu")))
-
-
-def dissect(pipeline: Pipeline, batches: list[Batch], data: Inputs, job: Job, *, few: int) -> Anatomy:
-    """The pieces of a network's work on rotating batches.
-
-    Args:
-        pipeline: On the device of the job.
-        batches: Distinct batches of the cell's size.
-        data: Where the clips are.
-        job: For device and precision.
-        few: Clips to count FLOPs on, at most a batch: 1, or more where a clip's logits depend on its mates.
-    """
-    first = data.test_batches(batches[0].index, few).take(batches[0].index[:few])
-
-    def rows(i: int) -> npt.NDArray[np.int64]:
-        pipeline.eval()
-        return batches[i % len(batches)].index
-
-    def batch(i: int) -> Batch:
-        pipeline.train()
-        return batches[i % len(batches)]
-
-    @torch.no_grad()
-    def features() -> dict[str, Tensor]:
-        pipeline.eval()
-        ready = {name: x.to(job.cell.device) for name, x in first.inputs.items()}
-        return {**ready, "audio": pipeline.features(ready["audio"])} if "audio" in ready else ready
-
-    @torch.no_grad()
-    def forward(ready: dict[str, Tensor]) -> Tensor:
-        pipeline.eval()
-        return pipeline.logits(ready)
-
-    return Anatomy(
-        infer=inference_stages(pipeline, data, job), learn=training_stages(pipeline, data, job),
-        rows=rows, batch=batch, few=few, features=features, forward=forward,
-        has_frontend=pipeline.frontend is not None,
-    )  # fmt: skip
-
-
-def stage_tables(anatomy: Anatomy, device: str, pace: Timings) -> dict[str, Any]:
+def stage_tables(calls: NetworkCalls, timings: Timings) -> dict[str, Any]:
     """Milliseconds of the stages of inference and of a training step at the cell's batch."""
     parts: dict[str, Any] = {}
     reasons: dict[str, str] = {}
     looks: dict[str, tuple[tuple[Stage, ...], Callable[[int], Any], float | None]] = {
-        "infer": (anatomy.infer, anatomy.rows, pace.infer_s),
-        "train": (anatomy.learn, anatomy.batch, pace.learn_s),
+        "infer": (calls.inference_stages, lambda i: calls.trained[i % len(calls.trained)].index, timings.infer_s),
+        "train": (calls.step.parts, lambda i: calls.trained[i % len(calls.trained)], timings.learn_s),
     }
     for name, (stages, feed, seconds) in looks.items():
-        passes = int(pace.budget_s / (2 * seconds)) - STAGE_WARMUP if seconds else 0
+        passes = int(timings.budget_s / (2 * seconds)) - STAGE_WARMUP if seconds else 0
         if passes < LEAST_PASSES:
             parts[name] = None
             took = 0.0 if seconds is None else seconds
             reasons[name] = (
                 f"one pass takes {took:.2g} s; {2 * (LEAST_PASSES + STAGE_WARMUP)} of them exceed the "
-                f"{pace.budget_s:.2g} s that a breakdown may take"
+                f"{timings.budget_s:.2g} s that a breakdown may take"
             )
             continue
-        table = measure_stages(stages, feed, device=device, passes=min(passes, MOST_PASSES), warmup=STAGE_WARMUP)
+        passes = min(passes, MOST_PASSES)
+        table = measure_stages(stages, feed, device=calls.infer.device, passes=passes, warmup=STAGE_WARMUP)
         parts[name] = table.to_json()
     return {**parts, **({"reasons": reasons} if reasons else {})}
 
 
-def flops_table(anatomy: Anatomy, pace: Timings) -> dict[str, Any]:
+def flops_table(calls: NetworkCalls, timings: Timings) -> dict[str, Any]:
     """Floating-point operations of inference, front end and model apart, and the rate reached over all clips.
 
     A compiled network is counted as it stands: its kernels do not name the operators that they are made of.
     """
-    with torch.compiler.set_stance("force_eager"):
-        ready = anatomy.features()
-        model = count_flops(lambda: anatomy.forward(ready))
-        frontend = count_flops(anatomy.features) if anatomy.has_frontend else None
+    pipeline = calls.infer.pipeline.eval()
+    inputs = to_device(calls.source.take(calls.trained[0].index[: calls.few]).inputs, calls.infer.device)
+    with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+        ready = pipeline.prepare(inputs)
+        model = count_flops(lambda: pipeline.logits(ready))
+        frontend = count_flops(lambda: pipeline.prepare(inputs)) if pipeline.frontend is not None else None
     total = model.total + (0 if frontend is None else frontend.total)
     return {
-        "clips": anatomy.few,
+        "clips": calls.few,
         "total": total,
         "model": model.to_json(),
         "frontend": None if frontend is None else frontend.to_json(),
-        "reached_per_s": total / anatomy.few * pace.clips_per_s,
+        "reached_per_s": total / calls.few * timings.clips_per_s,
     }
 
 

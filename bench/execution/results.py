@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,10 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.execution.inference import Predictions
-from bench.execution.train import Curves
 from bench.results.records import Record
 
-OnEpoch = Callable[[int, Mapping[str, float]], None]
 Predict = Callable[[npt.NDArray[np.int64]], Predictions]
 
 
@@ -48,8 +46,8 @@ class Evaluation:
     Attributes:
         predictions: Of the test clips.
         predict: The same for other clips.
-        curves: Per epoch of training.
-        timing: Of the record.
+        curves: One value per epoch of training, by name.
+        timing: Of the record, scoring not included.
         memory: Of the record.
         parameters: Of the model; ``None`` for an estimator.
         frontend_parameters: Of the front end.
@@ -61,7 +59,7 @@ class Evaluation:
 
     predictions: Predictions
     predict: Predict
-    curves: Curves
+    curves: dict[str, list[float]]
     timing: dict[str, Any]
     memory: dict[str, Any]
     parameters: int | None

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.execution.evaluate import Progress
 from bench.execution.profile import build_calls
+from bench.execution.results import Progress
 from bench.job import Job
 from bench.measurement.trace import write_trace
 from bench.plugins.registry import Registry

@@ -5,45 +5,48 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, cast
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch import Tensor
 
 from bench.data.batches import Batches
-from bench.errors import BenchError
-from bench.execution.augment import Augmenter
-from bench.execution.optimisation import make_average, make_optimizer, rate_factor
+from bench.errors import DataError
+from bench.execution.inference import predict
 from bench.execution.pipeline import Pipeline
-from bench.recipe import Recipe
+from bench.execution.step import DivergedError, Inference, TrainStep
+from bench.metrics.scoring import Metric
+
+OnEpoch = Callable[[int, Mapping[str, float]], None]
 
 
-class DivergedError(BenchError):
-    """The training loss or the logits are not finite."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """What epochs are selected by.
 
+    Attributes:
+        batches: Validation clips in order; no test clip.
+        metric: The data set's primary metric.
+    """
 
-@dataclass(slots=True)
-class Curves:
-    """One value per epoch; nan where there is none."""
+    batches: Batches
+    metric: Metric
 
-    train_loss: list[float] = field(default_factory=list)
-    lr: list[float] = field(default_factory=list)
-    val_accuracy: list[float] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
+    def score(self, infer: Inference) -> float:
+        """The metric on the validation clips.
 
-    def arrays(self) -> dict[str, np.ndarray[Any, Any]]:
-        """The curves as they stand beside a record."""
-        columns = {"train_loss": self.train_loss, "lr": self.lr, "val_accuracy": self.val_accuracy}
-        columns["seconds"] = self.seconds
-        arrays: dict[str, np.ndarray[Any, Any]] = {
-            f"curve_{name}": np.asarray(values, dtype=np.float64) for name, values in columns.items()
-        }
-        arrays["curve_epoch"] = np.arange(1, len(self.train_loss) + 1, dtype=np.int64)
-        return arrays
+        Raises:
+            DataError: It is not defined for them.
+        """
+        found = predict(infer, self.batches)
+        value = self.metric.score(found.logits, self.batches.targets[found.index]).value
+        if value is None:
+            raise DataError(
+                f"{self.metric.name} is not defined on the {len(found.index)} validation clips, so that no epoch can "
+                "be selected by it (a class without a clip among them?); use a protocol without validation"
+            )
+        return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +55,7 @@ class Trained:
 
     Attributes:
         pipeline: The weights that are scored: averaged, or those of the selected epoch.
-        curves: Per epoch.
+        curves: One value per epoch, by name: ``train_loss``, ``lr``, ``seconds`` and ``val_`` with the metric's name.
         epochs: Epochs run.
         steps: Optimiser steps run.
         clips: Training clips seen, counted with repetition.
@@ -61,7 +64,7 @@ class Trained:
     """
 
     pipeline: Pipeline
-    curves: Curves
+    curves: dict[str, list[float]]
     epochs: int
     steps: int
     clips: int
@@ -69,136 +72,69 @@ class Trained:
     selected_epoch: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingPlan:
-    """What the loop is told.
+def train(
+    step: TrainStep,
+    batches: Batches,
+    validation: Validation | None = None,
+    on_epoch: OnEpoch = lambda _epoch, _scores: None,
+) -> Trained:
+    """Fit the pipeline of ``step`` in place and return the weights to be scored.
 
-    Attributes:
-        recipe: Training settings.
-        seed: Of dropout and augmentation (order is seeded by the batches).
-        device: ``cpu`` or ``cuda``.
-        precision: ``fp32`` or ``bf16`` (autocast around the model, never around the front end).
-        sample_rate: Of the waveforms, in Hz.
-        multi_label: Whether targets are indicators (binary cross-entropy) instead of classes.
-        waveforms: Whether ``audio`` is the waveform, so that waveform augmentation applies.
-        derived_picture: Whether the picture was made from the clip, so that it is rolled with it.
-        select: Score of an epoch on validation, higher is better; ``None`` = fixed number of epochs.
-        on_epoch: Told the epoch and its scores.
-    """
-
-    recipe: Recipe
-    seed: int
-    device: str = "cpu"
-    precision: str = "fp32"
-    sample_rate: int = 16_000
-    multi_label: bool = False
-    waveforms: bool = True
-    derived_picture: bool = False
-    select: Callable[[Pipeline], float] | None = None
-    on_epoch: Callable[[int, Mapping[str, float]], None] = lambda _epoch, _scores: None
-
-
-def train(pipeline: Pipeline, batches: Batches, plan: TrainingPlan) -> Trained:
-    """Fit ``pipeline`` in place and return the weights to be scored.
+    Args:
+        step: Not called before.
+        batches: Training clips.
+        validation: Epochs are selected by it; without, their number is fixed.
+        on_epoch: Told each epoch, from 1, with its scores by name as in :attr:`Trained.curves`.
 
     Raises:
         DivergedError: The mean loss of an epoch is not finite.
     """
-    recipe = plan.recipe
-    torch.manual_seed(plan.seed)
-    augmenter = Augmenter.of(recipe, plan.sample_rate, plan.seed)
-    optimizer = make_optimizer(pipeline, recipe, plan.device)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate_factor(recipe, len(batches)))
-    average = make_average(pipeline, recipe)
-    curves = Curves()
+    settings = step.settings
+    recipe = settings.recipe
+    torch.manual_seed(settings.seed)
+    curves: dict[str, list[float]] = {}
     best = _Best()
-    seconds = 0.0
-    clips = 0
+    seconds, clips, epoch = 0.0, 0, 0
     for epoch in range(1, recipe.epochs + 1):
         start = time.perf_counter()
-        pipeline.train()
+        step.pipeline.train()
         losses: list[Tensor] = []
         for batch in batches.epoch(epoch):
-            loss = compute_loss(pipeline, batch.inputs, batch.targets, augmenter, plan)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            if recipe.clip_norm is not None:
-                nn.utils.clip_grad_norm_(pipeline.parameters(), recipe.clip_norm)
-            optimizer.step()
-            schedule.step()
-            if average is not None:
-                average.update_parameters(pipeline)
-            losses.append(loss.detach())
-            clips += len(batch.targets)
-        mean_loss = float(torch.stack(losses).mean())
+            losses.append(step(batch))
+            clips += len(batch)
+        scores = {"train_loss": float(torch.stack(losses).mean())}
         seconds += time.perf_counter() - start
-        if not np.isfinite(mean_loss):
+        if not np.isfinite(scores["train_loss"]):
             advice = f"lower the rate, e.g. --set recipe.lr={recipe.lr / 4:.1g}"
-            raise DivergedError(f"the training loss of epoch {epoch} is {mean_loss}; {advice}")
-        curves.train_loss.append(mean_loss)
-        curves.lr.append(float(schedule.get_last_lr()[0]))
-        curves.seconds.append(seconds)
-        scored = averaged(pipeline, average)
-        value = plan.select(scored) if plan.select is not None else float("nan")
-        curves.val_accuracy.append(value)
-        plan.on_epoch(epoch, {"train_loss": mean_loss, "val_accuracy": value})
-        if plan.select is not None and best.update(epoch, value, scored, recipe.patience):
+            raise DivergedError(f"the training loss of epoch {epoch} is {scores['train_loss']}; {advice}")
+        scores |= {"lr": step.rate, "seconds": seconds}
+        if validation is not None:
+            value = validation.score(Inference(step.scored, settings.device, settings.precision))
+            scores[f"val_{validation.metric.name}"] = value
+            best.update(epoch, value, step.scored, validation.metric)
+        for name, value in scores.items():
+            curves.setdefault(name, []).append(value)
+        on_epoch(epoch, scores)
+        if validation is not None and recipe.patience is not None and epoch - best.epoch >= recipe.patience:
             break
-    final = best.weights if plan.select is not None else averaged(pipeline, average)
     return Trained(
-        pipeline=final or pipeline,
+        pipeline=best.weights or step.scored,
         curves=curves,
-        epochs=len(curves.train_loss),
-        steps=len(curves.train_loss) * len(batches),
+        epochs=epoch,
+        steps=epoch * len(batches),
         clips=clips,
         seconds=seconds,
-        selected_epoch=best.epoch if plan.select is not None else len(curves.train_loss),
+        selected_epoch=epoch if validation is None else best.epoch,
     )
-
-
-def averaged(pipeline: Pipeline, average: AveragedModel | None) -> Pipeline:
-    """The weights to score: the averaged copy, or the pipeline itself where the recipe averages nothing."""
-    if average is None or int(average.n_averaged) == 0:
-        return pipeline
-    return cast("Pipeline", average.module)
-
-
-def compute_loss(
-    pipeline: Pipeline, inputs: Mapping[str, Tensor], targets: Tensor, augmenter: Augmenter, plan: TrainingPlan
-) -> Tensor:
-    """Loss of one training batch, augmentation included; a scalar."""
-    moved = {name: x.to(plan.device, non_blocking=True) for name, x in inputs.items()}
-    targets = targets.to(plan.device, non_blocking=True)
-    moved = sounding(moved, augmenter, plan)
-    if "audio" in moved:
-        audio = pipeline.features(moved["audio"], augmenter.bands)
-        moved["audio"] = augmenter.features(audio, bands=pipeline.bands) if audio.ndim == 3 else audio
-    moved, targets = augmenter.mixup(moved, targets, pipeline.num_classes)
-    with torch.autocast(plan.device, torch.bfloat16, enabled=plan.precision == "bf16"):
-        logits = pipeline.logits(moved)
-    if plan.multi_label:
-        return F.binary_cross_entropy_with_logits(logits.float(), targets)
-    return F.cross_entropy(logits.float(), targets, label_smoothing=plan.recipe.label_smoothing)
-
-
-def sounding(inputs: dict[str, Tensor], augmenter: Augmenter, plan: TrainingPlan) -> dict[str, Tensor]:
-    """A batch with its clips augmented as sounds, before any front end."""
-    if not plan.waveforms:
-        return inputs
-    inputs = augmenter.roll(inputs, derived=plan.derived_picture)
-    return inputs | ({"audio": augmenter.waveform(inputs["audio"])} if "audio" in inputs else {})
 
 
 class _Best:
     """Keeps the weights of the best validation epoch."""
 
-    def __init__(self) -> None:
-        self.epoch = 0
-        self.value = -float("inf")
-        self.weights: Pipeline | None = None
+    epoch = 0
+    value: float | None = None
+    weights: Pipeline | None = None
 
-    def update(self, epoch: int, value: float, pipeline: Pipeline, patience: int | None) -> bool:
-        """Take note of an epoch; ``True`` = stop."""
-        if value > self.value:
+    def update(self, epoch: int, value: float, pipeline: Pipeline, metric: Metric) -> None:
+        if metric.better(value, self.value):
             self.epoch, self.value, self.weights = epoch, value, copy.deepcopy(pipeline)
-        return patience is not None and epoch - self.epoch >= patience

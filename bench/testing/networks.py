@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -15,10 +15,12 @@ from torch import Tensor, nn
 
 from bench.cell import GIVEN
 from bench.config.recipes import resolve
+from bench.data.batches import Batch
 from bench.errors import PluginError
 from bench.execution.build import build_model, build_pipeline, materialise
 from bench.execution.inputs import Inputs
 from bench.execution.pipeline import Pipeline
+from bench.execution.step import Inference
 from bench.plugins.registry import Entry, Registry
 from bench.plugins.specs import ModelSpec
 from bench.recipe import Recipe
@@ -64,14 +66,9 @@ class NetworkCase:
         """Fit the normaliser, initialise lazy layers and compute the features."""
         recipe = resolve("full", entry.spec.recipes)
         pipeline = _pipeline(model, data, recipe)
-        rows = np.arange(2 * BATCH, dtype=np.int64)
-        batch = next(iter(data.batches(rows, len(rows)).epoch(0)))
-        inputs = dict(batch.inputs)
-        if "audio" in inputs:
-            with torch.no_grad():
-                inputs["audio"] = pipeline.features(inputs["audio"])
+        batch = featured(pipeline, data, 2 * BATCH)
         return cls(
-            registry=registry, entry=entry, recipe=recipe, data=data, pipeline=pipeline, inputs=inputs,
+            registry=registry, entry=entry, recipe=recipe, data=data, pipeline=pipeline, inputs=batch.inputs,
             targets=batch.targets,
         )  # fmt: skip
 
@@ -102,11 +99,18 @@ def _pipeline(model: nn.Module, data: Inputs, recipe: Recipe) -> Pipeline:
     return pipeline
 
 
-def forward(pipeline: Pipeline, inputs: Mapping[str, Tensor]) -> Tensor:
-    """Logits ``(batch, classes)`` in ``eval()`` without gradients."""
-    pipeline.eval()
+def featured(pipeline: Pipeline, data: Inputs, clips: int) -> Batch:
+    """The first clips as the network takes them: through the front end."""
+    batch = data.batches(np.arange(clips, dtype=np.int64), clips).take(np.arange(clips, dtype=np.int64))
     with torch.no_grad():
-        return pipeline.logits(inputs)
+        return replace(batch, inputs=pipeline.prepare(batch.inputs))
+
+
+def forward(pipeline: Pipeline, inputs: Mapping[str, Tensor], device: str = "cpu") -> Tensor:
+    """Logits ``(batch, classes)`` of features, in ``eval()`` without gradients."""
+    infer = Inference(pipeline, device)
+    logits: Tensor = infer.forward(infer.to_device(inputs))
+    return logits
 
 
 @contextmanager
@@ -268,7 +272,7 @@ def cuda(case: NetworkCase) -> CheckResult:
     other.load_state_dict(case.pipeline.state_dict())
     other.to("cuda")
     with torch.backends.cudnn.flags(allow_tf32=False):
-        found = forward(other, {name: x.to("cuda") for name, x in case.rows().items()}).cpu()
+        found = forward(other, case.rows(), "cuda").cpu()
     moved = change(found, expected)
     half = _autocast(case, other, "cuda")
     if half.status == "failed":

@@ -11,7 +11,8 @@ import torch
 from bench.data.batches import Batches
 from bench.execution.inference import predict
 from bench.execution.pipeline import Pipeline, compile_network, compiled_graphs
-from bench.execution.train import Trained, TrainingPlan, train
+from bench.execution.step import Inference, StepSettings, TrainStep
+from bench.execution.train import Trained, train
 from bench.recipe import Recipe
 
 pytestmark = [
@@ -38,8 +39,8 @@ def trained(*, compiled: bool) -> tuple[Trained, np.ndarray]:
     recipe = Recipe(epochs=3, batch=8, ema=0.9, normalise="none", lr=1e-2, compile=compiled)
     if compiled:
         compile_network(pipeline)
-    done = train(pipeline, batches, TrainingPlan(recipe=recipe, seed=1))
-    return done, predict(done.pipeline, batches, device="cpu", precision="fp32").logits
+    done = train(TrainStep(pipeline, StepSettings(recipe=recipe, seed=1), len(batches)), batches)
+    return done, predict(Inference(done.pipeline), batches).logits
 
 
 def test_training_and_prediction_are_those_of_the_eager_network() -> None:
@@ -49,7 +50,7 @@ def test_training_and_prediction_are_those_of_the_eager_network() -> None:
 
     # Training and the averaged copy in evaluation are graphs of their own.
     assert compiled_graphs() >= 2
-    np.testing.assert_allclose(compiled.curves.train_loss, eager.curves.train_loss, rtol=1e-5)
+    np.testing.assert_allclose(compiled.curves["train_loss"], eager.curves["train_loss"], rtol=1e-5)
     np.testing.assert_allclose(logits, eager_logits, atol=1e-5)
 
 

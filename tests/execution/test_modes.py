@@ -32,7 +32,7 @@ from bench.execution.inputs import prepare, split_for
 from bench.execution.optimisation import make_optimizer
 from bench.execution.pretraining import passes
 from bench.execution.pricing import run_estimate, run_probe
-from bench.execution.train import DivergedError
+from bench.execution.step import DivergedError
 from bench.job import Job
 from bench.planning.costs import Cost, cost_key, expected_seconds
 from bench.planning.plan import PlannedCell
@@ -110,7 +110,7 @@ def test_masked_from_start_to_record(run, mode: str) -> None:
     assert not any("decoder" in name for name in checkpoint(found))
     frozen = mode != "finetune"
     assert record.timing["epochs"] == (None if frozen else 2)
-    assert len(arrays["curve_train_loss"]) == (0 if frozen else 2)
+    assert len(arrays["curve_epoch"]) == (0 if frozen else 2)
 
 
 def test_reconstructions_are_of_training_clips(run) -> None:

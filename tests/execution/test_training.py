@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -11,16 +12,18 @@ import torch.nn.functional as F
 from torch import nn
 
 from bench.data.batches import Batches
-from bench.errors import SealedError
+from bench.errors import DataError, SealedError
 from bench.execution.augment import Augmenter
 from bench.execution.inference import predict
 from bench.execution.optimisation import make_optimizer, rate_factor
 from bench.execution.pipeline import LogitsShapeError, Normaliser, Pipeline
-from bench.execution.train import DivergedError, TrainingPlan, train
+from bench.execution.step import DivergedError, Inference, StepSettings, TrainStep
+from bench.execution.train import Trained, Validation, train
 from bench.frontends.mfcc import build as build_mfcc
 from bench.plugins.specs import TaskInfo
 from bench.protocols.split import Leak, Split
 from bench.recipe import Recipe
+from bench.results.records import Score
 
 CLIPS, SAMPLES, CLASSES = 40, 64, 3
 
@@ -41,6 +44,10 @@ def network(dropout: float = 0.2) -> Pipeline:
     return Pipeline(model, frontend=None, normaliser=None, modalities=("audio",), num_classes=CLASSES)
 
 
+def fit(pipeline: Pipeline, batches: Batches, recipe: Recipe, *, seed: int = 0, **more) -> Trained:
+    return train(TrainStep(pipeline, StepSettings(recipe=recipe, seed=seed), len(batches)), batches, **more)
+
+
 def plain(**changes) -> Recipe:
     values = {"epochs": 3, "batch": 8, "ema": None, "mixup_alpha": 0.0, "normalise": "none"}
     return Recipe(**(values | changes))
@@ -51,9 +58,7 @@ def plain(**changes) -> Recipe:
 def test_losses_equal_a_hand_written_loop(schedule: str, optimizer: str) -> None:
     waves, targets = material()
     recipe = plain(schedule=schedule, optimizer=optimizer, warmup=0.2, lr=3e-3, step_from=2, step_factor=0.5)
-    trained = train(
-        network(), Batches({"audio": waves}, targets, np.arange(CLIPS), 8, seed=5), TrainingPlan(recipe=recipe, seed=11)
-    )
+    trained = fit(network(), Batches({"audio": waves}, targets, np.arange(CLIPS), 8, seed=5), recipe, seed=11)
 
     model = network().model
     matrices = [p for p in model.parameters() if p.ndim > 1]
@@ -81,7 +86,7 @@ def test_losses_equal_a_hand_written_loop(schedule: str, optimizer: str) -> None
             step += 1
             total += loss.item() / 5
         losses.append(total)
-    np.testing.assert_allclose(trained.curves.train_loss, losses, atol=1e-6, rtol=0)
+    np.testing.assert_allclose(trained.curves["train_loss"], losses, atol=1e-6, rtol=0)
     assert trained.steps == 15
     assert trained.clips == 3 * CLIPS
 
@@ -92,7 +97,7 @@ def test_same_seed_same_weights_other_seed_other_weights() -> None:
 
     def weights(seed: int) -> torch.Tensor:
         batches = Batches({"audio": waves}, targets, np.arange(CLIPS), 8, seed=seed)
-        trained = train(network(), batches, TrainingPlan(recipe=recipe, seed=seed))
+        trained = fit(network(), batches, recipe, seed=seed)
         return torch.cat([p.flatten() for p in trained.pipeline.parameters()])
 
     assert torch.equal(weights(3), weights(3))
@@ -112,28 +117,56 @@ def test_averaged_weights_follow_their_definition() -> None:
     torch.manual_seed(7)
     base = network(dropout=0.0)
     spy = Spy(base.model, frontend=None, normaliser=None, modalities=("audio",), num_classes=CLASSES)
-    trained = train(
-        spy, Batches({"audio": waves}, targets, np.arange(CLIPS), 20, seed=0), TrainingPlan(recipe=recipe, seed=0)
-    )
+    trained = fit(spy, Batches({"audio": waves}, targets, np.arange(CLIPS), 20, seed=0), recipe)
     first, last = snapshots[1], spy.model[0].weight.detach()  # after step 1, after step 2
     expected = first * 0.5 + last * 0.5
     torch.testing.assert_close(trained.pipeline.model[0].weight.detach(), expected)
 
 
-def test_best_validation_epoch_is_kept_and_patience_stops() -> None:
+@dataclass
+class Told:
+    """A metric that answers with given values."""
+
+    values: list[float | None]
+    higher_is_better: bool = True
+    name: str = "told"
+
+    def score(self, logits, targets) -> Score:
+        value = self.values.pop(0)
+        return Score(name=self.name, value=value, unit="", higher_is_better=self.higher_is_better)
+
+    def better(self, a, b) -> bool:
+        return b is None or (a > b if self.higher_is_better else a < b)
+
+
+@pytest.mark.parametrize("higher", [True, False])
+def test_best_validation_epoch_in_the_metrics_direction_is_kept_and_patience_stops(*, higher: bool) -> None:
     waves, targets = material()
-    values = iter([0.2, 0.9, 0.5, 0.4, 0.3, 0.2])
+    batches = Batches({"audio": waves}, targets, np.arange(CLIPS), 8, seed=0)
+    values = [0.2, 0.9, 0.5, 0.4, 0.3, 0.2]
+    metric = Told([value if higher else 1 - value for value in values], higher)
     seen: list[torch.Tensor] = []
+    told: list[dict[str, float]] = []
+    pipeline = network()
 
-    def select(pipeline: Pipeline) -> float:
+    def note(_epoch: int, scores: dict[str, float]) -> None:
         seen.append(pipeline.model[0].weight.detach().clone())
-        return next(values)
+        told.append(dict(scores))
 
-    plan = TrainingPlan(recipe=plain(epochs=6, patience=2), seed=0, select=select)
-    trained = train(network(), Batches({"audio": waves}, targets, np.arange(CLIPS), 8, seed=0), plan)
+    validation = Validation(batches=batches, metric=metric)
+    trained = fit(pipeline, batches, plain(epochs=6, patience=2), validation=validation, on_epoch=note)
     assert trained.selected_epoch == 2
     assert trained.epochs == 4
     assert torch.equal(trained.pipeline.model[0].weight, seen[1])
+    assert [set(scores) for scores in told] == [{"train_loss", "lr", "seconds", "val_told"}] * 4
+    assert trained.curves["val_told"] == [scores["val_told"] for scores in told]
+
+
+def test_a_metric_that_is_undefined_on_the_validation_clips_selects_nothing_and_says_so() -> None:
+    waves, targets = material()
+    batches = Batches({"audio": waves}, targets, np.arange(CLIPS), 8, seed=0)
+    with pytest.raises(DataError, match="told is not defined on the 40 validation clips"):
+        fit(network(), batches, plain(), validation=Validation(batches=batches, metric=Told([None])))
 
 
 def test_diverging_loss_is_an_error_that_names_the_rate() -> None:
@@ -149,11 +182,7 @@ def test_diverging_loss_is_an_error_that_names_the_rate() -> None:
 
     pipeline = Pipeline(Broken(), frontend=None, normaliser=None, modalities=("audio",), num_classes=CLASSES)
     with pytest.raises(DivergedError, match=r"recipe\.lr"):
-        train(
-            pipeline,
-            Batches({"audio": waves}, targets, np.arange(CLIPS), 8, seed=0),
-            TrainingPlan(recipe=plain(), seed=0),
-        )
+        fit(pipeline, Batches({"audio": waves}, targets, np.arange(CLIPS), 8, seed=0), plain())
 
 
 def test_wrong_shape_of_logits_is_named() -> None:
@@ -168,7 +197,7 @@ def test_prediction_order_and_mode() -> None:
     waves, targets = material()
     pipeline = network().train()
     index = np.array([5, 3, 30, 1])
-    found = predict(pipeline, Batches({"audio": waves}, targets, index, 3, seed=None), device="cpu", precision="fp32")
+    found = predict(Inference(pipeline), Batches({"audio": waves}, targets, index, 3, seed=None))
     assert found.index.tolist() == index.tolist()
     pipeline.eval()
     with torch.no_grad():

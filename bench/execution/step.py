@@ -1,0 +1,205 @@
+"""The one training step and the one inference: whoever trains, scores, times, prices or traces a network runs these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from bench.data.batches import Batch
+from bench.errors import BenchError
+from bench.execution.augment import Augmenter
+from bench.execution.inputs import Inputs
+from bench.execution.optimisation import make_average, make_optimizer, rate_factor
+from bench.execution.pipeline import Pipeline
+from bench.job import Job
+from bench.recipe import Recipe
+
+Tensors = dict[str, Tensor]
+
+
+class DivergedError(BenchError):
+    """The training loss or the logits are not finite."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepSettings:
+    """What a step is told beside its batch.
+
+    Attributes:
+        recipe: Training settings.
+        seed: Of dropout and augmentation (order is seeded by the batches).
+        device: ``cpu`` or ``cuda``.
+        precision: ``fp32`` or ``bf16`` (autocast around the model, never around the front end).
+        sample_rate: Of the waveforms, in Hz.
+        multi_label: Whether targets are indicators (binary cross-entropy) instead of classes.
+        waveforms: Whether ``audio`` is the waveform, so that waveform augmentation applies.
+        derived_picture: Whether the picture was made from the clip, so that it is rolled with it.
+    """
+
+    recipe: Recipe
+    seed: int
+    device: str = "cpu"
+    precision: str = "fp32"
+    sample_rate: int = 16_000
+    multi_label: bool = False
+    waveforms: bool = True
+    derived_picture: bool = False
+
+    @classmethod
+    def of(cls, job: Job, data: Inputs) -> StepSettings:
+        """As a job's cell says, for the data as its model sees it."""
+        cell, task = job.cell, data.task
+        return cls(
+            recipe=job.recipe, seed=cell.seed, device=cell.device, precision=cell.precision,
+            sample_rate=task.sample_rate, multi_label=task.task_type == "multi_label",
+            waveforms=not data.stored_features, derived_picture="derived" in data.given.get("image", ""),
+        )  # fmt: skip
+
+
+def to_device(inputs: Mapping[str, Tensor], device: str) -> Tensors:
+    """The inputs of a batch on a device."""
+    return {name: x.to(device, non_blocking=True) for name, x in inputs.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """A batch in, logits on the device out: in ``eval()``, without gradients.
+
+    Attributes:
+        pipeline: On the device.
+        device: ``cpu`` or ``cuda``.
+        precision: ``fp32`` or ``bf16``.
+    """
+
+    pipeline: Pipeline
+    device: str = "cpu"
+    precision: str = "fp32"
+
+    def __call__(self, batch: Batch, head: Callable[[Tensors], Any] | None = None) -> Any:
+        """Logits ``(batch, classes)``, or what another ``head`` than the classifier makes of the inputs."""
+        return self.forward(self.features(self.to_device(batch.inputs)), head)
+
+    def to_device(self, inputs: Mapping[str, Tensor]) -> Tensors:
+        """The first part: inputs on the device."""
+        if self.pipeline.training:
+            self.pipeline.eval()
+        return to_device(inputs, self.device)
+
+    @torch.inference_mode()
+    def features(self, inputs: Tensors) -> Tensors:
+        """The second part: the waveform through the front end."""
+        return self.pipeline.prepare(inputs)
+
+    @torch.inference_mode()
+    def forward(self, inputs: Tensors, head: Callable[[Tensors], Any] | None = None) -> Any:
+        """The third part: the model itself."""
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16"):
+            return (head or self.pipeline.logits)(inputs)
+
+
+class Step:
+    """One optimiser step for each batch that it is called with; a subclass says what the loss is.
+
+    Attributes:
+        pipeline: What is trained, on its device.
+        settings: Of the cell.
+        augmenter: Draws for this step only.
+        optimizer: Over the trainable parameters.
+        schedule: Of the learning rate, moved on at each step.
+        average: Averaged weights, ``None`` where the recipe has none.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, settings: StepSettings, optimizer: torch.optim.Optimizer,
+        factor: Callable[[int], float], average: AveragedModel | None, *, stream: int,
+    ) -> None:  # fmt: skip
+        self.pipeline, self.settings = pipeline, settings
+        self.augmenter = Augmenter.of(settings.recipe, settings.sample_rate, settings.seed, stream=stream)
+        self.optimizer, self.average = optimizer, average
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Learn from a batch; returns its loss, a scalar without graph."""
+        loss = self.loss(batch)
+        self.backward(loss)
+        self.update()
+        return loss.detach()
+
+    @property
+    def parts(self) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+        """The step in pieces for those who time them, each taking what the one before returned."""
+        return ("forward", self.loss), ("backward", self.backward), ("optimiser", self.update)
+
+    @property
+    def rate(self) -> float:
+        """Learning rate of the next step."""
+        return float(self.schedule.get_last_lr()[0])
+
+    @property
+    def scored(self) -> Pipeline:
+        """The weights to score: the averaged copy, or the pipeline itself where nothing is averaged yet."""
+        if self.average is None or int(self.average.n_averaged) == 0:
+            return self.pipeline
+        return cast("Pipeline", self.average.module)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Scalar loss of a batch, transfer and augmentation included."""
+        raise NotImplementedError
+
+    def backward(self, loss: Tensor) -> None:
+        """Gradients of the loss, clipped as the recipe says."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.settings.recipe.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.pipeline.parameters(), self.settings.recipe.clip_norm)
+
+    def update(self, _: None = None) -> None:
+        """Weights, learning rate and averaged weights."""
+        self.optimizer.step()
+        self.schedule.step()
+        if self.average is not None:
+            self.average.update_parameters(self.pipeline)
+
+    def sounding(self, batch: Batch) -> Tensors:
+        """The inputs on the device, clips augmented as sounds, before any front end."""
+        if not self.pipeline.training:
+            self.pipeline.train()
+        inputs = to_device(batch.inputs, self.settings.device)
+        if not self.settings.waveforms:
+            return inputs
+        inputs = self.augmenter.roll(inputs, derived=self.settings.derived_picture)
+        return inputs | ({"audio": self.augmenter.waveform(inputs["audio"])} if "audio" in inputs else {})
+
+    def autocast(self) -> torch.autocast:
+        """The precision that the model runs in."""
+        return torch.autocast(self.settings.device, torch.bfloat16, enabled=self.settings.precision == "bf16")
+
+
+class TrainStep(Step):
+    """A step on labels: cross-entropy, or binary cross-entropy where clips have several."""
+
+    def __init__(self, pipeline: Pipeline, settings: StepSettings, steps_per_epoch: int) -> None:
+        recipe = settings.recipe
+        optimizer, average = make_optimizer(pipeline, recipe, settings.device), make_average(pipeline, recipe)
+        super().__init__(pipeline, settings, optimizer, rate_factor(recipe, steps_per_epoch), average, stream=1)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Loss of one training batch; a scalar."""
+        pipeline, augmenter, settings = self.pipeline, self.augmenter, self.settings
+        targets = batch.targets.to(settings.device, non_blocking=True)
+        inputs = self.sounding(batch)
+        if "audio" in inputs:
+            audio = pipeline.features(inputs["audio"], augmenter.bands)
+            inputs["audio"] = augmenter.features(audio, bands=pipeline.bands) if audio.ndim == 3 else audio
+        inputs, targets = augmenter.mixup(inputs, targets, pipeline.num_classes)
+        with self.autocast():
+            logits = pipeline.logits(inputs)
+        if settings.multi_label:
+            return F.binary_cross_entropy_with_logits(logits.float(), targets)
+        return F.cross_entropy(logits.float(), targets, label_smoothing=settings.recipe.label_smoothing)
