@@ -15,14 +15,17 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from scipy import special
 
 from bench.statistics import Refusal, corrected_fold_t, wilson
-from bench.statistics.bootstrap import GroupedScores, accuracy_intervals, draw_accuracies, group_scores
+from bench.statistics.bootstrap import score_intervals
+from bench.statistics.draws import draw_scores
 from bench.statistics.paired import difference_interval
 
+T = TypeVar("T")
 SIZES = (400, 2000)
 ACCURACIES = (0.5, 0.7, 0.9, 0.95)
 GAP = 0.02
@@ -124,14 +127,13 @@ def grouped_rows(
     for block in chunks(draws):
         labels = group_labels(clips, rng)
         models = [m for _ in range(block) for m in simulate(labels, (accuracy, accuracy - GAP), *seeds, rng)]
-        scores = group_scores(models, labels)
-        drawn = draw_accuracies(scores, inner, rng)
-        for i, interval in enumerate(accuracy_intervals(scores, drawn, 0.95)[::2]):
+        drawn = known(draw_scores(models, labels, draws=inner, seed=rng))
+        for i, found in enumerate(score_intervals(drawn, 0.95)[::2]):
+            interval, pair = known(found), known(difference_interval(drawn, 2 * i, 2 * i + 1, 0.95))
             cluster.add(interval.low, interval.high)
-            plain.add(*np.quantile(drawn[:, 2 * i], [0.025, 0.975]))
+            plain.add(*np.quantile(drawn.drawn[:, 2 * i], [0.025, 0.975]))
             independent = wilson(float(models[2 * i].mean()) * clips, clips)
             naive.add(independent.low, independent.high)
-            pair = difference_interval(*pair_of(scores, drawn, 2 * i), 0.95)
             paired.add(pair.low, pair.high)
     if seeds[0] > 1:
         name = f"{seeds[0]} seeds, seed sd {100 * seeds[1]:g} points"
@@ -147,10 +149,11 @@ def grouped_rows(
     ]
 
 
-def pair_of(scores: GroupedScores, drawn: np.ndarray, first: int) -> tuple[GroupedScores, np.ndarray]:
-    """The two models from ``first`` on as a comparison of their own."""
-    two = slice(first, first + 2)
-    return GroupedScores(scores.sums[:, two], scores.sizes, scores.seed_variance[two], scores.seeds[two]), drawn[:, two]
+def known(result: T | Refusal) -> T:
+    """What the statistics give where they give something."""
+    if isinstance(result, Refusal):
+        raise TypeError(result.reason)
+    return result
 
 
 def fold_rows(training_spread: float, ratio: float, name: str, draws: int, rng: np.random.Generator) -> list[Row]:
@@ -165,9 +168,7 @@ def fold_rows(training_spread: float, ratio: float, name: str, draws: int, rng: 
         trained = np.array([sum(fifths[(fold + 1 + skip) % 5] for skip in range(4 - used, 4)) for fold in range(5)])
         differences = GAP + trained / math.sqrt(used) + math.sqrt(0.15 / 400) * rng.standard_normal(5)
         for tally, scale in ((corrected, 1.0), (naive, None)):
-            test = corrected_fold_t(differences, ratio)
-            if isinstance(test, Refusal):
-                raise TypeError(test.reason)
+            test = known(corrected_fold_t(differences, ratio))
             half = test.interval.width / 2 / (1.0 if scale else test.factor)
             tally.add(test.interval.estimate - half, test.interval.estimate + half)
     label = f"{name}, training sets add sd {100 * training_spread:g} points"

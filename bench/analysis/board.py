@@ -29,7 +29,6 @@ from bench.results.predictions import Predictions
 from bench.results.records import Record
 from bench.statistics.ranking import RankedModel, Ranking, ranking
 from bench.statistics.results import Refusal
-from bench.statistics.score_ranking import rank_scores
 
 
 def build_board(
@@ -154,7 +153,7 @@ def _rank(drafts: Sequence[Draft], reader: Reader, common: Common) -> tuple[list
         notes.append(f"No row is publishable ({'; '.join(why)}); ranks hold among these rows only.")
     groups = reader.groups(common.folds)
     names = {str(index): one.row.key for index, one in enumerate(ranked)}
-    outcome = _ranking(ranked, groups, reader, common) if ranked else None
+    outcome = _ranking(ranked, groups) if ranked else None
     if outcome is None or isinstance(outcome, Refusal):
         reason = outcome.reason if outcome else "no row can be ranked"
         return [_unranked(one, groups, reason) for one in drafts], _unknown(reason), notes
@@ -171,12 +170,12 @@ def _rank(drafts: Sequence[Draft], reader: Reader, common: Common) -> tuple[list
     return rows, Resolution(difference=known, clips=outcome.clips, reason=""), notes
 
 
-def _ranking(ranked: Sequence[Draft], groups: Groups, reader: Reader, common: Common) -> Ranking | Refusal:
+def _ranking(ranked: Sequence[Draft], groups: Groups) -> Ranking | Refusal:
     """Of drafts by their place in the sequence: by right and wrong per clip, else by the score itself."""
-    scores = {str(index): one.score for index, one in enumerate(ranked) if one.score is not None}
-    if scores:
-        return rank_scores(scores, sum(len(reader.folds[fold].ids) for fold in common.folds))
-    return ranking({str(index): one.correct for index, one in enumerate(ranked) if one.correct is not None}, groups)
+    return ranking(
+        {str(index): one.correct if one.score is None else one.score for index, one in enumerate(ranked)},  # type: ignore[misc]
+        groups,
+    )
 
 
 def _unknown(reason: str) -> Resolution:

@@ -22,8 +22,6 @@ from bench.statistics import (
     FoldTest,
     McNemar,
     Refusal,
-    ScoreComparison,
-    compare_scores,
     corrected_fold_t,
     mcnemar_exact,
     paired_cluster_bootstrap,
@@ -86,7 +84,7 @@ class Verdict:
     seeds_b: tuple[int, ...]
     accuracy_a: float
     accuracy_b: float
-    paired: Comparison | ScoreComparison | Refusal
+    paired: Comparison | Refusal
     mcnemar: tuple[tuple[int, McNemar], ...]
     fold_differences: tuple[float, ...]
     fold_test: FoldTest | Refusal
@@ -232,11 +230,11 @@ def _score_verdict(
     fold_a, fold_b = (np.array(side, dtype=np.float64) for side in means)
     differences = tuple((fold_a - fold_b).tolist())
     first, second = scores
-    paired: ScoreComparison | Refusal
+    paired: Comparison | Refusal
     if isinstance(first, Refusal) or isinstance(second, Refusal):
         paired = refused or Refusal(reason="no stored predictions to draw from")
     else:
-        paired = compare_scores(first, second, sum(len(reader.folds[fold].ids) for fold in folds))
+        paired = paired_cluster_bootstrap(first, second, None)
     return Verdict(
         dataset=section.identity.title, dataset_name=section.identity.dataset,
         manifest_sha256=section.identity.manifest, protocol=section.identity.protocol,

@@ -8,9 +8,9 @@ import numpy as np
 
 from bench.analysis.model import Interval
 from bench.analysis.predictions import Judged, Reader
+from bench.metrics import weighted
 from bench.metrics.scores import mean_average_precision
-from bench.metrics.weighted import weighted_mean_average_precision
-from bench.statistics import Refusal, Resampled, clip_weights, score_interval
+from bench.statistics import Refusal, Resampled, clip_weights, cluster_bootstrap
 
 MAP = "map"
 """The one score, other than accuracy, that is resampled."""
@@ -47,7 +47,7 @@ def score_resampled(
     drawn = clip_weights(reader.groups(folds), sum(sizes), draws=draws)
     if isinstance(drawn, Refusal):
         return drawn
-    weights = dict(zip(folds, np.split(drawn[0], np.cumsum(sizes)[:-1]), strict=True))
+    weights = dict(zip(folds, np.split(drawn[0], np.cumsum(sizes)[:-1], axis=1), strict=True))
     observed, resampled = {}, {}
     for (fold, seed), one in cells.items():
         targets = reader.folds[fold].labels
@@ -55,17 +55,18 @@ def score_resampled(
         if value is None:
             return Refusal(reason=f"fold {fold} has no clip of one of the classes")
         observed[fold, seed] = value
-        resampled[fold, seed] = weighted_mean_average_precision(one.logits, targets, weights[fold])  # type: ignore[arg-type]
+        resampled[fold, seed] = weighted.mean_average_precision(one.logits, targets, weights[fold])  # type: ignore[arg-type]
     return Resampled(
-        np.array([np.mean([observed[fold, seed] for fold in folds]) for seed in seeds]),
-        np.stack([np.mean([resampled[fold, seed] for fold in folds], axis=0) for seed in seeds]),
-        drawn[1],
+        observed=np.array([np.mean([observed[fold, seed] for fold in folds]) for seed in seeds]),
+        drawn=np.stack([np.mean([resampled[fold, seed] for fold in folds], axis=0) for seed in seeds]),
+        clips=sum(sizes),
+        groups=drawn[1],
     )
 
 
 def map_interval(score: Resampled | Refusal) -> Interval | str:
     """The 95 % interval of a row's mean average precision, or why there is none."""
-    made = score if isinstance(score, Refusal) else score_interval(score)
+    made = score if isinstance(score, Refusal) else cluster_bootstrap(score, None)
     if isinstance(made, Refusal):
         return made.reason
     return Interval(low=made.low, high=made.high, method=made.method)

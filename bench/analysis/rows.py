@@ -16,8 +16,8 @@ from bench.analysis.speed import speeds
 from bench.cell import Cell
 from bench.config.recipes import BUILTIN
 from bench.statistics.bootstrap import cluster_bootstrap
+from bench.statistics.draws import Resampled
 from bench.statistics.proportion import wilson
-from bench.statistics.resampled import Resampled
 from bench.statistics.results import Refusal
 
 MIN_SEEDS = 3

@@ -51,6 +51,18 @@ def check_indicators(targets: ArrayLike, shape: tuple[int, ...]) -> Indicators:
     return values.astype(bool)
 
 
+def check_weights(weights: ArrayLike, clips: int) -> Floats:
+    """Weights of clips as float64 ``(draws, clips)``.
+
+    Raises:
+        ValueError: If they have another shape, are empty or below 0.
+    """
+    values = np.asarray(weights, dtype=np.float64)
+    if values.ndim != 2 or values.shape[1] != clips or not values.size or values.min() < 0:
+        raise ValueError(f"weights have shape {values.shape}; expected (draws, {clips}), none empty, none below 0")
+    return values
+
+
 def is_multi_label(targets: ArrayLike) -> bool:
     """Whether targets are indicators rather than class indices."""
     return np.ndim(targets) == 2

@@ -4,7 +4,8 @@ Everything that a board may have to leave blank comes back as a :class:`Refusal`
 means that the call itself was wrong.
 """
 
-from bench.statistics.bootstrap import cluster_bootstrap
+from bench.statistics.bootstrap import cluster_bootstrap, score_interval
+from bench.statistics.draws import Evidence, Resampled, clip_weights
 from bench.statistics.folds import (
     FoldTest,
     VarianceComponents,
@@ -17,9 +18,7 @@ from bench.statistics.multiple import benjamini_hochberg, holm
 from bench.statistics.paired import Comparison, McNemar, mcnemar_exact, paired_cluster_bootstrap
 from bench.statistics.proportion import minimum_detectable_difference, wilson
 from bench.statistics.ranking import RankedModel, Ranking, ranking
-from bench.statistics.resampled import Resampled, ScoreComparison, clip_weights, compare_scores, score_interval
 from bench.statistics.results import Interval, Refusal
-from bench.statistics.score_ranking import rank_scores
 from bench.statistics.timing import (
     RatioComparison,
     TimingSummary,
@@ -32,6 +31,7 @@ from bench.statistics.timing import (
 
 __all__ = [
     "Comparison",
+    "Evidence",
     "FoldTest",
     "Interval",
     "McNemar",
@@ -40,7 +40,6 @@ __all__ = [
     "RatioComparison",
     "Refusal",
     "Resampled",
-    "ScoreComparison",
     "Step",
     "TimingSummary",
     "Trend",
@@ -48,7 +47,6 @@ __all__ = [
     "benjamini_hochberg",
     "clip_weights",
     "cluster_bootstrap",
-    "compare_scores",
     "compare_times",
     "corrected_fold_t",
     "correction_factor",
@@ -59,7 +57,6 @@ __all__ = [
     "paired_cluster_bootstrap",
     "percentile",
     "process_interval",
-    "rank_scores",
     "ranking",
     "samples_needed",
     "score_interval",

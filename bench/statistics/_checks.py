@@ -17,20 +17,25 @@ def check_level(level: float) -> None:
         raise ValueError(f"level is {level}; it must lie between 0 and 1, for instance 0.95")
 
 
-def seeds_by_clips(correct: ArrayLike, name: str = "correct") -> Floats:
-    """Correctness as float64 ``(seeds, clips)``; a vector is one seed.
+def seeds_by_clips(values: ArrayLike) -> Floats:
+    """Values per clip as float64 ``(seeds, clips)``; a vector is one seed.
 
     Raises:
-        ValueError: If it has another shape, is empty, or holds values outside [0, 1].
+        ValueError: If they have another shape, are empty, or are not finite.
     """
-    values = np.asarray(correct, dtype=np.float64)
-    if values.ndim == 1:
-        values = values[None, :]
-    if values.ndim != 2 or 0 in values.shape:
-        raise ValueError(f"{name} has shape {np.shape(correct)}; expected (clips,) or (seeds, clips), neither empty")
-    if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
-        raise ValueError(f"{name} holds values outside [0, 1]; expected right (1) or wrong (0) per clip")
-    return values
+    matrix = np.asarray(values, dtype=np.float64)
+    if matrix.ndim == 1:
+        matrix = matrix[None, :]
+    if matrix.ndim != 2 or 0 in matrix.shape:
+        raise ValueError(f"values have shape {np.shape(values)}; expected (clips,) or (seeds, clips), neither empty")
+    if not np.isfinite(matrix).all():
+        raise ValueError("values per clip are not all finite")
+    return matrix
+
+
+def right_or_wrong(values: Floats) -> bool:
+    """Whether all values are 1 (right) or 0 (wrong)."""
+    return bool(((values == 0) | (values == 1)).all())
 
 
 def finite_vector(values: ArrayLike, name: str, *, positive: bool = False) -> Floats:

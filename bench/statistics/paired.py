@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from bench.statistics._checks import Floats, check_level, seeds_by_clips
-from bench.statistics.bootstrap import GroupedScores, draw_accuracies, group_scores, stretch, too_few_groups
-from bench.statistics.proportion import minimum_detectable_difference, wilson
+from bench.statistics._checks import Floats, check_level
+from bench.statistics.bootstrap import stretch
+from bench.statistics.draws import SAME, Draws, Evidence, draw_scores
+from bench.statistics.proportion import POWER_FACTOR, minimum_detectable_difference, wilson
 from bench.statistics.results import Interval, Refusal
 
 _FEW = 25
@@ -42,17 +43,18 @@ class McNemar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Accuracy of A minus accuracy of B on shared clips, averaged over seeds.
+    """Score of A minus score of B on shared clips, averaged over seeds.
 
     Attributes:
-        difference: A minus B, a fraction; positive = A is better.
+        difference: A minus B; positive = A scores higher.
         interval: Of the difference.
         p_value: Two-sided, from the same draws, so that it falls below ``1 - level`` where the interval leaves out 0
             (to within the randomness of the draws).
         clips: Shared clips.
         groups: Groups among them.
         seeds: Seeds of A and of B.
-        discordance: Average fraction of clips on which exactly one of a trained A and a trained B is right.
+        discordance: Average fraction of clips on which exactly one of a trained A and a trained B is right; ``None``
+            where clips are not right or wrong.
         resolution: Minimum detectable difference here, or why it is unknown.
     """
 
@@ -62,7 +64,7 @@ class Comparison:
     clips: int
     groups: int
     seeds: tuple[int, int]
-    discordance: float
+    discordance: float | None
     resolution: float | Refusal
 
     @property
@@ -104,20 +106,6 @@ def mcnemar_exact(a: ArrayLike, b: ArrayLike) -> McNemar:
     )
 
 
-def mean_discordance(a: Floats, b: Floats) -> float:
-    """Average over pairs of seeds of the fraction of clips on which exactly one is right.
-
-    Args:
-        a: ``(seeds, clips)``.
-        b: ``(seeds, clips)``.
-
-    Returns:
-        A fraction.
-    """
-    share_a, share_b = a.mean(0), b.mean(0)
-    return float((share_a * (1 - share_b) + share_b * (1 - share_a)).mean())
-
-
 def two_sided_p(differences: Floats, freedom: Floats) -> Floats:
     """Two-sided p value of "no difference" from draws of a difference.
 
@@ -141,81 +129,94 @@ def two_sided_p(differences: Floats, freedom: Floats) -> Floats:
 
 
 def paired_cluster_bootstrap(
-    a: ArrayLike,
-    b: ArrayLike,
+    a: Evidence,
+    b: Evidence,
     groups: ArrayLike | None,
     *,
     draws: int = 2000,
     seed: int = 0,
     level: float = 0.95,
 ) -> Comparison | Refusal:
-    """Difference of two accuracies on the same clips, over groups and seeds.
+    """Difference of two scores on the same clips, over groups and seeds.
 
     Args:
-        a: Right (1) or wrong (0), ``(clips,)`` or ``(seeds, clips)``.
-        b: The same clips; the number of seeds may differ.
+        a: Values per clip, ``(clips,)`` or ``(seeds, clips)``, or a resampled score.
+        b: The same of the other model; the number of seeds may differ.
         groups: One label per clip ``(clips,)``; ``None`` = every clip alone.
         draws: Resamples; both models see the same groups in each.
         seed: Of the resampling.
         level: Nominal coverage.
 
     Returns:
-        The comparison, or a refusal below five groups. Clips are never counted once per seed: seeds are averaged
-        first. Where no clip separates the two, the ends are the upper bound of Wilson's interval
-        for the rate of groups that could.
+        The comparison, or a refusal below five groups and where no resample differs. Clips are never counted once per
+        seed: seeds are averaged first. Where clips are right or wrong and none separates the two, the ends are the
+        upper bound of Wilson's interval for the rate of groups that could.
 
     Raises:
-        ValueError: If shapes do not fit, values lie outside [0, 1] or ``level`` is no level.
+        ValueError: If shapes do not fit, values are not finite or ``level`` is no level.
     """
     check_level(level)
-    first, second = seeds_by_clips(a, "a"), seeds_by_clips(b, "b")
-    scores = group_scores([first, second], groups)
-    refusal = too_few_groups(scores.sizes.size)
-    if refusal is not None:
-        return refusal
-    drawn = draw_accuracies(scores, draws, np.random.default_rng(seed))
-    discordance = mean_discordance(first, second)
-    clips = first.shape[1]
+    drawn = draw_scores([a, b], groups, draws=draws, seed=seed)
+    if isinstance(drawn, Refusal):
+        return drawn
+    interval = difference_interval(drawn, 0, 1, level)
+    if isinstance(interval, Refusal):
+        return interval
     return Comparison(
-        difference=float(scores.accuracy[0] - scores.accuracy[1]),
-        interval=difference_interval(scores, drawn, level),
-        p_value=float(two_sided_p(drawn[:, :1] - drawn[:, 1:], scores.pair_freedom[:1, 1])[0]),
-        clips=clips,
-        groups=scores.sizes.size,
-        seeds=(first.shape[0], second.shape[0]),
-        discordance=discordance,
-        resolution=minimum_detectable_difference(discordance, clips),
+        difference=interval.estimate,
+        interval=interval,
+        p_value=float(two_sided_p(drawn.drawn[:, :1] - drawn.drawn[:, 1:], drawn.pair_freedom[:1, 1])[0]),
+        clips=drawn.clips,
+        groups=drawn.groups,
+        seeds=(int(drawn.seeds[0]), int(drawn.seeds[1])),
+        discordance=None if drawn.shares is None else mean_discordance(*drawn.shares),
+        resolution=median_resolution(drawn),
     )
 
 
-def _difference_ends(scores: GroupedScores, drawn: Floats, level: float) -> Floats:
-    """Percentiles of the drawn differences, stretched to Student's quantile; the estimate lies between them."""
-    centre = float(scores.accuracy[0] - scores.accuracy[1])
-    tails = np.array([0.5 - level / 2, 0.5 + level / 2])
-    ends = np.quantile(drawn[:, 0] - drawn[:, 1], tails, method="weibull")
-    ends = centre + stretch(scores.pair_freedom[0, 1], level) * (ends - centre)
-    clipped: Floats = np.clip([min(ends[0], centre), max(ends[1], centre)], -1.0, 1.0)
-    return clipped
+def difference_interval(drawn: Draws, a: int, b: int, level: float) -> Interval | Refusal:
+    """Interval of the score of model ``a`` minus that of ``b``: percentiles, stretched to Student's quantile."""
+    estimate, differences = float(drawn.scores[a] - drawn.scores[b]), drawn.drawn[:, a] - drawn.drawn[:, b]
+    most = 1.0 if drawn.fraction else np.inf
+    if np.ptp(differences) > SAME:
+        ends = np.quantile(differences, [0.5 - level / 2, 0.5 + level / 2], method="weibull")
+        low, high = estimate + stretch(drawn.pair_freedom[a, b], level) * (ends - estimate)
+        how = "of the score itself (centred percentile, t)" if drawn.recomputed else "(percentile, t)"
+        method = f"paired bootstrap over {drawn.groups} groups {how}"
+    elif drawn.shares is not None:
+        bound = wilson(0, drawn.groups, level).high
+        low, high = estimate - bound, estimate + bound
+        method = f"Wilson bound over {drawn.groups} groups (no draw differs)"
+    else:
+        return Refusal(reason="no draw of groups changes the difference: its scatter is unknown")
+    low, high = max(-most, min(float(low), estimate)), min(most, max(float(high), estimate))
+    return Interval(estimate=estimate, low=low, high=high, level=level, method=method)
 
 
-def difference_interval(scores: GroupedScores, drawn: Floats, level: float) -> Interval:
-    """Interval of the difference of the first two models.
+def mean_discordance(a: Floats, b: Floats) -> float:
+    """Average over pairs of seeds of the fraction of clips on which exactly one is right.
 
     Args:
-        scores: Sums within groups of two models.
-        drawn: Accuracies under resampling ``(draws, 2)``.
-        level: Nominal coverage.
-
-    Returns:
-        The interval as fractions.
+        a: How often each clip was right ``(clips,)``.
+        b: The same of the other model.
     """
-    groups = scores.sizes.size
-    estimate = float(scores.accuracy[0] - scores.accuracy[1])
-    if np.ptp(drawn[:, 0] - drawn[:, 1]) > 1e-12:
-        low, high = (float(end) for end in _difference_ends(scores, drawn, level))
-        method = f"paired bootstrap over {groups} groups (percentile, t)"
-    else:
-        bound = wilson(0, groups, level).high
-        low, high = max(-1.0, estimate - bound), min(1.0, estimate + bound)
-        method = f"Wilson bound over {groups} groups (no draw differs)"
-    return Interval(estimate=estimate, low=low, high=high, level=level, method=method)
+    return float((a * (1 - b) + b * (1 - a)).mean())
+
+
+def median_resolution(drawn: Draws) -> float | Refusal:
+    """Minimum detectable difference at 80 % power of the median pair of models, or why it is unknown.
+
+    From the discordance where clips are right or wrong, else 2.8 standard errors of the difference.
+    """
+    models = len(drawn.scores)
+    pairs = [(i, j) for i in range(models) for j in range(i + 1, models)]
+    if not pairs:
+        return Refusal(reason="one model: there is no pair to compare", have=1, need=2)
+    if drawn.shares is not None:
+        rates = [mean_discordance(drawn.shares[i], drawn.shares[j]) for i, j in pairs]
+        return minimum_detectable_difference(float(np.median(rates)), drawn.clips)
+    errors = [float((drawn.drawn[:, i] - drawn.drawn[:, j]).std(ddof=1)) for i, j in pairs]
+    known = [error for error in errors if error > SAME]
+    if not known:
+        return Refusal(reason="no draw of groups changes the difference of any pair")
+    return POWER_FACTOR * float(np.median(known))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.statistics._checks import Floats, check_level, seeds_by_clips
-from bench.statistics.bootstrap import accuracy_intervals, draw_accuracies, group_scores, too_few_groups
+from bench.statistics._checks import Floats, check_level
+from bench.statistics.bootstrap import score_intervals
+from bench.statistics.draws import Draws, Evidence, Resampled, draw_scores
 from bench.statistics.multiple import benjamini_hochberg, holm
-from bench.statistics.paired import mean_discordance, two_sided_p
-from bench.statistics.proportion import minimum_detectable_difference
+from bench.statistics.paired import median_resolution, two_sided_p
 from bench.statistics.results import Interval, Refusal
 
 Adjustment = Literal["benjamini_hochberg", "holm"]
@@ -26,8 +26,7 @@ class RankedModel:
 
     Attributes:
         name: The model.
-        accuracy: Over all shared clips and seeds, a fraction.
-        interval: Of that accuracy, over groups and seeds.
+        interval: Of its score over all shared clips and seeds.
         rank_low: Best rank the data allow: 1 + the models that are resolved to be better.
         rank_high: Worst rank the data allow: the models minus those resolved to be worse.
         ties: Numbers of the tie groups it belongs to, from 0; two models share one exactly when unresolved.
@@ -35,7 +34,6 @@ class RankedModel:
     """
 
     name: str
-    accuracy: float
     interval: Interval
     rank_low: int
     rank_high: int
@@ -56,16 +54,16 @@ class RankedModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Ranking:
-    """Models in order of accuracy, with what the data resolve.
+    """Models in order of their scores, with what the data resolve.
 
     Attributes:
-        models: Best first, equal accuracies by name.
-        differences: Accuracy of row minus column in that order ``(models, models)``, fractions.
+        models: Best first, equal scores by name.
+        differences: Score of row minus column in that order ``(models, models)``.
         p_values: Of each pair, adjusted ``(models, models)``; 1 on the diagonal.
         clips: Shared clips.
         groups: Groups among them.
         adjustment: How the p values were adjusted.
-        resolution: Minimum detectable difference at the median discordance of all pairs, or why it is unknown.
+        resolution: Minimum detectable difference of the median pair, or why it is unknown.
     """
 
     models: tuple[RankedModel, ...]
@@ -78,98 +76,81 @@ class Ranking:
 
 
 def ranking(
-    correct: Mapping[str, ArrayLike],
+    scores: Mapping[str, Evidence],
     groups: ArrayLike | None,
     *,
+    higher_is_better: bool = True,
     draws: int = 4000,
-    seed: int = 0,
     level: float = 0.95,
     adjust: Adjustment = "benjamini_hochberg",
 ) -> Ranking | Refusal:
     """Rank models on the clips that all of them have.
 
     Args:
-        correct: For each model right (1) or wrong (0), ``(clips,)`` or ``(seeds, clips)``, the same clips for all.
+        scores: For each model its values per clip, ``(clips,)`` or ``(seeds, clips)``, or its resampled score; the
+            same clips for all.
         groups: One label per clip ``(clips,)``; ``None`` = every clip alone.
+        higher_is_better: Direction of the score.
         draws: Resamples, shared by all models.
-        seed: Of the resampling.
         level: Of the intervals; pairs are resolved where the adjusted p value is below ``1 - level``.
         adjust: ``benjamini_hochberg`` for a board, ``holm`` for a few comparisons planned beforehand.
 
     Returns:
-        The ranking, or a refusal below five groups.
+        The ranking, or a refusal below five groups or where a score has no interval.
 
     Raises:
-        ValueError: If there is no model, shapes do not fit or values lie outside [0, 1].
+        ValueError: If there is no model, shapes do not fit or values are not finite.
     """
     check_level(level)
-    if not correct:
-        raise ValueError("correct is empty; a ranking needs at least one model")
-    values = {name: seeds_by_clips(value, name) for name, value in correct.items()}
-    names = sorted(values, key=lambda name: (-round(float(values[name].mean()), 12), name))
-    scores = group_scores([values[name] for name in names], groups)
-    refusal = too_few_groups(scores.sizes.size)
-    if refusal is not None:
-        return refusal
-    drawn = draw_accuracies(scores, draws, np.random.default_rng(seed))
-    p_values = pairwise_p(drawn, scores.pair_freedom, adjust)
-    differences: Floats = scores.accuracy[:, None] - scores.accuracy
-    clips = values[names[0]].shape[1]
-    intervals = dict(zip(names, accuracy_intervals(scores, drawn, level), strict=True))
+    if not scores:
+        raise ValueError("scores is empty; a ranking needs at least one model")
+    sign = 1 if higher_is_better else -1
+    means = {name: _mean(score) for name, score in scores.items()}
+    names = sorted(scores, key=lambda name: (-round(sign * means[name], 12), name))
+    drawn = draw_scores([scores[name] for name in names], groups, draws=draws)
+    if isinstance(drawn, Refusal):
+        return drawn
+    intervals = score_intervals(drawn, level, exact=True)
+    p_values = pairwise_p(drawn, adjust)
+    differences: Floats = drawn.scores[:, None] - drawn.scores
+    resolved = p_values < 1 - level
+    lows, highs = rank_intervals(sign * differences, resolved)
+    models = []
+    for place, (interval, ties) in enumerate(zip(intervals, tie_groups(resolved), strict=True)):
+        if isinstance(interval, Refusal):
+            return interval
+        models.append(
+            RankedModel(
+                name=names[place],
+                interval=interval,
+                rank_low=lows[place],
+                rank_high=highs[place],
+                ties=ties,
+                seeds=int(drawn.seeds[place]),
+            )
+        )
     return Ranking(
-        models=ranked_models(intervals, [int(seeds) for seeds in scores.seeds], differences, p_values < 1 - level),
+        models=tuple(models),
         differences=differences,
         p_values=p_values,
-        clips=clips,
-        groups=scores.sizes.size,
+        clips=drawn.clips,
+        groups=drawn.groups,
         adjustment=adjust,
-        resolution=_resolution([values[name] for name in names], clips),
+        resolution=median_resolution(drawn),
     )
 
 
-def ranked_models(
-    intervals: Mapping[str, Interval], seeds: Sequence[int], differences: Floats, resolved: NDArray[np.bool_]
-) -> tuple[RankedModel, ...]:
-    """Places of models that stand in order, best first.
-
-    Args:
-        intervals: Of each model's score, in that order.
-        seeds: Of each model.
-        differences: Score of row minus column ``(models, models)``.
-        resolved: Which pairs are told apart ``(models, models)``, symmetric.
-    """
-    lows, highs = rank_intervals(differences, resolved)
-    rows = zip(intervals.items(), lows, highs, tie_groups(resolved), seeds, strict=True)
-    return tuple(
-        RankedModel(
-            name=name,
-            accuracy=interval.estimate,
-            interval=interval,
-            rank_low=low,
-            rank_high=high,
-            ties=ties,
-            seeds=count,
-        )
-        for (name, interval), low, high, ties, count in rows
-    )
+def _mean(score: Evidence) -> float:
+    return float(np.asarray(score.observed if isinstance(score, Resampled) else score, dtype=np.float64).mean())
 
 
-def pairwise_p(drawn: Floats, freedom: Floats, adjust: Adjustment) -> Floats:
-    """Adjusted p values of all pairs of models.
-
-    Args:
-        drawn: Accuracies under resampling ``(draws, models)``.
-        freedom: Degrees of freedom of each pair ``(models, models)``.
-        adjust: Which adjustment over all pairs.
-
-    Returns:
-        Symmetric ``(models, models)`` with 1 on the diagonal.
-    """
-    models = drawn.shape[1]
+def pairwise_p(drawn: Draws, adjust: Adjustment) -> Floats:
+    """Adjusted p values of all pairs of models: symmetric ``(models, models)`` with 1 on the diagonal."""
+    models = len(drawn.scores)
     rows, columns = np.triu_indices(models, 1)
-    raw = np.ones((models, models))
+    raw, freedom = np.ones((models, models)), drawn.pair_freedom
     for i in range(models - 1):
-        raw[i, i + 1 :] = two_sided_p(drawn[:, i : i + 1] - drawn[:, i + 1 :], freedom[i, i + 1 :])
+        raw[i, i + 1 :] = two_sided_p(drawn.drawn[:, i : i + 1] - drawn.drawn[:, i + 1 :], freedom[i, i + 1 :])
     adjusted = (holm if adjust == "holm" else benjamini_hochberg)(raw[rows, columns])
     result = np.ones((models, models))
     result[rows, columns] = result[columns, rows] = adjusted
@@ -180,7 +161,7 @@ def rank_intervals(differences: Floats, resolved: NDArray[np.bool_]) -> tuple[li
     """Best and worst rank that the resolved pairs allow.
 
     Args:
-        differences: Accuracy of row minus column ``(models, models)``.
+        differences: Score of row minus column, more being better, ``(models, models)``.
         resolved: Which pairs are told apart ``(models, models)``, symmetric.
 
     Returns:
@@ -196,7 +177,7 @@ def tie_groups(resolved: NDArray[np.bool_]) -> list[tuple[int, ...]]:
     """Number tie groups so that two models share one exactly when the data do not tell them apart.
 
     Args:
-        resolved: Which pairs are told apart ``(models, models)``, symmetric; models in order of accuracy.
+        resolved: Which pairs are told apart ``(models, models)``, symmetric; models in order of their scores.
 
     Returns:
         For each model the numbers of its groups, from 0, in order of their best model. Each unresolved pair
@@ -226,10 +207,3 @@ def tie_groups(resolved: NDArray[np.bool_]) -> list[tuple[int, ...]]:
 def tie_letter(number: int) -> str:
     """The letter of a tie group: ``a`` to ``Z``, then the number in brackets."""
     return _ALPHABET[number] if number < len(_ALPHABET) else f"({number + 1})"
-
-
-def _resolution(values: list[Floats], clips: int) -> float | Refusal:
-    if len(values) < 2:
-        return Refusal(reason="one model: there is no pair to compare", have=1, need=2)
-    pairs = [mean_discordance(a, b) for i, a in enumerate(values) for b in values[i + 1 :]]
-    return minimum_detectable_difference(float(np.median(pairs)), clips)

@@ -12,7 +12,7 @@ from bench.metrics.scores import mean_average_precision
 from bench.reports import formats
 from bench.results.records import Score
 from bench.results.store import Store
-from bench.statistics import ScoreComparison
+from bench.statistics import Comparison
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_the_better_of_two_is_found_on_the_same_draws(samples, store):
             tagged(samples, store, "a", 0.5, fold, seed)
             tagged(samples, store, "b", 2.5, fold, seed)
     verdict = verdict_of(store)
-    assert isinstance(verdict.paired, ScoreComparison)
+    assert isinstance(verdict.paired, Comparison)
     assert (verdict.metric, verdict.paired.clips, verdict.paired.groups) == ("map", 80, 40)
     assert verdict.paired.difference == pytest.approx(verdict.accuracy_a - verdict.accuracy_b)
     assert verdict.paired.difference == pytest.approx(np.mean(verdict.fold_differences))
@@ -106,7 +106,7 @@ def test_the_better_of_two_is_found_on_the_same_draws(samples, store):
 def test_equal_rows_are_refused_with_the_reason(samples, store):
     record = tagged(samples, store, "a", 1.0)
     store.write(record.model_copy(update={"cell": samples.cell("b")}), store.predictions(record))
-    assert "cannot be compared: no draw of groups changes the score" in sentence(verdict_of(store))
+    assert "cannot be compared: no draw of groups changes the difference" in sentence(verdict_of(store))
 
 
 def test_a_class_without_clips_and_lost_predictions_are_said(samples, store):

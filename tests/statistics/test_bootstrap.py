@@ -10,13 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.statistics import Interval, Refusal, cluster_bootstrap, wilson
-from bench.statistics.bootstrap import draw_accuracies, group_scores, stretch
+from bench.statistics import Interval, Refusal, cluster_bootstrap, score_interval, wilson
+from bench.statistics.bootstrap import stretch
+from bench.statistics.draws import Draws, draw_scores
 
 
 def interval_of(*args: object, **kwargs: object) -> Interval:
     result = cluster_bootstrap(*args, **kwargs)  # type: ignore[arg-type]
     assert isinstance(result, Interval)
+    return result
+
+
+def drawn_of(values: np.ndarray, groups: np.ndarray | None, draws: int, seed: int = 0) -> Draws:
+    result = draw_scores([values], groups, draws=draws, seed=seed)
+    assert isinstance(result, Draws)
     return result
 
 
@@ -32,8 +39,7 @@ def test_draws_match_full_enumeration() -> None:
     labels = np.arange(5).repeat(sizes)
     correct = np.concatenate([[1] * s + [0] * (n - s) for s, n in zip(sums, sizes, strict=True)])
     every = [sums[list(i)].sum() / sizes[list(i)].sum() for i in itertools.product(range(5), repeat=4)]
-    scores = group_scores([correct[None, :].astype(float)], labels)
-    drawn = draw_accuracies(scores, 200_000, np.random.default_rng(1))[:, 0]
+    drawn = drawn_of(correct, labels, 200_000, seed=1).drawn[:, 0]
     assert drawn.mean() == pytest.approx(np.mean(every), abs=0.001)
     assert drawn.var() == pytest.approx(np.var(every), rel=0.01)
     assert set(np.round(drawn, 9)) == set(np.round(every, 9))
@@ -41,11 +47,11 @@ def test_draws_match_full_enumeration() -> None:
 
 def test_variance_of_draws_is_unbiased_for_equal_groups() -> None:
     correct, labels = grouped(60, 4, 0.7)
-    scores = group_scores([correct[None, :].astype(float)], labels)
-    drawn = draw_accuracies(scores, 40_000, np.random.default_rng(0))[:, 0]
+    scores = drawn_of(correct, labels, 40_000)
+    drawn = scores.drawn[:, 0]
     means = correct.reshape(60, 4).mean(1)
     assert drawn.var() == pytest.approx(means.var(ddof=1) / 60, rel=0.03)
-    assert scores.group_covariance[0, 0] == pytest.approx(means.var(ddof=1) / 60)
+    assert scores.covariance[0, 0] == pytest.approx(means.var(ddof=1) / 60)
 
 
 @pytest.mark.parametrize("accuracy", [0.5, 0.9, 0.96])
@@ -174,7 +180,7 @@ class TestSeeds:
         for _ in range(300):
             shift = 0.05 * rng.standard_normal((5, 1))
             correct = (rng.random((5, 400)) < 0.6 + shift).astype(float)
-            found.append(5 * group_scores([correct], None).seed_variance[0])
+            found.append(5 * drawn_of(correct, None, 1).seed_variance[0])
         assert np.mean(found) == pytest.approx(0.05**2, rel=0.15)
 
 
@@ -184,13 +190,44 @@ class TestSeeds:
         ([1, 0, 1], [0, 1], "groups has shape"),
         ([], None, "shape"),
         ([[[1]]], None, "shape"),
-        ([1, 2, 0], None, "outside"),
-        ([1, float("nan")], None, "outside"),
+        ([1, float("nan")], None, "not all finite"),
     ],
 )
 def test_wrong_calls(correct: list[float], groups: list[int] | None, match: str) -> None:
     with pytest.raises(ValueError, match=match):
         cluster_bootstrap(correct, groups)
+
+
+class TestAnyValue:
+    """A loss per clip: no proportion, so no bound at 0 or 1 and no Wilson."""
+
+    def test_agrees_with_scipys_bca(self) -> None:
+        losses = np.random.default_rng(0).exponential(2.0, 400)
+        ours = interval_of(losses, None, draws=20_000)
+        theirs = stats.bootstrap(
+            (losses,), np.mean, n_resamples=20_000, method="BCa", rng=np.random.default_rng(0)
+        ).confidence_interval
+        assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.06 * ours.width)
+        assert ours.low > 1
+
+    def test_a_constant_has_no_interval(self) -> None:
+        result = cluster_bootstrap(np.full(60, 1.5), None)
+        assert isinstance(result, Refusal)
+        assert "no draw" in result.reason
+
+    @given(st.integers(0, 1000))
+    @settings(max_examples=20, deadline=None)
+    def test_an_interval_moves_and_stretches_with_its_unit(self, seed: int) -> None:
+        losses, groups = np.random.default_rng(seed).exponential(1.0, 90), np.arange(30).repeat(3)
+        one, other = interval_of(losses, groups), interval_of(3 * losses - 7, groups)
+        assert (other.low, other.high) == pytest.approx((3 * one.low - 7, 3 * one.high - 7))
+
+
+def test_one_seed_on_lone_clips_has_wilsons_interval() -> None:
+    correct = np.repeat([1, 0], [90, 10])
+    assert score_interval(correct, None) == wilson(90, 100)
+    assert score_interval(correct, np.arange(50).repeat(2)) == cluster_bootstrap(correct, np.arange(50).repeat(2))
+    assert score_interval([1, 0], None) == wilson(1, 2)
 
 
 def test_wrong_level() -> None:

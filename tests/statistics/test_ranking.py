@@ -76,6 +76,23 @@ def test_agrees_with_the_paired_comparison_and_the_single_interval() -> None:
     assert result.models[names.index("a")].interval == alone
 
 
+@given(st.integers(0, 10_000))
+@settings(max_examples=20, deadline=None)
+def test_negating_the_direction_reverses_the_order(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    losses = {f"m{i}": rng.exponential(1 + i, (2, 120)) for i in range(4)}
+    groups = np.arange(40).repeat(3)
+    low = ranked(losses, groups, higher_is_better=False)
+    high = ranked(losses, groups)
+    negated = ranked({name: -values for name, values in losses.items()}, groups)
+    best = min(losses, key=lambda name: losses[name].mean())
+    assert low.models[0].name == high.models[-1].name == negated.models[0].name == best
+    assert [model.name for model in low.models] == [model.name for model in reversed(high.models)]
+    assert [(model.name, model.ranks) for model in low.models] == [(m.name, m.ranks) for m in negated.models]
+    assert low.differences == pytest.approx(-negated.differences)
+    assert [5 - model.rank_high for model in reversed(high.models)] == [model.rank_low for model in low.models]
+
+
 def test_holm_is_stricter() -> None:
     correct = board({f"m{i}": 0.5 + 0.004 * i for i in range(10)})
     loose, strict = ranked(correct, GROUPS), ranked(correct, GROUPS, adjust="holm")

@@ -1,17 +1,21 @@
-"""The bootstrap of mean average precision: against repeated clips, scipy, and the intervals of accuracies."""
+"""The bootstrap of mean average precision: against scipy, and the intervals and ranks of accuracies."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy import stats
 
+from bench.metrics import weighted
 from bench.metrics.scores import mean_average_precision
-from bench.metrics.weighted import weighted_mean_average_precision
-from bench.statistics import Refusal, Resampled, cluster_bootstrap, paired_cluster_bootstrap, rank_scores, ranking
-from bench.statistics.resampled import clip_weights, compare_scores, score_interval
+from bench.statistics import (
+    Refusal,
+    Resampled,
+    clip_weights,
+    cluster_bootstrap,
+    paired_cluster_bootstrap,
+    ranking,
+)
 
 
 def clips_of(rng, clips, classes=5, separation=1.5):
@@ -20,68 +24,43 @@ def clips_of(rng, clips, classes=5, separation=1.5):
     return np.round(rng.normal(size=(clips, classes)) + separation * true, 1), true.astype(np.float32)
 
 
+def interval_of(score):
+    return cluster_bootstrap(score, None)
+
+
+def compare(a, b):
+    return paired_cluster_bootstrap(a, b, None)
+
+
+def made_of(observed, drawn, groups):
+    return Resampled(observed=observed, drawn=drawn, clips=200, groups=groups)
+
+
 def resampled(logits, targets, weights, groups):
     observed = np.array([mean_average_precision(one, targets) for one in logits])
-    drawn = np.stack([weighted_mean_average_precision(one, targets, weights) for one in logits])
-    return Resampled(observed, drawn, groups)
-
-
-class TestWeighted:
-    @given(st.integers(0, 10_000))
-    @settings(max_examples=40, deadline=None)
-    def test_a_weight_is_a_repetition(self, seed):
-        rng = np.random.default_rng(seed)
-        logits, targets = clips_of(rng, 30)
-        weights = rng.integers(0, 4, (30, 6)).astype(np.float32)
-        weights[:2] = 1
-        found = weighted_mean_average_precision(logits, targets, weights)
-        for at in range(6):
-            times = weights[:, at].astype(int)
-            expected = mean_average_precision(np.repeat(logits, times, axis=0), np.repeat(targets, times, axis=0))
-            assert found[at] == pytest.approx(expected, abs=1e-6)
-
-    def test_single_label_and_chunks(self, monkeypatch):
-        rng = np.random.default_rng(3)
-        logits, targets = rng.normal(size=(40, 4)), np.arange(40) % 4
-        weights = rng.integers(0, 3, (40, 9)).astype(np.float32)
-        whole = weighted_mean_average_precision(logits, targets, weights)
-        monkeypatch.setattr("bench.metrics.weighted._CHUNK_CELLS", 100)
-        assert np.array_equal(weighted_mean_average_precision(logits, targets, weights), whole)
-        ones = weighted_mean_average_precision(logits, targets, np.ones((40, 1), dtype=np.float32))
-        assert ones[0] == pytest.approx(mean_average_precision(logits, targets), abs=1e-6)
-
-    def test_a_class_without_a_drawn_clip_is_left_out(self):
-        logits, targets = np.array([[2.0, 1.0], [1.0, 2.0], [0.0, 0.5]]), np.array([[1, 0], [0, 1], [0, 1]])
-        weights = np.array([[1, 0, 0], [1, 1, 0], [1, 1, 0]], dtype=np.float32)
-        found = weighted_mean_average_precision(logits, targets, weights)
-        assert found[0] == pytest.approx((1 + (1 + 2 / 3) / 2) / 2)
-        assert found[1] == 1
-        assert np.isnan(found[2])
-
-    def test_wrong_weights(self):
-        with pytest.raises(ValueError, match="weights have shape"):
-            weighted_mean_average_precision(np.zeros((3, 2)), np.array([0, 1, 0]), np.ones((2, 4), dtype=np.float32))
+    drawn = np.stack([weighted.mean_average_precision(one, targets, weights) for one in logits])
+    return Resampled(observed=observed, drawn=drawn, clips=len(targets), groups=groups)
 
 
 class TestInterval:
     def test_weights_count_whole_groups(self):
         weights, groups = clip_weights(np.repeat(np.arange(10), 3), 30, draws=50)
         assert groups == 10
-        assert weights.shape == (30, 50)
-        assert np.array_equal(weights[0::3], weights[1::3])
-        assert set(weights[::3].sum(axis=0)) == {9.0}
+        assert weights.shape == (50, 30)
+        assert np.array_equal(weights[:, 0::3], weights[:, 1::3])
+        assert set(weights[:, ::3].sum(axis=1)) == {9.0}
 
     def test_an_accuracy_has_the_interval_of_the_cluster_bootstrap(self):
         rng = np.random.default_rng(0)
         names = np.repeat(np.arange(100), 2)
         correct = (rng.random((3, 200)) < 0.7).astype(float)
         weights, groups = clip_weights(names, 200, draws=4000)
-        score = Resampled(correct.mean(axis=1), correct @ weights / weights.sum(axis=0), groups)
-        made, expected = score_interval(score), cluster_bootstrap(correct, names, draws=4000)
+        score = made_of(correct.mean(axis=1), correct @ weights.T / weights.sum(axis=1), groups)
+        made, expected = interval_of(score), cluster_bootstrap(correct, names, draws=4000)
         assert (made.low, made.high) == pytest.approx((expected.low, expected.high), abs=0.008)
         other = (rng.random((2, 200)) < 0.6).astype(float)
-        pair = Resampled(other.mean(axis=1), other @ weights / weights.sum(axis=0), groups)
-        found = compare_scores(score, pair, 200)
+        pair = made_of(other.mean(axis=1), other @ weights.T / weights.sum(axis=1), groups)
+        found = compare(score, pair)
         known = paired_cluster_bootstrap(correct, other, names, draws=4000)
         assert found.difference == pytest.approx(known.difference)
         assert (found.interval.low, found.interval.high) == pytest.approx(
@@ -93,7 +72,7 @@ class TestInterval:
         rng = np.random.default_rng(1)
         logits, targets = clips_of(rng, 150)
         weights, groups = clip_weights(None, 150)
-        made = score_interval(resampled([logits], targets, weights, groups))
+        made = interval_of(resampled([logits], targets, weights, groups))
         theirs = stats.bootstrap(
             (np.arange(150),), lambda at: mean_average_precision(logits[at], targets[at]), vectorized=False,
             n_resamples=1000, method="percentile", rng=np.random.default_rng(2),
@@ -109,26 +88,24 @@ class TestInterval:
         for at in range(150):
             logits, targets = clips_of(rng, 200)
             weights, groups = clip_weights(None, 200, draws=200, seed=at)
-            covered += score_interval(resampled([logits], targets, weights, groups)).covers(expected)
+            covered += interval_of(resampled([logits], targets, weights, groups)).covers(expected)
         assert 0.89 <= covered / 150 <= 0.99
 
     def test_seeds_that_move_everything_widen(self):
         groups = 50
         base = np.random.default_rng(5).normal(0.5, 0.05, 500)
-        calm = Resampled(np.array([0.5, 0.5, 0.5]), np.tile(base, (3, 1)), groups)
-        torn = Resampled(np.array([0.3, 0.5, 0.7]), np.stack([base - 0.2, base, base + 0.2]), groups)
+        calm = made_of(np.array([0.5, 0.5, 0.5]), np.tile(base, (3, 1)), groups)
+        torn = made_of(np.array([0.3, 0.5, 0.7]), np.stack([base - 0.2, base, base + 0.2]), groups)
         assert calm.seed_variance == 0
         assert torn.seed_variance == pytest.approx(0.04 / 3)
-        assert score_interval(torn).width > 2 * score_interval(calm).width
+        assert interval_of(torn).width > 2 * interval_of(calm).width
 
     def test_better_ranking_is_found(self):
         rng = np.random.default_rng(6)
         good, targets = clips_of(rng, 300, separation=3.0)
         bad = good + rng.normal(0, 2, good.shape)
         weights, groups = clip_weights(None, 300)
-        verdict = compare_scores(
-            resampled([good], targets, weights, groups), resampled([bad], targets, weights, groups), 300
-        )
+        verdict = compare(resampled([good], targets, weights, groups), resampled([bad], targets, weights, groups))
         assert verdict.resolved
         assert verdict.difference > 0
         assert verdict.p_value < 0.01
@@ -137,20 +114,20 @@ class TestInterval:
 
     def test_refusals(self):
         assert isinstance(clip_weights(["a", "b", "a"], 3), Refusal)
-        flat = Resampled(np.array([1.0]), np.ones((1, 100)), 50)
-        assert isinstance(score_interval(flat), Refusal)
-        assert isinstance(compare_scores(flat, flat, 50), Refusal)
+        flat = made_of(np.array([1.0]), np.ones((1, 100)), 50)
+        assert isinstance(interval_of(flat), Refusal)
+        assert isinstance(compare(flat, flat), Refusal)
 
     def test_wrong_calls(self):
-        one = Resampled(np.array([0.5]), np.random.default_rng(0).random((1, 20)), 10)
+        one = made_of(np.array([0.5]), np.random.default_rng(0).random((1, 20)), 10)
         with pytest.raises(ValueError, match="same weights"):
-            compare_scores(one, Resampled(np.array([0.5]), np.ones((1, 30)), 10), 10)
+            compare(one, made_of(np.array([0.5]), np.ones((1, 30)), 10))
         with pytest.raises(ValueError, match="one per seed"):
-            Resampled(np.array([0.5]), np.ones((2, 30)), 10)
+            made_of(np.array([0.5]), np.ones((2, 30)), 10)
         with pytest.raises(ValueError, match="not finite"):
-            Resampled(np.array([np.nan]), np.ones((1, 30)), 10)
+            made_of(np.array([np.nan]), np.ones((1, 30)), 10)
         with pytest.raises(ValueError, match="level"):
-            score_interval(one, level=95)
+            cluster_bootstrap(one, None, level=95)
 
 
 class TestRanking:
@@ -163,24 +140,24 @@ class TestRanking:
         for name, noise in noises.items():
             logits = 2 * true - 1 + np.random.default_rng(len(made)).normal(0, noise, (seeds, clips, 4))
             made[name] = resampled(logits, true, weights, count)
-        return made, clips
+        return made
 
     def test_two_models_are_resolved_as_their_comparison_is(self):
-        scores, clips = self.scores({"a": 1.0, "b": 2.0})
-        found = rank_scores(scores, clips)
-        pair = compare_scores(scores["a"], scores["b"], clips)
+        scores = self.scores({"a": 1.0, "b": 2.0})
+        found = ranking(scores, None)
+        pair = compare(scores["a"], scores["b"])
         assert [model.name for model in found.models] == ["a", "b"]
         assert found.p_values[0, 1] == pair.p_value
         assert found.differences[0, 1] == pytest.approx(pair.difference)
         assert found.resolution == pytest.approx(pair.resolution)
         assert [model.ranks for model in found.models] == ["1", "2"]
         assert [model.letters for model in found.models] == ["a", "b"]
-        assert found.models[0].interval == score_interval(scores["a"])
+        assert found.models[0].interval.low == pytest.approx(interval_of(scores["a"]).low)
 
     def test_what_the_draws_do_not_tell_apart_is_tied(self):
-        scores, clips = self.scores({"a": 1.0, "b": 2.4, "c": 2.4}, seeds=2)
+        scores = self.scores({"a": 1.0, "b": 2.4, "c": 2.4}, seeds=2)
         scores["d"] = scores["c"]  # the same predictions twice: no draw changes the difference
-        found = rank_scores(scores, clips)
+        found = ranking(scores, None)
         assert {model.name: model.ranks for model in found.models} == {"a": "1", "b": "2-4", "c": "2-4", "d": "2-4"}
         assert len({model.letters for model in found.models[1:]}) == 1
         assert [model.seeds for model in found.models] == [2, 2, 2, 2]
@@ -191,19 +168,36 @@ class TestRanking:
         correct = {name: rng.random(clips) < p for name, p in {"a": 0.9, "b": 0.7, "c": 0.68, "d": 0.5}.items()}
         weights, count = clip_weights(groups, clips, draws=4000)
         scores = {
-            name: Resampled(np.array([value.mean()]), (weights * value[:, None]).sum(0)[None] / weights.sum(0), count)
+            name: made_of(np.array([value.mean()]), (weights @ value)[None] / weights.sum(axis=1), count)
             for name, value in correct.items()
         }
-        found, expected = rank_scores(scores, clips), ranking(correct, groups)
+        found, expected = ranking(scores, None), ranking(correct, groups)
         assert [model.name for model in found.models] == [model.name for model in expected.models]
         assert [model.ranks for model in found.models] == [model.ranks for model in expected.models]
         np.testing.assert_allclose(found.p_values, expected.p_values, atol=0.1)
         assert found.resolution == pytest.approx(expected.resolution, rel=0.25)
 
     def test_no_interval_no_ranking(self):
-        scores, clips = self.scores({"a": 1.0})
-        flat = Resampled(np.array([0.5]), np.full((1, 1000), 0.5), scores["a"].groups)
-        assert isinstance(rank_scores({"a": scores["a"], "flat": flat}, clips), Refusal)
-        assert isinstance(rank_scores(scores, clips).resolution, Refusal)
+        scores = self.scores({"a": 1.0})
+        flat = made_of(np.array([0.5]), np.full((1, 1000), 0.5), scores["a"].groups)
+        assert isinstance(ranking({"a": scores["a"], "flat": flat}, None), Refusal)
+        assert isinstance(ranking(scores, None).resolution, Refusal)
         with pytest.raises(ValueError, match="at least one model"):
-            rank_scores({}, clips)
+            ranking({}, None)
+
+    def test_values_per_clip_and_scores_do_not_mix(self):
+        with pytest.raises(ValueError, match="different metrics"):
+            ranking({"a": self.scores({"a": 1.0})["a"], "b": np.ones(200)}, None)
+
+    def test_a_draw_that_is_undefined_for_one_model_is_left_out_for_all(self):
+        scores = self.scores({"a": 1.0, "b": 2.0})
+        holes = scores["a"].drawn.copy()
+        holes[:, ::2] = np.nan
+        broken = Resampled(
+            observed=scores["a"].observed, drawn=holes, clips=scores["a"].clips, groups=scores["a"].groups
+        )
+        found = ranking({"a": broken, "b": scores["b"]}, None)
+        assert np.isfinite(found.p_values).all()
+        assert found.models[0].interval.width == pytest.approx(interval_of(scores["a"]).width, rel=0.2)
+        nothing = Resampled(observed=broken.observed, drawn=np.full((1, 9), np.nan), clips=9, groups=9)
+        assert "undefined" in interval_of(nothing).reason
