@@ -11,7 +11,7 @@ from bench.config.settings import DEFAULT_OUT, Settings
 from bench.errors import StoreError
 from bench.results.records import Record
 from bench.results.store import Store
-from bench.running.progress import Watch
+from bench.running.progress import Progress
 from bench.running.runner import Runner
 
 
@@ -20,7 +20,7 @@ def run(
     dataset: str | Sequence[str] = "demo",
     *,
     out: str | Path = DEFAULT_OUT,
-    watch: Watch | None = None,
+    progress: Progress | None = None,
     **options: Any,
 ) -> list[Record]:
     """Train and measure models on data sets; stored results whose fingerprint still holds are reused.
@@ -29,7 +29,7 @@ def run(
         models: ``default``, ``all``, ``documented``, families or model names.
         dataset: Names of data sets.
         out: Run folder; an existing one is resumed.
-        watch: Told what happens, see :class:`bench.running.progress.Watch`.
+        progress: Told what happens, see :class:`bench.running.progress.Progress`.
         **options: Fields of :class:`bench.config.selection.Selection` (``folds``, ``seeds``, ``mode``, ``weights``,
             ``inputs``, ``recipe``, ``device``, ...) and of
             :class:`bench.config.settings.Settings` (``timeout_s``, ``jobs``, ``plugins``, ...).
@@ -46,7 +46,7 @@ def run(
         allowed = sorted({*Selection.__dataclass_fields__, *Settings.__dataclass_fields__})
         raise TypeError(f"run() has no option {unknown[0]!r}; it has {', '.join(allowed)}")
     selection = Selection(models=_several(models), datasets=_several(dataset), **what)
-    return Runner(selection, Settings(out=Path(out), **how), watch).run().records
+    return Runner(selection, Settings(out=Path(out), **how), progress).run().records
 
 
 def load_records(root: str | Path) -> list[Record]:

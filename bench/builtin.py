@@ -31,6 +31,7 @@ def bench_add_launchers() -> Iterable[LauncherSpec]:
         LauncherSpec(
             name="local",
             factory="bench.running.local:LocalLauncher",
+            default=True,
             description="worker processes on this machine",
         )
     ]
@@ -39,14 +40,29 @@ def bench_add_launchers() -> Iterable[LauncherSpec]:
 @hookimpl
 def bench_add_reporters() -> Iterable[ReporterSpec]:
     """Leaderboard formats."""
-    home = "bench.reports.formats"
+    tables = (
+        ("md", "markdown", ".md", "Markdown tables for people"),
+        ("csv", "csv", ".csv", "one line per row, raw numbers"),
+        ("json", "json_", ".json", "rows as objects, raw numbers"),
+        ("latex", "latex", ".tex", "a booktabs table for papers"),
+    )
     return [
-        ReporterSpec(name="md", render=f"{home}:markdown", suffix=".md", description="Markdown tables for people"),
-        ReporterSpec(name="csv", render=f"{home}:csv", suffix=".csv", description="one line per row, raw numbers"),
-        ReporterSpec(name="json", render=f"{home}:json_", suffix=".json", description="rows as objects, raw numbers"),
-        ReporterSpec(name="latex", render=f"{home}:latex", suffix=".tex", description="a booktabs table for papers"),
+        *(
+            ReporterSpec(
+                name=name,
+                render=f"bench.reports.formats:{function}",
+                suffix=suffix,
+                verbs=("run", "report"),
+                description=text,
+            )
+            for name, function, suffix, text in tables
+        ),
         ReporterSpec(
-            name="html", render="bench.reports.html:render", suffix=".html", description="one self-contained page"
+            name="html",
+            render="bench.reports.html:render",
+            suffix=".html",
+            verbs=("report",),
+            description="one self-contained page",
         ),
     ]
 

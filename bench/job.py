@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from bench.cell import Cell
 from bench.recipe import Recipe
+
+Action = Literal["cell", "price", "estimate", "trace"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,58 +22,48 @@ class Job:
         cell: What to measure.
         recipe: Resolved training settings.
         fingerprint: Decides whether the stored record may be reused.
-        out: Run folder.
         data: ``--data``, ``None`` for the environment or the cache.
+        weights: The file of ``--weights FILE``, ``None`` where the cell starts from none.
         plugins: Absolute paths of ``--plugin`` files.
         without: Plugin names not to load.
         limit: Largest number of clips per split part; ``None`` = all.
         threads: Compute threads of the worker.
         timeout_s: Seconds after which the supervisor kills the worker.
-        keep_checkpoint: Store the weights and the test embeddings beside the record.
-        action: ``cell`` runs it; ``probe`` times a few steps for the plan, on synthetic clips.
+        keep_checkpoint: Keep the weights and the test embeddings beside the record.
+        action: ``cell`` runs it; ``price`` times a few steps for the plan, ``estimate`` counts FLOPs for it,
+            ``trace`` runs a few steps under the profiler.
     """
 
     cell: Cell
     recipe: Recipe
     fingerprint: str
-    out: Path
     data: Path | None = None
+    weights: Path | None = None
     plugins: tuple[Path, ...] = ()
     without: tuple[str, ...] = ()
     limit: int | None = None
     threads: int = 1
     timeout_s: float | None = None
     keep_checkpoint: bool = True
-    action: str = "cell"
-    extra: dict[str, Any] = field(default_factory=dict)
+    action: Action = "cell"
+
+    @property
+    def alone(self) -> bool:
+        """Whether the job needs a process that nothing was run in before, as what is measured does."""
+        return self.action in ("price", "trace") or (self.action == "cell" and self.cell.kind == "profile")
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """Jobs of the same key may follow each other in one worker; a profile cell never does."""
+        """Jobs of the same key may follow each other in one worker; one that is ``alone`` has a key of its own."""
         if self.action == "estimate":
             return ("", "", "estimate")  # nothing is run, so nothing can disturb the next one
-        kind = self.cell.id if self.cell.kind == "profile" or self.action == "probe" else "evaluate"
-        return (self.cell.model, self.cell.dataset, kind)
+        return (self.cell.model, self.cell.dataset, self.cell.id if self.alone else self.cell.kind)
 
     def to_json(self) -> str:
         """One line of JSON."""
-        return json.dumps(
-            {
-                "cell": self.cell.to_json(),
-                "recipe": self.recipe.model_dump(mode="json"),
-                "fingerprint": self.fingerprint,
-                "out": str(self.out),
-                "data": str(self.data) if self.data else None,
-                "plugins": [str(p) for p in self.plugins],
-                "without": list(self.without),
-                "limit": self.limit,
-                "threads": self.threads,
-                "timeout_s": self.timeout_s,
-                "keep_checkpoint": self.keep_checkpoint,
-                "action": self.action,
-                "extra": self.extra,
-            }
-        )
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values |= {"cell": self.cell.to_json(), "recipe": self.recipe.model_dump(mode="json")}
+        return json.dumps(values, default=str)
 
     @classmethod
     def from_json(cls, line: str) -> Job:
@@ -78,8 +71,7 @@ class Job:
         raw = json.loads(line)
         raw["cell"] = Cell.from_json(raw["cell"])
         raw["recipe"] = Recipe.model_validate(raw["recipe"])
-        raw["out"] = Path(raw["out"])
-        raw["data"] = Path(raw["data"]) if raw["data"] else None
+        raw["data"], raw["weights"] = (Path(raw[name]) if raw[name] else None for name in ("data", "weights"))
         raw["plugins"] = tuple(Path(p) for p in raw["plugins"])
         raw["without"] = tuple(raw["without"])
         return cls(**raw)

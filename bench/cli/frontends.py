@@ -12,7 +12,7 @@ import typer
 from bench.cli import options as opt
 from bench.cli.common import CELL_FAILED, OK, plain, print_json, print_note, print_table
 from bench.cli.flags import AsJson, LeftOut, PluginFiles
-from bench.cli.progress import watch
+from bench.cli.progress import open_progress
 from bench.config.selection import Selection
 from bench.config.settings import Settings
 from bench.results.store import write_atomic
@@ -83,8 +83,8 @@ def main(  # noqa: PLR0913  one parameter per option
     )  # fmt: skip
     chosen = opt.names(frontends, "--frontends")
     try:
-        with watch() as seen:
-            study = run_study(selection, chosen, settings, seen, evaluate=evaluate, processes=processes)
+        with open_progress() as progress:
+            study = run_study(selection, chosen, settings, progress, evaluate=evaluate, processes=processes)
     except KeyboardInterrupt:
         print_note(f"stopped; finished cells are in {out}, the same command runs the rest")
         return INTERRUPTED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.cli.common import NOTHING, OK, print_json, print_note, print_table
 from bench.cli.options import with_run_options
-from bench.cli.progress import duration, summary, watch
+from bench.cli.progress import duration, open_progress, summary
 from bench.config.selection import Selection
 from bench.config.settings import Settings
 from bench.planning.plan import Plan, PlannedCell
@@ -14,8 +14,8 @@ from bench.running.runner import Runner
 @with_run_options
 def main(selection: Selection, settings: Settings, *, as_json: bool) -> int:
     """Show the cells, costs and misfits of a run without running it."""
-    with watch() as seen:
-        runner = Runner(selection, settings, seen)
+    with open_progress() as progress:
+        runner = Runner(selection, settings, progress)
         plan = runner.plan(measure=False)
     if as_json:
         print_json(plan.to_json(runner.slots))

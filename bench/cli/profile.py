@@ -11,7 +11,7 @@ import typer
 from bench.cli import options as opt
 from bench.cli.common import CELL_FAILED, OK, plain, print_error, print_json, print_note, print_table
 from bench.cli.flags import AsJson, LeftOut, PluginFiles
-from bench.cli.progress import watch
+from bench.cli.progress import open_progress
 from bench.config.selection import Selection
 from bench.config.settings import Settings
 from bench.errors import BenchError
@@ -76,10 +76,10 @@ def main(  # noqa: PLR0913  one parameter per option
         without=tuple(no_plugin or ()),
     )  # fmt: skip
     try:
-        with watch() as seen:
-            sweep = run_sweep(selection, sizes, settings, seen, processes=processes)
+        with open_progress() as progress:
+            sweep = run_sweep(selection, sizes, settings, progress, processes=processes)
             if largest:
-                sweep = search_largest(selection, sweep, settings, seen)
+                sweep = search_largest(selection, sweep, settings, progress)
         traces, problem = _trace(sweep, selection, settings) if trace else (None, None)
     except KeyboardInterrupt:
         print_note(f"stopped; finished cells are in {out}, the same command runs the rest")

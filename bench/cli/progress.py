@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
 from bench.cell import Cell
 from bench.planning.plan import Plan
+from bench.plugins.interfaces import EpochEnded
 from bench.results.records import Record
+from bench.running.progress import Progress
 
 _QUIET_S = 2.0
 
@@ -58,7 +59,7 @@ class Eta:
         return self._planned * left / self._total * min(4.0, max(0.25, pace))
 
 
-class LineWatch:
+class LineProgress(Progress):
     """One line per event that matters; for logs and pipes."""
 
     def __init__(self) -> None:
@@ -90,28 +91,28 @@ class LineWatch:
         self._eta = Eta(plan, slots)
         self.note(summary(plan, slots))
 
-    def event(self, kind: str, cell: Cell, values: Mapping[str, Any]) -> None:  # noqa: ARG002  a watch's signature
+    def finished(self, record: Record) -> None:
         """A line for each finished cell."""
-        if kind != "done" or self._eta is None:
+        if self._eta is None:
             return
-        self._eta.take(values["record"])
+        self._eta.take(record)
         remaining = self._eta.remaining()
         left = "" if remaining is None else f", {duration(remaining)} left"
-        self.note(f"[{self._eta.finished}/{self._eta.count}{left}] {outcome(values['record'])}")
+        self.note(f"[{self._eta.finished}/{self._eta.count}{left}] {outcome(record)}")
 
 
-class BarWatch:
+class BarProgress(Progress):
     """A bar for the whole run, one line per running cell, finished cells above."""
 
     def __init__(self) -> None:
+        from rich import progress
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn
 
         self._console = Console(stderr=True)
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[state]}"),
+        self._bars = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(bar_width=24),
+            progress.TextColumn("{task.fields[state]}"),
             console=self._console,
             transient=True,
         )
@@ -146,28 +147,34 @@ class BarWatch:
         self.note(summary(plan, slots))
         self._whole = self._bars.add_task("all cells", total=max(1, self._eta.count), state="")
 
-    def event(self, kind: str, cell: Cell, values: Mapping[str, Any]) -> None:
-        """Follow the cells."""
-        if kind == "start":
-            self._tasks[cell] = self._bars.add_task(cell.short, total=None, state="")
-        elif kind == "epoch" and cell in self._tasks:
-            loss = values["scores"].get("train_loss")
-            state = f"epoch {values['epoch']}/{values['epochs']}" + (f"  loss {loss:.3f}" if loss is not None else "")
-            self._bars.update(self._tasks[cell], completed=values["epoch"], total=values["epochs"], state=state)
-        elif kind == "done" and self._eta is not None:
-            if cell in self._tasks:
-                self._bars.remove_task(self._tasks.pop(cell))
-            self._eta.take(values["record"])
-            remaining = self._eta.remaining()
-            left = "" if remaining is None else f"  {duration(remaining)} left"
-            state = f"{self._eta.finished}/{self._eta.count}{left}"
-            self._bars.update(self._whole, completed=self._eta.finished, state=state)
-            self.note(outcome(values["record"]))
+    def started(self, cell: Cell) -> None:
+        """A line for the cell."""
+        self._tasks[cell] = self._bars.add_task(cell.short, total=None, state="")
+
+    def epoch(self, event: EpochEnded) -> None:
+        """Its bar moves on."""
+        if event.job.cell in self._tasks:
+            loss = event.scores.get("train_loss")
+            state = f"epoch {event.epoch}/{event.epochs}" + (f"  loss {loss:.3f}" if loss is not None else "")
+            self._bars.update(self._tasks[event.job.cell], completed=event.epoch, total=event.epochs, state=state)
+
+    def finished(self, record: Record) -> None:
+        """The bar of the whole run moves on, a line above tells the outcome."""
+        if record.cell in self._tasks:
+            self._bars.remove_task(self._tasks.pop(record.cell))
+        if self._eta is None:
+            return
+        self._eta.take(record)
+        remaining = self._eta.remaining()
+        left = "" if remaining is None else f"  {duration(remaining)} left"
+        state = f"{self._eta.finished}/{self._eta.count}{left}"
+        self._bars.update(self._whole, completed=self._eta.finished, state=state)
+        self.note(outcome(record))
 
 
-def watch() -> LineWatch | BarWatch:
+def open_progress() -> LineProgress | BarProgress:
     """Bars where standard error is a terminal, lines elsewhere."""
-    return BarWatch() if sys.stderr.isatty() else LineWatch()
+    return BarProgress() if sys.stderr.isatty() else LineProgress()
 
 
 def summary(plan: Plan, slots: int) -> str:

@@ -11,7 +11,7 @@ import typer
 from bench.cli import options as opt
 from bench.cli.common import CELL_FAILED, OK, print_json
 from bench.cli.flags import AsJson, LeftOut, PluginFiles
-from bench.cli.progress import watch
+from bench.cli.progress import open_progress
 from bench.cli.report import open_store
 from bench.config.settings import Settings
 from bench.studies.reproduce.run import Reproduction, find_record, reproduce
@@ -35,14 +35,14 @@ def main(  # noqa: PLR0913  one parameter per option
     """Run the cell of a stored record again and hold the numbers against it."""
     store = open_store(results)
     record = find_record(store, cell)
-    with tempfile.TemporaryDirectory(prefix="bench-") as scratch, watch() as seen:
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch, open_progress() as progress:
         settings = Settings(
             out=out or Path(scratch),
             plugins=tuple(plugin or ()),
             without=tuple(no_plugin or ()),
             keep_checkpoints=False,
         )
-        found = reproduce(store, record, settings, data, seen, weights)
+        found = reproduce(store, record, settings, data, progress, weights)
     if as_json:
         print_json(
             {

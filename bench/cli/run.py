@@ -12,7 +12,7 @@ from bench.analysis.board import build_board
 from bench.analysis.model import Board
 from bench.cli.common import CELL_FAILED, OK, print_json, print_note
 from bench.cli.options import with_run_options
-from bench.cli.progress import duration, watch
+from bench.cli.progress import duration, open_progress
 from bench.cli.report import parse_formats, write_board
 from bench.config.selection import Selection
 from bench.config.settings import Settings
@@ -31,8 +31,8 @@ def main(selection: Selection, settings: Settings, *, as_json: bool) -> int:
     """Train and measure models on data sets and write a leaderboard."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with watch() as seen:
-            runner = Runner(selection, settings, seen)
+        with open_progress() as progress:
+            runner = Runner(selection, settings, progress)
             result = runner.run()
     except KeyboardInterrupt:
         print_note(f"stopped; finished cells are in {settings.out}, the same command runs the rest")

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from bench.cli.common import CELL_FAILED, OK, plain, print_json, print_note, print_table
 from bench.cli.options import with_run_options
-from bench.cli.progress import watch
+from bench.cli.progress import open_progress
 from bench.config.selection import Selection
 from bench.config.settings import Settings
 from bench.results.store import write_atomic
@@ -32,8 +32,8 @@ def main(selection: Selection, settings: Settings, *, as_json: bool) -> int:
     """
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with watch() as seen:
-            tuning = run_tuning(selection, settings, seen)
+        with open_progress() as progress:
+            tuning = run_tuning(selection, settings, progress)
     except KeyboardInterrupt:
         print_note(f"stopped; finished cells are in {settings.out}, the same command runs the rest")
         return INTERRUPTED

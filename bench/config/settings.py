@@ -18,6 +18,7 @@ class Settings:
         jobs: Evaluate cells at the same time; ``None`` = as many as cores and memory allow (1 on a GPU).
         plugins: ``--plugin`` files.
         without: Plugins not to load.
+        launcher: Who runs the cells, ``NAME`` or ``NAME:key=value,...``; empty = the registry's default.
         keep_checkpoints: Store weights and test embeddings beside the records.
     """
 
@@ -26,4 +27,5 @@ class Settings:
     jobs: int | None = None
     plugins: tuple[Path, ...] = ()
     without: tuple[str, ...] = ()
+    launcher: str = ""
     keep_checkpoints: bool = True

@@ -36,9 +36,8 @@ class InitialWeights:
 
     @classmethod
     def of(cls, job: Job) -> InitialWeights:
-        """As a job's cell says; the path of a file stands in ``job.extra["weights"]``."""
-        path = job.extra.get("weights")
-        return cls(masked=job.cell.weights == MASKED, weights=Path(path) if path else None)
+        """As a job says."""
+        return cls(masked=job.cell.weights == MASKED, weights=job.weights)
 
 
 MASKED = "masked"

@@ -238,7 +238,7 @@ def _tokens(registry: Registry, job: Job, clips: Clips, task: TaskInfo, cache: W
     entry = registry.models[job.cell.model]
     if entry.spec.tokenizer is None:
         return hash_tokens(clips.texts, length)
-    weights = job.extra.get("weights")
+    weights = str(job.weights) if job.weights else None
     key = (job.cell.dataset, job.data, job.cell.model, length, weights)
     if key not in cache.tokens:
         build = load_factory(entry.home(entry.spec.tokenizer))

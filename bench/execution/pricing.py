@@ -27,7 +27,7 @@ SLOW_STEP_S = 8.0
 """A training step expected to take longer is not run: one forward pass tells enough."""
 
 
-def run_probe(registry: Registry, job: Job, progress: Progress) -> dict[str, Any]:
+def run_price(registry: Registry, job: Job, progress: Progress) -> dict[str, Any]:
     """Seconds of the parts of a cell, measured.
 
     Returns:
@@ -130,7 +130,7 @@ def run_estimate(
         speed: FLOP/s of :func:`calibrate`, if it is known already.
 
     Returns:
-        As :func:`run_probe`, with ``source`` ``"estimated"``.
+        As :func:`run_price`, with ``source`` ``"estimated"``.
     """
     data = prepare(registry, job, cache)
     progress.stage = "build"

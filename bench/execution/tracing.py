@@ -16,13 +16,14 @@ STEPS = 2
 TOP = 20
 
 
-def run_trace(registry: Registry, job: Job, progress: Progress) -> dict[str, Any]:
+def run_trace(registry: Registry, job: Job, progress: Progress, folder: Path) -> dict[str, Any]:
     """Trace two batches of inference, and two training steps where the model has steps.
 
     Args:
         registry: All plugins.
-        job: ``extra["folder"]`` names the folder for the traces.
+        job: Of the model.
         progress: Where this is, for whoever catches what a plugin raises.
+        folder: Where the traces are written.
 
     Returns:
         By name (``infer``, ``train``) ``{"file": name in the folder, "steps", "batch", "operators": [row, ...]}``;
@@ -30,7 +31,6 @@ def run_trace(registry: Registry, job: Job, progress: Progress) -> dict[str, Any
     """
     _, calls = build_calls(registry, job, progress)
     progress.stage = "profile"
-    folder = Path(job.extra["folder"])
     return {
         "infer": _traced("infer", calls.infer, folder, job),
         "train": None if calls.learn is None else _traced("train", calls.learn, folder, job),

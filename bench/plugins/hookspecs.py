@@ -1,17 +1,19 @@
 """The seam between host and plugins: every hook, typed and documented.
 
 A plugin is a module with functions of these names, marked ``@bench.hookimpl``, registered under the entry-point
-group ``bench`` or given with ``--plugin FILE``. The ``bench_add_*`` hooks are pure: they return specs.
+group ``bench`` or given with ``--plugin FILE``. The ``bench_add_*`` hooks are pure: they return specs. The others are
+observers: what one of them raises is reported once, with the plugin's name, and it is not called again in that run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pluggy
 
 if TYPE_CHECKING:
+    from bench.analysis.model import Board
     from bench.cell import Cell
     from bench.planning.plan import Plan
     from bench.plugins.specs import (
@@ -90,3 +92,8 @@ def bench_epoch_end(cell: Cell, epoch: int, scores: Mapping[str, float]) -> None
 @hookspec
 def bench_cell_finish(record: Record) -> None:
     """Observe a finished cell, whatever its status (host process)."""
+
+
+@hookspec
+def bench_run_finish(records: Sequence[Record], board: Board) -> None:
+    """Observe that a run ended, with its records (reused ones included) and its leaderboard (host process)."""

@@ -251,20 +251,38 @@ class MeasurementSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LauncherSpec:
-    """Where cells run. ``factory``: ``"package.module:Class"`` with ``run(jobs, observe)``."""
+    """Who runs cells.
+
+    Attributes:
+        name: What ``--launcher`` takes.
+        factory: ``"package.module:build"``; ``build(**options)`` is called with the options of
+            ``--launcher NAME:key=value,...`` and returns a :class:`bench.Launcher`.
+        default: Whether it is taken where none is named.
+        description: One line for ``bench list``.
+    """
 
     name: str
     factory: str
+    default: bool = False
     description: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReporterSpec:
-    """A leaderboard format. ``render``: ``"package.module:function"``; ``function(board) -> str``."""
+    """A leaderboard format.
+
+    Attributes:
+        name: What ``--format`` takes.
+        render: ``"package.module:function"``; ``function(board: bench.Board) -> str | bytes``.
+        suffix: Of the file, ``.csv``; two formats of one suffix are written as ``leaderboard.NAME.suffix``.
+        verbs: The verbs that write it where ``--format`` is not given: ``run``, ``report``.
+        description: One line for ``bench list``.
+    """
 
     name: str
     render: str
     suffix: str
+    verbs: tuple[Literal["run", "report"], ...] = ()
     description: str = ""
 
 

@@ -144,13 +144,17 @@ class Store:
         path = self.path(record.cell)
         artifacts = dict(record.artifacts)
         if arrays is not None:
-            artifacts["predictions"] = self._artifact(path.with_suffix(".npz"), _npz_bytes(arrays))
+            artifacts["predictions"] = self._artifact(path.with_suffix(".npz"), npz_bytes(arrays))
         for name, content in (files or {}).items():
             kind, _, suffix = name.partition(".")
             artifacts[kind] = self._artifact(path.with_suffix(f".{suffix}"), content)
         record = record.model_copy(update={"artifacts": artifacts})
         write_atomic(path, record.to_json().encode())
         return record
+
+    def write_log(self, cell: Cell, text: str) -> None:
+        """Keep what was printed while ``cell`` ran."""
+        write_atomic(self.log_path(cell), text.encode())
 
     @staticmethod
     def _artifact(path: Path, content: bytes) -> dict[str, Any]:
@@ -196,7 +200,7 @@ class Store:
         return [Cell.from_json(upgraded_cell(values)) for values in plan.get("cells", ())]
 
 
-def _npz_bytes(arrays: Mapping[str, np.ndarray[Any, Any]]) -> bytes:
+def npz_bytes(arrays: Mapping[str, np.ndarray[Any, Any]]) -> bytes:
     """A compressed ``.npz`` whose bytes depend on its content only (no time stamps)."""
     import zipfile
 

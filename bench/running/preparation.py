@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,11 @@ from bench.job import Job
 from bench.planning.costs import with_costs
 from bench.planning.plan import Loaded, Plan, PlannedCell, expand
 from bench.plugins.discovery import Host
+from bench.plugins.interfaces import OnEvent, Resources
 from bench.results.store import Store
-from bench.running.pricing import Crew, find_costs
-from bench.running.progress import Watch
+from bench.running.launching import Launching
+from bench.running.pricing import find_costs
+from bench.running.progress import Progress
 
 DEFAULT_TIMEOUT_S = 1800.0
 RECORD_BYTES = 12_000
@@ -37,25 +39,35 @@ class Preparation:
         settings: How.
         host: The plugins.
         store: Of the run folder.
-        watch: Told how far it is.
+        launching: Who runs what costs are found with.
+        progress: Told how far it is.
 
     Attributes:
         loaded: The data sets of the selection by name, once there is a plan.
-        cores: Cores this process may use.
-        slots: Workers side by side.
-        threads: Threads of each.
+        side_by_side: What evaluate cells may take of the machine.
+        alone: What profile cells may take.
     """
 
-    def __init__(self, selection: Selection, settings: Settings, host: Host, store: Store, watch: Watch) -> None:
+    def __init__(
+        self,
+        selection: Selection,
+        settings: Settings,
+        host: Host,
+        store: Store,
+        launching: Launching,
+        progress: Progress,
+    ) -> None:
         self.selection = selection
         self.settings = settings
         self.host = host
         self.store = store
-        self.watch = watch
+        self.launching = launching
+        self.progress = progress
         self.loaded: dict[str, Loaded] = {}
-        self.cores = len(os.sched_getaffinity(0))
-        self.slots = settings.jobs or _default_slots(self.cores, selection.device)
-        self.threads = max(1, self.cores // self.slots)
+        cores = len(os.sched_getaffinity(0))
+        slots = settings.jobs or _default_slots(cores, selection.device)
+        self.side_by_side = Resources(slots=slots, threads=max(1, cores // slots))
+        self.alone = Resources(slots=1, threads=cores)
 
     def plan(self, *, measure: bool) -> Plan:
         """The priced plan.
@@ -71,30 +83,36 @@ class Preparation:
         plan = replace(plan, cells=tuple(self._kept(planned) for planned in plan.cells))
         if measure:
             self._decode(plan)
-        crew = Crew(slots=self.slots, threads=self.threads, job=self.job, limit_s=self.settings.timeout_s)
-        plan = with_costs(plan, find_costs(plan, self.host.registry, crew, self.watch, measure=measure))
+        costs = find_costs(plan, self.host.registry, self._pricing_job, self._launch, self.progress, measure=measure)
+        plan = with_costs(plan, costs)
         plan = replace(plan, cells=tuple(self._decided(planned) for planned in plan.cells))
         return replace(plan, disk_bytes=self._disk_bytes(plan))
 
-    def job(self, planned: PlannedCell, threads: int) -> Job:
+    def _pricing_job(self, planned: PlannedCell) -> Job:
+        return replace(self.job(planned, self.side_by_side), timeout_s=self.settings.timeout_s)
+
+    def _launch(self, jobs: Sequence[Job], on_event: OnEvent) -> None:
+        self.launching.run(jobs, on_event, self.side_by_side)
+
+    def job(self, planned: PlannedCell, resources: Resources) -> Job:
         """What a worker is told of one cell."""
         settings, limit = self.settings, self.settings.timeout_s
         if limit is None:
             limit = max(DEFAULT_TIMEOUT_S, 5 * (planned.cost_s or 0.0))
         return Job(
-            cell=planned.cell, recipe=planned.recipe, fingerprint=planned.fingerprint, out=settings.out.resolve(),
-            data=self.selection.data.resolve() if self.selection.data else None,
+            cell=planned.cell, recipe=planned.recipe, fingerprint=planned.fingerprint,
+            data=self.selection.data.resolve() if self.selection.data else None, weights=self._weights(planned.cell),
             plugins=tuple(path.resolve() for path in settings.plugins), without=settings.without,
-            limit=self.selection.limit, threads=threads, timeout_s=limit, keep_checkpoint=settings.keep_checkpoints,
-            extra=self._start(planned.cell),
+            limit=self.selection.limit, threads=resources.threads, timeout_s=limit,
+            keep_checkpoint=settings.keep_checkpoints,
         )  # fmt: skip
 
-    def _start(self, cell: Cell) -> dict[str, Any]:
+    def _weights(self, cell: Cell) -> Path | None:
         """The file that a cell starts from, as workers need it."""
         weights = self.selection.weights
         if weights is None or cell.weights in ("random", "masked"):
-            return {}
-        return {"weights": str(Path(weights).expanduser().resolve())}
+            return None
+        return Path(weights).expanduser().resolve()
 
     def _open(self) -> dict[str, Loaded]:
         for name in self.selection.datasets:
@@ -105,7 +123,7 @@ class Preparation:
         return self.loaded
 
     def _counter(self, what: str) -> Callable[[int, int], None]:
-        return lambda done, total: self.watch.count(what, done, total)
+        return lambda done, total: self.progress.count(what, done, total)
 
     def _kept(self, planned: PlannedCell) -> PlannedCell:
         record = self.store.read(planned.cell)

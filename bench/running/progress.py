@@ -1,17 +1,18 @@
-"""Watch: who is told what happens during a run."""
+"""Progress: who is told how far a run is."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.cell import Cell
     from bench.planning.plan import Plan
+    from bench.plugins.interfaces import EpochEnded
+    from bench.results.records import Record
 
 
-class Watch(Protocol):
-    """Told what happens; the command line draws it, the API ignores it."""
+class Progress:
+    """Told what happens; this one looks away, those of the command line draw it."""
 
     def note(self, text: str) -> None:
         """A sentence for people."""
@@ -22,21 +23,11 @@ class Watch(Protocol):
     def planned(self, plan: Plan, slots: int) -> None:
         """The plan stands."""
 
-    def event(self, kind: str, cell: Cell, values: Mapping[str, Any]) -> None:
-        """A cell began (``start``), ended an epoch (``epoch``) or ended (``done``, with its ``record``)."""
+    def started(self, cell: Cell) -> None:
+        """A cell began."""
 
+    def epoch(self, event: EpochEnded) -> None:
+        """A pass over the training clips of a cell ended."""
 
-class Silence:
-    """A watch that looks away."""
-
-    def note(self, text: str) -> None:
-        """Nothing."""
-
-    def count(self, what: str, done: int, total: int) -> None:
-        """Nothing."""
-
-    def planned(self, plan: Plan, slots: int) -> None:
-        """Nothing."""
-
-    def event(self, kind: str, cell: Cell, values: Mapping[str, Any]) -> None:
-        """Nothing."""
+    def finished(self, record: Record) -> None:
+        """A cell ended, or was planned not to run."""

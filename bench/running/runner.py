@@ -5,27 +5,41 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from bench.cell import Cell
 from bench.config.selection import Selection
 from bench.config.settings import Settings
-from bench.errors import NoCellError, StoreError
-from bench.job import Job
+from bench.errors import NoCellError, PluginError
 from bench.measurement.machine import describe_light, hardware_fingerprint
 from bench.planning.plan import Plan, PlannedCell
 from bench.plugins.discovery import Host, load
+from bench.plugins.interfaces import (
+    Answered,
+    EpochEnded,
+    Event,
+    Finished,
+    Lost,
+    ObserverFailed,
+    Resources,
+    Started,
+)
 from bench.results.provenance import git_state
-from bench.results.records import SCHEMA_VERSION, Failure, Record, Status
+from bench.results.records import SCHEMA_VERSION, Failure, Record
 from bench.results.store import Store
-from bench.running.local import LocalLauncher
+from bench.running.launching import Launching
+from bench.running.observers import Observers
 from bench.running.preparation import Preparation
-from bench.running.progress import Silence, Watch
+from bench.running.progress import Progress
+
+if TYPE_CHECKING:
+    from bench.analysis.model import Board
 
 
-@dataclass(slots=True)
+@dataclass(kw_only=True)
 class Result:
     """What a run gave.
 
@@ -34,17 +48,28 @@ class Result:
         records: One per cell, in the order of the plan; reused ones included.
         reused: Cells whose stored record was taken.
         seconds: Wall time.
+        store: Where the records are.
     """
 
     plan: Plan
-    records: list[Record] = field(default_factory=list)
-    reused: frozenset[Cell] = frozenset()
-    seconds: float = 0.0
+    records: list[Record]
+    reused: frozenset[Cell]
+    seconds: float
+    store: Store
 
     @property
     def failed(self) -> list[Record]:
         """Records of cells that were run and have no result."""
         return [r for r in self.records if r.status not in ("ok", "incompatible", "over_budget")]
+
+    @cached_property
+    def board(self) -> Board:
+        """The leaderboard of this run: its own cells, whatever else the folder holds."""
+        from bench.analysis.board import build_board
+        from bench.results.predictions import board_predictions
+
+        planned = [p.cell for p in self.plan.cells]
+        return build_board(self.records, planned=planned, predictions=board_predictions(self.store))
 
 
 class Runner:
@@ -53,28 +78,34 @@ class Runner:
     Args:
         selection: What to measure.
         settings: How.
-        watch: Told what happens.
+        progress: Told what happens.
 
     Raises:
         PluginError: A plugin is broken.
+        SelectionError: The launcher does not take its options.
     """
 
-    def __init__(self, selection: Selection, settings: Settings, watch: Watch | None = None) -> None:
+    def __init__(self, selection: Selection, settings: Settings, progress: Progress | None = None) -> None:
         self.selection = selection
         self.settings = settings
-        self.watch: Watch = watch or Silence()
+        self.progress = progress or Progress()
         self.host: Host = load(settings.plugins, without=settings.without)
         self.store = Store(settings.out)
-        self.preparation = Preparation(selection, settings, self.host, self.store, self.watch)
+        self.launching = Launching(settings.launcher, self.host.registry)
+        self.observers = Observers(self.host, self._observer_failed)
+        self.preparation = Preparation(selection, settings, self.host, self.store, self.launching, self.progress)
 
     @property
     def slots(self) -> int:
         """Workers side by side."""
-        return self.preparation.slots
+        return self.preparation.side_by_side.slots
 
     def plan(self, *, measure: bool) -> Plan:
         """The priced plan; see :meth:`bench.running.preparation.Preparation.plan`."""
-        return self.preparation.plan(measure=measure)
+        try:
+            return self.preparation.plan(measure=measure)
+        finally:
+            self.launching.close()
 
     def run(self) -> Result:
         """Run every cell that has no valid record yet.
@@ -86,21 +117,39 @@ class Runner:
         """
         start = time.monotonic()
         with self.store.exclusive():
-            plan = self.plan(measure=True)
-            self._write_plan(plan)
-            self.host.hook.bench_run_start(plan=plan)
-            self.watch.planned(plan, self.slots)
-            for planned in plan.cells:
-                if planned.decision != "run":
-                    self._finish(self._outcome(planned))
-            self._launch(plan)
+            self.launching.prepare(self.preparation.side_by_side)
+            try:
+                plan = self._run()
+            finally:
+                self.launching.close()
         records = [record for planned in plan.cells if (record := self.store.read(planned.cell)) is not None]
         reused = frozenset(planned.cell for planned in plan.cells if planned.reused)
         if not any(planned.decision == "run" for planned in plan.cells):
             raise NoCellError(
                 "no cell was run: " + "; ".join(sorted({f"{p.cell.model}: {p.reason}" for p in plan.cells})[:5])
             )
-        return Result(plan=plan, records=records, reused=reused, seconds=time.monotonic() - start)
+        seconds = time.monotonic() - start
+        result = Result(plan=plan, records=records, reused=reused, seconds=seconds, store=self.store)
+        if self.observers.listen("bench_run_finish"):
+            self.observers.tell("bench_run_finish", records=records, board=result.board)
+        return result
+
+    def _run(self) -> Plan:
+        plan = self.preparation.plan(measure=True)
+        self._write_plan(plan)
+        self.observers.tell("bench_run_start", plan=plan)
+        self.progress.planned(plan, self.slots)
+        for planned in plan.cells:
+            if planned.decision != "run":
+                self._finish(self._outcome(planned))
+        evaluate = [p for p in plan.runnable if p.cell.kind == "evaluate"]
+        profile = [p for p in plan.runnable if p.cell.kind == "profile"]
+        self._launch(_longest_first(evaluate), self.preparation.side_by_side)
+        self._launch(in_turns(profile), self.preparation.alone)
+        return plan
+
+    def _observer_failed(self, plugin: str, hook: str, error: str) -> None:
+        self.progress.note(f"plugin {plugin!r}: {hook} raised {error}; it is not called again in this run")
 
     def _write_plan(self, plan: Plan) -> None:
         """Keep this plan, and what earlier plans of the folder hold beyond it."""
@@ -113,42 +162,30 @@ class Runner:
                 new["decisions"].append(decision)
         self.store.write_plan(new)
 
-    def _launch(self, plan: Plan) -> None:
-        ready = self.preparation
-        running: dict[Cell, float] = {}
+    def _launch(self, cells: Sequence[PlannedCell], resources: Resources) -> None:
+        if cells:
+            self.launching.run([self.preparation.job(p, resources) for p in cells], self._on_event, resources)
 
-        def observe(kind: str, job: Job, values: dict[str, Any]) -> None:
-            if kind == "start":
-                running[job.cell] = time.time()
-            if kind in ("start", "epoch"):
-                self.watch.event(kind, job.cell, values)
-                return
-            began = running.pop(job.cell, 0.0)
-            record = self.store.read(job.cell)
-            if kind == "lost" and not (record and self.store.path(job.cell).stat().st_mtime >= began):
-                record = self.store.write(self._lost(job, values["status"], values["failure"]))
-            if record is None:
-                raise StoreError(f"the record of {job.cell.id} vanished from {self.store.root}")
-            self._finish(record)
-
-        evaluate = [p for p in plan.runnable if p.cell.kind == "evaluate"]
-        profile = [p for p in plan.runnable if p.cell.kind == "profile"]
-        logs = self.store.root / "logs"
-        try:
-            side_by_side = LocalLauncher(slots=ready.slots, threads=ready.threads, logs=logs)
-            side_by_side.run([ready.job(p, ready.threads) for p in _longest_first(evaluate)], observe)
-            alone = LocalLauncher(slots=1, threads=ready.cores, logs=logs)
-            alone.run([ready.job(p, ready.cores) for p in in_turns(profile)], observe)
-        except KeyboardInterrupt:
-            for planned in plan.cells:
-                if planned.cell in running:
-                    failure = Failure(reason="cancelled", stage="worker", message="stopped by the user")
-                    self.store.write(self._lost(ready.job(planned, ready.threads), "cancelled", failure))
-            raise
+    def _on_event(self, event: Event) -> None:
+        match event:
+            case Started():
+                self.progress.started(event.job.cell)
+            case EpochEnded():
+                self.progress.epoch(event)
+            case ObserverFailed():
+                self.observers.failed(event.plugin, event.hook, event.error)
+            case Finished() | Lost():
+                self.store.write_log(event.job.cell, event.log)
+                record = self._lost(event) if isinstance(event, Lost) else event.record
+                record = self.store.write(record, files=event.files if isinstance(event, Finished) else None)
+                if record.status != "cancelled":
+                    self._finish(record)
+            case Answered():
+                raise PluginError(f"launcher {self.launching.name!r} gave no record of {event.job.cell.id}")
 
     def _finish(self, record: Record) -> None:
-        self.host.hook.bench_cell_finish(record=record)
-        self.watch.event("done", record.cell, {"record": record})
+        self.observers.tell("bench_cell_finish", record=record)
+        self.progress.finished(record)
 
     def _outcome(self, planned: PlannedCell) -> Record:
         reason = "needs" if planned.decision == "incompatible" else "budget"
@@ -160,8 +197,8 @@ class Runner:
         extra = {"cost_s": planned.cost_s, "cost_source": planned.cost_source}
         return self.store.write(record.model_copy(update={"provenance": {**record.provenance, **extra}}))
 
-    def _lost(self, job: Job, status: Status, failure: Failure) -> Record:
-        return self._blank(job.cell, status, failure, job.fingerprint, job.recipe)
+    def _lost(self, event: Lost) -> Record:
+        return self._blank(event.job.cell, event.status, event.failure, event.job.fingerprint, event.job.recipe)
 
     def _blank(self, cell: Cell, status: Any, failure: Failure, fingerprint: str, recipe: Any) -> Record:
         """A record of a cell without a result, made by the host."""

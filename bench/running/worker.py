@@ -1,7 +1,8 @@
-"""The process that executes cells: jobs come in on standard input, events go out on standard output, both JSON lines.
+"""The process that runs jobs: they come in on standard input as JSON lines, events go out on standard output.
 
-Started as ``python -P -m bench.running.worker`` so that the current folder is never on the path. What a plugin prints
-goes to the cell's log. The process dies with its parent: the kernel signals it, and a closed standard input ends it.
+Started as ``python -P -m bench.running.worker`` so that the current folder is never on the path. An event is a line of
+JSON, followed by the bytes of the files that it announces. What plugins print, whichever way, goes to standard error.
+The process dies with its parent: the kernel signals it, and a closed standard input ends it.
 """
 
 from __future__ import annotations
@@ -15,33 +16,45 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bench.execution.evaluate import Progress
     from bench.execution.inputs import WorkerCache
+    from bench.execution.results import CellResult, Progress
     from bench.job import Job
     from bench.plugins.discovery import Host
     from bench.results.records import Record
+    from bench.running.observers import Observers
 
 PR_SET_PDEATHSIG = 1
 LOG_TAIL = 4000
-"""Characters of a traceback or log that a record keeps."""
+"""Characters of a traceback that a record keeps."""
 
 
 class Channel:
     """The supervisor's end of standard output, kept apart from what plugins print."""
 
     def __init__(self) -> None:
-        self._stream = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+        self._stream = os.fdopen(os.dup(1), "wb")
+        os.dup2(2, 1)  # also what C code prints belongs to the log
 
-    def send(self, event: str, **values: Any) -> None:
-        """Write one event line."""
-        self._stream.write(json.dumps({"event": event, **values}) + "\n")
+    def send(self, event: str, files: Mapping[str, bytes] | None = None, **values: Any) -> None:
+        """Write one event; everything printed before it is in the log by then."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        files = files or {}
+        header = {"event": event, "values": values, "files": {name: len(content) for name, content in files.items()}}
+        self._stream.write(json.dumps(header).encode() + b"\n")
+        for content in files.values():
+            self._stream.write(content)
         self._stream.flush()
+
+    def observer_failed(self, plugin: str, hook: str, error: str) -> None:
+        """An observer raised and was switched off."""
+        self.send("observer", plugin=plugin, hook=hook, error=error)
 
 
 def main() -> None:
@@ -51,10 +64,12 @@ def main() -> None:
     inbox: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     busy = threading.Event()
     threading.Thread(target=_read_jobs, args=(inbox, busy), daemon=True).start()
-    desk: dict[Any, Any] = {}
+    import bench.execution.evaluate  # noqa: F401  what takes longest, while the host still plans
+
+    kept: dict[Any, Any] = {}
     while (line := inbox.get()) is not None:
         busy.set()
-        _run_line(line, channel, desk)
+        _run_line(line, channel, kept)
         busy.clear()
     os._exit(0)
 
@@ -76,107 +91,84 @@ def _read_jobs(inbox: queue.SimpleQueue[str | None], busy: threading.Event) -> N
     inbox.put(None)
 
 
-def _run_line(line: str, channel: Channel, desk: dict[Any, Any]) -> None:
-    """One job; ``desk`` keeps what the next one can use again: the loaded plugins and the indexed data."""
+def _run_line(line: str, channel: Channel, kept: dict[Any, Any]) -> None:
+    """One job; ``kept`` holds what the next one can use again: plugins, observers, the indexed data."""
+    from bench.execution.inputs import WorkerCache
+    from bench.execution.results import Progress
     from bench.job import Job
-    from bench.results.store import Store
+    from bench.plugins.discovery import load
+    from bench.running.observers import Observers
 
     job = Job.from_json(line)
-    with _output_to(Store(job.out).log_path(job.cell)):
-        channel.send("start", id=job.cell.id)
-        # Imported only now, so that whatever goes wrong there is in the log of a cell.
-        from bench.execution.inputs import WorkerCache
-        from bench.plugins.discovery import load
+    channel.send("started")
+    key = (job.plugins, job.without)
+    if key not in kept:
+        host = load(job.plugins, without=job.without)
+        kept[key] = host, Observers(host, channel.observer_failed), WorkerCache()
+    host, observers, cache = kept[key]
+    _set_threads(job.threads)
+    if job.action == "cell":
+        _run_cell(job, host, observers, channel, cache)
+        return
+    progress = Progress()
+    try:
+        values, files = _answer(job, host, progress, cache, kept)
+    except (Exception, SystemExit) as error:  # noqa: BLE001  a plugin may raise anything; whoever asked is told
+        values, files = {"problem": f"{type(error).__name__} in stage {progress.stage}: {_one_line(error)}"}, {}
+    channel.send("answer", files, **values)
 
-        key = (job.plugins, job.without)
-        if key not in desk:
-            desk[key] = load(job.plugins, without=job.without), WorkerCache()
-        host, cache = desk[key]
-        if job.action == "cell":
-            _run_cell(job, host, channel, cache)
-        else:
-            {"probe": _run_probe, "estimate": _run_estimate, "trace": _run_trace}[job.action](job, host, channel, desk)
 
-
-def _run_cell(job: Job, host: Host, channel: Channel, cache: WorkerCache) -> None:
-    from bench.errors import StoreError
-    from bench.execution.evaluate import CellResult, Progress, run_evaluate
-    from bench.execution.profile import run_profile
-    from bench.results.store import Store
+def _run_cell(job: Job, host: Host, observers: Observers, channel: Channel, cache: WorkerCache) -> None:
+    from bench.execution.evaluate import run_evaluate
+    from bench.execution.results import CellResult, Progress
+    from bench.results.store import npz_bytes
 
     progress = Progress()
     started = datetime.now(UTC).isoformat(timespec="seconds")
 
-    def observe(epoch: int, scores: Mapping[str, float]) -> None:
+    def on_epoch(epoch: int, scores: Mapping[str, float]) -> None:
         finite = {name: value for name, value in scores.items() if math.isfinite(value)}
         done, total = progress.passes + epoch, progress.total or job.recipe.epochs
-        channel.send("epoch", id=job.cell.id, epoch=done, epochs=total, scores=finite, stage=progress.stage)
+        channel.send("epoch", epoch=done, epochs=total, stage=progress.stage, scores=finite)
         if progress.stage == "train":  # a pass of pre-training is no epoch of training
-            host.hook.bench_epoch_end(cell=job.cell, epoch=epoch, scores=scores)
+            observers.tell("bench_epoch_end", cell=job.cell, epoch=epoch, scores=scores)
 
     def work() -> CellResult:
-        _set_threads(job.threads)
-        host.hook.bench_cell_start(cell=job.cell)
         if job.cell.kind == "profile":
-            return run_profile(host.registry, job, progress)
-        return run_evaluate(host.registry, job, progress, observe, cache)
+            from bench.execution.profile import run_profile
 
+            return run_profile(host.registry, job, progress)
+        return run_evaluate(host.registry, job, progress, on_epoch, cache)
+
+    observers.tell("bench_cell_start", cell=job.cell)
     try:
         done: CellResult | Record = work()
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything; it becomes a record
+    except (Exception, SystemExit) as error:  # noqa: BLE001  a plugin may raise anything; it becomes a record
         done = _failure(job, host, progress, error, started)
-    try:
-        store = Store(job.out)
-        record = (
-            store.write(done.record, done.arrays, done.files) if isinstance(done, CellResult) else store.write(done)
-        )
-    except StoreError as error:
-        channel.send("fatal", id=job.cell.id, message=str(error))
-        return
-    channel.send("done", id=job.cell.id, status=record.status)
+    if isinstance(done, CellResult):
+        channel.send("record", {"predictions.npz": npz_bytes(done.arrays), **done.files}, text=done.record.to_json())
+    else:
+        channel.send("record", text=done.to_json())
 
 
-def _run_probe(job: Job, host: Host, channel: Channel, _desk: dict[Any, Any]) -> None:
-    from bench.execution.pricing import run_probe
+def _answer(
+    job: Job, host: Host, progress: Progress, cache: WorkerCache, kept: dict[Any, Any]
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Values and files of a job that gives no record."""
+    import tempfile
 
-    _send_costs(job, channel, lambda progress: run_probe(host.registry, job, progress))
-
-
-def _run_estimate(job: Job, host: Host, channel: Channel, desk: dict[Any, Any]) -> None:
-    from bench.execution.pricing import calibrate, run_estimate
-
-    def run(progress: Progress) -> dict[str, Any]:
-        if "speed" not in desk:
-            desk["speed"] = calibrate()
-        _, cache = desk[job.plugins, job.without]
-        return run_estimate(host.registry, job, progress, cache, desk["speed"])
-
-    _send_costs(job, channel, run)
-
-
-def _send_costs(job: Job, channel: Channel, run: Callable[[Progress], dict[str, Any]]) -> None:
-    from bench.execution.evaluate import Progress
-
-    progress = Progress()
-    try:
-        _set_threads(job.threads)
-        costs = run(progress)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the plan shows it; the cell itself will fail in its turn
-        costs = {"unknown": f"{type(error).__name__} in stage {progress.stage}: {_one_line(error)}"}
-    channel.send("cost", id=job.cell.id, costs=costs)
-
-
-def _run_trace(job: Job, host: Host, channel: Channel, _desk: dict[Any, Any]) -> None:
-    from bench.execution.evaluate import Progress
+    from bench.execution import pricing
     from bench.execution.tracing import run_trace
 
-    progress = Progress()
-    try:
-        _set_threads(job.threads)
-        found: dict[str, Any] = {"trace": run_trace(host.registry, job, progress)}
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything; whoever asked is told
-        found = {"problem": f"{type(error).__name__} in stage {progress.stage}: {_one_line(error)}"}
-    channel.send("done", id=job.cell.id, **found)
+    if job.action == "price":
+        return pricing.run_price(host.registry, job, progress), {}
+    if job.action == "estimate":
+        if "speed" not in kept:
+            kept["speed"] = pricing.calibrate()
+        return pricing.run_estimate(host.registry, job, progress, cache, kept["speed"]), {}
+    with tempfile.TemporaryDirectory(prefix="bench-trace-") as folder:
+        traces = run_trace(host.registry, job, progress, Path(folder))
+        return {"traces": traces}, {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
 
 
 def _set_threads(threads: int) -> None:
@@ -215,22 +207,6 @@ def _one_line(error: BaseException) -> str:
 
     lines = str(error).strip().splitlines()
     return provenance.without_paths(lines[0])[:500] if lines else ""
-
-
-@contextlib.contextmanager
-def _output_to(path: Path) -> Iterator[None]:
-    """Send descriptors 1 and 2, which also C code writes to, to a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as log:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
 
 
 if __name__ == "__main__":

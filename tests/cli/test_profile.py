@@ -165,14 +165,14 @@ def test_bad_batch_is_refused(tmp_path) -> None:
     assert "give sizes of 1 or more" in err
 
 
-def profiled(name: str, out: Path):
+def profiled(name: str):
     """The record of one profile cell, run in this process."""
     registry = discover((TONES, RUDE))
     entry = registry.datasets["tones"]
     tones = Loaded.of(entry, open_clips(entry.spec, None, load=entry.factory))
     selection = Selection(models=(name,), datasets=("tones",), recipe="smoke", evaluate=False)
     (planned,) = expand(selection, registry, {"tones": tones}).cells
-    job = Job(cell=planned.cell, recipe=planned.recipe, fingerprint="", out=out, plugins=(TONES, RUDE))
+    job = Job(cell=planned.cell, recipe=planned.recipe, fingerprint="", plugins=(TONES, RUDE))
     return run_profile(registry, job, Progress()).record
 
 
@@ -180,7 +180,7 @@ def test_a_rude_model_is_measured_and_reported(tmp_path) -> None:
     import torch
 
     before = torch.get_float32_matmul_precision()
-    record = profiled("rude.all", tmp_path)
+    record = profiled("rude.all")
     said = {one["kind"]: one["message"] for one in record.timing["guards"]["findings"]}
     assert {"flags", "stdout", "leak", "threads"} <= set(said)
     assert "lingering" in said["threads"]
@@ -191,7 +191,7 @@ def test_a_rude_model_is_measured_and_reported(tmp_path) -> None:
 
 
 def test_an_estimator_has_no_stages_and_says_why(tmp_path) -> None:
-    record = profiled("rude.estimator", tmp_path)
+    record = profiled("rude.estimator")
     assert record.timing["stages"] is None
     assert record.timing["flops"] is None
     assert "no torch network" in record.timing["reasons"]["flops"]

@@ -23,10 +23,10 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 def make_runner(tmp_path: Path):
     """``make_runner(models, **selection)``: a runner over the generated tones in a folder of the test."""
 
-    def make(*models: str, out: Path | None = None, settings: dict | None = None, watch=None, **selection) -> Runner:
+    def make(*models: str, out: Path | None = None, settings: dict | None = None, progress=None, **selection) -> Runner:
         chosen = {"datasets": ("tones",), "recipe": "smoke", "overrides": ("recipe.epochs=2",), "profile": False}
         what = Selection(models=models, **(chosen | selection))
         how = Settings(out=out or tmp_path / "run", plugins=(PLUGIN,), **({"jobs": 2} | (settings or {})))
-        return Runner(what, how, watch)
+        return Runner(what, how, progress)
 
     return make

@@ -41,7 +41,7 @@ def job_of(model: str, inputs: str, *, dataset: str = "views", seed: int = 0, **
         clip_samples=32, recipe="smoke", **axes,
     )  # fmt: skip
     recipe = resolve("smoke", None, {"epochs": 2, "fill": "zeros", "normalise": "none"})
-    return Job(cell=cell, recipe=recipe, fingerprint="0", out=Path())
+    return Job(cell=cell, recipe=recipe, fingerprint="0")
 
 
 def inputs_of_cell(registry, model: str, inputs: str, **more) -> Inputs:

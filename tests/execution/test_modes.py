@@ -31,7 +31,7 @@ from bench.execution.frozen import Embeddings, like
 from bench.execution.inputs import prepare, split_for
 from bench.execution.optimisation import make_optimizer
 from bench.execution.pretraining import passes
-from bench.execution.pricing import run_estimate, run_probe
+from bench.execution.pricing import run_estimate, run_price
 from bench.execution.step import DivergedError
 from bench.job import Job
 from bench.planning.costs import Cost, cost_key, expected_seconds
@@ -59,18 +59,17 @@ def run(registry, tmp_path: Path) -> Callable[..., CellResult]:
     """``run(mode, weights, model, ...)`` one cell in this process."""
 
     def one(mode="scratch", weights="random", model="modes.good", **changes) -> CellResult:
-        return run_evaluate(registry, job(mode, weights, model, tmp_path, **changes), Progress(), lambda *_: None)
+        return run_evaluate(registry, job(mode, weights, model, **changes), Progress(), lambda *_: None)
 
     return one
 
 
-def job(mode, weights, model, out, *, dataset="tones", recipe=PLAIN, file=None, **changes) -> Job:
+def job(mode, weights, model, *, dataset="tones", recipe=PLAIN, file=None, **changes) -> Job:
     cell = Cell(
         kind="evaluate", dataset=dataset, protocol="official@1", fold=0, model=model, mode=mode, weights=weights,
         frontend="torchaudio", recipe="plain", batch=recipe.batch, clip_samples=1600,
     )  # fmt: skip
-    extra = {"weights": str(file)} if file else {}
-    return Job(cell=cell, recipe=recipe, fingerprint="f", out=out, extra=extra, **changes)
+    return Job(cell=cell, recipe=recipe, fingerprint="f", weights=file, **changes)
 
 
 def from_file(run, mode: str, file: Path, **changes) -> CellResult:
@@ -131,7 +130,7 @@ def test_pretraining_sees_training_clips_only(run, registry, tmp_path, monkeypat
     monkeypatch.setenv("BENCH_TEST_SEEN", str(log))
     run("knn", "masked", limit=20)
     seen = np.concatenate([json.loads(line) for line in log.read_text().splitlines()])
-    work = job("knn", "masked", "modes.good", tmp_path, limit=20)
+    work = job("knn", "masked", "modes.good", limit=20)
     data = prepare(registry, work)
     split = split_for(registry.protocols["official"].spec, data, work)
     pipeline = build_pipeline(build_model(registry.models["modes.good"], data.task, 0), data, PLAIN, split.train)
@@ -390,7 +389,7 @@ def test_labels_follow_contents(tmp_path: Path) -> None:
 def test_mistakes_are_explained(registry, tmp_path, model, mode, stage, kind, says) -> None:
     progress = Progress()
     with pytest.raises(kind, match=says):
-        run_evaluate(registry, job(*mode.split("@"), model, tmp_path), progress, lambda *_: None)
+        run_evaluate(registry, job(*mode.split("@"), model), progress, lambda *_: None)
     assert progress.stage == stage
 
 
@@ -440,7 +439,7 @@ def test_progress_counts_all_passes(registry, tmp_path: Path) -> None:
     def observe(epoch, scores) -> None:
         seen.append((progress.stage, progress.passes + epoch, progress.total, next(iter(scores))))
 
-    run_evaluate(registry, job("finetune", "masked", "modes.good", tmp_path), progress, observe)
+    run_evaluate(registry, job("finetune", "masked", "modes.good"), progress, observe)
     assert [one[:3] for one in seen] == [
         ("pretrain", 1, 5), ("pretrain", 2, 5), ("pretrain", 3, 5), ("train", 4, 5), ("train", 5, 5)
     ]  # fmt: skip
@@ -496,13 +495,13 @@ def planned(work: Job) -> PlannedCell:
 
 def test_costs_by_mode(registry, tmp_path: Path) -> None:
     jobs = {
-        name: job(mode, weights, "modes.good", tmp_path)
+        name: job(mode, weights, "modes.good")
         for name, mode, weights in (
             ("scratch", "scratch", "random"), ("tuned", "finetune", "masked"), ("filed", "finetune", "x~012345"),
             ("probe", "probe", "masked"), ("knn", "knn", "random"),
         )
     }  # fmt: skip
-    for measure in (run_probe, run_estimate):
+    for measure in (run_price, run_estimate):
         found = {name: measure(registry, work, Progress()) for name, work in jobs.items()}
         assert {name for name, cost in found.items() if cost["pretrain_step_s"]} == {"tuned", "probe"}
         assert {name for name, cost in found.items() if cost["step_s"]} == {"scratch", "tuned", "filed"}

@@ -13,7 +13,7 @@ from bench.config.settings import Settings
 from bench.errors import NoCellError
 from bench.planning.plan import PlannedCell
 from bench.results.records import Record
-from bench.running.progress import Watch
+from bench.running.progress import Progress
 from bench.running.runner import Runner
 from bench.statistics import Refusal, process_interval
 from bench.statistics.timing import MIN_PROCESSES
@@ -44,7 +44,12 @@ class Profiled:
 
 
 def profile_feedings(
-    selection: Selection, feedings: Sequence[tuple[str, str]], settings: Settings, watch: Watch, *, processes: int = 1
+    selection: Selection,
+    feedings: Sequence[tuple[str, str]],
+    settings: Settings,
+    progress: Progress,
+    *,
+    processes: int = 1,
 ) -> Profiled:
     """Profile one model under each feeding, every cell in a process of its own, nothing beside it.
 
@@ -55,7 +60,7 @@ def profile_feedings(
         selection: One model and one data set.
         feedings: ``(front end, "fly" or "precomputed")``.
         settings: How to run.
-        watch: Told what happens.
+        progress: Told what happens.
         processes: Per feeding, 1 or more.
     """
     found = Profiled()
@@ -66,7 +71,7 @@ def profile_feedings(
             if feeding in refused:
                 continue
             try:
-                result = run_cells(Runner(_chosen(selection, feeding, turn), settings, watch))
+                result = run_cells(Runner(_chosen(selection, feeding, turn), settings, progress))
             except NoCellError as error:
                 refused[feeding] = str(error)
                 continue

@@ -27,7 +27,7 @@ from bench.results.predictions import board_predictions
 from bench.results.provenance import source_hash
 from bench.results.records import Record
 from bench.results.store import Store, write_atomic
-from bench.running.progress import Watch
+from bench.running.progress import Progress
 from bench.running.runner import Runner
 from bench.statistics import Refusal
 from bench.studies.frontends.cells import profile_feedings, unlimited
@@ -96,7 +96,7 @@ def run_study(
     selection: Selection,
     frontends: Sequence[str],
     settings: Settings,
-    watch: Watch,
+    progress: Progress,
     *,
     evaluate: bool = False,
     processes: int = 1,
@@ -107,7 +107,7 @@ def run_study(
         selection: One model and one data set; front end and feeding are the study's own.
         frontends: Computed on the fly; the model's own is also stored.
         settings: How to run.
-        watch: Told what happens.
+        progress: Told what happens.
         evaluate: Also train the frozen and the trainable front ends over the selection's seeds.
         processes: Profile cells per feeding, each in a fresh process; 8 give the ratios an interval.
 
@@ -118,20 +118,20 @@ def run_study(
     """
     if processes < 1:
         raise SelectionError(f"processes is {processes}; it must be at least 1")
-    first = Runner(replace(selection, evaluate=False), settings, watch)
+    first = Runner(replace(selection, evaluate=False), settings, progress)
     registry = first.host.registry
     model = only_model(selection.models, registry)
     stored = registry.models[model].spec.frontend
     if stored is None:
         raise SelectionError(f"{model!r} takes the waveform: it has no front end to compare")
     feedings = [*((name, "fly") for name in dict.fromkeys(frontends)), (stored, "precomputed")]
-    profiled = profile_feedings(selection, feedings, settings, watch, processes=processes)
+    profiled = profile_feedings(selection, feedings, settings, progress, processes=processes)
     if profiled.planned is None:
         raise NoCellError(f"{model!r} takes none of the front ends {', '.join(frontends)} on this data set")
     taken = [name for name in frontends if profiled.rows[f"{name} fly"]["status"] != "incompatible"]
     material = _Material(registry, model, _clips(first, selection), profiled.planned.recipe, taken, stored)
     measured, again = _measured(material, selection.device, settings.out)
-    accuracy = _accuracy(selection, taken, settings, watch) if evaluate else []
+    accuracy = _accuracy(selection, taken, settings, progress) if evaluate else []
     untrained = NO_TRAINABLE if evaluate else NOT_TRAINED
     names = ("model", "dataset", "device", "precision", "batch", "clip_samples", "recipe")
     features, delivery = measured["features"], measured["delivery"]
@@ -227,7 +227,9 @@ def _clips(runner: Runner, selection: Selection) -> Clips:
     return open_clips(entry.spec, selection.data, load=entry.factory)
 
 
-def _accuracy(selection: Selection, taken: Sequence[str], settings: Settings, watch: Watch) -> list[dict[str, Any]]:
+def _accuracy(
+    selection: Selection, taken: Sequence[str], settings: Settings, progress: Progress
+) -> list[dict[str, Any]]:
     """Train the frozen and the trainable front ends, and compare them clip by clip."""
     trained = [name for name in TRAINED if name in taken]
     if FROZEN not in taken or not trained:
@@ -235,7 +237,7 @@ def _accuracy(selection: Selection, taken: Sequence[str], settings: Settings, wa
     records: list[Record] = []
     for frontend in (FROZEN, *trained):
         chosen = replace(unlimited(selection), frontend=frontend, feeding="fly", evaluate=True, profile=False)
-        records += Runner(chosen, settings, watch).run().records
+        records += Runner(chosen, settings, progress).run().records
     found = []
     for frontend in trained:
         a, b = (parse_choice(f"{records[0].cell.model},frontend={name}") for name in (frontend, FROZEN))

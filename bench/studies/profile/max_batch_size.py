@@ -8,7 +8,7 @@ from dataclasses import replace
 from bench.config.selection import Selection
 from bench.config.settings import Settings
 from bench.errors import BenchError
-from bench.running.progress import Watch
+from bench.running.progress import Progress
 from bench.running.runner import Runner
 from bench.studies.profile.run import ON_CPU, Sweep, at_batch
 
@@ -16,14 +16,14 @@ LARGEST_TRIED = 65_536
 """No larger batch is tried."""
 
 
-def search_largest(selection: Selection, sweep: Sweep, settings: Settings, watch: Watch) -> Sweep:
+def search_largest(selection: Selection, sweep: Sweep, settings: Settings, progress: Progress) -> Sweep:
     """The sweep with the largest batch that fits the device, each try in a process of its own.
 
     Args:
         selection: As for :func:`run_sweep`.
         sweep: Its result; what it found to fit or not is where the search begins.
         settings: How to run.
-        watch: Told what happens.
+        progress: Told what happens.
 
     Raises:
         BenchError: A try ends otherwise than with a result or out of memory.
@@ -33,7 +33,7 @@ def search_largest(selection: Selection, sweep: Sweep, settings: Settings, watch
 
     def fits(batch: int) -> bool:
         brief = replace(selection, overrides=(*selection.overrides, "recipe.publishable=false"))
-        (record,) = Runner(at_batch(brief, batch, 0), settings, watch).run().records
+        (record,) = Runner(at_batch(brief, batch, 0), settings, progress).run().records
         if record.status not in ("ok", "oom"):
             why = record.error.message if record.error else "no reason given"
             raise BenchError(f"the search for the largest batch stopped at {batch}: {record.status}: {why}")

@@ -15,7 +15,7 @@ from bench.errors import NoCellError, SelectionError
 from bench.planning.plan import Loaded, PlannedCell, expand
 from bench.plugins.registry import Registry
 from bench.results.records import Record
-from bench.running.progress import Watch
+from bench.running.progress import Progress
 from bench.running.runner import Result, Runner
 from bench.statistics import Refusal, process_interval
 
@@ -120,7 +120,7 @@ class Sweep:
 
 
 def run_sweep(
-    selection: Selection, batches: Sequence[int], settings: Settings, watch: Watch, *, processes: int = 1
+    selection: Selection, batches: Sequence[int], settings: Settings, progress: Progress, *, processes: int = 1
 ) -> Sweep:
     """Profile one model at each batch size, every cell in a process of its own, nothing beside it.
 
@@ -131,7 +131,7 @@ def run_sweep(
         selection: Exactly one model and one data set; recipe overrides are kept and the batch is added.
         batches: Sizes in clips, each 1 or more.
         settings: How to run.
-        watch: Told what happens.
+        progress: Told what happens.
         processes: Processes per batch, 1 or more; 8 give an interval.
 
     Raises:
@@ -146,7 +146,7 @@ def run_sweep(
     reused = 0
     for turn in range(processes):
         for size in sizes if turn % 2 == 0 else reversed(sizes):
-            runner = Runner(at_batch(selection, size, turn), settings, watch)
+            runner = Runner(at_batch(selection, size, turn), settings, progress)
             only_model(selection.models, runner.host.registry)
             result = run_cells(runner)
             records[size] += result.records

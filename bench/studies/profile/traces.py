@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bench.config.selection import Selection
 from bench.config.settings import Settings
 from bench.errors import BenchError
-from bench.job import Job
 from bench.planning.plan import PlannedCell
-from bench.running.local import LocalLauncher
-from bench.running.preparation import DEFAULT_TIMEOUT_S
+from bench.plugins.interfaces import Answered, Event, Lost
+from bench.results.store import write_atomic
+from bench.running.runner import Runner
 
 
 def take_traces(planned: PlannedCell, selection: Selection, settings: Settings, folder: Path) -> dict[str, Any]:
@@ -30,25 +30,19 @@ def take_traces(planned: PlannedCell, selection: Selection, settings: Settings, 
     Raises:
         BenchError: The model or its process failed; the message says where.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    threads = len(os.sched_getaffinity(0))
-    job = Job(
-        cell=planned.cell, recipe=planned.recipe, fingerprint=planned.fingerprint, out=folder,
-        data=selection.data.resolve() if selection.data else None,
-        plugins=tuple(path.resolve() for path in settings.plugins), without=settings.without, limit=selection.limit,
-        threads=threads, timeout_s=settings.timeout_s or DEFAULT_TIMEOUT_S, action="trace",
-        extra={"folder": str(folder.resolve())},
-    )  # fmt: skip
-    answers: list[tuple[str, dict[str, Any]]] = []
-
-    def observe(kind: str, _: Job, values: dict[str, Any]) -> None:
-        if kind in ("done", "lost"):
-            answers.append((kind, values))
-
-    LocalLauncher(slots=1, threads=threads, logs=folder / "logs").run([job], observe)
-    kind, values = answers[-1]
-    if kind == "lost" or "problem" in values:
-        why = values["problem"] if "problem" in values else f"{values['status']}: {values['failure'].message}"
-        raise BenchError(f"no trace of {planned.cell.model}: {why}; the worker's log is under {folder / 'logs'}")
-    traces: dict[str, Any] = values["trace"]
-    return traces
+    runner = Runner(selection, settings)
+    job = replace(runner.preparation.job(planned, runner.preparation.alone), action="trace")
+    ends: list[Event] = []
+    runner.launching.run([job], ends.append, runner.preparation.alone)
+    match ends[-1]:
+        case Answered(values=values, files=files) if "problem" not in values:
+            for name, content in files.items():
+                write_atomic(folder / name, content)
+            traces: dict[str, Any] = values["traces"]
+            return traces
+        case Answered(values=values, log=log):
+            why = values["problem"]
+        case Lost(status=status, failure=failure, log=log):
+            why = f"{status}: {failure.message}"
+    write_atomic(folder / "worker.log", log.encode())
+    raise BenchError(f"no trace of {planned.cell.model}: {why}; the worker's log is {folder / 'worker.log'}")

@@ -15,7 +15,7 @@ from bench.errors import BenchError, SelectionError
 from bench.results.provenance import weights_sha256
 from bench.results.records import Record
 from bench.results.store import Store
-from bench.running.progress import Watch
+from bench.running.progress import Progress
 from bench.running.runner import Runner
 from bench.statistics import Interval, Refusal, cluster_bootstrap, wilson
 
@@ -137,7 +137,7 @@ def reproduce(
     record: Record,
     settings: Settings,
     data: Path | None,
-    watch: Watch | None,
+    progress: Progress | None,
     weights: Path | None = None,
 ) -> Reproduction:
     """Run the cell again in ``settings.out``.
@@ -147,13 +147,13 @@ def reproduce(
         record: What is repeated.
         settings: How to run.
         data: ``--data``.
-        watch: Told what happens.
+        progress: Told what happens.
         weights: The file that the cell started from, where it did.
 
     Raises:
         BenchError: The cell cannot be run, or failed.
     """
-    result = Runner(selection_of(record, data, weights), settings, watch).run()
+    result = Runner(selection_of(record, data, weights), settings, progress).run()
     (after,) = result.records
     if after.status != "ok":
         why = after.error.message if after.error else ""

@@ -20,7 +20,7 @@ from bench.plugins.specs import ProtocolSpec
 from bench.results.predictions import board_predictions
 from bench.results.records import Record
 from bench.results.store import Store
-from bench.running.progress import Watch
+from bench.running.progress import Progress
 from bench.running.runner import Runner
 from bench.studies.sweep.read import Tried, is_diverged, read_curve
 
@@ -95,13 +95,13 @@ def make_grid(overrides: Sequence[str]) -> Grid:
     return Grid(fixed=fixed, keys=tuple(swept), points=tuple(itertools.product(*swept.values())))
 
 
-def run_tuning(selection: Selection, settings: Settings, watch: Watch) -> Tuning:
+def run_tuning(selection: Selection, settings: Settings, progress: Progress) -> Tuning:
     """Train every model at every point of the grid and read what comes out.
 
     Args:
         selection: As for a run; its overrides hold the lists. Speed is not profiled.
         settings: How to run; the folder holds ordinary cells and may be resumed.
-        watch: Told what happens.
+        progress: Told what happens.
 
     Raises:
         SelectionError: Nothing is swept, or nothing would be trained.
@@ -118,10 +118,10 @@ def run_tuning(selection: Selection, settings: Settings, watch: Watch) -> Tuning
     }
     reused, problem = 0, None
     for number, point in enumerate(grid.points, 1):
-        watch.note(f"point {number} of {len(grid.points)}: {' '.join(grid.overrides(point)[len(grid.fixed) :])}")
+        progress.note(f"point {number} of {len(grid.points)}: {' '.join(grid.overrides(point)[len(grid.fixed) :])}")
         try:
             chosen = replace(asked, overrides=grid.overrides(point))
-            reused += len(Runner(chosen, settings, watch).run().reused)
+            reused += len(Runner(chosen, settings, progress).run().reused)
         except NoCellError as error:  # the records of this point say why; the others may still run
             problem = error
     found = _Found.read(grid, planned, Store(settings.out))

@@ -51,7 +51,7 @@ def job_of(model: str, clips: Path, bert: Path) -> Job:
         weights=weights_label(bert), inputs="audio+text", frontend="mfcc", recipe="smoke", batch=4, clip_samples=4000,
     )  # fmt: skip
     recipe = resolve("smoke", None, {"epochs": 1, "spec_masks": 0})
-    return Job(cell=cell, recipe=recipe, fingerprint="0", out=clips, data=clips, extra={"weights": str(bert)})
+    return Job(cell=cell, recipe=recipe, fingerprint="0", data=clips, weights=bert)
 
 
 @pytest.mark.parametrize("name", ["calm.bert_frozen", "calm.bert_tuned"])

@@ -13,7 +13,7 @@ from bench.config.selection import Selection
 from bench.config.settings import Settings
 from bench.errors import NoCellError
 from bench.results.records import Failure, Record
-from bench.running.progress import Silence
+from bench.running.progress import Progress
 from bench.studies.frontends import cells
 from bench.studies.frontends.cells import MEASURED, feeding_row, profile_feedings
 
@@ -86,7 +86,7 @@ def test_rounds_alternate_and_a_misfit_is_asked_once(tmp_path, monkeypatch) -> N
     monkeypatch.setattr(cells, "Runner", lambda selection, *_: SimpleNamespace(selection=selection))
     monkeypatch.setattr(cells, "run_cells", run)
     ways = [("nnaudio", "fly"), ("kaldi", "fly"), ("nnaudio", "precomputed")]
-    found = profile_feedings(Selection(seeds=(5, 6)), ways, Settings(out=tmp_path), Silence(), processes=3)
+    found = profile_feedings(Selection(seeds=(5, 6)), ways, Settings(out=tmp_path), Progress(), processes=3)
     assert asked == [
         ("nnaudio", "fly", (5,)), ("kaldi", "fly", (5,)), ("nnaudio", "precomputed", (5,)),
         ("nnaudio", "precomputed", (6,)), ("nnaudio", "fly", (6,)),

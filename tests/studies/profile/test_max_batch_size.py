@@ -11,7 +11,7 @@ from bench.config.selection import Selection
 from bench.config.settings import Settings
 from bench.errors import BenchError
 from bench.results.records import Failure, Record
-from bench.running.progress import Silence
+from bench.running.progress import Progress
 from bench.studies.profile import max_batch_size
 from bench.studies.profile.max_batch_size import search_largest
 from bench.studies.profile.run import NOT_ASKED, ON_CPU, Sweep, SweepRow
@@ -34,7 +34,7 @@ def tried(monkeypatch):
     seen = types.SimpleNamespace(batches=[], breaks=None)
 
     class Pretender:
-        def __init__(self, selection, settings, watch):
+        def __init__(self, selection, settings, progress):
             self.batch = int(selection.overrides[-1].partition("=")[2])
             assert "recipe.publishable=false" in selection.overrides
 
@@ -53,7 +53,7 @@ def tried(monkeypatch):
 
 
 def search(found: Sweep, tmp_path, device="cuda") -> Sweep:
-    return search_largest(Selection(device=device), found, Settings(out=tmp_path), Silence())
+    return search_largest(Selection(device=device), found, Settings(out=tmp_path), Progress())
 
 
 def test_it_begins_with_what_the_sweep_found(tried, tmp_path) -> None:

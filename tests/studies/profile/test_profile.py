@@ -11,7 +11,7 @@ from bench.config.selection import Selection
 from bench.config.settings import Settings
 from bench.errors import SelectionError
 from bench.results.records import Failure, Record
-from bench.running.progress import Silence
+from bench.running.progress import Progress
 from bench.studies.profile.max_batch_size import LARGEST_TRIED, bisect_largest
 from bench.studies.profile.render import markdown, notes, pipe_table, stage_rows, table_rows
 from bench.studies.profile.run import Knee, _row, find_knee, run_sweep
@@ -86,7 +86,7 @@ def test_out_of_memory_is_a_row() -> None:
 @pytest.mark.parametrize(("batches", "processes"), [([], 1), ([0, 2], 1), ([1], 0)])
 def test_senseless_sizes_are_refused(tmp_path, batches, processes) -> None:
     with pytest.raises(SelectionError, match="batches are"):
-        run_sweep(Selection(), batches, Settings(out=tmp_path), Silence(), processes=processes)
+        run_sweep(Selection(), batches, Settings(out=tmp_path), Progress(), processes=processes)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from bench.config.settings import Settings
 from bench.errors import RecipeError, SelectionError
 from bench.planning.plan import PlannedCell
 from bench.results.records import Failure, Record, Score
-from bench.running.progress import Silence
+from bench.running.progress import Progress
 from bench.statistics import ranking
 from bench.studies.sweep.plot import draw, drawn_lines, positions
 from bench.studies.sweep.read import Tried, is_diverged, read_curve
@@ -158,10 +158,10 @@ def test_grid_is_every_combination() -> None:
 def test_a_value_out_of_range_is_refused_before_anything_runs(tmp_path) -> None:
     selection = Selection(models=("classical.knn",), overrides=("recipe.lr=1e-3,-1",))
     with pytest.raises(RecipeError, match=r"recipe\.lr = -1"):
-        run_tuning(selection, Settings(out=tmp_path), Silence())
+        run_tuning(selection, Settings(out=tmp_path), Progress())
     assert not list(tmp_path.iterdir())
     with pytest.raises(SelectionError, match="nothing to sweep: the study trains"):
-        run_tuning(Selection(evaluate=False, overrides=("recipe.lr=1,2",)), Settings(out=tmp_path), Silence())
+        run_tuning(Selection(evaluate=False, overrides=("recipe.lr=1,2",)), Settings(out=tmp_path), Progress())
 
 
 # --- reading

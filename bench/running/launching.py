@@ -1,0 +1,116 @@
+"""Who runs the cells: ``--launcher NAME:key=value,...`` as a launcher of the registry, held to what it promises."""
+
+from __future__ import annotations
+
+import inspect
+import tomllib
+from collections.abc import Sequence
+from typing import Any
+
+from bench.errors import BenchError, PluginError, SelectionError
+from bench.job import Job
+from bench.plugins.checks import did_you_mean
+from bench.plugins.factories import load_factory
+from bench.plugins.interfaces import Answered, Event, Finished, Launcher, Lost, OnEvent, Resources
+from bench.plugins.registry import Registry
+from bench.results.records import Failure
+
+
+class Launching:
+    """A launcher that always gives each job an end.
+
+    Args:
+        text: ``NAME`` or ``NAME:key=value,...``; empty = the one whose spec says ``default``.
+        registry: All plugins.
+
+    Raises:
+        SelectionError: An option that the launcher does not have, lacks or refuses.
+        UnknownNameError: No plugin gives it.
+        PluginError: What its factory returns is no launcher.
+    """
+
+    def __init__(self, text: str, registry: Registry) -> None:
+        name, _, options = text.partition(":")
+        if not name:
+            name = next((n for n, entry in registry.launchers.entries.items() if entry.spec.default), "")
+        entry = registry.launchers[name]
+        self.name = name
+        self._launcher = _build(f"--launcher {text or name}", load_factory(entry.factory), _options(text, options))
+        if not callable(getattr(self._launcher, "run", None)):
+            kind = type(self._launcher).__name__
+            raise PluginError(f"launcher {name!r} of {entry.provenance}: {entry.factory} gave a {kind} without run()")
+
+    def prepare(self, resources: Resources) -> None:
+        """Say that jobs may follow."""
+        if prepare := getattr(self._launcher, "prepare", None):
+            prepare(resources)
+
+    def close(self) -> None:
+        """Say that no job will follow."""
+        if close := getattr(self._launcher, "close", None):
+            close()
+
+    def run(self, jobs: Sequence[Job], on_event: OnEvent, resources: Resources) -> None:
+        """Run all jobs; a job that the launcher says nothing of is lost.
+
+        Raises:
+            PluginError: The launcher raised.
+        """
+        waiting = {job.cell: job for job in jobs}
+        raised: list[BaseException] = []
+
+        def guarded(event: Event) -> None:
+            ends = isinstance(event, (Finished, Answered, Lost))
+            known = waiting.pop(event.job.cell, None) if ends else waiting.get(event.job.cell)
+            if known is None:
+                return  # told twice, or never asked
+            try:
+                on_event(event)
+            except BaseException as error:
+                raised.append(error)
+                raise
+
+        try:
+            self._launcher.run(jobs, guarded, resources)
+        except (BenchError, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            if any(error is one for one in raised):
+                raise
+            raise PluginError(f"launcher {self.name!r} raised {type(error).__name__}: {error}") from error
+        if raised:
+            raise raised[0]
+        why = f"launcher {self.name!r} ended without a result of this cell"
+        for job in list(waiting.values()):
+            on_event(Lost(job=job, status="crashed", failure=Failure(reason="exit", stage="worker", message=why)))
+
+
+def _options(text: str, items: str) -> dict[str, Any]:
+    """``"a=1,b=x"`` as ``{"a": 1, "b": "x"}``."""
+    options: dict[str, Any] = {}
+    for item in filter(None, (part.strip() for part in items.split(","))):
+        key, equals, value = item.partition("=")
+        if not equals or not key.isidentifier():
+            raise SelectionError(f"--launcher {text}: {item!r} is not of the form key=value")
+        try:
+            options[key] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            options[key] = value
+    return options
+
+
+def _build(what: str, factory: Any, options: dict[str, Any]) -> Launcher:
+    parameters = inspect.signature(factory).parameters.values()
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    known = {p.name: p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    for key in options:
+        if key not in known and not takes_any:
+            raise SelectionError(f"{what}: it has no option {key!r}; {did_you_mean(key, known)}")
+    missing = [name for name, p in known.items() if p.default is p.empty and name not in options]
+    if missing:
+        raise SelectionError(f"{what}: it needs {', '.join(missing)}, given as NAME:{missing[0]}=...")
+    try:
+        launcher: Launcher = factory(**options)
+    except (BenchError, TypeError, ValueError) as error:
+        raise SelectionError(f"{what}: {error}") from error
+    return launcher
