@@ -1,8 +1,8 @@
-"""``bench baseline``: pin what a run measured for the gate, and show what is pinned."""
+"""``bench baseline``: pin what a run measured for the gate, show what is pinned, and what became of it."""
 
 from __future__ import annotations
 
-import difflib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -10,48 +10,65 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.common import OK, print_json, print_note, print_table
-from bench.cli.flags import AsJson
+from bench.cli.common import OK, open_host, print_json, print_note, print_table
+from bench.cli.flags import AsJson, LeftOut, PluginFiles
 from bench.errors import DataError, NoCellError, SelectionError
+from bench.gate import history
 from bench.gate.baseline import Baseline, parse_baseline
 from bench.gate.benchmark_json import collect_benchmarks
 from bench.gate.collect import Collected, collect, unfinished
 from bench.gate.intervals import score_mean
 from bench.gate.verdict import value
+from bench.metrics.scoring import catalog
+from bench.plugins.checks import did_you_mean
 from bench.results.store import Store, write_atomic
 
-ACTIONS = ("pin", "show")
+ACTIONS = ("pin", "show", "history")
 
 
-def main(
-    action: Annotated[str, typer.Argument(metavar="pin|show", show_default=False, help="What to do.")],
-    path: Annotated[
-        Path,
-        typer.Argument(metavar="PATH", show_default=False, help="pin: folder of a run or JSON of pytest-benchmark."),
+def main(  # noqa: PLR0913  one parameter per option
+    action: Annotated[str, typer.Argument(metavar="pin|show|history", show_default=False, help="What to do.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH...",
+            show_default=False,
+            help="pin: folder of a run or JSON of pytest-benchmark; show: a baseline; history: several, oldest first.",
+        ),
     ],
     *,
     to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="pin: the baseline file to write.")] = None,
     partial: Annotated[bool, typer.Option("--partial", help="pin: leave cells without a result out.")] = False,
     as_json: AsJson = False,
+    plugin: PluginFiles = None,
+    no_plugin: LeftOut = None,
 ) -> int:
-    """Pin what a run measured for the gate, or show what is pinned.
+    """Pin what a run measured for the gate, show what is pinned, or look for steps and drift over several.
 
-    `bench baseline pin RESULTS --to FILE`, `bench baseline show FILE`.
+    `bench baseline pin RESULTS --to FILE`, `bench baseline show FILE`, `bench baseline history FILE...`.
     """
-    if action == "pin":
-        return _pin(path, to, partial=partial)
+    if action not in ACTIONS:
+        raise SelectionError(f"bench baseline has no action {action!r}: {did_you_mean(action, ACTIONS)}")
+    if action == "history":
+        return _history(paths, as_json=as_json)
+    if len(paths) > 1:
+        raise SelectionError(f"bench baseline {action} takes one path, got {len(paths)}: {', '.join(map(str, paths))}")
     if action == "show":
-        return _show(path, as_json=as_json)
-    close = difflib.get_close_matches(action, ACTIONS, n=1, cutoff=0.5)
-    advice = f"did you mean {close[0]!r}?" if close else "give pin or show"
-    raise SelectionError(f"bench baseline has no action {action!r}: {advice}")
+        return _show(paths[0], as_json=as_json)
+    if to is None:
+        raise SelectionError("bench baseline pin needs --to FILE, e.g. --to results/published/baselines/NAME.json")
+    return _pin(read_results(paths[0], plugin, no_plugin, partial=partial), to)
 
 
-def read_results(path: Path, *, partial: bool = True) -> Collected:
+def read_results(
+    path: Path, plugin: Sequence[Path] | None, no_plugin: Sequence[str] | None, *, partial: bool = True
+) -> Collected:
     """What a run measured.
 
     Args:
         path: Folder of a run, or a JSON file of pytest-benchmark.
+        plugin: Files of plugins whose metrics its scores are.
+        no_plugin: Plugins that are left out.
         partial: Whether cells without a result are allowed; they are missing from the rows.
 
     Raises:
@@ -66,10 +83,10 @@ def read_results(path: Path, *, partial: bool = True) -> Collected:
     elif path.is_dir():
         store = Store(path)
         records, errors = store.records()
-        found = collect(records, store.predictions)
+        found = collect(records, store.predictions, catalog(open_host(plugin, no_plugin).registry))
         planned = {cell.id for cell in store.planned()} - {record.cell.id for record in records}
         bad = [*map(str, errors), *unfinished(records), *(f"{cell}: never ran" for cell in sorted(planned))]
-        bad += [f"{row.name}: {row.missing['accuracy']}" for row in found.rows if "accuracy" in row.missing]
+        bad += [f"{row.name}: {row.missing[row.metric]}" for row in found.rows if row.metric in row.missing]
     else:
         raise SelectionError(f"no folder or file {path}; give the --out folder of a run or JSON of pytest-benchmark")
     if not found.rows:
@@ -95,13 +112,10 @@ def read_text(path: Path) -> str:
         raise DataError(f"{path} cannot be read: {reason}") from error
 
 
-def _pin(results: Path, to: Path | None, *, partial: bool) -> int:
-    if to is None:
-        raise SelectionError("bench baseline pin needs --to FILE, e.g. --to results/published/baselines/NAME.json")
-    found = read_results(results, partial=partial)
+def _pin(found: Collected, to: Path) -> int:
     rows = tuple(row for row in found.rows if row.cells or row.quantities)
     if not rows:
-        raise NoCellError(f"no number in {results} that a gate could compare")
+        raise NoCellError("no number in the results that a gate could compare")
     baseline = Baseline(
         pinned_at=datetime.now(UTC).isoformat(timespec="seconds"),
         libraries=dict(found.libraries),
@@ -122,14 +136,24 @@ def _show(path: Path, *, as_json: bool) -> int:
         return OK
     lines = []
     for row in baseline.rows:
-        numbers = {name: (median(q.processes), len(q.processes)) for name, q in sorted(row.quantities.items())}
+        numbers = [(name, q.unit, median(q.processes), len(q.processes)) for name, q in sorted(row.quantities.items())]
         if row.cells:
-            numbers = {"accuracy": (score_mean(row.cells), len(row.cells)), **numbers}
+            numbers.insert(0, (row.metric, row.unit, score_mean(row.cells), len(row.cells)))
         where = row.hardware or "-"
-        lines += [[row.name, name, value(name, number), str(n), where] for name, (number, n) in numbers.items()]
+        lines += [[row.name, name, value(unit, number), str(n), where] for name, unit, number, n in numbers]
         lines += [[row.name, name, "-", "0", reason] for name, reason in sorted(row.missing.items())]
     print(f"pinned {baseline.pinned_at}, {len(baseline.rows)} rows")
     print_table(
         ("row", "quantity", "value", "measurements", "hardware or reason"), lines, numeric=("value", "measurements")
     )
+    return OK
+
+
+def _history(paths: Sequence[Path], *, as_json: bool) -> int:
+    found = history.histories([parse_baseline(read_text(path), str(path)) for path in paths])
+    if as_json:
+        print_json({"baselines": paths, "histories": found})
+    else:
+        rows = history.table(found, [path.name for path in paths])
+        print_table(history.HEADER, rows, numeric=("baselines", "first", "last", "change"))
     return OK

@@ -12,6 +12,7 @@ import typer
 
 from bench.cli.baseline import read_results, read_text
 from bench.cli.common import NOTHING, OK, REGRESSION, print_note, print_table
+from bench.cli.flags import LeftOut, PluginFiles
 from bench.gate.baseline import parse_baseline
 from bench.gate.comparison import compare
 from bench.gate.policy import DEFAULTS, parse_policy
@@ -21,7 +22,7 @@ from bench.results.store import write_atomic
 EXIT: Mapping[Outcome, int] = MappingProxyType({"passed": OK, "regression": REGRESSION, "vanished": NOTHING})
 
 
-def main(
+def main(  # noqa: PLR0913  one parameter per option
     results: Annotated[
         Path,
         typer.Argument(metavar="RESULTS", show_default=False, help="Folder of a run, or JSON of pytest-benchmark."),
@@ -40,6 +41,8 @@ def main(
     summary: Annotated[
         Path | None, typer.Option("--summary", metavar="FILE", help="Write the verdict as Markdown, for a CI job.")
     ] = None,
+    plugin: PluginFiles = None,
+    no_plugin: LeftOut = None,
 ) -> int:
     """Hold a run against a pinned baseline.
 
@@ -47,7 +50,7 @@ def main(
     """
     pinned = parse_baseline(read_text(baseline), str(baseline))
     rules = DEFAULTS if policy is None else parse_policy(read_text(policy), str(policy))
-    verdict = compare(pinned, read_results(results), rules, cross_hardware=cross_hardware)
+    verdict = compare(pinned, read_results(results, plugin, no_plugin), rules, cross_hardware=cross_hardware)
     if json_file is not None:
         write_atomic(json_file, (json.dumps(verdict.to_json(), indent=1, allow_nan=False) + "\n").encode())
     if summary is not None:

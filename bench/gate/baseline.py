@@ -5,13 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.errors import StoreError
+from bench.metrics.specs import METRICS
+from bench.results.quantities import QUANTITIES
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 RowKind = Literal["evaluate", "profile", "pytest-benchmark"]
 
@@ -26,10 +31,11 @@ class Scored(_Frozen):
     Attributes:
         fold: Test fold in the authors' numbering.
         seed: Seed of the run.
-        value: The score that boards of this data set sort by, a fraction.
+        value: The score that boards of this data set sort by.
         clips: Test clips, ``None`` where the record does not say.
         clips_sha256: Over the ids, groups and targets of the test clips, sorted by id; ``None`` without predictions.
-        correct: One bit per clip, sorted by id, as hexadecimal digits; ``None`` without predictions.
+        per_clip: Values of the clips, sorted by id, whose mean is the score, see :func:`packed`; ``None`` without
+            predictions and for scores that are no mean over clips.
         groups: Of the clips, sorted by id, while a run is read; never written, since ``clips_sha256`` covers them.
     """
 
@@ -38,7 +44,7 @@ class Scored(_Frozen):
     value: float
     clips: int | None = Field(default=None, ge=1)
     clips_sha256: str | None = None
-    correct: str | None = None
+    per_clip: str | None = None
     groups: tuple[str, ...] | None = Field(default=None, exclude=True)
 
 
@@ -47,6 +53,7 @@ class Measured(_Frozen):
 
     Attributes:
         unit: ``s``, ``clips/s``, ``MiB``, ``B`` or empty.
+        higher_is_better: Its direction.
         processes: One value per process, at least one: a median latency, a rate, a peak, a count.
         mad: Median absolute deviation of the raw samples of the first process, ``None`` where there are none.
         samples: Raw samples of each process in the order they were taken, thinned to at most 200: latencies, or the
@@ -54,6 +61,7 @@ class Measured(_Frozen):
     """
 
     unit: str
+    higher_is_better: bool = False
     processes: tuple[float, ...] = Field(min_length=1)
     mad: float | None = None
     samples: tuple[tuple[float, ...], ...] = ()
@@ -68,8 +76,10 @@ class Row(_Frozen):
         identity: Hash of the protocol on these data; empty where speed alone was measured.
         hardware: Hardware fingerprint and threads; ``None`` where unknown or, for scores, of no importance.
         metric: Name of the score, empty for a row without scores.
+        unit: Of the score: ``fraction``, ``nats`` or empty.
+        higher_is_better: Direction of the score.
         cells: Scores by fold and seed.
-        quantities: By name, see :data:`bench.gate.policy.FAMILIES`.
+        quantities: By name, see :func:`bench.gate.policy.family`.
         missing: Quantities that could not be measured, with the reason.
     """
 
@@ -78,6 +88,8 @@ class Row(_Frozen):
     identity: str = ""
     hardware: str | None = None
     metric: str = ""
+    unit: str = "fraction"
+    higher_is_better: bool = True
     cells: tuple[Scored, ...] = ()
     quantities: dict[str, Measured] = Field(default_factory=dict)
     missing: dict[str, str] = Field(default_factory=dict)
@@ -108,8 +120,40 @@ class Baseline(_Frozen):
         return f'{json.dumps(head, indent=1, sort_keys=True)[:-2]},\n "rows": [\n{rows}\n ]\n}}\n'
 
 
+def packed(values: npt.NDArray[np.float64]) -> str:
+    """Values per clip as text: hexadecimal digits of single bits for right and wrong, else of float32."""
+    if np.isin(values, (0, 1)).all():
+        return f"bits:{np.packbits(values.astype(np.bool_)).tobytes().hex()}"
+    return f"float32:{values.astype('<f4').tobytes().hex()}"
+
+
+def unpacked(text: str, clips: int) -> npt.NDArray[np.float64]:
+    """The values of :func:`packed` ``(clips,)``."""
+    kind, _, digits = text.partition(":")
+    content = np.frombuffer(bytes.fromhex(digits), dtype=np.uint8 if kind == "bits" else "<f4")
+    return (np.unpackbits(content, count=clips) if kind == "bits" else content).astype(np.float64)
+
+
+def _with_directions(raw: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 knew the host's own scores and quantities alone, and held every score as right or wrong."""
+    scores = {spec.name: spec for spec in METRICS}
+    rates = {one.gated for one in QUANTITIES if one.higher_is_better}
+    rows = []
+    for row in raw["rows"]:
+        cells = [{**cell} for cell in row["cells"]]
+        for cell in cells:
+            bits = cell.pop("correct", None)
+            cell["per_clip"] = None if bits is None else f"bits:{bits}"
+        named = row["quantities"].items()
+        quantities = {name: {**values, "higher_is_better": name in rates} for name, values in named}
+        spec = scores.get(row["metric"])
+        known = {} if spec is None else {"unit": spec.unit, "higher_is_better": spec.higher_is_better}
+        rows.append({**row, **known, "cells": cells, "quantities": quantities})
+    return {**raw, "rows": rows}
+
+
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
-UPGRADES: Mapping[int, Upgrade] = {}
+UPGRADES: Mapping[int, Upgrade] = MappingProxyType({1: _with_directions})
 """``{n: function}``: each turns the raw values of version n into those of version n + 1."""
 
 

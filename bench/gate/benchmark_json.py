@@ -9,7 +9,8 @@ from typing import Any
 
 from bench.errors import DataError
 from bench.gate.baseline import Row
-from bench.gate.collect import Collected, finite, measured
+from bench.gate.collect import Collected, measured
+from bench.results.quantities import finite
 
 
 def collect_benchmarks(text: str, origin: str) -> Collected:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,13 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.cell import Cell
-from bench.gate.baseline import Measured, Row, Scored
-from bench.gate.quantities import SOURCES, UNSAMPLED, Source
+from bench.gate.baseline import Measured, Row, Scored, packed
+from bench.metrics.scoring import Metric
+from bench.plugins.factories import load_factory
+from bench.results.predictions import Arrays, Predictions
+from bench.results.quantities import QUANTITIES, Quantity, finite, follow, measurements
 from bench.results.records import PLANNED, Record
-
-Arrays = Mapping[str, npt.NDArray[Any]]
-Predictions = Callable[[Record], Arrays]
-"""Gives the arrays stored beside a record."""
 
 MAX_SAMPLES = 200
 
@@ -52,13 +51,23 @@ def row_name(cell: Cell) -> str:
     return f"{cell.dataset}/{cell.protocol}/{cell.model}/{'-'.join(axes)}"
 
 
-def collect(records: Iterable[Record], predictions: Predictions) -> Collected:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sources:
+    """What is read beside a record: its arrays, and how a metric's values per clip come from them."""
+
+    predictions: Predictions
+    metrics: Mapping[str, Metric]
+
+
+def collect(records: Iterable[Record], predictions: Predictions, metrics: Mapping[str, Metric]) -> Collected:
     """The rows of a run.
 
     Args:
         records: Of any status; what did not end well is listed in ``lost``.
         predictions: Gives the arrays beside a record; what it raises comes through.
+        metrics: By name; a score whose metric is not among them has no evidence from single clips.
     """
+    sources = _Sources(predictions=predictions, metrics=metrics)
     groups: dict[tuple[str, str, str], list[Record]] = {}
     lost: dict[str, tuple[str, ...]] = {}
     libraries: dict[str, str | None] = {}
@@ -76,7 +85,7 @@ def collect(records: Iterable[Record], predictions: Predictions) -> Collected:
         if record.cell.kind == "profile" and record.environment.get("contended"):
             contended.add(name)
         groups.setdefault((name, _identity(record), where or ""), []).append(record)
-    rows = tuple(_row(*key, members, predictions) for key, members in sorted(groups.items()))
+    rows = tuple(_row(*key, members, sources) for key, members in sorted(groups.items()))
     return Collected(
         rows=rows,
         lost=lost,
@@ -101,129 +110,118 @@ def hardware(record: Record) -> str | None:
     return f"{fingerprint}/{threads} threads" if threads is not None else str(fingerprint)
 
 
-def finite(value: Any) -> float | None:
-    """A finite number, ``None`` for anything else."""
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if good else None
-
-
-def measured(unit: str, processes: Sequence[float], samples: Sequence[Sequence[float]] = ()) -> Measured:
+def measured(
+    unit: str,
+    processes: Sequence[float],
+    samples: Sequence[Sequence[float]] = (),
+    *,
+    higher_is_better: bool = False,
+) -> Measured:
     """A quantity with its raw samples thinned and its scatter."""
     kept = tuple(_thinned(process) for process in samples if len(process))
     mad = None
     if kept:
         first = np.asarray(samples[0], dtype=np.float64)
         mad = float(np.median(np.abs(first - np.median(first))))
-    return Measured(unit=unit, processes=tuple(processes), mad=mad, samples=kept)
+    return Measured(unit=unit, higher_is_better=higher_is_better, processes=tuple(processes), mad=mad, samples=kept)
 
 
-def _row(name: str, identity: str, where: str, members: Sequence[Record], predictions: Predictions) -> Row:
-    kind = members[0].cell.kind
+def _row(name: str, identity: str, where: str, members: Sequence[Record], sources: _Sources) -> Row:
+    first = members[0]
     quantities: dict[str, Measured] = {}
     missing: dict[str, str] = {}
-    for quantity, source in SOURCES:
-        if kind == "evaluate" and quantity not in UNSAMPLED:
-            continue
-        found = _read(quantity, source, members, predictions)
-        if isinstance(found, str):
-            missing[quantity] = found
-        elif found is not None:
-            quantities[quantity] = found
-    cells: tuple[Scored, ...] = ()
-    metric = ""
-    if kind == "evaluate":
-        metric = str(_block(members[0].provenance, "dataset").get("primary_metric") or "accuracy")
+    for quantity in (*(one for one in QUANTITIES if one.gated), *measurements(first)):
+        if first.cell.kind == "profile" or quantity.exact:
+            found = _over_processes(quantity, members, sources)
+            if isinstance(found, str):
+                missing[quantity.gated or quantity.name] = found
+            elif found is not None:
+                quantities[quantity.gated or quantity.name] = found
+    scores: dict[str, Any] = {}
+    if first.cell.kind == "evaluate":
+        metric = str(_block(first.provenance, "dataset").get("primary_metric") or "accuracy")
+        known = next((score for record in members for score in record.scores if score.name == metric), None)
         values = [(record, finite(record.score(metric))) for record in members]
-        cells = tuple(_scored(record, value, metric, predictions) for record, value in values if value is not None)
+        cells = tuple(_scored(record, value, metric, sources) for record, value in values if value is not None)
         if empty := [f"fold {r.cell.fold} seed {r.cell.seed}" for r, value in values if value is None]:
-            missing["accuracy"] = f"no number for {metric} in {', '.join(empty)}"
+            missing[metric] = f"no number for {metric} in {', '.join(empty)}"
+        scores = {"metric": metric, "cells": cells}
+        if known is not None:
+            scores |= {"unit": known.unit, "higher_is_better": known.higher_is_better}
     return Row(
         name=name,
-        kind=kind,
+        kind=first.cell.kind,
         identity=identity,
         hardware=where or None,
-        metric=metric,
-        cells=cells,
         quantities=quantities,
         missing=missing,
+        **scores,
     )
 
 
-def _read(quantity: str, source: Source, members: Sequence[Record], predictions: Predictions) -> Measured | str | None:
+def _over_processes(quantity: Quantity, members: Sequence[Record], sources: _Sources) -> Measured | str | None:
     """The quantity over all records of a row, why there is none, or ``None`` where it is not spoken of."""
-    values = [_number(record, source) for record in members]
+    values = [quantity.read(record) for record in members]
     if None in values:
-        return _reason(quantity, source, members[values.index(None)])
+        return quantity.reason(members[values.index(None)])
     known = [value for value in values if value is not None]
-    if quantity in UNSAMPLED:
-        return measured(source.unit, [max(known)])
+    if quantity.exact:
+        return measured(quantity.unit, [max(known)], higher_is_better=quantity.higher_is_better)
     if min(known) <= 0:
-        return f"measured {min(known):g} {source.unit}, which is no measurement"
-    samples = [_samples(record, source, predictions) for record in members]
+        return f"measured {min(known):g} {quantity.unit}, which is no measurement"
+    samples = [_samples(record, quantity, sources) for record in members]
     broken = sum(not math.isfinite(value) or value <= 0 for process in samples for value in process)
     if broken:
         return f"{broken} raw samples are not positive and finite"
-    return measured(source.unit, known, samples)
+    return measured(quantity.unit, known, samples, higher_is_better=quantity.higher_is_better)
 
 
-def _number(record: Record, source: Source) -> float | None:
-    for path, factor in source.paths:
-        value = finite(_follow(record, path))
-        if value is not None:
-            return value * factor
-    return None
-
-
-def _samples(record: Record, source: Source, predictions: Predictions) -> list[float]:
-    if source.raw:
-        raw = _follow(record, source.raw)
+def _samples(record: Record, quantity: Quantity, sources: _Sources) -> list[float]:
+    if quantity.raw:
+        raw = follow(record, quantity.raw)
         return [math.nan if (value := finite(item)) is None else value for item in raw or ()]
-    if source.array and "predictions" in record.artifacts:
-        arrays = predictions(record)
-        if source.array in arrays:
-            return [float(value) for value in arrays[source.array].ravel()]
+    if quantity.array and "predictions" in record.artifacts:
+        arrays = sources.predictions(record)
+        if quantity.array in arrays:
+            return [float(value) for value in arrays[quantity.array].ravel()]
     return []
 
 
-def _follow(record: Record, path: Sequence[str]) -> Any:
-    value: Any = getattr(record, path[0])
-    for key in path[1:]:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
-
-
-def _reason(quantity: str, source: Source, record: Record) -> str | None:
-    """Why a record lacks a quantity; ``None`` where it neither holds nor explains it."""
-    path = source.paths[0][0]
-    for depth in range(1, len(path)):
-        reasons = _follow(record, (*path[:depth], "reasons"))
-        if isinstance(reasons, Mapping) and path[depth] in reasons:
-            return str(reasons[path[depth]])
-    spoken_of = any(_follow(record, path) is not None for path, _ in source.paths)
-    return f"{quantity} is no finite number" if spoken_of else None
-
-
-def _scored(record: Record, value: float, metric: str, predictions: Predictions) -> Scored:
+def _scored(record: Record, value: float, metric: str, sources: _Sources) -> Scored:
     cell = record.cell
     clips = _block(record.provenance, "dataset").get("test")
-    count = clips if isinstance(clips, int) and clips > 0 else None
-    if metric != "accuracy" or "predictions" not in record.artifacts:
-        return Scored(fold=cell.fold, seed=cell.seed, value=value, clips=count)
-    arrays = predictions(record)
-    if "logits" not in arrays or arrays["targets"].ndim != 1:
-        return Scored(fold=cell.fold, seed=cell.seed, value=value, clips=count)
-    order = np.argsort(arrays["ids"])
-    correct = arrays["logits"].argmax(axis=1)[order] == arrays["targets"][order]
-    groups = tuple(str(group) for group in arrays["groups"][order])
-    return Scored(
-        fold=cell.fold,
-        seed=cell.seed,
-        value=value,
-        clips=len(order) or None,
-        clips_sha256=_digest(arrays, order),
-        correct=np.packbits(correct).tobytes().hex(),
-        groups=groups if all(groups) else None,
+    plain = Scored(
+        fold=cell.fold, seed=cell.seed, value=value, clips=clips if isinstance(clips, int) and clips > 0 else None
     )
+    arrays = sources.predictions(record) if "predictions" in record.artifacts else {}
+    values = _per_clip(arrays, sources.metrics.get(metric)) if "logits" in arrays else None
+    if values is None or not _explains(values, value):
+        return plain
+    order = np.argsort(arrays["ids"])
+    groups = tuple(str(group) for group in arrays["groups"][order])
+    return plain.model_copy(
+        update={
+            "clips": len(order) or None,
+            "clips_sha256": _digest(arrays, order),
+            "per_clip": packed(values[order]),
+            "groups": groups if all(groups) else None,
+        }
+    )
+
+
+def _per_clip(arrays: Arrays, metric: Metric | None) -> npt.NDArray[np.float64] | None:
+    """Values ``(clips,)`` whose mean is the score, ``None`` for a score that is no such mean or not known here."""
+    logits, targets = arrays["logits"], arrays["targets"]
+    if metric is not None and metric.per_clip is not None:
+        return np.asarray(load_factory(metric.per_clip)(logits, targets), dtype=np.float64)
+    if metric is None or metric.name != "accuracy" or targets.ndim != 1:
+        return None
+    return np.asarray(logits.argmax(axis=1) == targets, dtype=np.float64)
+
+
+def _explains(values: npt.NDArray[np.float64], score: float) -> bool:
+    """Whether these are the predictions that the stored score was computed from."""
+    return bool(values.size and np.isfinite(values).all() and abs(values.mean() - score) <= 0.01 * abs(score) + 1e-6)
 
 
 def _digest(arrays: Arrays, order: npt.NDArray[np.int64]) -> str:

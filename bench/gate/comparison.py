@@ -9,11 +9,13 @@ from bench.errors import SelectionError
 from bench.gate.baseline import Baseline, Measured, Row
 from bench.gate.collect import Collected
 from bench.gate.intervals import Difference, measured_difference, score_difference
-from bench.gate.policy import FAMILIES, Policy, Rule
-from bench.gate.quantities import UNSAMPLED
+from bench.gate.policy import Policy, Rule, family
 from bench.gate.verdict import Finding, Status, Verdict
+from bench.results.quantities import QUANTITIES
 
 _ROUNDING = 1e-9
+EXACT = frozenset(one.gated for one in QUANTITIES if one.exact)
+"""Counts, which have no scatter."""
 
 
 def compare(baseline: Baseline, candidate: Collected, policy: Policy, *, cross_hardware: bool = False) -> Verdict:
@@ -67,7 +69,7 @@ def _same_hardware(row: Row, other: Row) -> bool:
 
 def _bound(row: Row, policy: Policy) -> bool:
     """Whether the baseline's row holds something that may be compared on the same hardware only."""
-    rules = [policy[FAMILIES[quantity]] for quantity in row.quantities]
+    rules = [policy[family(quantity)] for quantity in row.quantities]
     return any(rule.same_hardware and not rule.skip for rule in rules)
 
 
@@ -85,13 +87,14 @@ def _refusal(foreign: Sequence[tuple[Row, Row]], baseline: Baseline, candidate: 
 
 
 def _row(row: Row, match: Row, policy: Policy, candidate: Collected) -> Iterator[Finding]:
-    if row.cells and not policy["accuracy"].skip:
-        yield _scores(row, match, policy["accuracy"], candidate)
+    rule = policy[family(row.metric, row.unit, score=True)]
+    if row.cells and not rule.skip:
+        yield _scores(row, match, rule, candidate)
     if row.kind == "profile" and row.name in candidate.lost:
         reason = "; ".join(candidate.lost[row.name])
         yield Finding(row=row.name, quantity="all", status="vanished", reason=reason)
     for quantity, pinned in sorted(row.quantities.items()):
-        rule = policy[FAMILIES[quantity]]
+        rule = policy[family(quantity)]
         found = match.quantities.get(quantity)
         if rule.skip:
             continue
@@ -100,13 +103,18 @@ def _row(row: Row, match: Row, policy: Policy, candidate: Collected) -> Iterator
             yield Finding(row=row.name, quantity=quantity, status="not_compared", reason=f"measured on {where}")
         elif found is None:
             reason = match.missing.get(quantity, "not in the record")
-            old = _middle(pinned)
-            yield Finding(row=row.name, quantity=quantity, status="vanished", baseline=old, reason=reason)
+            yield Finding(
+                row=row.name, quantity=quantity, unit=pinned.unit, status="vanished", baseline=_middle(pinned),
+                reason=reason,
+            )  # fmt: skip
         else:
             yield _quantity(row, quantity, found, pinned, rule)
     for quantity in sorted(match.quantities.keys() - row.quantities.keys()):
-        value = _middle(match.quantities[quantity])
-        yield Finding(row=row.name, quantity=quantity, status="new", candidate=value, reason="not in the baseline")
+        new = match.quantities[quantity]
+        yield Finding(
+            row=row.name, quantity=quantity, unit=new.unit, status="new", candidate=_middle(new),
+            reason="not in the baseline",
+        )  # fmt: skip
 
 
 def _scores(row: Row, match: Row, rule: Rule, candidate: Collected) -> Finding:
@@ -115,20 +123,24 @@ def _scores(row: Row, match: Row, rule: Rule, candidate: Collected) -> Finding:
     if gone or row.metric != match.metric:
         names = ", ".join(f"fold {cell.fold} seed {cell.seed}" for cell in gone)
         reason = f"no result for {names}" if gone else f"scored by {match.metric}, the baseline by {row.metric}"
-        details = [*candidate.lost.get(row.name, ()), *filter(None, [match.missing.get("accuracy")])]
-        return Finding(row=row.name, quantity="accuracy", status="vanished", reason="; ".join([reason, *details]))
-    return judge(row.name, "accuracy", score_difference(match, row, rule.level), rule)
+        details = [*candidate.lost.get(row.name, ()), *filter(None, [match.missing.get(row.metric)])]
+        return Finding(row=row.name, quantity=row.metric, status="vanished", reason="; ".join([reason, *details]))
+    found = score_difference(match, row, rule.level)
+    return judge(row.name, row.metric, found, rule, unit=row.unit, higher_is_better=row.higher_is_better)
 
 
 def _quantity(row: Row, quantity: str, found: Measured, pinned: Measured, rule: Rule) -> Finding:
-    if quantity in UNSAMPLED:
+    if quantity in EXACT:
         old, new = pinned.processes[0], found.processes[0]
-        exact = Difference(baseline=old, candidate=new, low=new - old, high=new - old, method="exact")
-        return judge(row.name, quantity, exact, rule)
-    return judge(row.name, quantity, measured_difference(found, pinned, rule.level), rule)
+        difference = Difference(baseline=old, candidate=new, low=new - old, high=new - old, method="exact")
+    else:
+        difference = measured_difference(found, pinned, rule.level)
+    return judge(row.name, quantity, difference, rule, unit=pinned.unit, higher_is_better=pinned.higher_is_better)
 
 
-def judge(row: str, quantity: str, difference: Difference, rule: Rule) -> Finding:
+def judge(
+    row: str, quantity: str, difference: Difference, rule: Rule, *, unit: str = "", higher_is_better: bool = False
+) -> Finding:
     """The finding for one quantity.
 
     Worse = the estimate is beyond the tolerance and so is the evidence that the rule asks for; without the evidence
@@ -138,8 +150,9 @@ def judge(row: str, quantity: str, difference: Difference, rule: Rule) -> Findin
     scale = 1.0 if rule.relative is None else abs(old)
     band = rule.tolerance * scale + _ROUNDING * max(abs(old), abs(difference.candidate))
     ends = (change, change) if difference.low is None or difference.high is None else (difference.low, difference.high)
-    worse, better = _least(change, change, rule.better)
-    sure_worse, sure_better = _least(*ends, rule.better)
+    direction = rule.better or ("higher" if higher_is_better else "lower")
+    worse, better = _least(change, change, direction)
+    sure_worse, sure_better = _least(*ends, direction)
     needed = {"band": band, "change": _ROUNDING * abs(old), "estimate": float("-inf")}[rule.evidence]
     status: Status = "ok"
     if worse > band:
@@ -150,6 +163,7 @@ def judge(row: str, quantity: str, difference: Difference, rule: Rule) -> Findin
     return Finding(
         row=row,
         quantity=quantity,
+        unit=unit,
         status=status,
         baseline=old,
         candidate=difference.candidate,

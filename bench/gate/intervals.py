@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bench.gate.baseline import Measured, Row, Scored
+from bench.gate.baseline import Measured, Row, Scored, unpacked
 from bench.statistics import Refusal, compare_times, paired_cluster_bootstrap, wilson
 from bench.statistics.timing import MIN_PROCESSES
 
@@ -20,7 +20,7 @@ MIN_BLOCK = 5
 RATE = "clips/s"
 """Unit of quantities whose samples are blocks already: the rates of the blocks of a throughput."""
 
-Bits = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,19 +75,24 @@ def measured_difference(candidate: Measured, baseline: Measured, level: float) -
 def score_difference(candidate: Row, baseline: Row, level: float) -> Difference:
     """Difference of two scores over the folds and seeds of the baseline.
 
-    Paired over groups of clips where both sides kept their predictions on the same clips; else, for an accuracy,
-    from the two binomial intervals as if the sides were independent, which is wider.
+    Paired over groups of clips where both sides kept their values on the same clips; else, for an accuracy,
+    from the two binomial intervals as if the sides were independent, which is wider. Other scores have no interval
+    then: the estimate decides.
     """
     keys = {(cell.fold, cell.seed) for cell in baseline.cells}
     new = [cell for cell in candidate.cells if (cell.fold, cell.seed) in keys]
     old = list(baseline.cells)
-    pairs = _paired_bits(new, old)
+    pairs = _pairs(new, old)
     if pairs is not None:
-        found = paired_cluster_bootstrap(*pairs, _groups(new), level=level)
+        floor, ceiling = min(0.0, *(side.min() for side in pairs)), max(1.0, *(side.max() for side in pairs))
+        span = ceiling - floor
+        found = paired_cluster_bootstrap(
+            (pairs[0] - floor) / span, (pairs[1] - floor) / span, _groups(new), level=level
+        )
         if not isinstance(found, Refusal):
             return Difference(
                 baseline=float(pairs[1].mean()), candidate=float(pairs[0].mean()),
-                low=found.interval.low, high=found.interval.high, method=found.interval.method,
+                low=span * found.interval.low, high=span * found.interval.high, method=found.interval.method,
             )  # fmt: skip
     return _independent(new, old, level, proportion=baseline.metric == "accuracy")
 
@@ -103,28 +108,26 @@ def _blocks(measured: Measured) -> tuple[float, ...]:
     return tuple(medians)
 
 
-def _paired_bits(new: Sequence[Scored], old: Sequence[Scored]) -> tuple[Bits, Bits] | None:
-    """Right or wrong as ``(seeds, clips)`` of both sides; ``None`` where the clips are not known to be the same."""
+def _pairs(new: Sequence[Scored], old: Sequence[Scored]) -> tuple[Floats, Floats] | None:
+    """Values as ``(seeds, clips)`` of both sides; ``None`` where the clips are not known to be the same."""
     before = {(cell.fold, cell.seed): cell.clips_sha256 for cell in old}
     same = all(cell.clips_sha256 and cell.clips_sha256 == before[cell.fold, cell.seed] for cell in new)
     a, b = _matrix(new), _matrix(old)
     return (a, b) if same and a is not None and b is not None and a.shape == b.shape else None
 
 
-def _matrix(cells: Sequence[Scored]) -> Bits | None:
-    """``(seeds, clips)`` over all folds; ``None`` where a fold lacks a seed or its predictions."""
-    by_seed: dict[int, list[Scored]] = {}
+def _matrix(cells: Sequence[Scored]) -> Floats | None:
+    """``(seeds, clips)`` over all folds; ``None`` where a fold lacks a seed or its values per clip."""
+    by_seed: dict[int, list[Floats]] = {}
+    layouts: dict[int, list[tuple[int, str | None]]] = {}
     for cell in sorted(cells, key=lambda cell: (cell.seed, cell.fold)):
-        by_seed.setdefault(cell.seed, []).append(cell)
-    shapes = {tuple((cell.fold, cell.clips_sha256) for cell in row) for row in by_seed.values()}
-    if len(shapes) != 1 or any(cell.correct is None or cell.clips is None for cell in cells):
+        if cell.per_clip is None or cell.clips is None:
+            return None
+        by_seed.setdefault(cell.seed, []).append(unpacked(cell.per_clip, cell.clips))
+        layouts.setdefault(cell.seed, []).append((cell.fold, cell.clips_sha256))
+    if len({tuple(layout) for layout in layouts.values()}) != 1:
         return None
-    return np.stack([np.concatenate([_bits(cell) for cell in row]) for row in by_seed.values()])
-
-
-def _bits(cell: Scored) -> Bits:
-    packed = np.frombuffer(bytes.fromhex(cell.correct or ""), dtype=np.uint8)
-    return np.unpackbits(packed, count=cell.clips).astype(np.bool_)
+    return np.stack([np.concatenate(values) for values in by_seed.values()])
 
 
 def _groups(cells: Sequence[Scored]) -> list[str] | None:
@@ -142,7 +145,11 @@ def _independent(new: Sequence[Scored], old: Sequence[Scored], level: float, *, 
     (a, clips_a), (b, clips_b) = sides
     if not proportion or clips_a is None or clips_b is None or not (0 <= a <= 1 and 0 <= b <= 1):
         return Difference(
-            baseline=b, candidate=a, low=None, high=None, method="no interval: predictions differ or lack"
+            baseline=b,
+            candidate=a,
+            low=None,
+            high=None,
+            method="no interval: no values of the same clips on both sides",
         )
     first, second = wilson(a * clips_a, clips_a, level), wilson(b * clips_b, clips_b, level)
     return Difference(

@@ -11,24 +11,12 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from bench.errors import SelectionError
+from bench.results.quantities import QUANTITIES
 
 Better = Literal["lower", "higher", "neither"]
 Evidence = Literal["band", "change", "estimate"]
 
-FAMILIES: Mapping[str, str] = MappingProxyType(
-    {
-        "accuracy": "accuracy",
-        "latency": "latency",
-        "infer_throughput": "throughput",
-        "train_throughput": "throughput",
-        "host_memory": "host_memory",
-        "device_memory": "device_memory",
-        "parameters": "parameters",
-        "flops": "flops",
-        "storage": "storage",
-    }
-)
-"""Every quantity with the rule that it falls under."""
+_FAMILIES = MappingProxyType({one.gated: one.family or one.gated for one in QUANTITIES if one.gated})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +26,8 @@ class Rule:
     Attributes:
         relative: Tolerated worsening as a fraction of the baseline.
         absolute: Tolerated worsening in the unit of the quantity (0.02 of an accuracy = 2 points).
-        better: Which direction is better; ``neither`` = any change beyond the tolerance counts as worse.
+        better: Which direction is better, ``None`` = the quantity's own; ``neither`` = any change beyond the
+            tolerance counts as worse.
         same_hardware: Whether it may be compared on the same hardware only.
         evidence: What must be worse than tolerated besides the estimate: the whole interval (``band``), or nothing
             (``estimate``); with ``change`` the interval need only leave out "no change". Where the measurements give
@@ -49,7 +38,7 @@ class Rule:
 
     relative: float | None = None
     absolute: float | None = None
-    better: Better = "lower"
+    better: Better | None = None
     same_hardware: bool = False
     evidence: Evidence = "band"
     level: float = 0.95
@@ -66,17 +55,31 @@ Policy = Mapping[str, Rule]
 
 DEFAULTS: Policy = MappingProxyType(
     {
-        "accuracy": Rule(absolute=0.02, better="higher"),
+        "accuracy": Rule(absolute=0.02),
+        "score": Rule(relative=0.05),
         "latency": Rule(relative=0.15, same_hardware=True),
-        "throughput": Rule(relative=0.15, better="higher", same_hardware=True),
+        "throughput": Rule(relative=0.15, same_hardware=True),
         "host_memory": Rule(relative=0.03, same_hardware=True),
         "device_memory": Rule(relative=0.03),
         "parameters": Rule(relative=0.0),
         "flops": Rule(relative=0.0),
         "storage": Rule(relative=0.0),
+        "measurement": Rule(relative=0.15, same_hardware=True),
     }
 )
-"""Where no policy file says otherwise."""
+"""Where no policy file says otherwise. Scores that are no fraction are a ``score``, what plugins measure a
+``measurement``."""
+
+
+def family(quantity: str, unit: str = "", *, score: bool = False) -> str:
+    """The rule that a quantity or score falls under.
+
+    >>> family("infer_throughput"), family("macro_f1", "fraction", score=True), family("log_loss", "nats", score=True)
+    ('throughput', 'accuracy', 'score')
+    """
+    if score:
+        return "accuracy" if unit == "fraction" else "score"
+    return _FAMILIES.get(quantity, "measurement")
 
 
 def parse_policy(text: str, origin: str) -> Policy:

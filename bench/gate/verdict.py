@@ -20,7 +20,8 @@ class Finding:
 
     Attributes:
         row: Its name.
-        quantity: ``accuracy``, ``latency``, ...; ``all`` for a row that is gone.
+        quantity: Name of a score or quantity (``latency``, ...); ``all`` for a row that is gone.
+        unit: Of its values.
         status: ``unresolved`` = worse than tolerated, but not beyond the noise of the measurement.
         baseline: Value of the baseline, in the quantity's unit.
         candidate: Value of the candidate.
@@ -35,6 +36,7 @@ class Finding:
     row: str
     quantity: str
     status: Status
+    unit: str = ""
     baseline: float | None = None
     candidate: float | None = None
     change: float | None = None
@@ -86,8 +88,8 @@ def table(findings: Sequence[Finding]) -> list[list[str]]:
     """Rows under :data:`HEADER`."""
     return [
         [
-            _WORDS.get(f.status, f.status), f.row, f.quantity, value(f.quantity, f.baseline),
-            value(f.quantity, f.candidate), _change(f, f.change), _interval(f), _tolerated(f), f.reason,
+            _WORDS.get(f.status, f.status), f.row, f.quantity, value(f.unit, f.baseline),
+            value(f.unit, f.candidate), _change(f, f.change), _interval(f), _tolerated(f), f.reason,
         ]
         for f in findings
     ]  # fmt: skip
@@ -105,26 +107,24 @@ def markdown(verdict: Verdict) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def value(quantity: str, number: float | None) -> str:
+def value(unit: str, number: float | None) -> str:
     """A value with its unit.
 
-    >>> value("accuracy", 0.825), value("latency", 0.0123), value("parameters", 1903204.0), value("latency", None)
-    ('82.50 %', '12.3 ms', '1903204', '-')
+    >>> value("fraction", 0.825), value("s", 0.0123), value("", 1903204.0), value("nats", 0.5), value("s", None)
+    ('82.50 %', '12.3 ms', '1903204', '0.5 nats', '-')
     """
     if number is None:
         return "-"
-    if quantity == "accuracy":
+    if unit == "fraction":
         return f"{100 * number:.2f} %"
-    if quantity == "latency":
+    if unit == "s":
         scale, unit = next(
             (pair for pair in ((1, "s"), (1e3, "ms"), (1e6, "us")) if number * pair[0] >= 1), (1e9, "ns")
         )
         return f"{number * scale:.3g} {unit}" if number * scale < 1000 else f"{number * scale:.0f} {unit}"
-    if quantity.endswith("throughput"):
-        return f"{number:.1f} clips/s"
-    if quantity.endswith("memory"):
-        return f"{number:.1f} MiB"
-    return f"{number:.0f}{' B' if quantity == 'storage' else ''}"
+    if unit in ("clips/s", "MiB"):
+        return f"{number:.1f} {unit}"
+    return f"{number:.0f} {unit}".rstrip() if number == int(number) else f"{number:.4g} {unit}".rstrip()
 
 
 def _change(finding: Finding, number: float | None) -> str:
@@ -132,7 +132,7 @@ def _change(finding: Finding, number: float | None) -> str:
         return "-"
     if finding.relative:
         return f"{100 * number:+.1f} %"
-    return f"{100 * number:+.2f} points" if finding.quantity == "accuracy" else f"{number:+.4g}"
+    return f"{100 * number:+.2f} points" if finding.unit == "fraction" else f"{number:+.4g} {finding.unit}".rstrip()
 
 
 def _interval(finding: Finding) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.__main__ import main
-from bench.results.records import Failure
+from bench.results.records import Failure, Score
 
 HERE = Path(__file__).resolve()
 
@@ -88,7 +88,7 @@ def test_edited_newer_and_missing_baselines(runs, pinned, capsys):
     pinned.write_text(good.replace('"pinned_at": "20', '"pinned_at": "19'))
     assert gate(store, pinned) == 2
     assert "changed after it was pinned" in capsys.readouterr().err
-    pinned.write_text(good.replace('"schema_version": 1', '"schema_version": 7'))
+    pinned.write_text(good.replace('"schema_version": 2', '"schema_version": 7'))
     assert gate(store, pinned) == 2
     assert "schema version 7" in capsys.readouterr().err
     assert gate(store, pinned.with_name("nowhere.json")) == 2
@@ -165,3 +165,43 @@ def test_gate_needs_no_torch(runs, pinned):
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_tripled_log_loss_ends_with_status_3(runs, tmp_path, capsys):
+    def judged(scale):
+        store = runs(1)
+        for record in store.records()[0]:
+            if record.cell.kind == "evaluate":
+                dataset = {**record.provenance["dataset"], "primary_metric": "log_loss"}
+                loss = Score(name="log_loss", value=1.5977 * scale, unit="nats", higher_is_better=False)
+                changed = {"scores": (*record.scores, loss), "provenance": {**record.provenance, "dataset": dataset}}
+                store.write(record.model_copy(update=changed), store.predictions(record))
+        return store
+
+    path = tmp_path / "base.json"
+    assert main(["baseline", "pin", str(judged(1).root), "--to", str(path)]) == 0
+    capsys.readouterr()
+    assert gate(judged(3), path) == 3
+    shown = capsys.readouterr().out.splitlines()[1]
+    assert shown.split()[0] == "regression"
+    assert "1.598 nats" in shown
+    assert "4.793 nats" in shown
+    assert gate(judged(0.3), path) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[0] == "improved"
+
+
+def test_the_history_of_several_baselines(runs, tmp_path, capsys):
+    files = []
+    for number in range(12):
+        files.append(tmp_path / f"v{number:02d}.json")
+        run = runs(number, slow=1.0 if number < 6 else 1.6)
+        assert main(["baseline", "pin", str(run.root), "--to", str(files[-1])]) == 0
+    capsys.readouterr()
+    assert main(["baseline", "history", *map(str, files)]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if " latency " in line]
+    assert "from v06.json on" in line
+    assert main(["baseline", "history", *map(str, files[:2]), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["histories"]
+    assert {one["reason"] for one in found} == {"2 runs: a step needs 5 on each side"}
+    assert main(["baseline", "show", *map(str, files[:2])]) == 2
+    assert "takes one path, got 2" in capsys.readouterr().err

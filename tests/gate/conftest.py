@@ -127,8 +127,11 @@ def runs(tmp_path) -> Runs:
 @pytest.fixture
 def collected():
     from bench.gate.collect import collect
+    from bench.metrics.scoring import catalog
+    from bench.plugins.discovery import discover
 
-    return lambda store: collect(store.records()[0], store.predictions)
+    metrics = catalog(discover())
+    return lambda store: collect(store.records()[0], store.predictions, metrics)
 
 
 @pytest.fixture

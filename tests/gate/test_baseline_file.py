@@ -11,7 +11,7 @@ from bench.errors import StoreError
 from bench.gate.baseline import SCHEMA_VERSION, Baseline, Measured, Row, Scored, parse_baseline
 from bench.gate.collect import measured
 
-GOLDEN = Path(__file__).parent / "golden" / "baseline-v1.json"
+GOLDEN = Path(__file__).parent / "golden" / "baseline-v2.json"
 
 
 def example() -> Baseline:
@@ -25,7 +25,9 @@ def example() -> Baseline:
                 kind="evaluate",
                 identity="0123456789abcdef",
                 metric="accuracy",
-                cells=(Scored(fold=1, seed=0, value=0.8, clips=10, clips_sha256="aa", correct="ff40", groups=("g",)),),
+                cells=(
+                    Scored(fold=1, seed=0, value=0.8, clips=10, clips_sha256="aa", per_clip="bits:ff40", groups=("g",)),
+                ),
                 quantities={"parameters": measured("", [1000])},
                 missing={"flops": "not counted"},
             ),
@@ -51,6 +53,7 @@ def test_every_version_so_far_can_be_read():
         read = parse_baseline(path.read_text(encoding="utf-8"), path.name)
         assert read.rows[1].quantities["latency"].processes == (0.01, 0.02)
         assert read.rows[0].cells[0].groups is None
+        assert read == parse_baseline(GOLDEN.read_text(encoding="utf-8"), GOLDEN.name)
 
 
 def changed(**values) -> str:
@@ -64,7 +67,7 @@ def changed(**values) -> str:
         ("[]", "no baseline of bench"),
         ('{"a": 1}', "no baseline of bench"),
         ('{"schema_version": true, "rows": []}', "no baseline of bench"),
-        (changed(schema_version=999), "schema version 999.*reads up to 1.*pip install -U"),
+        (changed(schema_version=999), "schema version 999.*reads up to 2.*pip install -U"),
         (changed(pinned_at="2027"), "changed after it was pinned"),
         (changed(sha256="0" * 64), "changed after it was pinned"),
         (changed(extra=1), "changed after it was pinned"),

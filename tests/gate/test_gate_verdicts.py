@@ -169,6 +169,7 @@ def test_an_empty_measurement_vanishes(runs, gated, collected, value):
     found = collect(
         [r if r.cell.kind == "evaluate" else r.model_copy(update={"timing": broken}) for r in candidate.records()[0]],
         candidate.predictions,
+        {},
     )
     pinned = Baseline(pinned_at="x", rows=collected(baseline).rows)
     verdict = compare(pinned, found, DEFAULTS)

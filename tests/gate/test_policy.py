@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 
 from bench.errors import SelectionError
-from bench.gate.policy import DEFAULTS, FAMILIES, parse_policy
+from bench.gate.policy import DEFAULTS, family, parse_policy
+from bench.results.quantities import QUANTITIES
 
 
 def test_an_empty_file_is_the_defaults():
     assert dict(parse_policy("", "gate.toml")) == dict(DEFAULTS)
-    assert set(FAMILIES.values()) == set(DEFAULTS)
+    gated = {family(one.gated) for one in QUANTITIES if one.gated}
+    scores = {family("x", unit, score=True) for unit in ("fraction", "nats", "")}
+    assert gated | scores | {family("carbon_g")} == set(DEFAULTS)
 
 
 def test_only_what_is_written_differs():
@@ -20,7 +23,7 @@ def test_only_what_is_written_differs():
     assert policy["latency"].tolerance == 0.05
     assert policy["latency"].same_hardware
     assert (policy["accuracy"].absolute, policy["accuracy"].relative) == (None, 0.01)
-    assert policy["accuracy"].better == "higher"
+    assert policy["accuracy"].better is None
     assert policy["throughput"] == DEFAULTS["throughput"]
 
 
@@ -51,8 +54,8 @@ def test_the_policy_of_the_guide_is_valid_and_its_table_shows_the_defaults():
     page = (Path(__file__).resolve().parents[2] / "docs" / "gate.md").read_text(encoding="utf-8")
     example = page.split("```toml")[1].split("```")[0]
     assert parse_policy(example, "gate.md") != DEFAULTS
-    for family, rule in DEFAULTS.items():
-        (line,) = [line for line in page.splitlines() if line.startswith(f"| `{family}` |")]
+    for name, rule in DEFAULTS.items():
+        (line,) = [line for line in page.splitlines() if line.startswith(f"| `{name}` |")]
         tolerance = f"{rule.relative * 100:.0f} %" if rule.relative is not None else f"{rule.absolute * 100:.0f} points"
         assert f"| {tolerance} |" in line
         assert line.endswith(f"| {'yes' if rule.same_hardware else 'no'} |")

@@ -7,9 +7,9 @@ import json
 from bench.gate.verdict import HEADER, Finding, Verdict, markdown, table, value
 
 FINDINGS = (
-    Finding(row="a|<b>`c`", quantity="accuracy", status="ok", baseline=0.8, candidate=0.81, change=0.01,
-            low=-0.01, high=0.03, tolerance=0.02, relative=False),
-    Finding(row="b", quantity="latency", status="regression", baseline=0.01, candidate=0.013, change=0.3,
+    Finding(row="a|<b>`c`", quantity="accuracy", unit="fraction", status="ok", baseline=0.8, candidate=0.81,
+            change=0.01, low=-0.01, high=0.03, tolerance=0.02, relative=False),
+    Finding(row="b", quantity="latency", unit="s", status="regression", baseline=0.01, candidate=0.013, change=0.3,
             low=0.25, high=0.35, tolerance=0.15, reason="20 and 20 blocks"),
     Finding(row="c", quantity="all", status="vanished", reason="not in\nthe results"),
 )  # fmt: skip
@@ -51,9 +51,10 @@ def test_json_holds_no_text_for_numbers():
 
 
 def test_values_have_units():
-    assert value("latency", 5e-10) == "0.5 ns"
-    assert value("latency", 2.5) == "2.5 s"
-    assert value("latency", 1234.0) == "1234 s"
-    assert value("infer_throughput", 12.34) == "12.3 clips/s"
-    assert value("host_memory", 640.44) == "640.4 MiB"
-    assert value("storage", 4000) == "4000 B"
+    assert value("s", 5e-10) == "0.5 ns"
+    assert value("s", 2.5) == "2.5 s"
+    assert value("s", 1234.0) == "1234 s"
+    assert value("clips/s", 12.34) == "12.3 clips/s"
+    assert value("MiB", 640.44) == "640.4 MiB"
+    assert value("B", 4000) == "4000 B"
+    assert value("nats", 1.59772) == "1.598 nats"

@@ -1,0 +1,94 @@
+"""A gate goes by the direction and unit of the score that the data set is judged by, whatever it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.gate.baseline import packed, parse_baseline, unpacked
+from bench.gate.verdict import markdown
+from bench.metrics.scores import log_loss
+from bench.results.records import Score
+from bench.results.store import Store
+
+GOLDEN = Path(__file__).parent / "golden"
+LOSS = {"name": "log_loss", "unit": "nats", "higher_is_better": False}
+
+
+def judged_by(
+    store: Store, scale: float = 1.0, noise: float = 0.0, score: dict = LOSS, *, logits: bool = True
+) -> Store:
+    """The run with another primary metric; ``scale`` multiplies the stored score, ``noise`` spoils the logits."""
+    rng = np.random.default_rng(7)
+    for record in store.records()[0]:
+        if record.cell.kind != "evaluate":
+            continue
+        arrays = dict(store.predictions(record))
+        arrays["logits"] = (3 * arrays["logits"] + noise * rng.normal(size=arrays["logits"].shape)).astype(np.float32)
+        value = scale * log_loss(arrays["logits"], arrays["targets"])
+        dataset = {**record.provenance["dataset"], "primary_metric": score["name"]}
+        changed = record.model_copy(
+            update={
+                "scores": (*record.scores, Score(value=value, **score)),
+                "provenance": {**record.provenance, "dataset": dataset},
+                "artifacts": {},
+            }
+        )
+        store.write(changed, arrays if logits else None)
+    return store
+
+
+def verdict_on(gated, candidate, baseline, name="log_loss"):
+    verdict = gated(candidate, baseline)
+    (finding,) = [finding for finding in verdict.findings if finding.quantity == name]
+    return verdict, finding
+
+
+@pytest.mark.parametrize(
+    ("scale", "outcome", "status"), [(3.0, "regression", "regression"), (0.3, "passed", "improved")]
+)
+def test_a_tripled_loss_is_a_regression_and_a_smaller_one_is_not(runs, gated, scale, outcome, status):
+    verdict, finding = verdict_on(gated, judged_by(runs(1), scale), judged_by(runs(2)))
+    assert (verdict.outcome, finding.status) == (outcome, status)
+    assert finding.unit == "nats"
+    assert "nats" in markdown(verdict)
+    assert finding.candidate == pytest.approx(scale * finding.baseline)
+
+
+def test_a_score_that_rises_with_the_loss_is_the_other_way_round(runs, gated):
+    score = {"name": "gain", "unit": "", "higher_is_better": True}
+    _, finding = verdict_on(gated, judged_by(runs(1), 3.0, score=score), judged_by(runs(2), score=score), "gain")
+    assert finding.status == "improved"
+
+
+def test_a_verdict_by_log_loss(runs, gated):
+    found = markdown(gated(judged_by(runs(1), 3.0), judged_by(runs(1))))
+    path = GOLDEN / "verdict-log-loss.md"
+    assert found == path.read_text(encoding="utf-8")
+
+
+def test_a_score_of_another_name_is_no_comparison(runs, gated):
+    _, finding = verdict_on(gated, runs(1), judged_by(runs(2)))
+    assert finding.status == "vanished"
+    assert "scored by accuracy, the baseline by log_loss" in finding.reason
+
+
+def test_values_per_clip_survive_the_file():
+    bits, losses = np.array([1.0, 0, 1, 1, 0, 0, 0, 1, 1]), np.array([0.25, 3.5, 1e-3])
+    assert packed(bits).startswith("bits:")
+    np.testing.assert_array_equal(unpacked(packed(bits), 9), bits)
+    np.testing.assert_allclose(unpacked(packed(losses), 3), losses, rtol=1e-6)
+
+
+def test_a_baseline_of_version_1_knows_the_directions_of_the_hosts_scores():
+    raw = json.loads((GOLDEN / "baseline-v1.json").read_text(encoding="utf-8"))
+    from bench.gate import baseline
+
+    del raw["sha256"]
+    raw["rows"][0]["metric"] = "log_loss"
+    raw["sha256"] = baseline._checksum(raw)
+    row = parse_baseline(json.dumps(raw), "old.json").rows[0]
+    assert (row.unit, row.higher_is_better, row.cells[0].per_clip) == ("nats", False, "bits:ff40")
