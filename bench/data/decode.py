@@ -1,26 +1,54 @@
-"""One clip: a file or a generator to mono float32 at the wanted rate. Every conversion is reported."""
+"""One clip: a file or a generator to mono at the wanted rate. Every conversion is reported.
+
+Files are read to their end in blocks; what a header says of the length is not believed. The decoder is libsndfile, or
+for the whole set PyAV with ``BENCH_DECODER=pyav``: no file of a set is ever handed to another decoder in silence.
+"""
 
 from __future__ import annotations
 
+import importlib
+import io
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 import soxr
 
+from bench.data.containers import EndlessBytes, container, without_xing
 from bench.errors import DataError
 
 if TYPE_CHECKING:
     from bench.clips import AudioSource
+
+    Floats = npt.NDArray[np.float32]
 
 RESAMPLER = "soxr-HQ"
 """Quality setting of the resampler; part of every cache fingerprint, because resamplers differ by tens of dB."""
 
 FULL_SCALE = 32_768.0
 """int16 step size: sample / FULL_SCALE lies in [-1, 1)."""
+
+CURE = (
+    "Convert it (`ffmpeg -i FILE FILE.flac`), or decode the whole set with PyAV: pip install 'bench-audio[av]' and set "
+    "BENCH_DECODER=pyav"
+)
+_BLOCK = 1 << 12
+_LARGEST_BLOCK = 1 << 23
+_MP3_FRAME = 1152
+_MP3_SLACK = 2048
+"""Bytes behind the last frame that are no audio: tags, padding."""
+_GUESSED = 1 << 36
+"""Frames of weeks: reckoned from a pretended size, no header says so."""
+_CANCELLED = 0.01
+_OVERDRIVEN = 2.0
+_QUIET = 1e-3
+_ROUNDING = 1 / 12
+_ENOUGH = 100.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,36 +57,62 @@ class Decoded:
 
     Attributes:
         samples: ``(samples,)`` int16 mono at the wanted rate.
-        resampled: Whether the rate was converted.
-        mixed_down: Whether several channels were averaged.
-        clipped: Whether a sample lay outside [-1, 1] and was cut (lossy codecs and resampling overshoot).
+        scale: ``samples * scale / 32768`` is the clip: 1 but for clips that 16 bits at full scale would not hold.
+        changes: Names of :data:`bench.data.changes.PHRASES`: the rate was converted; several channels were averaged;
+            they cancelled each other (20 dB less than each alone); overshoot of a lossy codec or of resampling beyond
+            [-1, 1] was cut; a peak more than 6 dB beyond, so another unit, was kept by ``scale``; the file ends before
+            what its header promises; every sample is zero; the peak lies below -60 dBFS.
     """
 
     samples: npt.NDArray[np.int16]
-    resampled: bool
-    mixed_down: bool
-    clipped: bool
+    scale: float
+    changes: frozenset[str]
 
 
-def read_audio(source: AudioSource, index: int) -> tuple[npt.NDArray[np.float32], int]:
-    """The samples ``(channels, samples)`` float32 of clip ``index`` and their rate in Hz.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audio:
+    """What a file holds: ``samples (channels, samples)`` at ``rate`` Hz, and whether it is ``cut`` short."""
+
+    samples: Floats
+    rate: int
+    cut: bool = False
+
+
+def read_audio(source: AudioSource, index: int) -> Audio:
+    """The samples of clip ``index``, all of them.
 
     Raises:
-        DataError: The file is missing, unreadable, cut short or not of a known format.
+        DataError: The file is missing, unreadable or not of a known format, or the decoder is.
     """
     if callable(source):
         waveform, rate = source(index)
-        return np.atleast_2d(np.asarray(waveform, dtype=np.float32)), int(rate)
+        return Audio(samples=np.atleast_2d(np.asarray(waveform, dtype=np.float32)), rate=int(rate))
     path = Path(source[index])
     try:
-        with soundfile.SoundFile(path) as file:
-            expected, rate = file.frames, file.samplerate
-            data = file.read(dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError) as error:
-        raise DataError(f"cannot read {path}: {_reason(path, error)}") from error
-    if len(data) < expected:
-        raise DataError(f"cannot read {path}: it ends after {len(data)} of {expected} frames")
-    return data.T, int(rate)
+        data = path.read_bytes()
+    except OSError as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror or type(error).__name__
+        raise DataError(f"cannot read {path}: {reason}") from error
+    if not data:
+        raise DataError(f"cannot read {path}: the file is empty (0 bytes)")
+    read = _DECODERS[_chosen()]
+    try:
+        return read(path, data)
+    except soundfile.LibsndfileError as error:
+        raise DataError(f"cannot read {path}: {error.error_string.rstrip('. ')}. {CURE}") from error
+    except (soundfile.SoundFileError, OSError, EOFError, ValueError) as error:
+        raise DataError(f"cannot read {path}: {error}. {CURE}") from error
+
+
+def decoder() -> str:
+    """Name and version of the decoder of files: ``libsndfile 1.2.2``.
+
+    Raises:
+        DataError: ``BENCH_DECODER`` names none, or one that is not installed.
+    """
+    if _chosen() == "pyav":
+        return f"PyAV {_pyav().__version__}"
+    return f"libsndfile {soundfile.__libsndfile_version__}"
 
 
 def decode(source: AudioSource, index: int, clip_id: str, sample_rate: int) -> Decoded:
@@ -77,22 +131,35 @@ def decode(source: AudioSource, index: int, clip_id: str, sample_rate: int) -> D
         DataError: The clip is unreadable, empty or holds NaN or infinity; names the clip and the file.
     """
     try:
-        waveform, rate = read_audio(source, index)
+        audio = read_audio(source, index)
     except DataError as error:
         raise DataError(f"clip {clip_id!r}: {error}") from error
     where = "generated" if callable(source) else str(source[index])
+    waveform = audio.samples
     if waveform.ndim != 2 or waveform.size == 0:
         raise DataError(f"clip {clip_id!r}: no samples in {where} (shape {waveform.shape})")
     if not np.isfinite(waveform).all():
         raise DataError(f"clip {clip_id!r}: NaN or infinite samples in {where}")
+    if audio.rate < 1:
+        raise DataError(f"clip {clip_id!r}: {where} says it has {audio.rate} Hz")
     mixed = waveform.shape[0] > 1
     mono = waveform.mean(axis=0) if mixed else waveform[0]
-    if rate != sample_rate:
-        mono = soxr.resample(mono, rate, sample_rate, quality="HQ")
+    cancelled = mixed and _power(mono) < _CANCELLED * _power(waveform)
+    if audio.rate != sample_rate:
+        mono = soxr.resample(mono, audio.rate, sample_rate, quality="HQ")
         if mono.size == 0:
-            raise DataError(f"clip {clip_id!r}: {where} is too short to resample from {rate} to {sample_rate} Hz")
-    clipped = bool(np.abs(mono).max() > 1.0)
-    return Decoded(samples=to_int16(mono), resampled=rate != sample_rate, mixed_down=mixed, clipped=clipped)
+            raise DataError(f"clip {clip_id!r}: {where} is too short to resample from {audio.rate} to {sample_rate} Hz")
+    peak = float(np.abs(mono).max())
+    said = {
+        "resampled": audio.rate != sample_rate, "mixed_down": mixed, "cancelled": cancelled,
+        "clipped": 1.0 < peak <= _OVERDRIVEN, "overdriven": peak > _OVERDRIVEN, "cut": audio.cut,
+        "silent": peak == 0 and not cancelled, "quiet": 0 < peak < _QUIET,
+    }  # fmt: skip
+    scale = _scale(mono, peak)
+    return Decoded(
+        samples=to_int16(mono if scale == 1.0 else mono / np.float32(scale)), scale=scale,
+        changes=frozenset(name for name, so in said.items() if so),
+    )  # fmt: skip
 
 
 def to_int16(waveform: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
@@ -105,9 +172,115 @@ def to_int16(waveform: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
     return np.asarray(steps, dtype=np.int16)
 
 
-def _reason(path: Path, error: Exception) -> str:
-    if not path.exists():
-        return "no such file"
-    if path.is_file() and path.stat().st_size == 0:
-        return "the file is empty (0 bytes)"
-    return str(error) or type(error).__name__
+def at_level(samples: npt.NDArray[np.int16], scale: float) -> Floats:
+    """The float32 waveform of scaled samples, ``(samples,)``."""
+    return samples.astype(np.float32) * np.float32(scale / FULL_SCALE)
+
+
+def _scale(mono: Floats, peak: float) -> float:
+    """The power of two that 16 bits need to hold the clip; 1 unless it is overdriven or would drown in rounding."""
+    if peak > _OVERDRIVEN:
+        return float(2.0 ** np.ceil(np.log2(peak)))
+    if peak == 0 or peak > 0.1 or _power(mono) * FULL_SCALE**2 > _ROUNDING * _ENOUGH:
+        return 1.0
+    steps = mono * FULL_SCALE
+    return 1.0 if np.array_equal(np.rint(steps), steps) else float(2.0 ** np.ceil(np.log2(peak)))
+
+
+def _power(waveform: Floats) -> float:
+    flat = waveform.ravel()
+    return float(np.dot(flat, flat)) / flat.size
+
+
+class _Blocks(soundfile.SoundFile):  # type: ignore[misc]
+    """A file that is read forward only, block by block; soundfile would seek to where the header says it stands."""
+
+    def seekable(self) -> bool:
+        return False
+
+    def blocks(self, frames: int = 0) -> tuple[Floats, soundfile.LibsndfileError | None]:
+        """All frames ``(frames, channels)`` up to the end or to the block with the first error.
+
+        The first block is as long as the header says, which is right for nearly every file and then never copied.
+        """
+        found = [np.empty((0, self.channels), dtype=np.float32)]
+        frames = frames or max(_BLOCK, min(self.frames, _LARGEST_BLOCK))
+        error = None
+        try:
+            while len(found) == 1 or len(found[-1]):
+                found.append(self.read(out=np.empty((frames, self.channels), dtype=np.float32)))
+                frames = min(frames, _BLOCK)
+        except soundfile.LibsndfileError as caught:
+            error = caught
+        return (found[1] if len(found) == 3 else np.concatenate(found)), error
+
+
+def _by_libsndfile(path: Path, data: bytes) -> Audio:
+    held = container(data)
+    parts: list[Floats] = []
+    rates = set()
+    for part in held.parts:
+        with _Blocks(path if part is data else io.BytesIO(part)) as file:
+            if file.format == "MP3":
+                return _mp3(data)
+            samples, error = file.blocks()
+            rates.add((file.samplerate, file.channels))
+        if error is not None:
+            raise error
+        parts.append(samples)
+    if len(rates) > 1:
+        raise ValueError(f"its parts differ in rate and channels: {sorted(rates)}")
+    whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    cut = held.cut or (held.frames is not None and len(whole) < held.frames)
+    return Audio(samples=whole.T, rate=rates.pop()[0], cut=cut)
+
+
+def _mp3(data: bytes) -> Audio:
+    """To the last frame, whatever a Xing header or the first frame say; what follows the last frame is no fault."""
+    bare = without_xing(data)
+    stream = EndlessBytes(data) if bare == data else io.BytesIO(data)
+    with _Blocks(stream) as file:
+        rate, promised = file.samplerate, file.frames
+        samples, error = file.blocks(_MP3_FRAME)
+    ended = stream.tell()
+    if len(data) - ended > _MP3_SLACK:
+        with _Blocks(EndlessBytes(bare)) as file:
+            more, _ = file.blocks(_MP3_FRAME)
+        if len(more) - len(samples) > 4 * _MP3_FRAME:  # more than an encoder's delay and padding
+            samples, error, promised = more, None, 0
+    if not len(samples) and error is not None:
+        raise error
+    short = len(samples) + _MP3_FRAME < promised < _GUESSED
+    return Audio(samples=samples.T, rate=rate, cut=short or (error is not None and ended == len(data)))
+
+
+def _by_pyav(_: Path, data: bytes) -> Audio:
+    """The first audio stream, by FFmpeg's libraries."""
+    av = _pyav()
+    try:
+        with av.open(io.BytesIO(data)) as file:
+            stream = file.streams.audio[0]
+            convert = av.AudioResampler(format="fltp", layout=stream.layout.name, rate=stream.rate)
+            frames = [part for frame in file.decode(stream) for part in convert.resample(frame)]
+            frames += convert.resample(None)
+            samples = np.concatenate([part.to_ndarray() for part in frames], axis=1)
+            return Audio(samples=samples, rate=stream.rate, cut=container(data).cut)
+    except IndexError:
+        raise ValueError("it has no audio stream") from None
+
+
+def _pyav() -> Any:
+    try:
+        return importlib.import_module("av")
+    except ImportError as error:
+        raise DataError(f"BENCH_DECODER=pyav needs PyAV ({error}); pip install 'bench-audio[av]'") from error
+
+
+_DECODERS: Mapping[str, Callable[[Path, bytes], Audio]] = {"libsndfile": _by_libsndfile, "pyav": _by_pyav}
+
+
+def _chosen() -> str:
+    name = os.environ.get("BENCH_DECODER", "libsndfile")
+    if name not in _DECODERS:
+        raise DataError(f"BENCH_DECODER={name!r} is unknown; use {' or '.join(_DECODERS)}")
+    return name

@@ -14,12 +14,12 @@ import numpy.typing as npt
 import torch
 
 from bench.data.batches import to_tensor
-from bench.data.cache import Appender, cache_root, digest, publish, read_header, staging, write_header
+from bench.data.cache import Appender, cache_root, digest, ensure
 from bench.data.waveforms import Waveforms
 from bench.errors import DataError
 
 CODE_VERSION = 1
-_SIZES = {"values.bin": "bytes"}
+_FILE = "values.bin"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,26 +68,21 @@ def open_features(
     fingerprint = digest("features", CODE_VERSION, waveforms.fingerprint, key, dtype)
     root = cache_root() if cache is None else cache
     goal = root / "features" / fingerprint[:32]
-    header = read_header(goal, _SIZES)
-    if header is None:
-        with staging(goal) as folder:
-            _write(folder, waveforms, frontend, np.dtype(dtype), batch)
-            publish(folder, goal, lambda found: read_header(found, _SIZES) is not None)
-        header = read_header(goal, _SIZES)
-        if header is None:
-            raise DataError(f"the cache entry {goal} vanished while it was read; run again.")
+    header = ensure(goal, _FILE, lambda folder: _write(folder, waveforms, frontend, np.dtype(dtype), batch))
     return Features(
-        values=np.memmap(goal / "values.bin", dtype=dtype, mode="r", shape=tuple(header["shape"])),
+        values=np.memmap(goal / _FILE, dtype=dtype, mode="r", shape=tuple(header["shape"])),
         seconds=header["seconds"],
         bytes_per_clip=header["bytes"] // len(waveforms),
         fingerprint=fingerprint,
     )
 
 
-def _write(folder: Path, waveforms: Waveforms, frontend: torch.nn.Module, dtype: np.dtype[Any], batch: int) -> None:
+def _write(
+    folder: Path, waveforms: Waveforms, frontend: torch.nn.Module, dtype: np.dtype[Any], batch: int
+) -> dict[str, Any]:
     began = time.perf_counter()
     shape: tuple[int, ...] = ()
-    with Appender(folder / "values.bin") as file, _evaluating(frontend) as device:
+    with Appender(folder / _FILE) as file, _evaluating(frontend) as device:
         for start in range(0, len(waveforms), batch):
             audio = to_tensor(waveforms.samples[start : start + batch]).to(device)
             output = frontend(audio).float().cpu().numpy().astype(dtype)
@@ -95,7 +90,7 @@ def _write(folder: Path, waveforms: Waveforms, frontend: torch.nn.Module, dtype:
             file.append(output)
             shape = (len(waveforms), *output.shape[1:])
     seconds = time.perf_counter() - began
-    write_header(folder, {"bytes": int(np.prod(shape)) * dtype.itemsize, "shape": shape, "seconds": seconds})
+    return {"shape": shape, "seconds": seconds}
 
 
 def _check(output: npt.NDArray[np.floating], start: int) -> None:

@@ -17,19 +17,24 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.clips import Clips
-from bench.data.cache import Appender, cache_root, digest, publish, read_header, staging, write_header
-from bench.data.decode import RESAMPLER, Decoded, decode, read_audio
+from bench.data.cache import Appender, cache_root, digest, ensure, read_header
+from bench.data.changes import FAULTS, PHRASES
+from bench.data.contents import audio_digest
+from bench.data.decode import RESAMPLER, Decoded, at_level, decode, decoder
 from bench.errors import DataError
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Raised whenever decoding, trimming or filling changes what is stored."""
 
 Fill = Literal["zeros", "tile"]
 Progress = Callable[[int, int], None]
-_SIZES = {"samples.i16": "bytes"}
+FITTED = ("trimmed", "truncated", "padded", "tiled")
+"""What :func:`fit` may do to a clip."""
+_FILE = "samples.bin"
 _CHUNK = 64
 _THREADS = 2
 _SHOWN = 20
+_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,16 +42,17 @@ class Waveforms:
     """Every clip of a data set, decoded, trimmed and filled to one length.
 
     Attributes:
-        samples: ``(clips, clip_samples)`` int16, read-only memory map; ``samples / 32768`` lies in [-1, 1).
+        samples: ``(clips, clip_samples)``, read-only memory map: int16, ``samples / 32768`` lies in [-1, 1), or float32
+            where 16 bits would lose a clip (see :class:`bench.data.decode.Decoded`).
         lengths: ``(clips,)`` int64: samples of each clip that are its own, before filling; 0 for a listed bad clip.
         sample_rate: In Hz.
-        report: Counts of what was done: ``decoded``, ``resampled``, ``mixed_down``, ``clipped``, ``trimmed``,
-            ``truncated``, ``padded``, ``tiled`` (clips); ``failed``: ids of skipped clips.
-        fingerprint: 64 hex digits over data manifest, rate, length, resampler, trimming, filling and code version;
-            the same on every machine.
+        report: Counts of what was done: ``decoded`` and each of :data:`bench.data.changes.PHRASES` (clips); ``failed``:
+            ids of skipped clips; ``named``: the first ids with each fault; ``decoder``: name and version.
+        fingerprint: 64 hex digits over what the files hold, decoder, rate, length, resampler, trimming, filling and
+            code version, and a checksum of the samples.
     """
 
-    samples: npt.NDArray[np.int16]
+    samples: npt.NDArray[np.int16] | npt.NDArray[np.float32]
     lengths: npt.NDArray[np.int64]
     sample_rate: int
     report: dict[str, Any]
@@ -79,24 +85,31 @@ def open_waveforms(
     if fill not in ("zeros", "tile"):
         raise DataError(f"fill={fill!r} is not allowed; use 'zeros' or 'tile'")
     root = cache_root() if cache is None else cache
-    rules = (CODE_VERSION, RESAMPLER, clips.sample_rate)
-    fingerprint = digest("waveforms", *rules, clips.manifest_sha256, clips.clip_samples, trim_db, fill)
-    base_key = digest("base", *rules, _identity(clips), [clip_id in clips.listed_bad for clip_id in clips.ids])
+    contents = audio_digest(clips, cache=root)
+    rules = (CODE_VERSION, RESAMPLER, clips.sample_rate, [clip_id in clips.listed_bad for clip_id in clips.ids])
+    base_key = digest("base", *rules, contents)
     view_key = digest("view", base_key, clips.clip_samples, trim_db, fill)
     view = root / "waveforms" / f"view-{view_key[:32]}"
-    header = read_header(view, _SIZES)
+    header = read_header(view, _FILE)
     if header is None:
         base = root / "waveforms" / f"base-{base_key[:32]}"
-        _ensure(base, lambda target: _write_base(target, clips, progress))
-        _ensure(view, lambda target: _write_view(target, base, clips, (trim_db, fill)))
-        header = _header(view)
-    shape = (len(clips), clips.clip_samples)
+
+        def decode_now(folder: Path) -> dict[str, Any]:
+            values = _write_base(folder, clips, progress)
+            if not callable(clips.sounds) and audio_digest(clips, cache=root) != contents:
+                raise DataError(f"files of {clips.title} changed while they were decoded; run again")
+            return values
+
+        found = ensure(base, _FILE, decode_now)
+        header = ensure(view, _FILE, lambda folder: _write_view(folder, base, found, clips, (trim_db, fill)))
+    report = header["report"]
+    named = {change: [clips.ids[row] for row in rows] for change, rows in header["named"].items()}
     return Waveforms(
-        samples=np.memmap(view / "samples.i16", dtype=np.int16, mode="r", shape=shape),
+        samples=np.memmap(view / _FILE, dtype=header["dtype"], mode="r", shape=(len(clips), clips.clip_samples)),
         lengths=np.asarray(header["lengths"], dtype=np.int64),
         sample_rate=clips.sample_rate,
-        report={**header["report"], "failed": [clips.ids[row] for row in header["failed"]]},
-        fingerprint=fingerprint,
+        report={**report, "failed": [clips.ids[row] for row in header["failed"]], "named": named},
+        fingerprint=digest("waveforms", view_key, header["checksum"]),
     )
 
 
@@ -122,41 +135,6 @@ def silence_bounds(samples: npt.NDArray[np.int16], trim_db: float, sample_rate: 
     return int(heard[0]) * frame, min(int(heard[-1] + 1) * frame, len(samples))
 
 
-def _identity(clips: Clips) -> str:
-    """What tells this audio from other audio and from an earlier version of it.
-
-    Files: name, size and time of each, so that data sets over the same files share one cache. Generators: the
-    manifest and three of the clips.
-    """
-    if callable(clips.sounds):
-        probes = [read_audio(clips.sounds, i) for i in sorted({0, len(clips) // 2, len(clips) - 1})]
-        return digest(clips.manifest_sha256, [(rate, waveform.tobytes().hex()) for waveform, rate in probes])
-    marks: list[tuple[str, int | None, int | None]] = []
-    for path in clips.sounds:
-        try:
-            stat = Path(path).stat()
-        except OSError:
-            marks.append((str(path), None, None))  # decoding names it
-        else:
-            marks.append((str(path), stat.st_size, stat.st_mtime_ns))
-    return digest(marks)
-
-
-def _ensure(goal: Path, write: Callable[[Path], None]) -> None:
-    if read_header(goal, _SIZES) is not None:
-        return
-    with staging(goal) as folder:
-        write(folder)
-        publish(folder, goal, lambda found: read_header(found, _SIZES) is not None)
-
-
-def _header(folder: Path) -> dict[str, Any]:
-    header = read_header(folder, _SIZES)
-    if header is None:
-        raise DataError(f"the cache entry {folder} vanished or changed while it was read; run again.")
-    return header
-
-
 def _decode_all(clips: Clips, progress: Progress | None) -> Iterator[Decoded | DataError]:
     """Every clip in order; files on a few threads with a bounded number in memory, generators on this thread."""
 
@@ -174,12 +152,13 @@ def _decode_all(clips: Clips, progress: Progress | None) -> Iterator[Decoded | D
                 progress(chunk.stop, len(clips))
 
 
-def _write_base(folder: Path, clips: Clips, progress: Progress | None) -> None:
-    offsets = [0]
-    report = dict.fromkeys(("decoded", "resampled", "mixed_down", "clipped"), 0)
+def _write_base(folder: Path, clips: Clips, progress: Progress | None) -> dict[str, Any]:
+    offsets, scales = [0], []
+    report: dict[str, Any] = dict.fromkeys(("decoded", *PHRASES), 0)
+    named: dict[str, list[int]] = {}
     failed: list[int] = []
     errors: list[str] = []
-    with Appender(folder / "samples.i16") as file:
+    with Appender(folder / _FILE) as file:
         for row, result in enumerate(_decode_all(clips, progress)):
             if isinstance(result, DataError):
                 if clips.ids[row] in clips.listed_bad:
@@ -187,38 +166,45 @@ def _write_base(folder: Path, clips: Clips, progress: Progress | None) -> None:
                 else:
                     errors.append(str(result))
                 offsets.append(offsets[-1])
+                scales.append(1.0)
                 continue
             file.append(result.samples)
             offsets.append(offsets[-1] + len(result.samples))
+            scales.append(result.scale)
             report["decoded"] += 1
-            for key in ("resampled", "mixed_down", "clipped"):
-                report[key] += bool(getattr(result, key))
+            for change in result.changes:
+                report[change] += 1
+                if len(named.setdefault(change, [])) < _NAMED:
+                    named[change].append(row)
     if errors:
         raise DataError(_explain(errors, len(clips)))
-    values = {"bytes": offsets[-1] * 2, "offsets": offsets, "report": report, "failed": failed}
-    write_header(folder, values)
+    report["decoder"] = "generated" if callable(clips.sounds) else decoder()
+    named = {change: named[change] for change in FAULTS if change in named}
+    return {"offsets": offsets, "scales": scales, "report": report, "failed": failed, "named": named}
 
 
-def _write_view(folder: Path, base: Path, clips: Clips, rule: tuple[float | None, Fill]) -> None:
-    header = _header(base)
-    offsets = header["offsets"]
-    flat = np.memmap(base / "samples.i16", dtype=np.int16, mode="r") if offsets[-1] else np.zeros(0, dtype=np.int16)
-    counts = dict.fromkeys(("trimmed", "truncated", "padded", "tiled"), 0)
+def _write_view(
+    folder: Path, base: Path, header: dict[str, Any], clips: Clips, rule: tuple[float | None, Fill]
+) -> dict[str, Any]:
+    offsets, scales = header["offsets"], header["scales"]
+    flat = np.memmap(base / _FILE, dtype=np.int16, mode="r") if offsets[-1] else np.zeros(0, dtype=np.int16)
+    counts = dict.fromkeys(FITTED, 0)
     lengths: list[int] = []
-    with Appender(folder / "samples.i16") as file:
-        for start, stop in pairwise(offsets):
+    exact = all(scale == 1.0 for scale in scales)
+    with Appender(folder / _FILE) as file:
+        for (start, stop), scale in zip(pairwise(offsets), scales, strict=True):
             row, length, done = fit(np.asarray(flat[start:stop]), clips.clip_samples, clips.sample_rate, rule)
-            file.append(row)
+            file.append(row if exact else at_level(row, scale))
             lengths.append(length)
             for key in done:
                 counts[key] += 1
-    values = {
-        "bytes": len(clips) * clips.clip_samples * 2,
+    return {
+        "dtype": "int16" if exact else "float32",
         "lengths": lengths,
         "report": {**header["report"], **counts},
         "failed": header["failed"],
+        "named": header["named"],
     }
-    write_header(folder, values)
 
 
 def fit(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.data.changes import decoding_faults, decoding_note
 from bench.execution.inputs import Inputs
 from bench.job import Job
 from bench.measurement.device_memory import DevicePeak
@@ -102,7 +103,7 @@ def unpublishable(job: Job, data: Inputs) -> list[str]:
     report = data.waveform_report
     if report.get("failed"):
         reasons.append(f"{len(report['failed'])} clips could not be decoded")
-    return reasons
+    return reasons + (decoding_faults(report) if report else [])
 
 
 def memory(train: Reading | None, infer: Reading, device: DevicePeak | None) -> dict[str, Any]:
@@ -140,14 +141,15 @@ def _protocol(registry: Registry, job: Job, data: Inputs, split: Split) -> dict[
 def dataset_section(data: Inputs) -> dict[str, Any]:
     """The data set as it stood on this machine."""
     spec, clips = data.spec, data.clips
-    report = {key: value for key, value in data.waveform_report.items() if value not in (None, [], ())}
+    report = {key: value for key, value in data.waveform_report.items() if value not in (None, [], (), {})}
+    notes = [*clips.notes, *([decoding_note(data.waveform_report)] if report else [])]
     return {
         "name": spec.name,
         "title": clips.title,
         "label_names": list(clips.label_names),
         "clips": len(clips),
         "manifest_sha256": clips.manifest_sha256,
-        "notes": list(clips.notes),
+        "notes": notes,
         "faithful": clips.faithful,
         "license": spec.license,
         "groups": spec.groups,

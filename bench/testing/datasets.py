@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.clips import Clips
-from bench.data.decode import decode, read_audio
+from bench.data.changes import PHRASES
+from bench.data.decode import decode
 from bench.data.download import download_folder
 from bench.data.locate import locate, open_clips
-from bench.errors import DataError, LeakError
+from bench.errors import LeakError
 from bench.plugins.registry import Entry, Registry
 from bench.plugins.specs import DatasetSpec, ProtocolSpec
 from bench.protocols.split import Split, available_folds, make_split
@@ -229,17 +231,14 @@ def decodes(case: DatasetCase) -> CheckResult:
     if clips.audio is None:
         return skipped("the publishers give features, there is nothing to decode")
     chosen = [i for i in spread(len(clips), DECODED) if clips.ids[i] not in clips.listed_bad]
-    converted = short = long = 0
+    counts: Counter[str] = Counter()
     for index in chosen:
         decoded = decode(clips.audio, index, clips.ids[index], clips.sample_rate)
-        rate = read_audio(clips.audio, index)[1]
-        if rate < 1:
-            raise DataError(f"clip {clips.ids[index]!r} says it has {rate} Hz")
-        converted += decoded.resampled
-        short += len(decoded.samples) < clips.clip_samples
-        long += len(decoded.samples) > clips.clip_samples
+        counts.update(decoded.changes)
+        counts["padded"] += len(decoded.samples) < clips.clip_samples
+        counts["truncated"] += len(decoded.samples) > clips.clip_samples
     said = f"{len(chosen)} clips to {clips.sample_rate} Hz and {clips.clip_samples} samples"
-    notes = [f"{n} {what}" for n, what in ((converted, "resampled"), (short, "filled up"), (long, "cut")) if n]
+    notes = [f"{counts[name]} {phrase}" for name, phrase in PHRASES.items() if counts[name]]
     return passed(f"{said} ({', '.join(notes) or 'none changed'})", float(len(chosen)))
 
 

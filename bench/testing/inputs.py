@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.clips import Clips
-from bench.data.decode import decode
+from bench.data.decode import at_level, decode
 from bench.data.derived import thumbnail
 from bench.data.text import hash_tokens
 from bench.data.waveforms import Waveforms
@@ -138,7 +138,7 @@ def as_inputs(
     needed = model.modalities or model.optional_modalities[:1]  # one that does without each still needs one
     wanted = (*needed, *(model.optional_modalities if optional else ()))
     given: dict[str, str] = {name: "derived" if name in model.derived else "given" for name in wanted}
-    samples = np.stack([_samples(clips, i) for i in range(len(clips))])
+    samples = _samples(clips)
     task = task_of(clips, tuple(given))
     task = replace(task, image_shape=_image_shape(given, clips))
     name = frontend or model.axes.get("frontend") or model.frontend or "waveform"
@@ -166,7 +166,7 @@ def _image_shape(given: dict[str, str], clips: Clips) -> tuple[int, int, int] | 
     return IMAGE_SHAPE if given["image"] == "derived" else clips.image_shape
 
 
-def _arrays(samples: npt.NDArray[np.int16], clips: Clips, given: dict[str, str]) -> dict[str, Any]:
+def _arrays(samples: npt.NDArray[Any], clips: Clips, given: dict[str, str]) -> dict[str, Any]:
     arrays: dict[str, Any] = {}
     if "audio" in given:
         arrays["audio"] = samples
@@ -181,12 +181,14 @@ def _arrays(samples: npt.NDArray[np.int16], clips: Clips, given: dict[str, str])
     return arrays
 
 
-def _samples(clips: Clips, index: int) -> npt.NDArray[np.int16]:
-    """Clip ``index`` repeated or cut to ``(clip_samples,)``."""
-    own = decode(clips.sounds, index, clips.ids[index], clips.sample_rate).samples
-    return np.resize(own, clips.clip_samples)
+def _samples(clips: Clips) -> npt.NDArray[Any]:
+    """Each clip repeated or cut to ``(clips, clip_samples)``: int16, or float32 where that would lose one."""
+    found = [decode(clips.sounds, i, clips.ids[i], clips.sample_rate) for i in range(len(clips))]
+    exact = all(one.scale == 1.0 for one in found)
+    rows = [one.samples if exact else at_level(one.samples, one.scale) for one in found]
+    return np.stack([np.resize(row, clips.clip_samples) for row in rows])
 
 
-def _waveforms(samples: npt.NDArray[np.int16], clips: Clips) -> Waveforms:
+def _waveforms(samples: npt.NDArray[Any], clips: Clips) -> Waveforms:
     lengths = np.full(len(samples), samples.shape[1], dtype=np.int64)
     return Waveforms(samples=samples, lengths=lengths, sample_rate=clips.sample_rate, report={}, fingerprint="check")

@@ -10,22 +10,34 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bench.data.cache import Appender, cache_root, disk_errors, publish, read_header, staging, sweep, write_header
+from bench.data.cache import (
+    Appender,
+    CacheWarning,
+    _checksum,
+    cache_root,
+    disk_errors,
+    ensure,
+    read_header,
+    staging,
+    sweep,
+)
 from bench.errors import DataError
 
-SIZES = {"samples.i16": "bytes"}
+FILE = "samples.bin"
 
 
-def build(folder: Path, values: list[int]) -> None:
-    array = np.array(values, dtype=np.int16)
-    with Appender(folder / "samples.i16") as file:
-        file.append(array)
-    write_header(folder, {"bytes": array.nbytes, "values": values})
+def writes(values: list[int]):
+    """What :func:`ensure` calls to fill an entry."""
 
+    def write(folder: Path) -> dict:
+        with Appender(folder / FILE) as file:
+            file.append(np.array(values, dtype=np.int16))
+        return {"values": values}
 
-def intact(folder: Path) -> bool:
-    return read_header(folder, SIZES) is not None
+    return write
 
 
 def test_cache_root_follows_the_environment(monkeypatch, tmp_path):
@@ -37,58 +49,68 @@ def test_cache_root_follows_the_environment(monkeypatch, tmp_path):
 
 def test_published_folder_is_complete_and_staging_is_gone(tmp_path):
     goal = tmp_path / "deep" / "goal"
-    with staging(goal) as folder:
-        build(folder, [1, 2, 3])
-        assert not goal.exists()
-        publish(folder, goal, intact)
-    assert read_header(goal, SIZES) == {"bytes": 6, "values": [1, 2, 3]}
+    made = ensure(goal, FILE, writes([1, 2, 3]))
+    assert (made["bytes"], made["values"]) == (6, [1, 2, 3])
+    assert read_header(goal, FILE) == made
     assert [p.name for p in goal.parent.iterdir()] == ["goal"]
+    assert ensure(goal, FILE, lambda _: pytest.fail("written twice")) == made
 
 
 def test_an_exception_leaves_nothing(tmp_path):
     goal = tmp_path / "goal"
 
-    def interrupted() -> None:
-        with staging(goal) as folder:
-            build(folder, [1])
-            raise KeyboardInterrupt
+    def interrupted(folder: Path) -> dict:
+        writes([1])(folder)
+        raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        interrupted()
+        ensure(goal, FILE, interrupted)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_second_publisher_keeps_the_first_result(tmp_path):
     goal = tmp_path / "goal"
-    for values in ([1], [2]):
-        with staging(goal) as folder:
-            build(folder, values)
-            publish(folder, goal, intact)
-    assert read_header(goal, SIZES)["values"] == [1]
+
+    def beaten(folder: Path) -> dict:
+        ensure(goal, FILE, writes([1]))
+        return writes([2])(folder)
+
+    assert ensure(goal, FILE, beaten)["values"] == [1]
     assert [p.name for p in tmp_path.iterdir()] == ["goal"]
 
 
-@pytest.mark.parametrize("damage", ["truncate", "header", "digest", "missing"])
-def test_a_torn_folder_is_seen_and_replaced(tmp_path, damage):
+@pytest.mark.parametrize("damage", ["truncate", "header", "digest", "missing", "same size"])
+def test_a_damaged_entry_is_seen_set_aside_named_and_made_again(tmp_path, damage):
     goal = tmp_path / "goal"
-    with staging(goal) as folder:
-        build(folder, [1, 2])
-        publish(folder, goal, intact)
+    ensure(goal, FILE, writes([1, 2]))
     if damage == "truncate":
-        os.truncate(goal / "samples.i16", 2)
+        os.truncate(goal / FILE, 2)
     elif damage == "header":
         (goal / "header.json").write_text('{"values": {"by')
     elif damage == "digest":
         text = (goal / "header.json").read_text()
         (goal / "header.json").write_text(text.replace("[1, 2]", "[1, 3]"))
+    elif damage == "missing":
+        (goal / FILE).unlink()
     else:
-        (goal / "samples.i16").unlink()
-    assert not intact(goal)
-    with staging(goal) as folder:
-        build(folder, [7])
-        publish(folder, goal, intact)
-    assert read_header(goal, SIZES)["values"] == [7]
-    assert [p.name for p in tmp_path.iterdir()] == ["goal"]
+        (goal / FILE).write_bytes(bytes([1, 0, 3, 0]))
+    assert read_header(goal, FILE) is None
+    with pytest.warns(CacheWarning, match=r"goal is damaged.*Set aside as"):
+        assert ensure(goal, FILE, writes([7]))["values"] == [7]
+    (aside,) = tmp_path.glob("damaged-goal-*")
+    assert {p.name for p in tmp_path.iterdir()} == {"goal", aside.name}
+
+
+@given(size=st.integers(1, 200_000), data=st.data())
+def test_any_byte_changed_changes_the_checksum(tmp_path_factory, size, data):
+    path = tmp_path_factory.mktemp("c") / "file"
+    content = bytearray(np.random.default_rng(size).bytes(size))
+    path.write_bytes(content)
+    before = _checksum(path, size, 0, 0)
+    place = data.draw(st.integers(0, size - 1))
+    content[place] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(content)
+    assert _checksum(path, size, 1, 0) != before
 
 
 def test_sweep_takes_only_old_leftovers(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 import scipy.signal
 import soundfile
 
-from bench.data.decode import decode, to_int16
+from bench.data.decode import at_level, decode, to_int16
 from bench.errors import DataError
 
 RATE = 16_000
@@ -22,7 +22,7 @@ def test_16_bit_wav_is_exact(tmp_path):
     soundfile.write(tmp_path / "a.wav", samples, RATE)
     clip = decode((tmp_path / "a.wav",), 0, "a", RATE)
     np.testing.assert_array_equal(clip.samples, samples)
-    assert (clip.resampled, clip.mixed_down, clip.clipped) == (False, False, False)
+    assert (clip.changes, clip.scale) == (frozenset(), 1.0)
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])
@@ -31,7 +31,7 @@ def test_resampling_agrees_with_scipy(tmp_path, suffix):
     soundfile.write(path, tone(44_100), 44_100)
     clip = decode((path,), 0, "a", RATE)
     expected = scipy.signal.resample_poly(tone(44_100), 160, 441)
-    assert clip.resampled
+    assert clip.changes == {"resampled"}
     assert len(clip.samples) == len(expected)
     inner = slice(800, -800)
     error = clip.samples[inner] / 32768 - expected[inner]
@@ -42,21 +42,21 @@ def test_channels_are_averaged(tmp_path):
     left, right = tone(RATE), tone(RATE, hz=1000)
     soundfile.write(tmp_path / "a.wav", np.stack([left, right], 1), RATE, subtype="FLOAT")
     clip = decode((tmp_path / "a.wav",), 0, "a", RATE)
-    assert clip.mixed_down
+    assert clip.changes == {"mixed_down"}
     np.testing.assert_array_equal(clip.samples, to_int16(((left + right) / 2).astype(np.float32)))
 
 
 def test_overshoot_is_cut_and_said(tmp_path):
     soundfile.write(tmp_path / "a.wav", tone(RATE, level=1.5), RATE, subtype="FLOAT")
     clip = decode((tmp_path / "a.wav",), 0, "a", RATE)
-    assert clip.clipped
+    assert (clip.changes, clip.scale) == ({"clipped"}, 1.0)
     assert clip.samples.max() == 32767
     assert clip.samples.min() == -32768
 
 
 def test_generators_give_mono_or_channels():
     clip = decode(lambda i: (np.full((2, 100), 0.25 * i, dtype=np.float32), RATE), 2, "g", RATE)
-    assert clip.mixed_down
+    assert clip.changes == {"mixed_down"}
     assert set(clip.samples.tolist()) == {16384}
 
 
@@ -80,3 +80,35 @@ def test_corrupt_files_are_named(tmp_path):
 def test_nan_is_refused():
     with pytest.raises(DataError, match="NaN"):
         decode(lambda _: (np.array([0.0, np.nan], dtype=np.float32), RATE), 0, "g", RATE)
+
+
+def test_channels_out_of_phase_are_said_to_cancel(tmp_path):
+    samples = tone(RATE)
+    soundfile.write(tmp_path / "a.wav", np.stack([samples, -samples], 1), RATE)
+    clip = decode((tmp_path / "a.wav",), 0, "a", RATE)
+    assert clip.changes >= {"mixed_down", "cancelled"}
+    apart = decode(lambda _: (np.stack([samples, -0.5 * samples]).astype(np.float32), RATE), 0, "a", RATE)
+    assert apart.changes == {"mixed_down"}
+
+
+@pytest.mark.parametrize(
+    ("peak", "said"), [(1e-5, "quiet"), (1e-9, "quiet"), (2.5, "overdriven"), (20_000, "overdriven")]
+)
+def test_no_level_loses_the_signal(tmp_path, peak, said):
+    samples = tone(RATE, level=peak).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
+    clip = decode((tmp_path / "a.wav",), 0, "a", RATE)
+    assert clip.changes == {said}
+    np.testing.assert_allclose(at_level(clip.samples, clip.scale), samples, atol=peak / 20_000)
+
+
+def test_quiet_16_bit_files_stay_as_they_are(tmp_path):
+    samples = np.array([0, 1, -1, 2] * 100, dtype=np.int16)
+    soundfile.write(tmp_path / "a.wav", samples, RATE)
+    clip = decode((tmp_path / "a.wav",), 0, "a", RATE)
+    assert (clip.changes, clip.scale) == ({"quiet"}, 1.0)
+    np.testing.assert_array_equal(clip.samples, samples)
+
+
+def test_digital_silence_is_said():
+    assert decode(lambda _: (np.zeros(10, dtype=np.float32), RATE), 0, "a", RATE).changes == {"silent"}

@@ -18,6 +18,7 @@ from torch import nn
 
 from bench.clips import Clips
 from bench.data.cache import cache_root
+from bench.data.decode import to_int16
 from bench.data.features import open_features
 from bench.data.waveforms import Waveforms
 from bench.execution.pipeline import Normaliser
@@ -244,7 +245,8 @@ def _goods(stock: Stock, device: str, most: int) -> Iterator[Goods]:
     # Beside the cache and not in the system's temporary folder: that may lie in memory, where nothing is ever cold.
     with tempfile.TemporaryDirectory(prefix="delivery-", dir=root) as folder:
         files, shapes = {"int16": Path(folder) / "samples.i16"}, {"int16": some.samples.shape}
-        np.asarray(some.samples).tofile(files["int16"])
+        samples = np.asarray(some.samples)
+        (samples if samples.dtype == np.int16 else to_int16(samples.astype(np.float32))).tofile(files["int16"])
         normaliser = Normaliser()
         dtypes: tuple[Literal["float32", "float16"], ...] = ("float32", "float16")
         for dtype in dtypes:

@@ -1,0 +1,115 @@
+"""What files hold, as digests: hashed once, then remembered by path, size, times and inode."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from bench.clips import Clips
+from bench.data.cache import cache_root, digest
+from bench.data.decode import decoder, read_audio
+
+_THREADS = 2
+_PATIENCE_S = 30.0
+_SETTLED_NS = 2 * 10**9
+"""A file that changed less than 2 s before it was hashed is not remembered: clocks of file systems are coarse."""
+
+
+def content_digest(clips: Clips, *, cache: Path | None = None, rehash: bool = False) -> str:
+    """64 hex digits over what a data set's files hold, and over its features; the same on every machine.
+
+    Args:
+        clips: A loaded data set.
+        cache: Folder of the index; ``None`` = :func:`bench.data.cache.cache_root`.
+        rehash: Whether to read every file again.
+    """
+    pictures = [Path(path) for path in getattr(clips.images, "files", ())]
+    features = None if clips.features is None else hashlib.sha256(np.ascontiguousarray(clips.features).data).hexdigest()
+    sounds = None if clips.audio is None else audio_digest(clips, cache=cache, rehash=rehash)
+    return digest("contents", sounds, file_digests(pictures, cache=cache, rehash=rehash), features)
+
+
+def audio_digest(clips: Clips, *, cache: Path | None = None, rehash: bool = False) -> str:
+    """What tells this audio from other audio, and how it is decoded.
+
+    Files: the contents of each in their order, so that data sets over the same recordings share one cache.
+    Generators: the manifest, three of the clips, and the files that they name in their attribute ``files``.
+    """
+    if not callable(clips.sounds):
+        return digest(decoder(), file_digests(clips.sounds, cache=cache, rehash=rehash))
+    probes = [read_audio(clips.sounds, i) for i in sorted({0, len(clips) // 2, len(clips) - 1})]
+    files = file_digests(getattr(clips.sounds, "files", ()), cache=cache, rehash=rehash)
+    return digest(clips.manifest_sha256, [(probe.rate, probe.samples.tobytes().hex()) for probe in probes], files)
+
+
+def file_digests(paths: Sequence[Path], *, cache: Path | None = None, rehash: bool = False) -> list[str]:
+    """The sha256 of each file, empty for one that cannot be read.
+
+    Args:
+        paths: Any files.
+        cache: Folder of the index; ``None`` = :func:`bench.data.cache.cache_root`.
+        rehash: Whether to read every file again.
+    """
+    index = (cache_root() if cache is None else cache) / "contents.sqlite"
+    names = [str(Path(path).absolute()) for path in paths]
+    states = {name: _state(name) for name in names}
+    found = {} if rehash else _remembered(index, states)
+    asked = [name for name in states if name not in found]
+    limit = time.time_ns() - _SETTLED_NS
+    with ThreadPoolExecutor(_THREADS) as pool:
+        found.update(zip(asked, pool.map(_hash, asked), strict=True))
+    _remember(index, [(name, states[name], found[name]) for name in asked if 0 < _changed(states[name]) < limit])
+    return [found[name] for name in names]
+
+
+def _state(name: str) -> str:
+    try:
+        stat = Path(name).stat()
+    except OSError:
+        return ""
+    return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ino} {stat.st_ctime_ns}"
+
+
+def _changed(state: str) -> int:
+    return int(state.rpartition(" ")[2] or 0)
+
+
+def _hash(name: str) -> str:
+    try:
+        with Path(name).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def _remembered(index: Path, states: Mapping[str, str]) -> dict[str, str]:
+    """The digests of files that are as they were; none where the index cannot be read: then all is hashed."""
+    if not index.exists():
+        return {}
+    try:
+        with contextlib.closing(sqlite3.connect(index, timeout=_PATIENCE_S)) as database:
+            select = "select digest from files where path = ? and state = ?"
+            rows = ((name, database.execute(select, (name, state)).fetchone()) for name, state in states.items())
+            return {name: str(row[0]) for name, row in rows if row is not None}
+    except sqlite3.OperationalError:  # locked, read-only
+        return {}
+    except sqlite3.DatabaseError:
+        index.unlink(missing_ok=True)  # damaged: the next one is made from the files
+        return {}
+
+
+def _remember(index: Path, rows: Sequence[tuple[str, str, str]]) -> None:
+    if not rows:
+        return
+    with contextlib.suppress(OSError, sqlite3.Error):
+        index.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.closing(sqlite3.connect(index, timeout=_PATIENCE_S)) as database, database:
+            database.execute("create table if not exists files (path text primary key, state text, digest text)")
+            database.executemany("insert or replace into files values (?, ?, ?)", rows)
