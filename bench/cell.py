@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from bench.errors import SelectionError
@@ -96,10 +96,10 @@ class Cell:
         Raises:
             ValueError: A key is missing or unknown.
         """
-        known = {f.name for f in fields(cls)}
-        if unknown := sorted(set(values) - known):
+        known = cls.__dataclass_fields__.keys()
+        if unknown := sorted(values.keys() - known):
             raise ValueError(f"unknown keys in a cell: {', '.join(unknown)}")
-        if missing := sorted(known - set(values)):
+        if missing := sorted(known - values.keys()):
             raise ValueError(f"missing keys in a cell: {', '.join(missing)}")
         return cls(**values)
 

@@ -1,6 +1,8 @@
 """Seconds of processor time that ``bench report`` takes over many records with predictions, and how they grow.
 
-``python benchmarks/report_speed.py [--counts N,...] [--models 20] [--format md,csv,json,latex,html] [--json]``.
+``python benchmarks/report_speed.py [--counts N,...] [--models 20] [--format md,csv,json,latex,html] [--json]``;
+``--against FOLDER`` runs the bench of another source tree in turns with this one over the largest count, and gives the
+ratio of their times (median of ``--pairs``, with the smallest and largest).
 The promise: 10 000 records within 10 s, growing linearly. Records are synthetic: boards of ``--models`` models on five
 folds and five seeds of 80 clips in 10 classes; more records are more boards.
 """
@@ -11,6 +13,7 @@ import argparse
 import hashlib
 import io
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -107,11 +110,14 @@ def write(store: Store, cell: Cell, values: dict[str, np.ndarray]) -> None:
     path.write_text(record.to_json(), encoding="utf-8")
 
 
-def processor_seconds(root: Path, formats: str) -> float:
-    """User and system time of one ``bench report`` in a process of its own."""
+def processor_seconds(root: Path, formats: str, tree: Path | None = None) -> float:
+    """User and system time of one ``bench report`` in a process of its own, of the bench in ``tree`` if given."""
+    env = dict(os.environ)
+    if tree is not None:
+        env["PYTHONPATH"] = os.pathsep.join(str(tree / part) for part in ("", "plugins", "datasets"))
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-P", "-m", "bench", "report", str(root), "--to", str(root / "out"), "--format", formats]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=env)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
@@ -121,6 +127,18 @@ def exponent(counts: list[int], seconds: list[float]) -> float:
     return float(np.polyfit(np.log(counts), np.log(seconds), 1)[0])
 
 
+def compare(options: argparse.Namespace) -> None:
+    """This bench and that of another source tree, in turns over the same records."""
+    with tempfile.TemporaryDirectory() as folder:
+        root, count = Path(folder), max(int(word) for word in options.counts.split(","))
+        fill(root, count, options.models)
+        ratios = []
+        for _ in range(options.pairs):
+            other = processor_seconds(root, options.format, options.against.resolve())
+            ratios.append(processor_seconds(root, options.format) / other)
+    print(f"{count} records, ratio {np.median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}]")
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -128,7 +146,12 @@ def main() -> None:
     parser.add_argument("--models", type=int, default=20)
     parser.add_argument("--format", default=FORMATS)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--against", type=Path, metavar="FOLDER")
+    parser.add_argument("--pairs", type=int, default=7)
     options = parser.parse_args()
+    if options.against:
+        compare(options)
+        return
     counts = [int(word) for word in options.counts.split(",")]
     seconds = []
     for count in (FEW, *counts):

@@ -136,7 +136,9 @@ class Reader:
     def _align(self, record: Record, arrays: Arrays) -> tuple[npt.NDArray[Any] | None, str]:
         """The logits in the section's order, or why they cannot be compared clip by clip."""
         ids, targets, logits = arrays["ids"], arrays["targets"], arrays["logits"]
-        fold = self.folds.setdefault(record.cell.fold, _fold_clips(arrays))
+        if record.cell.fold not in self.folds:
+            self.folds[record.cell.fold] = _fold_clips(arrays)
+        fold = self.folds[record.cell.fold]
         if not np.array_equal(ids, fold.ids):
             if len(ids) != len(fold.ids) or set(ids.tolist()) != set(fold.ids.tolist()):
                 return None, "tested on other clips than the rest of the section"

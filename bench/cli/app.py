@@ -25,7 +25,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "compare": "Say which of two models is better on the same clips.",
         "claim": "Hold a claimed ranking of models against the records.",
         "reproduce": "Run the cell of a stored record again and hold the numbers against it.",
-        "baseline": "Pin what a run measured for the gate, or show what is pinned.",
+        "baseline": "Pin what a run measured for the gate, show what is pinned, or look for steps and drift over several.",
         "gate": "Hold a run against a pinned baseline.",
         "check": "Check that models, data sets and metrics keep their contracts.",
     }

@@ -14,7 +14,6 @@ from bench.cli.flags import AsJson
 from bench.cli.report import open_store
 from bench.errors import NoCellError
 from bench.reports import formatting
-from bench.results.predictions import board_predictions
 from bench.results.store import write_atomic
 from bench.statistics.results import Refusal
 
@@ -38,7 +37,7 @@ def main(
     records, bad = store.records()
     if not records:
         raise NoCellError(f"no records in {store.root}; `bench run --out {store.root}` makes some")
-    held, problems = hold(records, parse_claim(claim), board_predictions(store), dataset=dataset)
+    held, problems = hold(records, parse_claim(claim), store.predictions, dataset=dataset)
     if not held:
         reasons = "".join(f"\n  - {problem}" for problem in problems)
         raise NoCellError(f"no section of {store.root} has results of every model of the claim{reasons}")

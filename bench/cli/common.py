@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,16 @@ def open_host(files: Sequence[Path] | None, without: Sequence[str] | None) -> Ho
         if seconds > SLOW_IMPORT_SECONDS:
             print_note(f"plugin {name!r} took {seconds:.1f} s to import; import heavy libraries inside its functions")
     return host
+
+
+@contextlib.contextmanager
+def collection_paused() -> Iterator[None]:
+    """No search for cyclic garbage: while many records are read, each search goes through all that came before."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def print_error(message: str) -> None:

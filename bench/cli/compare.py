@@ -16,7 +16,6 @@ from bench.cli.listening import with_paths
 from bench.cli.report import open_store
 from bench.errors import NoCellError
 from bench.reports import formatting
-from bench.results.predictions import board_predictions
 from bench.results.store import write_atomic
 from bench.statistics.results import Refusal
 
@@ -44,7 +43,7 @@ def main(  # noqa: PLR0913  one parameter per option
     if not records:
         raise NoCellError(f"no records in {store.root}; `bench run --out {store.root}` makes some")
     choices = parse_choice(a), parse_choice(b)
-    verdicts, problems = compare(records, *choices, board_predictions(store), dataset=dataset)
+    verdicts, problems = compare(records, *choices, store.predictions, dataset=dataset)
     if not verdicts:
         reasons = "".join(f"\n  - {problem}" for problem in problems)
         raise NoCellError(f"{a!r} and {b!r} share no finished fold in {store.root}{reasons}")

@@ -12,14 +12,13 @@ import typer
 from bench.analysis.board import build_board
 from bench.analysis.model import Board, Published
 from bench.analysis.verify import verify as verify_scores
-from bench.cli.common import CELL_FAILED, OK, open_host, print_json, print_note
+from bench.cli.common import CELL_FAILED, OK, collection_paused, open_host, print_json, print_note
 from bench.cli.flags import AsJson, LeftOut, PluginFiles
 from bench.errors import NoCellError, SelectionError
 from bench.plugins.factories import load_factory
 from bench.plugins.registry import Registry
 from bench.reports.published import find_published, read_published
 from bench.reports.terminal import text
-from bench.results.predictions import board_predictions
 from bench.results.store import Store, write_atomic
 from bench.studies.frontends.section import read_study
 
@@ -49,7 +48,8 @@ def main(  # noqa: PLR0913  one parameter per option
     names = parse_formats(formats, registry)
     store = open_store(results)
     context_file = published or find_published(results)
-    board = load_board(store, read_published(context_file) if context_file else ())
+    with collection_paused():
+        board = load_board(store, read_published(context_file) if context_file else ())
     files = write_board(board, registry, names, to or results)
     checked, differences = _verify(store, registry) if verify else (None, [])
     if as_json:
@@ -113,7 +113,7 @@ def load_board(store: Store, published: Sequence[Published] = ()) -> Board:
     board = build_board(
         records,
         planned=store.planned(),
-        predictions=board_predictions(store),
+        predictions=store.predictions,
         problems=[*map(str, bad), *([broken] if broken else [])],
         published=published,
     )
@@ -140,4 +140,4 @@ def write_board(board: Board, registry: Registry, names: Sequence[str], folder: 
 
 def _verify(store: Store, registry: Registry) -> tuple[int, list[str]]:
     metrics = {name: load_factory(entry.factory) for name, entry in registry.metrics.entries.items()}
-    return verify_scores(store.records()[0], board_predictions(store), metrics)
+    return verify_scores(store.records()[0], store.predictions, metrics)

@@ -17,7 +17,6 @@ from bench.cli.report import parse_formats, write_board
 from bench.config.selection import Selection
 from bench.config.settings import Settings
 from bench.reports.terminal import text
-from bench.results.predictions import board_predictions
 from bench.running.runner import Result, Runner
 
 INTERRUPTED = 130
@@ -75,4 +74,4 @@ def _tell(runner: Runner, result: Result, out: Path, *, as_json: bool) -> int:
 def board_of(runner: Runner, result: Result) -> Board:
     """The leaderboard of one run: its own cells, whatever else the folder holds."""
     planned = [p.cell for p in result.plan.cells]
-    return build_board(result.records, planned=planned, predictions=board_predictions(runner.store))
+    return build_board(result.records, planned=planned, predictions=runner.store.predictions)

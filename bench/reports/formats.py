@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.analysis import phrases
+from bench.analysis.artifacts import Detail
 from bench.analysis.model import Board, Published, Row, Section
 from bench.reports import formatting
 from bench.reports.columns import Column, columns, marks, reference_rows, speed_columns
@@ -226,7 +227,11 @@ def _flat(section: Section, row: Row) -> dict[str, Any]:
 
 def json_(board: Board) -> str:
     """The whole board but what only pictures show; fractions, seconds, MiB; unknown is null."""
-    values = dataclasses.asdict(dataclasses.replace(board, extra=()))
+    plain = [
+        dataclasses.replace(section, rows=tuple(dataclasses.replace(row, detail=Detail()) for row in section.rows))
+        for section in board.sections
+    ]
+    values = dataclasses.asdict(dataclasses.replace(board, sections=tuple(plain), extra=()))
     del values["extra"]
     for section in values["sections"]:
         for row in section["rows"]:

@@ -146,8 +146,9 @@ def remarks(row: Row) -> tuple[str, ...]:
     if row.primary is not None:
         reasons += [f"not ranked: {why}" for why in row.not_ranked]
         reasons += [f"not publishable: {why}" for why in row.not_publishable]
+    came = ways(row)
     for how, meaning in WAYS.items():
-        if concerned := sorted(name for name, found in ways(row).items() if how in found):
+        if concerned := sorted(name for name, found in came.items() if how in found):
             reasons.append(f"{' and '.join(concerned)} {meaning}")
     if row.model.trained_on:
         reasons.append(f"weights trained on {', '.join(row.model.trained_on)}")

@@ -1,66 +1,81 @@
-"""Stored predictions, read fast: an array is parsed when it is asked for, each kind of header once.
+"""Arrays stored beside a record, read fast: each is unpacked when it is asked for, each kind of header parsed once.
 
-``numpy.load`` parses the header text of every array of every file, which is most of its time on small arrays; the
-headers of a run repeat, so they are remembered here.
+``numpy.load`` parses the header text of every array of every file and ``zipfile`` reads every directory twice, which
+together is most of their time on small arrays.
 """
 
 from __future__ import annotations
 
 import ast
 import functools
-import hashlib
 import io
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bench.errors import StoreError
 from bench.results.records import Record
-from bench.results.store import Store
-
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Predictions = Callable[[Record], Arrays]
 """Gives the arrays stored beside a record."""
 
-
-def board_predictions(store: Store) -> Predictions:
-    """``store.predictions`` whose arrays are parsed on demand; the checksum is verified all the same."""
-    return functools.partial(_read, store)
-
-
-def _read(store: Store, record: Record) -> Mapping[str, npt.NDArray[Any]]:
-    entry = record.artifacts.get("predictions")
-    if entry is None:
-        raise StoreError(f"{record.cell.id}: the record names no predictions")
-    path = store.path(record.cell).with_name(str(entry["file"]))
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise StoreError(f"{record.cell.id}: predictions {path.name} cannot be read: {error.strerror}") from error
-    if hashlib.sha256(content).hexdigest() != entry["sha256"]:
-        raise StoreError(f"{record.cell.id}: predictions {path.name} were changed after the record was written")
-    return _Lazy(content)
+_DIRECTORY_END = struct.Struct("<4s4H2LH")
+_DIRECTORY_ENTRY = struct.Struct("<4s6H3L5H2L")
+_LOCAL_HEADER = struct.Struct("<26x2H")
+_METHODS: Mapping[int, Callable[[bytes], bytes]] = {
+    zipfile.ZIP_STORED: bytes,
+    zipfile.ZIP_DEFLATED: functools.partial(zlib.decompress, wbits=-zlib.MAX_WBITS),
+}
 
 
-class _Lazy(Mapping[str, npt.NDArray[Any]]):
-    """The arrays of an ``.npz`` file by name."""
+class NpzArrays(Mapping[str, npt.NDArray[Any]]):
+    """The arrays of an ``.npz`` file by name, read-only.
+
+    Args:
+        content: The whole file, known to be undamaged: the checksums inside it are not looked at.
+
+    Raises:
+        ValueError: It is no archive, or one that uses what bench never writes (encryption, more than 4 GiB).
+    """
 
     def __init__(self, content: bytes) -> None:
-        self._archive = zipfile.ZipFile(io.BytesIO(content))
-        self._names = [name.removesuffix(".npy") for name in self._archive.namelist()]
+        self._content = content
+        self._members = dict(_members(content))
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
-        return _array(self._archive.read(f"{name}.npy"))
+        method, size, header = self._members[name]
+        start = header + 30 + sum(_LOCAL_HEADER.unpack_from(self._content, header))
+        return _array(_METHODS[method](self._content[start : start + size]))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._members
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
+        return iter(self._members)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._members)
+
+
+def _members(content: bytes) -> Iterator[tuple[str, tuple[int, int, int]]]:
+    """Of each array: its name, and ``(method, packed bytes, offset of its header)``."""
+    end = max(len(content) - _DIRECTORY_END.size, 0)
+    if content[end : end + 4] != b"PK\x05\x06":
+        raise ValueError("no zip archive, or one with a comment")
+    *_, count, _, place, _ = _DIRECTORY_END.unpack_from(content, end)
+    for _ in range(count):
+        fields = _DIRECTORY_ENTRY.unpack_from(content, place)
+        signature, _, _, flags, method, _, _, _, size, _, name, extra, comment, _, _, _, header = fields
+        if signature != b"PK\x01\x02" or flags & 1 or method not in _METHODS or 0xFFFFFFFF in (size, header):
+            raise ValueError("a zip archive with members that bench does not write")
+        place += _DIRECTORY_ENTRY.size
+        yield content[place : place + name].decode().removesuffix(".npy"), (method, size, header)
+        place += name + extra + comment
 
 
 def _array(content: bytes) -> npt.NDArray[Any]:

@@ -25,6 +25,8 @@ from bench.results.records import Record, parse_record, upgraded_cell
 if TYPE_CHECKING:
     import numpy as np
 
+    from bench.results.predictions import Arrays
+
 
 def write_atomic(path: Path, content: bytes) -> None:
     """Publish ``content`` at ``path``: unique temporary name, fsync, rename. Readers see the old or the new file.
@@ -114,12 +116,13 @@ class Store:
         for path in sorted(base.rglob("*.json")):
             if path.name.startswith(".") or (base == self.root and path.parent == self.root):
                 continue
+            origin = str(path).removeprefix(f"{self.root}/")
             try:
-                good.append(parse_record(path.read_text(encoding="utf-8"), str(path.relative_to(self.root))))
+                good.append(parse_record(path.read_bytes().decode(), origin))
             except FileNotFoundError:
                 continue  # replaced or removed since it was listed
             except (OSError, UnicodeDecodeError) as error:
-                bad.append(StoreError(f"{path.relative_to(self.root)}: cannot be read: {error}"))
+                bad.append(StoreError(f"{origin}: cannot be read: {error}"))
             except StoreError as error:
                 bad.append(error)
         good.sort(key=lambda record: record.cell)
@@ -161,26 +164,28 @@ class Store:
         write_atomic(path, content)
         return {"file": path.name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
 
-    def predictions(self, record: Record) -> dict[str, np.ndarray[Any, Any]]:
-        """The arrays stored beside a record, checked against its checksum.
+    def predictions(self, record: Record) -> Arrays:
+        """The arrays stored beside a record, checked against its checksum; each is unpacked when it is asked for.
 
         Raises:
             StoreError: They are missing or were changed.
         """
-        import numpy as np
+        from bench.results.predictions import NpzArrays
 
         entry = record.artifacts.get("predictions")
         if entry is None:
             raise StoreError(f"{record.cell.id}: the record names no predictions")
-        path = self.path(record.cell).with_name(entry["file"])
+        path = self.path(record.cell).with_name(str(entry["file"]))
         try:
             content = path.read_bytes()
         except OSError as error:
             raise StoreError(f"{record.cell.id}: predictions {path.name} cannot be read: {error.strerror}") from error
         if hashlib.sha256(content).hexdigest() != entry["sha256"]:
             raise StoreError(f"{record.cell.id}: predictions {path.name} were changed after the record was written")
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return dict(arrays)
+        try:
+            return NpzArrays(content)
+        except ValueError as error:
+            raise StoreError(f"{record.cell.id}: predictions {path.name} cannot be read: {error}") from error
 
     def write_plan(self, plan: dict[str, Any]) -> None:
         """Keep what was planned, so that holes stay visible."""

@@ -66,10 +66,9 @@ class Result:
     def board(self) -> Board:
         """The leaderboard of this run: its own cells, whatever else the folder holds."""
         from bench.analysis.board import build_board
-        from bench.results.predictions import board_predictions
 
         planned = [p.cell for p in self.plan.cells]
-        return build_board(self.records, planned=planned, predictions=board_predictions(self.store))
+        return build_board(self.records, planned=planned, predictions=self.store.predictions)
 
 
 class Runner:

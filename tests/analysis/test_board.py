@@ -10,7 +10,6 @@ import pytest
 from bench.analysis.board import build_board
 from bench.analysis.rows import choose
 from bench.errors import StoreError
-from bench.results.predictions import board_predictions
 from bench.results.records import Record
 from bench.results.store import Store
 from bench.statistics import cluster_bootstrap, wilson
@@ -69,7 +68,7 @@ def test_order_of_records_does_not_matter(samples, golden_store, golden_board):
     again = build_board(
         records,
         planned=[*samples.planned(golden_store)],
-        predictions=board_predictions(golden_store),
+        predictions=golden_store.predictions,
         problems=golden_board.problems,
         published=golden_board.published,
     )
@@ -264,17 +263,6 @@ def test_multi_label_rows_are_sorted_by_their_score(samples, store):
         store.write(record.model_copy(update={"scores": (Score(name="map", value=value),)}), arrays)
     (section,) = board_of(store).sections
     assert [(row.key.model, row.primary) for row in section.rows] == [("b", 0.4), ("a", 0.3)]
-
-
-def test_fast_reader_equals_the_store(samples, golden_store):
-    fast = board_predictions(golden_store)
-    for record in golden_store.records()[0]:
-        if "predictions" not in record.artifacts:
-            continue
-        slow = golden_store.predictions(record)
-        for name, value in fast(record).items():
-            np.testing.assert_array_equal(value, slow[name])
-            assert value.dtype == slow[name].dtype
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_equal_rows_are_refused_with_the_reason(samples, store):
 
 def test_a_class_without_clips_and_lost_predictions_are_said(samples, store):
     record = tagged(samples, store, "a", 1.0)
-    arrays = dict(store.predictions(record))
+    arrays = {name: values.copy() for name, values in store.predictions(record).items()}
     arrays["targets"][:, 0] = 0
     store.write(record, arrays)
     (row,) = build_board(store.records()[0], predictions=store.predictions).sections[0].rows

@@ -23,7 +23,6 @@ from bench.measurement.environment import describe
 from bench.measurement.machine import hardware_fingerprint
 from bench.plugins.registry import Registry
 from bench.recipe import Recipe
-from bench.results.predictions import board_predictions
 from bench.results.provenance import source_hash
 from bench.results.records import Record
 from bench.results.store import Store, write_atomic
@@ -241,7 +240,7 @@ def _accuracy(
     found = []
     for frontend in trained:
         a, b = (parse_choice(f"{records[0].cell.model},frontend={name}") for name in (frontend, FROZEN))
-        verdicts, problems = compare(records, a, b, board_predictions(Store(settings.out)))
+        verdicts, problems = compare(records, a, b, Store(settings.out).predictions)
         found += [_compared(frontend, verdict) for verdict in verdicts]
         if not verdicts:
             why = "; ".join(problems) or "no fold that both have finished"

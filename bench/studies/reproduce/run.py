@@ -12,6 +12,7 @@ import numpy as np
 from bench.config.selection import Selection
 from bench.config.settings import Settings
 from bench.errors import BenchError, SelectionError
+from bench.results.predictions import Arrays
 from bench.results.provenance import weights_sha256
 from bench.results.records import Record
 from bench.results.store import Store
@@ -169,7 +170,7 @@ def reproduce(
     )
 
 
-def _interval(arrays: dict[str, np.ndarray[Any, Any]]) -> Interval:
+def _interval(arrays: Arrays) -> Interval:
     correct = arrays["logits"].argmax(axis=1) == arrays["targets"]
     groups = arrays["groups"]
     found = cluster_bootstrap(correct.astype(float), groups) if (groups != "").any() else None

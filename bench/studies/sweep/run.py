@@ -17,7 +17,6 @@ from bench.metrics.specs import PRIMARY
 from bench.planning.plan import Loaded, PlannedCell, expand
 from bench.plugins.registry import Registry
 from bench.plugins.specs import ProtocolSpec
-from bench.results.predictions import board_predictions
 from bench.results.records import Record
 from bench.results.store import Store
 from bench.running.progress import Progress
@@ -191,9 +190,7 @@ def _curves(found: _Found, registry: Registry, store: Store) -> Iterator[dict[st
             "protocol": subject.protocol,
             "axes": {name: value for name, value in subject.to_json().items() if name not in _NO_AXES},
             "selection": _advice(protocol, [registry.protocols[name].spec for name in dataset.protocols]),
-            **read_curve(
-                tried, found.grid.keys, board_predictions(store), dataset.primary_metric or PRIMARY["single_label"]
-            ),
+            **read_curve(tried, found.grid.keys, store.predictions, dataset.primary_metric or PRIMARY["single_label"]),
         }
 
 
