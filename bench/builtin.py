@@ -70,6 +70,7 @@ def bench_add_reporters() -> Iterable[ReporterSpec]:
 @hookimpl
 def bench_add_protocols() -> Iterable[ProtocolSpec]:
     """How clips are divided and which epoch is kept."""
+    home = "bench.protocols.divisions"
     return [
         ProtocolSpec(name="4+1", description="test on one fold, train on the others, a fixed number of epochs"),
         ProtocolSpec(
@@ -86,28 +87,55 @@ def bench_add_protocols() -> Iterable[ProtocolSpec]:
         ),
         ProtocolSpec(
             name="random-5fold",
-            scheme="random",
+            divide=f"{home}:random",
+            folds=f"{home}:random_folds",
+            needs=(),
             description="shuffled folds that ignore groups; refused wherever groups leak",
         ),
         ProtocolSpec(
             name="random-80-20",
-            scheme="random_split",
+            divide=f"{home}:random_split",
+            needs=(),
+            leaks="reported",
             ranked=False,
             description="shuffled 80/20 that ignores groups, as published code does; shows its leak, never ranked",
         ),
         ProtocolSpec(
             name="grouped-5",
-            scheme="grouped",
+            divide=f"{home}:grouped",
+            folds=f"{home}:grouped_folds",
+            needs=("groups",),
             description="five folds by a hash of the group; test on one, train on the others",
         ),
-        ProtocolSpec(name="official", scheme="split", description="the publishers' split, a fixed number of epochs"),
+        ProtocolSpec(
+            name="official",
+            divide=f"{home}:split",
+            needs=("splits",),
+            description="the publishers' split, a fixed number of epochs",
+        ),
         ProtocolSpec(
             name="official-val",
-            scheme="split",
+            divide=f"{home}:split",
+            needs=("splits", "validation"),
             validation="split",
             select_on="validation",
             description="the publishers' split, epoch picked on their validation part",
         ),
         ProtocolSpec(name="speaker", description="test on one fold of speakers, train on the other speakers"),
-        ProtocolSpec(name="leave-one-group-out", scheme="group", description="test on one group, train on the others"),
+        ProtocolSpec(
+            name="leave-one-group-out",
+            divide=f"{home}:group",
+            folds=f"{home}:group_folds",
+            needs=("groups",),
+            description="test on one group, train on the others",
+        ),
+        *(
+            ProtocolSpec(
+                name=f"few-shot-{shots}",
+                divide=f"{home}:few_shot",
+                options={"shots": shots},
+                description=f"test on one fold, train on {shots} a class drawn from the others; a seed is a draw",
+            )
+            for shots in (1, 2, 5, 10, 20)
+        ),
     ]

@@ -71,6 +71,20 @@ class Clips:
         return len(self.ids)
 
     @property
+    def modalities(self) -> tuple[str, ...]:
+        """What every clip has, of ``audio`` (or published features of it), ``image`` and ``text``."""
+        audio = self.audio is not None or self.features is not None
+        has = {"audio": audio, "image": self.images is not None, "text": bool(self.texts)}
+        return tuple(name for name, there in has.items() if there)
+
+    @property
+    def known(self) -> npt.NDArray[np.bool_]:
+        """``(clips,)``: whether the target is known, so that a clip may be trained on or scored."""
+        import numpy as np
+
+        return np.asarray([split != "predict" for split in self.splits or [""] * len(self)], dtype=np.bool_)
+
+    @property
     def sounds(self) -> AudioSource:
         """The audio, for what cannot do without.
 

@@ -249,7 +249,7 @@ def _protocol(group: SectionGroup, judged: Mapping[Cell, Judged]) -> Protocol:
     return Protocol(
         name=group.identity.protocol,
         hash=group.identity.protocol_hash,
-        words=protocol(name, str(block.get("select_on", "none")), str(block.get("validation", "none"))),
+        words=protocol(name, block),
         ranked=bool(block.get("ranked", True)),
         leak=_leak(one.record for one in judged.values()),
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 PROTOCOLS = {
     "4+1": "test on one fold, train on all others for a fixed number of epochs, no selection",
@@ -45,16 +46,16 @@ def plural(amount: int, noun: str) -> str:
     return f"{amount} {noun}{'' if amount == 1 else 's'}"
 
 
-def protocol(name: str, select_on: str, validation: str) -> str:
+def protocol(name: str, block: Mapping[str, Any]) -> str:
     """A protocol in words; an unknown one from what its record says.
 
     Args:
         name: Without version.
-        select_on: ``none``, ``validation`` or ``test``.
-        validation: ``none``, ``next_fold`` or ``split``.
+        block: The record's ``protocol``.
     """
-    if name in PROTOCOLS:
-        return PROTOCOLS[name]
+    if words := PROTOCOLS.get(name) or block.get("description"):
+        return str(words)
+    select_on, validation = str(block.get("select_on", "none")), str(block.get("validation", "none"))
     chosen = {"none": "no selection", "validation": "epoch chosen on validation", "test": "epoch chosen on test"}
     held = {
         "none": "no validation part",

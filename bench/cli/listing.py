@@ -74,7 +74,7 @@ _VIEWS: Mapping[str, _View] = MappingProxyType(
         "protocols": _View(
             {
                 "version": lambda s: str(s.version),
-                "scheme": lambda s: s.scheme,
+                "needs": lambda s: ",".join(s.needs),
                 "validation": lambda s: s.validation,
                 "epoch by": lambda s: s.select_on,
                 "ranked": lambda s: "yes" if s.ranked else "no",

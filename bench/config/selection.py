@@ -73,11 +73,7 @@ def check_names(selection: Selection, registry: Registry) -> None:
     select_models(selection.models, registry)
     for name in selection.datasets:
         spec = registry.datasets[name].spec
-        protocol = registry.protocols[selection.protocol or spec.protocols[0]].spec
-        if protocol.name not in spec.protocols:
-            raise SelectionError(
-                f"data set {name!r} does not support protocol {protocol.name!r}; it has {', '.join(spec.protocols)}"
-            )
+        registry.protocols[selection.protocol or spec.protocols[0]]
         resolve(
             selection.recipe or spec.recipe or DEFAULT_RECIPE,
             None,

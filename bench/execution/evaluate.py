@@ -41,9 +41,8 @@ def run_evaluate(
     started = datetime.now(UTC).isoformat(timespec="seconds")
     start = time.perf_counter()
     cell = job.cell
-    protocol = registry.protocols[cell.protocol.partition("@")[0]].spec
     data = prepare(registry, job, cache)
-    split = split_for(protocol, data, job)
+    split = split_for(registry, data, job)
     data = arranged(data, split, cell.seed)
     progress.stage = "build"
     entry = registry.models[cell.model]

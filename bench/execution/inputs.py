@@ -25,7 +25,7 @@ from bench.errors import DataError, PluginError
 from bench.job import Job
 from bench.plugins.factories import load_factory
 from bench.plugins.registry import Entry, Registry
-from bench.plugins.specs import DatasetSpec, ModelSpec, ProtocolSpec, TaskInfo
+from bench.plugins.specs import DatasetSpec, ModelSpec, TaskInfo
 from bench.protocols.split import Split, make_split
 from bench.results.provenance import digest, source_hash
 
@@ -277,9 +277,11 @@ def _stored(
     return open_features(waveforms, frontend, key=key, dtype="float32").values
 
 
-def split_for(protocol: ProtocolSpec, data: Inputs, job: Job) -> Split:
+def split_for(registry: Registry, data: Inputs, job: Job) -> Split:
     """The split of a cell, cut to ``--limit`` clips a part."""
-    split = make_split(protocol, data.clips, job.cell.fold, known_leaks=data.spec.known_leaks)
+    cell = job.cell
+    protocol = registry.protocols[cell.protocol.partition("@")[0]]
+    split = make_split(protocol, data.clips, cell.fold, seed=cell.seed, known_leaks=data.spec.known_leaks)
     if job.limit is None:
         return split
     rng = np.random.default_rng(0)

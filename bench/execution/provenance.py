@@ -16,7 +16,7 @@ from bench.measurement.machine import hardware_fingerprint
 from bench.measurement.readings import Reading, join, table
 from bench.metrics.specs import PRIMARY
 from bench.plugins.registry import Registry
-from bench.protocols.split import Split, describe_split, protocol_hash
+from bench.protocols.split import Split, describe_split, division_name, protocol_hash
 from bench.results.provenance import PROFILE_CODE, RESULT_CODE, engine_hash, git_state, source_hash
 from bench.results.records import SCHEMA_VERSION
 
@@ -130,7 +130,8 @@ def _protocol(registry: Registry, job: Job, data: Inputs, split: Split) -> dict[
         "name": spec.name,
         "version": spec.version,
         "hash": protocol_hash(spec, data.spec.name, data.clips.manifest_sha256, known),
-        "scheme": spec.scheme,
+        "scheme": division_name(spec),
+        "description": spec.description,
         "validation": spec.validation,
         "select_on": spec.select_on,
         "ranked": spec.ranked,

@@ -6,76 +6,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.cell import GIVEN, MODES, WAVEFORM, format_inputs, parse_inputs
+from bench.cell import GIVEN, WAVEFORM, format_inputs, parse_inputs
+from bench.clips import Clips
+from bench.config.selection import Selection
 from bench.errors import SelectionError
 from bench.plugins.registry import Registry
 from bench.plugins.specs import ModelSpec
 from bench.results.provenance import extra_versions, weights_label, weights_sha256
 
 Ways = dict[str, tuple[str, ...]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
-    """What training starts from.
-
-    Attributes:
-        label: As :attr:`bench.cell.Cell.weights` says it: ``random``, ``masked`` or ``NAME~hash``.
-        sha256: Of the file, empty where there is none.
-        path: The file, ``None`` where there is none.
-    """
-
-    label: str = "random"
-    sha256: str = ""
-    path: Path | None = None
-
-    @classmethod
-    def read(cls, text: str) -> Start:
-        """``masked``, ``random``, or a file or folder, which is hashed here.
-
-        Raises:
-            SelectionError: There is no such file.
-        """
-        if text in ("masked", "random"):
-            return cls(label=text)
-        path = Path(text).expanduser()
-        if not path.exists():
-            raise SelectionError(f"--weights {text!r} is neither 'masked' nor a file; looked for {path.resolve()}")
-        return cls(label=weights_label(path), sha256=weights_sha256(path), path=path.resolve())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
-    """What the user asks of every model; ``None`` = the alias's own choice, else the model's default.
-
-    Attributes:
-        mode: One of :data:`MODES`.
-        start: What training starts from.
-        inputs: In the grammar of :attr:`bench.cell.Cell.inputs`.
-        frontend: Name of a front end.
-        feeding: ``fly`` or ``precomputed``.
-    """
-
-    mode: str | None = None
-    start: Start | None = None
-    inputs: str | None = None
-    frontend: str | None = None
-    feeding: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
-    """What a data set gives.
-
-    Attributes:
-        name: Of the data set.
-        modalities: What every clip has.
-        features: ``audio`` are published features; there is no waveform.
-    """
-
-    name: str
-    modalities: tuple[str, ...]
-    features: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,26 +29,57 @@ class Axes:
     problem: str = ""
 
 
-def choose_axes(wishes: Wishes, registry: Registry, named: ModelSpec, target: ModelSpec, offer: Offer) -> Axes:
+def read_weights(given: str | Path | None) -> tuple[str | None, str]:
+    """What ``--weights`` asks training to start from, as :attr:`bench.cell.Cell.weights` says it, and its checksum.
+
+    Args:
+        given: ``masked``, ``random``, or a file or folder, which is hashed here; ``None`` = the model's own choice.
+
+    Returns:
+        ``random``, ``masked``, ``NAME~hash`` or ``None``; the checksum is empty where there is no file.
+
+    Raises:
+        SelectionError: There is no such file.
+    """
+    if given in (None, "masked", "random"):
+        return (None if given is None else str(given)), ""
+    path = Path(str(given)).expanduser()
+    if not path.exists():
+        raise SelectionError(f"--weights {str(given)!r} is neither 'masked' nor a file; looked for {path.resolve()}")
+    return weights_label(path), weights_sha256(path)
+
+
+def target_of(named: ModelSpec, registry: Registry) -> ModelSpec:
+    """The model itself, where an alias was selected."""
+    return registry.models[named.alias_of].spec if named.alias_of else named
+
+
+def choose_axes(
+    selection: Selection, registry: Registry, named: ModelSpec, clips: Clips, weights: str | None = None
+) -> Axes:
     """The axes of a model: what the user asks for, else what the alias fixes, else the model's default.
 
     Args:
-        wishes: Of the user.
+        selection: Of the user.
         registry: For the front ends.
         named: The model or alias that was selected.
-        target: The model itself.
-        offer: What the data set gives.
+        clips: The data set.
+        weights: What the user lets training start from, of :func:`read_weights`.
     """
+    target = target_of(named, registry)
     fixed = {**target.axes, **named.axes}
-    mode = wishes.mode or fixed.get("mode") or ("finetune" if target.needs_weights else "scratch")
-    weights = wishes.start.label if wishes.start else fixed.get("weights", "random")
-    inputs, problems = resolve_inputs(target, offer, wishes.inputs or fixed.get("inputs"))
-    heard = "audio" in inputs
-    own = GIVEN if offer.features and heard else None
-    frontend = wishes.frontend or own or fixed.get("frontend") or target.frontend or WAVEFORM
-    feeding = wishes.feeding or ("precomputed" if frontend == GIVEN else fixed.get("feeding")) or "fly"
+    mode = selection.mode or fixed.get("mode") or ("finetune" if target.needs_weights else "scratch")
+    weights = weights or fixed.get("weights", "random")
+    inputs, problems = resolve_inputs(target, clips, selection.inputs or fixed.get("inputs"))
+    published = clips.features is not None
+    own = GIVEN if published and "audio" in inputs else None
+    frontend = selection.frontend or own or fixed.get("frontend") or target.frontend or WAVEFORM
+    feeding = selection.feeding or ("precomputed" if frontend == GIVEN else fixed.get("feeding")) or "fly"
+    default = target.frontend or WAVEFORM
+    allowed = {default, *target.frontends, named.axes.get("frontend", default)}
     problems += [
-        *_frontend_problems(frontend, feeding, registry, (named, target), offer, heard=heard),
+        *_frontend_problems(frontend, allowed, clips, heard="audio" in inputs),
+        *_feeding_problems(frontend, feeding, registry),
         *_training_problems(mode, weights, target),
         *_extra_problems(registry, target),
     ]
@@ -123,12 +93,12 @@ def choose_axes(wishes: Wishes, registry: Registry, named: ModelSpec, target: Mo
     )
 
 
-def resolve_inputs(spec: ModelSpec, offer: Offer, wish: str | None) -> tuple[Ways, list[str]]:
+def resolve_inputs(spec: ModelSpec, clips: Clips, wish: str | None) -> tuple[Ways, list[str]]:
     """What a model gets of a data set, in the order in which it declares its modalities, and what stands against it.
 
     Args:
         spec: Its modalities and which of them may be derived.
-        offer: What the data set gives.
+        clips: The data set.
         wish: ``audio.shuffled+image``; ``None`` = everything that is given or can be derived.
 
     Raises:
@@ -144,9 +114,9 @@ def resolve_inputs(spec: ModelSpec, offer: Offer, wish: str | None) -> tuple[Way
                 problems.append(f"needs {name}, which inputs {wish!r} leave out")
             continue
         ways = () if asked is None else asked[name]
-        if name not in offer.modalities and "derived" not in ways and name in spec.derived:
+        if name not in clips.modalities and "derived" not in ways and name in spec.derived:
             ways = ("derived", *ways)
-        problem = _source_problem(name, ways, spec, offer)
+        problem = _source_problem(name, ways, spec, clips)
         if not problem:
             inputs[name] = ways
         elif asked is not None or name in spec.modalities:
@@ -155,20 +125,20 @@ def resolve_inputs(spec: ModelSpec, offer: Offer, wish: str | None) -> tuple[Way
         takes = ", ".join(declared)
         problems += [f"does not take {name}; it takes {takes}" for name in asked if name not in declared]
     if not inputs and not problems:
-        problems.append(f"needs one of {', '.join(declared)}; {offer.name} gives {', '.join(offer.modalities)}")
+        problems.append(f"needs one of {', '.join(declared)}; {clips.title} gives {', '.join(clips.modalities)}")
     problems += _missing_problems(inputs, spec)
     if problems and asked is not None:
         return dict(asked), problems  # named as asked, so that it is not taken for a cell that fits
     return inputs or dict.fromkeys(declared, ()), problems
 
 
-def _source_problem(name: str, ways: tuple[str, ...], spec: ModelSpec, offer: Offer) -> str:
+def _source_problem(name: str, ways: tuple[str, ...], spec: ModelSpec, clips: Clips) -> str:
     if "derived" not in ways:
-        return "" if name in offer.modalities else f"needs {name}; {offer.name} gives {', '.join(offer.modalities)}"
+        return "" if name in clips.modalities else f"needs {name}; {clips.title} gives {', '.join(clips.modalities)}"
     if name not in spec.derived:
         return f"does not take a derived {name}"
-    if offer.features or "audio" not in offer.modalities:
-        return f"needs {name}; {offer.name} gives no waveform to derive it from"
+    if clips.audio is None:
+        return f"needs {name}; {clips.title} gives no waveform to derive it from"
     return ""
 
 
@@ -182,18 +152,17 @@ def _missing_problems(inputs: Mapping[str, tuple[str, ...]], spec: ModelSpec) ->
         yield f"{' and '.join(missing)} missing leaves nothing to test on"
 
 
-def _frontend_problems(
-    frontend: str, feeding: str, registry: Registry, specs: tuple[ModelSpec, ModelSpec], offer: Offer, *, heard: bool
-) -> Iterator[str]:
-    named, target = specs
-    fixed = [named.axes["frontend"]] if "frontend" in named.axes else []
-    allowed = {target.frontend or WAVEFORM, *target.frontends, *fixed}
-    if offer.features and heard and frontend != GIVEN:
-        yield f"{offer.name} gives features as published: there is no waveform for front end {frontend!r}"
-    elif not offer.features and frontend == GIVEN:
-        yield f"front end {GIVEN!r} is for data with published features; {offer.name} gives waveforms"
+def _frontend_problems(frontend: str, allowed: set[str], clips: Clips, *, heard: bool) -> Iterator[str]:
+    published = clips.features is not None
+    if published and heard and frontend != GIVEN:
+        yield f"{clips.title} gives features as published: there is no waveform for front end {frontend!r}"
+    elif not published and frontend == GIVEN:
+        yield f"front end {GIVEN!r} is for data with published features; {clips.title} gives waveforms"
     elif frontend not in allowed:
         yield f"does not take front end {frontend!r}; it takes {', '.join(sorted(allowed))}"
+
+
+def _feeding_problems(frontend: str, feeding: str, registry: Registry) -> Iterator[str]:
     if frontend == GIVEN and feeding == "fly":
         yield "published features are stored: nothing is computed per batch"
     elif feeding == "precomputed" and frontend == WAVEFORM:
@@ -215,9 +184,7 @@ def _extra_problems(registry: Registry, spec: ModelSpec) -> Iterator[str]:
 
 
 def _training_problems(mode: str, weights: str, spec: ModelSpec) -> Iterator[str]:
-    if mode not in MODES:
-        yield f"mode {mode!r} cannot be run; modes are {', '.join(MODES)}"
-    elif spec.estimator and (mode, weights) != ("scratch", "random"):
+    if spec.estimator and (mode, weights) != ("scratch", "random"):
         yield f"is an estimator, fitted from scratch: it has no {mode if mode != 'scratch' else 'start from weights'}"
     elif spec.needs_weights and weights == "random":
         yield "never starts at random; add --weights FILE"
@@ -225,7 +192,5 @@ def _training_problems(mode: str, weights: str, spec: ModelSpec) -> Iterator[str
         yield f"mode scratch starts from random weights, not from {weights}; use --mode finetune, probe or knn"
     elif mode == "finetune" and weights == "random":
         yield "mode finetune needs weights to start from; add --weights masked or --weights FILE"
-    elif "~" not in weights and weights not in ("random", "masked"):
-        yield f"weights {weights!r} cannot be fixed by an alias; allowed are masked and random"
     elif weights == "masked" and spec.pretrain is None:
         yield "has no masked pre-training; use --weights FILE"

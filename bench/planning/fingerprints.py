@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.cell import GIVEN, WAVEFORM, Cell, parse_inputs
 from bench.clips import Clips
 from bench.plugins.registry import Registry
-from bench.plugins.specs import DatasetSpec, ProtocolSpec
 from bench.protocols.split import protocol_hash
 from bench.recipe import Recipe
 from bench.results.provenance import (
@@ -24,36 +22,21 @@ from bench.results.provenance import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Basis:
-    """What the cells of one model on one data set depend on beyond their axes.
-
-    Attributes:
-        registry: For the sources of models and front ends.
-        clips: The loaded data set.
-        dataset: Its declaration.
-        limit: ``--limit``.
-        weights_sha256: Of the file that training starts from, empty where there is none.
-    """
-
-    registry: Registry
-    clips: Clips
-    dataset: DatasetSpec
-    limit: int | None = None
-    weights_sha256: str = ""
-
-
-def fingerprint(cell: Cell, recipe: Recipe, basis: Basis, protocol: ProtocolSpec | None) -> str:
+def fingerprint(
+    cell: Cell, recipe: Recipe, registry: Registry, clips: Clips, *, limit: int | None = None, weights_sha256: str = ""
+) -> str:
     """Sixteen hex digits over all that a cell's result depends on.
 
     Args:
         cell: Its id names every axis.
         recipe: Resolved settings.
-        basis: Sources, data and weights.
-        protocol: ``None`` for a profile cell, which depends on the machine instead.
+        registry: For the sources of models, front ends, protocols and measurements.
+        clips: The loaded data set.
+        limit: ``--limit``.
+        weights_sha256: Of the file that training starts from, empty where there is none.
     """
-    model = basis.registry.models[cell.model]
-    manifest = basis.clips.manifest_sha256
+    model = registry.models[cell.model]
+    manifest = clips.manifest_sha256
     parts: list[Any] = [
         cell.id,
         recipe.digest(),
@@ -62,7 +45,7 @@ def fingerprint(cell: Cell, recipe: Recipe, basis: Basis, protocol: ProtocolSpec
         engine_hash(RESULT_CODE if cell.kind == "evaluate" else PROFILE_CODE),
         manifest,
         library_versions(),
-        basis.limit,
+        limit,
     ]
     if cell.weights == "masked" and model.spec.pretrain is not None:
         parts.append(_source(model.home(model.spec.pretrain)))
@@ -71,14 +54,15 @@ def fingerprint(cell: Cell, recipe: Recipe, basis: Basis, protocol: ProtocolSpec
     if model.spec.extra is not None:
         parts.append(extra_versions(model.spec.extra, model.provenance.distribution))
     if cell.weights not in ("random", "masked"):
-        parts.append(basis.weights_sha256)
-    if cell.frontend not in (WAVEFORM, GIVEN) and cell.frontend in basis.registry.frontends:
-        parts.append(_source(basis.registry.frontends[cell.frontend].factory))
-    if protocol is not None:
-        parts.append(protocol_hash(protocol, cell.dataset, manifest, basis.dataset.known_leaks))
+        parts.append(weights_sha256)
+    if cell.frontend not in (WAVEFORM, GIVEN) and cell.frontend in registry.frontends:
+        parts.append(_source(registry.frontends[cell.frontend].factory))
+    if cell.kind == "evaluate":
+        protocol, dataset = registry.protocols[cell.protocol.partition("@")[0]], registry.datasets[cell.dataset].spec
+        parts += [protocol_hash(protocol.spec, cell.dataset, manifest, dataset.known_leaks), _source(protocol.factory)]
     else:
         parts.append(machine())
-        parts += [[name, _source(entry.factory)] for name, entry in basis.registry.measurements.entries.items()]
+        parts += [[name, _source(entry.factory)] for name, entry in registry.measurements.entries.items()]
     return digest(parts)
 
 

@@ -6,19 +6,19 @@ Pure: no torch, no data is read and nothing runs here. What loaded data sets loo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from bench.cell import Cell, CellKind
 from bench.clips import Clips
 from bench.config.recipes import parse_overrides, resolve
 from bench.config.selection import DEFAULT_RECIPE, Selection, check_names, select_models
-from bench.errors import DataError, NoCellError
-from bench.planning.axes import Axes, Offer, Start, Wishes, choose_axes
-from bench.planning.fingerprints import Basis, fingerprint
+from bench.errors import DataError, LeakError, NoCellError
+from bench.planning.axes import choose_axes, read_weights, target_of
+from bench.planning.fingerprints import fingerprint
 from bench.plugins.registry import Entry, Registry
 from bench.plugins.specs import DatasetSpec, ModelSpec, ProtocolSpec
-from bench.protocols.split import available_folds, make_split, protocol_label
+from bench.protocols.split import available_folds, make_split, offered, protocol_label, takes_seed
 from bench.recipe import Recipe
 
 Decision = Literal["run", "incompatible", "over_budget"]
@@ -119,18 +119,22 @@ class Loaded:
 
     entry: Entry[DatasetSpec]
     clips: Clips
-    modalities: tuple[str, ...] = field(default=("audio",))
 
-    @classmethod
-    def of(cls, entry: Entry[DatasetSpec], clips: Clips) -> Loaded:
-        """With the modalities that the clips give."""
-        has = {
-            "audio": clips.audio is not None or clips.features is not None,
-            "image": clips.images is not None,
-            "text": bool(clips.texts),
-        }
-        given = tuple(name for name, there in has.items() if there)
-        return cls(entry=entry, clips=clips, modalities=given)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Division:
+    """A data set as the selected protocol divides it.
+
+    Attributes:
+        protocol: Name and version.
+        sizes: By fold and seed the clips of the training, validation and test part, after ``--limit``; only the first
+            seed where all are alike.
+        problems: By fold why there is no such part.
+    """
+
+    protocol: str
+    sizes: Mapping[tuple[int, int], tuple[int, ...]]
+    problems: Mapping[int, str]
 
 
 def expand(selection: Selection, registry: Registry, loaded: Mapping[str, Loaded]) -> Plan:
@@ -138,109 +142,108 @@ def expand(selection: Selection, registry: Registry, loaded: Mapping[str, Loaded
 
     Raises:
         LeakError: A split shares groups that are not documented.
-        BenchError: Names, folds or settings that do not exist.
+        BenchError: Names or settings that do not exist; a protocol or a fold that no selected data set has.
     """
     check_names(selection, registry)
-    start = None if selection.weights is None else Start.read(str(selection.weights))
-    cells: list[PlannedCell] = []
-    for name in selection.datasets:
+    weights = read_weights(selection.weights)
+    divisions = _divide_all(selection, registry, loaded)
+    unique: dict[Cell, PlannedCell] = {}
+    for name, division in divisions.items():
         for entry in select_models(selection.models, registry):
-            cells += _cells_of(_Asked(selection, registry, entry, loaded[name], start))
-    if not cells:
+            cells = _cells_of(entry.spec, selection, registry, loaded[name], division, weights)
+            unique |= {planned.cell: planned for planned in cells}
+    if not unique:
         raise NoCellError("the selection names no cell; `bench plan` with the same options shows what it names")
-    unique = {planned.cell: planned for planned in cells}
     return Plan(cells=tuple(unique[cell] for cell in sorted(unique)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """One model on one data set, as selected."""
-
-    selection: Selection
-    registry: Registry
-    entry: Entry[ModelSpec]
-    data: Loaded
-    start: Start | None
-
-    @property
-    def target(self) -> ModelSpec:
-        """The model itself, aliases expanded."""
-        spec = self.entry.spec
-        return self.registry.models[spec.alias_of].spec if spec.alias_of else spec
-
-    @property
-    def protocol(self) -> ProtocolSpec:
-        """The one that was selected, else the data set's default."""
-        return self.registry.protocols[self.selection.protocol or self.data.entry.spec.protocols[0]].spec
-
-    def axes(self) -> Axes:
-        """Chosen, or why there are none."""
-        asked, clips = self.selection, self.data.clips
-        wishes = Wishes(
-            mode=asked.mode, start=self.start, inputs=asked.inputs, frontend=asked.frontend, feeding=asked.feeding
-        )
-        offer = Offer(
-            name=self.data.entry.spec.name, modalities=self.data.modalities, features=clips.features is not None
-        )
-        return choose_axes(wishes, self.registry, self.entry.spec, self.target, offer)
-
-    def mark(self, cell: Cell, recipe: Recipe, protocol: ProtocolSpec | None) -> str:
-        """The fingerprint of one of its cells."""
-        basis = Basis(
-            registry=self.registry, clips=self.data.clips, dataset=self.data.entry.spec, limit=self.selection.limit,
-            weights_sha256=self.start.sha256 if self.start else "",
-        )  # fmt: skip
-        return fingerprint(cell, recipe, basis, protocol)
+def _divide_all(selection: Selection, registry: Registry, loaded: Mapping[str, Loaded]) -> dict[str, Division]:
+    """Every data set divided; a protocol or fold that all of them lack is an error, one that some lack is no such."""
+    found: dict[str, Division] = {}
+    errors: list[DataError] = []
+    for name in selection.datasets:
+        protocol = registry.protocols[selection.protocol or loaded[name].entry.spec.protocols[0]]
+        sizes: dict[tuple[int, int], tuple[int, ...]] = {}
+        problems: dict[int, str] = {}
+        try:
+            if selection.evaluate:
+                sizes, problems = _divide(selection, protocol, loaded[name])
+        except LeakError:
+            raise
+        except DataError as error:
+            has = offered(loaded[name].clips)
+            fitting = [spec.name for spec in registry.protocols.specs() if has >= set(spec.needs)]
+            advice = "" if has >= set(protocol.spec.needs) else f"; --protocol may be {', '.join(fitting) or 'none'}"
+            errors.append(DataError(f"{error}{advice}"))
+            problems = dict.fromkeys(selection.folds or (0,), str(errors[-1]))
+        found[name] = Division(protocol=protocol_label(protocol.spec), sizes=sizes, problems=problems)
+    if errors and len(errors) == len(found):
+        raise errors[0]
+    for fold in selection.folds or ():
+        reasons = [division.problems.get(fold, "") for division in found.values()]
+        if all(reasons):
+            raise DataError("; ".join(dict.fromkeys(reasons)))
+    return found
 
 
-def _cells_of(asked: _Asked) -> Iterator[PlannedCell]:
-    selection, data, protocol = asked.selection, asked.data, asked.protocol
-    axes = asked.axes()
+def _divide(
+    selection: Selection, protocol: Entry[ProtocolSpec], data: Loaded
+) -> tuple[dict[tuple[int, int], tuple[int, ...]], dict[int, str]]:
+    """Sizes and problems of a :class:`Division`."""
+    clips, limit = data.clips, selection.limit
+    available = available_folds(protocol, clips)
+    folds = sorted(set(available if selection.folds is None else selection.folds))
+    sizes = {}
+    for fold in set(folds) & set(available):
+        for seed in selection.seeds if takes_seed(protocol) else selection.seeds[:1]:
+            split = make_split(protocol, clips, fold, seed=seed, known_leaks=data.entry.spec.known_leaks)
+            counts = (len(split.train), len(split.validation), len(split.test))
+            sizes[fold, seed] = tuple(count if limit is None else min(count, limit) for count in counts)
+    has = ", ".join(map(str, available))
+    return sizes, {f: f"{clips.title} has no fold {f}; it has {has}" for f in folds if f not in available}
+
+
+def _cells_of(
+    named: ModelSpec,
+    selection: Selection,
+    registry: Registry,
+    data: Loaded,
+    division: Division,
+    weights: tuple[str | None, str],
+) -> Iterator[PlannedCell]:
+    """One model on one data set."""
+    spec, clips, target = data.entry.spec, data.clips, target_of(named, registry)
+    label, sha256 = weights
+    axes = choose_axes(selection, registry, named, clips, label)
     recipe = resolve(
-        selection.recipe or data.entry.spec.recipe or DEFAULT_RECIPE,
-        asked.target.recipes,
+        selection.recipe or spec.recipe or DEFAULT_RECIPE,
+        target.recipes,
         parse_overrides(selection.overrides),
         mode=axes.mode,
-        clips=data.entry.spec.settings,
+        clips=spec.settings,
     )
     base = Cell(
-        kind="evaluate", dataset=data.entry.spec.name, protocol=protocol_label(protocol), fold=0,
-        model=asked.target.name, mode=axes.mode, weights=axes.weights, inputs=axes.inputs, frontend=axes.frontend,
-        feeding=axes.feeding, device=selection.device, precision=selection.precision, batch=recipe.batch,
+        kind="evaluate", dataset=spec.name, protocol=division.protocol, fold=0, model=target.name, mode=axes.mode,
+        weights=axes.weights, inputs=axes.inputs, frontend=axes.frontend, feeding=axes.feeding,
+        device=selection.device, precision=selection.precision, batch=recipe.batch,
         recipe=recipe.name if selection.limit is None else f"{recipe.name}@limit{selection.limit}",
-        clip_samples=data.clips.clip_samples,
+        clip_samples=clips.clip_samples,
     )  # fmt: skip
-    if selection.evaluate:
-        yield from _evaluate_cells(asked, base, recipe, axes.problem)
-    if selection.profile and not axes.problem:
+
+    def planned(cell: Cell, sizes: tuple[int, ...] = (0, 0, 0), problem: str = "") -> PlannedCell:
+        mark = fingerprint(cell, recipe, registry, clips, limit=selection.limit, weights_sha256=sha256)
+        return PlannedCell(
+            cell=cell, recipe=recipe, fingerprint=mark, train_clips=sizes[0], test_clips=sizes[1] + sizes[2],
+            decision="incompatible" if problem else "run", reason=problem,
+        )  # fmt: skip
+
+    first = selection.seeds[0]
+    for seed in selection.seeds if selection.evaluate else ():
+        for fold in sorted({fold for fold, _ in division.sizes}):
+            sizes = division.sizes.get((fold, seed), division.sizes[fold, first])
+            yield planned(replace(base, fold=fold, seed=seed), sizes, axes.problem)
+        for fold, problem in division.problems.items():
+            yield planned(replace(base, fold=fold, seed=seed), problem=axes.problem or problem)
+    if selection.profile and not axes.problem and (division.sizes or not division.problems):
         for process in range(selection.processes):
-            cell = replace(base, kind="profile", protocol="profile@1", seed=selection.seeds[0] + process)
-            mark = asked.mark(cell, recipe, None)
-            yield PlannedCell(cell=cell, recipe=recipe, train_clips=0, test_clips=0, fingerprint=mark)
-
-
-def _evaluate_cells(asked: _Asked, base: Cell, recipe: Recipe, problem: str) -> Iterator[PlannedCell]:
-    selection, clips, protocol = asked.selection, asked.data.clips, asked.protocol
-    decision: Decision = "incompatible" if problem else "run"
-    for fold in _folds(selection, protocol, clips):
-        split = make_split(protocol, clips, fold, known_leaks=asked.data.entry.spec.known_leaks)
-        sizes = [_limited(len(part), selection.limit) for part in (split.train, split.validation, split.test)]
-        for seed in selection.seeds:
-            cell = replace(base, fold=fold, seed=seed)
-            yield PlannedCell(
-                cell=cell, recipe=recipe, train_clips=sizes[0], test_clips=sizes[1] + sizes[2],
-                fingerprint=asked.mark(cell, recipe, protocol), decision=decision, reason=problem,
-            )  # fmt: skip
-
-
-def _folds(selection: Selection, protocol: ProtocolSpec, clips: Clips) -> tuple[int, ...]:
-    available = available_folds(protocol, clips)
-    if selection.folds is None:
-        return available
-    if missing := sorted(set(selection.folds) - set(available)):
-        raise DataError(f"{clips.title} has no fold {missing[0]}; it has {', '.join(map(str, available))}")
-    return tuple(sorted(set(selection.folds)))
-
-
-def _limited(count: int, limit: int | None) -> int:
-    return count if limit is None else min(count, limit)
+            yield planned(replace(base, kind="profile", protocol="profile@1", seed=first + process))

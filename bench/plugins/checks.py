@@ -50,7 +50,7 @@ class Kind:
         field: Attribute of the registry, and the end of the hook's name.
         label: For messages.
         spec: Type that the hook's results must have.
-        factory: Attribute of the spec that names its code, empty where it has none.
+        factory: Attribute of the spec that names its code.
     """
 
     field: str
@@ -72,7 +72,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("measurements", "measurement", MeasurementSpec, "measure"),
     Kind("launchers", "launcher", LauncherSpec, "factory"),
     Kind("reporters", "reporter", ReporterSpec, "render"),
-    Kind("protocols", "protocol", ProtocolSpec, ""),
+    Kind("protocols", "protocol", ProtocolSpec, "divide"),
 )
 
 
@@ -115,7 +115,7 @@ def spec_problems(kind: Kind, spec: Any, module: str) -> list[str]:
         problems.append(f"{kind.label} name {name!r} {allowed}")
     elif kind.field == "models" and name in RESERVED:
         problems.append(f"model name {name!r} is reserved: `--models {name}` is a selection")
-    for field in sorted({kind.factory, *_FACTORIES} - {""}):
+    for field in sorted({kind.factory, *_FACTORIES}):
         if isinstance(factory := getattr(spec, field, None), str):
             problems += _factory_problems(f"{where}: {field}", factory, module)
     meaning = _MEANINGS.get(kind.spec)
@@ -214,9 +214,20 @@ def _metric_problems(spec: MetricSpec) -> Iterator[str]:
         yield f"unit {spec.unit!r}; did you mean {close[0]!r}?"
 
 
+def _protocol_problems(spec: ProtocolSpec) -> Iterator[str]:
+    if (spec.select_on == "validation") != (spec.validation != "none"):
+        said = f"select_on {spec.select_on!r} with validation {spec.validation!r}"
+        yield f"{said}; the two go together: the epoch is picked on validation clips, or there are none"
+    if spec.ranked and spec.select_on == "test":
+        yield "select_on 'test' is never ranked; set ranked=False"
+    if spec.ranked and spec.leaks == "reported":
+        yield "leaks 'reported' is never ranked; set ranked=False"
+
+
 _MEANINGS: Mapping[type, Callable[[Any], Iterator[str]]] = {
     ModelSpec: _model_problems,
     MetricSpec: _metric_problems,
+    ProtocolSpec: _protocol_problems,
 }
 
 

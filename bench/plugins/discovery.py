@@ -229,7 +229,7 @@ def _collect(
                 who = "itself a second time" if other == provenance else f"also given by {other}"
                 problems.add(provenance, f"{kind.label} {spec.name!r} is {who}; names must be unique")
                 continue
-            factory = getattr(spec, kind.factory) if kind.factory else ""
+            factory = getattr(spec, kind.factory)
             home = provenance.module if factory.startswith(":") else ""
             entries[spec.name] = Entry(spec, provenance, home + factory)
     return Catalog(kind.label, MappingProxyType(dict(sorted(entries.items()))))

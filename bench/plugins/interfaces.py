@@ -7,8 +7,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from bench.clips import Clips
     from bench.job import Job
     from bench.results.records import Failure, Record, Status
+
+    Indices = npt.NDArray[np.int64]
+    Parts = tuple[Indices, Indices, Indices]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,3 +159,42 @@ class Launcher(Protocol):
 
     def close(self) -> None:
         """Told that no job will follow. Optional."""
+
+
+class Divide(Protocol):
+    """How a protocol divides clips: the function that ``ProtocolSpec.divide`` names.
+
+    The host calls it once for each test fold (and seed, if it takes one) when a run is planned, and again in the
+    worker, so the same arguments must give the same parts. It is called with ``ProtocolSpec.options`` and, of ``seed``
+    (of the cell), ``validation`` and ``version`` (of the spec), with those that its signature names.
+
+    The host keeps the test part sealed, and refuses parts that overlap, repeat or leave the range of the clips, that
+    hold clips whose target is unknown (``clips.splits`` says ``predict``), that are empty where they must not be, or
+    whose groups leak into the test part.
+    """
+
+    def __call__(self, clips: Clips, fold: int, **options: Any) -> Parts:
+        """Indices of the train, validation (maybe none) and test clips, each int64 ``(n,)``, in any order.
+
+        Args:
+            clips: The loaded data set, which has what ``ProtocolSpec.needs`` names.
+            fold: The test fold, one of those of ``ProtocolSpec.folds``.
+            options: See above.
+
+        Raises:
+            DataError: These clips cannot be divided so; the message reaches the user as it is.
+        """
+        ...
+
+
+class NumberFolds(Protocol):
+    """Which fold each clip is tested in: the function that ``ProtocolSpec.folds`` names."""
+
+    def __call__(self, clips: Clips, **options: Any) -> Indices:
+        """``(clips,)`` int64. The test folds are the numbers of the clips whose target is known; two at least.
+
+        Args:
+            clips: The loaded data set.
+            options: As :class:`Divide` gets them, without ``seed``.
+        """
+        ...

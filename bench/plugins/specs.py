@@ -14,6 +14,7 @@ TaskType = Literal["single_label", "multi_label"]
 Modality = Literal["audio", "image", "text"]
 Mode = Literal["scratch", "finetune", "probe", "knn"]
 Feeding = Literal["fly", "precomputed"]
+Need = Literal["folds", "groups", "splits", "validation"]
 Axis = Literal["mode", "weights", "frontend", "feeding", "inputs"]
 
 
@@ -138,7 +139,8 @@ class DatasetSpec:
         task: What is known before loading; ``None`` where the user's files decide.
         folds: The authors' fold numbers, ``()`` where there are none.
         groups: What a group is (``"source recording"``, ``"speaker"``), empty where clips are independent.
-        protocols: Names of the protocols it supports, the default first.
+        protocols: Names of the protocols that are recommended for it, the default first. Any other runs too where the
+            clips have what it needs.
         primary_metric: Name of the metric that epochs are chosen by and boards sort by; ``None`` = that of the task
             type: accuracy, or mean average precision for ``multi_label``.
         recipe: Default recipe; ``None`` = the host's (``quick``).
@@ -290,23 +292,33 @@ class ReporterSpec:
 class ProtocolSpec:
     """How clips are divided and which checkpoint is kept; versioned and hashed.
 
+    It runs on every data set that has what it needs; the test part stays sealed and leaks are refused whatever it says.
+
     Attributes:
         name: What ``--protocol`` takes.
         version: Raised whenever the meaning changes.
-        scheme: ``folds`` (test = fold i of the authors' folds), ``split`` (the publishers' train/val/test),
-            ``random`` (shuffled k folds that ignore groups; exists to be refused), ``random_split`` (80/20, ignores
-            groups too; its leak is reported, not refused), ``group`` (leave one group out), ``grouped`` (five folds
-            by a hash of the group).
-        validation: ``none``, ``next_fold`` (the fold after the test fold) or ``split``.
-        select_on: Which split picks the epoch: ``none`` (fixed number of epochs), ``validation``, ``test``.
-        ranked: Whether its rows may be ranked with clean ones.
+        divide: ``"package.module:function"``; ``divide(clips, fold, **options) -> (train, validation, test)``, arrays
+            of indices. What else it may ask for and what is checked: :class:`bench.Divide`.
+        folds: ``"package.module:function"``; ``folds(clips, **options) -> (clips,)`` numbers, the test folds to choose
+            from; ``None`` = the authors' folds where it needs folds, else one fixed split, fold 0.
+        needs: What a data set must have: ``folds`` (of the authors), ``groups``, ``splits`` (the publishers' train and
+            test) or ``validation`` (their validation clips).
+        options: Keyword arguments of ``divide`` and ``folds``.
+        validation: ``none``, ``next_fold`` (the fold after the test fold) or ``split`` (a part of its own).
+        select_on: Which part picks the epoch: ``none`` (fixed number of epochs), ``validation``, ``test``.
+        leaks: ``refused``, or ``reported`` in the record where showing the leak is the point; never ranked.
+        ranked: Whether its rows may be ranked with clean ones; not where the test part picks the epoch.
         description: One line for ``bench list``.
     """
 
     name: str
     version: int = 1
-    scheme: Literal["folds", "split", "random", "random_split", "group", "grouped"] = "folds"
+    divide: str = "bench.protocols.divisions:folds"
+    folds: str | None = None
+    needs: tuple[Need, ...] = ("folds",)
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     validation: Literal["none", "next_fold", "split"] = "none"
     select_on: Literal["none", "validation", "test"] = "none"
+    leaks: Literal["refused", "reported"] = "refused"
     ranked: bool = True
     description: str = ""

@@ -1,7 +1,7 @@
-"""Folds, groups, the sealed test split and leak checks: pure functions on arrays.
+"""What the host keeps in its own hands whatever divides the clips: valid parts, the sealed test split, leak checks.
 
 A protocol says how clips are divided and which checkpoint is kept. Bound to a data set it has a hash; rows of
-different hashes are never averaged. Sources: Piczak 2015 (official folds of ESC-50), Nadeau & Bengio 1999.
+different hashes are never averaged.
 """
 
 from __future__ import annotations
@@ -9,20 +9,32 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import DataError, LeakError, SealedError
-from bench.plugins.specs import ProtocolSpec
+from bench.errors import BenchError, DataError, LeakError, PluginError, SealedError
+from bench.plugins.factories import load_factory
+from bench.plugins.registry import Entry
+from bench.plugins.sources import describe
+from bench.plugins.specs import Need, ProtocolSpec
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from bench.clips import Clips
+    from bench.plugins.interfaces import Indices, Parts
 
-    Indices = npt.NDArray[np.int64]
+    Protocol = Entry[ProtocolSpec]
 
+PARTS = ("train", "validation", "test")
+HOME = "bench.protocols.divisions:"
+"""Where the host's own divisions are; records and hashes name them without it."""
+NEEDS: dict[Need, str] = {
+    "folds": "folds",
+    "groups": "groups",
+    "splits": "published train/test split",
+    "validation": "validation clips",
+}
+"""What a protocol may need, in words."""
 
 NAMED_GROUPS = 20
 """Shared groups that a record names."""
@@ -70,8 +82,8 @@ class Split:
         """
         if not finalised:
             raise SealedError(
-                "the test split is sealed until training has finalised its checkpoint; "
-                "select on validation (--protocol 3+1+1), or say paper-style to select on test, unranked"
+                "the test split is sealed until training has finalised its checkpoint; use a protocol that selects "
+                "on validation, or one that selects on test and is never ranked (`bench list protocols`)"
             )
         return self.test
 
@@ -81,52 +93,100 @@ def protocol_label(spec: ProtocolSpec) -> str:
     return f"{spec.name}@{spec.version}"
 
 
+def division_name(spec: ProtocolSpec) -> str:
+    """What divides, as records say it: ``"folds"`` for one of the host's own, else the string of the spec."""
+    return spec.divide.removeprefix(HOME)
+
+
 def protocol_hash(spec: ProtocolSpec, dataset: str, manifest: str, exceptions: Sequence[str] = ()) -> str:
     """Sixteen hex digits over the rule, the data set's manifest and the documented exceptions."""
-    rule = {key: value for key, value in asdict(spec).items() if key != "description"}
-    content = json.dumps([rule, dataset, manifest, sorted(exceptions)], sort_keys=True)
+    rule: dict[str, Any] = {key: getattr(spec, key) for key in ("name", "version", "validation", "select_on", "ranked")}
+    rule["scheme"] = division_name(spec)
+    if spec.options:
+        rule["options"] = dict(spec.options)
+    if spec.folds and not spec.folds.startswith(HOME):
+        rule["folds"] = spec.folds
+    content = json.dumps([rule, dataset, manifest, sorted(exceptions)], sort_keys=True, default=str)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def available_folds(spec: ProtocolSpec, clips: Clips) -> tuple[int, ...]:
-    """The test folds that ``spec`` has on these clips, ascending; ``(0,)`` for a fixed split.
+def offered(clips: Clips) -> frozenset[Need]:
+    """What a protocol may need and these clips have."""
+    splits = set(clips.splits or ())
+    has: dict[Need, bool] = {
+        "folds": clips.folds is not None,
+        "groups": clips.groups is not None,
+        "splits": {"train", "test"} <= splits,
+        "validation": "val" in splits,
+    }
+    return frozenset(need for need, there in has.items() if there)
+
+
+def check_needs(spec: ProtocolSpec, clips: Clips) -> None:
+    """Raises :class:`DataError` where the clips lack what the protocol needs."""
+    if lacking := [NEEDS[need] for need in spec.needs if need not in offered(clips)]:
+        raise DataError(f"{clips.title} has no {' and no '.join(lacking)}, which protocol {spec.name!r} needs")
+
+
+def available_folds(protocol: Protocol, clips: Clips) -> tuple[int, ...]:
+    """The test folds that a protocol has on these clips, ascending; ``(0,)`` for a fixed split.
 
     Raises:
-        DataError: The data set has no folds (groups, splits) of the kind that the protocol needs.
+        DataError: The data set lacks what the protocol needs, or has one fold only.
+        PluginError: The protocol's function raises, or gives no number for each clip.
     """
-    if spec.scheme == "split":
-        _published(spec, clips)
+    import numpy as np
+
+    spec = protocol.spec
+    check_needs(spec, clips)
+    if spec.folds is None and "folds" not in spec.needs:
         return (0,)
-    if spec.scheme == "random_split":
-        return (0,)
-    numbers = tuple(sorted(set(_fold_numbers(spec, clips)[_known(clips)].tolist())))
-    if len(numbers) < 2:
+    if spec.folds is None:
+        numbers = np.asarray(clips.folds)
+    else:
+        numbers = np.asarray(_call(protocol, protocol.home(spec.folds), clips))
+        if numbers.shape != (len(clips),) or not np.issubdtype(numbers.dtype, np.integer):
+            raise PluginError(
+                f"{_name(protocol)}: folds {spec.folds!r} gave {numbers.dtype} {numbers.shape}; "
+                f"it must give a whole number for each clip: ({len(clips)},)"
+            )
+    folds = tuple(np.unique(numbers[clips.known]).tolist())
+    if len(folds) < 2:
         raise DataError(f"{clips.title} has one fold only; protocol {spec.name!r} needs at least two")
-    return numbers
+    return folds
 
 
-def make_split(spec: ProtocolSpec, clips: Clips, fold: int, *, known_leaks: Sequence[str] = ()) -> Split:
+def takes_seed(protocol: Protocol) -> bool:
+    """Whether another seed gives other parts."""
+    return "seed" in signature(load_factory(protocol.factory)).parameters
+
+
+def make_split(protocol: Protocol, clips: Clips, fold: int, *, seed: int = 0, known_leaks: Sequence[str] = ()) -> Split:
     """Divide the clips of one cell and refuse a division that leaks.
 
     Args:
-        spec: The protocol.
+        protocol: With who gave it.
         clips: The loaded data set.
         fold: Test fold; 0 for a fixed split.
+        seed: Of the cell, for protocols that draw.
         known_leaks: Group ids that the official split itself shares; reported, not refused.
 
     Raises:
-        LeakError: Train or validation shares a group with test that is not documented; only ``random_split``, which
-            exists to show that leak and is never ranked, is let through.
+        LeakError: Train or validation shares a group with test that is not documented, and the protocol is not one
+            that exists to report its leak.
         DataError: The data set lacks the folds or splits that the protocol needs, or a part is empty.
+        PluginError: The division raises, or its parts overlap, leave the clips or hold clips with no known target.
     """
-    train, validation, test = _divide(spec, clips, fold)
-    for name, part in (("train", train), ("test", test)):
+    spec = protocol.spec
+    check_needs(spec, clips)
+    train, validation, test = _checked(protocol, clips, _call(protocol, protocol.factory, clips, fold, seed=seed))
+    wanted = {"train": train, "test": test} | ({"validation": validation} if spec.select_on == "validation" else {})
+    for name, part in wanted.items():
         if len(part) == 0:
-            raise DataError(f"{clips.title}: protocol {spec.name!r}, fold {fold}: the {name} part is empty")
-    selecting = validation[:0] if spec.select_on == "test" else validation
-    leak = find_leak(clips.groups, train, selecting, test)
+            raise DataError(f"{clips.title}: {_name(protocol)}, fold {fold}: the {name} part is empty")
+    leak = find_leak(clips.groups, train, validation, test)
     undocumented = sorted(set(leak.groups) - set(known_leaks))
-    if undocumented and spec.scheme != "random_split":
+    if undocumented and spec.leaks == "refused":
         raise LeakError(
             f"{clips.title}: protocol {spec.name!r} leaks: the group of {leak.rate:.1%} of the test clips also "
             f"stands in train or validation ({leak.train_clips / leak.test_clips:.1%} in train; e.g. group "
@@ -134,7 +194,7 @@ def make_split(spec: ProtocolSpec, clips: Clips, fold: int, *, known_leaks: Sequ
             "(`bench list datasets`)",
             leak.rate,
         )
-    return Split(train=train, validation=validation, test=test, leak=leak)
+    return Split(train=train, validation=test if spec.select_on == "test" else validation, test=test, leak=leak)
 
 
 def find_leak(groups: Sequence[str] | None, train: Indices, validation: Indices, test: Indices) -> Leak:
@@ -154,89 +214,49 @@ def find_leak(groups: Sequence[str] | None, train: Indices, validation: Indices,
     )
 
 
-def _divide(spec: ProtocolSpec, clips: Clips, fold: int) -> tuple[Indices, Indices, Indices]:
+def _call(protocol: Protocol, factory: str, clips: Clips, *fold: int, seed: int = 0) -> Any:
+    """What a function of the protocol answers, called with what its signature asks for."""
+    spec = protocol.spec
+    function = load_factory(factory)
+    given = {"seed": seed, "validation": spec.validation, "version": spec.version}
+    taken = signature(function).parameters
+    try:
+        return function(clips, *fold, **{key: given[key] for key in given if key in taken}, **spec.options)
+    except BenchError:
+        raise
+    except Exception as error:
+        raise PluginError(f"{_name(protocol)}: {factory} raised {describe(error, protocol.provenance.file)}") from error
+
+
+def _checked(protocol: Protocol, clips: Clips, parts: Any) -> Parts:
+    """The parts as ascending int64 indices; they must be disjoint, in range and of clips whose target is known."""
     import numpy as np
 
-    everything = np.arange(len(clips), dtype=np.int64)
-    if spec.scheme == "split":
-        return _published(spec, clips)
-    if spec.scheme == "random_split":
-        return _random_split(spec, clips)
-    known = _known(clips)
-    everything, numbers = everything[known], _fold_numbers(spec, clips)[known]
-    present = sorted(set(numbers.tolist()))
-    if fold not in present:
-        raise DataError(f"{clips.title}: no fold {fold}; it has {', '.join(map(str, present))}")
-    held: tuple[int, ...] = (fold,)
-    validation = everything[:0]
-    if spec.validation == "next_fold":
-        following = present[(present.index(fold) + 1) % len(present)]
-        validation = everything[numbers == following]
-        held = (fold, following)
-    test = everything[numbers == fold]
-    train = everything[~np.isin(numbers, held)]
-    if spec.select_on == "test":
-        validation = test
+    arrays = [np.asarray(part) for part in parts] if isinstance(parts, (tuple, list)) else []
+    if len(arrays) != 3:
+        raise PluginError(f"{_name(protocol)}: divide must return train, validation and test, not {parts!r:.60}")
+    for name, part in zip(PARTS, arrays, strict=True):
+        if part.ndim != 1 or (len(part) and not np.issubdtype(part.dtype, np.integer)):
+            said = f"{part.dtype} {part.shape}"
+            raise PluginError(f"{_name(protocol)}: the {name} part is {said}; it must be indices of clips, (n,)")
+        outside = part[(part < 0) | (part >= len(clips))] if len(part) else part
+        if len(outside):
+            raise PluginError(f"{_name(protocol)}: the {name} part has clip {outside[0]} of {len(clips)}")
+    train, validation, test = (np.sort(part).astype(np.int64) for part in arrays)
+    if len(validation) and protocol.spec.validation == "none":
+        raise PluginError(f"{_name(protocol)}: divide gave validation clips, but validation is 'none'")
+    together, counts = np.unique(np.concatenate([train, validation, test]), return_counts=True)
+    for fault, places in (
+        ("stand in two parts, or twice in one", together[counts > 1]),
+        ("have no known target (split 'predict')", together[~clips.known[together]]),
+    ):
+        if len(places):
+            raise PluginError(f"{_name(protocol)}: {len(places)} clips {fault}, e.g. {clips.ids[places[0]]!r}")
     return train, validation, test
 
 
-def _published(spec: ProtocolSpec, clips: Clips) -> tuple[Indices, Indices, Indices]:
-    import numpy as np
-
-    if clips.splits is None:
-        raise DataError(f"{clips.title} has no published train/test split; use --protocol 4+1")
-    everything = np.arange(len(clips), dtype=np.int64)
-    splits = np.asarray(clips.splits)
-    validation = everything[splits == "val"]
-    train = everything[splits == "train"]
-    if spec.validation == "none":
-        train, validation = np.concatenate([train, validation]), everything[:0]
-        train.sort()
-    elif len(validation) == 0:
-        raise DataError(f"{clips.title} has no validation clips, which protocol {spec.name!r} needs")
-    return train, validation, everything[splits == "test"]
-
-
-def _known(clips: Clips) -> npt.NDArray[np.bool_]:
-    """``(clips,)``: true where the target is known; clips to predict are in no part of a division."""
-    import numpy as np
-
-    return np.asarray([split != "predict" for split in clips.splits or [""] * len(clips)], dtype=np.bool_)
-
-
-def _random_split(spec: ProtocolSpec, clips: Clips) -> tuple[Indices, Indices, Indices]:
-    """The first four fifths of the shuffled clips, and the rest; the same on every machine."""
-    import numpy as np
-
-    known = np.flatnonzero(_known(clips)).astype(np.int64)
-    order = np.random.default_rng(spec.version).permutation(known)
-    cut = len(order) * 4 // 5
-    return np.sort(order[:cut]), order[:0], np.sort(order[cut:])
-
-
-def _hashed(group: str, version: int) -> int:
-    """Fold 1 to 5 of a group, from its name alone: clips that are added later move no other clip."""
-    return int(hashlib.sha256(f"{version}:{group}".encode()).hexdigest(), 16) % 5 + 1
-
-
-def _fold_numbers(spec: ProtocolSpec, clips: Clips) -> Indices:
-    import numpy as np
-
-    if spec.scheme == "random":
-        known = np.flatnonzero(_known(clips))
-        order = known[np.random.default_rng(spec.version).permutation(len(known))]
-        numbers = np.zeros(len(clips), dtype=np.int64)
-        numbers[order] = np.arange(len(order)) % 5 + 1
-        return numbers
-    if spec.scheme in ("group", "grouped"):
-        if clips.groups is None:
-            raise DataError(f"{clips.title} names no groups, which protocol {spec.name!r} needs")
-        if spec.scheme == "grouped":
-            return np.asarray([_hashed(group, spec.version) for group in clips.groups], dtype=np.int64)
-        return np.unique(np.asarray(clips.groups), return_inverse=True)[1].astype(np.int64) + 1
-    if clips.folds is None:
-        raise DataError(f"{clips.title} has no folds, which protocol {spec.name!r} needs; use --protocol official")
-    return np.asarray(clips.folds, dtype=np.int64)
+def _name(protocol: Protocol) -> str:
+    return f"protocol {protocol.spec.name!r} of {protocol.provenance}"
 
 
 def describe_split(split: Split, known_leaks: Sequence[str]) -> dict[str, Any]:

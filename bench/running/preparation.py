@@ -119,7 +119,7 @@ class Preparation:
             entry = self.host.registry.datasets[name]
             fetching = self._counter(f"downloading {name}")
             clips = open_clips(entry.spec, self.selection.data, load=entry.factory, progress=fetching)
-            self.loaded[name] = Loaded.of(entry, clips)
+            self.loaded[name] = Loaded(entry=entry, clips=clips)
         return self.loaded
 
     def _counter(self, what: str) -> Callable[[int, int], None]:

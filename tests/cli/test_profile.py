@@ -147,7 +147,7 @@ def test_an_unknown_model_names_what_is_close(tmp_path) -> None:
 def test_a_model_that_does_not_fit_the_data_ends_with_4_and_the_reason(tmp_path) -> None:
     status, _, err = call("wants.image", "--out", str(tmp_path))
     assert status == 4
-    assert "wants.image needs image; tones gives audio" in err
+    assert "wants.image needs image; Tones (generated) gives audio" in err
 
 
 def test_a_family_is_not_one_model(tmp_path) -> None:
@@ -169,7 +169,7 @@ def profiled(name: str):
     """The record of one profile cell, run in this process."""
     registry = discover((TONES, RUDE))
     entry = registry.datasets["tones"]
-    tones = Loaded.of(entry, open_clips(entry.spec, None, load=entry.factory))
+    tones = Loaded(entry=entry, clips=open_clips(entry.spec, None, load=entry.factory))
     selection = Selection(models=(name,), datasets=("tones",), recipe="smoke", evaluate=False)
     (planned,) = expand(selection, registry, {"tones": tones}).cells
     job = Job(cell=planned.cell, recipe=planned.recipe, fingerprint="", plugins=(TONES, RUDE))

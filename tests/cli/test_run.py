@@ -107,7 +107,7 @@ def test_plan_shows_cells_and_runs_no_model(tmp_path: Path) -> None:
     assert plan["disk_bytes"] > 0
     assert not (tmp_path / "ran").exists()
     table = bench(*words, cwd=tmp_path)
-    assert "wants.image: needs image; tones gives audio" in table.stdout
+    assert "wants.image: needs image; Tones (generated) gives audio" in table.stdout
     assert not (tmp_path / "results").exists()
 
 

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import bench.builtin
 from bench.__main__ import main
-from bench.builtin import bench_add_protocols
 from bench.data.check import check_clips
 from bench.errors import DataError
+from bench.plugins.discovery import load_modules
 from bench.protocols.split import make_split
 from bench.results.store import Store
 from bench_datasets import khacef
@@ -65,7 +66,7 @@ def write_tree(folder: Path, train: int = 120, test: int = 20, distinct: int = 7
     return folder
 
 
-PROTOCOLS = {spec.name: spec for spec in bench_add_protocols()}
+PROTOCOLS = load_modules(bench.builtin).registry.protocols
 
 
 @pytest.fixture

@@ -39,8 +39,8 @@ def test_specs_hold_together(name):
     assert len(spec.manifest_sha256) in (0, 64)
     assert bool(spec.url) <= bool(spec.download_bytes)
     if spec.task is not None:
-        schemes = {protocols[protocol].scheme for protocol in spec.protocols}
-        assert ("folds" in schemes) == bool(spec.folds)
+        needs = {need for name in spec.protocols for need in protocols[name].needs}
+        assert ("folds" in needs) == bool(spec.folds)
         assert ("image" in spec.task.modalities) == (spec.task.image_shape is not None)
         assert callable(load_factory(spec.load))
 

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from bench.builtin import bench_add_protocols
+import bench.builtin
 from bench.data.check import check_clips
 from bench.data.waveforms import open_waveforms
 from bench.errors import DataError, LeakError
+from bench.plugins.discovery import load_modules
 from bench.protocols.split import make_split
 from bench_datasets import bench_add_datasets, speech_commands, speech_commands_12
 
-PROTOCOLS = {spec.name: spec for spec in bench_add_protocols()}
+PROTOCOLS = load_modules(bench.builtin).registry.protocols
 SPECS = {spec.name: spec for spec in bench_add_datasets()}
 SPEAKERS = {"0a": None, "1b": None, "2c": "validation_list.txt", "3d": "testing_list.txt"}
 NOISE_SECONDS = 6

@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from bench.builtin import bench_add_protocols
+import bench.builtin
 from bench.data.check import check_clips
 from bench.data.waveforms import open_waveforms
 from bench.errors import DataError, LeakError
+from bench.plugins.discovery import load_modules
 from bench.protocols.split import available_folds, make_split
 from bench_datasets import bench_add_datasets, urbansound8k
 
 COLUMNS = ("slice_file_name", "fsID", "start", "end", "salience", "fold", "classID", "class")
-FOUR_PLUS_ONE = next(spec for spec in bench_add_protocols() if spec.name == "4+1")
+FOUR_PLUS_ONE = load_modules(bench.builtin).registry.protocols["4+1"]
 
 
 def rows(classes=(3, 7)) -> list[dict[str, str]]:

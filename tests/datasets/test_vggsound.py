@@ -10,13 +10,14 @@ import pytest
 import soundfile
 from PIL import Image
 
-from bench.builtin import bench_add_protocols
+import bench.builtin
 from bench.data.check import check_clips
 from bench.errors import DataError, LeakError
+from bench.plugins.discovery import load_modules
 from bench.protocols.split import make_split
 from bench_datasets import bench_add_datasets, vggsound
 
-OFFICIAL = next(spec for spec in bench_add_protocols() if spec.name == "official")
+OFFICIAL = load_modules(bench.builtin).registry.protocols["official"]
 PLAYED = (
     "accordion", "acoustic guitar", "badminton", "bagpipes", "banjo", "bass drum", "bass guitar", "bassoon", "bongo",
     "bugle", "castanets", "cello", "clarinet", "congas", "cornet", "cymbal", "darts", "didgeridoo", "djembe",

@@ -100,7 +100,7 @@ def test_needs_another_modality(make_runner) -> None:
     runner = make_runner("wants.image", "tones.good")
     plan = runner.plan(measure=False)
     reasons = {p.cell.model: p.reason for p in plan.cells if p.decision == "incompatible"}
-    assert reasons == {"wants.image": "needs image; tones gives audio"}
+    assert reasons == {"wants.image": "needs image; Tones (generated) gives audio"}
 
 
 def test_only_incompatible_cells_end_with_no_cell(make_runner) -> None:

@@ -132,7 +132,7 @@ def test_pretraining_sees_training_clips_only(run, registry, tmp_path, monkeypat
     seen = np.concatenate([json.loads(line) for line in log.read_text().splitlines()])
     work = job("knn", "masked", "modes.good", limit=20)
     data = prepare(registry, work)
-    split = split_for(registry.protocols["official"].spec, data, work)
+    split = split_for(registry, data, work)
     pipeline = build_pipeline(build_model(registry.models["modes.good"], data.task, 0), data, PLAIN, split.train)
     everything = data.batches(np.arange(len(data.clips)), 64).epoch(0)
     with torch.no_grad():

@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bench.builtin import bench_add_protocols
 from bench.cell import Cell
 from bench.clips import Clips
 from bench.config.selection import Selection, select_models
-from bench.errors import NoCellError, SelectionError, UnknownNameError
-from bench.planning.axes import Offer, Wishes, choose_axes
+from bench.errors import DataError, NoCellError, SelectionError, UnknownNameError
+from bench.planning.axes import choose_axes
 from bench.planning.costs import Cost, cost_key, expected_seconds, with_costs
 from bench.planning.plan import Loaded, expand
 from bench.plugins.discovery import load_modules
@@ -65,7 +66,7 @@ def loaded(registry, *, texts=None, images=False, features=False) -> dict[str, L
         features=np.zeros((30, 3, 5), dtype=np.float32) if features else None,
         images=(lambda _: np.zeros((1, 1, 28, 28), dtype=np.float32)) if images else None,
     )  # fmt: skip
-    return {"set": Loaded.of(registry.datasets["set"], clips)}
+    return {"set": Loaded(entry=registry.datasets["set"], clips=clips)}
 
 
 def plan_of(registry, *models: str, data=None, **selection):
@@ -128,7 +129,7 @@ def test_an_alias_is_its_axes(registry) -> None:
 
 def test_misfits_have_reasons(registry) -> None:
     reasons = {p.cell.model: p.reason for p in plan_of(registry, "all", folds=(1,), frontend="fancy").cells if p.reason}
-    assert reasons["pair"] == "needs image; set gives audio; does not take front end 'fancy'; it takes waveform"
+    assert reasons["pair"] == "needs image; Set gives audio; does not take front end 'fancy'; it takes waveform"
     trained = plan_of(registry, "net.small", frontend="fancy", feeding="precomputed", folds=(1,)).cells[0]
     assert trained.reason == "front end 'fancy' is trained: its features cannot be precomputed"
 
@@ -223,7 +224,8 @@ def test_an_aliass_mode_weights_and_inputs_hold_unless_the_selection_says_otherw
     assert fixed.decision == "run"
     own = ModelSpec(name="own", factory="json:loads", axes={"mode": "finetune", "weights": "masked"}, pretrain="a:b")
     alias = ModelSpec(name="own.probe", factory="json:loads", alias_of="own", axes={"mode": "probe"})
-    chosen = choose_axes(Wishes(), registry, alias, own, Offer(name="set", modalities=("audio",)))
+    both = load_modules(fake_plugin("own", [own, alias])).registry
+    chosen = choose_axes(Selection(), both, alias, loaded(registry)["set"].clips)
     assert (chosen.mode, chosen.weights, chosen.problem) == ("probe", "masked", "")
     other = one(registry, "either.tuned", rich, mode="probe", weights="random", inputs="image")
     assert (other.cell.mode, other.cell.weights, other.cell.inputs) == ("probe", "random", "image")
@@ -261,10 +263,10 @@ def test_modes_get_their_own_recipe(registry) -> None:
         ("forest", {"mode": "probe"}, "is an estimator, fitted from scratch: it has no probe"),
         ("forest", {"weights": "masked"}, "is an estimator, fitted from scratch: it has no start from weights"),
         ("bert", {}, "never starts at random; add --weights FILE"),
-        ("pair", {}, "needs image; set gives audio"),
+        ("pair", {}, "needs image; Set gives audio"),
         ("net.small", {"inputs": "audio+image"}, "does not take image; it takes audio"),
-        ("either", {"inputs": "image"}, "needs image; set gives audio"),
-        ("either", {"inputs": "audio+image.shuffled"}, "needs image; set gives audio"),
+        ("either", {"inputs": "image"}, "needs image; Set gives audio"),
+        ("either", {"inputs": "audio+image.shuffled"}, "needs image; Set gives audio"),
         ("either", {"inputs": "audio+image.derived"}, "does not take a derived image"),
         ("either", {"inputs": "audio.missing"}, "audio missing leaves nothing to test on"),
         ("views", {"inputs": "audio"}, "needs image, which inputs 'audio' leave out"),
@@ -272,7 +274,7 @@ def test_modes_get_their_own_recipe(registry) -> None:
         (
             "net.small",
             {"frontend": "given"},
-            "front end 'given' is for data with published features; set gives waveforms",
+            "front end 'given' is for data with published features; Set gives waveforms",
         ),
     ],
 )
@@ -291,7 +293,7 @@ def test_a_model_without_needs_takes_what_there_is_but_not_nothing(registry) -> 
         ProtocolSpec(name="4+1"),
     ]
     blind = one(load_modules(fake_plugin("own", specs)).registry, "seer")
-    assert (blind.decision, blind.reason) == ("incompatible", "needs one of image, text; set gives audio")
+    assert (blind.decision, blind.reason) == ("incompatible", "needs one of image, text; Set gives audio")
 
 
 def test_inputs_are_written_in_the_models_order_and_derived_where_nothing_is_given(registry) -> None:
@@ -381,3 +383,68 @@ def test_a_progress_line_names_what_is_unusual() -> None:
     tuned = replace(cell, mode="finetune", weights="masked", inputs="audio.shuffled+image")
     assert tuned.short == "m (audio.shuffled+image), finetune from masked, on d fold 1 seed 0"
     assert replace(cell, inputs="audio+image.derived").short == cell.short
+
+
+@pytest.fixture
+def two_sets():
+    """A set with three folds of twenty clips, one with a published split only, and protocols for either."""
+    specs = [
+        ModelSpec(name="net", factory="json:loads"),
+        DatasetSpec(name="set", load="json:loads"),
+        DatasetSpec(name="split", load="json:loads", protocols=("official",)),
+        *bench_add_protocols(),
+    ]
+    registry = load_modules(fake_plugin("two", specs)).registry
+    clips = loaded(registry)["set"].clips
+    divided = replace(clips, title="Split", folds=None, splits=("train", "train", "test") * 10)
+    both = {"set": clips, "split": divided}
+    return registry, {name: Loaded(entry=registry.datasets[name], clips=both[name]) for name in both}
+
+
+def decided(two_sets, **selection) -> dict[tuple[str, int], tuple[str, str]]:
+    registry, data = two_sets
+    plan = expand(Selection(models=("net",), datasets=tuple(data), **selection), registry, data)
+    return {(p.cell.dataset, p.cell.fold, p.cell.kind): (p.decision, p.reason) for p in plan.cells}
+
+
+def test_a_set_without_the_fold_is_named_and_the_others_run(two_sets) -> None:
+    """It ended the whole run."""
+    assert decided(two_sets, folds=(1,)) == {
+        ("set", 1, "evaluate"): ("run", ""),
+        ("set", 0, "profile"): ("run", ""),
+        ("split", 1, "evaluate"): ("incompatible", "Split has no fold 1; it has 0"),
+    }
+    with pytest.raises(DataError, match=r"Set has no fold 7; it has 1, 2, 3; Split has no fold 7; it has 0"):
+        decided(two_sets, folds=(1, 7))
+
+
+def test_a_set_that_lacks_what_the_protocol_needs_is_named_and_the_others_run(two_sets) -> None:
+    cells = decided(two_sets, protocol="4+1", profile=False)
+    assert {key for key, (decision, _) in cells.items() if decision == "run"} == {
+        ("set", fold, "evaluate") for fold in (1, 2, 3)
+    }
+    decision, reason = cells["split", 0, "evaluate"]
+    assert decision == "incompatible"
+    assert reason.startswith("Split has no folds, which protocol '4+1' needs; --protocol may be grouped-5, ")
+    assert "official, " in reason
+
+
+def test_a_protocol_that_no_set_has_what_it_takes_for_is_one_error(two_sets) -> None:
+    with pytest.raises(DataError, match="Set has no published train/test split and no validation clips"):
+        decided(two_sets, protocol="official-val")
+
+
+def test_a_protocol_of_a_stranger_runs_where_the_clips_have_what_it_needs(two_sets) -> None:
+    assert "few-shot-1" not in two_sets[0].datasets["set"].spec.protocols
+    cells = decided(two_sets, protocol="few-shot-1", seeds=(0, 1), profile=False, folds=(2,))
+    assert cells["set", 2, "evaluate"] == ("run", "")
+    registry, data = two_sets
+    chosen = Selection(models=("net",), datasets=("set",), protocol="few-shot-2", seeds=(0, 1), profile=False)
+    plan = expand(chosen, registry, data)
+    assert [(p.train_clips, p.test_clips) for p in plan.cells] == [(6, 10)] * 6
+    assert len({p.fingerprint for p in plan.cells}) == 6
+
+
+def test_too_few_clips_for_a_draw_are_named_for_the_set_that_has_them(two_sets) -> None:
+    with pytest.raises(DataError, match="Set: outside fold 1 'a' has 6, 'b' has 7, 'c' has 7 of 20 clips needed"):
+        decided(two_sets, protocol="few-shot-20")

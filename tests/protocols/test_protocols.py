@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import bench.builtin
 from bench.clips import Clips
 from bench.data.locate import open_clips
 from bench.errors import DataError, LeakError
-from bench.plugins.discovery import discover
+from bench.plugins.discovery import discover, load_modules
+from bench.plugins.registry import Entry
 from bench.plugins.specs import ProtocolSpec
 from bench.protocols.split import available_folds, make_split, protocol_hash
 
-FOUR_ONE = ProtocolSpec(name="4+1")
-THREE_ONE = ProtocolSpec(name="3+1+1", validation="next_fold", select_on="validation")
-PAPER = ProtocolSpec(name="paper-style", select_on="test", ranked=False)
-RANDOM = ProtocolSpec(name="random-5fold", scheme="random")
-OFFICIAL = ProtocolSpec(name="official", scheme="split")
-RANDOM_SPLIT = ProtocolSpec(name="random-80-20", scheme="random_split", ranked=False)
-GROUPED = ProtocolSpec(name="grouped-5", scheme="grouped")
-LEAVE_ONE = ProtocolSpec(name="leave-one-group-out", scheme="group")
+HOST = load_modules(bench.builtin).registry.protocols
+FOUR_ONE, THREE_ONE, PAPER, RANDOM, OFFICIAL, OFFICIAL_VAL, RANDOM_SPLIT, GROUPED, LEAVE_ONE = (
+    HOST[name]
+    for name in (
+        "4+1", "3+1+1", "paper-style", "random-5fold", "official", "official-val", "random-80-20", "grouped-5",
+        "leave-one-group-out",
+    )
+)  # fmt: skip
+
+
+def varied(protocol: Entry[ProtocolSpec], **changes) -> Entry[ProtocolSpec]:
+    return replace(protocol, spec=replace(protocol.spec, **changes))
 
 
 def clips(folds, groups=None, splits=None) -> Clips:
@@ -71,13 +79,12 @@ def test_published_split() -> None:
     data = clips([0, 0, 0], splits=("train", "val", "test"))
     split = make_split(OFFICIAL, data, 0)
     assert (split.train.tolist(), split.validation.tolist(), split.test.tolist()) == ([0, 1], [], [2])
-    with_validation = ProtocolSpec(name="official-val", scheme="split", validation="split", select_on="validation")
-    assert make_split(with_validation, data, 0).validation.tolist() == [1]
+    assert make_split(OFFICIAL_VAL, data, 0).validation.tolist() == [1]
     assert available_folds(OFFICIAL, data) == (0,)
 
 
 def test_what_is_missing_is_named() -> None:
-    with pytest.raises(DataError, match="--protocol 4\\+1"):
+    with pytest.raises(DataError, match="no published train/test split, which protocol 'official' needs"):
         make_split(OFFICIAL, clips([1, 2]), 0)
     with pytest.raises(DataError, match="no fold 9; it has 1, 2"):
         make_split(FOUR_ONE, clips([1, 2]), 9)
@@ -91,8 +98,10 @@ def test_leave_one_group_out() -> None:
     assert make_split(LEAVE_ONE, data, 1).test.tolist() == [1]
 
 
-@pytest.mark.parametrize("spec", [FOUR_ONE, THREE_ONE, RANDOM, OFFICIAL, RANDOM_SPLIT, GROUPED, LEAVE_ONE])
-def test_clips_to_predict_are_in_no_part(spec: ProtocolSpec) -> None:
+@pytest.mark.parametrize(
+    "spec", [FOUR_ONE, THREE_ONE, RANDOM, OFFICIAL, RANDOM_SPLIT, GROUPED, LEAVE_ONE], ids=lambda p: p.spec.name
+)
+def test_clips_to_predict_are_in_no_part(spec: Entry[ProtocolSpec]) -> None:
     count = 60
     kinds = ("train", "test", "predict")
     data = clips(
@@ -129,7 +138,7 @@ def test_random_split_reports_its_leak_and_is_not_refused() -> None:
     assert again.test.tolist() == split.test.tolist()
     assert split.test.tolist() != list(range(80, 100))
     with pytest.raises(LeakError):
-        make_split(ProtocolSpec(name="random-5fold", scheme="random"), data, 1)
+        make_split(RANDOM, data, 1)
 
 
 def test_grouped_folds_follow_the_name_of_the_group_alone() -> None:
@@ -147,23 +156,40 @@ def test_grouped_folds_follow_the_name_of_the_group_alone() -> None:
     for fold in range(1, 6):
         split = make_split(GROUPED, fewer, fold)
         assert {fewer.groups[i] for i in split.test} == {name for name, one in fold_of.items() if one == fold}
-    moved = ProtocolSpec(name="grouped-5", version=2, scheme="grouped")
+    moved = varied(GROUPED, version=2)
     assert make_split(moved, data, 1).test.tolist() != make_split(GROUPED, data, 1).test.tolist()
-    with pytest.raises(DataError, match="names no groups"):
+    with pytest.raises(DataError, match="has no groups, which protocol 'grouped-5' needs"):
         available_folds(GROUPED, clips([1, 2]))
 
 
 def test_hash_follows_every_part_of_the_rule() -> None:
-    base = protocol_hash(FOUR_ONE, "esc50", "m")
+    base = protocol_hash(FOUR_ONE.spec, "esc50", "m")
     others = {
-        protocol_hash(THREE_ONE, "esc50", "m"),
+        protocol_hash(THREE_ONE.spec, "esc50", "m"),
         protocol_hash(ProtocolSpec(name="4+1", version=2), "esc50", "m"),
-        protocol_hash(FOUR_ONE, "esc10", "m"),
-        protocol_hash(FOUR_ONE, "esc50", "n"),
-        protocol_hash(FOUR_ONE, "esc50", "m", ("131943",)),
+        protocol_hash(FOUR_ONE.spec, "esc10", "m"),
+        protocol_hash(FOUR_ONE.spec, "esc50", "n"),
+        protocol_hash(FOUR_ONE.spec, "esc50", "m", ("131943",)),
     }
     assert len(others | {base}) == 6
     assert base == protocol_hash(ProtocolSpec(name="4+1", description="other words"), "esc50", "m")
+
+
+def test_hashes_of_published_records_stay() -> None:
+    hashes = {name: protocol_hash(HOST[name].spec, "esc50", "m", ("a",)) for name in HOST}
+    assert {name: value for name, value in hashes.items() if not name.startswith("few-shot")} == {
+        "3+1+1": "b60874e3a1dbfb82",
+        "4+1": "7f63ae8c16cd6f0e",
+        "grouped-5": "a397fabb39b63d4f",
+        "leave-one-group-out": "0a31fda7e510a899",
+        "official": "32a223b101baa1af",
+        "official-val": "7e149a1ff8422ebb",
+        "paper-style": "a1e7b2a778bed890",
+        "random-5fold": "c5c2e77a29192c24",
+        "random-80-20": "e57915724fa60c42",
+        "speaker": "c8da469451e6d285",
+    }
+    assert len(set(hashes.values())) == len(hashes)
 
 
 @pytest.fixture(scope="module")
@@ -201,11 +227,11 @@ class TestRealFolds:
     def test_shuffled_folds_are_refused_with_their_rate(self, esc50) -> None:
         spec, data, registry = esc50
         with pytest.raises(LeakError, match="leaks") as caught:
-            make_split(registry.protocols["random-5fold"].spec, data, 1, known_leaks=spec.known_leaks)
+            make_split(registry.protocols["random-5fold"], data, 1, known_leaks=spec.known_leaks)
         assert caught.value.rate == pytest.approx(0.348, abs=0.04)
         rates = []
         for shuffle in range(1, 11):
-            rule = ProtocolSpec(name="random-5fold", version=shuffle, scheme="random")
+            rule = varied(RANDOM, version=shuffle)
             for fold in range(1, 6):
                 with pytest.raises(LeakError) as caught:
                     make_split(rule, data, fold, known_leaks=spec.known_leaks)

@@ -190,7 +190,7 @@ def run_cells(runner: Runner) -> Result:
         loaded = {}
         for name in selection.datasets:
             entry = registry.datasets[name]
-            loaded[name] = Loaded.of(entry, open_clips(entry.spec, selection.data, load=entry.factory))
+            loaded[name] = Loaded(entry=entry, clips=open_clips(entry.spec, selection.data, load=entry.factory))
         # A profile cell that does not fit is not planned at all; only evaluate cells carry their reason.
         asked = replace(selection, evaluate=True, profile=False)
         reasons = {f"{p.cell.model} {p.reason}" for p in expand(asked, registry, loaded).cells if p.reason}

