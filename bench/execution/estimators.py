@@ -1,20 +1,26 @@
-"""Models that are estimators with scikit-learn's ``fit`` and ``predict_proba`` or ``decision_function``."""
+"""Models that are estimators with scikit-learn's ``fit``, ``predict`` and probabilities or decision values."""
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from bench.errors import PluginError
 from bench.execution.inference import Predictions, check_finite
 from bench.execution.inputs import Inputs
+from bench.execution.step import front_end_only
+from bench.plugins.specs import TaskInfo
+
+Logits = npt.NDArray[np.float32]
 
 _ABSENT = -1e3
 """Logit of a class that no training clip had: finite, below everything an estimator gives."""
+_LEAST = 1e-12
+"""A probability below this counts as this, so that its logarithm stays finite."""
 
 
 @runtime_checkable
@@ -22,7 +28,7 @@ class Estimator(Protocol):
     """What a factory may return instead of a module."""
 
     def fit(self, x: npt.NDArray[np.float32], y: npt.NDArray[Any]) -> Any:
-        """Learn from ``x`` ``(clips, ...)`` and class indices ``y`` ``(clips,)``."""
+        """Learn from ``x`` ``(clips, ...)`` and int64 classes ``y`` ``(clips,)`` or indicators ``(clips, classes)``."""
 
 
 def inputs_of(data: Inputs, index: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
@@ -33,38 +39,50 @@ def inputs_of(data: Inputs, index: npt.NDArray[np.int64]) -> npt.NDArray[np.floa
     """
     if data.modalities != ("audio",) or data.given["audio"] == "missing":
         raise PluginError(f"an estimator takes audio only, this one declares {', '.join(data.modalities)}")
-    parts = []
-    for batch in data.batches(index, 64).epoch(0):
-        audio = batch.inputs["audio"]
-        if data.frontend is not None and not data.stored_features:
-            with torch.inference_mode():
-                audio = data.frontend(audio)
-        parts.append(audio.numpy())
-    return np.concatenate(parts)
+    frontend = None if data.stored_features else data.frontend
+    return np.concatenate(
+        [front_end_only(frontend, batch.inputs["audio"]).numpy() for batch in data.batches(index, 64).epoch(0)]
+    )
 
 
 def fit(estimator: Estimator, data: Inputs, train: npt.NDArray[np.int64]) -> float:
     """Fit on the clips ``train``; returns the seconds it took, features included."""
     start = time.perf_counter()
-    estimator.fit(inputs_of(data, train), data.clips.targets[train])
+    estimator.fit(inputs_of(data, train), data.clips.targets[train].astype(np.int64))
     return time.perf_counter() - start
 
 
 def predict(estimator: Estimator, data: Inputs, index: npt.NDArray[np.int64]) -> Predictions:
-    """Scores of the clips ``index`` in their order.
+    """Scores of the clips ``index`` in their order, which decide as the estimator's own ``predict`` does.
 
     Raises:
         PluginError: It has neither ``predict_proba`` nor ``decision_function``, or they have another shape.
     """
     start = time.perf_counter()
-    logits = logits_of(estimator, inputs_of(data, index), data.task.num_classes)
+    last, x = _described(estimator, inputs_of(data, index))
+    logits = logits_of(last, x, data.task)
+    if hasattr(last, "predict"):
+        logits = decided(logits, np.asarray(last.predict(x)))
     return Predictions(logits=logits, index=index, seconds=time.perf_counter() - start)
 
 
-def logits_of(estimator: Any, x: npt.NDArray[np.float32], num_classes: int) -> npt.NDArray[np.float32]:
-    """``(clips, num_classes)`` float32: log-probabilities, or decision values where there are none."""
+def _described(estimator: Any, x: npt.NDArray[Any]) -> tuple[Any, Any]:
+    """The last step of a scikit-learn pipeline and what the others make of ``x``, so that they run once."""
+    module = sys.modules.get("sklearn.pipeline")
+    if module is not None and type(estimator) is module.Pipeline and len(estimator) > 1:
+        return estimator[-1], estimator[:-1].transform(x)
+    return estimator, x
+
+
+def logits_of(estimator: Any, x: npt.NDArray[np.float32], task: TaskInfo) -> Logits:
+    """``(clips, num_classes)`` float32: logarithms (multi-label: logits) of probabilities, else decision values."""
+    multi_label = task.task_type == "multi_label"
     if hasattr(estimator, "predict_proba"):
-        scores = np.log(np.clip(np.asarray(estimator.predict_proba(x), dtype=np.float64), 1e-12, None))
+        found = estimator.predict_proba(x)
+        if multi_label and isinstance(found, list):
+            found = np.stack([_positive(*pair) for pair in zip(found, estimator.classes_, strict=True)], axis=1)
+        chances = np.clip(np.asarray(found, dtype=np.float64), _LEAST, 1 - _LEAST if multi_label else None)
+        scores = np.log(chances) - (np.log1p(-chances) if multi_label else 0.0)
     elif hasattr(estimator, "decision_function"):
         scores = np.asarray(estimator.decision_function(x), dtype=np.float64)
         if scores.ndim == 1:
@@ -73,10 +91,38 @@ def logits_of(estimator: Any, x: npt.NDArray[np.float32], num_classes: int) -> n
         raise PluginError(
             f"{type(estimator).__name__} has neither predict_proba nor decision_function; add one of them"
         )
-    classes = np.asarray(getattr(estimator, "classes_", np.arange(num_classes)))
+    everything = np.arange(task.num_classes)
+    classes = everything if multi_label else np.asarray(getattr(estimator, "classes_", everything))
     if scores.shape != (len(x), len(classes)):
         raise PluginError(f"the estimator returned scores {scores.shape}, expected ({len(x)}, {len(classes)})")
-    logits = np.full((len(x), num_classes), _ABSENT, dtype=np.float32)
+    logits = np.full((len(x), task.num_classes), _ABSENT, dtype=np.float32)
     logits[:, classes.astype(np.int64)] = scores
     check_finite(logits)
     return logits
+
+
+def _positive(chances: npt.NDArray[Any], values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """``(clips,)`` chances of 1 where a forest gives a column for each value that a class had in training."""
+    columns = np.flatnonzero(np.asarray(values) == 1)
+    return chances[:, columns[0]] if len(columns) else np.zeros(len(chances))
+
+
+def decided(logits: Logits, answers: npt.NDArray[Any]) -> Logits:
+    """Logits that decide as an estimator answers, each moved as little as that takes.
+
+    The two may disagree: an SVC answers by its margins, its probabilities come from a fit of their own.
+
+    Args:
+        logits: ``(clips, classes)``.
+        answers: What ``predict`` gave: class indices ``(clips,)``, or indicators ``(clips, classes)``.
+    """
+    out = logits.copy()
+    if answers.ndim == 2:
+        wanted = answers > 0.5
+        out[wanted & (out <= 0)] = np.finfo(np.float32).tiny
+        out[~wanted & (out > 0)] = 0.0
+        return out
+    rows, chosen = np.arange(len(out)), answers.astype(np.int64)
+    other = out.argmax(axis=1) != chosen
+    out[rows[other], chosen[other]] = np.nextafter(out.max(axis=1)[other], np.float32(np.inf))
+    return out

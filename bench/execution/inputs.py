@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import time
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from bench.data.locate import open_clips
 from bench.data.text import Tokens, hash_tokens, own_tokens
 from bench.data.waveforms import Waveforms, open_waveforms
 from bench.errors import DataError, PluginError
+from bench.execution.seeding import seed_everything
 from bench.job import Job
 from bench.plugins.factories import load_factory
 from bench.plugins.registry import Entry, Registry
@@ -126,8 +128,10 @@ def task_of(clips: Clips, modalities: tuple[str, ...], text_length: int = TEXT_L
     )
 
 
-def build_frontend(registry: Registry, model: ModelSpec, name: str, task: TaskInfo) -> nn.Module | None:
-    """The front end of a cell, on the CPU; ``None`` for ``waveform`` and for published features.
+def build_frontend(
+    registry: Registry, model: ModelSpec, name: str, task: TaskInfo, *, seed: int = 0
+) -> nn.Module | None:
+    """The front end of a cell, on the CPU, seeded and in ``eval()``; ``None`` for ``waveform`` and published features.
 
     Raises:
         PluginError: It is no module, or does not give ``(batch, freq, time)``.
@@ -135,10 +139,12 @@ def build_frontend(registry: Registry, model: ModelSpec, name: str, task: TaskIn
     if name in (WAVEFORM, GIVEN):
         return None
     entry = registry.frontends[name]
-    frontend = load_factory(entry.factory)(task, **model.frontend_options)
+    factory = load_factory(entry.factory)
+    seed_everything(seed)
+    frontend = factory(task, **model.frontend_options)
     if not isinstance(frontend, nn.Module):
         raise PluginError(f"front end {name!r} returned {type(frontend).__name__}, expected a torch.nn.Module")
-    return frontend
+    return frontend.eval()
 
 
 def feature_shape(frontend: nn.Module, task: TaskInfo) -> tuple[int, int]:
@@ -202,7 +208,7 @@ def _audio(registry: Registry, job: Job, clips: Clips, waveforms: Waveforms | No
     if waveforms is None:
         raise DataError(f"{clips.title} has no audio")
     model = registry.models[cell.model].spec
-    frontend = build_frontend(registry, model, cell.frontend, task)
+    frontend = build_frontend(registry, model, cell.frontend, task, seed=cell.seed)
     if frontend is None:
         return _Audio(waveforms.samples)
     shape = feature_shape(frontend, task)
@@ -273,7 +279,11 @@ def _stored(
     if any(p.requires_grad for p in frontend.parameters()):
         raise PluginError(f"front end {name!r} is trained, so its features cannot be precomputed; use --feeding fly")
     entry = registry.frontends[name]
-    key = digest([name, dict(model.frontend_options), source_hash(entry.factory.partition(":")[0])])
+    state = hashlib.sha256()
+    for tensor in frontend.state_dict().values():  # weights drawn by the seed are features of their own
+        state.update(tensor.numpy().tobytes())
+    code = source_hash(entry.factory.partition(":")[0])
+    key = digest([name, dict(model.frontend_options), code, state.hexdigest()])
     return open_features(waveforms, frontend, key=key, dtype="float32").values
 
 

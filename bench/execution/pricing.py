@@ -106,13 +106,13 @@ def _best(call: Any, device: str, *, times: int, middle: bool = False) -> float:
 def _time_estimator(model: Any, data: Inputs) -> dict[str, Any]:
     count = min(len(data.clips), max(48, 2 * data.task.num_classes))
     clips = np.linspace(0, len(data.clips) - 1, count).astype(np.int64)
-    targets = data.clips.targets[clips]
+    targets = data.clips.targets[clips].astype(np.int64)
     x = inputs_of(data, clips)
     start = time.perf_counter()
     model.fit(x, targets)
     fitted = time.perf_counter() - start
     start = time.perf_counter()
-    logits_of(model, x, data.task.num_classes)
+    logits_of(model, x, data.task)
     scored = time.perf_counter() - start
     return {"step_s": None, "infer_clip_s": scored / count, "fit_clip_s": fitted / count}
 

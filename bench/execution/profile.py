@@ -189,15 +189,15 @@ def _of_estimator(model: Any, data: Inputs, job: Job) -> Callables:
     count = min(max(CLIPS, 4 * data.task.num_classes), len(data.clips))
     clips = np.linspace(0, len(data.clips) - 1, count).astype(np.int64)
     x = inputs_of(data, clips)
-    model.fit(x, data.clips.targets[clips])
+    model.fit(x, data.clips.targets[clips].astype(np.int64))
     size = min(job.cell.batch, len(x))
 
     def one(i: int) -> None:
-        logits_of(model, x[i % len(x)][None], data.task.num_classes)
+        logits_of(model, x[i % len(x)][None], data.task)
 
     def many(i: int) -> int:
         start = i * size % (len(x) - size + 1)
-        return len(logits_of(model, x[start : start + size], data.task.num_classes))
+        return len(logits_of(model, x[start : start + size], data.task))
 
     return Callables(one=one, infer=many)
 

@@ -62,6 +62,12 @@ class StepSettings:
         )  # fmt: skip
 
 
+@torch.inference_mode()
+def front_end_only(frontend: nn.Module | None, audio: Tensor) -> Tensor:
+    """Features ``(batch, freq, time)`` in ``eval()``, or the waveform where there is no front end."""
+    return audio if frontend is None else frontend.eval()(audio)
+
+
 def to_device(inputs: Mapping[str, Tensor], device: str) -> Tensors:
     """The inputs of a batch on a device."""
     return {name: x.to(device, non_blocking=True) for name, x in inputs.items()}

@@ -81,6 +81,7 @@ def choose_axes(
         *_frontend_problems(frontend, allowed, clips, heard="audio" in inputs),
         *_feeding_problems(frontend, feeding, registry),
         *_training_problems(mode, weights, target),
+        *_task_problems(target, clips),
         *_extra_problems(registry, target),
     ]
     return Axes(
@@ -181,6 +182,12 @@ def _extra_problems(registry: Registry, spec: ModelSpec) -> Iterator[str]:
             f"needs the extra {spec.extra!r}, of which {', '.join(missing)} is not installed: "
             f"pip install '{owner}[{spec.extra}]', or pip install --no-deps {' '.join(missing)}"
         )
+
+
+def _task_problems(spec: ModelSpec, clips: Clips) -> Iterator[str]:
+    task_type = "multi_label" if clips.targets.ndim == 2 else "single_label"
+    if task_type not in spec.task_types:
+        yield f"is for {' and '.join(spec.task_types)} tasks; {clips.title} is {task_type}"
 
 
 def _training_problems(mode: str, weights: str, spec: ModelSpec) -> Iterator[str]:

@@ -87,7 +87,9 @@ class ModelSpec:
         tokenizer: ``"package.module:build"``; ``build(**options) -> tokenize`` with ``tokenize(texts, length) ->
             (tokens (texts, length) int64, mask (texts, length) bool)``; ``None`` = the host's hashed words.
             It is handed those of the factory's options that it takes, ``weights`` included.
-        estimator: Whether the factory returns an estimator; it is fitted from scratch and knows no other mode.
+        estimator: Whether the factory returns an estimator; it is fitted from scratch and knows no other mode. In a
+            multi-label task its ``y`` are indicators ``(clips, classes)``.
+        task_types: The kinds of task it can learn; with data of another kind it is incompatible.
         parameters: Declared parameter count at 50 classes, 5 s, 16 kHz (trainable and frozen).
         inductive: ``False`` if a clip's logits depend on its batch mates: never ranked, no single-clip latency.
         license: SPDX identifier of the model code.
@@ -114,6 +116,7 @@ class ModelSpec:
     needs_weights: bool = False
     tokenizer: str | None = None
     estimator: bool = False
+    task_types: tuple[TaskType, ...] = ("single_label", "multi_label")
     parameters: int | None = None
     inductive: bool = True
     license: str = ""

@@ -62,7 +62,7 @@ class EstimatorCase:
 
     def scores(self, estimator: Any, rows: npt.NDArray[np.int64]) -> Logits:
         """Logits ``(rows, classes)``; another shape or nan is an error."""
-        return logits_of(estimator, self.x[rows], self.data.task.num_classes)
+        return logits_of(estimator, self.x[rows], self.data.task)
 
 
 def estimator_checks(case: EstimatorCase) -> dict[str, Check]:

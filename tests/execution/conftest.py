@@ -26,7 +26,7 @@ def make_runner(tmp_path: Path):
     def make(*models: str, out: Path | None = None, settings: dict | None = None, progress=None, **selection) -> Runner:
         chosen = {"datasets": ("tones",), "recipe": "smoke", "overrides": ("recipe.epochs=2",), "profile": False}
         what = Selection(models=models, **(chosen | selection))
-        how = Settings(out=out or tmp_path / "run", plugins=(PLUGIN,), **({"jobs": 2} | (settings or {})))
+        how = Settings(out=out or tmp_path / "run", **({"jobs": 2, "plugins": (PLUGIN,)} | (settings or {})))
         return Runner(what, how, progress)
 
     return make

@@ -145,4 +145,4 @@ def frontend_of(registry: Registry, model: str, clips: Clips, name: str) -> torc
     built = build_frontend(registry, registry.models[model].spec, name, task_of(clips, ("audio",)))
     if built is None:
         raise ValueError(f"{name!r} is no front end")
-    return built.eval()
+    return built

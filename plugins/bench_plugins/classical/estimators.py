@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -32,27 +33,27 @@ def build(task: TaskInfo, *, kind: Kind, seed: int = 0) -> Pipeline:
 
     Returns:
         A pipeline of descriptor, standardisation (``knn`` and ``svm``) and classifier. Its outputs have one column for
-        each entry of ``classes_``, the classes seen in training.
+        each entry of ``classes_``, the classes seen in training. In a multi-label task neighbours and trees vote on
+        each class by itself, and the SVM is one against the rest.
 
     Raises:
-        BenchError: The kind is unknown or the task is multi-label.
+        BenchError: The kind is unknown.
     """
-    makers = _makers(seed)
+    makers = _makers(task, seed)
     if kind not in makers:
         raise BenchError(f"classical has no kind {kind!r}; known: {', '.join(makers)}")
-    if task.task_type != "single_label":
-        raise BenchError(f"classical.{kind} is for single_label tasks, not {task.task_type}; leave it out of --models")
     statistics = tuned_statistics if kind == "forest_tuned" else piczak_statistics
     describe = FunctionTransformer(functools.partial(statistics, sample_rate=task.sample_rate))
     scale = [("scale", StandardScaler())] if kind in ("knn", "svm") else []
     return Pipeline([("describe", describe), *scale, ("classify", makers[kind]())])
 
 
-def _makers(seed: int) -> dict[str, Callable[[], Any]]:
+def _makers(task: TaskInfo, seed: int) -> dict[str, Callable[[], Any]]:
     forest = functools.partial(RandomForestClassifier, n_estimators=500, random_state=seed, n_jobs=1)
+    svm = SVC(kernel="linear", C=1.0)
     return {
         "knn": functools.partial(KNeighborsClassifier, n_neighbors=3, weights="distance", n_jobs=1),
-        "svm": functools.partial(SVC, kernel="linear", C=1.0),
+        "svm": functools.partial(OneVsRestClassifier, svm) if task.task_type == "multi_label" else lambda: svm,
         "forest": forest,
         "forest_tuned": forest,
     }

@@ -95,8 +95,14 @@ def test_the_others_ignore_the_seed_and_standardise(kind, tones) -> None:
 def test_refusals() -> None:
     with pytest.raises(BenchError, match="no kind 'tree'; known: knn, svm, forest, forest_tuned"):
         build(TASK, kind="tree")
-    with pytest.raises(BenchError, match="single_label"):
-        build(TaskInfo(num_classes=3, task_type="multi_label"), kind="knn")
+
+
+@pytest.mark.parametrize("kind", ["knn", "svm", "forest", "forest_tuned"])
+def test_several_labels_are_learnt_one_class_at_a_time(kind, tones) -> None:
+    waves, targets = tones
+    indicators = np.stack([targets == 0, targets != 1, targets == 2], axis=1).astype(np.int64)
+    estimator = build(TaskInfo(num_classes=3, task_type="multi_label"), kind=kind).fit(waves, indicators)
+    assert (estimator.predict(waves) == indicators).mean() > 0.95
 
 
 Corpus = tuple[np.ndarray, np.ndarray, np.ndarray]
