@@ -34,7 +34,7 @@ FINDINGS_NOTE = "<!-- Made by `python docs/generate.py` of results/published/fin
 FINDINGS_INTRO = """What the five source documents and common practice do to a number, measured. Each entry names
 its source, what was done here, the number with its spread, one command that makes it again, and what bench does
 instead. Origins: *measured* by running code, *computed* from published figures, *cited* as published.
-`python benchmarks/findings --check` holds every number against its stored value and tolerance.
+`python benchmarks/findings --check` compares every number with its stored value and tolerance.
 
 """
 GPU_INTRO = """# What waits for a GPU
@@ -48,7 +48,7 @@ OUR = "bench-audio"
 SHOWN = "esc10-full"
 """The published run that the README shows."""
 FORMATS = {".md": "md", ".csv": "csv", ".json": "json", ".tex": "latex"}
-"""The formats held against their records; the pictures of the page depend on the version of matplotlib."""
+"""The formats compared with their records; the pictures of the page depend on the version of matplotlib."""
 
 
 def main() -> int:

@@ -15,7 +15,7 @@ from bench import __version__
 VERBS: Mapping[str, str] = MappingProxyType(
     {
         "run": "Train and measure models on data sets and write a leaderboard.",
-        "plan": "Show the cells, costs and misfits of a run without running it.",
+        "plan": "Show the cells, costs and incompatible pairs of a run without running it.",
         "list": "Show what the plugins give: models, data sets, front ends and more.",
         "sweep": "Train at several values of a setting and say how much it matters.",
         "profile": "Measure one model over batch sizes: speed, memory, stages, FLOPs, and traces.",
@@ -23,10 +23,10 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "doctor": "Find what would spoil measurements on this machine, with the command for each.",
         "report": "Make leaderboards from stored records.",
         "compare": "Say which of two models is better on the same clips.",
-        "claim": "Hold a claimed ranking of models against the records.",
-        "reproduce": "Run the cell of a stored record again and hold the numbers against it.",
-        "baseline": "Pin what a run measured for the gate, show what is pinned, or look for steps and drift over several.",
-        "gate": "Hold a run against a pinned baseline.",
+        "claim": "Compare a claimed ranking of models with the records.",
+        "reproduce": "Run the cell of a stored record again and compare the numbers.",
+        "baseline": "Pin what a run measured for the gate, show what is pinned, or look for steps and drift.",
+        "gate": "Compare a run with a pinned baseline.",
         "check": "Check that models, data sets and metrics keep their contracts.",
     }
 )

@@ -43,7 +43,7 @@ def main(  # noqa: PLR0913  one parameter per option
     plugin: PluginFiles = None,
     no_plugin: LeftOut = None,
 ) -> int:
-    """Pin what a run measured for the gate, show what is pinned, or look for steps and drift over several.
+    """Pin what a run measured for the gate, show what is pinned, or look for steps and drift.
 
     `bench baseline pin RESULTS --to FILE`, `bench baseline show FILE`, `bench baseline history FILE...`.
     """

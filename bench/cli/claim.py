@@ -28,7 +28,7 @@ def main(
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Also write the lines there.")] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Hold a claimed ranking of models against the records.
+    """Compare a claimed ranking of models with the records.
 
     The smallest difference that the clips could show is printed before the verdict. Steps are compared on the clips
     that both models share, with draws over groups and seeds; p values are adjusted by Holm's method.

@@ -1,4 +1,4 @@
-"""``bench gate``: hold a run against a pinned baseline."""
+"""``bench gate``: compare a run with a pinned baseline."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def main(  # noqa: PLR0913  one parameter per option
     plugin: PluginFiles = None,
     no_plugin: LeftOut = None,
 ) -> int:
-    """Hold a run against a pinned baseline.
+    """Compare a run with a pinned baseline.
 
     Exit 3 on a regression, 4 when something vanished.
     """

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from bench.cli.common import OK, open_host, plain, print_json, print_table
 from bench.errors import SelectionError
-from bench.plugins.checks import KINDS, did_you_mean
+from bench.plugins.checks import KINDS, Kind, did_you_mean
 from bench.plugins.discovery import Host
+from bench.plugins.factories import FACTORY
 from bench.plugins.registry import Entry, Provenance
 from bench.plugins.specs import ModelSpec
 
@@ -28,63 +30,36 @@ def _inputs(spec: ModelSpec) -> str:
     return spec.axes.get("inputs") or "+".join((*spec.modalities, *([optional] if optional else ())))
 
 
-@dataclass(frozen=True, slots=True)
-class _View:
-    """The columns of one kind: title -> text of a spec; ``numeric`` ones are aligned on the right."""
-
-    columns: Mapping[str, Callable[[Any], str]]
-    numeric: tuple[str, ...] = ()
-
-
-_VIEWS: Mapping[str, _View] = MappingProxyType(
+Columns = Mapping[str, Callable[[Any], Any]]
+"""Title -> value of a spec."""
+_COLUMNS: Mapping[str, Columns] = MappingProxyType(
     {
-        "models": _View(
-            {
-                "parameters": lambda s: _count(s.parameters),
-                "mode": _mode,
-                "inputs": _inputs,
-                "frontend": lambda s: s.axes.get("frontend") or s.frontend or "waveform",
-                "sets": lambda s: ",".join(s.sets),
-            },
-            ("parameters",),
-        ),
-        "datasets": _View(
-            {
-                "classes": lambda s: "?" if s.task is None else str(s.task.num_classes),
-                "inputs": lambda s: "?" if s.task is None else "+".join(s.task.modalities),
-                "folds": lambda s: str(len(s.folds)),
-                "protocols": lambda s: ",".join(s.protocols),
-                "license": lambda s: s.license,
-            },
-            ("classes", "folds"),
-        ),
-        "frontends": _View({"trainable": lambda s: "yes" if s.trainable else "no"}),
-        "metrics": _View(
-            {
-                "better": lambda s: "higher" if s.higher_is_better else "lower",
-                "unit": lambda s: s.unit,
-                "tasks": lambda s: ",".join(s.task_types),
-            }
-        ),
-        "measurements": _View(
-            {"better": lambda s: "higher" if s.higher_is_better else "lower", "unit": lambda s: s.unit}
-        ),
-        "launchers": _View({}),
-        "reporters": _View({"suffix": lambda s: s.suffix}),
-        "protocols": _View(
-            {
-                "version": lambda s: str(s.version),
-                "needs": lambda s: ",".join(s.needs),
-                "validation": lambda s: s.validation,
-                "epoch by": lambda s: s.select_on,
-                "ranked": lambda s: "yes" if s.ranked else "no",
-            },
-            ("version",),
-        ),
+        "models": {
+            "parameters": lambda s: s.parameters,
+            "mode": _mode,
+            "inputs": _inputs,
+            "frontend": lambda s: s.axes.get("frontend") or s.frontend or "waveform",
+            "sets": lambda s: s.sets,
+        },
+        "datasets": {
+            "classes": lambda s: None if s.task is None else s.task.num_classes,
+            "inputs": lambda s: "?" if s.task is None else "+".join(s.task.modalities),
+            "folds": lambda s: len(s.folds),
+            "protocols": lambda s: s.protocols,
+            "license": lambda s: s.license,
+        },
     }
 )
-WHAT = (*_VIEWS, "recipes", "plugins")
+"""Of kinds with more fields than a table can show; every other kind shows the fields of its specs."""
+WHAT = (*(kind.field for kind in KINDS), "recipes", "plugins")
 """What can be listed."""
+
+
+def _columns(kind: Kind) -> Columns:
+    hidden = ("name", "description", kind.factory)
+    names = [field.name for field in dataclasses.fields(kind.spec) if field.name not in hidden]
+    shown = [name for name in names if "Mapping" not in str(kind.spec.__annotations__[name])]
+    return _COLUMNS.get(kind.field) or {name.replace("_", " "): operator.attrgetter(name) for name in shown}
 
 
 def show(
@@ -100,40 +75,41 @@ def show(
     if what == "plugins":
         _list_plugins(host, as_json=as_json)
     else:
-        entries = getattr(host.registry, what).entries
-        _list_entries(_VIEWS[what], list(entries.values()), as_json=as_json)
+        kind = next(kind for kind in KINDS if kind.field == what)
+        _list_entries(_columns(kind), list(getattr(host.registry, what).entries.values()), as_json=as_json)
     return OK
 
 
-def _list_entries(view: _View, entries: Sequence[Entry[Any]], *, as_json: bool) -> None:
+def _list_entries(columns: Columns, entries: Sequence[Entry[Any]], *, as_json: bool) -> None:
     if as_json:
         print_json([{**plain(entry.spec), "provider": plain(entry.provenance)} for entry in entries])
         return
-    header = ["name", *view.columns, "provider", "description"]
-    rows = [
-        [
-            entry.spec.name,
-            *(text(entry.spec) for text in view.columns.values()),
-            _provider(entry.provenance),
-            _about(entry),
-        ]
-        for entry in entries
-    ]
-    print_table(header, rows, numeric=view.numeric)
+    values = {title: [read(entry.spec) for entry in entries] for title, read in columns.items()}
+    numeric = [title for title, found in values.items() if all(type(value) in (int, type(None)) for value in found)]
+    texts = [[_cell(title, found[place]) for title, found in values.items()] for place in range(len(entries))]
+    rows = [[e.spec.name, *text, _provider(e.provenance), _about(e)] for e, text in zip(entries, texts, strict=True)]
+    print_table(["name", *columns, "provider", "description"], rows, numeric=numeric)
+
+
+def _cell(title: str, value: object) -> str:
+    if title == "parameters":
+        return _count(value if isinstance(value, int) else None)
+    if value is None or isinstance(value, bool):
+        return {None: "?", True: "yes", False: "no"}[value]
+    if isinstance(value, str) and FACTORY.fullmatch(value):
+        return "yes"  # it names code: whether there is any is what a table can say
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _list_plugins(host: Host, *, as_json: bool) -> None:
     rows: list[dict[str, Any]] = [
         {
-            "name": provenance.plugin,
-            "distribution": provenance.distribution,
-            "version": provenance.version,
-            "module": provenance.module,
-            "file": provenance.file,
-            "import_seconds": round(host.import_seconds[provenance.file or provenance.plugin], 3),
-            "gives": {kind.field: _given(host, kind.field, provenance) for kind in KINDS},
+            "name": given.plugin,
+            **{name: getattr(given, name) for name in ("distribution", "version", "module", "file")},
+            "import_seconds": round(host.import_seconds[given.file or given.plugin], 3),
+            "gives": {kind.field: _given(host, kind.field, given) for kind in KINDS},
         }
-        for provenance in host.registry.plugins
+        for given in host.registry.plugins
     ]
     if as_json:
         print_json(rows)

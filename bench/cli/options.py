@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -206,11 +207,12 @@ def gather(given: dict[str, Any]) -> tuple[Selection, Settings]:
     """The values of a verb's options as what to run and how.
 
     Args:
-        given: The verb's parameters by name (its ``locals()``).
+        given: The verb's parameters by name (its ``locals()``); what it lacks is as ``bench run`` has it.
 
     Raises:
         SelectionError: An option's text cannot be read.
     """
+    given = {name: p.default for name, p in inspect.signature(_template).parameters.items()} | given
     folds, feeding, timeout = given["folds"], given["feeding"], given["timeout"]
     selection = Selection(
         models=names(given["models"], "--models"),

@@ -13,7 +13,7 @@ from bench.running.runner import Runner
 
 @with_run_options
 def main(selection: Selection, settings: Settings, *, as_json: bool) -> int:
-    """Show the cells, costs and misfits of a run without running it."""
+    """Show the cells, costs and incompatible pairs of a run without running it."""
     with open_progress() as progress:
         runner = Runner(selection, settings, progress)
         plan = runner.plan(measure=False)

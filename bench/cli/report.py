@@ -20,7 +20,7 @@ from bench.plugins.registry import Registry
 from bench.reports.published import find_published, read_published
 from bench.reports.terminal import text
 from bench.results.store import Store, write_atomic
-from bench.studies.frontends.section import read_study
+from bench.studies.frontends.read import read_study
 
 DEFAULT_FORMATS = "md,csv,json,latex,html"
 

@@ -32,7 +32,7 @@ def main(  # noqa: PLR0913  one parameter per option
     plugin: PluginFiles = None,
     no_plugin: LeftOut = None,
 ) -> int:
-    """Run the cell of a stored record again and hold the numbers against it."""
+    """Run the cell of a stored record again and compare the numbers."""
     store = open_store(results)
     record = find_record(store, cell)
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch, open_progress() as progress:

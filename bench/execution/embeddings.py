@@ -87,7 +87,7 @@ def tsne_map(values: Floats) -> Floats:
 
 
 def cluster_figures(values: Floats, targets: npt.NDArray[Any]) -> dict[str, Any]:
-    """k-means with as many clusters as there are classes among the clips, held against the classes.
+    """k-means with as many clusters as there are classes among the clips, compared with the classes.
 
     Returns:
         ``clusters``, ``purity`` (0 to 1: share of clips whose cluster is mostly of their class) and ``adjusted_rand``

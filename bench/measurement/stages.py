@@ -1,4 +1,4 @@
-"""Stages: where the time of one pass goes, held against the whole pass measured without any stamps."""
+"""Stages: where the time of one pass goes, compared with the whole pass measured without any stamps."""
 
 from __future__ import annotations
 

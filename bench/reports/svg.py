@@ -111,6 +111,16 @@ def render(figure: Figure, prefix: str, label: str) -> str:
     return f"{head}>{rest}".strip()
 
 
+def drawing_files(figure: Figure) -> dict[str, bytes]:
+    """The figure as whole files: ``{"svg": ..., "png": ...}``, the same bytes each time, on white."""
+    files = {}
+    for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=kind, metadata=metadata, dpi=150, facecolor="white")
+        files[kind] = buffer.getvalue()
+    return files
+
+
 def bare(axes: Axes) -> None:
     """Switch a panel off."""
     axes.set_axis_off()

@@ -70,7 +70,7 @@ PARTS: tuple[Part, ...] = (
     Part("esc50", "ESC-50, recipe full, five folds, one seed",
          (*BENCH, "run", "--models", "default,classical.forest_tuned", "--recipe", "full", "--no-profile",
           "--no-keep-checkpoints"), dataset="esc50", limit=True),
-    Part("knee", "throughput over batch sizes and the largest batch",
+    Part("saturation", "throughput over batch sizes and the largest batch",
          (*BENCH, "profile", "meamtm.base", "--batch", "1,4,16,64,256", "--largest")),
     Part("trace", "where the time of meamtm.micro goes",
          (*BENCH, "profile", "meamtm.micro", "--batch", "16", "--trace")),

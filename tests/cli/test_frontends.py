@@ -163,8 +163,8 @@ def test_features_that_cannot_be_compared_say_why(study) -> None:
     _, found = study
     rows = {row[0]: row for row in feeding_rows(found)}
     assert rows["nnaudio precomputed"][8] == "ruled out"
-    assert rows["nnaudio fly"][8] == "possible"
-    assert rows["nnaudio_stft fly"][1] == "-"
+    assert rows["nnaudio on the fly"][8] == "possible"
+    assert rows["nnaudio_stft on the fly"][1] == "-"
 
 
 def test_a_model_without_a_front_end_is_refused(tmp_path) -> None:

@@ -49,11 +49,11 @@ def swept(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_rows_and_knee(swept) -> None:
+def test_rows_and_saturation(swept) -> None:
     _, found = swept
     assert [row["batch"] for row in found["rows"]] == [1, 8]
     assert all(row["statuses"] == ["ok"] and row["infer"] > 0 and row["train"] > 0 for row in found["rows"])
-    assert found["knee"]["infer"]["batch"] in (1, 8)
+    assert found["saturation"]["infer"]["batch"] in (1, 8)
     assert found["largest_batch"] is None
     assert "CUDA" in found["reasons"]["largest_batch"]
 
@@ -127,7 +127,7 @@ def test_the_same_command_measures_nothing_twice(swept) -> None:
     status, out, err = call("tones.good", "--batch", "1,8", "--out", str(folder))
     assert status == 0
     assert "2 cells were measured before" in err
-    assert "(knee)" in out
+    assert "(saturated)" in out
     assert json.loads((folder / "profile.json").read_text())["rows"] == found["rows"]
 
 

@@ -224,11 +224,11 @@ class TestPublishedFeatures:
         )  # fmt: skip
         records = Runner(selection, Settings(out=tmp_path, plugins=(PLUGIN,), jobs=1)).run().records
         found = {record.cell.model: record for record in records}
-        good, misfit = found["tell.both"], found["tell.either"]
+        good, incompatible = found["tell.both"], found["tell.either"]
         assert good.status == "ok", good.error
         assert (good.cell.frontend, good.cell.feeding, good.cell.inputs) == ("given", "precomputed", "audio")
         assert good.provenance["dataset"]["train"] == 12
         assert good.provenance["dataset"]["test"] == 8
         assert good.provenance["dataset"]["report"] == {}
-        assert misfit.status == "incompatible"
-        assert "does not take front end 'given'" in misfit.error.message
+        assert incompatible.status == "incompatible"
+        assert "does not take front end 'given'" in incompatible.error.message

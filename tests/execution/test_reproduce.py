@@ -1,4 +1,4 @@
-"""A stored number comes out again, bit by bit, and is held against its interval."""
+"""A stored number comes out again, bit by bit, and is compared with its interval."""
 
 from __future__ import annotations
 

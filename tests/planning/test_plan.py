@@ -127,7 +127,7 @@ def test_an_alias_is_its_axes(registry) -> None:
     assert {p.decision for p in plan.cells} == {"run"}
 
 
-def test_misfits_have_reasons(registry) -> None:
+def test_incompatible_pairs_have_reasons(registry) -> None:
     reasons = {p.cell.model: p.reason for p in plan_of(registry, "all", folds=(1,), frontend="fancy").cells if p.reason}
     assert reasons["pair"] == "needs image; Set gives audio; does not take front end 'fancy'; it takes waveform"
     trained = plan_of(registry, "net.small", frontend="fancy", feeding="precomputed", folds=(1,)).cells[0]
@@ -278,7 +278,7 @@ def test_modes_get_their_own_recipe(registry) -> None:
         ),
     ],
 )
-def test_each_misfit_has_one_clear_reason(registry, model: str, selection, reason: str) -> None:
+def test_each_incompatible_pair_has_one_clear_reason(registry, model: str, selection, reason: str) -> None:
     planned = one(registry, model, **selection)
     assert planned.decision == "incompatible"
     assert planned.reason == reason

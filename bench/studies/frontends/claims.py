@@ -13,7 +13,7 @@ Verdict = Literal["confirmed", "refuted", "not resolvable here"]
 CLAIMS = ("less storage", "less memory", "faster training", "faster inference", "less compute", "easier use")
 
 MARGIN = 0.05
-"""Measured numbers closer than this, or than twice the spread of both, are not told apart."""
+"""Measured numbers closer than this, or than twice the spread of both, count as equal."""
 NOT_MEASURED = "one of the two numbers is missing"
 UNRESOLVED: Verdict = "not resolvable here"
 EXACT = "exact count"
@@ -196,7 +196,7 @@ def _resolved(case: Case, key: str, sides: tuple[Mapping[str, Any], Mapping[str,
         margin = _margin(key, sides)
         verdict = judge(case.fly, case.stored, lower_is_better=lower, margin=margin)
         few = f"{min(counts)} {'process' if min(counts) == 1 else 'processes'} a side, too few for an interval"
-        basis = f"{few}; a factor of {math.exp(margin):.3g} or less is not told apart"
+        basis = f"{few}; a factor of {math.exp(margin):.3g} or less is within the margin"
         found = replace(case, verdict=verdict, basis=basis, processes=counts)
     if key in BUSY_SPOILS and any(side["contended"] for side in sides):
         return replace(found, verdict=UNRESOLVED, note=BUSY)

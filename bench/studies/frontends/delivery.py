@@ -1,10 +1,11 @@
-"""How fast each feeding's data reach the point where a model's forward would begin, and what they occupy."""
+"""How fast each loader's data reach the point where a model's forward would begin, and what they occupy."""
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,19 +15,25 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy import special
-from torch import nn
 
-from bench.clips import Clips
 from bench.data.cache import cache_root
 from bench.data.decode import to_int16
 from bench.data.features import open_features
-from bench.data.waveforms import Waveforms
 from bench.execution.pipeline import Normaliser
 from bench.measurement.clocks import clock_for, device_type, quiet_collector
 from bench.measurement.memory import HostPeak
-from bench.recipe import Recipe
 from bench.statistics import Interval, Refusal
-from bench.studies.frontends.loaders import Deliver, Goods, Way, bytes_to_device, open_way, rounds_of, ways_of
+from bench.studies.frontends.loaders import (
+    Deliver,
+    Loader,
+    StoredClips,
+    StudyData,
+    bytes_to_device,
+    loaders_of,
+    open_loader,
+    rounds_of,
+    usable,
+)
 from bench.studies.frontends.page_cache import MEANING, evict, not_cold, storage_bytes
 
 ON_CPU = "the device is the CPU: its memory is the RAM, see that row"
@@ -37,12 +44,12 @@ LEVEL = 0.95
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Amount:
     """How much is delivered.
 
     Attributes:
         clips: Distinct clips of a round, at most.
-        rounds: Timed rounds of each way and batch; ways take turns in alternating order.
+        rounds: Timed rounds of each loader and batch; loaders take turns in alternating order.
         batches: Clips a batch.
     """
 
@@ -51,60 +58,37 @@ class Plan:
     batches: tuple[int, ...] = (16, 32)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stock:
-    """What is delivered.
-
-    Attributes:
-        clips: The data set.
-        waveforms: Its decoded clips.
-        recipe: For trimming, filling and normalisation.
-        frontends: By name, in evaluation mode, on the CPU: those computed on the fly and the stored one.
-        fly: Names of the frozen ones that are computed on the fly.
-        stored: Name of the one whose features are stored.
-    """
-
-    clips: Clips
-    waveforms: Waveforms
-    recipe: Recipe
-    frontends: Mapping[str, nn.Module]
-    fly: tuple[str, ...]
-    stored: str
-
-
-BRIEF = Plan(clips=32, rounds=MIN_ROUNDS)
+BRIEF = Amount(clips=32, rounds=MIN_ROUNDS)
 """For recipes whose rows are not published."""
 
 
-def measure_delivery(stock: Stock, device: str, plan: Plan | None = None) -> dict[str, Any]:
+def measure_delivery(data: StudyData, device: str, amount: Amount | None = None) -> dict[str, Any]:
     """The delivery table.
 
-    Every way is opened anew for every round, delivers the same clips in the same order and normalises them alike;
+    Every loader is opened anew for every round, delivers the same clips in the same order and normalises them alike;
     the model takes no part. Times are wall times of a synchronised round.
 
     Args:
-        stock: Clips and front ends.
+        data: Clips and front ends.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
-        plan: How much; by default what the recipe is worth.
+        amount: How much; by default what the recipe is worth.
 
     Returns:
-        ``rows`` (see :func:`_row`), ``clips``, ``rounds``, ``batches``, ``threads``, ``cold`` (what it means).
+        ``rows`` (one per loader: ``name``, ``kept``, ``place``, ``frontend``, ``rates`` by batch, bytes per clip, host
+        memory, ``reasons``), ``clips``, ``rounds``, ``batches``, ``threads``, ``cold`` (what it means).
     """
-    plan = plan or (Plan() if stock.recipe.publishable else BRIEF)
-    with _goods(stock, device, plan.clips) as goods, torch.inference_mode():
-        ways = ways_of(stock.fly, stock.stored)
-        found = [_Found(way=way, problem=_barred(way, goods)) for way in ways]
-        for one in found:
-            if one.problem is None:
-                _rehearse(one, goods, plan)
+    amount = amount or (Amount() if data.recipe.publishable else BRIEF)
+    with stored_clips(data, device, amount.clips) as stored, torch.inference_mode():
+        timings = [_Timing(loader, stored, amount.batches) for loader in loaders_of(data.fly, data.stored)]
+        for one in timings:
+            one.rehearse()
         with quiet_collector():
-            for number in range(plan.rounds):
-                for one in found if number % 2 == 0 else reversed(found):
-                    _round(one, goods, plan, number)
-        rows = [_row(one, goods, plan) for one in found]
+            for number in range(amount.rounds):
+                for one in timings if number % 2 == 0 else reversed(timings):
+                    one.round(number)
         return {
-            "rows": rows, "clips": len(goods), "rounds": plan.rounds, "batches": list(plan.batches),
-            "threads": torch.get_num_threads(), "cold": MEANING, "device": device,
+            "rows": [one.row() for one in timings], "clips": len(stored), "rounds": amount.rounds,
+            "batches": list(amount.batches), "threads": torch.get_num_threads(), "cold": MEANING, "device": device,
         }  # fmt: skip
 
 
@@ -135,33 +119,88 @@ def rounds_interval(values: Sequence[float]) -> Interval | Refusal:
 
 
 @dataclass(slots=True)
-class _Found:
-    """What is known of one way so far; ``problem`` says why it has no rate, ``seconds`` are by batch."""
+class _Timing:
+    """What is known of one loader so far; ``problem`` says why it has no rate, ``seconds`` are by batch."""
 
-    way: Way
-    problem: str | None
+    loader: Loader
+    stored: StoredClips
+    batches: tuple[int, ...]
+    problem: str | None = None
     seconds: dict[int, list[float]] = field(default_factory=dict)
     host_mib: float | None = None
     host_reason: str | None = None
 
+    def _evicted(self) -> str | None:
+        return evict(self.stored.sources(self.loader.kept)) if self.loader.place == "cold" else None
 
-def _barred(way: Way, goods: Goods) -> str | None:
-    if way.place == "device" and device_type(goods.device) == "cpu":
-        return ON_CPU
-    if way.kept == "files" and callable(goods.clips.sounds):
-        return GENERATED
-    return evict(goods.sources(way.kept)) if way.place == "cold" else None
+    def rehearse(self) -> None:
+        """First calls, lazy set-up and the page cache out of the way; then the memory of one pass, never timed."""
+        if self.loader.place == "device" and device_type(self.stored.device) == "cpu":
+            self.problem = ON_CPU
+        elif self.loader.kept == "files" and callable(self.stored.data.clips.sounds):
+            self.problem = GENERATED
+        else:
+            self.problem = self._evicted()
+        if self.problem is not None:
+            return
+        for batch in self.batches:
+            self._pass(open_loader(self.loader, self.stored, batch), batch, 0)
+        _release()
+        with HostPeak() as peak:
+            batch = max(self.batches)
+            self._pass(open_loader(self.loader, self.stored, batch), batch, 0)
+        self.host_mib, self.host_reason = peak.growth_mib.value, peak.growth_mib.reason
 
+    def round(self, number: int) -> None:
+        """Time one pass of each batch size."""
+        for batch in self.batches:
+            if self.problem is None:
+                self.problem = self._evicted()
+            if self.problem is None:
+                self.seconds.setdefault(batch, []).append(self._timed(batch, number))
 
-def _rehearse(one: _Found, goods: Goods, plan: Plan) -> None:
-    """First calls, lazy set-up and the page cache out of the way; then the memory of one pass, never timed."""
-    for batch in plan.batches:
-        _pass(open_way(one.way, goods, batch), goods, batch, 0)
-    _release()
-    with HostPeak() as peak:
-        batch = max(plan.batches)
-        _pass(open_way(one.way, goods, batch), goods, batch, 0)
-    one.host_mib, one.host_reason = peak.growth_mib.value, peak.growth_mib.reason
+    def _timed(self, batch: int, number: int) -> float:
+        """Seconds of one pass. Opening is not timed: what lies in RAM or on the device is there already.
+
+        The memory map is closed on return, as pages of an open one cannot be dropped before the next round.
+        """
+        deliver = open_loader(self.loader, self.stored, batch)
+        before = storage_bytes()
+        seconds = clock_for(self.stored.device).time(lambda i: self._pass(deliver, batch, i), number)
+        if self.loader.place == "cold":
+            expected = sum(path.stat().st_size for path in self.stored.sources(self.loader.kept))
+            self.problem = not_cold(before, storage_bytes(), expected)
+        return seconds
+
+    def _pass(self, deliver: Deliver, batch: int, number: int) -> None:
+        for index in rounds_of(len(self.stored), batch, number):
+            deliver(index)
+
+    def row(self) -> dict[str, Any]:
+        """The loader's line of the table."""
+        loader, sources = self.loader, self.stored.sources(self.loader.kept)
+        disk = sum(path.stat().st_size for path in sources) / len(self.stored) if sources else None
+        unknown = {
+            "rates": self.problem,
+            "disk_bytes": GENERATED if disk is None else None,
+            "host_mib": self.host_reason or self.problem or "not measured" if self.host_mib is None else None,
+        }
+        return {
+            "name": loader.name, "kept": loader.kept, "place": loader.place, "frontend": loader.frontend,
+            "rates": {str(batch): None if self.problem else self._rate(batch) for batch in self.batches},
+            "disk_bytes": disk, "device_bytes": bytes_to_device(loader, self.stored), "host_mib": self.host_mib,
+            "reasons": {name: reason for name, reason in unknown.items() if reason},
+        }  # fmt: skip
+
+    def _rate(self, batch: int) -> dict[str, Any]:
+        """Clips per second: the median of the rounds, all of them, and the interval or why there is none."""
+        delivered = sum(len(index) for index in rounds_of(len(self.stored), batch, 0))
+        rates = [delivered / one for one in self.seconds[batch]]
+        interval = rounds_interval(rates)
+        known = {"clips_per_s": float(np.median(rates)), "rounds": rates}
+        if isinstance(interval, Refusal):
+            return {**known, "interval": None, "reason": interval.reason}
+        return {**known, "interval": [interval.low, interval.high], "level": interval.level}
 
 
 def _release() -> None:
@@ -169,61 +208,6 @@ def _release() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
-
-
-def _round(one: _Found, goods: Goods, plan: Plan, number: int) -> None:
-    for batch in plan.batches:
-        if one.problem is None and one.way.place == "cold":
-            one.problem = evict(goods.sources(one.way.kept))
-        if one.problem is None:
-            one.seconds.setdefault(batch, []).append(_timed(one, goods, batch, number))
-
-
-def _timed(one: _Found, goods: Goods, batch: int, number: int) -> float:
-    """Seconds of one pass. Opening is not timed: what lies in RAM or on the device is there already.
-
-    The memory map is closed on return, as pages of an open one cannot be dropped before the next round.
-    """
-    deliver = open_way(one.way, goods, batch)
-    before = storage_bytes()
-    seconds = clock_for(goods.device).time(lambda i: _pass(deliver, goods, batch, i), number)
-    if one.way.place == "cold":
-        expected = sum(path.stat().st_size for path in goods.sources(one.way.kept))
-        one.problem = not_cold(before, storage_bytes(), expected)
-    return seconds
-
-
-def _pass(deliver: Deliver, goods: Goods, batch: int, number: int) -> None:
-    for index in rounds_of(len(goods), batch, number):
-        deliver(index)
-
-
-def _row(one: _Found, goods: Goods, plan: Plan) -> dict[str, Any]:
-    """One way: ``name``, ``kept``, ``place``, ``frontend``, ``rates``, bytes per clip, host memory, ``reasons``."""
-    way = one.way
-    reasons = {} if one.problem is None else {"rates": one.problem}
-    sources = goods.sources(way.kept)
-    disk = sum(path.stat().st_size for path in sources) / len(goods) if sources else None
-    if disk is None:
-        reasons["disk_bytes"] = GENERATED
-    if one.host_mib is None:
-        reasons["host_mib"] = one.host_reason or one.problem or "not measured"
-    rates = {str(batch): None if one.problem else _rate(one.seconds[batch], goods, batch) for batch in plan.batches}
-    return {
-        "name": way.name, "kept": way.kept, "place": way.place, "frontend": way.frontend, "rates": rates,
-        "disk_bytes": disk, "device_bytes": bytes_to_device(way, goods), "host_mib": one.host_mib, "reasons": reasons,
-    }  # fmt: skip
-
-
-def _rate(seconds: Sequence[float], goods: Goods, batch: int) -> dict[str, Any]:
-    """Clips per second: the median of the rounds, all of them, and the interval or why there is none."""
-    delivered = sum(len(index) for index in rounds_of(len(goods), batch, 0))
-    rates = [delivered / one for one in seconds]
-    interval = rounds_interval(rates)
-    known = {"clips_per_s": float(np.median(rates)), "rounds": rates}
-    if isinstance(interval, Refusal):
-        return {**known, "interval": None, "reason": interval.reason}
-    return {**known, "interval": [interval.low, interval.high], "level": interval.level}
 
 
 def _path(values: npt.NDArray[Any]) -> Path:
@@ -234,12 +218,10 @@ def _path(values: npt.NDArray[Any]) -> Path:
 
 
 @contextmanager
-def _goods(stock: Stock, device: str, most: int) -> Iterator[Goods]:
+def stored_clips(data: StudyData, device: str, most: int) -> Iterator[StoredClips]:
     """The same clips in each form, in files of their own beside the cache, gone afterwards."""
-    clips, waveforms, recipe = stock.clips, stock.waveforms, stock.recipe
-    usable = [row for row, name in enumerate(clips.ids) if name not in clips.listed_bad]
-    rows = np.asarray(usable[:most], dtype=np.int64)
-    some = replace(waveforms, samples=waveforms.samples[rows], lengths=waveforms.lengths[rows])
+    rows = np.asarray(usable(data.clips)[:most], dtype=np.int64)
+    some = replace(data.waveforms, samples=data.waveforms.samples[rows], lengths=data.waveforms.lengths[rows])
     root = cache_root()
     root.mkdir(parents=True, exist_ok=True)
     # Beside the cache and not in the system's temporary folder: that may lie in memory, where nothing is ever cold.
@@ -250,13 +232,13 @@ def _goods(stock: Stock, device: str, most: int) -> Iterator[Goods]:
         normaliser = Normaliser()
         dtypes: tuple[Literal["float32", "float16"], ...] = ("float32", "float16")
         for dtype in dtypes:
-            kept = open_features(some, stock.frontends[stock.stored], key=stock.stored, dtype=dtype, cache=Path(folder))
+            kept = open_features(some, data.frontends[data.stored], key=data.stored, dtype=dtype, cache=Path(folder))
             files[dtype], shapes[dtype] = _path(kept.values), kept.values.shape
-            if dtype == "float32" and recipe.normalise != "none":
-                normaliser.fit([torch.from_numpy(np.array(kept.values))], recipe.normalise)
+            if dtype == "float32" and data.recipe.normalise != "none":
+                normaliser.fit([torch.from_numpy(np.array(kept.values))], data.recipe.normalise)
             del kept  # a memory map that is open keeps its pages in the cache
-        modules = {name: module.to(device) for name, module in stock.frontends.items()}
-        yield Goods(
-            clips=clips, rows=rows, rule=(recipe.trim_db, recipe.fill), files=files, shapes=shapes,
-            frontends=modules, normaliser=normaliser.to(device), device=device,
+        modules = {name: copy.deepcopy(data.frontends[name]).to(device) for name in data.fly}
+        yield StoredClips(
+            data=data, rows=rows, files=files, shapes=shapes, frontends=modules, normaliser=normaliser.to(device),
+            device=device,
         )  # fmt: skip

@@ -15,8 +15,9 @@ from torch import nn
 from bench.clips import Clips
 from bench.data.batches import Batches
 from bench.data.decode import decode
-from bench.data.waveforms import Fill, fit
+from bench.data.waveforms import Waveforms, fit
 from bench.execution.pipeline import Normaliser
+from bench.recipe import Recipe
 
 Kept = Literal["int16", "files", "float32", "float16"]
 Place = Literal["warm", "cold", "ram", "device"]
@@ -30,8 +31,29 @@ KEPT: Mapping[Kept, str] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
-    """One way.
+class StudyData:
+    """What the study looks at.
+
+    Attributes:
+        clips: The data set.
+        waveforms: Its decoded clips.
+        recipe: For trimming, filling and normalisation.
+        frontends: By name, in evaluation mode, on the CPU: those computed on the fly, the stored one, torchaudio's.
+        fly: Names of the frozen ones that are computed on the fly; trainable ones compute the same before training.
+        stored: Name of the one whose features are stored.
+    """
+
+    clips: Clips
+    waveforms: Waveforms
+    recipe: Recipe
+    frontends: Mapping[str, nn.Module]
+    fly: tuple[str, ...]
+    stored: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loader:
+    """One way for clips to come to the model.
 
     Attributes:
         kept: What is stored.
@@ -46,28 +68,25 @@ class Way:
     @property
     def name(self) -> str:
         """``int16 waveform cache (disk, page cache warm) + nnaudio``."""
-        rest = "" if self.frontend is None else f" + {self.frontend}"
-        return f"{KEPT[self.kept]} ({PLACES[self.place]}){rest}"
+        return f"{KEPT[self.kept]} ({PLACES[self.place]})" + ("" if self.frontend is None else f" + {self.frontend}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Goods:
-    """What the ways deliver: the same clips, kept in each form.
+class StoredClips:
+    """The same clips, kept in each form.
 
     Attributes:
-        clips: The data set.
+        data: Where they come from.
         rows: Rows of the clips delivered, ``(delivered,)`` int64.
-        rule: ``(trim_db, fill)`` of the waveform view, for what is decoded anew.
         files: ``{kept: file}`` of ``int16``, ``float32``, ``float16``; row ``i`` is clip ``rows[i]``.
         shapes: ``{kept: shape of the whole file}``.
         frontends: Modules by name, on the device, in evaluation mode.
-        normaliser: Of the training clips; applied to features of every way alike.
+        normaliser: Of the training clips; applied to features of every loader alike.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
     """
 
-    clips: Clips
+    data: StudyData
     rows: npt.NDArray[np.int64]
-    rule: tuple[float | None, Fill]
     files: Mapping[str, Path]
     shapes: Mapping[str, tuple[int, ...]]
     frontends: Mapping[str, nn.Module]
@@ -81,49 +100,51 @@ class Goods:
         """The files that hold these clips in this form; none for generated audio."""
         if kept != "files":
             return [self.files[kept]]
-        sounds = self.clips.sounds
+        sounds = self.data.clips.sounds
         return [] if callable(sounds) else [Path(sounds[row]) for row in self.rows]
 
 
-def ways_of(frontends: tuple[str, ...], stored: str) -> tuple[Way, ...]:
-    """Every way, in the order of the table.
+def usable(clips: Clips) -> list[int]:
+    """Rows of the clips that are not listed as broken."""
+    return [row for row, name in enumerate(clips.ids) if name not in clips.listed_bad]
+
+
+def loaders_of(frontends: tuple[str, ...], stored: str) -> tuple[Loader, ...]:
+    """Every loader, in the order of the table.
 
     Args:
         frontends: Frozen front ends that are computed on the fly.
         stored: The front end whose features are stored; its waveforms are also read cold.
     """
-    fly = [Way(kept="int16", place="warm", frontend=name) for name in frontends]
-    cold = [Way(kept="int16", place="cold", frontend=stored)] if stored in frontends else []
-    decoded = [Way(kept="files", place="warm", frontend=name) for name in frontends]
+    found: list[tuple[Kept, Place, str | None]] = [("int16", "warm", name) for name in frontends]
+    found += [("int16", "cold", stored)] if stored in frontends else []
+    found += [("files", "warm", name) for name in frontends]
     dtypes: tuple[Kept, ...] = ("float32", "float16")
     places: tuple[Place, ...] = ("cold", "warm", "ram", "device")
-    kept = [Way(kept=dtype, place=place, frontend=None) for dtype in dtypes for place in places]
-    return (*fly, *cold, *decoded, *kept)
+    found += [(dtype, place, None) for dtype in dtypes for place in places]
+    return tuple(Loader(kept=kept, place=place, frontend=frontend) for kept, place, frontend in found)
 
 
 Deliver = Callable[[npt.NDArray[np.int64]], torch.Tensor]
 """``(batch,)`` int64 numbers of delivered clips -> what the model's forward would get, ``(batch, freq, time)``."""
 
 
-def open_way(way: Way, goods: Goods, batch: int) -> Deliver:
-    """Open a way anew: a memory map that no page of has been touched, an array in RAM, or a tensor on the device."""
-    finish = _finish(way, goods)
-    if way.place == "device":
-        held = torch.from_numpy(np.array(_mapped(way, goods))).to(goods.device)
-
-        def take(index: npt.NDArray[np.int64]) -> torch.Tensor:
-            chosen = torch.from_numpy(index).to(goods.device)
-            return finish(held.index_select(0, chosen).float())
-
-        return take
-    source: Any = _mapped(way, goods) if way.kept != "files" else _decoder(goods)
-    if way.place == "ram":
+def open_loader(loader: Loader, stored: StoredClips, batch: int) -> Deliver:
+    """Open it anew: a memory map that no page of has been touched, an array in RAM, or a tensor on the device."""
+    frontend = nn.Identity() if loader.frontend is None else stored.frontends[loader.frontend]
+    source: Any = _mapped(loader, stored) if loader.kept != "files" else _decoder(stored)
+    if loader.place == "device":
+        held = torch.from_numpy(np.array(source)).to(stored.device)
+        return lambda index: stored.normaliser(held.index_select(0, torch.from_numpy(index).to(stored.device)).float())
+    if loader.place == "ram":
         source = np.array(source)
-    order = np.arange(len(goods), dtype=np.int64)
-    batches = Batches({"audio": source}, np.zeros(len(goods), dtype=np.int64), order, batch)
+    order = np.arange(len(stored), dtype=np.int64)
+    batches = Batches({"audio": source}, np.zeros(len(stored), dtype=np.int64), order, batch)
 
     def deliver(index: npt.NDArray[np.int64]) -> torch.Tensor:
-        return finish(batches.take(index).inputs["audio"].to(goods.device, non_blocking=True))
+        audio = batches.take(index).inputs["audio"].to(stored.device, non_blocking=True)
+        features: torch.Tensor = stored.normaliser(frontend(audio))
+        return features
 
     return deliver
 
@@ -135,34 +156,23 @@ def rounds_of(clips: int, batch: int, number: int) -> Iterator[npt.NDArray[np.in
     yield from order.reshape(-1, batch)
 
 
-def bytes_to_device(way: Way, goods: Goods) -> int:
+def bytes_to_device(loader: Loader, stored: StoredClips) -> int:
     """Bytes of one clip that leave the host as tensors: float32 as the harness converts, before the front end."""
-    if way.place == "device":
+    if loader.place == "device":
         return np.dtype(np.int64).itemsize
-    form = "int16" if way.kept == "files" else way.kept
-    return int(np.prod(goods.shapes[form][1:])) * np.dtype(np.float32).itemsize
+    form = "int16" if loader.kept == "files" else loader.kept
+    return int(np.prod(stored.shapes[form][1:])) * np.dtype(np.float32).itemsize
 
 
-def _mapped(way: Way, goods: Goods) -> npt.NDArray[Any]:
-    return np.memmap(goods.files[way.kept], dtype=way.kept, mode="r", shape=goods.shapes[way.kept])
+def _mapped(loader: Loader, stored: StoredClips) -> npt.NDArray[Any]:
+    return np.memmap(stored.files[loader.kept], dtype=loader.kept, mode="r", shape=stored.shapes[loader.kept])
 
 
-def _decoder(goods: Goods) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int16]]:
-    clips = goods.clips
+def _decoder(stored: StoredClips) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int16]]:
+    clips, rule = stored.data.clips, (stored.data.recipe.trim_db, stored.data.recipe.fill)
 
-    def read(index: npt.NDArray[np.int64]) -> npt.NDArray[np.int16]:
-        found = []
-        for row in goods.rows[index]:
-            samples = decode(clips.sounds, int(row), clips.ids[row], clips.sample_rate).samples
-            found.append(fit(samples, clips.clip_samples, clips.sample_rate, goods.rule)[0])
-        return np.stack(found)
+    def read(row: int) -> npt.NDArray[np.int16]:
+        samples = decode(clips.sounds, row, clips.ids[row], clips.sample_rate).samples
+        return fit(samples, clips.clip_samples, clips.sample_rate, rule)[0]
 
-    return read
-
-
-def _finish(way: Way, goods: Goods) -> Callable[[torch.Tensor], torch.Tensor]:
-    frontend = None if way.frontend is None else goods.frontends[way.frontend]
-    normaliser = goods.normaliser
-    if frontend is None:
-        return normaliser
-    return lambda audio: normaliser(frontend(audio))
+    return lambda index: np.stack([read(int(row)) for row in stored.rows[index]])

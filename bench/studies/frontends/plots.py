@@ -2,64 +2,30 @@
 
 from __future__ import annotations
 
-import io
-import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from bench.reports.svg import ACCENT, FG, SECOND, bare, new_figure, render, style
+from bench.reports.svg import ACCENT, FG, SECOND, bare, drawing_files, new_figure, render, style
+from bench.studies.frontends.render import shown
+from bench.studies.frontends.spectrogram_examples import DECIBEL, Spectrogram
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-DECIBEL = 10 / math.log(10)
-"""dB per unit of a natural logarithm of power."""
+Drawing = dict[str, Any]
+"""One drawing in three forms: ``svg`` and ``png``, whole files, and ``inline``, an ``<svg>`` element for a page."""
 TICKS_HZ = (125, 500, 1000, 2000, 4000, 8000)
 MAP = "magma"
-BARS = (("infer", "inference, clips/s"), ("train", "training, clips/s"))
+BARS = {
+    "infer": "inference, clips/s", "train": "training, clips/s",
+    "host_train_mib": "host memory while training, MiB",
+}  # fmt: skip
 
 
-class Drawing(TypedDict):
-    """One drawing in three forms: whole files, and an ``<svg>`` element for a page."""
-
-    svg: bytes
-    png: bytes
-    inline: str
-
-
-class Picture(Protocol):
-    """One clip under one front end; see :class:`bench.studies.frontends.spectrogram_examples.Pictured`."""
-
-    @property
-    def frontend(self) -> str:
-        """Its name."""
-
-    @property
-    def clip(self) -> str:
-        """Id of the clip."""
-
-    @property
-    def silent(self) -> float:
-        """Share of digital silence, 0 to 1."""
-
-    @property
-    def values(self) -> npt.NDArray[np.float32]:
-        """Natural logarithm of power, ``(freq, time)``."""
-
-    @property
-    def hertz(self) -> npt.NDArray[np.float64]:
-        """Centre of each bin, ``(freq,)``."""
-
-    @property
-    def seconds(self) -> float:
-        """Length of the clip."""
-
-
-def spectrograms(pictures: Sequence[Picture]) -> Drawing:
+def spectrograms(pictures: Sequence[Spectrogram]) -> Drawing:
     """Small spectrograms, a line per clip and a column per front end, with one colour scale for all.
 
     Args:
@@ -95,14 +61,7 @@ def spectrograms(pictures: Sequence[Picture]) -> Drawing:
 
 
 def bars(study: Mapping[str, Any]) -> Drawing:
-    """Speed, storage and memory of each feeding as bars with their numbers, the baseline in another colour.
-
-    Args:
-        study: The study's JSON values.
-
-    Returns:
-        The drawing.
-    """
+    """Speed, storage and memory of each feeding as bars with their numbers, the baseline in another colour."""
     panels = bar_panels(study)
     with style():
         heights = [len(panel["bars"]) + 1.6 for panel in panels]
@@ -116,16 +75,13 @@ def bars(study: Mapping[str, Any]) -> Drawing:
 
 def bar_panels(study: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What :func:`bars` draws: ``title``, ``bars`` (name, number or ``None``, whether it is the baseline)."""
-    rows = study["rows"]
-    panels = []
-    looks = (*BARS, ("host_train_mib", "host memory while training, MiB"))
-    for key, title in looks:
-        known = [(name, row[key], name.endswith("precomputed")) for name, row in rows.items()]
+    panels: list[dict[str, Any]] = []
+    for key, title in BARS.items():
+        known = [(shown(name), row[key], name.endswith("precomputed")) for name, row in study["rows"].items()]
         panels.append({"title": title, "bars": known})
     storage = study["features"]["storage"]
-    panels.append(
-        {"title": "bytes per clip on disk", "bars": [(name, storage[name], name == "float32") for name in storage]}
-    )
+    kept = [(name, size, name == "float32") for name, size in storage.items()]
+    panels.append({"title": "bytes per clip on disk", "bars": kept})
     batch = str(max(study["delivery"]["batches"]))
     delivered = [
         (row["name"], None if row["rates"][batch] is None else row["rates"][batch]["clips_per_s"],
@@ -136,7 +92,7 @@ def bar_panels(study: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [*panels, {"title": title, "bars": delivered, "log": True}]
 
 
-def _spectrogram(axes: Axes, one: Picture, ends: tuple[float, float]) -> Any:
+def _spectrogram(axes: Axes, one: Spectrogram, ends: tuple[float, float]) -> Any:
     """The bins keep equal heights; their frequencies stand on the axis."""
     axes.set_axis_on()
     axes.grid(visible=False)
@@ -149,18 +105,14 @@ def _spectrogram(axes: Axes, one: Picture, ends: tuple[float, float]) -> Any:
     )  # fmt: skip
 
 
-def _label(axes: Axes, one: Picture, *, first: bool, top: bool, last: bool) -> None:
-    axes.tick_params(labelsize=6.5)
+def _label(axes: Axes, one: Spectrogram, *, first: bool, top: bool, last: bool) -> None:
+    axes.tick_params(labelsize=6.5, labelleft=first, labelbottom=last)
     if top:
         axes.set_title(one.frontend)
     if first:
         axes.set_ylabel(f"{one.clip}\n{one.silent:.0%} silent\nHz", fontsize=7)
-    else:
-        axes.tick_params(labelleft=False)
     if last:
         axes.set_xlabel("s", fontsize=7)
-    else:
-        axes.tick_params(labelbottom=False)
 
 
 def _bars(axes: Axes, panel: Mapping[str, Any]) -> None:
@@ -189,14 +141,4 @@ def _bars(axes: Axes, panel: Mapping[str, Any]) -> None:
 
 
 def _files(figure: Figure, prefix: str, label: str) -> Drawing:
-    return Drawing(
-        svg=_file(figure, "svg", {"Date": None, "Creator": None}),
-        png=_file(figure, "png", {"Software": None}),
-        inline=render(figure, prefix, label),
-    )
-
-
-def _file(figure: Figure, kind: str, metadata: dict[str, Any]) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, metadata=metadata, dpi=150, facecolor="white")
-    return buffer.getvalue()
+    return {**drawing_files(figure), "inline": render(figure, prefix, label)}

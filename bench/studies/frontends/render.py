@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.analysis import phrases
 from bench.reports import formatting
-from bench.studies.profile.render import machine, number, pipe_table
+from bench.studies.common import machine, number, pipe_table
 
 ROWS = ("feeding", "infer clips/s", "train clips/s", "latency ms", "CPU ms/clip", "MFLOP/clip", "train MiB",
         "infer MiB", "waveform augmentation", "status")  # fmt: skip
@@ -17,16 +18,30 @@ SPECTROGRAMS, BARS = "frontends-spectrograms", "frontends-bars"
 """Names of the pictures beside the page, without ending."""
 
 
+def about(what: Mapping[str, Any]) -> str:
+    """Recipe, device, precision and batch."""
+    return f"{what['recipe']}, {what['device']}, {what['precision']}, batch {what['batch']}"
+
+
+def shown(text: str) -> str:
+    """A feeding's name, or a text that begins with it, as people read it.
+
+    >>> shown("nnaudio fly"), shown("nnaudio fly: latency"), shown("nnaudio precomputed")
+    ('nnaudio on the fly', 'nnaudio on the fly: latency', 'nnaudio precomputed')
+    """
+    return re.sub(r"^(\S+) fly(?=$|:)", r"\1 on the fly", text)
+
+
 def feeding_rows(study: Mapping[str, Any]) -> list[list[str]]:
     """The cells of the table under :data:`ROWS`, one row per feeding."""
     rows = []
     for name, row in study["rows"].items():
         flops = None if row["flops"] is None else row["flops"] / 1e6
+        rates = [number(value) for value in (*(row[key] for key in ("infer", "train", "latency_ms", "cpu_ms")), flops)]
+        peaks = [number(row[key], ".0f") for key in ("host_train_mib", "host_infer_mib")]
         augmentable = {True: "possible", False: "ruled out", None: formatting.UNKNOWN}[row["augmentable"]]
         status = row["problem"] or ("ok, others were busy" if row["contended"] else "ok")
-        measured = (number(row["infer"]), number(row["train"]), number(row["latency_ms"]), number(row["cpu_ms"]))
-        peaks = [number(row[key], "{:.0f}") for key in ("host_train_mib", "host_infer_mib")]
-        rows.append([name, *measured, number(flops), *peaks, augmentable, status])
+        rows.append([shown(name), *rates, *peaks, augmentable, status])
     return rows
 
 
@@ -34,14 +49,12 @@ def more_rows(study: Mapping[str, Any]) -> list[list[str]]:
     """The cells of the table under :data:`MORE`, one row per feeding that was measured."""
     rows = []
     for name, row in study["rows"].items():
-        if row["status"] != "ok":
-            continue
-        count = str(row["processes"])
-        if row["left_out"]:
-            count += f" ({row['left_out']} left out: others were busy)"
-        keys = ("device_peak_mib", "device_infer_peak_mib", "joule")
-        why = "; ".join(dict.fromkeys(row["reasons"][key] for key in keys if row["reasons"].get(key)))
-        rows.append([name, count, *(number(row[key]) for key in keys), why])
+        if row["status"] == "ok":
+            left_out = f" ({row['left_out']} left out: others were busy)" if row["left_out"] else ""
+            keys = ("device_peak_mib", "device_infer_peak_mib", "joule")
+            unknown = "; ".join(dict.fromkeys(row["reasons"][key] for key in keys if row["reasons"].get(key)))
+            numbers = [number(row[key]) for key in keys]
+            rows.append([shown(name), f"{row['processes']}{left_out}", *numbers, unknown])
     return rows
 
 
@@ -56,9 +69,9 @@ def delivery_rows(study: Mapping[str, Any]) -> list[list[str]]:
     rows = []
     for row in study["delivery"]["rows"]:
         rates = [_rate(row["rates"][str(batch)]) for batch in study["delivery"]["batches"]]
-        sizes = [number(row[key], "{:.0f}") for key in ("disk_bytes", "device_bytes")]
+        sizes = [number(row[key], ".0f") for key in ("disk_bytes", "device_bytes")]
         why = "; ".join(dict.fromkeys(row["reasons"].values()))
-        rows.append([row["name"], *rates, *sizes, number(row["host_mib"], "{:.1f}"), why])
+        rows.append([row["name"], *rates, *sizes, number(row["host_mib"], ".1f"), why])
     return rows
 
 
@@ -78,22 +91,22 @@ def verdict_rows(study: Mapping[str, Any], *, main: bool = False) -> list[list[s
         if main and not case["main"]:
             continue
         verdict = f"{case['verdict']} ({case['note']})" if case["note"] else case["verdict"]
-        numbers = [formatting.significant(case[key]) for key in ("fly", "stored")]
-        ratio = formatting.significant(case["ratio"])
-        if case["interval"] is not None:
-            ratio += " ({} to {})".format(*(formatting.significant(end) for end in case["interval"]))
-        rows.append([case["claim"], case["case"], *numbers, case["unit"], ratio, verdict, case["basis"]])
+        fly, stored, ratio, *ends = map(
+            formatting.significant, (case["fly"], case["stored"], case["ratio"], *(case["interval"] or ()))
+        )
+        interval = f" ({' to '.join(ends)})" if ends else ""
+        basis = case["basis"].replace("is not told apart", "is within the margin")
+        rows.append([case["claim"], shown(case["case"]), fly, stored, case["unit"], ratio + interval, verdict, basis])
     return rows
 
 
 def markdown(study: Mapping[str, Any]) -> str:
     """The whole page."""
     what, features = study["what"], study["features"]
-    about = f"{what['recipe']}, {what['device']}, {what['precision']}, batch {what['batch']}, "
-    about += f"{what['processes']} {'process' if what['processes'] == 1 else 'processes'} per feeding."
+    processes = f"{what['processes']} {'process' if what['processes'] == 1 else 'processes'} per feeding."
     parts = [
         f"# Front ends: {what['model']} on {what['dataset']}, on the fly against stored features",
-        f"{about} {machine(study['environment'])}",
+        f"{about(what)}, {processes} {machine(study['environment'])}",
         "## Verdicts, frozen nnAudio against float32 features",
         pipe_table(VERDICTS, verdict_rows(study, main=True)),
         "## Speed and memory",
@@ -150,7 +163,7 @@ def _storage(features: Mapping[str, Any]) -> str:
     shape = " x ".join(str(size) for size in baseline["shape"])
     named = f"Source: {baseline['codec']}. Waveforms: int16 at {baseline['sample_rate']} Hz. "
     named += f"Features: {baseline['frontend']}, {shape} (freq x time)."
-    rows = [[name, number(size, "{:.0f}"), _times(size, storage["int16"])] for name, size in storage.items()]
+    rows = [[name, number(size, ".0f"), _times(size, storage["int16"])] for name, size in storage.items()]
     table = pipe_table(("kept", "bytes/clip", "of the int16 waveform"), rows)
     seconds = (
         f"Preparing float32 features of all {preparation['of']} clips takes {preparation['seconds']:.3g} s once "
@@ -169,7 +182,7 @@ def _parity(parity: Mapping[str, Any]) -> str:
     rows = []
     for name, found in parity.items():
         note = (found.get("reasons") or {}).get("max_db", "")
-        rows.append([name, number(found["max_db"], "{:.3g}"), number(found["mean_db"], "{:.2g}"), note])
+        rows.append([name, number(found["max_db"], ".3g"), number(found["mean_db"], ".2g"), note])
     return pipe_table(("front end", "largest dB", "mean dB", "note"), rows)
 
 
@@ -179,19 +192,10 @@ def _accuracy(study: Mapping[str, Any]) -> str:
     rows = []
     for found in study["accuracy"]:
         if found["difference"] is None:
-            rows.append(
-                [found["frontend"], formatting.UNKNOWN, formatting.UNKNOWN, formatting.UNKNOWN, found["reason"]]
-            )
+            rows.append([found["frontend"], *[formatting.UNKNOWN] * 3, found["reason"]])
             continue
         interval = found["interval"]
         ends = found.get("reason", "") if interval is None else " to ".join(f"{100 * end:+.1f}" for end in interval)
-        rows.append(
-            [
-                found["frontend"],
-                formatting.percent(found["accuracy"]),
-                formatting.percent(found["accuracy_frozen"]),
-                f"{100 * found['difference']:+.1f}",
-                ends,
-            ]
-        )
+        scores = [formatting.percent(found[key]) for key in ("accuracy", "accuracy_frozen")]
+        rows.append([found["frontend"], *scores, f"{100 * found['difference']:+.1f}", ends])
     return pipe_table(("front end", "accuracy %", "frozen nnAudio %", "difference", "95 % interval"), rows)

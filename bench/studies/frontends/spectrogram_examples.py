@@ -17,6 +17,8 @@ from bench.data.batches import to_tensor
 from bench.data.waveforms import Waveforms
 from bench.frontends.settings import SpectralSettings
 
+DECIBEL = 10 / math.log(10)
+"""dB per unit of a natural logarithm of power."""
 FRAME_S = 0.01
 """Silence is counted in frames of this length."""
 BREAK_HZ, BREAK_MEL, STEP = 1000.0, 15.0, 27.0 / math.log(6.4)
@@ -24,7 +26,7 @@ BREAK_HZ, BREAK_MEL, STEP = 1000.0, 15.0, 27.0 / math.log(6.4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Pictured:
+class Spectrogram:
     """One clip under one front end.
 
     Attributes:
@@ -44,7 +46,7 @@ class Pictured:
     seconds: float
 
 
-def picture(clips: Clips, waveforms: Waveforms, frontends: Mapping[str, nn.Module]) -> list[Pictured]:
+def examples(clips: Clips, waveforms: Waveforms, frontends: Mapping[str, nn.Module]) -> list[Spectrogram]:
     """The first clip by id, then the clip closest to half silence, each under every front end.
 
     Args:
@@ -67,7 +69,7 @@ def picture(clips: Clips, waveforms: Waveforms, frontends: Mapping[str, nn.Modul
             with torch.inference_mode():
                 values = frontend(audio)[0].float().numpy()
             found.append(
-                Pictured(
+                Spectrogram(
                     frontend=name, clip=clips.ids[row], silent=float(shares[row]), values=values,
                     hertz=centres(settings, "htk" if name == "kaldi" else "slaney"),
                     seconds=waveforms.samples.shape[1] / waveforms.sample_rate,

@@ -7,21 +7,21 @@ from dataclasses import replace
 
 from bench.config.selection import Selection
 from bench.config.settings import Settings
-from bench.errors import BenchError
+from bench.errors import BenchError, NoCellError
 from bench.running.progress import Progress
-from bench.running.runner import Runner
-from bench.studies.profile.run import ON_CPU, Sweep, at_batch
+from bench.studies.common import profile_in_turns, why
+from bench.studies.profile.run import ON_CPU, ProfileStudy, at_batch
 
 LARGEST_TRIED = 65_536
 """No larger batch is tried."""
 
 
-def search_largest(selection: Selection, sweep: Sweep, settings: Settings, progress: Progress) -> Sweep:
-    """The sweep with the largest batch that fits the device, each try in a process of its own.
+def search_largest(selection: Selection, study: ProfileStudy, settings: Settings, progress: Progress) -> ProfileStudy:
+    """The study with the largest batch that fits the device, each try in a process of its own.
 
     Args:
-        selection: As for :func:`run_sweep`.
-        sweep: Its result; what it found to fit or not is where the search begins.
+        selection: As for :func:`bench.studies.profile.run.run_batches`.
+        study: Its result; what it found to fit or not is where the search begins.
         settings: How to run.
         progress: Told what happens.
 
@@ -29,19 +29,21 @@ def search_largest(selection: Selection, sweep: Sweep, settings: Settings, progr
         BenchError: A try ends otherwise than with a result or out of memory.
     """
     if selection.device == "cpu":
-        return replace(sweep, largest=ON_CPU)
+        return replace(study, largest=ON_CPU)
+    brief = replace(selection, overrides=(*selection.overrides, "recipe.publishable=false"))
 
     def fits(batch: int) -> bool:
-        brief = replace(selection, overrides=(*selection.overrides, "recipe.publishable=false"))
-        (record,) = Runner(at_batch(brief, batch, 0), settings, progress).run().records
+        tried = profile_in_turns({batch: at_batch(brief, batch)}, settings, progress)[batch]
+        if tried.refused is not None:
+            raise NoCellError(tried.refused)
+        (record,) = tried.records
         if record.status not in ("ok", "oom"):
-            why = record.error.message if record.error else "no reason given"
-            raise BenchError(f"the search for the largest batch stopped at {batch}: {record.status}: {why}")
+            raise BenchError(f"the search for the largest batch stopped at {batch}: {record.status}: {why(record)}")
         return record.status == "ok"
 
-    low = max((row.batch for row in sweep.rows if set(row.statuses) == {"ok"}), default=0)
-    high = min((row.batch for row in sweep.rows if "oom" in row.statuses), default=None)
-    return replace(sweep, largest=bisect_largest(fits, low=low, high=high))
+    low = max((row["batch"] for row in study.rows if set(row["statuses"]) == {"ok"}), default=0)
+    high = min((row["batch"] for row in study.rows if "oom" in row["statuses"]), default=None)
+    return replace(study, largest=bisect_largest(fits, low=low, high=high))
 
 
 def bisect_largest(fits: Callable[[int], bool], *, low: int, high: int | None) -> int | str:
@@ -59,14 +61,8 @@ def bisect_largest(fits: Callable[[int], bool], *, low: int, high: int | None) -
         tried = max(1, 2 * low)
         if tried > LARGEST_TRIED:
             return f"a batch of {low} still fits; nothing larger was tried"
-        if fits(tried):
-            low = tried
-        else:
-            high = tried
+        low, high = (tried, None) if fits(tried) else (low, tried)
     while high - low > 1:
         middle = (low + high) // 2
-        if fits(middle):
-            low = middle
-        else:
-            high = middle
+        low, high = (middle, high) if fits(middle) else (low, middle)
     return low or "not even one clip fits"

@@ -1,56 +1,48 @@
-"""A sweep over batch sizes in Markdown: pure, from the JSON values of the study."""
+"""Speed over batch sizes in Markdown: pure, from the JSON values of the study."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from bench.reports.formatting import UNKNOWN
+from bench.studies.common import machine, number, pipe_table
 
 HEADER = ("batch", "infer clips/s", "train clips/s", "host peak MiB", "device peak MiB", "status")
 STAGES = ("load", "to_device", "front_end", "forward", "backward", "optimiser", "to_host")
+STAGE_HEADER = ("phase", "stage", "ms", "share")
 
 
-def table_rows(sweep: Mapping[str, Any]) -> list[list[str]]:
-    """The cells of the table under :data:`HEADER`, one row per batch size, the knees marked."""
-    knee = {name: (found or {}).get("batch") for name, found in sweep["knee"].items()}
+def table_rows(study: Mapping[str, Any]) -> list[list[str]]:
+    """The cells of the table under :data:`HEADER`, one row per batch size; where throughput saturates is marked."""
+    marked = {name: (found or {}).get("batch") for name, found in study["saturation"].items()}
     rows = []
-    for row in sweep["rows"]:
-        marks = {name: " (knee)" if knee.get(name) == row["batch"] else "" for name in ("infer", "train")}
-        rows.append(
-            [
-                str(row["batch"]),
-                number(row["infer"]) + marks["infer"],
-                number(row["train"]) + marks["train"],
-                number(row["host_peak_mib"], "{:.0f}"),
-                number(row["device_peak_mib"], "{:.0f}"),
-                row["problem"] or "ok",
-            ]
-        )
+    for row in study["rows"]:
+        rates = [
+            number(row[name]) + (" (saturated)" if marked.get(name) == row["batch"] else "")
+            for name in ("infer", "train")
+        ]
+        peaks = [number(row[name], ".0f") for name in ("host_peak_mib", "device_peak_mib")]
+        rows.append([str(row["batch"]), *rates, *peaks, row["problem"] or "ok"])
     return rows
 
 
-def number(value: float | None, form: str = "{:.4g}") -> str:
-    """A number, or the sign for an unknown one."""
-    return UNKNOWN if value is None else form.format(value)
-
-
-def notes(sweep: Mapping[str, Any]) -> list[str]:
+def notes(study: Mapping[str, Any]) -> list[str]:
     """What must be said under the table, one sentence each."""
     said = []
-    for name, knee in sweep["knee"].items():
-        if knee is None:
-            said.append(f"No knee of {name}: {sweep['reasons'][f'knee.{name}']}.")
+    for name, found in study["saturation"].items():
+        if found is None:
+            said.append(f"Saturation batch size of {name}: unknown, {study['reasons'][f'saturation.{name}']}.")
         else:
-            share = knee["clips_per_s"] / knee["best"]
             said.append(
-                f"Knee of {name}: batch {knee['batch']} reaches {share:.0%} of the best {knee['best']:.4g} clips/s."
+                f"Saturation batch size of {name}: {found['batch']} reaches {found['clips_per_s'] / found['best']:.0%} "
+                f"of the best {found['best']:.4g} clips/s."
             )
-    largest = sweep["largest_batch"]
-    said.append(f"Largest batch: {largest if largest is not None else sweep['reasons']['largest_batch']}.")
-    for batch, details in sweep["details"].items():
-        said += _findings(batch, details)
-    return said + _unknown(sweep)
+    largest = study["largest_batch"]
+    said.append(f"Largest batch: {largest if largest is not None else study['reasons']['largest_batch']}.")
+    for batch, details in study["details"].items():
+        findings = (details.get("guards") or {}).get("findings", ())
+        said += [f"At batch {batch} the model {one['message']} ({one['kind']})." for one in findings]
+    return said + _unknown(study)
 
 
 def stage_rows(details: Mapping[str, Any]) -> list[list[str]]:
@@ -68,16 +60,19 @@ def stage_rows(details: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
-def markdown(sweep: Mapping[str, Any]) -> str:
+def markdown(study: Mapping[str, Any]) -> str:
     """The whole page."""
-    what = sweep["what"]
-    title = f"# {what['model']} on {what['dataset']}: throughput over batch sizes"
-    about = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in what.items() if name not in _TITLED)
-    parts = [title, f"{about}. {machine(sweep['environment'])}", pipe_table(HEADER, table_rows(sweep))]
-    parts.append("\n".join(f"- {note}" for note in notes(sweep)))
-    for batch, details in sweep["details"].items():
+    what = study["what"]
+    about = [f"{name.replace('_', ' ')} {value}" for name, value in what.items() if name not in ("model", "dataset")]
+    parts = [
+        f"# {what['model']} on {what['dataset']}: throughput over batch sizes",
+        f"{', '.join(about)}. {machine(study['environment'])}",
+        pipe_table(HEADER, table_rows(study)),
+        "\n".join(f"- {note}" for note in notes(study)),
+    ]
+    for batch, details in study["details"].items():
         if rows := stage_rows(details):
-            parts += [f"## Stages at batch {batch}", pipe_table(("phase", "stage", "ms", "share"), rows)]
+            parts += [f"## Stages at batch {batch}", pipe_table(STAGE_HEADER, rows)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -98,38 +93,14 @@ def operators_markdown(traces: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def pipe_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; a bar inside a cell is escaped."""
-    lines = [list(header), ["---"] * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-_TITLED = ("model", "dataset")
-
-
-def _findings(batch: str, details: Mapping[str, Any]) -> list[str]:
-    guards = details.get("guards") or {}
-    return [f"At batch {batch} the model {one['message']} ({one['kind']})." for one in guards.get("findings", ())]
-
-
-def _unknown(sweep: Mapping[str, Any]) -> list[str]:
+def _unknown(study: Mapping[str, Any]) -> list[str]:
     reasons: dict[str, str] = {}
-    for row in sweep["rows"]:
+    for row in study["rows"]:
         reasons |= row["reasons"]
-    for details in sweep["details"].values():
+    for details in study["details"].values():
         reasons |= {f"energy {name}": why for name, why in ((details.get("energy") or {}).get("reasons") or {}).items()}
         reasons |= details.get("reasons") or {}
     grouped: dict[str, list[str]] = {}
     for name, why in reasons.items():
         grouped.setdefault(why, []).append(name.replace("_", " "))
     return [f"Unknown {', '.join(names)}: {why}." for why, names in grouped.items()]
-
-
-def machine(environment: Mapping[str, Any]) -> str:
-    """One or two sentences on the hardware, and on who else was busy on it."""
-    cpu = environment.get("cpu") or {}
-    gpu = environment.get("gpu") or {}
-    torch = environment.get("torch") or {}
-    named = [cpu.get("model"), f"{torch.get('threads')} threads" if torch else None, gpu.get("name")]
-    contended = " Others were busy on the machine." if environment.get("contended") else ""
-    return f"Measured on {', '.join(part for part in named if part) or 'unknown hardware'}.{contended}"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.reports.svg import new_figure, style
+from bench.reports.svg import drawing_files, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,12 +62,7 @@ def draw(curve: Curve, keys: Sequence[str]) -> dict[str, bytes]:
         figure = new_figure(6.4, 3.6)
         axes = figure.subplots()
         _curve(axes, curve, keys)
-        files = {}
-        for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format=kind, metadata=metadata, dpi=150)
-            files[kind] = buffer.getvalue()
-        return files
+        return drawing_files(figure)
 
 
 def _curve(axes: Axes, curve: Curve, keys: Sequence[str]) -> None:
@@ -104,7 +98,7 @@ def _curve(axes: Axes, curve: Curve, keys: Sequence[str]) -> None:
 
 
 def _line(axes: Axes, line: Sequence[Point], where: tuple[Mapping[str, float], str, int], colour: str) -> None:
-    """One line; filled = complete and not told from the best, hollow = told apart, square = cells are missing."""
+    """One line; filled = complete and not significantly below the best, hollow = so, square = cells are missing."""
     places, key, scale = where
     known = [(places[point["texts"][key]], point) for point in line if point["score"] is not None]
     through = [(places[p["texts"][key]], scale * p["score"] if p["complete"] else float("nan")) for p in line]

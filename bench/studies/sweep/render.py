@@ -9,14 +9,14 @@ from typing import Any
 
 from bench.analysis import phrases
 from bench.reports import formatting
-from bench.studies.profile.render import pipe_table
+from bench.studies.common import pipe_table
 
 Curve = Mapping[str, Any]
 Point = Mapping[str, Any]
 
 BEST = "best"
-LOWER = "told apart"
-ALIKE = "not told apart"
+LOWER = "differs significantly"
+ALIKE = "no significant difference"
 
 
 def header(sweep: Mapping[str, Any], curve: Curve) -> tuple[str, ...]:
@@ -29,21 +29,12 @@ def table_rows(sweep: Mapping[str, Any], curve: Curve) -> list[list[str]]:
     """The cells under :func:`header`, one row per point of the grid, in its order."""
     rows = []
     for index, point in enumerate(curve["points"]):
-        interval = point["interval"]
-        ends = (
-            formatting.UNKNOWN if interval is None else f"[{_value(curve, interval[0])}, {_value(curve, interval[1])}]"
-        )
-        rows.append(
-            [
-                *(point["texts"][key] for key in sweep["keys"]),
-                _value(curve, point["score"]),
-                ends,
-                _against(curve, index),
-                f"{point['epochs']:.4g} x {point['train_clips']:.0f}",
-                formatting.significant(point["train_s"]),
-                point["status"],
-            ]
-        )
+        ends = [_value(curve, end) for end in point["interval"] or ()]
+        interval = f"[{', '.join(ends)}]" if ends else formatting.UNKNOWN
+        budget = f"{point['epochs']:.4g} x {point['train_clips']:.0f}"
+        texts = [point["texts"][key] for key in sweep["keys"]]
+        score, seconds = _value(curve, point["score"]), formatting.significant(point["train_s"])
+        rows.append([*texts, score, interval, _against(curve, index), budget, seconds, point["status"]])
     return rows
 
 
@@ -85,25 +76,18 @@ def markdown(sweep: Mapping[str, Any], pictures: Mapping[int, str]) -> str:
 def table_csv(sweep: Mapping[str, Any]) -> str:
     """Every point of every curve, raw numbers, unknown left empty."""
     names = ("score", "epochs", "train_clips", "clips_seen", "train_s", "validation", "status", "recipe")
+    tests, fixed = ("difference", "p_value", "resolved"), ("label", "dataset", "protocol", "metric")
     buffer = io.StringIO()
     table = csv.writer(buffer, lineterminator="\n")
-    head = ("label", "dataset", "protocol", "metric", *(f"recipe.{key}" for key in sweep["keys"]))
-    table.writerow([*head, *names, "low", "high", "difference_to_best", "p_value", "resolved", "best", "selection"])
+    swept = [f"recipe.{key}" for key in sweep["keys"]]
+    table.writerow([*fixed, *swept, *names, "low", "high", "difference_to_best", *tests[1:], "best", "selection"])
     for curve in sweep["curves"]:
-        fixed = [curve["label"], curve["dataset"], curve["protocol"], curve["metric"]]
         for index, point in enumerate(curve["points"]):
             against = point["against_best"] or {}
-            table.writerow(
-                [
-                    *fixed,
-                    *(point["texts"][key] for key in sweep["keys"]),
-                    *(point[name] for name in names),
-                    *(point["interval"] or ("", "")),
-                    *(against.get(name) for name in ("difference", "p_value", "resolved")),
-                    index == curve["best"],
-                    curve["selection"]["label"] or "",
-                ]
-            )
+            row = [*(curve[name] for name in fixed), *(point["texts"][key] for key in sweep["keys"])]
+            row += [*(point[name] for name in names), *(point["interval"] or ("", ""))]
+            row += [against.get(name) for name in tests]
+            table.writerow([*row, index == curve["best"], curve["selection"]["label"] or ""])
     return buffer.getvalue()
 
 
@@ -131,7 +115,7 @@ def _label(curve: Curve) -> str:
 
 def _best(sweep: Mapping[str, Any], curve: Curve) -> list[str]:
     point, compared = curve["points"][curve["best"]], curve["comparison"]
-    said = f"Highest: {_named(sweep['keys'], point)} with {_value(curve, point['score'])}{_unit(curve)}"
+    said = f"Highest: {_texts(sweep['keys'], point['texts'])} with {_value(curve, point['score'])}{_unit(curve)}"
     if compared["reason"]:
         return [f"{said}; no paired test: {compared['reason']}."]
     counted = phrases.plural(compared["clips"], "clip")
@@ -145,7 +129,7 @@ def _along(sweep: Mapping[str, Any], curve: Curve, key: str) -> list[str]:
     shape, points = curve["shape"][key], curve["points"]
     name, said = f"recipe.{key}", []
     held = [other for other in sweep["keys"] if other != key]
-    where = f" (at {_named(held, points[curve['best']])})" if held else ""
+    where = f" (at {_texts(held, points[curve['best']]['texts'])})" if held else ""
     if len(shape["order"]) < 2:
         return []
     if shape["compared"]:
@@ -157,22 +141,21 @@ def _along(sweep: Mapping[str, Any], curve: Curve, key: str) -> list[str]:
 
 
 def _alike(points: Sequence[Point], key: str, shape: Mapping[str, Any]) -> str:
-    """Which values cannot be told from the best."""
+    """Which values do not differ significantly from the best."""
     texts = [points[i]["texts"][key] for i in shape["alike"]]
-    also = [points[i]["texts"][key] for i in shape["alike_elsewhere"]]
-    beyond = f"{_listed(also)}, beyond values that are told apart or have no result" if also else ""
-    if len(texts) == 1:
-        none = f"no neighbour of {texts[0]} is finished and like it"
-        return f"{none}; not told from it: {beyond}" if also else f"every other finished value is told from {texts[0]}"
-    more = f"; nor can {beyond}" if also else ""
-    return (
-        f"{texts[0]} to {texts[-1]} ({len(texts)} of {len(shape['order'])} values) cannot be told from the best{more}"
-    )
+    also = ", ".join(points[i]["texts"][key] for i in shape["alike_elsewhere"])
+    beyond = f"{also}, beyond values that do or have no result" if also else ""
+    if len(texts) > 1:
+        several = f"{texts[0]} to {texts[-1]} ({len(texts)} of {len(shape['order'])} values)"
+        return f"{several} do not differ significantly from the best{f'; nor does {beyond}' if also else ''}"
+    if also:
+        return f"every finished neighbour differs significantly from {texts[0]}; not so {beyond}"
+    return f"every other finished value differs significantly from {texts[0]}"
 
 
 def _steep(curve: Curve, found: Mapping[str, Any], name: str) -> str:
     amount = f"{_value(curve, found['range'])}{' points' if _is_percent(curve) else ''}"
-    lost = f"; {_listed(found['lost'])} gave no complete result" if found["lost"] else ""
+    lost = f"; {', '.join(found['lost'])} gave no complete result" if found["lost"] else ""
     if found["factor"] is None:
         return f"Sensitivity to {name}: the score spans {amount} over all values{lost}."
     if found["factor"] < 1.0001:
@@ -187,7 +170,7 @@ def _resolution(curve: Curve) -> list[str]:
     if smallest is None:
         return []
     return [
-        f"Not told apart is not equal: differences below about {_value(curve, smallest)} points are found less than "
+        f"Not significant is not equal: differences below about {_value(curve, smallest)} points are found less than "
         "four times in five here."
     ]
 
@@ -218,7 +201,7 @@ def _lost(sweep: Mapping[str, Any], curve: Curve) -> list[str]:
     for point in curve["points"]:
         if not point["complete"]:
             why = f" ({point['problem']})" if point["problem"] else ""
-            said.append(f"{_named(sweep['keys'], point)}: {point['status'].replace('_', ' ')}{why}.")
+            said.append(f"{_texts(sweep['keys'], point['texts'])}: {point['status'].replace('_', ' ')}{why}.")
     return said
 
 
@@ -244,13 +227,5 @@ def _unit(curve: Curve) -> str:
     return " %" if _is_percent(curve) else ""
 
 
-def _named(keys: Sequence[str], point: Point) -> str:
-    return _texts(keys, point["texts"])
-
-
 def _texts(keys: Sequence[str], texts: Mapping[str, str]) -> str:
     return ", ".join(f"{key} {texts[key]}" for key in keys)
-
-
-def _listed(texts: Sequence[str]) -> str:
-    return ", ".join(texts)

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.cell import Cell
 from bench.config.recipes import parse_lists, parse_overrides
 from bench.config.selection import Selection
 from bench.config.settings import Settings
-from bench.data.locate import open_clips
 from bench.errors import NoCellError, SelectionError
 from bench.metrics.specs import PRIMARY
-from bench.planning.plan import Loaded, PlannedCell, expand
+from bench.planning.plan import PlannedCell, expand
+from bench.plugins.discovery import load
 from bench.plugins.registry import Registry
 from bench.plugins.specs import ProtocolSpec
-from bench.results.records import Record
+from bench.results.records import PLANNED, Record
 from bench.results.store import Store
 from bench.running.progress import Progress
 from bench.running.runner import Runner
+from bench.studies.common import load_all
 from bench.studies.sweep.read import Tried, is_diverged, read_curve
 
 LABEL = "sensitivity, not selection"
@@ -47,7 +48,7 @@ class Grid:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tuning:
+class SweepStudy:
     """What the study found.
 
     Attributes:
@@ -67,8 +68,7 @@ class Tuning:
     @property
     def failed(self) -> list[Record]:
         """Cells that ended for another reason than the value that was tried: a diverging rate is a finding."""
-        planned = ("ok", "incompatible", "over_budget")
-        return [record for record in self.records if record.status not in planned and not is_diverged(record)]
+        return [r for r in self.records if r.status not in ("ok", *PLANNED) and not is_diverged(r)]
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
@@ -94,7 +94,7 @@ def make_grid(overrides: Sequence[str]) -> Grid:
     return Grid(fixed=fixed, keys=tuple(swept), points=tuple(itertools.product(*swept.values())))
 
 
-def run_tuning(selection: Selection, settings: Settings, progress: Progress) -> Tuning:
+def run_sweep(selection: Selection, settings: Settings, progress: Progress) -> SweepStudy:
     """Train every model at every point of the grid and read what comes out.
 
     Args:
@@ -110,66 +110,48 @@ def run_tuning(selection: Selection, settings: Settings, progress: Progress) -> 
     if not selection.evaluate:
         raise SelectionError("--no-evaluate leaves nothing to sweep: the study trains and scores")
     grid = make_grid(selection.overrides)
-    asked = replace(selection, profile=False)
-    registry, loaded = _open(asked, settings)
-    planned = {
-        point: expand(replace(asked, overrides=grid.overrides(point)), registry, loaded).cells for point in grid.points
-    }
+    chosen = {point: replace(selection, profile=False, overrides=grid.overrides(point)) for point in grid.points}
+    registry = load(settings.plugins, without=settings.without).registry
+    loaded = load_all(selection, registry)
+    planned = {point: expand(one, registry, loaded).cells for point, one in chosen.items()}
     reused, problem = 0, None
-    for number, point in enumerate(grid.points, 1):
-        progress.note(f"point {number} of {len(grid.points)}: {' '.join(grid.overrides(point)[len(grid.fixed) :])}")
+    for number, (point, one) in enumerate(chosen.items(), 1):
+        progress.note(f"point {number} of {len(chosen)}: {' '.join(grid.overrides(point)[len(grid.fixed) :])}")
         try:
-            chosen = replace(asked, overrides=grid.overrides(point))
-            reused += len(Runner(chosen, settings, progress).run().reused)
+            reused += len(Runner(one, settings, progress).run().reused)
         except NoCellError as error:  # the records of this point say why; the others may still run
             problem = error
-    found = _Found.read(grid, planned, Store(settings.out))
-    if problem is not None and all(p.decision != "run" for p in found.decisions()):
+    store = Store(settings.out)
+    cells = [one for group in planned.values() for one in group]
+    records = {one.cell: record for one in cells if (record := store.read(one.cell)) is not None}
+    barred = {cell for cell, record in records.items() if record.status in PLANNED}
+    if problem is not None and all(one.decision != "run" or one.cell in barred for one in cells):
         raise problem
-    return Tuning(
+    return SweepStudy(
         what=_what(selection, grid),
         keys=grid.keys,
-        curves=tuple(_curves(found, registry, Store(settings.out))),
-        records=tuple(found.records.values()),
+        curves=tuple(_curves(_subjects(grid, planned, records), grid, registry, store)),
+        records=tuple(records.values()),
         reused=reused,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """The planned cells of each point and the records that exist."""
-
-    grid: Grid
-    planned: Mapping[tuple[str, ...], tuple[PlannedCell, ...]]
-    records: dict[Cell, Record] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, grid: Grid, planned: Mapping[tuple[str, ...], tuple[PlannedCell, ...]], store: Store) -> _Found:
-        cells = [one.cell for group in planned.values() for one in group]
-        return cls(grid, planned, {cell: record for cell in cells if (record := store.read(cell)) is not None})
-
-    def decisions(self) -> Iterator[PlannedCell]:
-        """Every planned cell with what was decided about it in the end."""
-        for group in self.planned.values():
-            for one in group:
-                record = self.records.get(one.cell)
-                kept = record is None or record.status not in ("incompatible", "over_budget")
-                yield one if kept else replace(one, decision=record.status)  # type: ignore[union-attr, arg-type]
-
-    def subjects(self) -> dict[Cell, list[Tried]]:
-        """By what is the same at every point, the points in the order of the grid."""
-        found: dict[Cell, list[Tried]] = {}
-        for point, group in self.planned.items():
-            texts = dict(zip(self.grid.keys, point, strict=True))
-            parsed = parse_overrides([f"recipe.{key}={text}" for key, text in texts.items()])
-            here: dict[Cell, list[PlannedCell]] = {}
-            for one in group:
-                here.setdefault(_subject(one.cell), []).append(one)
-            for subject, cells in here.items():
-                records = tuple(self.records[one.cell] for one in cells if one.cell in self.records)
-                tried = Tried(texts=texts, values=parsed, planned=tuple(cells), records=records)
-                found.setdefault(subject, []).append(tried)
-        return found
+def _subjects(
+    grid: Grid, planned: Mapping[tuple[str, ...], Sequence[PlannedCell]], records: Mapping[Cell, Record]
+) -> dict[Cell, list[Tried]]:
+    """By what is the same at every point, the points in the order of the grid."""
+    found: dict[Cell, list[Tried]] = {}
+    for point, group in planned.items():
+        texts = dict(zip(grid.keys, point, strict=True))
+        parsed = parse_overrides([f"recipe.{key}={text}" for key, text in texts.items()])
+        here: dict[Cell, list[PlannedCell]] = {}
+        for one in group:
+            here.setdefault(_subject(one.cell), []).append(one)
+        for subject, cells in here.items():
+            known = tuple(records[one.cell] for one in cells if one.cell in records)
+            tried = Tried(texts=texts, values=parsed, planned=tuple(cells), records=known)
+            found.setdefault(subject, []).append(tried)
+    return found
 
 
 def _subject(cell: Cell) -> Cell:
@@ -177,8 +159,9 @@ def _subject(cell: Cell) -> Cell:
     return replace(cell, fold=0, seed=0, recipe="", batch=1)
 
 
-def _curves(found: _Found, registry: Registry, store: Store) -> Iterator[dict[str, Any]]:
-    subjects = found.subjects()
+def _curves(
+    subjects: Mapping[Cell, list[Tried]], grid: Grid, registry: Registry, store: Store
+) -> Iterator[dict[str, Any]]:
     for subject, tried in subjects.items():
         dataset = registry.datasets[subject.dataset].spec
         protocol = registry.protocols[subject.protocol.partition("@")[0]].spec
@@ -190,7 +173,7 @@ def _curves(found: _Found, registry: Registry, store: Store) -> Iterator[dict[st
             "protocol": subject.protocol,
             "axes": {name: value for name, value in subject.to_json().items() if name not in _NO_AXES},
             "selection": _advice(protocol, [registry.protocols[name].spec for name in dataset.protocols]),
-            **read_curve(tried, found.grid.keys, store.predictions, dataset.primary_metric or PRIMARY["single_label"]),
+            **read_curve(tried, grid.keys, store.predictions, dataset.primary_metric or PRIMARY["single_label"]),
         }
 
 
@@ -212,25 +195,10 @@ def _advice(protocol: ProtocolSpec, known: Sequence[ProtocolSpec]) -> dict[str, 
     return {"validates": validates, "label": None if validates else LABEL, "protocols": allowed}
 
 
-def _open(selection: Selection, settings: Settings) -> tuple[Registry, dict[str, Loaded]]:
-    registry = Runner(selection, settings).host.registry
-    loaded = {}
-    for name in selection.datasets:
-        entry = registry.datasets[name]
-        loaded[name] = Loaded(entry=entry, clips=open_clips(entry.spec, selection.data, load=entry.factory))
-    return registry, loaded
-
-
 def _what(selection: Selection, grid: Grid) -> dict[str, Any]:
+    asked = ("models", "datasets", "recipe", "seeds", "device", "precision", "limit")
+    swept = {key: list(dict.fromkeys(point[i] for point in grid.points)) for i, key in enumerate(grid.keys)}
     return {
-        "models": list(selection.models),
-        "datasets": list(selection.datasets),
-        "recipe": selection.recipe,
-        "fixed": list(grid.fixed),
-        "swept": {key: list(dict.fromkeys(point[i] for point in grid.points)) for i, key in enumerate(grid.keys)},
-        "points": len(grid.points),
-        "seeds": list(selection.seeds),
-        "device": selection.device,
-        "precision": selection.precision,
-        "limit": selection.limit,
-    }
+        **{name: getattr(selection, name) for name in asked},
+        "fixed": list(grid.fixed), "swept": swept, "points": len(grid.points),
+    }  # fmt: skip

@@ -230,14 +230,14 @@ def test_on_sound_alone_no_variant_hides_another():
         title="Sounds", ids=("a",), targets=np.zeros(1), label_names=("x",), audio=(Path("a.wav"),), sample_rate=8,
         clip_samples=8, manifest_sha256="",
     )  # fmt: skip
-    fits, misfits = {}, {}
+    fits, incompatible = {}, {}
     for name, spec in SPECS.items():
         target = target_of(spec, registry)
         axes = choose_axes(Selection(), registry, spec, sounds)
-        place = misfits if axes.problem else fits
+        place = incompatible if axes.problem else fits
         place[name] = (target.name, axes.mode, axes.weights, axes.inputs)
     assert set(fits) == {
         "tiny", "small", "base", "tiny_audio", "tiny_probe", "tiny_probe_audio", "tiny_finetune", "tiny_finetune_audio",
         "tiny_knn", "tiny_unstructured", "tiny_time", "tiny_freq", "tiny_time_freq",
     }  # fmt: skip
-    assert not set(fits.values()) & set(misfits.values())
+    assert not set(fits.values()) & set(incompatible.values())

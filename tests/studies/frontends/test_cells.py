@@ -14,8 +14,9 @@ from bench.config.settings import Settings
 from bench.errors import NoCellError
 from bench.results.records import Failure, Record
 from bench.running.progress import Progress
-from bench.studies.frontends import cells
-from bench.studies.frontends.cells import MEASURED, feeding_row, profile_feedings
+from bench.studies import common
+from bench.studies.common import profile_in_turns
+from bench.studies.frontends.read import MEASURED, feeding_row
 
 
 def record(rate, *, feeding="fly", status="ok", busy=False, error=None, seed=0) -> Record:
@@ -72,7 +73,7 @@ def test_one_failed_process_shows_and_leaves_no_number() -> None:
     assert all(row[name] is None for name in MEASURED)
 
 
-def test_rounds_alternate_and_a_misfit_is_asked_once(tmp_path, monkeypatch) -> None:
+def test_rounds_alternate_and_what_does_not_fit_is_asked_once(tmp_path, monkeypatch) -> None:
     asked = []
 
     def run(runner):
@@ -83,17 +84,18 @@ def test_rounds_alternate_and_a_misfit_is_asked_once(tmp_path, monkeypatch) -> N
         found = record(10.0, feeding=chosen.feeding, seed=chosen.seeds[0])
         return SimpleNamespace(records=[found], reused=frozenset(), plan=SimpleNamespace(cells=["planned"]))
 
-    monkeypatch.setattr(cells, "Runner", lambda selection, *_: SimpleNamespace(selection=selection))
-    monkeypatch.setattr(cells, "run_cells", run)
-    ways = [("nnaudio", "fly"), ("kaldi", "fly"), ("nnaudio", "precomputed")]
-    found = profile_feedings(Selection(seeds=(5, 6)), ways, Settings(out=tmp_path), Progress(), processes=3)
+    monkeypatch.setattr(common, "Runner", lambda selection, *_: SimpleNamespace(selection=selection))
+    monkeypatch.setattr(common, "run_cells", run)
+    pairs = [("nnaudio", "fly"), ("kaldi", "fly"), ("nnaudio", "precomputed")]
+    variants = {pair: Selection(frontend=pair[0], feeding=pair[1], seeds=(5, 6)) for pair in pairs}
+    found = profile_in_turns(variants, Settings(out=tmp_path), Progress(), processes=3)
     assert asked == [
         ("nnaudio", "fly", (5,)), ("kaldi", "fly", (5,)), ("nnaudio", "precomputed", (5,)),
         ("nnaudio", "precomputed", (6,)), ("nnaudio", "fly", (6,)),
         ("nnaudio", "fly", (7,)), ("nnaudio", "precomputed", (7,)),
     ]  # fmt: skip
-    assert list(found.rows) == ["nnaudio fly", "kaldi fly", "nnaudio precomputed"]
-    assert found.rows["kaldi fly"]["status"] == "incompatible"
-    assert found.rows["kaldi fly"]["problem"] == "it takes no kaldi"
-    assert [row["processes"] for row in found.rows.values()] == [3, 0, 3]
-    assert (found.rows["nnaudio fly"]["augmentable"], found.rows["nnaudio precomputed"]["augmentable"]) == (True, False)
+    rows = [feeding_row(one.records, one.refused) for one in found.values()]
+    assert (rows[1]["status"], rows[1]["problem"]) == ("incompatible", "it takes no kaldi")
+    assert [row["processes"] for row in rows] == [3, 0, 3]
+    assert [row["augmentable"] for row in rows] == [True, None, False]
+    assert [one.planned for one in found.values()] == ["planned", None, "planned"]

@@ -149,7 +149,7 @@ def test_an_interval_that_holds_one_resolves_nothing(one, other, lower) -> None:
 def test_few_processes_are_counted_and_the_margin_is_named() -> None:
     case = only(cases(stored={"train": 80.0}, processes=7), "faster training", "throughput")
     assert (case.verdict, case.interval, case.processes) == ("refuted", None, (7, 7))
-    assert case.basis == "7 processes a side, too few for an interval; a factor of 1.05 or less is not told apart"
+    assert case.basis == "7 processes a side, too few for an interval; a factor of 1.05 or less is within the margin"
     assert "1 process a side" in only(cases(), "faster training", "throughput").basis
 
 

@@ -1,4 +1,4 @@
-"""Delivery: every way hands over the same features, cold is really asked for, and numbers come from the clock."""
+"""Delivery: every loader hands over the same features, cold is really asked for, and numbers come from the clock."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from bench.recipe import Recipe
 from bench.statistics import Refusal
 from bench.studies.frontends import delivery as module
 from bench.studies.frontends import page_cache
-from bench.studies.frontends.delivery import GENERATED, ON_CPU, Plan, Stock, measure_delivery, rounds_interval
-from bench.studies.frontends.loaders import KEPT, PLACES, open_way, rounds_of, ways_of
+from bench.studies.frontends.delivery import GENERATED, ON_CPU, Amount, measure_delivery, rounds_interval, stored_clips
+from bench.studies.frontends.loaders import KEPT, PLACES, StudyData, loaders_of, open_loader, rounds_of
 from bench.studies.frontends.page_cache import NO_CALL, evict, not_cold
 
 RATE, SAMPLES, CLIPS, FREQ, FRAMES = 8000, 800, 6, 4, 10
-PLAN = Plan(clips=CLIPS, rounds=6, batches=(2, 4))
+PLAN = Amount(clips=CLIPS, rounds=6, batches=(2, 4))
 SECONDS_WARM, SECONDS_COLD = 0.5, 2.0
 
 
@@ -51,16 +51,16 @@ def clips_of(folder, *, generated=False):
 
 
 @pytest.fixture
-def stock(tmp_path, monkeypatch):
+def data(tmp_path, monkeypatch):
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
-    return stock_of(clips_of(tmp_path))
+    return data_of(clips_of(tmp_path))
 
 
-def stock_of(clips):
+def data_of(clips):
     recipe = Recipe(trim_db=None, fill="zeros")
     waveforms = open_waveforms(clips, trim_db=None, fill="zeros")
     modules = {"nnaudio": Bands(), "kaldi": Bands()}
-    return Stock(
+    return StudyData(
         clips=clips, waveforms=waveforms, recipe=recipe, frontends=modules, fly=("nnaudio", "kaldi"), stored="nnaudio"
     )
 
@@ -91,8 +91,8 @@ def machine(monkeypatch):
     return seen
 
 
-def test_rows_stand_in_one_order_and_name_where_data_lie(stock, machine) -> None:
-    rows = measure_delivery(stock, "cpu", PLAN)["rows"]
+def test_rows_stand_in_one_order_and_name_where_data_lie(data, machine) -> None:
+    rows = measure_delivery(data, "cpu", PLAN)["rows"]
     assert [(row["kept"], row["place"], row["frontend"]) for row in rows] == [
         ("int16", "warm", "nnaudio"), ("int16", "warm", "kaldi"), ("int16", "cold", "nnaudio"),
         ("files", "warm", "nnaudio"), ("files", "warm", "kaldi"),
@@ -102,8 +102,8 @@ def test_rows_stand_in_one_order_and_name_where_data_lie(stock, machine) -> None
     assert rows[0]["name"] == "int16 waveform cache (disk, page cache warm) + nnaudio"
 
 
-def test_cold_files_are_evicted_before_every_round_and_warm_ones_never(stock, machine) -> None:
-    rows = {(row["kept"], row["place"]): row for row in measure_delivery(stock, "cpu", PLAN)["rows"]}
+def test_cold_files_are_evicted_before_every_round_and_warm_ones_never(data, machine) -> None:
+    rows = {(row["kept"], row["place"]): row for row in measure_delivery(data, "cpu", PLAN)["rows"]}
     timed = PLAN.rounds * len(PLAN.batches)
     # Once more at the start, to learn whether it can be done at all.
     assert machine["evicted"].count("samples.i16") == timed + 1
@@ -116,13 +116,13 @@ def test_cold_files_are_evicted_before_every_round_and_warm_ones_never(stock, ma
         assert rows[kept, "ram"]["rates"]["2"]["interval"] == [CLIPS / SECONDS_WARM] * 2
 
 
-def test_only_whole_batches_are_counted(stock, machine) -> None:
-    rows = measure_delivery(stock, "cpu", PLAN)["rows"]
+def test_only_whole_batches_are_counted(data, machine) -> None:
+    rows = measure_delivery(data, "cpu", PLAN)["rows"]
     assert rows[0]["rates"]["4"]["rounds"] == [4 / SECONDS_WARM] * PLAN.rounds
 
 
-def test_bytes_are_those_of_the_files_and_of_the_tensors(stock, machine) -> None:
-    rows = {(row["kept"], row["place"]): row for row in measure_delivery(stock, "cpu", PLAN)["rows"]}
+def test_bytes_are_those_of_the_files_and_of_the_tensors(data, machine) -> None:
+    rows = {(row["kept"], row["place"]): row for row in measure_delivery(data, "cpu", PLAN)["rows"]}
     values = FREQ * FRAMES
     disk = {"int16": 2 * SAMPLES, "files": 2 * SAMPLES + 44, "float32": 4 * values, "float16": 2 * values}
     for (kept, place), row in rows.items():
@@ -134,7 +134,7 @@ def test_bytes_are_those_of_the_files_and_of_the_tensors(stock, machine) -> None
 def test_what_cannot_be_measured_says_why(tmp_path, monkeypatch, machine) -> None:
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.delattr(os, "posix_fadvise")
-    found = measure_delivery(stock_of(clips_of(tmp_path, generated=True)), "cpu", PLAN)
+    found = measure_delivery(data_of(clips_of(tmp_path, generated=True)), "cpu", PLAN)
     reasons = {(row["kept"], row["place"]): row["reasons"].get("rates") for row in found["rows"]}
     assert reasons["float32", "cold"] == reasons["int16", "cold"] == NO_CALL
     assert reasons["float32", "device"] == ON_CPU
@@ -146,34 +146,36 @@ def test_what_cannot_be_measured_says_why(tmp_path, monkeypatch, machine) -> Non
         assert (row["host_mib"] is None) == ("host_mib" in row["reasons"])
 
 
-def test_a_file_that_stays_in_memory_is_not_called_cold(stock, machine, monkeypatch) -> None:
+def test_a_file_that_stays_in_memory_is_not_called_cold(data, machine, monkeypatch) -> None:
     monkeypatch.setattr(module, "storage_bytes", lambda: 0)
-    rows = {(row["kept"], row["place"]): row for row in measure_delivery(stock, "cpu", PLAN)["rows"]}
+    rows = {(row["kept"], row["place"]): row for row in measure_delivery(data, "cpu", PLAN)["rows"]}
     assert rows["float32", "cold"]["rates"] == {"2": None, "4": None}
     assert "0 of 960 bytes came from storage" in rows["float32", "cold"]["reasons"]["rates"]
     assert rows["float32", "warm"]["rates"]["2"] is not None
 
 
-def test_every_way_hands_over_the_same_normalised_features(stock) -> None:
+def test_every_loader_hands_over_the_same_normalised_features(data) -> None:
     index = np.array([4, 0, 3])
-    with module._goods(stock, "cpu", CLIPS) as goods:
-        ways = [way for way in ways_of(stock.fly, stock.stored) if way.place != "device"]
-        assert len(ways) == 11
-        reference = Bands()(torch.from_numpy(stock.waveforms.samples[index] / np.float32(32768)))
-        mean = torch.from_numpy(np.array(np.memmap(goods.files["float32"], np.float32).reshape(CLIPS, FREQ, -1)))
+    with stored_clips(data, "cpu", CLIPS) as stored:
+        loaders = [loader for loader in loaders_of(data.fly, data.stored) if loader.place != "device"]
+        assert len(loaders) == 11
+        reference = Bands()(torch.from_numpy(data.waveforms.samples[index] / np.float32(32768)))
+        mean = torch.from_numpy(np.array(np.memmap(stored.files["float32"], np.float32).reshape(CLIPS, FREQ, -1)))
         centred = reference - mean.mean(dim=(0, 2))[:, None]
-        for way in ways:
-            found = open_way(way, goods, 3)(index) * goods.normaliser.scale
-            torch.testing.assert_close(found, centred, atol=5e-3 if way.kept == "float16" else 1e-5, rtol=0)
-    assert not goods.files["int16"].exists(), "nothing is left behind"
+        for loader in loaders:
+            found = open_loader(loader, stored, 3)(index) * stored.normaliser.scale
+            torch.testing.assert_close(found, centred, atol=5e-3 if loader.kept == "float16" else 1e-5, rtol=0)
+    assert not stored.files["int16"].exists(), "nothing is left behind"
 
 
-def test_on_a_device_the_rows_are_picked_there(stock) -> None:
-    with module._goods(stock, "cpu", CLIPS) as goods:
-        (way,) = [way for way in ways_of((), "nnaudio") if (way.kept, way.place) == ("float32", "device")]
-        (ram,) = [way for way in ways_of((), "nnaudio") if (way.kept, way.place) == ("float32", "ram")]
+def test_on_a_device_the_rows_are_picked_there(data) -> None:
+    with stored_clips(data, "cpu", CLIPS) as stored:
+        (loader,) = [
+            loader for loader in loaders_of((), "nnaudio") if (loader.kept, loader.place) == ("float32", "device")
+        ]
+        (ram,) = [loader for loader in loaders_of((), "nnaudio") if (loader.kept, loader.place) == ("float32", "ram")]
         index = np.array([5, 1])
-        torch.testing.assert_close(open_way(way, goods, 2)(index), open_way(ram, goods, 2)(index))
+        torch.testing.assert_close(open_loader(loader, stored, 2)(index), open_loader(ram, stored, 2)(index))
 
 
 @given(st.integers(1, 40), st.integers(1, 12), st.integers(0, 5))
@@ -238,7 +240,7 @@ def test_a_real_file_leaves_the_page_cache(tmp_path) -> None:
 
 
 def test_every_form_and_place_has_a_name() -> None:
-    ways = ways_of(("nnaudio",), "nnaudio")
-    assert {way.kept for way in ways} == set(KEPT)
-    assert {way.place for way in ways} == set(PLACES)
-    assert len({way.name for way in ways}) == len(ways)
+    loaders = loaders_of(("nnaudio",), "nnaudio")
+    assert {loader.kept for loader in loaders} == set(KEPT)
+    assert {loader.place for loader in loaders} == set(PLACES)
+    assert len({loader.name for loader in loaders}) == len(loaders)

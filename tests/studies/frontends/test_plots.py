@@ -103,7 +103,7 @@ def test_bars_carry_numbers_and_the_baseline_is_marked(study) -> None:
 
 def test_panels_hold_what_was_measured(study) -> None:
     panels = {panel["title"]: panel["bars"] for panel in bar_panels(study)}
-    assert panels["training, clips/s"] == [("nnaudio fly", 50.5, False), ("nnaudio precomputed", None, True)]
+    assert panels["training, clips/s"] == [("nnaudio on the fly", 50.5, False), ("nnaudio precomputed", None, True)]
     assert panels["bytes per clip on disk"][2] == ("float32", 256, True)
     assert panels["data until the forward, clips/s at batch 32 (logarithmic)"] == [
         ("gone", None, False), ("kept", 9.0, True),

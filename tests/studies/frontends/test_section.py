@@ -17,7 +17,7 @@ from bench.reports import formats
 from bench.reports.curves import timed_curves
 from bench.reports.html import render
 from bench.results.store import Store
-from bench.studies.frontends.section import read_study
+from bench.studies.frontends.read import read_study
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 PIXEL = bytes.fromhex("89504e470d0a1a0a0000000d4948445200000001000000010806000000")

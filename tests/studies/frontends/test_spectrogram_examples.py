@@ -13,9 +13,8 @@ from torch import nn
 from transformers.audio_utils import hertz_to_mel, mel_to_hertz
 
 from bench.frontends.settings import SpectralSettings
-from bench.studies.frontends import features
-from bench.studies.frontends.features import _difference, codec
-from bench.studies.frontends.spectrogram_examples import centres, picture, silent_share
+from bench.studies.frontends.features import _difference, codec, parity
+from bench.studies.frontends.spectrogram_examples import centres, examples, silent_share
 
 RATE = 8000
 
@@ -62,7 +61,7 @@ def test_the_first_by_id_and_the_one_nearest_to_half_silence_are_drawn() -> None
     clips = Named(("d", "a", "c", "b"))
     waveforms = SimpleNamespace(samples=samples, sample_rate=RATE)
     settings = SpectralSettings(sample_rate=RATE, n_mels=4, fmax=4000.0)
-    found = picture(clips, waveforms, {"nnaudio": Levels(settings), "kaldi": Levels(settings), "odd": Levels(None)})
+    found = examples(clips, waveforms, {"nnaudio": Levels(settings), "kaldi": Levels(settings), "odd": Levels(None)})
     assert [(one.clip, one.frontend, round(one.silent, 2)) for one in found] == [
         ("a", "nnaudio", 0.9), ("a", "kaldi", 0.9), ("c", "nnaudio", 0.4), ("c", "kaldi", 0.4),
     ]  # fmt: skip
@@ -80,7 +79,7 @@ def test_parity_in_decibels_is_what_a_hand_computes() -> None:
     assert found["clips"] == 1
 
 
-def test_parity_names_another_feature_instead_of_comparing_it(monkeypatch) -> None:
+def test_parity_names_another_feature_instead_of_comparing_it() -> None:
     class Fake(nn.Module):
         def __init__(self, gain, frames):
             super().__init__()
@@ -90,9 +89,7 @@ def test_parity_names_another_feature_instead_of_comparing_it(monkeypatch) -> No
             return torch.full((len(audio), 2, self.frames), math.log(self.gain))
 
     made = {"torchaudio": Fake(1.0, 5), "nnaudio": Fake(2.0, 5), "short": Fake(1.0, 4), "kaldi": Fake(1.0, 5)}
-    monkeypatch.setattr(features, "frontend_of", lambda _registry, _model, _clips, name: made[name])
-    waveforms = SimpleNamespace(samples=np.zeros((3, 8), dtype=np.int16))
-    found = features._parity(None, "m", None, waveforms, ["nnaudio", "torchaudio", "short", "kaldi", "nnaudio"])
+    found = parity(made, torch.zeros(3, 8))
     assert list(found) == ["nnaudio", "short", "kaldi", "torchaudio as float16"]
     assert found["nnaudio"]["max_db"] == found["nnaudio"]["mean_db"] == pytest.approx(10 * math.log10(2), rel=1e-5)
     assert found["short"]["reasons"]["max_db"] == "another feature, (2, 4) instead of (2, 5) (freq, time)"

@@ -12,20 +12,17 @@ from bench.config.settings import Settings
 from bench.errors import BenchError
 from bench.results.records import Failure, Record
 from bench.running.progress import Progress
-from bench.studies.profile import max_batch_size
+from bench.studies import common
 from bench.studies.profile.max_batch_size import search_largest
-from bench.studies.profile.run import NOT_ASKED, ON_CPU, Sweep, SweepRow
+from bench.studies.profile.run import NOT_ASKED, ON_CPU, ProfileStudy
 
 
-def row(batch: int, status: str) -> SweepRow:
-    return SweepRow(
-        batch=batch, statuses=(status,), problem=None, infer=None, train=None, host_peak_mib=None,
-        device_peak_mib=None, infer_interval=None, reasons={},
-    )  # fmt: skip
+def row(batch: int, status: str) -> dict:
+    return {"batch": batch, "statuses": [status]}
 
 
-def sweep(*rows: SweepRow) -> Sweep:
-    return Sweep(rows=rows, knees={}, records={}, planned={}, reused=0, largest=NOT_ASKED)
+def study(*rows: dict) -> ProfileStudy:
+    return ProfileStudy(rows=rows, saturation={}, cells={}, largest=NOT_ASKED)
 
 
 @pytest.fixture
@@ -46,32 +43,32 @@ def tried(monkeypatch):
             record = Record(
                 cell=cell, status=status, recipe={}, environment={}, provenance={}, started_at="", error=error
             )
-            return types.SimpleNamespace(records=[record])
+            return types.SimpleNamespace(records=[record], reused=(), plan=types.SimpleNamespace(cells=[None]))
 
-    monkeypatch.setattr(max_batch_size, "Runner", Pretender)
+    monkeypatch.setattr(common, "Runner", Pretender)
     return seen
 
 
-def search(found: Sweep, tmp_path, device="cuda") -> Sweep:
+def search(found: ProfileStudy, tmp_path, device="cuda") -> ProfileStudy:
     return search_largest(Selection(device=device), found, Settings(out=tmp_path), Progress())
 
 
-def test_it_begins_with_what_the_sweep_found(tried, tmp_path) -> None:
-    assert search(sweep(row(64, "ok"), row(128, "oom")), tmp_path).largest == 100
+def test_it_begins_with_what_the_study_found(tried, tmp_path) -> None:
+    assert search(study(row(64, "ok"), row(128, "oom")), tmp_path).largest == 100
     assert all(64 < batch < 128 for batch in tried.batches)
 
 
 def test_it_doubles_until_something_does_not_fit(tried, tmp_path) -> None:
-    assert search(sweep(row(1, "ok")), tmp_path).largest == 100
+    assert search(study(row(1, "ok")), tmp_path).largest == 100
     assert tried.batches[:7] == [2, 4, 8, 16, 32, 64, 128]
 
 
 def test_another_failure_stops_the_search(tried, tmp_path) -> None:
     tried.breaks = 96
     with pytest.raises(BenchError, match="stopped at 96: failed: it broke"):
-        search(sweep(row(64, "ok"), row(128, "oom")), tmp_path)
+        search(study(row(64, "ok"), row(128, "oom")), tmp_path)
 
 
 def test_on_a_cpu_nothing_is_tried(tried, tmp_path) -> None:
-    assert search(sweep(row(1, "ok")), tmp_path, device="cpu").largest == ON_CPU
+    assert search(study(row(1, "ok")), tmp_path, device="cpu").largest == ON_CPU
     assert tried.batches == []

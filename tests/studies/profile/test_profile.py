@@ -1,4 +1,4 @@
-"""The knee, the search for the largest batch, the rows of a sweep, and the page made of it."""
+"""The saturation batch size, the search for the largest batch, the rows, and the page made of it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from bench.config.settings import Settings
 from bench.errors import SelectionError
 from bench.results.records import Failure, Record
 from bench.running.progress import Progress
+from bench.studies.common import pipe_table
 from bench.studies.profile.max_batch_size import LARGEST_TRIED, bisect_largest
-from bench.studies.profile.render import markdown, notes, pipe_table, stage_rows, table_rows
-from bench.studies.profile.run import Knee, _row, find_knee, run_sweep
+from bench.studies.profile.read import batch_row, saturation
+from bench.studies.profile.render import markdown, notes, stage_rows, table_rows
+from bench.studies.profile.run import run_batches
 
 
 @given(st.dictionaries(st.integers(1, 4096), st.floats(0.1, 1e6), min_size=2))
-def test_knee_reaches_nine_tenths_and_no_smaller_batch_does(rates) -> None:
-    knee = find_knee(rates)
-    assert isinstance(knee, Knee)
-    assert knee.clips_per_s == rates[knee.batch] >= 0.9 * knee.best == 0.9 * max(rates.values())
-    assert all(rates[batch] < 0.9 * knee.best for batch in rates if batch < knee.batch)
+def test_saturation_reaches_nine_tenths_and_no_smaller_batch_does(rates) -> None:
+    found = saturation(rates)
+    assert found["clips_per_s"] == rates[found["batch"]] >= 0.9 * found["best"] == 0.9 * max(rates.values())
+    assert all(rates[batch] < 0.9 * found["best"] for batch in rates if batch < found["batch"])
 
 
 @pytest.mark.parametrize("rates", [{}, {4: 3.0}, {1: None, 2: 5.0}])
-def test_no_knee_without_two_results(rates) -> None:
-    assert "two batch sizes" in str(find_knee(rates))
+def test_no_saturation_without_two_results(rates) -> None:
+    assert "two batch sizes" in str(saturation(rates))
 
 
 @given(limit=st.integers(1, LARGEST_TRIED), low=st.integers(0, 300), high=st.one_of(st.none(), st.integers(1, 100_000)))
@@ -62,31 +63,31 @@ def record(batch, rate, status="ok", device_peak=None, error=None) -> Record:
 
 
 def test_row_takes_the_median_and_the_highest_peak() -> None:
-    row = _row(4, [record(4, rate) for rate in (10.0, 30.0, 11.0)])
-    assert (row.infer, row.train, row.host_peak_mib, row.device_peak_mib) == (11.0, None, 130.0, None)
-    assert row.reasons["train"] == "fitted as a whole"
-    assert row.reasons["device_peak_mib"] == "no GPU"
-    assert "needs at least 8" in row.reasons["infer_interval"]
+    row = batch_row(4, [record(4, rate) for rate in (10.0, 30.0, 11.0)])
+    assert (row["infer"], row["train"], row["host_peak_mib"], row["device_peak_mib"]) == (11.0, None, 130.0, None)
+    assert row["reasons"]["train"] == "fitted as a whole"
+    assert row["reasons"]["device_peak_mib"] == "no GPU"
+    assert "needs at least 8" in row["reasons"]["infer_interval"]
 
 
 def test_eight_processes_give_an_interval_around_the_rate() -> None:
-    row = _row(4, [record(4, 10.0 + 0.1 * i) for i in range(8)])
-    low, high = row.infer_interval
-    assert low < row.infer < high
+    row = batch_row(4, [record(4, 10.0 + 0.1 * i) for i in range(8)])
+    low, high = row["infer_interval"]
+    assert low < row["infer"] < high
 
 
 def test_out_of_memory_is_a_row() -> None:
     failure = Failure(reason="memory", stage="profile", message="CUDA out of memory")
-    row = _row(64, [record(64, 0.0, "oom", error=failure)])
-    assert row.problem == "oom: CUDA out of memory"
-    assert row.infer is None
-    assert row.reasons == {"infer": "oom: CUDA out of memory"}
+    row = batch_row(64, [record(64, 0.0, "oom", error=failure)])
+    assert row["problem"] == "oom: CUDA out of memory"
+    assert row["infer"] is None
+    assert row["reasons"] == {"infer": "oom: CUDA out of memory"}
 
 
 @pytest.mark.parametrize(("batches", "processes"), [([], 1), ([0, 2], 1), ([1], 0)])
 def test_senseless_sizes_are_refused(tmp_path, batches, processes) -> None:
     with pytest.raises(SelectionError, match="batches are"):
-        run_sweep(Selection(), batches, Settings(out=tmp_path), Progress(), processes=processes)
+        run_batches(Selection(), batches, Settings(out=tmp_path), Progress(), processes=processes)
 
 
 @pytest.fixture
@@ -98,19 +99,19 @@ def found() -> dict:
     return {
         "what": {"model": "fam.one", "dataset": "demo", "device": "cpu"},
         "rows": [row | {"batch": 1, "infer": 10.0}, row],
-        "knee": {"infer": {"batch": 2, "clips_per_s": 20.0, "best": 20.0}, "train": None},
+        "saturation": {"infer": {"batch": 2, "clips_per_s": 20.0, "best": 20.0}, "train": None},
         "largest_batch": None,
         "details": {"2": {"stages": {"infer": part, "train": None}, "guards": {"findings": [
             {"kind": "leak", "message": "memory grows by 2.00 MiB a step, step after step"}]}}},
         "environment": {"cpu": {"model": "Some CPU"}, "torch": {"threads": 2}, "contended": True},
-        "reasons": {"knee.train": "none", "largest_batch": "CUDA only"},
+        "reasons": {"saturation.train": "none", "largest_batch": "CUDA only"},
     }  # fmt: skip
 
 
-def test_page_marks_the_knee_and_says_what_is_unknown(found) -> None:
-    assert table_rows(found)[1][:4] == ["2", "20 (knee)", "-", "100"]
+def test_page_marks_saturation_and_says_what_is_unknown(found) -> None:
+    assert table_rows(found)[1][:4] == ["2", "20 (saturated)", "-", "100"]
     page = markdown(found)
-    assert "| 2 | 20 (knee) |" in page
+    assert "| 2 | 20 (saturated) |" in page
     assert "Unknown train: no steps." in page
     assert "Some CPU, 2 threads. Others were busy on the machine." in page
     assert any("grows by 2.00 MiB a step" in note for note in notes(found))

@@ -23,7 +23,7 @@ from bench.statistics import ranking
 from bench.studies.sweep.plot import draw, drawn_lines, positions
 from bench.studies.sweep.read import Tried, is_diverged, read_curve
 from bench.studies.sweep.render import header, markdown, sentences, table_csv, table_rows
-from bench.studies.sweep.run import Tuning, make_grid, run_tuning
+from bench.studies.sweep.run import SweepStudy, make_grid, run_sweep
 from bench.studies.sweep.shape import sensitivity
 
 CLIPS, CLASSES = 40, 4
@@ -158,10 +158,10 @@ def test_grid_is_every_combination() -> None:
 def test_a_value_out_of_range_is_refused_before_anything_runs(tmp_path) -> None:
     selection = Selection(models=("classical.knn",), overrides=("recipe.lr=1e-3,-1",))
     with pytest.raises(RecipeError, match=r"recipe\.lr = -1"):
-        run_tuning(selection, Settings(out=tmp_path), Progress())
+        run_sweep(selection, Settings(out=tmp_path), Progress())
     assert not list(tmp_path.iterdir())
     with pytest.raises(SelectionError, match="nothing to sweep: the study trains"):
-        run_tuning(Selection(evaluate=False, overrides=("recipe.lr=1,2",)), Settings(out=tmp_path), Progress())
+        run_sweep(Selection(evaluate=False, overrides=("recipe.lr=1,2",)), Settings(out=tmp_path), Progress())
 
 
 # --- reading
@@ -196,8 +196,8 @@ def test_a_diverged_value_is_a_point_and_no_failure(curve) -> None:
     record = made.tried({"lr": "1"}, {(1, 0): None}).records[0]
     assert is_diverged(record)
     broken = record.model_copy(update={"error": Failure(reason="raised", stage="train", message="oh")})
-    tuning = Tuning(what={}, keys=("lr",), curves=(), records=(record, broken), reused=0)
-    assert tuning.failed == [broken]
+    study = SweepStudy(what={}, keys=("lr",), curves=(), records=(record, broken), reused=0)
+    assert study.failed == [broken]
 
 
 def test_half_a_value_is_never_the_best() -> None:
@@ -289,7 +289,7 @@ def test_best_at_the_edge_is_said() -> None:
     assert found["shape"]["lr"]["edge"]
     text = "\n".join(sentences(sweep_of(found), found))
     assert "better ones may lie beyond" in text
-    assert "every other finished value is told from 1e-2" in text
+    assert "every other finished value differs significantly from 1e-2" in text
 
 
 # --- words and drawing
@@ -299,11 +299,11 @@ def test_page_says_what_it_must(curve) -> None:
     page = markdown(sweep_of(curve), {0: "sweep.svg"})
     assert "## m on Made (sensitivity, not selection)" in page
     assert "picking a value by them is selection on the test split; to pick a value, use --protocol 3+1+1." in page
-    assert "recipe.lr: 1e-4 to 1e-3 (3 of 5 values) cannot be told from the best." in page
+    assert "recipe.lr: 1e-4 to 1e-3 (3 of 5 values) do not differ significantly from the best." in page
     assert "Sensitivity to recipe.lr: the score spans 9.6 points over a 10x change around the best" in page
     assert "Equal budgets: every value was given 400 clips (epochs x clips) a cell" in page
     assert "lr 1e-2: diverged (nan it is)." in page
-    assert "Not told apart is not equal" in page
+    assert "Not significant is not equal" in page
     assert "![accuracy of m by recipe.lr](sweep.svg)" in page
 
 
@@ -313,7 +313,7 @@ def test_table_has_every_point(curve) -> None:
     assert all(len(row) == len(header(sweep, curve)) for row in rows)
     assert [row[0] for row in rows] == ["1e-5", "1e-4", "3e-4", "1e-3", "1e-2"]
     assert rows[2][3] == "best"
-    assert rows[0][3].startswith("-50.0, told apart")
+    assert rows[0][3].startswith("-50.0, differs significantly")
     assert rows[4][1:4] == ["-", "-", "-"]
     read = list(csv.DictReader(io.StringIO(table_csv(sweep))))
     assert [row["recipe.lr"] for row in read] == ["1e-5", "1e-4", "3e-4", "1e-3", "1e-2"]

@@ -1,0 +1,72 @@
+"""What the verbs of studies share: stopping so that the run folder can be resumed, and handing over what was found."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import typer
+
+from bench.cli.common import plain, print_json, print_note
+from bench.cli.progress import open_progress
+from bench.results.store import write_atomic
+from bench.running.progress import Progress
+
+INTERRUPTED = 130
+"""Ctrl-C or SIGTERM, as shells expect it; the same command goes on where it stopped."""
+
+
+@contextmanager
+def resumable(out: Path) -> Iterator[Progress]:
+    """Show progress; Ctrl-C and SIGTERM end the command with a note that the same one goes on."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with open_progress() as progress:
+            yield progress
+    except KeyboardInterrupt:
+        print_note(f"stopped; finished cells are in {out}, the same command runs the rest")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def as_text(found: Mapping[str, Any]) -> str:
+    """A study's values as its JSON file."""
+    return json.dumps(plain(found), indent=1) + "\n"
+
+
+def deliver(
+    found: Mapping[str, Any],
+    files: Mapping[str, str | bytes],
+    out: Path,
+    show: Callable[[], None],
+    *,
+    as_json: bool,
+    also: Sequence[Path] = (),
+) -> None:
+    """Write a study's files and print what was found: as JSON, or its tables and the names of the files.
+
+    Args:
+        found: JSON values of the study.
+        files: Contents by name within ``out``.
+        out: Folder.
+        show: Prints the tables.
+        as_json: Whether to print JSON instead.
+        also: Files that stand there already.
+    """
+    for name, content in files.items():
+        write_atomic(out / name, content if isinstance(content, bytes) else content.encode())
+    written = [*(out / name for name in files), *also]
+    if as_json:
+        print_json({**found, "files": written})
+        return
+    show()
+    for path in written:
+        print(f"wrote {path}")

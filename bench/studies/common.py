@@ -1,0 +1,153 @@
+"""What the studies share: one model, profile cells in turns, why a cell has no result, and words for pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from bench.config.selection import Selection, select_models
+from bench.config.settings import Settings
+from bench.data.locate import open_clips
+from bench.errors import NoCellError, SelectionError
+from bench.planning.plan import Loaded, PlannedCell, expand
+from bench.plugins.registry import Registry
+from bench.reports.formatting import UNKNOWN
+from bench.results.records import Record
+from bench.running.progress import Progress
+from bench.running.runner import Result, Runner
+
+K = TypeVar("K")
+
+
+@dataclass(slots=True)
+class Profiled:
+    """The profile cells of one variant.
+
+    Attributes:
+        records: One per process.
+        planned: The first cell, ``None`` where nothing could be planned.
+        reused: Records that were there before.
+        refused: Why nothing could be planned.
+    """
+
+    records: list[Record] = field(default_factory=list)
+    planned: PlannedCell | None = None
+    reused: int = 0
+    refused: str | None = None
+
+
+def profile_in_turns(
+    variants: Mapping[K, Selection], settings: Settings, progress: Progress, *, processes: int = 1
+) -> dict[K, Profiled]:
+    """Profile each variant of a selection, every cell in a process of its own, nothing beside it.
+
+    Rounds alternate in direction, so that a drift of the machine meets all variants alike. They differ in their seed,
+    which names the process. A budget that a recipe sets for many models does not hold here.
+
+    Args:
+        variants: One model and one data set each, by whatever tells them apart.
+        settings: How to run.
+        progress: Told what happens.
+        processes: Per variant, 1 or more; 8 give an interval.
+
+    Raises:
+        BenchError: As :meth:`bench.running.runner.Runner.run`.
+    """
+    found = {key: Profiled() for key in variants}
+    for turn in range(processes):
+        for key in variants if turn % 2 == 0 else reversed([*variants]):
+            one, asked = found[key], unlimited(variants[key])
+            if one.refused is not None:
+                continue
+            chosen = replace(asked, evaluate=False, profile=True, seeds=(asked.seeds[0] + turn,))
+            try:
+                result = run_cells(Runner(chosen, settings, progress))
+            except NoCellError as error:
+                one.refused = str(error)
+                continue
+            one.records += result.records
+            one.planned = one.planned or result.plan.cells[0]
+            one.reused += len(result.reused)
+    return found
+
+
+def unlimited(selection: Selection) -> Selection:
+    """Without the budget that a recipe sets for many models."""
+    return replace(selection, overrides=("recipe.budget_seconds=none", *selection.overrides))
+
+
+def run_cells(runner: Runner) -> Result:
+    """Run a selection of profile cells; where nothing fits together, say what does not.
+
+    Raises:
+        NoCellError: The model cannot be measured on these data, with the reason.
+    """
+    try:
+        return runner.run()
+    except NoCellError as error:
+        registry, selection = runner.host.registry, runner.selection
+        # A profile cell that does not fit is not planned at all; only evaluate cells carry their reason.
+        asked = replace(selection, evaluate=True, profile=False)
+        cells = expand(asked, registry, load_all(selection, registry)).cells
+        reasons = {f"{p.cell.model} {p.reason}" for p in cells if p.reason}
+        raise NoCellError("; ".join(sorted(reasons)) or str(error)) from error
+
+
+def load_all(selection: Selection, registry: Registry) -> dict[str, Loaded]:
+    """The data sets of a selection, opened."""
+    entries = {name: registry.datasets[name] for name in selection.datasets}
+    return {
+        name: Loaded(entry=entry, clips=open_clips(entry.spec, selection.data, load=entry.factory))
+        for name, entry in entries.items()
+    }
+
+
+def only_model(selection: Selection, registry: Registry) -> str:
+    """The one model that a selection means, on one data set.
+
+    Raises:
+        SelectionError: It means several models, or data sets.
+        UnknownNameError: It means none.
+    """
+    found = [entry.spec.name for entry in select_models(selection.models, registry)]
+    if len(found) > 1:
+        shown = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "")
+        raise SelectionError(f"{','.join(selection.models)!r} names {len(found)} models; choose one of {shown}")
+    if len(selection.datasets) > 1:
+        raise SelectionError(f"--dataset {','.join(selection.datasets)} names several; this study takes one")
+    return found[0]
+
+
+def why(record: Record) -> str:
+    """Why a cell has no result."""
+    return record.error.message if record.error else "no reason given"
+
+
+def bad_record(records: Iterable[Record]) -> Record | None:
+    """The first that has no result."""
+    return next((record for record in records if record.status != "ok"), None)
+
+
+def known(records: Iterable[Record], read: Callable[[Record], float | None]) -> list[float]:
+    """One number per record, where it has one."""
+    return [value for record in records if (value := read(record)) is not None]
+
+
+def number(value: float | None, form: str = ".4g") -> str:
+    """A number, or the sign for an unknown one."""
+    return UNKNOWN if value is None else format(value, form)
+
+
+def pipe_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; a bar inside a cell is escaped."""
+    lines = [list(header), ["---"] * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def machine(environment: Mapping[str, Any]) -> str:
+    """One or two sentences on the hardware, and on who else was busy on it."""
+    cpu, gpu, torch = (environment.get(name) or {} for name in ("cpu", "gpu", "torch"))
+    named = [cpu.get("model"), f"{torch.get('threads')} threads" if torch else None, gpu.get("name")]
+    contended = " Others were busy on the machine." if environment.get("contended") else ""
+    return f"Measured on {', '.join(part for part in named if part) or 'unknown hardware'}.{contended}"

@@ -1,0 +1,131 @@
+"""From profile records to one row per feeding, and a finished study as a section of the page."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.analysis.artifacts import PageSection
+from bench.results.records import Record
+from bench.statistics import Refusal, process_interval
+from bench.statistics.timing import MIN_PROCESSES
+from bench.studies.common import bad_record, machine, why
+from bench.studies.frontends.plots import bars
+from bench.studies.frontends.render import SPECTROGRAMS, VERDICTS, about, verdict_rows
+
+FILE = "frontends.json"
+"""What ``bench frontends`` writes."""
+TIMES = ("infer", "train", "latency_ms", "cpu_ms")
+"""Of these the machine's other work spoils a number; clips/s, clips/s, ms, ms per clip."""
+MEMORY = ("host_train_mib", "host_infer_mib", "device_peak_mib", "device_infer_peak_mib")
+MEASURED = (*TIMES, *MEMORY, "flops", "joule")
+
+
+def feeding_row(records: Sequence[Record], refused: str | None = None) -> dict[str, Any]:
+    """Speed and memory of one feeding as JSON values: medians over processes.
+
+    Args:
+        records: One per process.
+        refused: Why the model cannot be fed so.
+
+    Returns:
+        Every name of :data:`MEASURED` (``None`` = unknown), ``infer_spread`` and ``train_spread`` (over the blocks of
+        the first process), ``samples`` (``{name: one number per process}``), ``intervals`` (``{name: [low, high]}``
+        where there are 8 processes), ``processes``, ``left_out`` (processes beside which others were busy, where 8
+        are left without them), ``contended``, ``status``, ``problem``, ``cell``, ``augmentable``, ``reasons``.
+    """
+    row: dict[str, Any] = {
+        **dict.fromkeys((*MEASURED, "infer_spread", "train_spread", "augmentable", "contended", "cell")),
+        "samples": {}, "intervals": {}, "processes": 0, "left_out": 0, "reasons": {},
+    }  # fmt: skip
+    if not records:
+        return {**row, "status": "incompatible", "problem": refused}
+    if (bad := bad_record(records)) is not None:
+        return {**row, "status": bad.status, "problem": why(bad), "cell": bad.cell.id}
+    quiet = [record for record in records if not record.environment.get("contended")]
+    used = quiet if len(quiet) >= MIN_PROCESSES else list(records)
+    numbers = [_numbers(record) for record in used]
+    known = {name: [one[name] for one in numbers if one[name] is not None] for name in MEASURED}
+    samples = {name: values for name, values in known.items() if values}
+    intervals = {name: process_interval(samples.get(name, ())) for name in TIMES}
+    cell, timing, memory = used[0].cell, used[0].timing, used[0].memory
+    energy = timing.get("energy") or {}
+    no_energy = (energy.get("reasons") or {}).get("joules_per_clip") or "no energy counter was read"
+    return {
+        **row,
+        **{name: float(np.median(values)) for name, values in samples.items()},
+        "infer_spread": timing["infer"].get("spread"),
+        "train_spread": (timing.get("train") or {}).get("spread"),
+        "samples": samples,
+        "intervals": {name: [i.low, i.high] for name, i in intervals.items() if not isinstance(i, Refusal)},
+        "processes": len(used),
+        "left_out": len(records) - len(used),
+        "contended": any(record.environment.get("contended") for record in used),
+        "status": "ok",
+        "problem": None,
+        "cell": cell.id,
+        "augmentable": cell.feeding == "fly",
+        "reasons": {
+            **memory.get("reasons", {}), **timing.get("reasons", {}),
+            **({"joule": no_energy} if energy.get("joules_per_clip") is None else {}),
+        },
+    }  # fmt: skip
+
+
+def _numbers(record: Record) -> dict[str, Any]:
+    timing, memory = record.timing, record.memory
+    infer, flops = timing["infer"], timing.get("flops")
+    return {
+        "infer": infer["clips_per_s"],
+        "train": (timing.get("train") or {}).get("clips_per_s"),
+        "latency_ms": (timing.get("latency") or {}).get("median_ms"),
+        "cpu_ms": 1e3 * infer["cpu_s"] / infer["clips"],
+        "flops": None if flops is None else flops["total"] / flops["clips"],
+        "joule": (timing.get("energy") or {}).get("joules_per_clip"),
+        **{name: memory.get(name) for name in MEMORY},
+    }
+
+
+def read_study(folder: Path) -> tuple[PageSection | None, str]:
+    """The study of a run folder, as a section of its page.
+
+    Returns:
+        The section and an empty text; ``None`` and an empty text where there is none; ``None`` and what is wrong where
+        its file is torn, foreign or of another version.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return None, ""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        picture = folder / f"{SPECTROGRAMS}.png"
+        return _section(values, picture.read_bytes() if picture.is_file() else b""), ""
+    except (OSError, ValueError) as error:
+        return None, f"{FILE}: not a whole JSON file ({error}); `bench frontends` makes it again"
+    except (KeyError, TypeError, AttributeError) as error:
+        return None, f"{FILE}: no front-end study of this version ({error!r}); `bench frontends` makes it again"
+
+
+def _section(values: Mapping[str, Any], spectrograms: bytes) -> PageSection:
+    what = values["what"]
+    caption = "Each feeding; the baseline of stored features in red."
+    pictures = [("Speed, storage and memory", caption, str(bars(values)["inline"]))]
+    if spectrograms:
+        alt = escape(f"Spectrograms of clips of {what['dataset']} under each front end", quote=True)
+        source = f"data:image/png;base64,{base64.b64encode(spectrograms).decode()}"
+        image = f'<img class="wide" alt="{alt}" src="{source}">'
+        pictures.append(("What each front end makes of a clip", "One colour scale for all.", image))
+    return PageSection(
+        anchor="frontends",
+        title=f"Front ends: {what['model']} on {what['dataset']}",
+        context=(f"{about(what)}.", machine(values["environment"])),
+        header=tuple(VERDICTS),
+        rows=tuple(tuple(row) for row in verdict_rows(values, main=True)),
+        pictures=tuple(pictures),
+    )
