@@ -60,7 +60,8 @@ def profile_in_turns(
             one, asked = found[key], unlimited(variants[key])
             if one.refused is not None:
                 continue
-            chosen = replace(asked, evaluate=False, profile=True, seeds=(asked.seeds[0] + turn,))
+            seeds = (asked.seeds[0] + turn,)
+            chosen = replace(asked, evaluate=False, profile=True, processes=1, seeds=seeds)
             try:
                 result = run_cells(Runner(chosen, settings, progress))
             except NoCellError as error:
