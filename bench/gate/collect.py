@@ -211,12 +211,9 @@ def _scored(record: Record, value: float, metric: str, sources: _Sources) -> Sco
 
 def _per_clip(arrays: Arrays, metric: Metric | None) -> npt.NDArray[np.float64] | None:
     """Values ``(clips,)`` whose mean is the score, ``None`` for a score that is no such mean or not known here."""
-    logits, targets = arrays["logits"], arrays["targets"]
-    if metric is not None and metric.per_clip is not None:
-        return np.asarray(load_factory(metric.per_clip)(logits, targets), dtype=np.float64)
-    if metric is None or metric.name != "accuracy" or targets.ndim != 1:
+    if metric is None or metric.per_clip is None:
         return None
-    return np.asarray(logits.argmax(axis=1) == targets, dtype=np.float64)
+    return np.asarray(load_factory(metric.per_clip)(arrays["logits"], arrays["targets"]), dtype=np.float64)
 
 
 def _explains(values: npt.NDArray[np.float64], score: float) -> bool:

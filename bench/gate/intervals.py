@@ -52,17 +52,12 @@ def measured_difference(candidate: Measured, baseline: Measured, level: float) -
     units, what = (candidate.processes, baseline.processes), "processes"
     if min(map(len, units)) < MIN_PROCESSES:
         units, what = (_blocks(candidate), _blocks(baseline)), "blocks of samples"
-    if min(map(len, units)) < MIN_PROCESSES:
-        few = min(len(candidate.processes), len(baseline.processes))
-        return Difference(
-            baseline=old, candidate=new, low=None, high=None,
-            method=f"no interval: {few} process{'es' if few != 1 else ''}, {MIN_PROCESSES} needed",
-        )  # fmt: skip
     found = compare_times(*units, level=level)
-    if isinstance(found, Refusal) or isinstance(found.interval, Refusal):
-        reason = found.reason if isinstance(found, Refusal) else "too few measurements"
-        return Difference(baseline=old, candidate=new, low=None, high=None, method=f"no interval: {reason}")
-    low, high = (old * (end - 1) for end in (found.interval.low, found.interval.high))
+    if isinstance(found, Refusal):
+        few = min(len(candidate.processes), len(baseline.processes))
+        method = f"no interval: {few} process{'es' if few != 1 else ''}, {MIN_PROCESSES} needed"
+        return Difference(baseline=old, candidate=new, low=None, high=None, method=method)
+    low, high = (old * (end - 1) for end in (found.low, found.high))
     return Difference(
         baseline=old,
         candidate=new,
@@ -84,15 +79,11 @@ def score_difference(candidate: Row, baseline: Row, level: float) -> Difference:
     old = list(baseline.cells)
     pairs = _pairs(new, old)
     if pairs is not None:
-        floor, ceiling = min(0.0, *(side.min() for side in pairs)), max(1.0, *(side.max() for side in pairs))
-        span = ceiling - floor
-        found = paired_cluster_bootstrap(
-            (pairs[0] - floor) / span, (pairs[1] - floor) / span, _groups(new), level=level
-        )
+        found = paired_cluster_bootstrap(*pairs, _groups(new), level=level)
         if not isinstance(found, Refusal):
             return Difference(
                 baseline=float(pairs[1].mean()), candidate=float(pairs[0].mean()),
-                low=span * found.interval.low, high=span * found.interval.high, method=found.interval.method,
+                low=found.interval.low, high=found.interval.high, method=found.interval.method,
             )  # fmt: skip
     return _independent(new, old, level, proportion=baseline.metric == "accuracy")
 

@@ -1,8 +1,4 @@
-"""The clocks: ``host`` around a synchronised call, ``device`` by CUDA events.
-
-The third clock of a measurement, ``end_to_end``, is the host clock around a callable that takes a decoded clip and
-gives a prediction: it needs no code of its own (see :func:`bench.measurement.latency.measure_clocks`).
-"""
+"""The clocks: ``host`` around a synchronised call, ``device`` by CUDA events."""
 
 from __future__ import annotations
 

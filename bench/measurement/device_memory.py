@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,12 +22,6 @@ NAMES = (
     "device_used_mib",
 )
 NO_DEVICE = "no CUDA device in use: the memory of a CPU cell is host memory"
-
-
-def tensor_mib(tensors: Iterable[torch.Tensor]) -> float:
-    """MiB of the storages behind ``tensors``; a storage shared by several counts once."""
-    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
-    return mib(sum(storages.values()))
 
 
 def cuda_uuid(device: str) -> str:

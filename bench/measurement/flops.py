@@ -13,8 +13,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.errors import BenchError
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flops:
@@ -35,17 +33,6 @@ class Flops:
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
         return {"total": self.total, "by_operator": dict(self.by_operator), "uncounted": dict(self.uncounted)}
-
-    def utilisation(self, *, seconds: float, peak_per_s: float) -> float:
-        """Model FLOPs utilisation, 0 to 1: the share of the machine's peak that the counted operations are.
-
-        Args:
-            seconds: Time of the call, greater than 0.
-            peak_per_s: Peak of the machine in FLOP/s at this precision, greater than 0.
-        """
-        if seconds <= 0 or peak_per_s <= 0:
-            raise BenchError(f"utilisation needs a time and a peak greater than 0, got {seconds} and {peak_per_s}")
-        return self.total / seconds / peak_per_s
 
 
 class _Seen(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter, process_time
 from typing import Any
 
 from bench.errors import BenchError
-from bench.measurement.clocks import NO_DEVICE_CLOCK, Call, Clock, Seconds, clock_for, quiet_collector
+from bench.measurement.clocks import NO_DEVICE_CLOCK, Call, Clock, clock_for, quiet_collector
 from bench.measurement.readings import join
 from bench.measurement.samples import Samples
 
@@ -100,11 +99,6 @@ class Latency:
         """Processing seconds per second of sound (below 1 is faster than real time), ``None`` without a length."""
         return None if self.clip_seconds is None else self.host.median / self.clip_seconds
 
-    def raw(self) -> dict[str, Seconds]:
-        """Raw seconds by clock, each of shape ``(calls,)``, for an ``.npz`` beside the record."""
-        arrays = {"host_s": self.host.seconds}
-        return arrays if self.device_clock is None else {**arrays, "device_s": self.device_clock.seconds}
-
     def to_json(self) -> dict[str, Any]:
         """The host clock's summary at the top, the device clock's under ``device_clock``."""
         missing: dict[str, str] = {}
@@ -175,54 +169,4 @@ def measure_latency(
         wall_s=wall,
         cpu_s=cpu,
         clip_seconds=clip_seconds,
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ThreeClocks:
-    """The clocks side by side: ``device`` and ``host`` of the model's call, and ``end_to_end``.
-
-    Attributes:
-        model: Times of the model's call; its input lies on the device.
-        end_to_end: Times from the decoded clip to the prediction, transfer and front end included.
-    """
-
-    model: Latency
-    end_to_end: Latency
-
-    def to_json(self) -> dict[str, Any]:
-        """``{"host": ..., "device": ..., "end_to_end": ..., "reasons": ...}``."""
-        host = self.model.to_json()
-        device = host.pop("device_clock")
-        reasons = host.get("reasons", {})
-        why = reasons.pop("device_clock", None)
-        if not reasons:
-            host.pop("reasons", None)
-        whole = self.end_to_end.to_json()
-        whole.pop("device_clock")
-        whole.get("reasons", {}).pop("device_clock", None)
-        clocks = {"host": host, "device": device, "end_to_end": whole | {"clock": "end_to_end"}}
-        return clocks if why is None else {**clocks, "reasons": {"device": why}}
-
-
-def measure_clocks(
-    model: Call,
-    end_to_end: Callable[[int], object],
-    *,
-    device: str,
-    sampling: Sampling | None = None,
-    clip_seconds: float | None = None,
-) -> ThreeClocks:
-    """Time the model's call and the whole way from decoded clip to prediction, one after the other.
-
-    Args:
-        model: ``model(i)`` runs the model alone; its input is on the device already.
-        end_to_end: ``end_to_end(i)`` starts from the decoded clip in host memory and ends with the prediction there.
-        device: ``cpu``, ``cuda`` or ``cuda:N``.
-        sampling: As for :func:`measure_latency`.
-        clip_seconds: Length of a clip in seconds.
-    """
-    return ThreeClocks(
-        model=measure_latency(model, device=device, sampling=sampling, clip_seconds=clip_seconds),
-        end_to_end=measure_latency(end_to_end, device=device, sampling=sampling, clip_seconds=clip_seconds),
     )

@@ -6,13 +6,9 @@ Linux only; elsewhere every reading is unknown, with the reason. No torch.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-
-import psutil
 
 from bench.measurement.readings import Reading
 
@@ -112,92 +108,6 @@ class HostPeak:
             if reading.reason is not None:
                 return reading
         return Reading.of(max(0.0, float(self.peak_mib.value or 0) - float(self.start_mib.value or 0)))
-
-
-def tree_pss(pid: int | None = None, *, proc: Path = _PROC) -> Reading:
-    """Proportional set size of a process and all its descendants, MiB: shared pages are counted once.
-
-    A descendant that ends while it is being read no longer counts.
-
-    Args:
-        pid: Root of the tree; this process by default.
-        proc: Where procfs is mounted.
-    """
-    try:
-        root = psutil.Process(pid)
-        members = [root, *root.children(recursive=True)]
-    except psutil.Error as error:
-        return Reading.unknown(f"the process tree cannot be read: {error}")
-    total = 0.0
-    for member in members:
-        reading = read_field(proc / str(member.pid) / "smaps_rollup", "Pss")
-        if reading.value is not None:
-            total += reading.value
-        elif member.pid == root.pid or _alive(member):
-            return Reading.unknown(f"process {member.pid}: {reading.reason}")
-    return Reading.of(total)
-
-
-def _alive(member: psutil.Process) -> bool:
-    try:
-        return bool(member.is_running() and member.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-
-
-class Sampler:
-    """Reads a number from a thread, every 100 ms by default, and keeps the highest.
-
-    For what has no peak of its own, such as the memory of loader workers. One read of ``tree_pss`` costs about 10 ms
-    a process, so it belongs to the memory pass and never to a timed one.
-
-    Example:
-        >>> with Sampler(tree_pss) as sampler:
-        ...     _ = sum(range(1000))
-        >>> len(sampler.readings) >= 1
-        True
-
-    Attributes:
-        readings: All readings in order; the first is taken at the start, the last at the end.
-    """
-
-    def __init__(self, read: Callable[[], Reading], *, interval_s: float = 0.1) -> None:
-        self._read = read
-        self._interval = interval_s
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="bench-sampler", daemon=True)
-        self._error: BaseException | None = None
-        self.readings: list[Reading] = []
-
-    def _run(self) -> None:
-        try:
-            while not self._stop.wait(self._interval):
-                self.readings.append(self._read())
-        except Exception as error:  # noqa: BLE001 -- raised again by the thread that asked
-            self._error = error
-
-    def __enter__(self) -> Self:
-        self.readings.append(self._read())
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
-        if self._error is not None and error is None:
-            raise self._error
-        if self._error is None:
-            self.readings.append(self._read())
-
-    @property
-    def peak(self) -> Reading:
-        """The highest reading; unknown, with the first reason, where none is known."""
-        known = [reading.value for reading in self.readings if reading.value is not None]
-        if known:
-            return Reading.of(max(known))
-        return self.readings[0] if self.readings else Reading.unknown("nothing was sampled")
 
 
 def oom_kills(*, root: Path = Path("/")) -> int | None:

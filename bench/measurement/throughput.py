@@ -91,10 +91,6 @@ class Throughput:
             return Reading.unknown("one block only: its spread is not known")
         return Reading.of(float(self.block_rates.std(ddof=1) / self.block_rates.mean()))
 
-    def raw(self) -> dict[str, Seconds]:
-        """``block_s`` and ``step_stamps_s``, for an ``.npz`` beside the record."""
-        return {"block_s": self.block_s, "step_stamps_s": self.step_stamps_s}
-
     def to_json(self) -> dict[str, Any]:
         """JSON values: the rate, its spread over blocks, batch, counts and times."""
         known: dict[str, Any] = {

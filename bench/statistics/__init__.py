@@ -20,13 +20,10 @@ from bench.statistics.proportion import minimum_detectable_difference, wilson
 from bench.statistics.ranking import RankedModel, Ranking, ranking
 from bench.statistics.results import Interval, Refusal
 from bench.statistics.timing import (
-    RatioComparison,
-    TimingSummary,
     compare_times,
     percentile,
     process_interval,
     samples_needed,
-    summarise,
 )
 
 __all__ = [
@@ -37,11 +34,9 @@ __all__ = [
     "McNemar",
     "RankedModel",
     "Ranking",
-    "RatioComparison",
     "Refusal",
     "Resampled",
     "Step",
-    "TimingSummary",
     "Trend",
     "VarianceComponents",
     "benjamini_hochberg",
@@ -60,7 +55,6 @@ __all__ = [
     "ranking",
     "samples_needed",
     "score_interval",
-    "summarise",
     "trend_test",
     "variance_components",
     "wilson",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,47 +15,6 @@ MIN_PROCESSES = 8
 """An interval needs at least this many processes."""
 BOOTSTRAP_PROCESSES = 20
 """From here on processes are drawn; below, Student's t on their logarithms."""
-MIN_RANK_TEST = 7
-"""Processes a side for a Mann-Whitney p value that can fall below 0.002."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TimingSummary:
-    """Location and scatter of raw samples, in their unit.
-
-    Attributes:
-        samples: How many.
-        median: Their median.
-        mad: Median absolute deviation from it, not rescaled.
-        minimum: The smallest.
-        p5: 5th percentile, or why there are too few samples.
-        p95: 95th percentile, or why there are too few samples.
-    """
-
-    samples: int
-    median: float
-    mad: float
-    minimum: float
-    p5: float | Refusal
-    p95: float | Refusal
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RatioComparison:
-    """Candidate time over baseline time.
-
-    Attributes:
-        ratio: Above 1 = the candidate is slower.
-        interval: Of the ratio, or a refusal below eight processes a side.
-        mann_whitney_p: Exact two-sided p value on process medians (asymptotic with ties): a second opinion that
-            assumes nothing about the distribution; a refusal below seven processes a side.
-        processes: Of candidate and baseline.
-    """
-
-    ratio: float
-    interval: Interval | Refusal
-    mann_whitney_p: float | Refusal
-    processes: tuple[int, int]
 
 
 def samples_needed(q: float) -> int:
@@ -105,32 +63,6 @@ def percentile(samples: ArrayLike, q: float) -> float | Refusal:
     return float(np.percentile(values, q))
 
 
-def summarise(samples: ArrayLike) -> TimingSummary | Refusal:
-    """Median, MAD, minimum and outer percentiles of raw samples.
-
-    Args:
-        samples: ``(samples,)``.
-
-    Returns:
-        The summary in the samples' unit, or a refusal where there is no sample.
-
-    Raises:
-        ValueError: If a sample is not finite.
-    """
-    values = finite_vector(samples, "samples")
-    if values.size == 0:
-        return Refusal(reason="no sample was taken", have=0, need=1)
-    median = float(np.median(values))
-    return TimingSummary(
-        samples=values.size,
-        median=median,
-        mad=float(np.median(np.abs(values - median))),
-        minimum=float(values.min()),
-        p5=percentile(values, 5),
-        p95=percentile(values, 95),
-    )
-
-
 def process_interval(
     medians: ArrayLike, *, level: float = 0.95, draws: int = 10_000, seed: int = 0
 ) -> Interval | Refusal:
@@ -163,8 +95,8 @@ def process_interval(
 
 def compare_times(
     candidate: ArrayLike, baseline: ArrayLike, *, level: float = 0.95, draws: int = 10_000, seed: int = 0
-) -> RatioComparison | Refusal:
-    """Ratio of two times from interleaved processes.
+) -> Interval | Refusal:
+    """Ratio of two times from interleaved processes; above 1 = the candidate is slower.
 
     Args:
         candidate: Median time of each candidate process ``(processes,)``, above 0.
@@ -174,8 +106,8 @@ def compare_times(
         seed: Of the resampling.
 
     Returns:
-        The ratio with its interval: Welch's t on logarithms (geometric means) where a side has fewer than
-        20 processes, else the bootstrap of the ratio of medians. A refusal where a side is empty.
+        The interval of the ratio: Welch's t on logarithms (geometric means) where a side has fewer than
+        20 processes, else the bootstrap of the ratio of medians. A refusal below eight processes a side.
 
     Raises:
         ValueError: If a time is not positive and finite.
@@ -186,25 +118,15 @@ def compare_times(
         finite_vector(baseline, "baseline", positive=True),
     )
     smallest = min(new.size, old.size)
-    if smallest == 0:
-        return Refusal(reason="a side has no process", have=0, need=MIN_PROCESSES)
-    interval: Interval | Refusal
     if smallest < MIN_PROCESSES:
-        interval = _too_few_processes(smallest)
-        ratio = float(np.exp(np.log(new).mean() - np.log(old).mean()))
-    elif smallest < BOOTSTRAP_PROCESSES:
-        interval = _welch(np.log(new), np.log(old), level)
-        ratio = interval.estimate
-    else:
-        rng = np.random.default_rng(seed)
-        drawn = _drawn_medians(new, draws, rng) / _drawn_medians(old, draws, rng)
-        low, high = (float(end) for end in np.quantile(drawn, [0.5 - level / 2, 0.5 + level / 2]))
-        ratio = float(np.median(new) / np.median(old))
-        method = "bootstrap of the ratio of medians"
-        interval = Interval(estimate=ratio, low=low, high=high, level=level, method=method)
-    return RatioComparison(
-        ratio=ratio, interval=interval, mann_whitney_p=_mann_whitney(new, old), processes=(new.size, old.size)
-    )
+        return _too_few_processes(smallest)
+    if smallest < BOOTSTRAP_PROCESSES:
+        return _welch(np.log(new), np.log(old), level)
+    rng = np.random.default_rng(seed)
+    drawn = _drawn_medians(new, draws, rng) / _drawn_medians(old, draws, rng)
+    low, high = (float(end) for end in np.quantile(drawn, [0.5 - level / 2, 0.5 + level / 2]))
+    ratio = float(np.median(new) / np.median(old))
+    return Interval(estimate=ratio, low=low, high=high, level=level, method="bootstrap of the ratio of medians")
 
 
 def _too_few_processes(have: int) -> Refusal:
@@ -246,13 +168,3 @@ def _drawn_medians(values: Floats, draws: int, rng: np.random.Generator) -> Floa
     picked = rng.integers(0, values.size, size=(draws, values.size))
     medians: Floats = np.median(values[picked], axis=1)
     return medians
-
-
-def _mann_whitney(new: Floats, old: Floats) -> float | Refusal:
-    smallest = min(new.size, old.size)
-    if smallest < MIN_RANK_TEST:
-        reason = f"{smallest} processes on one side: the rank test needs at least {MIN_RANK_TEST}"
-        return Refusal(reason=reason, have=smallest, need=MIN_RANK_TEST)
-    from scipy.stats import mannwhitneyu
-
-    return float(mannwhitneyu(new, old, alternative="two-sided").pvalue)

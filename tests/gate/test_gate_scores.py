@@ -92,3 +92,12 @@ def test_a_baseline_of_version_1_knows_the_directions_of_the_hosts_scores():
     raw["sha256"] = baseline._checksum(raw)
     row = parse_baseline(json.dumps(raw), "old.json").rows[0]
     assert (row.unit, row.higher_is_better, row.cells[0].per_clip) == ("nats", False, "bits:ff40")
+
+
+def test_a_worse_loss_is_paired_clip_by_clip(runs, gated):
+    _, finding = verdict_on(gated, judged_by(runs(1), noise=2.0), judged_by(runs(2)))
+    assert finding.status == "regression"
+    assert "paired bootstrap over 200 groups" in finding.reason
+    assert finding.tolerance < finding.low <= finding.change <= finding.high
+    _, same = verdict_on(gated, judged_by(runs(1)), judged_by(runs(2)))
+    assert (same.status, same.change) == ("ok", 0)

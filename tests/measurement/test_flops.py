@@ -3,8 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bench.errors import BenchError
-from bench.measurement.flops import Flops, count_flops
+from bench.measurement.flops import count_flops
 
 
 def test_matrix_product_is_exact():
@@ -98,10 +97,3 @@ def test_switches_are_put_back_even_after_an_error():
         count_flops(call)
     assert (torch.backends.mha.get_fastpath_enabled(), torch.backends.mkldnn.enabled) == before
     assert torch.backends.cuda.flash_sdp_enabled()
-
-
-def test_utilisation():
-    flops = Flops(total=500, by_operator={}, uncounted={})
-    assert flops.utilisation(seconds=2.0, peak_per_s=1000.0) == 0.25
-    with pytest.raises(BenchError, match="greater than 0"):
-        flops.utilisation(seconds=0.0, peak_per_s=1000.0)

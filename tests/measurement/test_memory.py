@@ -2,7 +2,6 @@ import json
 import mmap
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -11,18 +10,15 @@ import psutil
 import pytest
 
 import bench
-from bench.measurement.device_memory import DevicePeak, tensor_mib
+from bench.measurement.device_memory import DevicePeak
 from bench.measurement.memory import (
     HostPeak,
-    Sampler,
     oom_kills,
     parse_fields,
     peak_resident,
     reset_peak,
     resident,
-    tree_pss,
 )
-from bench.measurement.readings import Reading
 
 resettable = pytest.mark.skipif(reset_peak() is not None, reason="this kernel does not let VmHWM be reset")
 
@@ -125,56 +121,6 @@ def test_peak_of_a_worker_equals_independent_sampling_whatever_its_parent_weighs
     assert heavy == pytest.approx(own, rel=0.02)
 
 
-def test_tree_counts_children_and_shared_pages_once():
-    alone = tree_pss().value
-    code = "b = bytearray(b'x') * (40 << 20); print('held', flush=True); input()"
-    with subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True) as child:
-        assert child.stdout.readline() == "held\n"
-        both = tree_pss().value
-        child.communicate("\n", timeout=20)
-    assert 40 < both - alone < 70
-
-
-def test_tree_of_no_process_is_unknown():
-    with subprocess.Popen([sys.executable, "-c", ""]) as child:
-        child.wait()
-    assert tree_pss(child.pid).value is None
-
-
-def test_sampler_sees_a_peak_between_start_and_end():
-    level = [1]
-    with Sampler(lambda: Reading.of(level[0]), interval_s=0.005) as sampler:
-        level[0] = 9
-        deadline = time.monotonic() + 5
-        while sampler.peak.value < 9 and time.monotonic() < deadline:
-            time.sleep(0.005)
-        level[0] = 2
-    assert sampler.peak == Reading.of(9)
-    assert sampler.readings[0] == Reading.of(1)
-    assert sampler.readings[-1] == Reading.of(2)
-    assert not any(thread.name == "bench-sampler" for thread in threading.enumerate())
-
-
-def test_sampler_without_a_known_reading_keeps_the_reason():
-    with Sampler(lambda: Reading.unknown("no counter")) as sampler:
-        pass
-    assert sampler.peak == Reading.unknown("no counter")
-
-
-def test_sampler_raises_what_its_reader_raised():
-    answers = iter([Reading.of(1)])
-
-    def read():
-        try:
-            return next(answers)
-        except StopIteration:
-            raise ZeroDivisionError from None
-
-    sampler = Sampler(read, interval_s=0.001)
-    with pytest.raises(ZeroDivisionError), sampler:
-        sampler._thread.join(timeout=5)
-
-
 def _tree(root: Path, cgroup: str, files: dict[str, str]) -> Path:
     (root / "proc/self").mkdir(parents=True)
     (root / "proc/self/cgroup").write_text(cgroup)
@@ -212,14 +158,6 @@ def test_device_memory_on_cpu_is_unknown_with_a_reason():
     assert values["device_peak_mib"] is None
     assert "host memory" in values["reasons"]["device_peak_mib"]
     json.dumps(values)
-
-
-def test_tensor_mib_counts_shared_storage_once():
-    import torch
-
-    base = torch.zeros(1 << 20)
-    assert tensor_mib([base, base.view(2, -1), base[:10]]) == 4.0
-    assert tensor_mib([]) == 0.0
 
 
 @pytest.mark.gpu

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from bench.statistics import Interval, Refusal, compare_times
+from bench.statistics import Interval, compare_times
 
 Verdict = Literal["confirmed", "refuted", "not resolvable here"]
 CLAIMS = ("less storage", "less memory", "faster training", "faster inference", "less compute", "easier use")
@@ -187,8 +187,8 @@ def _resolved(case: Case, key: str, sides: tuple[Mapping[str, Any], Mapping[str,
     fly, stored = ([*side["samples"].get(key, ())] for side in sides)
     compared = compare_times(fly, stored)
     counts = (len(fly), len(stored))
-    if not isinstance(compared, Refusal) and isinstance(compared.interval, Interval):
-        low, high = compared.interval.low, compared.interval.high
+    if isinstance(compared, Interval):
+        low, high = compared.low, compared.high
         verdict = judge_interval(low, high, lower_is_better=lower)
         basis = f"95 % interval of the ratio, {min(counts)} processes a side"
         found = replace(case, verdict=verdict, basis=basis, interval=(low, high), processes=counts)
