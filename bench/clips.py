@@ -33,6 +33,7 @@ class Clips:
         sample_rate: Rate in Hz that the host converts every clip to.
         clip_samples: Length that the host pads or truncates every clip to, in samples at ``sample_rate``.
         manifest_sha256: Checksum over ids, targets, folds, groups and the audio files' identity.
+        contents_sha256: Checksum over what the files hold; the host fills it in before it plans.
         folds: ``(clips,)`` int64 fold numbers in the authors' numbering, or ``None``.
         groups: Source recording, speaker or utterance of each clip, or ``None``.
         features: ``(clips, freq, time)`` float32 as published, in place of audio; models see them through the front
@@ -40,7 +41,9 @@ class Clips:
             the original recordings.
         splits: ``"train"``, ``"val"``, ``"test"`` or ``"predict"`` of each clip, or ``None``. Clips to ``predict``
             have no known target (theirs is 0): they are never trained on nor scored, their predictions are written.
-        images: ``images(indices) -> (len(indices), channels, height, width)`` float32 in [0, 1], or ``None``.
+        images: ``images(indices) -> (len(indices), channels, height, width)`` float32 in [0, 1], or ``None``. Here as
+            with ``audio``, a callable names the files that it reads in an attribute ``files``, so that a changed file
+            is seen.
         image_shape: ``(channels, height, width)`` of those images.
         texts: A text per clip, or ``None``.
         notes: What a reader of a board must know about this copy of the data.
@@ -56,6 +59,7 @@ class Clips:
     sample_rate: int
     clip_samples: int
     manifest_sha256: str
+    contents_sha256: str = ""
     folds: npt.NDArray[np.int64] | None = None
     groups: tuple[str, ...] | None = None
     features: npt.NDArray[np.float32] | None = None

@@ -44,6 +44,7 @@ def fingerprint(
         [dict(model.spec.options), dict(model.spec.frontend_options)],
         engine_hash(RESULT_CODE if cell.kind == "evaluate" else PROFILE_CODE),
         manifest,
+        clips.contents_sha256,
         library_versions(),
         limit,
     ]

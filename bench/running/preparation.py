@@ -13,6 +13,7 @@ import psutil
 from bench.cell import Cell
 from bench.config.selection import Selection, check_names
 from bench.config.settings import Settings
+from bench.data.contents import content_digest
 from bench.data.locate import open_clips
 from bench.data.waveforms import open_waveforms
 from bench.job import Job
@@ -119,7 +120,7 @@ class Preparation:
             entry = self.host.registry.datasets[name]
             fetching = self._counter(f"downloading {name}")
             clips = open_clips(entry.spec, self.selection.data, load=entry.factory, progress=fetching)
-            self.loaded[name] = Loaded(entry=entry, clips=clips)
+            self.loaded[name] = Loaded(entry=entry, clips=replace(clips, contents_sha256=content_digest(clips)))
         return self.loaded
 
     def _counter(self, what: str) -> Callable[[int, int], None]:

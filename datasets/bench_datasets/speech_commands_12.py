@@ -63,6 +63,11 @@ class Windows:
 
     clips: tuple[Window, ...]
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The file of each clip."""
+        return tuple(clip.path for clip in self.clips)
+
     def __call__(self, index: int) -> tuple[npt.NDArray[np.float32], int]:
         """``(channels, samples)`` float32 of clip ``index`` and its rate in Hz.
 
