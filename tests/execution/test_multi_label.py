@@ -6,86 +6,94 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from bench.cell import Cell
+from bench.config.selection import Selection
 from bench.execution.estimators import decided, logits_of
+from bench.execution.evaluate import CellResult, run_evaluate
+from bench.execution.results import Progress
+from bench.job import Job
+from bench.planning.plan import Loaded, expand
+from bench.plugins.discovery import load
+from bench.plugins.factories import load_factory
 from bench.plugins.specs import TaskInfo
+from bench.recipe import Recipe
 
 PLUGIN = Path(__file__).with_name("multilabel_plugin.py")
 CLASSICAL = ("classical.knn", "classical.svm", "classical.forest")
 
 
+@pytest.fixture(scope="module")
+def registry():
+    return load((PLUGIN,)).registry
+
+
 @pytest.fixture
-def run(make_runner):
-    """``run(*models, dataset=..., **selection)``: results of a run by model name, and the store."""
+def run(registry):
+    """``run(model, dataset, feeding=..., **recipe)`` one cell of fold 1 in this process."""
 
-    def records(*models: str, dataset: str, **selection):
-        runner = make_runner(*models, datasets=(dataset,), folds=(1,), settings={"plugins": (PLUGIN,)}, **selection)
-        result = runner.run()
-        return {record.cell.model: record for record in result.records}, runner.store
+    def one(model: str, dataset: str, *, feeding: str = "fly", **settings) -> CellResult:
+        spec = registry.models[model].spec
+        cell = Cell(
+            kind="evaluate", dataset=dataset, protocol="3+1+1@1", fold=1, model=model, feeding=feeding,
+            frontend=spec.frontend or "waveform", recipe="plain", batch=8, clip_samples=800,
+        )  # fmt: skip
+        plain = {"epochs": 2, "batch": 8, "ema": None, "mixup_alpha": 0.0, "trim_db": None, "normalise": "global"}
+        recipe = Recipe(name="plain", **(plain | settings))
+        return run_evaluate(registry, Job(cell=cell, recipe=recipe, fingerprint="f"), Progress(), lambda *_: None)
 
-    return records
-
-
-def arrays_of(store, record) -> dict[str, np.ndarray]:
-    with np.load(store.path(record.cell).with_suffix(".npz"), allow_pickle=False) as file:
-        return dict(file)
+    return one
 
 
 def value(record, name: str) -> float:
     return next(score.value for score in record.scores if score.name == name)
 
 
-def test_networks_and_classical_models_learn_several_labels_with_validation(run) -> None:
-    records, store = run("several.net", *CLASSICAL, dataset="tags", overrides=("recipe.epochs=30", "recipe.lr=0.05"))
-    assert {name: record.status for name, record in records.items()} == dict.fromkeys(records, "ok")
-    assert set(records) == {"several.net", *CLASSICAL}
-    for name, record in records.items():
-        assert value(record, "map") > 0.9, name
-        assert value(record, "macro_f1") > 0.7, name
-    arrays = arrays_of(store, records["several.net"])
-    assert arrays["curve_val_map"].shape == (30,)
-    assert "curve_val_accuracy" not in arrays
-    selected = records["several.net"].timing["selected_epoch"]
-    assert selected == arrays["curve_val_map"].argmax() + 1
+@pytest.mark.parametrize("model", ["several.net", *CLASSICAL])
+def test_networks_and_classical_models_learn_several_labels_with_validation(run, model: str) -> None:
+    found = run(model, "tags", epochs=30, lr=0.05)
+    assert value(found.record, "map") > 0.9
+    assert value(found.record, "macro_f1") > 0.7
+    if model == "several.net":
+        assert found.arrays["curve_val_map"].shape == (30,)
+        assert "curve_val_accuracy" not in found.arrays
+        assert found.record.timing["selected_epoch"] == found.arrays["curve_val_map"].argmax() + 1
 
 
 def test_epochs_are_selected_by_the_data_sets_metric_in_its_direction(run) -> None:
-    records, store = run("several.net", dataset="tags_by_loss", overrides=("recipe.epochs=12", "recipe.lr=0.9"))
-    curve = arrays_of(store, records["several.net"])["curve_val_log_loss"]
-    assert records["several.net"].timing["selected_epoch"] == curve.argmin() + 1
+    found = run("several.net", "tags_by_loss", epochs=12, lr=0.9)
+    curve = found.arrays["curve_val_log_loss"]
+    assert found.record.timing["selected_epoch"] == curve.argmin() + 1
     assert curve.argmin() != curve.argmax()
 
 
-def test_a_model_of_one_label_is_incompatible_with_several(run) -> None:
-    records, _ = run("several.one_label", "several.net", dataset="tags")
-    refused = records["several.one_label"]
-    assert refused.status == "incompatible"
-    assert "is for single_label tasks; tags is multi_label" in refused.error.message
-    assert records["several.net"].status == "ok"
-    assert run("several.one_label", dataset="one_tag")[0]["several.one_label"].status == "ok"
+def test_a_model_of_one_label_is_incompatible_with_several(registry) -> None:
+    selection = Selection(models=("several.one_label", "several.net"), datasets=("tags", "one_tag"), profile=False)
+    entries = {name: registry.datasets[name] for name in selection.datasets}
+    loaded = {name: Loaded(entry=one, clips=load_factory(one.factory)(None)) for name, one in entries.items()}
+    plan = expand(selection, registry, loaded)
+    refused = {(one.cell.model, one.cell.dataset): one.reason for one in plan.cells if one.decision == "incompatible"}
+    assert list(refused) == [("several.one_label", "tags")]
+    assert "is for single_label tasks; tags is multi_label" in refused["several.one_label", "tags"]
 
 
 @pytest.mark.parametrize("feeding", ["fly", "precomputed"])
-def test_a_front_end_of_random_weights_and_dropout_gives_the_same_numbers_twice(run, tmp_path, feeding: str) -> None:
+@pytest.mark.parametrize("model", ["several.heard", "several.heard_net"])
+def test_a_front_end_of_random_weights_and_dropout_gives_the_same_numbers_twice(run, model: str, feeding: str) -> None:
     found = []
-    for name in ("first", "again"):
-        records, store = run(
-            "several.heard", "several.heard_net", dataset="one_tag", feeding=feeding, out=tmp_path / name
-        )
-        assert {record.status for record in records.values()} == {"ok"}
-        found.append({model: arrays_of(store, record)["logits"] for model, record in records.items()})
-    for model, logits in found[0].items():
-        np.testing.assert_array_equal(logits, found[1][model])
+    for state in (1, 2):
+        torch.manual_seed(state)  # what else happened in the process
+        found.append(run(model, "one_tag", feeding=feeding).arrays["logits"])
+    np.testing.assert_array_equal(*found)
 
 
 def test_an_estimator_is_scored_by_what_it_answers(run) -> None:
-    records, store = run("several.stubborn", dataset="one_tag")
-    arrays = arrays_of(store, records["several.stubborn"])
-    assert value(records["several.stubborn"], "accuracy") == (arrays["targets"] == 1).mean() > 0
-    assert (arrays["logits"].argmax(axis=1) == 1).all()
-    np.testing.assert_allclose(
-        np.exp(arrays["logits"][:, [0, 2, 3]]), [[0.7, 0.1, 0.1]] * len(arrays["logits"]), rtol=1e-6
-    )
+    found = run("several.stubborn", "one_tag")
+    assert value(found.record, "accuracy") == (found.arrays["targets"] == 1).mean() > 0
+    assert (found.arrays["logits"].argmax(axis=1) == 1).all()
+    chances = np.exp(found.arrays["logits"][:, [0, 2, 3]])
+    np.testing.assert_allclose(chances, [[0.7, 0.1, 0.1]] * len(chances), rtol=1e-6)
 
 
 def test_logits_move_only_where_the_answer_differs() -> None:
