@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import argparse
+import ast
+import configparser
 import inspect
 import json
 import os
@@ -13,7 +15,7 @@ import re
 import runpy
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +82,10 @@ def pages() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "cli.md", cli_page()
     yield ROOT / "docs" / "findings.md", findings_page(ROOT / "results" / "published" / "findings.json")
     yield ROOT / "docs" / "gpu-pending.md", gpu_page(ROOT / "results" / "published" / "gpu")
-    readme = ROOT / "README.md"
-    yield readme, with_tables(readme.read_text(encoding="utf-8"), registry)
+    readme, board = ROOT / "README.md", ROOT / "results" / "published" / SHOWN
+    yield readme, with_parts(readme, {"families": family_table(registry), "board": board_table(board)})
+    house = ROOT / "docs" / "architecture.md"
+    yield house, with_parts(house, {"rooms": room_table(), "layers": layer_list()})
     yield from boards(registry)
 
 
@@ -220,9 +224,44 @@ def help_of(*words: str) -> str:
     return "\n".join(line.rstrip() for line in text.strip().splitlines()) + "\n"
 
 
-def with_tables(text: str, registry: Registry) -> str:
-    """The README with its generated tables replaced."""
-    made = {"families": family_table(registry), "board": board_table(ROOT / "results" / "published" / SHOWN)}
+def contracts() -> configparser.ConfigParser:
+    """What ``lint-imports`` reads."""
+    parser = configparser.ConfigParser()
+    parser.read_string((ROOT / ".importlinter").read_text(encoding="utf-8"))
+    return parser
+
+
+def layer_rows() -> list[tuple[str, list[str]]]:
+    """Of each row of the house, top to bottom: what separates its rooms, and the rooms."""
+    lines = contracts()["importlinter:contract:layers"]["layers"].split("\n")
+    rows = [("|" if "|" in line else ":", line) for line in lines if line.strip()]
+    return [(sign, [room.strip() for room in line.split(sign)]) for sign, line in rows]
+
+
+def layer_list() -> str:
+    """The rows, and in words what else ``lint-imports`` holds the code to."""
+    joined = {"|": " | ", ":": ", "}
+    rows = [joined[sign].join(f"`{room}`" for room in rooms) for sign, rooms in layer_rows()]
+    parser = contracts()
+    more = [parser[name]["name"] for name in parser.sections() if name.count(":") == 2 and not name.endswith(":layers")]
+    numbered = [f"{number}. {row}" for number, row in enumerate(rows, start=1)]
+    return "\n".join([*numbered, "", *(f"- {sentence}." for sentence in more)]) + "\n"
+
+
+def room_table() -> str:
+    """What each room holds, as the first sentence of its own docstring says."""
+    rows = []
+    for name in (room for _, rooms in layer_rows() for room in rooms):
+        folder = (ROOT / "bench" / name).is_dir()
+        file = ROOT / "bench" / name / "__init__.py" if folder else ROOT / "bench" / f"{name}.py"
+        doc = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+        rows.append((f"`{name}/`" if folder else f"`{name}.py`", doc.splitlines()[0].replace("``", "`")))
+    return table(("room", "holds"), rows)
+
+
+def with_parts(page: Path, made: Mapping[str, str]) -> str:
+    """A page with its generated parts, each between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->``, replaced."""
+    text = page.read_text(encoding="utf-8")
     for name, content in made.items():
         pattern = re.compile(rf"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)", re.DOTALL)
         text = pattern.sub(lambda found, content=content: found.group(1) + content + found.group(2), text)
