@@ -240,7 +240,7 @@ class Dataset:
         notes: What a reader must know about this copy.
         faithful: Whether the copy may stand beside published results as equal.
         license: Of the data.
-        majority: Accuracy of always answering the commonest class.
+        majority: Accuracy of always answering the majority class.
         chance: Accuracy of guessing.
     """
 

@@ -108,7 +108,7 @@ def cluster_figures(values: Floats, targets: npt.NDArray[Any]) -> dict[str, Any]
 
 
 def purity(clusters: npt.NDArray[Any], targets: npt.NDArray[Any]) -> float:
-    """Share of clips that belong to the commonest class of their cluster.
+    """Share of clips that belong to the majority class of their cluster.
 
     >>> purity(np.array([0, 0, 1, 1]), np.array([5, 5, 5, 7]))
     0.75

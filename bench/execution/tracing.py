@@ -40,5 +40,4 @@ def run_trace(registry: Registry, job: Job, progress: Progress, folder: Path) ->
 def _traced(name: str, step: Callable[[int], int], folder: Path, job: Job) -> dict[str, Any]:
     clips = step(0)
     trace = write_trace(step, folder, device=job.cell.device, steps=STEPS, name=name, top=TOP)
-    rows = [row.to_json() for row in trace.operators]
-    return {"file": trace.file.name, "steps": STEPS, "batch": clips, "operators": rows}
+    return {"file": trace.file.name, "steps": STEPS, "batch": clips, "operators": list(trace.operators)}

@@ -6,7 +6,7 @@ import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,79 +55,47 @@ def quiet_collector() -> Iterator[None]:
             gc.enable()
 
 
-class Clock(Protocol):
-    """Times single calls and keeps the raw seconds of each."""
+class Clock:
+    """Times single calls and keeps the raw seconds of each: ``perf_counter``, and on CUDA events besides.
 
-    def time(self, call: Call, index: int) -> float:
-        """Run ``call(index)`` and return the host seconds until the device was done with it."""
-        ...
-
-    def host_seconds(self) -> Seconds:
-        """Host seconds of all calls so far, shape ``(calls,)``."""
-        ...
-
-    def device_seconds(self) -> Seconds | None:
-        """Seconds between the device's own stamps, shape ``(calls,)``; ``None`` where the device has no clock."""
-        ...
-
-
-class HostClock:
-    """``perf_counter`` around a call that is done when it returns."""
-
-    def __init__(self) -> None:
-        self._host: list[float] = []
-
-    def time(self, call: Call, index: int) -> float:
-        """See :class:`Clock`."""
-        start = perf_counter()
-        call(index)
-        seconds = perf_counter() - start
-        self._host.append(seconds)
-        return seconds
-
-    def host_seconds(self) -> Seconds:
-        """See :class:`Clock`."""
-        return np.asarray(self._host, dtype=np.float64)
-
-    def device_seconds(self) -> None:
-        """See :class:`Clock`; a CPU has no clock apart from the host's."""
-
-
-class CudaClock:
-    """A host clock around a synchronised call, and CUDA events on the current stream."""
+    Args:
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+    """
 
     def __init__(self, device: str) -> None:
-        self._device = device
+        self._device, self._cuda = device, device_type(device) == "cuda"
         self._host: list[float] = []
         self._events: list[tuple[Any, Any]] = []
 
     def time(self, call: Call, index: int) -> float:
-        """See :class:`Clock`; the device is idle when the clock starts."""
-        with torch.cuda.device(self._device):
-            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
-            torch.cuda.synchronize(self._device)
+        """Run ``call(index)`` and return the host seconds until the device, idle at the start, was done with it."""
+        if self._cuda:
+            with torch.cuda.device(self._device):
+                begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+                torch.cuda.synchronize(self._device)
+                start = perf_counter()
+                begin.record()
+                call(index)
+                end.record()
+                torch.cuda.synchronize(self._device)
+                seconds = perf_counter() - start
+            self._events.append((begin, end))
+        else:
             start = perf_counter()
-            begin.record()
             call(index)
-            end.record()
-            torch.cuda.synchronize(self._device)
             seconds = perf_counter() - start
         self._host.append(seconds)
-        self._events.append((begin, end))
         return seconds
 
     def host_seconds(self) -> Seconds:
-        """See :class:`Clock`."""
+        """Host seconds of all calls so far, shape ``(calls,)``."""
         return np.asarray(self._host, dtype=np.float64)
 
-    def device_seconds(self) -> Seconds:
-        """See :class:`Clock`."""
+    def device_seconds(self) -> Seconds | None:
+        """Seconds between the device's own stamps, shape ``(calls,)``; ``None`` on a CPU, which has no clock apart."""
+        if not self._cuda:
+            return None
         return np.asarray([begin.elapsed_time(end) / 1e3 for begin, end in self._events], dtype=np.float64)
-
-
-def clock_for(device: str) -> Clock:
-    """A fresh clock for ``device`` (``cpu``, ``cuda`` or ``cuda:N``)."""
-    return HostClock() if device_type(device) == "cpu" else CudaClock(device)
 
 
 NO_DEVICE_CLOCK = "a CPU has no clock of its own: the device clock coincides with the host clock"

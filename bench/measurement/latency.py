@@ -7,7 +7,7 @@ from time import perf_counter, process_time
 from typing import Any
 
 from bench.errors import BenchError
-from bench.measurement.clocks import NO_DEVICE_CLOCK, Call, Clock, clock_for, quiet_collector
+from bench.measurement.clocks import NO_DEVICE_CLOCK, Call, Clock, quiet_collector
 from bench.measurement.readings import join
 from bench.measurement.samples import Samples
 
@@ -53,21 +53,6 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Warmup:
-    """What happened before the first sample.
-
-    Attributes:
-        first_call_s: Seconds of the very first call: lazy initialisation, compilation, cold caches.
-        calls: Calls before the first sample, the first one included.
-        seconds: Their time, the first one included.
-    """
-
-    first_call_s: float
-    calls: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Latency:
     """Batch-1 times of one callable on one device.
 
@@ -75,7 +60,9 @@ class Latency:
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         host: Host clock around the synchronised call.
         device_clock: CUDA events; ``None`` on CPU, where it coincides with ``host``.
-        warmup: First call and warm-up, apart from the samples.
+        first_call_s: Seconds of the very first call: lazy initialisation, compilation, cold caches.
+        warmup_calls: Calls before the first sample, the first one included.
+        warmup_s: Their time, the first one included.
         wall_s: Wall time of the sampling loop.
         cpu_s: CPU time of this process in it, all threads.
         clip_seconds: Length of a clip, for the real-time factor.
@@ -84,7 +71,9 @@ class Latency:
     device: str
     host: Samples
     device_clock: Samples | None
-    warmup: Warmup
+    first_call_s: float
+    warmup_calls: int
+    warmup_s: float
     wall_s: float
     cpu_s: float
     clip_seconds: float | None = None
@@ -109,26 +98,15 @@ class Latency:
         extra: dict[str, Any] = {
             "clock": "host",
             "batch": 1,
-            "first_call_ms": self.warmup.first_call_s * 1e3,
-            "warmup_calls": self.warmup.calls,
-            "warmup_s": self.warmup.seconds,
+            "first_call_ms": self.first_call_s * 1e3,
+            "warmup_calls": self.warmup_calls,
+            "warmup_s": self.warmup_s,
             "wall_s": self.wall_s,
             "cpu_share": self.cpu_share,
             "real_time_factor": self.real_time_factor,
             "device_clock": None if self.device_clock is None else self.device_clock.summary(),
         }
         return join(self.host.summary(), {**extra, "reasons": missing} if missing else extra)
-
-
-def warm_up(clock: Clock, call: Call, sampling: Sampling) -> Warmup:
-    """Call until both the count and the time of ``sampling`` are reached."""
-    start = perf_counter()
-    first = clock.time(call, 0)
-    calls = 1
-    while calls < sampling.warmup_calls or perf_counter() - start < sampling.warmup_seconds:
-        clock.time(call, calls)
-        calls += 1
-    return Warmup(first_call_s=first, calls=calls, seconds=perf_counter() - start)
 
 
 def measure_latency(
@@ -150,9 +128,13 @@ def measure_latency(
     if clip_seconds is not None and clip_seconds <= 0:
         raise BenchError(f"clip_seconds is {clip_seconds}; give the length of a clip in seconds, greater than 0")
     rule = sampling or Sampling()
-    warmup = warm_up(clock_for(device), call, rule)
-    clock = clock_for(device)
-    taken, index, wall = 0, warmup.calls, 0.0
+    warm, start = Clock(device), perf_counter()
+    first, index = warm.time(call, 0), 1
+    while index < rule.warmup_calls or perf_counter() - start < rule.warmup_seconds:
+        warm.time(call, index)
+        index += 1
+    warmed = perf_counter() - start
+    clock, taken, wall = Clock(device), 0, 0.0
     with quiet_collector():
         cpu, start = process_time(), perf_counter()
         while not rule.enough(taken, wall):
@@ -165,7 +147,9 @@ def measure_latency(
         device=device,
         host=Samples(clock.host_seconds()),
         device_clock=None if stamps is None else Samples(stamps),
-        warmup=warmup,
+        first_call_s=first,
+        warmup_calls=index,
+        warmup_s=warmed,
         wall_s=wall,
         cpu_s=cpu,
         clip_seconds=clip_seconds,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,39 +17,18 @@ MAX_STEPS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OperatorRow:
-    """One operator over all traced steps.
-
-    Attributes:
-        name: As the profiler calls it.
-        calls: How often it ran.
-        self_cpu_ms: CPU time in it, without the operators that it calls.
-        cpu_ms: CPU time in it and in the operators that it calls.
-        self_device_ms: Time of its own kernels on the device; ``None`` on CPU.
-    """
-
-    name: str
-    calls: int
-    self_cpu_ms: float
-    cpu_ms: float
-    self_device_ms: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON values."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
     """What was written and what it shows.
 
     Attributes:
         file: The Chrome trace (``*.pt.trace.json`` when written for TensorBoard).
-        operators: The operators with the most time of their own first: on the device if there is one, else on CPU.
+        operators: The operators with the most time of their own first, on the device if there is one, else on CPU:
+            ``name``, ``calls``, ``self_cpu_ms``, ``cpu_ms`` and ``self_device_ms`` (``None`` on CPU). Own time leaves
+            out the operators that one calls.
     """
 
     file: Path
-    operators: tuple[OperatorRow, ...]
+    operators: tuple[dict[str, Any], ...]
 
 
 def write_trace(
@@ -77,7 +56,7 @@ def write_trace(
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
     known = set(folder.glob(f"{name}.*.pt.trace.json"))
     write = tensorboard_trace_handler(str(folder), worker_name=name)
-    rows: list[OperatorRow] = []
+    rows: list[dict[str, Any]] = []
 
     def ready(profiler: Any) -> None:  # key_averages is empty once the profiler has moved on
         rows.extend(operator_rows(profiler.key_averages(), cuda=cuda))
@@ -95,20 +74,20 @@ def write_trace(
     return Trace(file=written[-1], operators=tuple(rows[:top]))
 
 
-def operator_rows(averages: Any, *, cuda: bool) -> list[OperatorRow]:
+def operator_rows(averages: Any, *, cuda: bool) -> list[dict[str, Any]]:
     """The profiler's averages as rows, most own time first; the marks of whole steps are left out."""
     rows = [
-        OperatorRow(
-            name=event.key,
-            calls=event.count,
-            self_cpu_ms=event.self_cpu_time_total / 1e3,
-            cpu_ms=event.cpu_time_total / 1e3,
-            self_device_ms=event.self_device_time_total / 1e3 if cuda else None,
-        )
+        {
+            "name": event.key,
+            "calls": event.count,
+            "self_cpu_ms": event.self_cpu_time_total / 1e3,
+            "cpu_ms": event.cpu_time_total / 1e3,
+            "self_device_ms": event.self_device_time_total / 1e3 if cuda else None,
+        }
         for event in averages
         if not event.key.startswith("ProfilerStep")
     ]
-    return sorted(rows, key=lambda row: (row.self_device_ms or 0.0, row.self_cpu_ms), reverse=True)
+    return sorted(rows, key=lambda row: (row["self_device_ms"] or 0.0, row["self_cpu_ms"]), reverse=True)
 
 
 def _forget_path(file: Path) -> None:

@@ -129,7 +129,7 @@ def marks(section: Section) -> dict[int, str]:
 
 def reference_rows(section: Section) -> list[tuple[str, float]]:
     """What answering without listening gives."""
-    pairs = [("always the commonest class", section.dataset.majority), ("guessing", section.dataset.chance)]
+    pairs = [("always the majority class", section.dataset.majority), ("guessing", section.dataset.chance)]
     return [(name, value) for name, value in pairs if value is not None]
 
 

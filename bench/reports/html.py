@@ -16,7 +16,7 @@ PICTURES = (
     (
         "Accuracy by cell",
         "Dots are folds and seeds, the mark is their mean with its 95 % interval; grey marks are not ranked; the "
-        "dotted line is the commonest class, where it is in sight.",
+        "dotted line is the majority class, where it is in sight.",
         plots.accuracy_plot,
     ),
     (

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bench.errors import BenchError
-from bench.measurement.clocks import clock_for, device_type, quiet_collector, synchronize
+from bench.measurement.clocks import Clock, device_type, quiet_collector, synchronize
 
 
 def test_unknown_device_is_named_with_what_is_allowed():
@@ -19,7 +19,7 @@ def test_cuda_without_a_device_is_refused():
 
 
 def test_cpu_has_a_host_clock_only():
-    clock = clock_for("cpu")
+    clock = Clock("cpu")
     seen = []
     seconds = clock.time(seen.append, 7)
     assert seen == [7]
@@ -50,7 +50,7 @@ def test_unsynchronised_timing_would_differ_on_a_gpu():
     def call(_):
         return left @ left
 
-    clock = clock_for("cuda")
+    clock = Clock("cuda")
     for index in range(5):
         clock.time(call, index)
     synchronize("cuda")

@@ -27,11 +27,11 @@ def test_trace_is_chrome_json_with_the_operators_and_no_local_path(step, tmp_pat
 def test_top_operators_come_first(step, tmp_path):
     rows = write_trace(step, tmp_path, device="cpu", steps=2, top=5).operators
     assert len(rows) == 5
-    own = [row.self_cpu_ms for row in rows]
+    own = [row["self_cpu_ms"] for row in rows]
     assert own == sorted(own, reverse=True)
-    assert all(row.self_device_ms is None and row.cpu_ms >= row.self_cpu_ms > 0 for row in rows)
-    assert not any(row.name.startswith("ProfilerStep") for row in rows)
-    json.dumps([row.to_json() for row in rows])
+    assert all(row["self_device_ms"] is None and row["cpu_ms"] >= row["self_cpu_ms"] > 0 for row in rows)
+    assert not any(row["name"].startswith("ProfilerStep") for row in rows)
+    json.dumps(rows)
 
 
 def test_a_second_trace_does_not_replace_the_first(step, tmp_path):

@@ -56,7 +56,7 @@ def test_markdown_says_what_must_be_said(golden_board):
     page = formats.markdown(golden_board)
     for words_ in (
         "3/5", "over budget", "3400 s", "needs text", "few seeds", "Minimum detectable difference",
-        "always the commonest class", "Elsewhere-1", "AudioSet", "Lossy copy", "not a whole JSON file",
+        "always the majority class", "Elsewhere-1", "AudioSet", "Lossy copy", "not a whole JSON file",
         "Not comparable with the speed columns above",
     ):  # fmt: skip
         assert words_ in page

@@ -47,7 +47,7 @@ def test_what_must_be_said_is_on_the_page(page):
     text = html.unescape(re.sub(r"<[^>]+>", " ", page))
     for words in (
         "alpha.tiny", "planned 3400 s, budget 120 s", "the loss became NaN in epoch 3", "few seeds (1 of at least 3)",
-        "Elsewhere-1", "always the commonest class", "Minimum detectable difference", "bench run --models alpha.tiny",
+        "Elsewhere-1", "always the majority class", "Minimum detectable difference", "bench run --models alpha.tiny",
         "Speed on" if "Speed on" in text else "Other CPU", "not a whole JSON file", "Test OS 1",
     ):  # fmt: skip
         assert words in text, words

@@ -20,7 +20,7 @@ from bench.data.cache import cache_root
 from bench.data.decode import to_int16
 from bench.data.features import open_features
 from bench.execution.pipeline import Normaliser
-from bench.measurement.clocks import clock_for, device_type, quiet_collector
+from bench.measurement.clocks import Clock, device_type, quiet_collector
 from bench.measurement.memory import HostPeak
 from bench.statistics import Interval, Refusal
 from bench.studies.frontends.loaders import (
@@ -166,7 +166,7 @@ class _Timing:
         """
         deliver = open_loader(self.loader, self.stored, batch)
         before = storage_bytes()
-        seconds = clock_for(self.stored.device).time(lambda i: self._pass(deliver, batch, i), number)
+        seconds = Clock(self.stored.device).time(lambda i: self._pass(deliver, batch, i), number)
         if self.loader.place == "cold":
             expected = sum(path.stat().st_size for path in self.stored.sources(self.loader.kept))
             self.problem = not_cold(before, storage_bytes(), expected)

@@ -20,7 +20,7 @@ from bench.data.cache import cache_root
 from bench.data.decode import decode
 from bench.data.features import open_features
 from bench.execution.inputs import build_frontend, task_of
-from bench.measurement.clocks import clock_for
+from bench.measurement.clocks import Clock
 from bench.plugins.registry import Registry
 from bench.studies.frontends.loaders import StudyData, usable
 from bench.studies.frontends.spectrogram_examples import DECIBEL
@@ -73,7 +73,7 @@ def _prepare(data: StudyData) -> tuple[dict[str, Any], tuple[int, ...]]:
 def _decoding(clips: Clips) -> dict[str, Any]:
     """Seconds to decode every clip once on one thread, from some of them."""
     rows = usable(clips)[:DECODED_CLIPS]
-    clock = clock_for("cpu")
+    clock = Clock("cpu")
     for row in rows:
         clock.time(lambda i: decode(clips.sounds, i, clips.ids[i], clips.sample_rate), row)
     return {"decode_s": float(np.mean(clock.host_seconds())) * len(clips), "decoded": len(rows)}

@@ -86,7 +86,7 @@ def machine(monkeypatch):
             return SECONDS_COLD if cold else SECONDS_WARM
 
     monkeypatch.setattr(os, "posix_fadvise", advise)
-    monkeypatch.setattr(module, "clock_for", lambda device: Clock())
+    monkeypatch.setattr(module, "Clock", lambda device: Clock())
     monkeypatch.setattr(module, "storage_bytes", lambda: seen["read"])
     return seen
 
