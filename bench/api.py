@@ -29,10 +29,10 @@ def run(
         models: ``default``, ``all``, ``documented``, families or model names.
         dataset: Names of data sets.
         out: Run folder; an existing one is resumed.
-        progress: Told what happens, see :class:`bench.running.progress.Progress`.
+        progress: Told what happens, a :class:`bench.Progress`.
         **options: Fields of :class:`bench.config.selection.Selection` (``folds``, ``seeds``, ``mode``, ``weights``,
             ``inputs``, ``recipe``, ``device``, ...) and of
-            :class:`bench.config.settings.Settings` (``timeout_s``, ``jobs``, ``plugins``, ...).
+            :class:`bench.config.settings.Settings` (``timeout_s``, ``jobs``, ``plugins``, ``launcher``, ...).
 
     Returns:
         One record per cell; failed cells are records too, look at ``record.status``.

@@ -56,6 +56,7 @@ def main(  # noqa: PLR0913  one parameter per option
     out: opt.Out = DEFAULT_OUT,
     timeout: opt.Timeout = None,
     jobs: opt.JobsCount = None,
+    launcher: opt.LauncherName = "",
     as_json: AsJson = False,
     plugin: PluginFiles = None,
     no_plugin: LeftOut = None,

@@ -67,6 +67,17 @@ Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most N cli
 JobsCount = Annotated[
     int | None, typer.Option("--jobs", min=1, help="Evaluate cells side by side; default: one per core.")
 ]
+LauncherName = Annotated[
+    str,
+    typer.Option(
+        "--launcher", metavar="NAME[:KEY=VALUE,...]", show_default=False,
+        help="Who runs the cells; `bench list launchers`.",
+    ),
+]  # fmt: skip
+Formats = Annotated[
+    str | None,
+    typer.Option("--format", metavar="NAME,...", help="Files of the leaderboard; `bench list reporters`."),
+]
 Profile = Annotated[bool, typer.Option("--profile/--no-profile", help="Measure speed and memory too.")]
 Processes = Annotated[
     int,
@@ -158,14 +169,21 @@ def settings_of(overrides: list[str] | None, *, compiled: bool) -> tuple[str, ..
 
 
 def with_run_options(body: Callable[..., int]) -> Callable[..., int]:
-    """Give a verb the options of ``bench run``; it is called as ``body(selection, settings, as_json=...)``."""
+    """Give a verb the options of ``bench run`` beside its own.
+
+    It is called as ``body(selection, settings, as_json=..., **own)``.
+    """
+    shared = inspect.signature(_template, eval_str=True).parameters
+    own = [p for p in list(inspect.signature(body, eval_str=True).parameters.values())[2:] if p.name not in shared]
 
     @functools.wraps(_template)
     def main(**given: Any) -> int:
         selection, settings = gather(given)
-        return body(selection, settings, as_json=given["as_json"])
+        return body(selection, settings, as_json=given["as_json"], **{p.name: given[p.name] for p in own})
 
     main.__doc__ = body.__doc__
+    main.__signature__ = inspect.Signature([*shared.values(), *own])  # type: ignore[attr-defined]
+    main.__annotations__ |= {p.name: p.annotation for p in own}
     return main
 
 
@@ -191,6 +209,7 @@ def _template(  # noqa: PLR0913  one parameter per option
     timeout: Timeout = None,
     limit: Limit = None,
     jobs: JobsCount = None,
+    launcher: LauncherName = "",
     profile: Profile = True,
     processes: Processes = 1,
     evaluate: Evaluate = True,
@@ -241,6 +260,7 @@ def gather(given: dict[str, Any]) -> tuple[Selection, Settings]:
         jobs=given["jobs"],
         plugins=tuple(given["plugin"] or ()),
         without=tuple(given["no_plugin"] or ()),
+        launcher=given["launcher"],
         keep_checkpoints=given["keep_checkpoints"],
     )
     return selection, settings

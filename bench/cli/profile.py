@@ -60,6 +60,7 @@ def main(  # noqa: PLR0913  one parameter per option
     largest: Largest = False,
     out: opt.Out = DEFAULT_OUT,
     timeout: opt.Timeout = None,
+    launcher: opt.LauncherName = "",
     as_json: AsJson = False,
     plugin: PluginFiles = None,
     no_plugin: LeftOut = None,

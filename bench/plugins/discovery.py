@@ -198,8 +198,8 @@ def _hook_mistakes(manager: pluggy.PluginManager, plugin: object) -> Iterator[st
         hook = options.get("specname") or name
         if hook not in known:
             yield f"{hook} is no hook; {did_you_mean(hook, known)}"
-        elif hook.startswith("bench_add_") and (options.get("wrapper") or options.get("hookwrapper")):
-            yield f"{hook} must return specs, it cannot be a wrapper"
+        elif options.get("wrapper") or options.get("hookwrapper"):
+            yield f"{hook} cannot be a wrapper"
     if not hooks:
         yield "it has no function marked @hookimpl, so it gives nothing"
 

@@ -245,8 +245,8 @@ class _Supervision:
             worker.send(self._waiting.pop(0))
 
     def _suits(self, worker: Worker, job: Job) -> bool:
-        fresh = worker.key is None and not job.alone and worker.threads == self._resources.threads
-        return fresh or job.key == worker.key
+        unused = worker.key is None and worker.threads == self._resources.threads
+        return not job.alone and (unused or job.key == worker.key)
 
     def _serve(self, worker: Worker) -> None:
         events, closed = worker.read()

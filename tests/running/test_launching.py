@@ -1,0 +1,137 @@
+"""``--launcher NAME:key=value,...``: whoever runs the cells is held to what a launcher promises."""
+
+from __future__ import annotations
+
+import types
+
+import pytest
+
+from bench.errors import PluginError, SelectionError, StoreError, UnknownNameError
+from bench.job import Job
+from bench.plugins.discovery import load_modules
+from bench.plugins.interfaces import Answered, Lost, Resources
+from bench.plugins.specs import LauncherSpec
+from bench.recipe import Recipe
+from bench.running.launching import Launching
+from bench.running.local import LocalLauncher
+from bench.testing.fakes import fake_plugin
+
+ONE = Resources(slots=1, threads=1)
+
+
+class Recording:
+    """Answers every job and remembers its options."""
+
+    def __init__(self, *, host: str, nodes: int = 1, fast: bool = False) -> None:
+        if nodes > 8:
+            raise ValueError(f"nodes={nodes}; there are 8")
+        self.options = (host, nodes, fast)
+        self.does = lambda jobs, on_event: [on_event(Answered(job=job, values={})) for job in jobs]
+
+    def run(self, jobs, on_event, _resources) -> None:
+        self.does(jobs, on_event)
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch):
+    module = fake_plugin(
+        "far",
+        [
+            LauncherSpec(name="far", factory=":Recording"),
+            LauncherSpec(name="broken", factory=":nothing"),
+            LauncherSpec(name="near", factory="bench.running.local:LocalLauncher", default=True),
+        ],
+        Recording=Recording,
+        nothing=lambda: 5,
+    )
+    monkeypatch.setitem(__import__("sys").modules, "far", module)
+    return load_modules(module).registry
+
+
+@pytest.fixture
+def jobs(samples) -> list[Job]:
+    return [Job(cell=samples.cell(name), recipe=Recipe(name="x"), fingerprint="f") for name in ("a", "b")]
+
+
+def launched(registry, does) -> Launching:
+    launching = Launching("far:host=x", registry)
+    launching._launcher.does = does
+    return launching
+
+
+def test_options_are_typed_and_handed_over(registry) -> None:
+    assert Launching("far:host=gpu-1,nodes=4,fast=true", registry)._launcher.options == ("gpu-1", 4, True)
+    assert isinstance(Launching("", registry)._launcher, LocalLauncher)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "says"),
+    [
+        ("farr", UnknownNameError, "no launcher named 'farr'. Did you mean 'far'"),
+        ("far:nodes=2", SelectionError, r"--launcher far:nodes=2: it needs host, given as NAME:host="),
+        ("far:host=x,node=2", SelectionError, r"it has no option 'node'; did you mean 'nodes'"),
+        ("far:host", SelectionError, r"'host' is not of the form key=value"),
+        ("far:host=x,nodes=9", SelectionError, r"nodes=9; there are 8"),
+        ("near:slots=0", SelectionError, r"slots=0; give 1 or more"),
+        ("near:slots=many", SelectionError, r"slots=many; give 1 or more"),
+        ("broken", PluginError, r"launcher 'broken' of .*gave a int without run\(\)"),
+    ],
+)
+def test_mistakes_are_one_clear_error(registry, text, kind, says) -> None:
+    with pytest.raises(kind, match=says):
+        Launching(text, registry)
+
+
+def test_a_job_that_the_launcher_forgets_is_lost_and_one_told_twice_counts_once(registry, jobs) -> None:
+    def does(given, on_event) -> None:
+        for _ in range(2):
+            on_event(Answered(job=given[0], values={}))
+
+    events: list = []
+    launched(registry, does).run(jobs, events.append, ONE)
+    answered, lost = events
+    assert answered.job == jobs[0]
+    assert isinstance(lost, Lost)
+    assert (lost.job, lost.status) == (jobs[1], "crashed")
+    assert "launcher 'far' ended without a result" in lost.failure.message
+
+
+def test_what_a_launcher_raises_names_it(registry, jobs) -> None:
+    def does(_jobs, _on_event) -> None:
+        raise ConnectionError("no route")
+
+    with pytest.raises(PluginError, match="launcher 'far' raised ConnectionError: no route"):
+        launched(registry, does).run(jobs, lambda _: None, ONE)
+
+
+def test_what_the_host_raises_is_not_the_launchers_fault_and_cannot_be_swallowed(registry, jobs) -> None:
+    def full(_event) -> None:
+        raise StoreError("the disk is full")
+
+    def swallows(given, on_event) -> None:
+        for job in given:
+            try:
+                on_event(Answered(job=job, values={}))
+            except StoreError:
+                continue
+
+    with pytest.raises(StoreError, match="the disk is full"):
+        launched(registry, swallows).run(jobs, full, ONE)
+
+    def odd(_event) -> None:
+        raise KeyError("a fault of the host")
+
+    with pytest.raises(KeyError):
+        Launching("far:host=x", registry).run(jobs, odd, ONE)
+
+
+def test_prepare_and_close_are_optional(registry) -> None:
+    calls: list = []
+    launching = Launching("far:host=x", registry)
+    launching.prepare(ONE)
+    launching.close()
+    launching._launcher.prepare = calls.append
+    launching._launcher.close = types.MethodType(lambda _self: calls.append("close"), launching._launcher)
+    launching.prepare(ONE)
+    launching.close()
+    assert calls == [ONE, "close"]

@@ -1,0 +1,155 @@
+"""Supervision of worker processes: files and logs come back, and whatever ends a worker costs its own job."""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+from dataclasses import replace
+
+import pytest
+
+from bench.job import Job
+from bench.plugins.interfaces import Answered, EpochEnded, Finished, Lost, ObserverFailed, Resources, Started
+from bench.recipe import Recipe
+from bench.results.records import Record
+from bench.running.supervise import Worker, supervise
+
+FAKE = textwrap.dedent("""
+    import json, os, signal, sys, time
+    out = os.fdopen(os.dup(1), "wb"); os.dup2(2, 1)
+    def send(event, files={}, **values):
+        sizes = {name: len(content) for name, content in files.items()}
+        out.write(json.dumps({"event": event, "values": values, "files": sizes}).encode() + b"\\n")
+        out.write(b"".join(files.values())); out.flush()
+    print("before the first job", flush=True)
+    for line in sys.stdin:
+        job = json.loads(line)
+        what = job["cell"]["model"]
+        send("started")
+        os.write(1, f"working on {what}\\n".encode())
+        if what == "dies": os.kill(os.getpid(), signal.SIGKILL)
+        if what == "exits": os._exit(7)
+        if what == "hangs": time.sleep(60)
+        if what == "stops": os.kill(os.getppid(), signal.SIGINT); time.sleep(60)
+        send("epoch", epoch=1, epochs=2, stage="train", scores={"train_loss": 0.5})
+        if what == "observed": send("observer", plugin="p", hook="bench_cell_start", error="ValueError: no")
+        if job["action"] == "cell":
+            record = {"cell": job["cell"], "status": "ok", "started_at": "now",
+                      "provenance": {"schema_version": 2, "pid": os.getpid(), "threads": os.environ["OMP_NUM_THREADS"]}}
+            send("record", {"a.npz": b"\\n{}\\x00" * 300_000, "b.bin": b""}, text=json.dumps(record))
+        else:
+            send("answer", step_s=1.5)
+""")
+COMMAND = (sys.executable, "-c", FAKE)
+ONE = Resources(slots=1, threads=1)
+
+
+def job(samples, model: str, fold: int = 1, **changes) -> Job:
+    cell = replace(samples.cell(model), fold=fold, kind=changes.pop("kind", "evaluate"))
+    return Job(cell=cell, recipe=Recipe(name="x"), fingerprint="f", **changes)
+
+
+def run(jobs, resources=ONE, **options) -> list:
+    events: list = []
+    supervise(jobs, events.append, resources, command=COMMAND, **options)
+    return events
+
+
+def test_a_record_its_files_and_its_log_come_back(samples) -> None:
+    started, epoch, finished = run([job(samples, "good")])
+    assert isinstance(started, Started)
+    assert isinstance(epoch, EpochEnded)
+    assert (epoch.epoch, epoch.epochs, epoch.stage, epoch.scores) == (1, 2, "train", {"train_loss": 0.5})
+    assert isinstance(finished, Finished)
+    assert isinstance(finished.record, Record)
+    assert finished.record.cell == started.job.cell == epoch.job.cell
+    assert finished.files == {"a.npz": b"\n{}\x00" * 300_000, "b.bin": b""}
+    assert finished.log == "before the first job\nworking on good\n"
+
+
+def test_cells_of_one_model_share_a_worker_and_profile_cells_never_do(samples) -> None:
+    jobs = [job(samples, "a", 1), job(samples, "a", 2), job(samples, "b", 1)]
+    profile = [job(samples, "a", fold, kind="profile") for fold in (1, 2)]
+    ends = [event for event in run([*jobs, *profile]) if isinstance(event, Finished)]
+    pids = [event.record.provenance["pid"] for event in ends]
+    assert pids[0] == pids[1]
+    assert len(set(pids)) == 4
+    assert [event.log for event in ends[:2]] == ["before the first job\nworking on a\n", "working on a\n"]
+
+
+@pytest.mark.parametrize(
+    ("model", "status", "reason", "message"),
+    [
+        ("dies", "crashed", "signal", "killed by signal 9 (SIGKILL)"),
+        ("exits", "crashed", "exit", "the process ended with status 7"),
+        ("hangs", "timeout", "timeout", "no result after 1 s; allow more with --timeout"),
+    ],
+)
+def test_what_ends_a_worker_costs_its_own_job(samples, model, status, reason, message) -> None:
+    events = run([job(samples, model, timeout_s=1.0 if model == "hangs" else None), job(samples, "good")])
+    lost, finished = (event for event in events if isinstance(event, (Lost, Finished)))
+    assert (lost.job.cell.model, lost.status, lost.failure.reason, lost.failure.message) == (
+        model, status, reason, message
+    )  # fmt: skip
+    assert lost.log == f"before the first job\nworking on {model}\n"
+    assert finished.record.status == "ok"
+
+
+def test_answers_are_values_and_observers_are_named(samples) -> None:
+    *_, observer, answered = run([job(samples, "observed", action="price")])
+    assert isinstance(observer, ObserverFailed)
+    assert (observer.plugin, observer.hook, observer.error) == ("p", "bench_cell_start", "ValueError: no")
+    assert isinstance(answered, Answered)
+    assert answered.values == {"step_s": 1.5}
+
+
+def test_what_the_listener_raises_stops_everything_and_comes_through(samples) -> None:
+    pids = []
+
+    def on_event(event) -> None:
+        if isinstance(event, Finished):
+            pids.append(event.record.provenance["pid"])
+            raise OSError("no space")
+
+    with pytest.raises(OSError, match="no space"):
+        supervise([job(samples, "good"), job(samples, "b")], on_event, ONE, command=COMMAND)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)
+
+
+def test_ctrl_c_reports_what_it_stopped(samples) -> None:
+    events: list = []
+    with pytest.raises(KeyboardInterrupt):
+        supervise([job(samples, "stops"), job(samples, "good")], events.append, ONE, command=COMMAND)
+    (lost,) = (event for event in events if isinstance(event, Lost))
+    assert (lost.job.cell.model, lost.status, lost.log) == (
+        "stops", "cancelled", "before the first job\nworking on stops\n"
+    )  # fmt: skip
+
+
+def test_an_early_worker_is_used_unless_the_job_must_be_alone_or_has_other_threads(samples) -> None:
+    def pid(job_: Job, resources: Resources) -> tuple[int, int]:
+        early = Worker(1, COMMAND)
+        (end,) = (event for event in run([job_], resources, early=[early]) if isinstance(event, Finished))
+        return early.pid, end.record.provenance["pid"]
+
+    assert len(set(pid(job(samples, "good"), ONE))) == 1
+    assert len(set(pid(job(samples, "good", kind="profile"), ONE))) == 2
+    assert len(set(pid(job(samples, "good"), Resources(slots=1, threads=2)))) == 2
+    assert run([], early=[Worker(1, COMMAND)]) == []
+
+
+def test_a_job_is_the_same_after_its_journey(samples, tmp_path) -> None:
+    sent = job(
+        samples,
+        "m",
+        data=tmp_path,
+        weights=tmp_path / "w",
+        plugins=(tmp_path,),
+        without=("x",),
+        limit=3,
+        action="trace",
+    )
+    assert Job.from_json(sent.to_json()) == sent
+    assert Job.from_json(job(samples, "m").to_json()) == job(samples, "m")
