@@ -27,7 +27,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "reproduce": "Run the cell of a stored record again and compare the numbers.",
         "baseline": "Pin what a run measured for the gate, show what is pinned, or look for steps and drift.",
         "gate": "Compare a run with a pinned baseline.",
-        "check": "Check that models, data sets and metrics keep their contracts.",
+        "check": "Check that models, data sets, metrics and all else keep their contracts.",
     }
 )
 """Every verb with its line in ``bench --help``; verb ``x`` is ``main`` of ``bench/cli/x.py``."""

@@ -1,4 +1,4 @@
-"""``bench check``: whether models, data sets, front ends and metrics keep their contracts; downloads nothing."""
+"""``bench check``: whether what plugins give keeps its contract; downloads nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Names = Annotated[
     typer.Argument(
         metavar="[NAME]...",
         show_default=False,
-        help="Models, families, data sets, front ends, metrics or all; default: what the --plugin files give.",
+        help="Models, families, data sets, front ends, ... or all; default: what the --plugin files give.",
     ),
 ]
 Slow = Annotated[
@@ -40,13 +40,13 @@ def main(
     plugin: PluginFiles = None,
     no_plugin: LeftOut = None,
 ) -> int:
-    """Check that models, data sets and metrics keep their contracts."""
+    """Check that models, data sets, metrics and all else keep their contracts."""
     if not names and not plugin:
         raise SelectionError("nothing to check; name a model, family or data set, or `bench check all`")
     registry = open_host(plugin, no_plugin).registry
     subjects = select(names, registry) if names else given_by(registry, [str(f.resolve()) for f in plugin or ()])
     if not subjects:
-        raise SelectionError("the --plugin files give no model, data set, front end or metric to check")
+        raise SelectionError("the --plugin files give nothing to check")
     from bench.testing.conformance import Effort
 
     effort = Effort(slow=slow)

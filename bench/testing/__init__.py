@@ -17,10 +17,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bench.testing.conformance import check_dataset, check_frontend, check_metric, check_model
+    from bench.testing.conformance import (
+        check_dataset,
+        check_frontend,
+        check_launcher,
+        check_measurement,
+        check_metric,
+        check_model,
+        check_protocol,
+        check_reporter,
+    )
     from bench.testing.results import CheckResult
 
-__all__ = ["CheckResult", "check_dataset", "check_frontend", "check_metric", "check_model"]
+__all__ = [
+    "CheckResult", "check_dataset", "check_frontend", "check_launcher", "check_measurement", "check_metric",
+    "check_model", "check_protocol", "check_reporter",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

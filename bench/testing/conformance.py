@@ -1,4 +1,4 @@
-"""The conformance checks of models, data sets, front ends and metrics.
+"""The conformance checks of all that plugins give.
 
 Each function takes a name (or a spec) and a registry and returns frozen results; nothing a plugin does wrong comes
 out as an exception. The state of the random generators is left as it was.
@@ -24,8 +24,18 @@ from bench.clips import Clips
 from bench.errors import CheckpointError, DataError
 from bench.execution.build import build_model
 from bench.execution.pipeline import count_parameters
+from bench.plugins.checks import KINDS
 from bench.plugins.registry import Catalog, Entry, Provenance, Registry
-from bench.plugins.specs import DatasetSpec, FrontendSpec, MetricSpec, ModelSpec
+from bench.plugins.specs import (
+    DatasetSpec,
+    FrontendSpec,
+    LauncherSpec,
+    MeasurementSpec,
+    MetricSpec,
+    ModelSpec,
+    ProtocolSpec,
+    ReporterSpec,
+)
 from bench.testing.datasets import DatasetCase, at_hand, dataset_checks
 from bench.testing.estimators import EstimatorCase, estimator_checks
 from bench.testing.frontends import FrontendCase, frontend_checks
@@ -34,6 +44,14 @@ from bench.testing.metrics import MetricCase, metric_checks
 from bench.testing.networks import NetworkCase, front_ends, network_checks
 from bench.testing.overfit import overfit
 from bench.testing.results import Bench, Check, CheckResult, OnResult, failed, judge, skipped
+from bench.testing.seams import (
+    ProtocolCase,
+    ReporterCase,
+    launcher_checks,
+    measurement_checks,
+    protocol_checks,
+    reporter_checks,
+)
 
 TOLERANCE = 0.005
 """Largest difference of a counted from the declared number of parameters, as a fraction."""
@@ -166,6 +184,54 @@ def check_metric(
     return results
 
 
+def check_launcher(
+    launcher: LauncherSpec | str, registry: Registry, *, on_result: OnResult | None = None
+) -> tuple[CheckResult, ...]:
+    """Check a launcher, built without options, on cells that take no time.
+
+    Raises:
+        UnknownNameError: No launcher has this name.
+    """
+    entry = _entry(registry.launchers, launcher)
+    return Bench("launcher", entry.spec.name, on_result).run(launcher_checks(entry))
+
+
+def check_reporter(
+    reporter: ReporterSpec | str, registry: Registry, *, on_result: OnResult | None = None
+) -> tuple[CheckResult, ...]:
+    """Check a report format on a small board.
+
+    Raises:
+        UnknownNameError: No reporter has this name.
+    """
+    entry = _entry(registry.reporters, reporter)
+    return Bench("reporter", entry.spec.name, on_result).build(lambda: ReporterCase.of(entry), reporter_checks)
+
+
+def check_protocol(
+    protocol: ProtocolSpec | str, registry: Registry, *, on_result: OnResult | None = None
+) -> tuple[CheckResult, ...]:
+    """Check how a protocol divides clips that have folds, groups and a published split.
+
+    Raises:
+        UnknownNameError: No protocol has this name.
+    """
+    entry = _entry(registry.protocols, protocol)
+    return Bench("protocol", entry.spec.name, on_result).build(lambda: ProtocolCase.of(entry), protocol_checks)
+
+
+def check_measurement(
+    measurement: MeasurementSpec | str, registry: Registry, *, on_result: OnResult | None = None
+) -> tuple[CheckResult, ...]:
+    """Check a measurement on calls that multiply small matrices.
+
+    Raises:
+        UnknownNameError: No measurement has this name.
+    """
+    entry = _entry(registry.measurements, measurement)
+    return Bench("measurement", entry.spec.name, on_result).run(measurement_checks(entry))
+
+
 def parameters(registry: Registry, entry: Entry[ModelSpec]) -> CheckResult:
     """The declared number of parameters at 50 classes, 5 s and 16 kHz, to 0.5 %; counted without memory."""
     spec = entry.spec
@@ -240,8 +306,8 @@ def _entry(catalog: Catalog[Any], named: Any) -> Entry[Any]:
         return catalog[named]
     if named.name in catalog and catalog[named.name].spec == named:
         return catalog[named.name]
-    factories = (getattr(named, field, "") for field in ("factory", "load", "compute"))
-    return Entry(named, Provenance(plugin="(given)", module=""), next(filter(None, factories)))
+    factory = next(kind.factory for kind in KINDS if isinstance(named, kind.spec))
+    return Entry(named, Provenance(plugin="(given)", module=""), getattr(named, factory))
 
 
 @contextlib.contextmanager

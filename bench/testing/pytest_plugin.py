@@ -39,7 +39,7 @@ _FIXTURE = "bench_case"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchCase:
-    """A model, data set, front end or metric of the plugin under test.
+    """One thing that the plugin under test gives.
 
     Attributes:
         subject: Its kind and name.
@@ -71,7 +71,7 @@ class BenchCase:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """``--bench-plugin``, ``--bench-data``, ``--bench-slow`` and the ini option ``bench_plugin``."""
-    text = "bench plugin whose models, data sets, front ends and metrics to check: a name or a Python file"
+    text = "bench plugin to check: a name or a Python file"
     group = parser.getgroup("bench")
     group.addoption("--bench-plugin", action="append", metavar="NAME|FILE", help=f"{text}; may be given again")
     group.addoption("--bench-data", type=Path, metavar="DIR", help="folder with the data sets that are checked")
@@ -80,7 +80,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One test per model, data set, front end and metric of the plugins under test."""
+    """One test per thing that the plugins under test give."""
     if _FIXTURE in metafunc.fixturenames:
         cases = _cases(metafunc.config)
         metafunc.parametrize(_FIXTURE, cases, ids=[f"{c.subject.kind}-{c.subject.name}" for c in cases])
@@ -104,6 +104,6 @@ def _cases(config: pytest.Config) -> list[BenchCase]:
     except BenchError as error:
         raise pytest.UsageError(str(error)) from error
     if not subjects:
-        raise pytest.UsageError(f"{', '.join(named)} gives no model, data set, front end or metric to check")
+        raise pytest.UsageError(f"{', '.join(named)} gives nothing to check")
     data, slow = config.getoption("--bench-data"), config.getoption("--bench-slow")
     return [BenchCase(subject=subject, registry=registry, data=data, slow=slow) for subject in subjects]

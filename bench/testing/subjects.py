@@ -17,16 +17,13 @@ if TYPE_CHECKING:
     from bench.testing.conformance import Effort
     from bench.testing.results import CheckResult, OnResult
 
-CHECKED = ("model", "dataset", "frontend", "metric")
-"""Kinds that have checks: ``bench.testing.conformance.check_<kind>``."""
-
 
 @dataclass(frozen=True, slots=True)
 class Subject:
     """Something that can be checked.
 
     Attributes:
-        kind: One of :data:`CHECKED`.
+        kind: ``model``, ``dataset``, ``frontend``, ...: one of those that plugins give.
         name: Under which it is registered.
         named: Whether the user named it, rather than a family or ``all``: then absent files are a failure.
     """
@@ -48,7 +45,7 @@ class Subject:
 
 
 def select(names: Sequence[str], registry: Registry) -> list[Subject]:
-    """What ``names`` stand for, each once: ``all``, models, families, sets, data sets, front ends, metrics.
+    """What ``names`` stand for, each once: ``all``, models, families, sets, data sets, front ends, ...
 
     A name that several kinds carry stands for all of them.
 
@@ -93,8 +90,7 @@ def everything(registry: Registry) -> list[Subject]:
 
 
 def _catalogs(registry: Registry) -> list[tuple[str, Catalog[Any]]]:
-    kinds = {kind.field.removesuffix("s"): kind.field for kind in KINDS}
-    return [(kind, getattr(registry, kinds[kind])) for kind in CHECKED]
+    return [(kind.field.removesuffix("s"), getattr(registry, kind.field)) for kind in KINDS]
 
 
 def _matching(name: str, registry: Registry) -> list[Subject]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.__main__ import main
+from bench.plugins.checks import KINDS
 from bench.testing.subjects import given_by, select
 
 FILE = """
@@ -114,8 +115,7 @@ def test_names_stand_for_models_families_sets_and_kinds(plugin):
     assert len(family) == sum(spec.family == "meamtm" for spec in registry.models.specs())
     assert len(chosen("demo", "demo")) == 1
     everything = chosen("all")
-    kinds = (registry.models, registry.datasets, registry.frontends, registry.metrics)
-    assert len(everything) == sum(map(len, kinds))
+    assert len(everything) == sum(len(getattr(registry, kind.field)) for kind in KINDS)
     assert {subject.name for subject in given_by(registry, ["calm"])} == {
         spec.name for spec in registry.models.specs() if spec.family == "calm"
     }
