@@ -53,8 +53,8 @@ def spied(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
 
 def job() -> Job:
     cell = Cell(
-        kind="evaluate", dataset="views", protocol="official@1", fold=0, model="tell.view", inputs="audio+image.derived",
-        batch=4, clip_samples=32,
+        kind="evaluate", dataset="views", protocol="official@1", fold=0, model="tell.view", batch=4, clip_samples=32,
+        inputs="audio+image.derived",
     )  # fmt: skip
     recipe = Recipe(name="plain", epochs=2, batch=4, ema=None, trim_db=None, fill="zeros", normalise="none", roll=True)
     return Job(cell=cell, recipe=recipe, fingerprint="0")
