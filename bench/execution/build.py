@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,30 +14,10 @@ from bench.execution.estimators import Estimator
 from bench.execution.inputs import Inputs
 from bench.execution.pipeline import Normaliser, Pipeline
 from bench.execution.seeding import seed_everything
-from bench.job import Job
 from bench.plugins.factories import load_factory
 from bench.plugins.registry import Entry
 from bench.plugins.specs import ModelSpec, TaskInfo
 from bench.recipe import Recipe
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InitialWeights:
-    """What a model starts from, beside its seed.
-
-    Attributes:
-        masked: Build it with what masked pre-training needs.
-        weights: File or folder of weights; ``None`` = none, or what the spec's own options say.
-    """
-
-    masked: bool = False
-    weights: Path | None = None
-
-    @classmethod
-    def of(cls, job: Job) -> InitialWeights:
-        """As a job says."""
-        return cls(masked=job.cell.weights == MASKED, weights=job.weights)
-
 
 MASKED = "masked"
 """The value of ``Cell.weights`` for pre-training in the cell."""
@@ -49,43 +28,41 @@ def takes_weights(entry: Entry[ModelSpec]) -> bool:
     return "weights" in inspect.signature(load_factory(entry.factory)).parameters
 
 
-def pretrain_factory(entry: Entry[ModelSpec]) -> str:
-    """``"module:function"`` of the module that can be pre-trained.
-
-    Raises:
-        PluginError: The spec declares none.
-    """
-    named = entry.spec.pretrain
-    if named is None:
-        raise PluginError(
-            f"model {entry.spec.name!r} cannot be pre-trained: its spec names no pretrain factory; declare "
-            'ModelSpec(pretrain="package.module:build") of a module with pretrain_loss(**inputs)'
-        )
-    return entry.home(named)
-
-
-def build_model(entry: Entry[ModelSpec], task: TaskInfo, seed: int, start: InitialWeights | None = None) -> Any:
+def build_model(
+    entry: Entry[ModelSpec], task: TaskInfo, seed: int, *, masked: bool = False, weights: Path | None = None
+) -> Any:
     """What the factory returns, seeded; ``seed`` and ``weights`` are handed to factories that take them.
+
+    Args:
+        entry: Of the model.
+        task: What it may know.
+        seed: Of its random start.
+        masked: Build it with what masked pre-training needs.
+        weights: File or folder to start from; ``None`` = none, or what the spec's own options say.
 
     Raises:
         PluginError: It is neither a module nor an estimator, or cannot be pre-trained where it should be.
     """
-    start = start or InitialWeights()
-    name = pretrain_factory(entry) if start.masked else entry.factory
+    if masked and entry.spec.pretrain is None:
+        raise PluginError(
+            f"model {entry.spec.name!r} cannot be pre-trained: its spec names no pretrain factory; declare "
+            'ModelSpec(pretrain="package.module:build") of a module with pretrain_loss(**inputs)'
+        )
+    name = entry.home(entry.spec.pretrain) if masked and entry.spec.pretrain else entry.factory
     factory = load_factory(name)
     taken = inspect.signature(factory).parameters
     options = dict(entry.spec.options)
     if "seed" in taken:
         options.setdefault("seed", seed)
-    if start.weights is not None and "weights" in taken:
-        options["weights"] = str(start.weights)
+    if weights is not None and "weights" in taken:
+        options["weights"] = str(weights)
     seed_everything(seed)
     model = factory(task, **options)
     if not isinstance(model, nn.Module | Estimator):
         raise PluginError(
             f"{name} returned {type(model).__name__}; expected a torch.nn.Module or an estimator with fit()"
         )
-    if start.masked and not callable(getattr(model, "pretrain_loss", None)):
+    if masked and not callable(getattr(model, "pretrain_loss", None)):
         raise PluginError(
             f"{name} returned a {type(model).__name__} without pretrain_loss(**inputs) -> scalar; add this method, or "
             "name the factory that has it as ModelSpec.pretrain"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,19 +28,6 @@ _CHUNK = 1024
 
 Floats = npt.NDArray[np.float32]
 Targets = npt.NDArray[Any]
-
-
-class Classifier(Protocol):
-    """Fitted on embeddings."""
-
-    def logits(self, x: Floats) -> Floats:
-        """``(clips, dim) -> (clips, classes)``."""
-
-    def tensors(self) -> dict[str, Tensor]:
-        """What a checkpoint keeps of it."""
-
-    def describe(self) -> dict[str, Any]:
-        """Settings and findings, as JSON values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,5 +175,5 @@ def _unit(x: Floats) -> Floats:
     return out.astype(np.float32)
 
 
-FIT: Mapping[str, Callable[[Floats, Targets, int], Classifier]] = {"probe": fit_probe, "knn": fit_neighbours}
+FIT: Mapping[str, Callable[[Floats, Targets, int], Probe | Neighbours]] = {"probe": fit_probe, "knn": fit_neighbours}
 """Fitting by run mode."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from torch import nn
 
 from bench.execution import estimators, provenance
-from bench.execution.build import InitialWeights, build_model
+from bench.execution.build import MASKED, build_model
 from bench.execution.controls import arranged
 from bench.execution.inference import Predictions
 from bench.execution.inputs import Inputs, WorkerCache, prepare, split_for
@@ -46,7 +46,7 @@ def run_evaluate(
     data = arranged(data, split, cell.seed)
     progress.stage = "build"
     entry = registry.models[cell.model]
-    model = build_model(entry, data.task, cell.seed, InitialWeights.of(job))
+    model = build_model(entry, data.task, cell.seed, masked=cell.weights == MASKED, weights=job.weights)
     if isinstance(model, nn.Module):
         run = Run(
             entry=entry, job=job, data=data, split=split, progress=progress, on_epoch=on_epoch,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import inspect
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,10 +26,12 @@ from bench.errors import DataError, PluginError
 from bench.execution.seeding import seed_everything
 from bench.job import Job
 from bench.plugins.factories import load_factory
-from bench.plugins.registry import Entry, Registry
+from bench.plugins.registry import Registry
 from bench.plugins.specs import DatasetSpec, ModelSpec, TaskInfo
 from bench.protocols.split import Split, make_split
 from bench.results.provenance import digest, source_hash
+
+T = TypeVar("T")
 
 TEXT_LENGTH = 32
 """Tokens a text is cut or padded to where the data set declares no length."""
@@ -98,20 +100,18 @@ class Inputs:
         return Batches(arrays, self.clips.targets, indices, size)
 
 
-@dataclass(slots=True)
 class WorkerCache:
     """What cells that follow each other in one worker share: clips, open waveforms, derived pictures, tokens."""
 
-    clips: dict[Any, tuple[Entry[DatasetSpec], Clips]] = field(default_factory=dict)
-    waveforms: dict[Any, Waveforms] = field(default_factory=dict)
-    thumbnails: dict[str, Any] = field(default_factory=dict)
-    tokens: dict[Any, Tokens] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self._kept: dict[Any, Any] = {}
 
-
-def load_clips(registry: Registry, job: Job) -> tuple[Entry[DatasetSpec], Clips]:
-    """The data set of a job, located and indexed."""
-    entry = registry.datasets[job.cell.dataset]
-    return entry, open_clips(entry.spec, job.data, load=entry.factory)
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What stands under ``key``, made where it is not there yet."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        found: T = self._kept[key]
+        return found
 
 
 def task_of(clips: Clips, modalities: tuple[str, ...], text_length: int = TEXT_LENGTH) -> TaskInfo:
@@ -165,10 +165,9 @@ def prepare(registry: Registry, job: Job, cache: WorkerCache | None = None) -> I
     start = time.perf_counter()
     cache = cache or WorkerCache()
     cell = job.cell
+    entry = registry.datasets[cell.dataset]
     source = (cell.dataset, job.data)
-    if source not in cache.clips:
-        cache.clips[source] = load_clips(registry, job)
-    entry, clips = cache.clips[source]
+    clips = cache.once(source, lambda: open_clips(entry.spec, job.data, load=entry.factory))
     model = registry.models[cell.model].spec
     ways = parse_inputs(cell.inputs)
     waveforms = None if clips.features is not None else _waveforms(clips, job, cache)
@@ -220,11 +219,9 @@ def _audio(registry: Registry, job: Job, clips: Clips, waveforms: Waveforms | No
 def _waveforms(clips: Clips, job: Job, cache: WorkerCache) -> Waveforms | None:
     if clips.audio is None:
         return None
-    recipe = job.recipe
-    view = (job.cell.dataset, job.data, recipe.trim_db, recipe.fill)
-    if view not in cache.waveforms:
-        cache.waveforms[view] = open_waveforms(clips, trim_db=recipe.trim_db, fill=recipe.fill)
-    return cache.waveforms[view]
+    trim_db, fill = job.recipe.trim_db, job.recipe.fill
+    view = (job.cell.dataset, job.data, trim_db, fill)
+    return cache.once(view, lambda: open_waveforms(clips, trim_db=trim_db, fill=fill))
 
 
 def _images(clips: Clips, waveforms: Waveforms | None, cache: WorkerCache, *, derived: bool) -> Any:
@@ -234,7 +231,7 @@ def _images(clips: Clips, waveforms: Waveforms | None, cache: WorkerCache, *, de
         return clips.images
     if waveforms is None:
         raise DataError(f"{clips.title} has no waveforms that an image could be derived from")
-    return _thumbnails(waveforms, cache)
+    return cache.once(waveforms.fingerprint, lambda: thumbnail(waveforms.samples, waveforms.sample_rate))
 
 
 def _tokens(registry: Registry, job: Job, clips: Clips, task: TaskInfo, cache: WorkerCache) -> Tokens:
@@ -244,14 +241,16 @@ def _tokens(registry: Registry, job: Job, clips: Clips, task: TaskInfo, cache: W
     entry = registry.models[job.cell.model]
     if entry.spec.tokenizer is None:
         return hash_tokens(clips.texts, length)
+    named, texts = entry.home(entry.spec.tokenizer), clips.texts
     weights = str(job.weights) if job.weights else None
     key = (job.cell.dataset, job.data, job.cell.model, length, weights)
-    if key not in cache.tokens:
-        build = load_factory(entry.home(entry.spec.tokenizer))
+
+    def tokenized() -> Tokens:
+        build = load_factory(named)
         options = {**entry.spec.options, **({"weights": weights} if weights else {})}
-        tokenize = build(**_accepted(build, options))
-        cache.tokens[key] = own_tokens(tokenize, clips.texts, length, entry.spec.name)
-    return cache.tokens[key]
+        return own_tokens(build(**_accepted(build, options)), texts, length, entry.spec.name)
+
+    return cache.once(key, tokenized)
 
 
 def _accepted(function: Any, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -265,12 +264,6 @@ def _accepted(function: Any, options: Mapping[str, Any]) -> dict[str, Any]:
 def modality_of(key: str) -> str:
     """The modality that an array belongs to: ``text_mask`` goes with ``text``."""
     return key.partition("_")[0]
-
-
-def _thumbnails(waveforms: Waveforms, cache: WorkerCache) -> Any:
-    if waveforms.fingerprint not in cache.thumbnails:
-        cache.thumbnails[waveforms.fingerprint] = thumbnail(waveforms.samples, waveforms.sample_rate)
-    return cache.thumbnails[waveforms.fingerprint]
 
 
 def _stored(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from bench.errors import CheckpointError
 from bench.execution import frozen, provenance
-from bench.execution.build import InitialWeights, build_pipeline, materialise, takes_weights
+from bench.execution.build import MASKED, build_pipeline, materialise, takes_weights
 from bench.execution.classifiers import FIT
 from bench.execution.embeddings import describe_embeddings
 from bench.execution.inference import Predictions, check_finite, predict
@@ -112,12 +113,12 @@ def run_network(model: nn.Module, run: Run) -> Evaluation:
 def _started(model: nn.Module, run: Run) -> tuple[Pipeline, dict[str, Any]]:
     """The pipeline on its device with the weights that the cell starts from, and where these come from."""
     cell, data, train_clips = run.job.cell, run.data, run.split.train
-    start = InitialWeights.of(run.job)
+    masked, weights = cell.weights == MASKED, run.job.weights
     pipeline = build_pipeline(model, data, run.job.recipe, train_clips)
     section: dict[str, Any] = {
-        "kind": "masked" if start.masked else "random",
+        "kind": "masked" if masked else "random",
         "name": cell.weights,
-        "from": "training part of the split" if start.masked else None,
+        "from": "training part of the split" if masked else None,
         "sha256": None,
         "loaded": None,
         "fresh": [],
@@ -125,22 +126,22 @@ def _started(model: nn.Module, run: Run) -> tuple[Pipeline, dict[str, Any]]:
         "transductive": False,
     }
     declared = run.entry.spec.options.get("weights")
-    if start.weights is None:
+    if weights is None:
         materialise(pipeline, data, train_clips)
         if declared:
             origin = provenance.without_paths(str(declared))
             section |= {"kind": "file", "name": origin, "from": "option of the model", "transductive": None}
         return pipeline.to(cell.device), section
-    found = _loaded(pipeline, start, run)
+    found = _loaded(pipeline, weights, run)
     section |= {
-        "kind": "file", "from": start.weights.name, "sha256": _checked_sha256(start, cell.weights),
+        "kind": "file", "from": weights.name, "sha256": _checked_sha256(weights, cell.weights),
         "loaded": found.loaded, "fresh": list(found.fresh), "ignored": list(found.ignored), "transductive": None,
     }  # fmt: skip
     return pipeline.to(cell.device), section
 
 
-def _loaded(pipeline: Pipeline, start: InitialWeights, run: Run) -> LoadedWeights:
-    if start.weights is None or takes_weights(run.entry):
+def _loaded(pipeline: Pipeline, weights: Path, run: Run) -> LoadedWeights:
+    if takes_weights(run.entry):
         materialise(pipeline, run.data, run.split.train)
         return LoadedWeights(loaded=None)
 
@@ -149,16 +150,14 @@ def _loaded(pipeline: Pipeline, start: InitialWeights, run: Run) -> LoadedWeight
 
     once()  # lazy layers get their shapes
     output = output_layer(pipeline.model, once, run.data.task.num_classes)
-    return load_weights(pipeline.model, start.weights, output)
+    return load_weights(pipeline.model, weights, output)
 
 
-def _checked_sha256(start: InitialWeights, label: str) -> str | None:
-    if start.weights is None:
-        return None
-    found = weights_sha256(start.weights)
+def _checked_sha256(weights: Path, label: str) -> str:
+    found = weights_sha256(weights)
     if not label.endswith(f"~{found[:6]}"):
         raise CheckpointError(
-            f"{start.weights} has changed since the cells were planned: {label!r} is now ~{found[:6]}; run the same "
+            f"{weights} has changed since the cells were planned: {label!r} is now ~{found[:6]}; run the same "
             "command again"
         )
     return found
@@ -167,7 +166,7 @@ def _checked_sha256(start: InitialWeights, label: str) -> str | None:
 def _pretrained(pipeline: Pipeline, run: Run) -> Pretrained:
     """Masked pre-training on the training clips of the split; nothing where the cell starts otherwise."""
     job, progress = run.job, run.progress
-    if not InitialWeights.of(job).masked:
+    if job.cell.weights != MASKED:
         return Pretrained()
     recipe, clips = job.recipe, run.split.train
     number = passes(recipe.pretrain_steps, len(clips), recipe.pretrain_batch)

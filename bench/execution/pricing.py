@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from bench.execution.build import InitialWeights, build_model, build_pipeline, materialise
+from bench.execution.build import MASKED, build_model, build_pipeline, materialise
 from bench.execution.classifiers import FIT
 from bench.execution.estimators import inputs_of, logits_of
 from bench.execution.inputs import Inputs, WorkerCache, prepare
@@ -38,7 +37,8 @@ def run_price(registry: Registry, job: Job, progress: Progress) -> dict[str, Any
     start = time.perf_counter()
     data = prepare(registry, job)
     progress.stage = "build"
-    model = build_model(registry.models[job.cell.model], data.task, job.cell.seed, InitialWeights.of(job))
+    entry, masked = registry.models[job.cell.model], job.cell.weights == MASKED
+    model = build_model(entry, data.task, job.cell.seed, masked=masked, weights=job.weights)
     progress.stage = "profile"
     is_module = isinstance(model, nn.Module)
     costs = _time_module(model, data, job) if is_module else _time_estimator(model, data)
@@ -54,7 +54,7 @@ def _time_module(model: nn.Module, data: Inputs, job: Job) -> dict[str, Any]:
     infer = Inference(pipeline, device, job.cell.precision)
     single = next(data.test_batches(clips, 1).epoch(0))
     forward = _best(lambda: infer(single), device, times=2)
-    masked = InitialWeights.of(job).masked
+    masked = job.cell.weights == MASKED
     if 3 * forward * max(batch, job.recipe.pretrain_batch if masked else 0) > SLOW_STEP_S:
         return _from_forward(forward, job)
     pretrain_step_s = _time_pretraining(pipeline, data, job) if masked else None
@@ -89,7 +89,7 @@ def _from_forward(forward: float, job: Job) -> dict[str, Any]:
     either the model does not say. At the usual three quarters hidden this is too much rather than too little.
     """
     step = 3 * forward * job.cell.batch if job.cell.mode not in FIT else 0.0
-    pretrain_step = 3 * forward * job.recipe.pretrain_batch if InitialWeights.of(job).masked else None
+    pretrain_step = 3 * forward * job.recipe.pretrain_batch if job.cell.weights == MASKED else None
     return {"step_s": step, "infer_clip_s": forward, "fit_clip_s": None, "pretrain_step_s": pretrain_step}
 
 
@@ -134,12 +134,11 @@ def run_estimate(
     """
     data = prepare(registry, job, cache)
     progress.stage = "build"
-    entry, start = registry.models[job.cell.model], InitialWeights.of(job)
+    entry = registry.models[job.cell.model]
     speed = speed or calibrate()
-    if not entry.spec.needs_weights:
-        start = replace(start, weights=None)  # the file's numbers do not change the count
+    weights = job.weights if entry.spec.needs_weights else None  # its numbers do not change the count
     with torch.device("meta"):
-        model = build_model(entry, data.task, job.cell.seed, start)
+        model = build_model(entry, data.task, job.cell.seed, masked=job.cell.weights == MASKED, weights=weights)
     if not isinstance(model, nn.Module):
         return {"step_s": None, "infer_clip_s": 0.01, "fit_clip_s": 0.02, "data_s": 0.0, "source": "estimated"}
     progress.stage = "profile"

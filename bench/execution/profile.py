@@ -12,14 +12,16 @@ import numpy as np
 from torch import nn
 
 from bench.execution import provenance
-from bench.execution.build import InitialWeights, build_model, build_pipeline, materialise
-from bench.execution.estimators import inputs_of, logits_of
+from bench.execution.build import build_model, build_pipeline, materialise
+from bench.execution.estimators import inputs_of
 from bench.execution.inference import check_finite
 from bench.execution.inputs import Inputs, prepare
 from bench.execution.measurements import added_measurements
 from bench.execution.pipeline import compile_network, compiled_graphs, count_parameters
 from bench.execution.profile_parts import (
     NO_NETWORK,
+    Calls,
+    EstimatorCalls,
     NetworkCalls,
     Timings,
     energy_table,
@@ -44,27 +46,6 @@ CLIPS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Callables:
-    """What is measured: plain callables over rotating inputs.
-
-    Attributes:
-        one: Runs clip ``i`` alone, waveform in, logits out.
-        infer: Runs batch ``i`` and returns its clips.
-        learn: Runs training step ``i`` and returns its clips; ``None`` where a model has no steps.
-        parameters: Of the model; ``None`` for an estimator.
-        frontend_parameters: Of the front end.
-        network: The steps behind them; ``None`` for an estimator.
-    """
-
-    one: Callable[[int], None]
-    infer: Callable[[int], int]
-    learn: Callable[[int], int] | None = None
-    parameters: int | None = None
-    frontend_parameters: int = 0
-    network: NetworkCalls | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Measured:
     latency: Latency | None
     infer: Throughput
@@ -82,8 +63,9 @@ def run_profile(registry: Registry, job: Job, progress: Progress) -> CellResult:
     changed: dict[str, tuple[Any, Any]] = {}
     with restored_flags(changed):
         data, calls = build_calls(registry, job, progress)
+        network = calls.inference.pipeline if isinstance(calls, NetworkCalls) else None
         progress.stage = "profile"
-        compiling = _first_calls(calls, device) if job.recipe.compile and calls.network else None
+        compiling = _first_calls(calls, device) if job.recipe.compile and network else None
         memory = _memory(calls, device)
     inductive = registry.models[job.cell.model].spec.inductive
     blocks = _blocks(brief=not job.recipe.publishable)
@@ -112,8 +94,8 @@ def run_profile(registry: Registry, job: Job, progress: Progress) -> CellResult:
             "dataset": provenance.dataset_section(data),
             "model": {
                 **provenance.model_section(registry, job, data),
-                "parameters": calls.parameters,
-                "frontend_parameters": calls.frontend_parameters,
+                "parameters": None if network is None else count_parameters(network.model),
+                "frontend_parameters": 0 if network is None else count_parameters(network.frontend),
             },
             "publishable": not reasons,
             "not_publishable": reasons,
@@ -123,28 +105,39 @@ def run_profile(registry: Registry, job: Job, progress: Progress) -> CellResult:
     return CellResult(record=record, arrays=_arrays(found))
 
 
-def build_calls(registry: Registry, job: Job, progress: Progress) -> tuple[Inputs, Callables]:
-    """The data set as the model of a job sees it, and the model as plain callables.
+def build_calls(registry: Registry, job: Job, progress: Progress) -> tuple[Inputs, Calls]:
+    """The data set as the model of a job sees it, and the model as callables over rotating inputs.
 
     Whatever a plugin raises comes through; ``progress.stage`` says where.
     """
-    data = prepare(registry, job)
+    data, cell = prepare(registry, job), job.cell
     progress.stage = "build"
-    start = InitialWeights(weights=InitialWeights.of(job).weights)  # what only pre-training needs is never profiled
-    model = build_model(registry.models[job.cell.model], data.task, job.cell.seed, start)
+    entry = registry.models[cell.model]
+    # What only pre-training needs is never profiled.
+    model = build_model(entry, data.task, cell.seed, weights=job.weights)
     if not isinstance(model, nn.Module):
-        return data, _of_estimator(model, data, job)
-    few = 1 if registry.models[job.cell.model].spec.inductive else job.cell.batch
-    return data, _of_module(model, data, job, few)
+        count = min(max(CLIPS, 4 * data.task.num_classes), len(data.clips))
+        clips = np.linspace(0, len(data.clips) - 1, count).astype(np.int64)
+        x = inputs_of(data, clips)
+        model.fit(x, data.clips.targets[clips].astype(np.int64))
+        return data, EstimatorCalls(model=model, x=x, task=data.task, size=min(cell.batch, len(x)))
+    clips = np.arange(min(CLIPS, len(data.clips)), dtype=np.int64)
+    pipeline = build_pipeline(model, data, job.recipe, clips)
+    check_finite(materialise(pipeline, data, clips).float().numpy())
+    pipeline.to(cell.device)
+    if job.recipe.compile:
+        compile_network(pipeline)
+    few = 1 if entry.spec.inductive else cell.batch
+    return data, NetworkCalls.of(pipeline, data, job, clips, few=few)
 
 
-def _timing(calls: Callables, job: Job, found: _Measured) -> dict[str, Any]:
+def _timing(calls: Calls, job: Job, found: _Measured) -> dict[str, Any]:
     missing = {}
     if found.latency is None:
         missing["latency"] = "a clip's logits depend on its batch mates: it has no latency of its own"
     if found.learn is None:
         missing["train"] = "fitted as a whole, without steps; see the evaluate cells for its clips per second"
-    if calls.network is None:
+    if isinstance(calls, EstimatorCalls):
         missing |= {"stages": NO_NETWORK, "flops": NO_NETWORK}
     inside = _look_inside(calls, job, found)
     if found.compiling is not None:
@@ -167,42 +160,7 @@ def _arrays(found: _Measured) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _of_module(model: nn.Module, data: Inputs, job: Job, few: int) -> Callables:
-    clips = np.arange(min(CLIPS, len(data.clips)), dtype=np.int64)
-    pipeline = build_pipeline(model, data, job.recipe, clips)
-    check_finite(materialise(pipeline, data, clips).float().numpy())
-    pipeline.to(job.cell.device)
-    if job.recipe.compile:
-        compile_network(pipeline)
-    network = NetworkCalls.of(pipeline, data, job, clips, few=few)
-    return Callables(
-        one=network.one,
-        infer=network.many,
-        learn=network.learn,
-        parameters=count_parameters(pipeline.model),
-        frontend_parameters=count_parameters(pipeline.frontend),
-        network=network,
-    )
-
-
-def _of_estimator(model: Any, data: Inputs, job: Job) -> Callables:
-    count = min(max(CLIPS, 4 * data.task.num_classes), len(data.clips))
-    clips = np.linspace(0, len(data.clips) - 1, count).astype(np.int64)
-    x = inputs_of(data, clips)
-    model.fit(x, data.clips.targets[clips].astype(np.int64))
-    size = min(job.cell.batch, len(x))
-
-    def one(i: int) -> None:
-        logits_of(model, x[i % len(x)][None], data.task)
-
-    def many(i: int) -> int:
-        start = i * size % (len(x) - size + 1)
-        return len(logits_of(model, x[start : start + size], data.task))
-
-    return Callables(one=one, infer=many)
-
-
-def _first_calls(calls: Callables, device: str) -> dict[str, float | None]:
+def _first_calls(calls: Calls, device: str) -> dict[str, float | None]:
     """Seconds of the first batch, training step and single clip of a compiled network: compilation and all."""
     firsts: dict[str, Callable[[int], object] | None] = {
         "first_infer_s": calls.infer, "first_train_s": calls.learn, "first_one_s": calls.one,
@@ -217,7 +175,7 @@ def _first_calls(calls: Callables, device: str) -> dict[str, float | None]:
     return found
 
 
-def _latency(calls: Callables, job: Job, data: Inputs) -> Latency:
+def _latency(calls: Calls, job: Job, data: Inputs) -> Latency:
     brief = not job.recipe.publishable
     sampling = Sampling(min_samples=64, min_seconds=0.3, max_seconds=2.0) if brief else Sampling(max_seconds=8.0)
     return measure_latency(calls.one, device=job.cell.device, sampling=sampling, clip_seconds=data.task.clip_seconds)
@@ -229,7 +187,7 @@ def _blocks(*, brief: bool) -> Blocks:
     return Blocks(count=10, seconds=0.4, max_seconds=12.0)
 
 
-def _look_inside(calls: Callables, job: Job, found: _Measured) -> dict[str, Any]:
+def _look_inside(calls: Calls, job: Job, found: _Measured) -> dict[str, Any]:
     """Stages, FLOPs, behaviour and energy, as far as they can be afforded."""
     brief = not job.recipe.publishable
     infer_s, learn_s = _step_s(found.infer), None if found.learn is None else _step_s(found.learn)
@@ -242,8 +200,8 @@ def _look_inside(calls: Callables, job: Job, found: _Measured) -> dict[str, Any]
         infer_s=infer_s, learn_s=learn_s, clips_per_s=found.infer.clips_per_s, budget_s=0.5 if brief else 4.0
     )
     return {
-        "stages": None if calls.network is None else stage_tables(calls.network, timings),
-        "flops": None if calls.network is None else flops_table(calls.network, timings),
+        "stages": stage_tables(calls, timings) if isinstance(calls, NetworkCalls) else None,
+        "flops": flops_table(calls, timings) if isinstance(calls, NetworkCalls) else None,
         "guards": guard_table(steps, found.changed, timings.budget_s),
         "energy": energy_table(calls.infer, job.cell.device, brief=brief),
     }
@@ -253,7 +211,7 @@ def _step_s(run: Throughput) -> float:
     return float(run.block_s.sum()) / run.step_stamps_s.size
 
 
-def _memory(calls: Callables, device: str) -> dict[str, Any]:
+def _memory(calls: Calls, device: str) -> dict[str, Any]:
     calls.infer(0)
     with HostPeak() as host_infer, DevicePeak(device) as device_infer:
         calls.infer(1)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from bench.data.batches import Batch, Batches
+from bench.execution.estimators import logits_of
 from bench.execution.inputs import Inputs
 from bench.execution.pipeline import Pipeline
 from bench.execution.step import Inference, StepSettings, TrainStep, to_device
@@ -25,6 +26,7 @@ from bench.measurement.flops import count_flops
 from bench.measurement.guards import MIN_STEPS, inspect_callable
 from bench.measurement.noise import Finding
 from bench.measurement.stages import Stage, measure_stages
+from bench.plugins.specs import TaskInfo
 
 NO_NETWORK = "fitted as a whole: it is no torch network that could be taken apart"
 GUARDED_STEPS = 20
@@ -36,7 +38,7 @@ class NetworkCalls:
     """The engine's own inference and training step of a network, with batches to rotate over.
 
     Attributes:
-        infer: The inference that evaluation runs.
+        inference: The one that evaluation runs.
         step: The step that training runs.
         singles: Batches of one clip as in test.
         tested: Batches of the cell's size as in test.
@@ -45,7 +47,7 @@ class NetworkCalls:
         few: Clips that FLOPs are counted on: 1, or a batch where a clip's logits depend on its mates.
     """
 
-    infer: Inference
+    inference: Inference
     step: TrainStep
     singles: list[Batch]
     tested: list[Batch]
@@ -59,7 +61,7 @@ class NetworkCalls:
         batch, everything = job.cell.batch, np.arange(len(data.clips), dtype=np.int64)
         wanted = np.resize(clips, max(batch, len(clips) // batch * batch))
         return cls(
-            infer=Inference(pipeline, job.cell.device, job.cell.precision),
+            inference=Inference(pipeline, job.cell.device, job.cell.precision),
             step=TrainStep(pipeline, StepSettings.of(job, data), -(-len(everything) // batch)),
             singles=list(data.test_batches(clips, 1).epoch(0)),
             tested=list(data.test_batches(wanted, batch).epoch(0)),
@@ -70,12 +72,12 @@ class NetworkCalls:
 
     def one(self, i: int) -> None:
         """Clip ``i`` alone; its prediction is out when it stands on the host, so the copy is part of the work."""
-        self.infer(self.singles[i % len(self.singles)]).to("cpu", non_blocking=True)
+        self.inference(self.singles[i % len(self.singles)]).to("cpu", non_blocking=True)
 
-    def many(self, i: int) -> int:
+    def infer(self, i: int) -> int:
         """Batch ``i``; returns its clips."""
         batch = self.tested[i % len(self.tested)]
-        self.infer(batch).to("cpu", non_blocking=True)
+        self.inference(batch).to("cpu", non_blocking=True)
         return len(batch)
 
     def learn(self, i: int) -> int:
@@ -87,7 +89,7 @@ class NetworkCalls:
     @property
     def inference_stages(self) -> tuple[Stage, ...]:
         """Rows of the data set in, logits on the host out."""
-        infer = self.infer
+        infer = self.inference
         heard = "audio" in self.tested[0].inputs
         return (
             ("load", lambda rows: self.source.take(rows).inputs),
@@ -96,6 +98,37 @@ class NetworkCalls:
             ("forward", infer.forward),
             ("to_host", lambda logits: logits.to("cpu")),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EstimatorCalls:
+    """A fitted estimator over ``x (clips, ...)``; it has no training steps.
+
+    Attributes:
+        model: Fitted.
+        x: What it is asked about.
+        task: For the width of its answers.
+        size: Clips of a batch.
+    """
+
+    model: Any
+    x: npt.NDArray[np.float32]
+    task: TaskInfo
+    size: int
+
+    learn: ClassVar[None] = None
+
+    def one(self, i: int) -> None:
+        """Clip ``i`` alone."""
+        logits_of(self.model, self.x[i % len(self.x)][None], self.task)
+
+    def infer(self, i: int) -> int:
+        """Batch ``i``; returns its clips."""
+        start = i * self.size % (len(self.x) - self.size + 1)
+        return len(logits_of(self.model, self.x[start : start + self.size], self.task))
+
+
+Calls = NetworkCalls | EstimatorCalls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +167,7 @@ def stage_tables(calls: NetworkCalls, timings: Timings) -> dict[str, Any]:
             )
             continue
         passes = min(passes, MOST_PASSES)
-        table = measure_stages(stages, feed, device=calls.infer.device, passes=passes, warmup=STAGE_WARMUP)
+        table = measure_stages(stages, feed, device=calls.inference.device, passes=passes, warmup=STAGE_WARMUP)
         parts[name] = table.to_json()
     return {**parts, **({"reasons": reasons} if reasons else {})}
 
@@ -144,8 +177,8 @@ def flops_table(calls: NetworkCalls, timings: Timings) -> dict[str, Any]:
 
     A compiled network is counted as it stands: its kernels do not name the operators that they are made of.
     """
-    pipeline = calls.infer.pipeline.eval()
-    inputs = to_device(calls.source.take(calls.trained[0].index[: calls.few]).inputs, calls.infer.device)
+    pipeline = calls.inference.pipeline.eval()
+    inputs = to_device(calls.source.take(calls.trained[0].index[: calls.few]).inputs, calls.inference.device)
     with torch.no_grad(), torch.compiler.set_stance("force_eager"):
         ready = pipeline.prepare(inputs)
         model = count_flops(lambda: pipeline.logits(ready))

@@ -174,9 +174,8 @@ def test_a_model_of_one_modality_is_called_with_it_alone() -> None:
 
 def test_profiling_leaves_out_what_is_missing(registry) -> None:
     _, calls = build_calls(registry, job_of("tell.both", "audio+image.missing"), Progress())
-    assert calls.network is not None
-    assert set(calls.network.tested[0].inputs) == {"audio"}
-    assert set(calls.network.trained[0].inputs) == {"audio", "image"}
+    assert set(calls.tested[0].inputs) == {"audio"}
+    assert set(calls.trained[0].inputs) == {"audio", "image"}
     assert calls.infer(0) == 4
     assert calls.learn is not None
     assert calls.learn(0) == 4

@@ -16,7 +16,7 @@ from bench import Clips
 from bench.cell import Cell
 from bench.config.recipes import resolve
 from bench.config.selection import Selection
-from bench.execution.build import InitialWeights, build_model
+from bench.execution.build import build_model
 from bench.execution.evaluate import Progress, run_evaluate
 from bench.execution.inputs import prepare
 from bench.execution.profile import build_calls
@@ -64,7 +64,7 @@ def test_a_cell_reads_weights_and_words_from_the_given_folder(registry, clips, b
         list(data.clips.texts), padding="max_length", max_length=data.task.text_length
     )
     assert np.asarray(data.arrays["text"]).tolist() == expected["input_ids"]
-    model = build_model(registry.models[name], data.task, 0, InitialWeights.of(job))
+    model = build_model(registry.models[name], data.task, 0, weights=job.weights)
     theirs = BertModel.from_pretrained(bert).embeddings.word_embeddings.weight
     assert torch.equal(model.text.words.bert.embeddings.word_embeddings.weight, theirs)
     finished = run_evaluate(registry, job, Progress(), lambda _epoch, _scores: None)
