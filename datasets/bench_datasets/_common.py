@@ -5,14 +5,19 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from bench import DataError
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg")
 _SHOWN = 8
+_SPLITS = ("train", "val", "test")
 
 
 def find_root(root: Path | None, marker: str, names: Sequence[str]) -> Path:
@@ -37,6 +42,24 @@ def find_root(root: Path | None, marker: str, names: Sequence[str]) -> Path:
     raise DataError(f"no {marker} in {root}, nor in its subfolders")
 
 
+def read_lines(path: Path, *, spaced: bool = False) -> list[tuple[int, list[str]]]:
+    """The lines of a CSV file that are not blank, each with its number from 1 and its cells.
+
+    Args:
+        path: The file, UTF-8.
+        spaced: Whether blanks after a comma belong to the comma, and lines that begin with ``#`` are remarks.
+
+    Raises:
+        DataError: The file cannot be read or is not UTF-8 CSV.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, skipinitialspace=spaced)
+            return [(reader.line_num, row) for row in reader if any(row) and not (spaced and row[0].startswith("#"))]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"cannot read {path}: {error}") from error
+
+
 def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """The rows of a CSV file that must have ``columns``.
 
@@ -44,27 +67,54 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         DataError: The file cannot be read, is not UTF-8 CSV, is empty, lacks a column, or has lines of another length
             than the first one.
     """
-    ragged: list[int] = []
-    rows: list[dict[str, str]] = []
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            for row in reader:
-                rows.append(row)
-                if None in row or None in row.values():
-                    ragged.append(reader.line_num)
-            found = reader.fieldnames or []
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
+    lines = read_lines(path)
+    found = lines.pop(0)[1] if lines else []
     if missing := [column for column in columns if column not in found]:
         raise DataError(f"{path} has no column {', '.join(missing)}; its columns are {', '.join(found) or 'none'}")
-    if not rows:
+    if not lines:
         raise DataError(f"{path} holds no row")
-    if ragged:
+    if ragged := [number for number, cells in lines if len(cells) != len(found)]:
         raise DataError(
             f"{path}: {len(ragged)} lines have more or fewer cells than the first one: lines {shorten(ragged)}"
         )
-    return rows
+    return [dict(zip(found, cells, strict=True)) for _, cells in lines]
+
+
+def indicators(labels: Sequence[Sequence[str]], names: Sequence[str], where: Path) -> npt.NDArray[np.float32]:
+    """``(clips, classes)``: 1 where a clip has a label, else 0.
+
+    Args:
+        labels: Those of each clip.
+        names: Of the classes, in order.
+        where: For the message.
+
+    Raises:
+        DataError: A label is none of ``names``, or a clip has none.
+    """
+    index = {name: column for column, name in enumerate(names)}
+    if unknown := sorted({label for found in labels for label in found} - set(index)):
+        raise DataError(f"{where} has {len(unknown)} labels that are no class: {shorten(unknown)}")
+    if bare := [row + 1 for row, found in enumerate(labels) if not found]:
+        raise DataError(f"{where}: {len(bare)} clips have no label: rows {shorten(bare)}")
+    targets = np.zeros((len(labels), len(names)), dtype=np.float32)
+    for row, found in zip(targets, labels, strict=True):
+        row[[index[label] for label in found]] = 1.0
+    return targets
+
+
+def left_out(listed: Sequence[str], present: Sequence[str], lacking: str) -> tuple[str, ...]:
+    """A note on listed clips that are not there, by split; none where all are.
+
+    Args:
+        listed: Split of each listed clip.
+        present: Split of each one that is there.
+        lacking: What the others lack.
+    """
+    wanted, found = Counter(listed), Counter(present)
+    counts = ", ".join(
+        f"{wanted[split] - found[split]} of {wanted[split]} {split}" for split in _SPLITS if wanted[split]
+    )
+    return () if wanted == found else (f"clips left out because their {lacking} is not there: {counts}",)
 
 
 def find_audio(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:

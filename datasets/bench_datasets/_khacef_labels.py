@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from bench import DataError
+from bench_datasets._common import read_lines
 
 _HEAD = "label"
 
@@ -25,7 +25,9 @@ def read_labels(path: Path, count: int) -> npt.NDArray[np.int64]:
         DataError: It cannot be read, has other columns, another length, a label that is no digit, or row numbers
             that do not count up.
     """
-    lines = _read(path)
+    lines = [(number, [cell.strip() for cell in cells]) for number, cells in read_lines(path)]
+    if not lines:
+        raise DataError(f"{path} holds no line")
     widths = {len(cells) for _, cells in lines}
     if not widths <= {1, 2} or len(widths) != 1:
         raise DataError(f"{path} has lines of {', '.join(map(str, sorted(widths)))} cells; expected are 1 or 2 in all")
@@ -42,19 +44,6 @@ def read_labels(path: Path, count: int) -> npt.NDArray[np.int64]:
     if len(lines[0][1]) > 1:
         _check_numbers(path, [(number, cells[1 - column]) for number, cells in lines])
     return np.array(labels, dtype=np.int64)
-
-
-def _read(path: Path) -> list[tuple[int, list[str]]]:
-    """The lines that are not blank, each with its number from 1."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
-    if not lines:
-        raise DataError(f"{path} holds no line")
-    return lines
 
 
 def _named(path: Path, head: list[str]) -> int:

@@ -18,7 +18,7 @@ import soundfile
 from PIL import Image, UnidentifiedImageError
 
 from bench import Clips, DataError
-from bench_datasets._common import manifest_digest, sha256
+from bench_datasets._common import indicators, manifest_digest, sha256
 from bench_datasets._table import Table, read_table, split_labels
 
 RATE = 16_000
@@ -156,7 +156,7 @@ def _files(folder: Path, line: int, values: dict[str, str]) -> tuple[_Row, list[
 
 def _clips(path: Path, table: Table, rows: list[_Row], labels: Sequence[tuple[str, ...]]) -> Clips:
     ids = tuple(Path(row.values["path"]).as_posix() for row in rows)
-    targets, names = _targets(labels)
+    targets, names = _targets(path, labels)
     if len(names) < 2:
         raise DataError(f"{path} holds only the label {names[0]!r}; a task needs at least 2")
     seconds = min(LONGEST_SECONDS, max(row.seconds for row in rows))
@@ -199,17 +199,14 @@ def _clips(path: Path, table: Table, rows: list[_Row], labels: Sequence[tuple[st
 
 
 def _targets(
-    labels: Sequence[tuple[str, ...]],
+    path: Path, labels: Sequence[tuple[str, ...]]
 ) -> tuple[npt.NDArray[np.int64] | npt.NDArray[np.float32], tuple[str, ...]]:
     """Class indices, or indicators where any label has several parts; names in alphabetical order."""
     names = tuple(sorted({part for found in labels for part in found}))
     index = {name: i for i, name in enumerate(names)}
     if all(len(found) == 1 for found in labels):
         return np.array([index[found[0]] for found in labels], dtype=np.int64), names
-    indicators = np.zeros((len(labels), len(names)), dtype=np.float32)
-    for row, found in zip(indicators, labels, strict=True):
-        row[[index[part] for part in found]] = 1.0
-    return indicators, names
+    return indicators(labels, names, path), names
 
 
 def _untrained(

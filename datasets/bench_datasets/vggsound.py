@@ -13,9 +13,7 @@ clips that are not there are left out and counted in the notes.
 
 from __future__ import annotations
 
-import csv
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +23,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from bench import Clips, DataError
-from bench_datasets._common import AUDIO_SUFFIXES, find_root, list_audio, manifest_digest, shorten
+from bench_datasets._common import AUDIO_SUFFIXES, find_root, left_out, list_audio, manifest_digest, read_lines, shorten
 
 PREFIX = "playing "
 EXCLUDED = (
@@ -130,6 +128,7 @@ def _clips(root: Path | None, *, pictures: bool) -> Clips:
     ids = tuple(row.name for row in rows)
     targets = np.array([labels.index(row.label) for row in rows], dtype=np.int64)
     groups, splits = tuple(row.video for row in rows), tuple(row.split for row in rows)
+    lacking = "sound or frame" if pictures else "sound"
     complete = "" if len(rows) == len(wanted) else f" ({len(rows)} of {len(wanted)} clips)"
     return Clips(
         title=f"VGGSound instruments{complete}",
@@ -144,7 +143,7 @@ def _clips(root: Path | None, *, pictures: bool) -> Clips:
         splits=splits,
         images=FrameImages(images) if pictures else None,
         image_shape=(3, SIDE, SIDE) if pictures else None,
-        notes=(_OWN_COPY, *_missing(wanted, rows, labels, pictures=pictures)),
+        notes=(_OWN_COPY, *left_out([row.split for row in wanted], splits, lacking), *_empty(rows, labels)),
         faithful=False,
     )
 
@@ -154,21 +153,15 @@ def _read(table: Path) -> list[Listed]:
     listed: list[Listed] = []
     problems: list[str] = []
     seen: dict[str, int] = {}
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            for cells in reader:
-                problem = _problem(cells)
-                if problem:
-                    problems.append(f"line {reader.line_num}: {problem}")
-                    continue
-                row = Listed(name=f"{cells[0]}_{int(cells[1]):06d}", video=cells[0], label=cells[2], split=cells[3])
-                if row.name in seen:
-                    problems.append(f"line {reader.line_num}: {row.name} stands already on line {seen[row.name]}")
-                seen.setdefault(row.name, reader.line_num)
-                listed.append(row)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot read {table}: {error}") from error
+    for number, cells in read_lines(table):
+        if problem := _problem(cells):
+            problems.append(f"line {number}: {problem}")
+            continue
+        row = Listed(name=f"{cells[0]}_{int(cells[1]):06d}", video=cells[0], label=cells[2], split=cells[3])
+        if row.name in seen:
+            problems.append(f"line {number}: {row.name} stands already on line {seen[row.name]}")
+        seen.setdefault(row.name, number)
+        listed.append(row)
     if problems:
         raise DataError(f"{table} has {len(problems)} problem(s): {shorten(problems)}")
     return listed
@@ -226,19 +219,10 @@ def _pixels(path: Path) -> npt.NDArray[np.float32]:
     return np.asarray(picture.crop((left, top, left + SIDE, top + SIDE)), dtype=np.float32)
 
 
-def _missing(
-    wanted: Sequence[Listed], rows: Sequence[Listed], labels: Sequence[str], *, pictures: bool
-) -> tuple[str, ...]:
-    if len(rows) == len(wanted):
-        return ()
-    listed, present = Counter(row.split for row in wanted), Counter(row.split for row in rows)
-    counts = ", ".join(f"{listed[split] - present[split]} of {listed[split]} {split}" for split in _SPLITS)
-    lacking = "sound or frame" if pictures else "sound"
-    notes = [f"clips left out because their {lacking} is not there: {counts}"]
+def _empty(rows: Sequence[Listed], labels: Sequence[str]) -> tuple[str, ...]:
     have = {row.label for row in rows}
-    if empty := [label for label in labels if label not in have]:
-        notes.append(f"{len(empty)} classes have no clip: {shorten(empty)}")
-    return tuple(notes)
+    empty = [label for label in labels if label not in have]
+    return (f"{len(empty)} classes have no clip: {shorten(empty)}",) if empty else ()
 
 
 def _nothing(place: Path, count: int, *, pictures: bool, sounds: bool) -> str:
