@@ -16,8 +16,8 @@ from bench.config.settings import Settings
 from bench.errors import BenchError
 from bench.studies.profile.max_batch_size import search_largest
 from bench.studies.profile.render import (
-    HEADER,
     STAGE_HEADER,
+    header,
     markdown,
     notes,
     operators_markdown,
@@ -100,7 +100,7 @@ def _trace(study: ProfileStudy, selection: Selection, settings: Settings) -> tup
 
 
 def _show(found: dict[str, Any]) -> None:
-    print_table(HEADER, table_rows(found), numeric=HEADER[:-1])
+    print_table(header(found), table_rows(found), numeric=header(found)[:-1])
     if found["details"]:
         batch, details = list(found["details"].items())[-1]
         if rows := stage_rows(details):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 from bench.results.records import Record
@@ -123,6 +124,7 @@ QUANTITIES: tuple[Quantity, ...] = (
 )  # fmt: skip
 """Everything the host measures; what plugins measure is described by the record, see :func:`measurements`."""
 
+NAMED = MappingProxyType({one.name: one for one in QUANTITIES})
 OF_SPEED = tuple(one for one in QUANTITIES if one.title or not one.gated)
 """What a row's :class:`Speed` holds; the others are for the gate alone."""
 

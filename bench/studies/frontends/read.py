@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from bench.analysis.artifacts import PageSection
+from bench.results.quantities import NAMED
 from bench.results.records import Record
 from bench.statistics import Refusal, process_interval
 from bench.statistics.timing import MIN_PROCESSES
@@ -80,14 +81,17 @@ def feeding_row(records: Sequence[Record], refused: str | None = None) -> dict[s
 
 def _numbers(record: Record) -> dict[str, Any]:
     timing, memory = record.timing, record.memory
-    infer, flops = timing["infer"], timing.get("flops")
+    infer = timing["infer"]
+    names = {
+        "infer": "infer_clips_per_s",
+        "train": "train_clips_per_s",
+        "flops": "flops_per_clip",
+        "joule": "joules_per_clip",
+    }
     return {
-        "infer": infer["clips_per_s"],
-        "train": (timing.get("train") or {}).get("clips_per_s"),
+        **{name: NAMED[quantity].read(record) for name, quantity in names.items()},
         "latency_ms": (timing.get("latency") or {}).get("median_ms"),
         "cpu_ms": 1e3 * infer["cpu_s"] / infer["clips"],
-        "flops": None if flops is None else flops["total"] / flops["clips"],
-        "joule": (timing.get("energy") or {}).get("joules_per_clip"),
         **{name: memory.get(name) for name in MEMORY},
     }
 

@@ -7,13 +7,22 @@ from typing import Any
 
 from bench.studies.common import machine, number, pipe_table
 
-HEADER = ("batch", "infer clips/s", "train clips/s", "host peak MiB", "device peak MiB", "status")
 STAGES = ("load", "to_device", "front_end", "forward", "backward", "optimiser", "to_host")
 STAGE_HEADER = ("phase", "stage", "ms", "share")
 
 
+def header(study: Mapping[str, Any]) -> tuple[str, ...]:
+    """Titles of the table: what plugins measured stands before the status."""
+    shown = ("batch", "infer clips/s", "train clips/s", "host peak MiB", "device peak MiB")
+    return (*shown, *_added(study), "status")
+
+
+def _added(study: Mapping[str, Any]) -> list[str]:
+    return sorted({title for row in study["rows"] for title in row.get("added", ())})
+
+
 def table_rows(study: Mapping[str, Any]) -> list[list[str]]:
-    """The cells of the table under :data:`HEADER`, one row per batch size; where throughput saturates is marked."""
+    """The cells of the table under :func:`header`, one row per batch size; where throughput saturates is marked."""
     marked = {name: (found or {}).get("batch") for name, found in study["saturation"].items()}
     rows = []
     for row in study["rows"]:
@@ -22,7 +31,8 @@ def table_rows(study: Mapping[str, Any]) -> list[list[str]]:
             for name in ("infer", "train")
         ]
         peaks = [number(row[name], ".0f") for name in ("host_peak_mib", "device_peak_mib")]
-        rows.append([str(row["batch"]), *rates, *peaks, row["problem"] or "ok"])
+        added = [number(row.get("added", {}).get(title)) for title in _added(study)]
+        rows.append([str(row["batch"]), *rates, *peaks, *added, row["problem"] or "ok"])
     return rows
 
 
@@ -67,7 +77,7 @@ def markdown(study: Mapping[str, Any]) -> str:
     parts = [
         f"# {what['model']} on {what['dataset']}: throughput over batch sizes",
         f"{', '.join(about)}. {machine(study['environment'])}",
-        pipe_table(HEADER, table_rows(study)),
+        pipe_table(header(study), table_rows(study)),
         "\n".join(f"- {note}" for note in notes(study)),
     ]
     for batch, details in study["details"].items():

@@ -15,7 +15,7 @@ from bench.running.progress import Progress
 from bench.studies.common import pipe_table
 from bench.studies.profile.max_batch_size import LARGEST_TRIED, bisect_largest
 from bench.studies.profile.read import batch_row, saturation
-from bench.studies.profile.render import markdown, notes, stage_rows, table_rows
+from bench.studies.profile.render import header, markdown, notes, stage_rows, table_rows
 from bench.studies.profile.run import run_batches
 
 
@@ -74,6 +74,16 @@ def test_eight_processes_give_an_interval_around_the_rate() -> None:
     row = batch_row(4, [record(4, 10.0 + 0.1 * i) for i in range(8)])
     low, high = row["infer_interval"]
     assert low < row["infer"] < high
+
+
+def test_what_a_plugin_measured_is_a_column() -> None:
+    records = [record(4, 10.0), record(4, 11.0), record(4, 12.0)]
+    for one, value in zip(records, (1.0, 3.0, 2.0), strict=True):
+        entry = {"value": value, "unit": "g", "higher_is_better": False, "title": "gCO2/clip"}
+        one.timing["measurements"] = {"carbon_g": entry}
+    study = {"rows": [batch_row(4, records), batch_row(8, [record(8, 9.0)])], "saturation": {}}
+    column = header(study).index("gCO2/clip")
+    assert [row[column] for row in table_rows(study)] == ["2", "-"]
 
 
 def test_out_of_memory_is_a_row() -> None:
