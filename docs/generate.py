@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.cli.app import VERBS
-from bench.cli.report import load_board, write_board
+from bench.cli.formats import write_board
+from bench.cli.report import load_board
 from bench.config.recipes import BUILTIN, resolve
 from bench.plugins import hookspecs
 from bench.plugins.discovery import discover

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -15,14 +14,14 @@ from bench.analysis.model import Board, Published
 from bench.analysis.verify import verify as verify_scores
 from bench.cli.common import CELL_FAILED, OK, collection_paused, open_host, print_json, print_note
 from bench.cli.flags import AsJson, LeftOut, PluginFiles
+from bench.cli.formats import parse_formats, write_board
 from bench.cli.options import Formats
-from bench.errors import BenchError, NoCellError, PluginError, SelectionError
+from bench.errors import NoCellError, SelectionError
 from bench.plugins.factories import load_factory
-from bench.plugins.registry import Entry, Registry
-from bench.plugins.specs import ReporterSpec
+from bench.plugins.registry import Registry
 from bench.reports.published import find_published, read_published
 from bench.reports.terminal import text
-from bench.results.store import Store, write_atomic
+from bench.results.store import Store
 from bench.studies.frontends.read import read_study
 
 
@@ -72,23 +71,6 @@ def main(  # noqa: PLR0913  one parameter per option
     return CELL_FAILED if board.problems or differences else OK
 
 
-def parse_formats(words: str | None, registry: Registry, verb: str) -> list[str]:
-    """The names in a comma-separated list of formats, each once; ``None`` = those that a verb writes by itself.
-
-    Raises:
-        UnknownNameError: No plugin gives one of them.
-        SelectionError: The list is empty.
-    """
-    if words is None:
-        return [name for name, entry in registry.reporters.entries.items() if verb in entry.spec.verbs]
-    names = list(dict.fromkeys(word.strip() for word in words.split(",") if word.strip()))
-    if not names:
-        raise SelectionError(f"--format {words!r} names no format; known: {', '.join(registry.reporters)}")
-    for name in names:
-        registry.reporters[name]
-    return names
-
-
 def open_store(results: Path) -> Store:
     """The store of a run folder.
 
@@ -119,44 +101,6 @@ def load_board(store: Store, published: Sequence[Published] = ()) -> Board:
         published=published,
     )
     return dataclasses.replace(board, extra=(study,) if study else ())
-
-
-def write_board(board: Board, registry: Registry, names: Sequence[str], folder: Path) -> list[Path]:
-    """Write ``leaderboard`` with each format's suffix, and with its name where two have the same suffix.
-
-    Returns:
-        The files, in the order of ``names``.
-
-    Raises:
-        StoreError: A file cannot be written.
-        PluginError: A reporter raised, or gave neither text nor bytes.
-    """
-    files = []
-    suffixes = Counter(registry.reporters[name].spec.suffix for name in names)
-    for name in names:
-        entry = registry.reporters[name]
-        suffix = entry.spec.suffix
-        path = folder / (f"leaderboard{suffix}" if suffixes[suffix] == 1 else f"leaderboard.{name}{suffix}")
-        write_atomic(path, _rendered(board, name, entry))
-        files.append(path)
-    return files
-
-
-def _rendered(board: Board, name: str, entry: Entry[ReporterSpec]) -> bytes:
-    render = load_factory(entry.factory)
-    try:
-        content = render(board)
-    except BenchError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise PluginError(
-            f"format {name!r} of {entry.provenance} raised {type(error).__name__}: {error}; "
-            "mend it, or choose others with --format"
-        ) from error
-    if isinstance(content, (str, bytes)):
-        return content.encode() if isinstance(content, str) else content
-    kind = type(content).__name__
-    raise PluginError(f"format {name!r} of {entry.provenance} gave a {kind}; it must give str or bytes")
 
 
 def _verify(store: Store, registry: Registry) -> tuple[int, list[str]]:

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 from bench.cli.common import CELL_FAILED, OK, print_json, print_note
+from bench.cli.formats import parse_formats, write_board
 from bench.cli.options import Formats, with_run_options
 from bench.cli.progress import duration
-from bench.cli.report import parse_formats, write_board
 from bench.cli.study import resumable
 from bench.config.selection import Selection
 from bench.config.settings import Settings

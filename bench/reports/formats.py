@@ -6,9 +6,11 @@ Markdown and LaTeX are for people and show percent; CSV and JSON are for program
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from csv import writer
 from typing import Any
 
 from bench.analysis import phrases
@@ -164,14 +166,13 @@ def _pipe(rows: Sequence[Sequence[str]], titles: Sequence[str], shown: Sequence[
 
 def csv(board: Board) -> str:
     """One line per row of every section; fractions, seconds, MiB; unknown is empty."""
-    import pandas
-
     lines = [_flat(section, row) for section in board.sections for row in section.rows]
     names = list(dict.fromkeys(name for line in lines for name in line))
-    frame = pandas.DataFrame(
-        [[rounded(line.get(name)) for name in names] for line in lines], columns=names, dtype=object
-    )
-    return str(frame.to_csv(index=False, lineterminator="\n"))
+    text = io.StringIO()
+    table = writer(text, lineterminator="\n")
+    table.writerow(names)
+    table.writerows([rounded(line.get(name)) for name in names] for line in lines)
+    return text.getvalue()
 
 
 def rounded(value: Any) -> Any:

@@ -23,7 +23,7 @@ from bench.execution.inputs import build_frontend, task_of
 from bench.measurement.clocks import Clock
 from bench.plugins.registry import Registry
 from bench.studies.frontends.loaders import StudyData, usable
-from bench.studies.frontends.spectrogram_examples import DECIBEL
+from bench.studies.frontends.plots import DECIBEL
 
 REFERENCE = "torchaudio"
 PARITY_CLIPS = 32

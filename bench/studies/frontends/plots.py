@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +10,15 @@ import numpy as np
 
 from bench.reports.svg import ACCENT, FG, SECOND, bare, drawing_files, new_figure, render, style
 from bench.studies.frontends.render import shown
-from bench.studies.frontends.spectrogram_examples import DECIBEL, Spectrogram
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from bench.studies.frontends.spectrogram_examples import Spectrogram
+
+DECIBEL = 10 / math.log(10)
+"""dB per unit of a natural logarithm of power."""
 
 Drawing = dict[str, Any]
 """One drawing in three forms: ``svg`` and ``png``, whole files, and ``inline``, an ``<svg>`` element for a page."""

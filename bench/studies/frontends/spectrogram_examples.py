@@ -17,8 +17,6 @@ from bench.data.batches import to_tensor
 from bench.data.waveforms import Waveforms
 from bench.frontends.settings import SpectralSettings
 
-DECIBEL = 10 / math.log(10)
-"""dB per unit of a natural logarithm of power."""
 FRAME_S = 0.01
 """Silence is counted in frames of this length."""
 BREAK_HZ, BREAK_MEL, STEP = 1000.0, 15.0, 27.0 / math.log(6.4)
