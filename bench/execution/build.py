@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from bench.clips import TaskInfo
 from bench.errors import PluginError
 from bench.execution.estimators import Estimator
 from bench.execution.inputs import Inputs
@@ -16,7 +17,7 @@ from bench.execution.pipeline import Normaliser, Pipeline
 from bench.execution.seeding import seed_everything
 from bench.plugins.factories import load_factory
 from bench.plugins.registry import Entry
-from bench.plugins.specs import ModelSpec, TaskInfo
+from bench.plugins.specs import ModelSpec
 from bench.recipe import Recipe
 
 MASKED = "masked"

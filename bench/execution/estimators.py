@@ -9,11 +9,11 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from bench.clips import TaskInfo
 from bench.errors import PluginError
 from bench.execution.inference import Predictions, check_finite
 from bench.execution.inputs import Inputs
 from bench.execution.step import front_end_only
-from bench.plugins.specs import TaskInfo
 
 Logits = npt.NDArray[np.float32]
 

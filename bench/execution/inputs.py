@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from bench.cell import GIVEN, WAVEFORM, parse_inputs
-from bench.clips import Clips
+from bench.clips import Clips, TaskInfo
 from bench.data.batches import Batches
 from bench.data.derived import thumbnail
 from bench.data.features import open_features
@@ -27,7 +27,7 @@ from bench.execution.seeding import seed_everything
 from bench.job import Job
 from bench.plugins.factories import load_factory
 from bench.plugins.registry import Registry
-from bench.plugins.specs import DatasetSpec, ModelSpec, TaskInfo
+from bench.plugins.specs import DatasetSpec, ModelSpec
 from bench.protocols.split import Split, make_split
 from bench.results.provenance import digest, source_hash
 

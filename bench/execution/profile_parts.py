@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from bench.clips import TaskInfo
 from bench.data.batches import Batch, Batches
 from bench.execution.estimators import logits_of
 from bench.execution.inputs import Inputs
@@ -26,7 +27,6 @@ from bench.measurement.flops import count_flops
 from bench.measurement.guards import MIN_STEPS, inspect_callable
 from bench.measurement.noise import Finding
 from bench.measurement.stages import Stage, measure_stages
-from bench.plugins.specs import TaskInfo
 
 NO_NETWORK = "fitted as a whole: it is no torch network that could be taken apart"
 GUARDED_STEPS = 20

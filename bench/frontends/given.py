@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+from bench.clips import TaskInfo
 from bench.errors import PluginError
-from bench.plugins.specs import TaskInfo
 
 
 def build(task: TaskInfo, **options: Any) -> NoReturn:

@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchaudio.compliance import kaldi
 
+from bench.clips import TaskInfo
 from bench.frontends.base import Frontend, check_filters, log_power
 from bench.frontends.settings import SpectralOptions, SpectralSettings
-from bench.plugins.specs import TaskInfo
 
 PREEMPHASIS = 0.97
 KALDI_FLOOR = 2.0**-23

@@ -8,10 +8,10 @@ from typing import Unpack
 import torchaudio.functional
 from torch import Tensor
 
+from bench.clips import TaskInfo
 from bench.frontends.base import Frontend, full_precision
 from bench.frontends.settings import SpectralOptions, SpectralSettings
 from bench.frontends.torchaudio import TorchaudioLogMel
-from bench.plugins.specs import TaskInfo
 
 Hide = Callable[[Tensor], Tensor]
 """Hides bands of ``(batch, bands, time)``; same shape."""

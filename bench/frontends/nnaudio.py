@@ -16,9 +16,9 @@ import torch
 from nnAudio.features.mel import MelSpectrogram
 from torch import Tensor
 
+from bench.clips import TaskInfo
 from bench.frontends.base import Frontend, check_filters, log_power, own_filter_warning
 from bench.frontends.settings import SpectralOptions, SpectralSettings
-from bench.plugins.specs import TaskInfo
 
 Trainable = Literal["none", "mel", "stft"]
 

@@ -12,9 +12,9 @@ import torch
 import torchaudio.functional
 from torch import Tensor
 
+from bench.clips import TaskInfo
 from bench.frontends.base import Frontend, check_filters, log_power, own_filter_warning
 from bench.frontends.settings import SpectralOptions, SpectralSettings
-from bench.plugins.specs import TaskInfo
 
 
 class TorchaudioLogMel(Frontend):

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy.typing as npt
 
+from bench.clips import TaskType
 from bench.errors import UnknownNameError
 from bench.metrics.specs import PRIMARY
 from bench.plugins.factories import load_factory
 from bench.plugins.registry import Entry, Registry
-from bench.plugins.specs import DatasetSpec, MetricSpec, TaskType
+from bench.plugins.specs import DatasetSpec, MetricSpec
 from bench.results.records import Score
 
 

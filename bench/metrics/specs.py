@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bench.plugins.specs import MetricSpec, TaskType
+from bench.clips import TaskType
+from bench.plugins.specs import MetricSpec
 
 PRIMARY: Mapping[TaskType, str] = {"single_label": "accuracy", "multi_label": "map"}
 """What a data set that names no metric is judged by."""

@@ -10,44 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-TaskType = Literal["single_label", "multi_label"]
-Modality = Literal["audio", "image", "text"]
+from bench.clips import Modality, TaskInfo, TaskType
+
 Mode = Literal["scratch", "finetune", "probe", "knn"]
 Feeding = Literal["fly", "precomputed"]
 Need = Literal["folds", "groups", "splits", "validation"]
 Axis = Literal["mode", "weights", "frontend", "feeding", "inputs"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskInfo:
-    """All that a model may know about a task before it has weights.
-
-    Attributes:
-        num_classes: Number of classes, at least 2.
-        task_type: ``single_label`` (cross-entropy on class indices) or ``multi_label`` (BCE on indicators).
-        modalities: What the data set gives, a subset of ``audio``, ``image``, ``text``.
-        sample_rate: Of the waveform handed to the model or front end, in Hz.
-        clip_samples: Samples of every clip after padding or truncation.
-        feature_shape: ``(freq, time)`` of the front end's features; ``None`` where the model takes the waveform.
-        image_shape: ``(channels, height, width)``; values are float32 in [0, 1]; ``None`` without images.
-        text_length: Tokens a text is cut or padded to; ``None`` without text.
-        label_names: Class names in the order of the class indices.
-    """
-
-    num_classes: int
-    task_type: TaskType = "single_label"
-    modalities: tuple[Modality, ...] = ("audio",)
-    sample_rate: int = 16_000
-    clip_samples: int = 80_000
-    feature_shape: tuple[int, int] | None = None
-    image_shape: tuple[int, int, int] | None = None
-    text_length: int | None = None
-    label_names: tuple[str, ...] = ()
-
-    @property
-    def clip_seconds(self) -> float:
-        """Length of a clip in seconds."""
-        return self.clip_samples / self.sample_rate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

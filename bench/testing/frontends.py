@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from bench.clips import TaskInfo
 from bench.errors import PluginError
 from bench.execution.inputs import feature_shape
 from bench.plugins.factories import load_factory
 from bench.plugins.registry import Entry
-from bench.plugins.specs import FrontendSpec, TaskInfo
+from bench.plugins.specs import FrontendSpec
 from bench.testing.inputs import Tones
 from bench.testing.results import Check, CheckResult, change, checks_of, failed, judge, passed, skipped
 

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bench.clips import TaskType
 from bench.plugins.factories import load_factory
 from bench.plugins.registry import Entry
-from bench.plugins.specs import MetricSpec, TaskType
+from bench.plugins.specs import MetricSpec
 from bench.testing.results import Check, CheckResult, checks_of, failed, passed
 
 _CLIPS = 120

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from bench.cell import Cell
+from bench.clips import TaskInfo
 from bench.config.selection import Selection
 from bench.execution.estimators import decided, logits_of
 from bench.execution.evaluate import CellResult, run_evaluate
@@ -17,7 +18,6 @@ from bench.job import Job
 from bench.planning.plan import Loaded, expand
 from bench.plugins.discovery import load
 from bench.plugins.factories import load_factory
-from bench.plugins.specs import TaskInfo
 from bench.recipe import Recipe
 
 PLUGIN = Path(__file__).with_name("multilabel_plugin.py")

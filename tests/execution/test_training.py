@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from bench.clips import TaskInfo
 from bench.data.batches import Batches
 from bench.errors import DataError, SealedError
 from bench.execution.augment import Augmenter
@@ -20,7 +21,6 @@ from bench.execution.pipeline import LogitsShapeError, Normaliser, Pipeline
 from bench.execution.step import DivergedError, Inference, StepSettings, TrainStep
 from bench.execution.train import Trained, Validation, train
 from bench.frontends.mfcc import build as build_mfcc
-from bench.plugins.specs import TaskInfo
 from bench.protocols.split import Leak, Split
 from bench.recipe import Recipe
 from bench.results.records import Score

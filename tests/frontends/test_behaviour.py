@@ -12,11 +12,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.clips import TaskInfo
 from bench.errors import DataError
 from bench.frontends.base import full_precision
 from bench.frontends.settings import SpectralOptions, SpectralSettings
 from bench.frontends.specs import FRONTENDS
-from bench.plugins.specs import TaskInfo
 
 TASK = TaskInfo(num_classes=10, clip_samples=8_000)
 NAMES = [spec.name for spec in FRONTENDS]

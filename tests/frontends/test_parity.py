@@ -13,9 +13,9 @@ import torchaudio
 from nnAudio.features.mel import MelSpectrogram
 from torchaudio.compliance import kaldi as reference_kaldi
 
+from bench.clips import TaskInfo
 from bench.frontends import kaldi, mfcc, nnaudio
 from bench.frontends import torchaudio as torchaudio_frontend
-from bench.plugins.specs import TaskInfo
 
 FLOOR = 1e-7
 DECIBEL = 10 / math.log(10)

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.clips import TaskType
 from bench.metrics import weighted
 from bench.metrics.specs import METRICS
 from bench.plugins.factories import load_factory
-from bench.plugins.specs import MetricSpec, TaskType
+from bench.plugins.specs import MetricSpec
 
 CASES = [(spec, task) for spec in METRICS for task in spec.task_types]
 

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.clips import TaskInfo
 from bench.errors import PluginError
 from bench.plugins.checks import KINDS, Kind
 from bench.plugins.discovery import load_modules
-from bench.plugins.specs import DatasetSpec, FrontendSpec, MetricSpec, ModelSpec, ProtocolSpec, TaskInfo
+from bench.plugins.specs import DatasetSpec, FrontendSpec, MetricSpec, ModelSpec, ProtocolSpec
 from bench.testing.fakes import fake_plugin
 
 FIELDS = [(kind, field.name) for kind in KINDS for field in dataclasses.fields(kind.spec)]
