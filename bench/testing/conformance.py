@@ -6,25 +6,24 @@ out as an exception. The state of the random generators is left as it was.
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import random
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
 from bench.cell import GIVEN
 from bench.clips import Clips
+from bench.config.recipes import resolve
 from bench.errors import CheckpointError, DataError
 from bench.execution.build import build_model
 from bench.execution.pipeline import count_parameters
 from bench.plugins.checks import KINDS
+from bench.plugins.factories import load_factory
 from bench.plugins.registry import Catalog, Entry, Provenance, Registry
 from bench.plugins.specs import (
     DatasetSpec,
@@ -39,19 +38,12 @@ from bench.plugins.specs import (
 from bench.testing.datasets import DatasetCase, at_hand, dataset_checks
 from bench.testing.estimators import EstimatorCase, estimator_checks
 from bench.testing.frontends import FrontendCase, frontend_checks
-from bench.testing.inputs import as_inputs, synthetic_clips
+from bench.testing.inputs import as_inputs, own_randomness, synthetic_clips
 from bench.testing.metrics import MetricCase, metric_checks
-from bench.testing.networks import NetworkCase, front_ends, network_checks
+from bench.testing.networks import NetworkCase, network_checks, pipeline_of
 from bench.testing.overfit import overfit
-from bench.testing.results import Bench, Check, CheckResult, OnResult, failed, judge, skipped
-from bench.testing.seams import (
-    ProtocolCase,
-    ReporterCase,
-    launcher_checks,
-    measurement_checks,
-    protocol_checks,
-    reporter_checks,
-)
+from bench.testing.results import Bench, Check, CheckResult, OnResult, failed, judge, passed, skipped
+from bench.testing.seams import ProtocolCase, launcher_checks, measures, protocol_checks, reporter_checks
 
 TOLERANCE = 0.005
 """Largest difference of a counted from the declared number of parameters, as a fraction."""
@@ -187,11 +179,7 @@ def check_metric(
 def check_launcher(
     launcher: LauncherSpec | str, registry: Registry, *, on_result: OnResult | None = None
 ) -> tuple[CheckResult, ...]:
-    """Check a launcher, built without options, on cells that take no time.
-
-    Raises:
-        UnknownNameError: No launcher has this name.
-    """
+    """Check a launcher, built without options, on cells that take no time. Raises ``UnknownNameError``."""
     entry = _entry(registry.launchers, launcher)
     return Bench("launcher", entry.spec.name, on_result).run(launcher_checks(entry))
 
@@ -199,23 +187,15 @@ def check_launcher(
 def check_reporter(
     reporter: ReporterSpec | str, registry: Registry, *, on_result: OnResult | None = None
 ) -> tuple[CheckResult, ...]:
-    """Check a report format on a small board.
-
-    Raises:
-        UnknownNameError: No reporter has this name.
-    """
+    """Check a report format on a small board. Raises ``UnknownNameError``."""
     entry = _entry(registry.reporters, reporter)
-    return Bench("reporter", entry.spec.name, on_result).build(lambda: ReporterCase.of(entry), reporter_checks)
+    return Bench("reporter", entry.spec.name, on_result).build(lambda: load_factory(entry.factory), reporter_checks)
 
 
 def check_protocol(
     protocol: ProtocolSpec | str, registry: Registry, *, on_result: OnResult | None = None
 ) -> tuple[CheckResult, ...]:
-    """Check how a protocol divides clips that have folds, groups and a published split.
-
-    Raises:
-        UnknownNameError: No protocol has this name.
-    """
+    """Check how a protocol divides clips that have all it may need. Raises ``UnknownNameError``."""
     entry = _entry(registry.protocols, protocol)
     return Bench("protocol", entry.spec.name, on_result).build(lambda: ProtocolCase.of(entry), protocol_checks)
 
@@ -223,13 +203,9 @@ def check_protocol(
 def check_measurement(
     measurement: MeasurementSpec | str, registry: Registry, *, on_result: OnResult | None = None
 ) -> tuple[CheckResult, ...]:
-    """Check a measurement on calls that multiply small matrices.
-
-    Raises:
-        UnknownNameError: No measurement has this name.
-    """
+    """Check a measurement on calls that multiply small matrices. Raises ``UnknownNameError``."""
     entry = _entry(registry.measurements, measurement)
-    return Bench("measurement", entry.spec.name, on_result).run(measurement_checks(entry))
+    return Bench("measurement", entry.spec.name, on_result).run({"measures": lambda: measures(entry)})
 
 
 def parameters(registry: Registry, entry: Entry[ModelSpec]) -> CheckResult:
@@ -285,9 +261,17 @@ def _with_optional(registry: Registry, entry: Entry[ModelSpec]) -> dict[str, Che
 
 
 def _front_ends(registry: Registry, entry: Entry[ModelSpec], *, small: bool) -> CheckResult:
+    """It can be built on every front end that it says it accepts."""
     if not small:
         return skipped(f"more than {LARGE / 1e6:g} M parameters; --slow builds it on every front end")
-    return front_ends(registry, entry)
+    names = [name for name in entry.spec.frontends if name not in (entry.spec.frontend, GIVEN)]
+    clips = synthetic_clips(clips=2)
+    for name in names:
+        data = as_inputs(registry, entry.spec, clips, frontend=name)
+        model = build_model(entry, data.task, 0)
+        if isinstance(model, nn.Module):
+            pipeline_of(model, data, resolve("full", entry.spec.recipes))
+    return passed(f"takes {', '.join(names)} too") if names else skipped("it names no other front end")
 
 
 def _overfit(case: NetworkCase, effort: Effort) -> CheckResult:
@@ -308,15 +292,3 @@ def _entry(catalog: Catalog[Any], named: Any) -> Entry[Any]:
         return catalog[named.name]
     factory = next(kind.factory for kind in KINDS if isinstance(named, kind.spec))
     return Entry(named, Provenance(plugin="(given)", module=""), getattr(named, factory))
-
-
-@contextlib.contextmanager
-def own_randomness() -> Iterator[None]:
-    """Leave the states of Python's, numpy's and torch's generators as they were."""
-    states = random.getstate(), np.random.get_state()  # noqa: NPY002  plugins may draw from the legacy generator
-    with torch.random.fork_rng():
-        try:
-            yield
-        finally:
-            random.setstate(states[0])
-            np.random.set_state(states[1])  # noqa: NPY002

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import random
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from bench.clips import Clips
 from bench.data.decode import at_level, decode
@@ -140,7 +143,8 @@ def as_inputs(
     given: dict[str, str] = {name: "derived" if name in model.derived else "given" for name in wanted}
     samples = _samples(clips)
     task = task_of(clips, tuple(given))
-    task = replace(task, image_shape=_image_shape(given, clips))
+    shapes = {"derived": IMAGE_SHAPE, "given": clips.image_shape}
+    task = replace(task, image_shape=shapes[given["image"]] if "image" in given else None)
     name = frontend or model.axes.get("frontend") or model.frontend or "waveform"
     built = build_frontend(registry, model, name, task) if "audio" in given else None
     if built is not None:
@@ -148,7 +152,13 @@ def as_inputs(
     return Inputs(
         spec=DatasetSpec(name="check", load="bench.testing.inputs:synthetic_clips", needs_files=False),
         clips=clips,
-        waveforms=_waveforms(samples, clips),
+        waveforms=Waveforms(
+            samples=samples,
+            lengths=np.full(len(samples), samples.shape[1], dtype=np.int64),
+            sample_rate=clips.sample_rate,
+            report={},
+            fingerprint="check",
+        ),
         arrays=_arrays(samples, clips, given),
         task=task,
         frontend=built,
@@ -158,12 +168,6 @@ def as_inputs(
         bands=name == "waveform" or registry.frontends[name].spec.bands,
         seconds=0.0,
     )
-
-
-def _image_shape(given: dict[str, str], clips: Clips) -> tuple[int, int, int] | None:
-    if "image" not in given:
-        return None
-    return IMAGE_SHAPE if given["image"] == "derived" else clips.image_shape
 
 
 def _arrays(samples: npt.NDArray[Any], clips: Clips, given: dict[str, str]) -> dict[str, Any]:
@@ -189,6 +193,13 @@ def _samples(clips: Clips) -> npt.NDArray[Any]:
     return np.stack([np.resize(row, clips.clip_samples) for row in rows])
 
 
-def _waveforms(samples: npt.NDArray[Any], clips: Clips) -> Waveforms:
-    lengths = np.full(len(samples), samples.shape[1], dtype=np.int64)
-    return Waveforms(samples=samples, lengths=lengths, sample_rate=clips.sample_rate, report={}, fingerprint="check")
+@contextlib.contextmanager
+def own_randomness() -> Iterator[None]:
+    """Leave the states of Python's, numpy's and torch's generators as they were."""
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002  plugins may draw from the legacy generator
+    with torch.random.fork_rng():
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])  # noqa: NPY002

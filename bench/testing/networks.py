@@ -13,7 +13,6 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from bench.cell import GIVEN
 from bench.config.recipes import resolve
 from bench.data.batches import Batch
 from bench.errors import PluginError
@@ -24,7 +23,6 @@ from bench.execution.step import Inference
 from bench.plugins.registry import Entry, Registry
 from bench.plugins.specs import ModelSpec
 from bench.recipe import Recipe
-from bench.testing.inputs import as_inputs, synthetic_clips
 from bench.testing.results import Check, CheckResult, change, checks_of, failed, judge, passed, skipped, some
 
 BATCH = 8
@@ -65,7 +63,7 @@ class NetworkCase:
     def of(cls, registry: Registry, entry: Entry[ModelSpec], data: Inputs, model: nn.Module) -> NetworkCase:
         """Fit the normaliser, initialise lazy layers and compute the features."""
         recipe = resolve("full", entry.spec.recipes)
-        pipeline = _pipeline(model, data, recipe)
+        pipeline = pipeline_of(model, data, recipe)
         batch = featured(pipeline, data, 2 * BATCH)
         return cls(
             registry=registry, entry=entry, recipe=recipe, data=data, pipeline=pipeline, inputs=batch.inputs,
@@ -89,10 +87,11 @@ class NetworkCase:
         model = build_model(self.entry, self.data.task, seed)
         if not isinstance(model, nn.Module):
             raise PluginError(f"{self.entry.factory} gave a network before and now a {type(model).__name__}")
-        return _pipeline(model, self.data, self.recipe)
+        return pipeline_of(model, self.data, self.recipe)
 
 
-def _pipeline(model: nn.Module, data: Inputs, recipe: Recipe) -> Pipeline:
+def pipeline_of(model: nn.Module, data: Inputs, recipe: Recipe) -> Pipeline:
+    """Front end, fitted normaliser and the network with every lazy layer initialised."""
     rows = np.arange(len(data.clips), dtype=np.int64)
     pipeline = build_pipeline(model, data, recipe, rows)
     materialise(pipeline, data, rows)
@@ -295,17 +294,3 @@ def _autocast(case: NetworkCase, pipeline: Pipeline, device: str) -> CheckResult
     if bad:
         return failed(f"gradients of {some(bad)} under bfloat16 autocast on {device} are nan or infinite")
     return passed(f"logits and gradients are finite under bfloat16 autocast on {device}")
-
-
-def front_ends(registry: Registry, entry: Entry[ModelSpec]) -> CheckResult:
-    """It can be built on every front end that it says it accepts."""
-    names = [name for name in entry.spec.frontends if name not in (entry.spec.frontend, GIVEN)]
-    if not names:
-        return skipped("it names no other front end")
-    clips = synthetic_clips(clips=2)
-    for name in names:
-        data = as_inputs(registry, entry.spec, clips, frontend=name)
-        model = build_model(entry, data.task, 0)
-        if isinstance(model, nn.Module):
-            _pipeline(model, data, resolve("full", entry.spec.recipes))
-    return passed(f"takes {', '.join(names)} too")

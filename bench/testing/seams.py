@@ -20,7 +20,7 @@ from bench.job import Job
 from bench.plugins.factories import load_factory
 from bench.plugins.interfaces import Answered, Event, Finished, Launcher, Lost, Resources
 from bench.plugins.registry import Entry
-from bench.plugins.specs import LauncherSpec, MeasurementSpec, ProtocolSpec, ReporterSpec
+from bench.plugins.specs import LauncherSpec, MeasurementSpec, ProtocolSpec
 from bench.protocols.split import Split, available_folds, make_split, takes_seed
 from bench.results.records import Record, Score
 from bench.testing.inputs import synthetic_clips
@@ -101,40 +101,31 @@ def sample_board() -> Board:
     return build_board(records)
 
 
-@dataclass(frozen=True, slots=True)
-class ReporterCase:
-    """A reporter's function."""
-
-    render: Callable[[Board], str | bytes]
-
-    @classmethod
-    def of(cls, entry: Entry[ReporterSpec]) -> ReporterCase:
-        """Load it."""
-        return cls(load_factory(entry.factory))
+Render = Callable[[Board], str | bytes]
 
 
-def reporter_checks(case: ReporterCase) -> dict[str, Check]:
+def reporter_checks(render: Render) -> dict[str, Check]:
     """The checks of one report format, by name, in order."""
-    return checks_of(case, renders, repeats, empty)
+    return checks_of(render, renders, repeats, empty)
 
 
-def renders(case: ReporterCase) -> CheckResult:
+def renders(render: Render) -> CheckResult:
     """A board becomes text or bytes."""
-    found: Any = case.render(sample_board())
+    found: Any = render(sample_board())
     if not isinstance(found, (str, bytes)):
         return failed(f"it gave a {type(found).__name__}; return str or bytes")
     return judge(bool(found), f"a {type(found).__name__} of {len(found)}", "return the whole file", float(len(found)))
 
 
-def repeats(case: ReporterCase) -> CheckResult:
+def repeats(render: Render) -> CheckResult:
     """The same board gives the same file."""
-    same = case.render(sample_board()) == case.render(sample_board())
+    same = render(sample_board()) == render(sample_board())
     return judge(same, f"two files are {'the same' if same else 'different'}", "leave out times and random names")
 
 
-def empty(case: ReporterCase) -> CheckResult:
+def empty(render: Render) -> CheckResult:
     """A board without rows is a file too."""
-    case.render(build_board([]))
+    render(build_board([]))
     return passed("a board without rows is rendered")
 
 
@@ -212,11 +203,6 @@ def groups(case: ProtocolCase) -> CheckResult:
     said = f"{leak.rate:.0%} of the test clips share a group with train or validation"
     allowed = not leak.groups or (case.entry.spec.leaks == "reported" and not case.entry.spec.ranked)
     return judge(allowed, said, "a protocol that reports its leak needs ranked=False", leak.rate)
-
-
-def measurement_checks(entry: Entry[MeasurementSpec]) -> dict[str, Check]:
-    """The check of one measurement."""
-    return checks_of(entry, measures)
 
 
 def measures(entry: Entry[MeasurementSpec]) -> CheckResult:

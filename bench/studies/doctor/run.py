@@ -6,7 +6,7 @@ import os
 import shlex
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,8 @@ from bench.data.cache import cache_root
 from bench.errors import BenchError
 from bench.measurement.gpus import GpuState, look_at_gpus
 from bench.measurement.machine import describe_light, hardware_fingerprint
-from bench.plugins.discovery import Host, load
+from bench.plugins.checks import KINDS
+from bench.plugins.discovery import load
 from bench.studies.doctor.torch_compat import Triple, check_triple
 
 Level = Literal["problem", "warning"]
@@ -93,33 +94,32 @@ def examine(*, out: Path, files: Sequence[Path] = (), without: Sequence[str] = (
         files: ``--plugin`` files to look at too.
         without: Plugins not to load.
     """
-    reasons: dict[str, str] = {}
     triple = check_triple()
-    findings = [
-        Advice(kind="libraries", level="problem", message=problem, command=triple.command)
-        for problem in triple.problems
-    ]
+    findings = [_problem("libraries", problem, triple.command) for problem in triple.problems]
     plugins, unwell = _plugins(files, without)
     disk, full = _disks({"cache": cache_root(), "out": out})
     machine = describe_light()
     looked = look_at_gpus()
-    gpus: tuple[GpuState, ...] | None = None
-    if isinstance(looked, str):
-        reasons["gpus"] = looked
-    else:
-        gpus = looked
+    gpus = None if isinstance(looked, str) else looked
+    quiet = _Quiet(noise=None, neighbours=None, findings=[]) if triple.problems else _noise()
+    reasons = {"gpus": looked} if isinstance(looked, str) else {}
     if triple.problems:
-        quiet = _Quiet(noise=None, neighbours=None, findings=[])
         reasons |= dict.fromkeys(("noise", "neighbours"), "not measured: torch and its companions come first")
-    else:
-        quiet = _noise()
-    findings += [*unwell, *full, *quiet.findings, *_cores(machine), *_gpu_findings(gpus or ())]
     if plugins is None:
         reasons["plugins"] = "a plugin is broken; see the findings"
+    findings += [*unwell, *full, *quiet.findings, *_cores(machine), *_gpu_findings(gpus or ())]
     return Checkup(
         machine=machine, noise=quiet.noise, neighbours=quiet.neighbours, gpus=gpus, triple=triple, plugins=plugins,
         disk=disk, findings=tuple(sorted(findings, key=lambda one: one.level)), reasons=reasons,
     )  # fmt: skip
+
+
+def _problem(kind: str, message: str, command: str) -> Advice:
+    return Advice(kind=kind, level="problem", message=message, command=command)
+
+
+def _warning(kind: str, message: str, command: str) -> Advice:
+    return Advice(kind=kind, level="warning", message=message, command=command)
 
 
 def to_json(checkup: Checkup) -> dict[str, Any]:
@@ -135,10 +135,7 @@ def to_json(checkup: Checkup) -> dict[str, Any]:
         "plugins": checkup.plugins,
         "free_mib": checkup.disk,
         "machine": {**machine, "hardware_fingerprint": hardware_fingerprint(machine)},
-        "findings": [
-            {"kind": one.kind, "level": one.level, "message": one.message, "command": one.command}
-            for one in checkup.findings
-        ],
+        "findings": [asdict(one) for one in checkup.findings],
         "reasons": reasons,
     }
 
@@ -148,24 +145,17 @@ def _plugins(files: Sequence[Path], without: Sequence[str]) -> tuple[dict[str, i
         host = load(files, without=without)
     except BenchError as error:
         command = shlex.join(["bench", "doctor", *(word for file in files for word in ("--plugin", str(file)))])
-        return None, [Advice(kind="plugins", level="problem", message=str(error), command=command)]
+        return None, [_problem("plugins", str(error), command)]
     slow = [
-        Advice(
-            kind="plugins",
-            level="warning",
-            message=f"plugin {name!r} took {seconds:.1f} s to import; heavy libraries belong inside its functions",
-            command="python -X importtime -m bench list models 2>&1 | sort -t '|' -k 2 -n | tail",
+        _warning(
+            "plugins",
+            f"plugin {name!r} took {seconds:.1f} s to import; heavy libraries belong inside its functions",
+            "python -X importtime -m bench list models 2>&1 | sort -t '|' -k 2 -n | tail",
         )
         for name, seconds in host.import_seconds.items()
         if seconds > SLOW_IMPORT_S
     ]
-    return _counts(host), slow
-
-
-def _counts(host: Host) -> dict[str, int]:
-    registry = host.registry
-    kinds = ("models", "datasets", "frontends", "metrics", "launchers", "reporters", "protocols")
-    return {kind: len(getattr(registry, kind).entries) for kind in kinds}
+    return {kind.field: len(getattr(host.registry, kind.field)) for kind in KINDS}, slow
 
 
 def _disks(folders: dict[str, Path]) -> tuple[dict[str, float], list[Advice]]:
@@ -176,11 +166,10 @@ def _disks(folders: dict[str, Path]) -> tuple[dict[str, float], list[Advice]]:
         place = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
         free[name] = shutil.disk_usage(place).free / 2**20
         if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
-            message = f"the {name} folder {folder} cannot be written"
-            findings.append(Advice(kind="disk", level="problem", message=message, command=options[name]))
+            findings.append(_problem("disk", f"the {name} folder {folder} cannot be written", options[name]))
         elif free[name] < LOW_DISK_MIB:
             message = f"the {name} folder {folder} has {free[name]:.0f} MiB left; choose another disk or free some"
-            findings.append(Advice(kind="disk", level="warning", message=message, command=options[name]))
+            findings.append(_warning("disk", message, options[name]))
     return free, findings
 
 
@@ -188,44 +177,22 @@ def _noise() -> _Quiet:
     from bench.measurement.noise import busy_neighbours, diagnose, measure_noise
 
     noise, neighbours = measure_noise(), busy_neighbours()
-    findings = [
-        Advice(kind=one.kind, level="warning", message=one.message, command=one.command)
-        for one in diagnose(noise=noise, neighbours=neighbours)
-    ]
-    return _Quiet(
-        noise={
-            "score": noise.score,
-            "slowest_ratio": noise.slowest_ratio,
-            "repetitions": len(noise.seconds),
-        },
-        neighbours=[{"pid": one.pid, "name": one.name, "cores": one.cores} for one in neighbours],
-        findings=findings,
-    )
+    findings = [_warning(one.kind, one.message, one.command) for one in diagnose(noise=noise, neighbours=neighbours)]
+    measured = {"score": noise.score, "slowest_ratio": noise.slowest_ratio, "repetitions": len(noise.seconds)}
+    return _Quiet(noise=measured, neighbours=[asdict(one) for one in neighbours], findings=findings)
 
 
 def _cores(machine: dict[str, Any]) -> list[Advice]:
     findings = []
     allowed, cores = machine["cpu"]["affinity"], machine["cpu"]["logical_cores"]
     if allowed is not None and cores is not None and len(allowed) < cores:
-        findings.append(
-            Advice(
-                kind="affinity",
-                level="warning",
-                message=f"this process may use {len(allowed)} of {cores} cores; whoever compares must pin alike",
-                command=f"taskset -cp 0-{cores - 1} $$",
-            )
-        )
+        message = f"this process may use {len(allowed)} of {cores} cores; whoever compares must pin alike"
+        findings.append(_warning("affinity", message, f"taskset -cp 0-{cores - 1} $$"))
     quota = cpu_quota()
     usable = len(allowed) if allowed is not None else (cores or 1)
     if quota is not None and quota < usable:
-        findings.append(
-            Advice(
-                kind="affinity",
-                level="warning",
-                message=f"the container may use {quota:.3g} of {usable} cores; more threads than that are stopped",
-                command=f"export OMP_NUM_THREADS={max(1, int(quota))}",
-            )
-        )
+        message = f"the container may use {quota:.3g} of {usable} cores; more threads than that are stopped"
+        findings.append(_warning("affinity", message, f"export OMP_NUM_THREADS={max(1, int(quota))}"))
     return findings
 
 
@@ -244,10 +211,10 @@ def _gpu_findings(gpus: Sequence[GpuState]) -> list[Advice]:
         if gpu.throttled:
             message = f"GPU {gpu.index} ({gpu.name}) holds its clocks down: {', '.join(gpu.throttled)}"
             command = f"nvidia-smi -i {gpu.index} -q -d PERFORMANCE,TEMPERATURE,POWER,CLOCK"
-            findings.append(Advice(kind="gpu", level="warning", message=message, command=command))
+            findings.append(_warning("gpu", message, command))
         if gpu.processes:
             named = ", ".join(f"{one.pid} ({one.name})" for one in gpu.processes[:5])
             message = f"GPU {gpu.index} ({gpu.name}) is shared with {len(gpu.processes)} processes: {named}"
             command = f"nvidia-smi -i {gpu.index} --query-compute-apps=pid,name,used_memory --format=csv"
-            findings.append(Advice(kind="gpu", level="warning", message=message, command=command))
+            findings.append(_warning("gpu", message, command))
     return findings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from bench.results.store import Store
 from bench.running.progress import Progress
 from bench.running.runner import Runner
 from bench.statistics import Interval, Refusal, cluster_bootstrap, wilson
+from bench.studies.common import why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +121,7 @@ def selection_of(record: Record, data: Path | None, weights: Path | None = None)
         frontend=None if cell.frontend == "waveform" else cell.frontend,
         feeding=cell.feeding,
         recipe=base_recipe(cell.recipe),
-        overrides=tuple(f"recipe.{key}={_toml(value)}" for key, value in _settings(record).items()),
+        overrides=tuple(f"recipe.{key}={_toml(value)}" for key, value in record.recipe.items() if key != "name"),
         device=cell.device,
         precision=cell.precision,
         limit=record.provenance.get("limit"),
@@ -157,8 +159,7 @@ def reproduce(
     result = Runner(selection_of(record, data, weights), settings, progress).run()
     (after,) = result.records
     if after.status != "ok":
-        why = after.error.message if after.error else ""
-        raise BenchError(f"the repetition of {record.cell.id} is {after.status}: {why}")
+        raise BenchError(f"the repetition of {record.cell.id} is {after.status}: {why(after)}")
     before_arrays, after_arrays = store.predictions(record), Store(settings.out).predictions(after)
     same = before_arrays["logits"].shape == after_arrays["logits"].shape
     return Reproduction(
@@ -179,31 +180,26 @@ def _interval(arrays: Arrays) -> Interval:
     return found
 
 
-def _settings(record: Record) -> dict[str, Any]:
-    return {key: value for key, value in record.recipe.items() if key != "name"}
-
-
 def _toml(value: Any) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value) if not isinstance(value, str) else f'"{value}"'
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "true", False: "false"}[value]
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+PARTS = {
+    "engine": ("engine_sha256",), "model code": ("model", "code_sha256"), "data": ("dataset", "manifest_sha256"),
+    "protocol": ("protocol", "hash"),
+}  # fmt: skip
+"""What a number depends on, and where a record's provenance names it."""
 
 
 def _changed(before: Record, after: Record) -> list[str]:
-    found = []
-    old, new = before.provenance, after.provenance
-    if old.get("engine_sha256") != new.get("engine_sha256"):
-        found.append("engine")
-    if old.get("model", {}).get("code_sha256") != new.get("model", {}).get("code_sha256"):
-        found.append("model code")
-    if old.get("dataset", {}).get("manifest_sha256") != new.get("dataset", {}).get("manifest_sha256"):
-        found.append("data")
-    if old.get("protocol", {}).get("hash") != new.get("protocol", {}).get("hash"):
-        found.append("protocol")
-    libraries = [e.environment.get("libraries", {}) for e in (before, after)]
-    found += sorted(n for n in libraries[0].keys() | libraries[1].keys() if libraries[0].get(n) != libraries[1].get(n))
+    def at(record: Record, path: tuple[str, ...]) -> Any:
+        return functools.reduce(lambda found, key: found.get(key, {}), path, record.provenance)
+
+    found = [name for name, path in PARTS.items() if at(before, path) != at(after, path)]
+    old, new = (record.environment.get("libraries", {}) for record in (before, after))
+    found += sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
     if before.environment.get("hardware_fingerprint") != after.environment.get("hardware_fingerprint"):
         found.append("hardware")
     return found
