@@ -18,14 +18,13 @@ from bench.execution.controls import arranged
 from bench.execution.inference import Predictions
 from bench.execution.inputs import Inputs, WorkerCache, prepare, split_for
 from bench.execution.network import Run, run_network
-from bench.execution.results import CellResult, Evaluation, Progress
+from bench.execution.results import NO_PARAMETERS, CellResult, Evaluation, Progress
 from bench.execution.train import OnEpoch
 from bench.job import Job
 from bench.measurement.memory import HostPeak
 from bench.metrics.scoring import compute_scores, primary
 from bench.plugins.registry import Registry
 from bench.protocols.split import Split
-from bench.results.records import Record
 
 __all__ = ["CellResult", "Progress", "predicted_csv", "run_evaluate"]
 
@@ -65,17 +64,12 @@ def run_evaluate(
         "infer_clips_per_s": len(predictions.index) / predictions.seconds,
         "wall_s": time.perf_counter() - start,
     }
-    record = Record(
-        cell=cell,
-        status="ok",
+    sections = {**provenance.evaluation_sections(registry, job, data, split), **evaluation.notes}
+    record = provenance.ok_record(
+        registry, job, data, evaluation.counts, {**sections, "nondeterministic": evaluation.nondeterministic},
+        started_at=started, memory=evaluation.memory, timing={"data_s": data.seconds, **evaluation.timing, **scoring},
         scores=compute_scores(registry, data.task.task_type, predictions.logits, targets),
-        timing={"data_s": data.seconds, **evaluation.timing, **scoring},
-        memory=evaluation.memory,
-        recipe=job.recipe.model_dump(mode="json"),
-        environment=provenance.environment(cell.device),
-        provenance=provenance.provenance(registry, job, data, split, evaluation),
-        started_at=started,
-    )
+    )  # fmt: skip
     return CellResult(record=record, arrays=_arrays(evaluation, data), files=files)
 
 
@@ -144,7 +138,9 @@ def _estimator(model: Any, data: Inputs, split: Split) -> Evaluation:
         "steps": None,
     }
     return Evaluation(
-        predictions=predictions, predict=score, curves={}, timing=timing,
-        memory=provenance.memory(host.peak_mib, host.peak_mib, None), parameters=None, frontend_parameters=0,
-        checkpoint=None, nondeterministic=[],
-    )  # fmt: skip
+        predictions=predictions,
+        predict=score,
+        timing=timing,
+        memory=provenance.memory(host.peak_mib, host.peak_mib, None),
+        counts=NO_PARAMETERS,
+    )

@@ -20,7 +20,7 @@ from bench.execution.classifiers import FIT
 from bench.execution.embeddings import describe_embeddings
 from bench.execution.inference import Predictions, check_finite, predict
 from bench.execution.inputs import Inputs
-from bench.execution.pipeline import Pipeline, compile_network, count_parameters
+from bench.execution.pipeline import Pipeline, compile_network
 from bench.execution.pretraining import SHOWN, Pretrained, PretrainStep, passes, pretrain, reconstructions
 from bench.execution.results import Evaluation, Predict, Progress
 from bench.execution.seeding import deterministic
@@ -101,8 +101,7 @@ def run_network(model: nn.Module, run: Run) -> Evaluation:
         curves=fitted.curves,
         timing={**(timing if pretrained.steps else {}), **fitted.timing},
         memory=provenance.memory(host_train.peak_mib, host_infer.peak_mib, device_peak),
-        parameters=count_parameters(fitted.pipeline.model),
-        frontend_parameters=count_parameters(fitted.pipeline.frontend),
+        counts=fitted.pipeline.counts,
         checkpoint=_checkpoint(fitted) if run.job.keep_checkpoint else None,
         nondeterministic=offenders,
         arrays={**pretrained.arrays, **embeddings},

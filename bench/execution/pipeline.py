@@ -116,6 +116,11 @@ class Pipeline(nn.Module):
             raise LogitsShapeError(f"the model returned {got}, expected logits ({batch}, {self.num_classes})")
         return logits
 
+    @property
+    def counts(self) -> dict[str, int | None]:
+        """Parameters of the model and of the front end, as a record names them."""
+        return {"parameters": count_parameters(self.model), "frontend_parameters": count_parameters(self.frontend)}
+
     def prepare(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What :meth:`logits` takes: ``audio`` through the front end, everything else as it is."""
         return {name: self.features(x) if name == "audio" else x for name, x in inputs.items()}

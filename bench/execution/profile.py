@@ -17,7 +17,7 @@ from bench.execution.estimators import inputs_of
 from bench.execution.inference import check_finite
 from bench.execution.inputs import Inputs, prepare
 from bench.execution.measurements import added_measurements
-from bench.execution.pipeline import compile_network, compiled_graphs, count_parameters
+from bench.execution.pipeline import compile_network, compiled_graphs
 from bench.execution.profile_parts import (
     NO_NETWORK,
     Calls,
@@ -29,7 +29,7 @@ from bench.execution.profile_parts import (
     guard_table,
     stage_tables,
 )
-from bench.execution.results import CellResult, Progress
+from bench.execution.results import NO_PARAMETERS, CellResult, Progress
 from bench.job import Job
 from bench.measurement.clocks import synchronize
 from bench.measurement.device_memory import DevicePeak
@@ -39,7 +39,6 @@ from bench.measurement.memory import HostPeak
 from bench.measurement.readings import join, table
 from bench.measurement.throughput import Blocks, Throughput, measure_throughput
 from bench.plugins.registry import Registry
-from bench.results.records import Record
 
 CLIPS = 64
 """Distinct clips that the inputs rotate over."""
@@ -81,27 +80,10 @@ def run_profile(registry: Registry, job: Job, progress: Progress) -> CellResult:
     if added := added_measurements(registry, calls.infer, found.infer.batch):
         timing["measurements"] = added
     progress.stage = "record"
-    reasons = provenance.unpublishable(job, data)
-    record = Record(
-        cell=job.cell,
-        status="ok",
-        timing={"wall_s": time.perf_counter() - start, **timing},
-        memory=found.memory,
-        recipe=job.recipe.model_dump(mode="json"),
-        environment=provenance.environment(device),
-        provenance={
-            **provenance.common(registry, job),
-            "dataset": provenance.dataset_section(data),
-            "model": {
-                **provenance.model_section(registry, job, data),
-                "parameters": None if network is None else count_parameters(network.model),
-                "frontend_parameters": 0 if network is None else count_parameters(network.frontend),
-            },
-            "publishable": not reasons,
-            "not_publishable": reasons,
-        },
-        started_at=started,
-    )
+    record = provenance.ok_record(
+        registry, job, data, NO_PARAMETERS if network is None else network.counts, {},
+        started_at=started, memory=found.memory, timing={"wall_s": time.perf_counter() - start, **timing},
+    )  # fmt: skip
     return CellResult(record=record, arrays=_arrays(found))
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -18,36 +19,49 @@ from bench.metrics.specs import PRIMARY
 from bench.plugins.registry import Registry
 from bench.protocols.split import Split, describe_split, division_name, protocol_hash
 from bench.results.provenance import PROFILE_CODE, RESULT_CODE, engine_hash, git_state, source_hash
-from bench.results.records import SCHEMA_VERSION
-
-if TYPE_CHECKING:
-    from bench.execution.results import Evaluation
+from bench.results.records import SCHEMA_VERSION, Record
 
 _PATH = re.compile(r"(?<![\w.])/(?:[\w.@+~-]+/){2,}[\w.@+~-]+")
 
 
-def provenance(registry: Registry, job: Job, data: Inputs, split: Split, evaluation: Evaluation) -> dict[str, Any]:
-    """Everything a reader needs to know where an evaluate record comes from."""
+def ok_record(
+    registry: Registry, job: Job, data: Inputs, counts: Mapping[str, int | None], sections: Mapping[str, Any],
+    **found: Any,
+) -> Record:  # fmt: skip
+    """The record of a cell that came to its end.
+
+    Args:
+        registry: Where its model is found.
+        job: What was run.
+        data: What it was run on.
+        counts: Parameters of model and front end.
+        sections: Further sections of the provenance.
+        **found: ``started_at``, ``timing``, ``memory`` and ``scores`` of the record.
+    """
     reasons = unpublishable(job, data)
+    return Record(
+        cell=job.cell,
+        status="ok",
+        recipe=job.recipe.model_dump(mode="json"),
+        environment=environment(job.cell.device),
+        provenance={
+            **common(registry, job),
+            "dataset": dataset_section(data),
+            "model": {**model_section(registry, job, data), **counts},
+            "publishable": not reasons,
+            "not_publishable": reasons,
+            **sections,
+        },
+        **found,
+    )
+
+
+def evaluation_sections(registry: Registry, job: Job, data: Inputs, split: Split) -> dict[str, Any]:
+    """What the record of an evaluate cell says about its division of the data."""
+    parts = {"train": len(split.train), "validation": len(split.validation), "test": len(split.test)}
     return {
-        **common(registry, job),
         "protocol": _protocol(registry, job, data, split),
-        "dataset": {
-            **dataset_section(data),
-            "train": len(split.train),
-            "validation": len(split.validation),
-            "test": len(split.test),
-            **_reference_rates(data, split),
-        },
-        "model": {
-            **model_section(registry, job, data),
-            "parameters": evaluation.parameters,
-            "frontend_parameters": evaluation.frontend_parameters,
-        },
-        **evaluation.notes,
-        "publishable": not reasons,
-        "not_publishable": reasons,
-        "nondeterministic": evaluation.nondeterministic,
+        "dataset": {**dataset_section(data), **parts, **_reference_rates(data, split)},
         "waveform_augmentation": "not applied: features are stored" if data.stored_features else "as the recipe",
     }
 

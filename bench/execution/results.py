@@ -12,6 +12,9 @@ import numpy.typing as npt
 from bench.execution.inference import Predictions
 from bench.results.records import Record
 
+NO_PARAMETERS: dict[str, int | None] = {"parameters": None, "frontend_parameters": 0}
+"""What an estimator has to count."""
+
 Predict = Callable[[npt.NDArray[np.int64]], Predictions]
 
 
@@ -49,8 +52,7 @@ class Evaluation:
         curves: One value per epoch of training, by name.
         timing: Of the record, scoring not included.
         memory: Of the record.
-        parameters: Of the model; ``None`` for an estimator.
-        frontend_parameters: Of the front end.
+        counts: Parameters of the model (``None`` for an estimator) and of the front end.
         checkpoint: Weights as a safetensors file.
         nondeterministic: Operators without a deterministic kernel.
         arrays: Further arrays beside the record.
@@ -59,12 +61,11 @@ class Evaluation:
 
     predictions: Predictions
     predict: Predict
-    curves: dict[str, list[float]]
     timing: dict[str, Any]
     memory: dict[str, Any]
-    parameters: int | None
-    frontend_parameters: int
-    checkpoint: bytes | None
-    nondeterministic: list[str]
+    counts: dict[str, int | None]
+    checkpoint: bytes | None = None
+    nondeterministic: list[str] = field(default_factory=list)
+    curves: dict[str, list[float]] = field(default_factory=dict)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)

@@ -85,7 +85,9 @@ def bench_cell_start(cell: Cell) -> None:
 def bench_epoch_end(cell: Cell, epoch: int, scores: Mapping[str, float]) -> None:
     """Observe the end of training epoch ``epoch``, counted from 1 (worker process).
 
-    Passes of masked pre-training are not told.
+    ``scores`` holds ``train_loss`` (mean over the epoch), ``lr`` (learning rate of the next step), ``seconds`` (of
+    training so far) and, where epochs are selected on validation clips, ``val_`` with the name of the metric. Passes
+    of masked pre-training are not told.
     """
 
 

@@ -13,7 +13,7 @@ from bench.execution.estimators import inputs_of, logits_of
 from bench.execution.inputs import Inputs
 from bench.plugins.registry import Entry
 from bench.plugins.specs import ModelSpec
-from bench.testing.results import Check, CheckResult, checks_of, failed, judge, passed
+from bench.testing.results import Check, CheckResult, checks_of, failed, judge, passed, skipped
 
 Logits = npt.NDArray[np.float32]
 
@@ -67,13 +67,23 @@ class EstimatorCase:
 
 def estimator_checks(case: EstimatorCase) -> dict[str, Check]:
     """The checks of one estimator, by name, in order."""
-    return checks_of(case, logits, batch_mates, permutation, deterministic, missing_class)
+    return checks_of(case, logits, answers, batch_mates, permutation, deterministic, missing_class)
 
 
 def logits(case: EstimatorCase) -> CheckResult:
     """It can be fitted, and gives one finite score per clip and class."""
     found = case.scores(case.once(), case.test)
     return passed(f"{found.shape} after fitting {len(case.train)} clips, all finite", float(found.shape[1]))
+
+
+def answers(case: EstimatorCase) -> CheckResult:
+    """Whether ``predict`` agrees with the largest score; where it does not, its answers are what is scored."""
+    estimator = case.once()
+    if not hasattr(estimator, "predict"):
+        return skipped("it has no predict: the largest score is its answer")
+    largest = case.scores(estimator, case.test).argmax(axis=1)
+    other = int((np.asarray(estimator.predict(case.x[case.test])) != largest).sum())
+    return passed(f"predict differs from the largest score for {other} of {len(largest)} clips", float(other))
 
 
 def batch_mates(case: EstimatorCase) -> CheckResult:

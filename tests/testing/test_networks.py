@@ -90,6 +90,13 @@ class Nearest:
         return scores[:, :-1] if self.fault == "logits" else scores
 
 
+class Contrary(Nearest):
+    """Answers with another class than its scores favour."""
+
+    def predict(self, x):
+        return (self.decision_function(x).argmax(1) + 1) % len(self.classes_)
+
+
 def build(task, fault="", kind=Net):
     if fault == "build":
         raise RuntimeError("no weights today")
@@ -191,9 +198,15 @@ def test_large_networks_are_not_trained_unless_asked():
 
 def test_a_sound_estimator_passes_everything():
     results = check_model("fake.net", registry_of(options={"kind": Nearest}))
-    assert {r.name: r.status for r in results if r.name != "parameters"} == dict.fromkeys(
-        ("build", "logits", "batch_mates", "permutation", "deterministic", "missing_class"), "passed"
-    )
+    names = ("build", "logits", "batch_mates", "permutation", "deterministic", "missing_class")
+    found = {r.name: r.status for r in results if r.name != "parameters"}
+    assert found == {**dict.fromkeys(names, "passed"), "answers": "skipped"}  # it has no predict
+
+
+def test_answers_that_contradict_the_scores_are_counted():
+    results = {r.name: r for r in check_model("fake.net", registry_of(options={"kind": Contrary}))}
+    assert results["answers"].status == "passed"
+    assert "differs from the largest score for 8 of 8 clips" in results["answers"].message
 
 
 @pytest.mark.parametrize("fault", ["logits", "batch_mates", "permutation", "deterministic", "missing_class"])
