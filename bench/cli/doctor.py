@@ -63,8 +63,8 @@ def _facts(checkup: Checkup) -> Iterator[tuple[str, str]]:
     if checkup.gpus is None:
         yield "GPU", f"none: {reasons['gpus']}"
     for gpu in checkup.gpus or ():
-        clocks = f"{gpu.sm_clock_mhz or '?'} of {gpu.sm_clock_max_mhz or '?'} MHz"
-        yield f"GPU {gpu.index}", f"{gpu.name}, driver {gpu.driver}, {clocks}, {gpu.temperature_c or '?'} C"
+        clocks = f"{gpu['sm_clock_mhz'] or '?'} of {gpu['sm_clock_max_mhz'] or '?'} MHz"
+        yield f"GPU {gpu['index']}", f"{gpu['name']}, driver {gpu['driver']}, {clocks}, {gpu['temperature_c'] or '?'} C"
     for name, version in checkup.triple.versions.items():
         yield name, version or "not installed"
     if checkup.plugins is None:

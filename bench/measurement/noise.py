@@ -12,6 +12,7 @@ import numpy as np
 import psutil
 
 from bench.measurement.clocks import Seconds
+from bench.measurement.gpus import process_name
 from bench.measurement.machine import CONTENDED_SHARE, governor
 
 QUIET = 0.05
@@ -110,7 +111,7 @@ def busy_neighbours(*, interval_s: float = 0.5, share: float = CONTENDED_SHARE) 
             continue
         cores = (now - earlier) / (perf_counter() - start)
         if cores >= share:
-            found.append(Neighbour(pid=process.pid, name=_name(process), cores=cores))
+            found.append(Neighbour(pid=process.pid, name=process_name(process.pid), cores=cores))
     return tuple(sorted(found, key=lambda neighbour: neighbour.cores, reverse=True))
 
 
@@ -120,13 +121,6 @@ def _cpu_seconds(process: psutil.Process) -> float | None:
     except psutil.Error:
         return None
     return float(times.user + times.system)
-
-
-def _name(process: psutil.Process) -> str:
-    try:
-        return str(process.name())
-    except psutil.Error:
-        return "unknown"
 
 
 def diagnose(*, noise: Noise | None = None, neighbours: Sequence[Neighbour] | None = None) -> tuple[Finding, ...]:

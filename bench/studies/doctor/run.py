@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from bench.data.cache import cache_root
 from bench.errors import BenchError
-from bench.measurement.gpus import GpuState, look_at_gpus
+from bench.measurement.gpus import look_at_gpus
 from bench.measurement.machine import describe_light, hardware_fingerprint
 from bench.plugins.checks import KINDS
 from bench.plugins.discovery import load
@@ -53,7 +53,7 @@ class Checkup:
         machine: CPU, memory, libraries and load, see :func:`bench.measurement.machine.describe_light`.
         noise: ``score``, ``slowest_ratio`` and ``repetitions``, or ``None`` with a reason in ``reasons``.
         neighbours: Busy processes of others: ``pid``, ``name``, ``cores``; ``None`` where nobody could look.
-        gpus: One per GPU, or ``None`` with a reason in ``reasons``.
+        gpus: See :func:`bench.measurement.gpus.look_at_gpus`, or ``None`` with a reason in ``reasons``.
         triple: The three torch libraries.
         plugins: How many specs of each kind the plugins give, ``None`` where they could not be loaded.
         disk: Free MiB by folder (``cache``, ``out``).
@@ -64,7 +64,7 @@ class Checkup:
     machine: dict[str, Any]
     noise: dict[str, float] | None
     neighbours: list[dict[str, Any]] | None
-    gpus: tuple[GpuState, ...] | None
+    gpus: list[dict[str, Any]] | None
     triple: Triple
     plugins: dict[str, int] | None
     disk: dict[str, float]
@@ -107,7 +107,7 @@ def examine(*, out: Path, files: Sequence[Path] = (), without: Sequence[str] = (
         reasons |= dict.fromkeys(("noise", "neighbours"), "not measured: torch and its companions come first")
     if plugins is None:
         reasons["plugins"] = "a plugin is broken; see the findings"
-    findings += [*unwell, *full, *quiet.findings, *_cores(machine), *_gpu_findings(gpus or ())]
+    findings += [*unwell, *full, *quiet.findings, *_cores(machine), *_gpu_findings(gpus or [])]
     return Checkup(
         machine=machine, noise=quiet.noise, neighbours=quiet.neighbours, gpus=gpus, triple=triple, plugins=plugins,
         disk=disk, findings=tuple(sorted(findings, key=lambda one: one.level)), reasons=reasons,
@@ -130,7 +130,7 @@ def to_json(checkup: Checkup) -> dict[str, Any]:
         "fit": checkup.fit,
         "noise": checkup.noise,
         "neighbours": checkup.neighbours,
-        "gpus": None if checkup.gpus is None else [gpu.to_json() for gpu in checkup.gpus],
+        "gpus": checkup.gpus,
         "triple": {"versions": dict(checkup.triple.versions), "fits": not checkup.triple.problems},
         "plugins": checkup.plugins,
         "free_mib": checkup.disk,
@@ -205,16 +205,17 @@ def cpu_quota(path: Path = CPU_QUOTA) -> float | None:
     return None if limit == "max" else int(limit) / int(period)
 
 
-def _gpu_findings(gpus: Sequence[GpuState]) -> list[Advice]:
+def _gpu_findings(gpus: Sequence[dict[str, Any]]) -> list[Advice]:
     findings = []
     for gpu in gpus:
-        if gpu.throttled:
-            message = f"GPU {gpu.index} ({gpu.name}) holds its clocks down: {', '.join(gpu.throttled)}"
-            command = f"nvidia-smi -i {gpu.index} -q -d PERFORMANCE,TEMPERATURE,POWER,CLOCK"
+        which = f"GPU {gpu['index']} ({gpu['name']})"
+        if gpu["throttled"]:
+            message = f"{which} holds its clocks down: {', '.join(gpu['throttled'])}"
+            command = f"nvidia-smi -i {gpu['index']} -q -d PERFORMANCE,TEMPERATURE,POWER,CLOCK"
             findings.append(_warning("gpu", message, command))
-        if gpu.processes:
-            named = ", ".join(f"{one.pid} ({one.name})" for one in gpu.processes[:5])
-            message = f"GPU {gpu.index} ({gpu.name}) is shared with {len(gpu.processes)} processes: {named}"
-            command = f"nvidia-smi -i {gpu.index} --query-compute-apps=pid,name,used_memory --format=csv"
+        if gpu["processes"]:
+            named = ", ".join(f"{one['pid']} ({one['name']})" for one in gpu["processes"][:5])
+            message = f"{which} is shared with {len(gpu['processes'])} processes: {named}"
+            command = f"nvidia-smi -i {gpu['index']} --query-compute-apps=pid,name,used_memory --format=csv"
             findings.append(_warning("gpu", message, command))
     return findings

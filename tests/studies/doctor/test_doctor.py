@@ -9,7 +9,7 @@ import pynvml
 import pytest
 
 from bench.measurement import gpus
-from bench.measurement.gpus import GpuProcess, GpuState, look_at_gpus
+from bench.measurement.gpus import look_at_gpus
 from bench.studies.doctor import run
 from bench.studies.doctor.run import cpu_quota, examine, to_json
 from bench.studies.doctor.torch_compat import Triple
@@ -29,12 +29,12 @@ def still(monkeypatch):
     return monkeypatch
 
 
-def gpu(**changed) -> GpuState:
+def gpu(**changed) -> dict:
     state = {
         "index": 0, "name": "Some GPU", "driver": "1.2", "sm_clock_mhz": 1200, "sm_clock_max_mhz": 1980,
         "temperature_c": 60, "throttled": (), "processes": (),
     }  # fmt: skip
-    return GpuState(**(state | changed))
+    return state | changed
 
 
 def kinds(checkup) -> list[tuple[str, str]]:
@@ -102,8 +102,8 @@ def test_quota_of_the_control_group(tmp_path: Path, text: str, cores: float | No
 
 
 def test_throttled_and_shared_gpu_are_warnings_with_commands(still, tmp_path) -> None:
-    state = gpu(throttled=("SwThermalSlowdown",), processes=(GpuProcess(pid=7, name="trainer"),))
-    still.setattr(run, "look_at_gpus", lambda: (state, gpu(index=1)))
+    state = gpu(throttled=["SwThermalSlowdown"], processes=[{"pid": 7, "name": "trainer"}])
+    still.setattr(run, "look_at_gpus", lambda: [state, gpu(index=1)])
     checkup = examine(out=tmp_path)
     assert kinds(checkup) == [("warning", "gpu")] * 2
     assert "SwThermalSlowdown" in checkup.findings[0].message
@@ -125,9 +125,9 @@ def test_gpu_states_come_from_the_driver(monkeypatch) -> None:
     for name, answer in answers.items():
         monkeypatch.setattr(gpus.pynvml, name, answer)
     (state,) = look_at_gpus()
-    assert (state.name, state.driver, state.sm_clock_mhz, state.sm_clock_max_mhz) == ("H", "570.1", 345, 1980)
-    assert state.throttled == ("SwThermalSlowdown",)
-    assert state.processes == (GpuProcess(pid=2**22 + 1, name="unknown"),)
+    assert [state[key] for key in ("name", "driver", "sm_clock_mhz", "sm_clock_max_mhz")] == ["H", "570.1", 345, 1980]
+    assert state["throttled"] == ["SwThermalSlowdown"]
+    assert state["processes"] == [{"pid": 2**22 + 1, "name": "unknown"}]
 
 
 def test_no_driver_is_a_reason(monkeypatch) -> None:
