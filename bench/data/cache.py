@@ -209,11 +209,12 @@ def _set_aside(goal: Path) -> None:
 def _checksum(path: Path, size: int, _mtime_ns: int, _inode: int) -> str:
     """Over sums of 64-bit words, one sum per 64 KiB: at the speed of memory, read once per process and file state."""
     sums = hashlib.sha256()
+    chunk = np.zeros(1 << 20, dtype=np.uint8)
+    words = chunk.view("<u8").reshape(-1, _SUMMED // 8)
     with path.open("rb") as file:
-        while chunk := file.read(1 << 24):
-            words = np.zeros(-(-len(chunk) // _SUMMED) * (_SUMMED // 8), dtype="<u8")
-            words.view(np.uint8)[: len(chunk)] = np.frombuffer(chunk, dtype=np.uint8)
-            sums.update(words.reshape(-1, _SUMMED // 8).sum(axis=1, dtype=np.uint64).tobytes())
+        while count := file.readinto(chunk.data):
+            chunk[count:] = 0
+            sums.update(words.sum(axis=1, dtype=np.uint64).tobytes())
     return f"{size}:{sums.hexdigest()}"
 
 

@@ -149,7 +149,7 @@ def decode(source: AudioSource, index: int, clip_id: str, sample_rate: int) -> D
         mono = soxr.resample(mono, audio.rate, sample_rate, quality="HQ")
         if mono.size == 0:
             raise DataError(f"clip {clip_id!r}: {where} is too short to resample from {audio.rate} to {sample_rate} Hz")
-    peak = float(np.abs(mono).max())
+    peak = max(float(mono.max()), -float(mono.min()))
     said = {
         "resampled": audio.rate != sample_rate, "mixed_down": mixed, "cancelled": cancelled,
         "clipped": 1.0 < peak <= _OVERDRIVEN, "overdriven": peak > _OVERDRIVEN, "cut": audio.cut,
@@ -168,8 +168,10 @@ def to_int16(waveform: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
     >>> to_int16(np.array([-1.0, 0.0, 0.5, 1.0, 1.7], dtype=np.float32)).tolist()
     [-32768, 0, 16384, 32767, 32767]
     """
-    steps = np.clip(np.rint(waveform * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1)
-    return np.asarray(steps, dtype=np.int16)
+    steps = np.asarray(waveform * FULL_SCALE)
+    np.rint(steps, out=steps)
+    np.clip(steps, -FULL_SCALE, FULL_SCALE - 1, out=steps)
+    return steps.astype(np.int16)
 
 
 def at_level(samples: npt.NDArray[np.int16], scale: float) -> Floats:
