@@ -22,6 +22,7 @@ _NAMES = {
     "bench.cell": ("Cell",),
     "bench.clips": ("Clips",),
     "bench.errors": ("BenchError", "CheckpointError", "DataError", "LeakError", "PluginError"),
+    "bench.execution.weights": ("read_tensors",),
     "bench.job": ("Job",),
     "bench.planning.plan": ("Plan",),
     "bench.plugins.interfaces": (
@@ -91,6 +92,7 @@ __all__ = [
     "__version__",
     "hookimpl",
     "load_records",
+    "read_tensors",
     "run",
     "supervise",
 ]

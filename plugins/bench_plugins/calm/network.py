@@ -133,7 +133,31 @@ class TextTokens(nn.Module):
         return self.encoder(tokens, mask), mask
 
 
-class Calm(nn.Module):
+class Trunk(nn.Module):
+    """What stands behind the streams: self-attention, transformer encoder, pooling, classifier."""
+
+    def add_trunk(self, config: CalmConfig, classes: int) -> None:
+        """Make the layers, after those of the streams."""
+        dim, heads, dropout = config.dim, config.heads, config.dropout
+        self.self_attention = SelfAttention(dim, heads, dropout) if config.self_attention else None
+        self.layers = nn.ModuleList(EncoderLayer(dim, heads, 4 * dim, dropout) for _ in range(2))
+        self.norm = nn.LayerNorm(dim)
+        self.pool = Pool(dim, config.pooling)
+        self.head = nn.Sequential(
+            nn.Linear(dim, dim // 2), nn.GELU(), nn.Dropout(2 * dropout), nn.Linear(dim // 2, classes)
+        )
+
+    def pooled(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Tokens ``(batch, n, dim)`` under ``mask (batch, n)`` -> the vector before the head, ``(batch, dim)``."""
+        if self.self_attention is not None:
+            x = self.self_attention(x, mask)
+        for layer in self.layers:
+            x = layer(x, mask)
+        out: Tensor = self.pool(self.norm(x), mask)  # (batch, dim)
+        return out
+
+
+class Calm(Trunk):
     """The cross-attention audio-text classifier.
 
     Args:
@@ -149,10 +173,10 @@ class Calm(nn.Module):
         super().__init__()
         if task.feature_shape is None:
             raise ValueError("calm takes features (freq, time) but feature_shape is None; choose --frontend mfcc")
-        dim, heads, dropout = config.dim, config.heads, config.dropout
+        dim = config.dim
         self.audio = AudioTokens(task.feature_shape[0], dim)
         self.modality = nn.Parameter(torch.randn(dim) * 0.02)
-        self.drop = nn.Dropout(dropout)
+        self.drop = nn.Dropout(config.dropout)
         self.encoder = config.make_encoder()
         self.text = None
         if config.text_encoder == "hash_embed":
@@ -160,13 +184,7 @@ class Calm(nn.Module):
         elif config.text_encoder != "none":
             raise ValueError(f"calm text_encoder {config.text_encoder!r} is not known; choose hash_embed or none")
         self.cls = nn.Parameter(torch.randn(1, 1, dim) * 0.02) if config.pooling == "cls" else None
-        self.self_attention = SelfAttention(dim, heads, dropout) if config.self_attention else None
-        self.layers = nn.ModuleList(EncoderLayer(dim, heads, 4 * dim, dropout) for _ in range(2))
-        self.norm = nn.LayerNorm(dim)
-        self.pool = Pool(dim, config.pooling)
-        self.head = nn.Sequential(
-            nn.Linear(dim, dim // 2), nn.GELU(), nn.Dropout(2 * dropout), nn.Linear(dim // 2, task.num_classes)
-        )
+        self.add_trunk(config, task.num_classes)
 
     def forward(self, audio: Tensor, text: Tensor | None = None, text_mask: Tensor | None = None) -> Tensor:
         """Classify clips.
@@ -195,12 +213,7 @@ class Calm(nn.Module):
         if self.cls is not None:
             x = torch.cat([self.cls.expand(len(x), -1, -1), x], dim=1)  # (batch, 1 + n + m, dim)
             mask = F.pad(mask, (1, 0), value=True)  # (batch, 1 + n + m)
-        if self.self_attention is not None:
-            x = self.self_attention(x, mask)
-        for layer in self.layers:
-            x = layer(x, mask)
-        out: Tensor = self.pool(self.norm(x), mask)  # (batch, dim)
-        return out
+        return self.pooled(x, mask)  # (batch, dim)
 
 
 def build(task: TaskInfo, **options: Any) -> Calm:

@@ -6,16 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench import TaskInfo
 from bench_plugins.calm.encoders import minilm_words
-from bench_plugins.calm.layers import EncoderLayer, Pool, SelfAttention
-from bench_plugins.calm.network import CalmConfig, TextTokens
+from bench_plugins.calm.network import CalmConfig, TextTokens, Trunk
 from bench_plugins.calm.text import TextEncoder
 
 
-class TextOnly(nn.Module):
+class TextOnly(Trunk):
     """Text tokens -> encoder -> self-attention -> transformer encoder -> pooling -> classes.
 
     Args:
@@ -31,15 +30,8 @@ class TextOnly(nn.Module):
         super().__init__()
         if config.pooling == "cls":
             raise ValueError("calm.text_only has no token for pooling 'cls'; choose mean, max or attention")
-        dim, heads, dropout = config.dim, config.heads, config.dropout
         self.text = TextTokens(task, replace(config, cross=False), config.make_encoder(), words)
-        self.self_attention = SelfAttention(dim, heads, dropout) if config.self_attention else None
-        self.layers = nn.ModuleList(EncoderLayer(dim, heads, 4 * dim, dropout) for _ in range(2))
-        self.norm = nn.LayerNorm(dim)
-        self.pool = Pool(dim, config.pooling)
-        self.head = nn.Sequential(
-            nn.Linear(dim, dim // 2), nn.GELU(), nn.Dropout(2 * dropout), nn.Linear(dim // 2, task.num_classes)
-        )
+        self.add_trunk(config, task.num_classes)
 
     def forward(self, text: Tensor, text_mask: Tensor | None = None) -> Tensor:
         """Classify texts.
@@ -58,13 +50,7 @@ class TextOnly(nn.Module):
         """The pooled vector before the head, ``(batch, dim)``; a text without a token gives zeros."""
         x, mask = self.text.encode(text, text_mask)  # (batch, m, dim), (batch, m)
         filled = mask.any(1, keepdim=True)  # (batch, 1)
-        mask = mask | ~filled
-        if self.self_attention is not None:
-            x = self.self_attention(x, mask)
-        for layer in self.layers:
-            x = layer(x, mask)
-        out: Tensor = self.pool(self.norm(x), mask)  # (batch, dim)
-        return torch.where(filled, out, 0.0)
+        return torch.where(filled, self.pooled(x, mask | ~filled), 0.0)
 
 
 def build(task: TaskInfo, **options: Any) -> TextOnly:

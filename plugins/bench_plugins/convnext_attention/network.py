@@ -16,7 +16,6 @@ Deliberate differences from the original's code
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -26,6 +25,7 @@ from timm.layers.drop import DropPath
 from torch import Tensor, nn
 
 from bench import BenchError, TaskInfo
+from bench_plugins.convnext_attention.graph import GraphNetwork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,29 +69,33 @@ class Design:
     head_widths: tuple[int, ...] = (512, 256, 128)
 
     def __post_init__(self) -> None:
-        for name, allowed in (("dims", (1, 2)), ("norm", ("layer", "batch")), ("graph", ("tokens", "batch", "none"))):
-            if (value := getattr(self, name)) not in allowed:
-                raise BenchError(f"convnext_attention: {name}={value!r} is not one of {', '.join(map(repr, allowed))}")
+        said = {f.name: f"{f.name}={getattr(self, f.name)!r}" for f in fields(self)}
+        wrong = [
+            f"{said[name]} is not one of {', '.join(map(repr, allowed))}"
+            for name, allowed in (
+                ("dims", (1, 2)),
+                ("norm", ("layer", "batch")),
+                ("graph", ("tokens", "batch", "none")),
+            )
+            if getattr(self, name) not in allowed
+        ]
         if len(self.depths) != len(self.widths) or not self.depths:
-            raise BenchError(
-                f"convnext_attention: depths={self.depths} and widths={self.widths} must name the same stages"
-            )
+            wrong.append(f"{said['depths']} and {said['widths']} must name the same stages")
         if self.kernel % 2 == 0 or self.stem_stride < 1 or self.neighbours < 1:
-            raise BenchError(
-                f"convnext_attention: kernel={self.kernel} must be odd, stem_stride={self.stem_stride} and "
-                f"neighbours={self.neighbours} at least 1"
-            )
+            wrong.append(f"{said['kernel']} must be odd, {said['stem_stride']} and {said['neighbours']} at least 1")
         if self.attention_dim % self.heads:
-            raise BenchError(
-                f"convnext_attention: attention_dim={self.attention_dim} is no multiple of heads={self.heads}"
-            )
+            wrong.append(f"{said['attention_dim']} is no multiple of {said['heads']}")
+        if wrong:
+            raise BenchError(f"convnext_attention: {'; '.join(wrong)}")
 
     def stem_for(self, frames: int) -> int:
         """Stride of the stem in time for clips of ``frames`` frames."""
-        if not self.short_stem:
-            return self.stem_stride
-        halvings: int = 2 ** (len(self.widths) - 1)
-        return max(1, min(self.stem_stride, frames // (4 * halvings)))
+        shortest = frames // (4 * 2 ** (len(self.widths) - 1))
+        return max(1, min(self.stem_stride, shortest)) if self.short_stem else self.stem_stride
+
+    def conv(self, before: int, after: int, kernel: int | tuple[int, int], **more: Any) -> nn.Conv1d | nn.Conv2d:
+        """A convolution in the design's number of dimensions."""
+        return (nn.Conv1d if self.dims == 1 else nn.Conv2d)(before, after, kernel, **more)  # type: ignore[arg-type]
 
 
 def to_tokens(grid: Tensor) -> Tensor:
@@ -117,6 +121,18 @@ def make_norm(kind: str, width: int) -> nn.Module:
     return nn.LayerNorm(width, eps=1e-6) if kind == "layer" else TokenBatchNorm(width)
 
 
+class GridNorm(nn.Module):
+    """The same over the channels of ``(batch, width, *grid)``."""
+
+    def __init__(self, kind: str, width: int) -> None:
+        super().__init__()
+        self.norm = make_norm(kind, width)
+
+    def forward(self, grid: Tensor) -> Tensor:
+        """Normalise; the shape stays."""
+        return to_grid(self.norm(to_tokens(grid)), grid)
+
+
 class SqueezeExcitation(nn.Module):
     """Scale each channel by a gate computed from the clip's mean over tokens."""
 
@@ -136,8 +152,7 @@ class Block(nn.Module):
 
     def __init__(self, design: Design, width: int, drop_path: float) -> None:
         super().__init__()
-        conv = nn.Conv1d if design.dims == 1 else nn.Conv2d
-        self.depthwise = conv(width, width, design.kernel, padding=design.kernel // 2, groups=width)
+        self.depthwise = design.conv(width, width, design.kernel, padding=design.kernel // 2, groups=width)
         self.norm = make_norm(design.norm, width)
         self.widen = nn.Linear(width, 4 * width)
         self.narrow = nn.Linear(4 * width, width)
@@ -151,40 +166,6 @@ class Block(nn.Module):
         tokens = self.narrow(F.gelu(self.widen(tokens)))  # via 4 * width
         branch = self.drop_path(self.squeeze(tokens * self.scale))
         return grid + to_grid(branch, grid)
-
-
-class Downsample(nn.Module):
-    """Norm and a 2/2 convolution between two stages."""
-
-    def __init__(self, design: Design, width: int, out: int) -> None:
-        super().__init__()
-        conv = nn.Conv1d if design.dims == 1 else nn.Conv2d
-        self.norm = make_norm(design.norm, width)
-        self.conv: nn.Module = conv(width, out, 2, stride=2)
-
-    def forward(self, grid: Tensor) -> Tensor:
-        """``(batch, width, *grid)`` to ``(batch, out, *(grid // 2))``."""
-        return self.conv(to_grid(self.norm(to_tokens(grid)), grid))  # type: ignore[no-any-return]
-
-
-class Stem(nn.Module):
-    """The first convolution (kernel = stride) and its norm."""
-
-    def __init__(self, design: Design, freq: int, stride: int) -> None:
-        super().__init__()
-        width = design.widths[0]
-        self.conv: nn.Module = (
-            nn.Conv1d(freq, width, stride, stride=stride)
-            if design.dims == 1
-            else nn.Conv2d(1, width, (2, stride), stride=(2, stride))
-        )
-        self.norm = make_norm(design.norm, width)
-        self.dims = design.dims
-
-    def forward(self, features: Tensor) -> Tensor:
-        """``(batch, freq, time)`` to ``(batch, width, time')`` or ``(batch, width, freq', time')``."""
-        grid = self.conv(features if self.dims == 1 else features.unsqueeze(1))
-        return to_grid(self.norm(to_tokens(grid)), grid)
 
 
 class SelfAttentivePooling(nn.Module):
@@ -207,59 +188,6 @@ class SelfAttentivePooling(nn.Module):
         return self.norm(self.residual(tokens) + self.dropout(self.out(mixed)))  # type: ignore[no-any-return]
 
 
-def knn_adjacency(nodes: Tensor, neighbours: int) -> Tensor:
-    """Row-normalised adjacency, with self-loops, of the k-nearest-neighbour graph.
-
-    Args:
-        nodes: ``(graphs, nodes, width)``.
-        neighbours: k; limited to the number of other nodes.
-
-    Returns:
-        ``(graphs, nodes, nodes)`` in the dtype of ``nodes``: row i holds 1 / (k + 1) at i and at the k nodes nearest to
-        it in Euclidean distance, 0 elsewhere. No gradient flows through the choice of neighbours.
-    """
-    points = nodes.detach().float()
-    count = points.shape[1]
-    k = min(neighbours, count - 1)
-    itself = torch.eye(count, dtype=torch.bool, device=points.device)
-    distance = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").masked_fill(itself, math.inf)
-    nearest = distance.topk(k, dim=2, largest=False).indices  # (graphs, nodes, k)
-    links = itself.to(nodes.dtype).expand_as(distance).scatter(2, nearest, 1.0)
-    return links / (k + 1)
-
-
-class GraphConvolution(nn.Module):
-    """Average a node with its neighbours; Linear, LayerNorm, GELU, dropout; residual where the widths agree."""
-
-    def __init__(self, width: int, out: int, dropout: float = 0.2) -> None:
-        super().__init__()
-        self.linear = nn.Linear(width, out)
-        self.norm = nn.LayerNorm(out)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, nodes: Tensor, adjacency: Tensor) -> Tensor:
-        """``(graphs, nodes, width)`` and ``(graphs, nodes, nodes)`` to ``(graphs, nodes, out)``."""
-        update: Tensor = self.dropout(F.gelu(self.norm(self.linear(adjacency @ nodes))))
-        return nodes + update if nodes.shape == update.shape else update
-
-
-class GraphNetwork(nn.Module):
-    """Graph convolutions on one k-nearest-neighbour graph, built from the nodes that enter."""
-
-    def __init__(self, width: int, widths: tuple[int, ...], neighbours: int) -> None:
-        super().__init__()
-        self.neighbours = neighbours
-        pairs = zip((width, *widths), widths, strict=False)
-        self.layers = nn.ModuleList(GraphConvolution(before, after) for before, after in pairs)
-
-    def forward(self, nodes: Tensor) -> Tensor:
-        """``(graphs, nodes, width)`` to ``(graphs, nodes, widths[-1])``."""
-        adjacency = knn_adjacency(nodes, self.neighbours)
-        for layer in self.layers:
-            nodes = layer(nodes, adjacency)
-        return nodes
-
-
 class ConvNeXtAttention(nn.Module):
     """Log-mel features ``(batch, freq, time)``, normalised, to logits ``(batch, classes)``."""
 
@@ -272,7 +200,7 @@ class ConvNeXtAttention(nn.Module):
         if design.dims == 2 and freq < 2 * 2**halvings:
             raise BenchError(f"convnext_attention: {freq} mel bins are too few for a 2-D backbone of {halvings + 1} "
                              f"stages, which needs {2 * 2**halvings}; use `--model convnext_attention.1d`")  # fmt: skip
-        self.backbone = nn.Sequential(Stem(design, freq, stride), *_stages(design))
+        self.backbone = nn.Sequential(*_stem(design, freq, stride), *_stages(design))
         width = design.widths[-1]
         self.attention: nn.Module = nn.Identity()
         if design.attention_dim:
@@ -308,14 +236,23 @@ class ConvNeXtAttention(nn.Module):
             )
 
 
+def _stem(design: Design, freq: int, stride: int) -> list[nn.Module]:
+    """``(batch, freq, time)`` to ``(batch, width, time')`` or ``(batch, width, freq', time')``: kernel = stride."""
+    width, norm = design.widths[0], GridNorm(design.norm, design.widths[0])
+    if design.dims == 1:
+        return [design.conv(freq, width, stride, stride=stride), norm]
+    return [nn.Unflatten(1, (1, freq)), design.conv(1, width, (2, stride), stride=(2, stride)), norm]
+
+
 def _stages(design: Design) -> list[nn.Module]:
-    """Blocks of every stage with a Downsample before each but the first."""
+    """Blocks of every stage; before each but the first a norm and a 2/2 convolution, which halve the grid."""
     last = max(1, sum(design.depths) - 1)
     rates = [design.drop_path * block / last for block in range(sum(design.depths))]
     modules: list[nn.Module] = []
     for stage, (depth, width) in enumerate(zip(design.depths, design.widths, strict=True)):
         if stage:
-            modules.append(Downsample(design, design.widths[stage - 1], width))
+            before = design.widths[stage - 1]
+            modules += [GridNorm(design.norm, before), design.conv(before, width, 2, stride=2)]
         modules += [Block(design, width, rates.pop(0)) for _ in range(depth)]
     return modules
 

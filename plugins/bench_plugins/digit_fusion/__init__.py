@@ -82,16 +82,15 @@ def _as_coded() -> Iterable[ModelSpec]:
 @hookimpl
 def bench_add_models() -> Iterable[ModelSpec]:
     """The four variants, three controls, and the four published programs."""
-    module = "bench_plugins.digit_fusion.network"
-    attention = "transformer_attention"
+    alone, attention = "bench_plugins.digit_fusion.network:build_one_view", "transformer_attention"
     return [
         *_documented(),
         _spec(
-            "image_only", f"{module}:build_image_only", 172_594, modalities=("image",), frontend=None,
+            "image_only", alone, 172_594, options={"view": "image"}, modalities=("image",), frontend=None,
             description="control: the picture alone",
         ),
         _spec(
-            "audio_only", f"{module}:build_audio_only", 538_418, modalities=("audio",), derived=(),
+            "audio_only", alone, 538_418, options={"view": "audio"}, modalities=("audio",), derived=(),
             description="control: the cepstra alone (transformer)",
         ),
         _spec(

@@ -175,43 +175,35 @@ class DigitFusion(nn.Module):
         return {"image": places.mean(1), "audio": frames.mean(1), "fused": self.fusion(places, frames)}
 
 
-class ImageOnly(nn.Module):
-    """Control: the picture's half of the network."""
+class OneView(nn.Module):
+    """Control: one half of the network.
 
-    def __init__(self, task: TaskInfo, config: FusionConfig) -> None:
+    Args:
+        task: As for :class:`DigitFusion`; only the one view is needed.
+        config: Of the recording's encoder.
+        view: ``image`` or ``audio``.
+
+    Raises:
+        ValueError: The task lacks the view.
+    """
+
+    def __init__(self, task: TaskInfo, config: FusionConfig, view: Literal["image", "audio"]) -> None:
         super().__init__()
-        check_task(task, audio=False, image=True)
-        self.image = ImageView((task.image_shape or (0,))[0], config.dropout)
+        check_task(task, audio=view == "audio", image=view == "image")
+        channels, coefficients = (task.image_shape or (0,))[0], (task.feature_shape or (0,))[0]
+        half = ImageView(channels, config.dropout) if view == "image" else AudioView(coefficients, config)
+        self.add_module(view, half)
+        self.view = view
         self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(DIM, task.num_classes))
 
-    def forward(self, image: Tensor) -> Tensor:
-        """``(batch, channels, height, width)`` -> logits ``(batch, classes)``."""
-        logits: Tensor = self.head(self.embed(image))  # (batch, classes)
+    def forward(self, audio: Tensor | None = None, image: Tensor | None = None) -> Tensor:
+        """The view's input, by position or by name, as :class:`DigitFusion` takes it -> logits ``(batch, classes)``."""
+        logits: Tensor = self.head(self.embed(audio, image))  # (batch, classes)
         return logits
 
-    def embed(self, image: Tensor) -> Tensor:
-        """The mean of the picture's tokens, ``(batch, 128)``."""
-        out: Tensor = self.image(image).mean(1)
-        return out
-
-
-class AudioOnly(nn.Module):
-    """Control: the recording's half of the network."""
-
-    def __init__(self, task: TaskInfo, config: FusionConfig) -> None:
-        super().__init__()
-        check_task(task, audio=True, image=False)
-        self.audio = AudioView((task.feature_shape or (0,))[0], config)
-        self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(DIM, task.num_classes))
-
-    def forward(self, audio: Tensor) -> Tensor:
-        """``(batch, freq, time)`` -> logits ``(batch, classes)``."""
-        logits: Tensor = self.head(self.embed(audio))  # (batch, classes)
-        return logits
-
-    def embed(self, audio: Tensor) -> Tensor:
-        """The mean of the recording's tokens, ``(batch, 128)``."""
-        out: Tensor = self.audio(audio).mean(1)
+    def embed(self, audio: Tensor | None = None, image: Tensor | None = None) -> Tensor:
+        """The mean of the view's tokens, ``(batch, 128)``."""
+        out: Tensor = self.get_submodule(self.view)(image if audio is None else audio).mean(1)
         return out
 
 
@@ -220,11 +212,6 @@ def build(task: TaskInfo, **options: Any) -> DigitFusion:
     return DigitFusion(task, FusionConfig(**options))
 
 
-def build_image_only(task: TaskInfo, **options: Any) -> ImageOnly:
-    """The control that sees the picture only; the options are the fields of :class:`FusionConfig`."""
-    return ImageOnly(task, FusionConfig(**options))
-
-
-def build_audio_only(task: TaskInfo, **options: Any) -> AudioOnly:
-    """The control that hears the recording only; the options are the fields of :class:`FusionConfig`."""
-    return AudioOnly(task, FusionConfig(**options))
+def build_one_view(task: TaskInfo, *, view: Literal["image", "audio"], **options: Any) -> OneView:
+    """The control that sees the picture or hears the recording only; the options are those of :class:`FusionConfig`."""
+    return OneView(task, FusionConfig(**options), view)

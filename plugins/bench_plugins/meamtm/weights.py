@@ -6,22 +6,18 @@ is a :class:`bench.CheckpointError` that names it.
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
-from bench import CheckpointError
+from bench import CheckpointError, read_tensors
 from bench_plugins.meamtm.network import AudioSpectrogramTransformer
 from bench_plugins.meamtm.positions import fit_positions
 
-FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
 HEAD = "head."
 
 
@@ -46,7 +42,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: Nothing is there, it cannot be read, or its format is unknown.
     """
-    return convert(_read_tensors(_locate(path)), origin=str(path))
+    return convert(read_tensors(path), origin=str(path))
 
 
 def convert(tensors: Mapping[str, Tensor], *, origin: str = "state dict") -> Checkpoint:
@@ -119,32 +115,6 @@ def _check_names(
         raise CheckpointError(
             f"{origin} holds {_some(left)}, which size {model.settings.size!r} does not have; choose another size"
         )
-
-
-def _locate(path: Path) -> Path:
-    if path.is_dir():
-        for name in FOLDER_FILES:
-            if (path / name).is_file():
-                return path / name
-        raise CheckpointError(f"no weights in the folder {path.absolute()}: looked for {' and '.join(FOLDER_FILES)}")
-    if not path.is_file():
-        raise CheckpointError(f"no weights at {path.absolute()}; give an existing file or folder as weights=")
-    return path
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path.absolute()} cannot be read as weights: {error}") from error
-    for key in ("state_dict", "model"):
-        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
-            state = state[key]
-    if not isinstance(state, Mapping) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
-        raise CheckpointError(f"{path.absolute()} holds a {type(state).__name__}, not a mapping of names to tensors")
-    return dict(state)
 
 
 _RENAMES = (

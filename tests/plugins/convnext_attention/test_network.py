@@ -17,6 +17,7 @@ from sklearn.neighbors import NearestNeighbors
 from bench import BenchError, TaskInfo
 from bench_plugins import convnext_attention
 from bench_plugins.convnext_attention import network
+from bench_plugins.convnext_attention.graph import GraphNetwork, knn_adjacency
 from bench_plugins.convnext_attention.network import build
 
 TASK = TaskInfo(num_classes=50, feature_shape=(64, 251))
@@ -126,7 +127,7 @@ def test_batch_graph_depends_on_batch_mates() -> None:
 @given(nodes=st.integers(1, 20), k=st.integers(1, 8), seed=st.integers(0, 1000))
 def test_graph_equals_sklearn(nodes, k, seed) -> None:
     points = torch.from_numpy(np.random.default_rng(seed).normal(size=(2, nodes, 4)).astype(np.float32))
-    adjacency = network.knn_adjacency(points, k)
+    adjacency = knn_adjacency(points, k)
     used = min(k, nodes - 1)
     for graph, rows in zip(points.numpy(), adjacency.numpy(), strict=True):
         expected = np.eye(nodes)
@@ -136,14 +137,14 @@ def test_graph_equals_sklearn(nodes, k, seed) -> None:
 
 
 def test_graph_of_equal_nodes_links_k_others() -> None:
-    adjacency = network.knn_adjacency(torch.zeros(1, 6, 3), 2)[0]
+    adjacency = knn_adjacency(torch.zeros(1, 6, 3), 2)[0]
     assert (adjacency.diagonal() > 0).all()
     assert ((adjacency > 0).sum(dim=1) == 3).all()
 
 
 def test_graph_network_equals_a_loop() -> None:
     torch.manual_seed(1)
-    net = network.GraphNetwork(6, (4, 4), neighbours=3).eval()
+    net = GraphNetwork(6, (4, 4), neighbours=3).eval()
     nodes = torch.randn(9, 6)
     near = [sorted(range(9), key=lambda j, i=i: float((nodes[i] - nodes[j]).norm()))[:4] for i in range(9)]
     values = nodes
@@ -204,7 +205,7 @@ def test_state_dict_round_trip() -> None:
 def test_tiny_takes_short_clips(frames, stride) -> None:
     task = TaskInfo(num_classes=10, feature_shape=(64, frames), sample_rate=8_000, clip_samples=8_000)
     model = build(task, **SPECS["tiny"].options)
-    assert model.backbone[0].conv.stride == (stride,)
+    assert model.backbone[0].stride == (stride,)
     assert model.train()(torch.randn(3, 64, frames)).shape == (3, 10)
     assert model.embed(torch.randn(2, 64, frames)).shape == (2, 128)
 
