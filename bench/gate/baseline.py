@@ -67,7 +67,7 @@ class Measured(_Frozen):
     samples: tuple[tuple[float, ...], ...] = ()
 
 
-class Row(_Frozen):
+class PinnedRow(_Frozen):
     """All cells that differ only in fold and seed, measured on one machine.
 
     Attributes:
@@ -110,7 +110,7 @@ class Baseline(_Frozen):
     pinned_at: str
     libraries: dict[str, str | None] = Field(default_factory=dict)
     machines: dict[str, str] = Field(default_factory=dict)
-    rows: tuple[Row, ...] = Field(min_length=1)
+    rows: tuple[PinnedRow, ...] = Field(min_length=1)
 
     def to_json(self) -> str:
         """The file: a row a line, and a checksum over everything else, so that an edit by hand is noticed."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.errors import DataError
-from bench.gate.baseline import Row
+from bench.gate.baseline import PinnedRow
 from bench.gate.collect import Collected, measured
 from bench.results.quantities import finite
 
@@ -41,7 +41,7 @@ def collect_benchmarks(text: str, origin: str) -> Collected:
     return Collected(rows=tuple(rows), machines={where: words} if where else {})
 
 
-def _row(entry: Mapping[str, Any], where: str | None) -> Row:
+def _row(entry: Mapping[str, Any], where: str | None) -> PinnedRow:
     stats = entry.get("stats")
     stats = stats if isinstance(stats, Mapping) else {}
     raw = stats.get("data")
@@ -56,10 +56,10 @@ def _row(entry: Mapping[str, Any], where: str | None) -> Row:
     elif median is None or median <= 0:
         missing = "the median is no positive, finite number"
     if missing or median is None:
-        return Row(name=name, kind="pytest-benchmark", hardware=where, missing={"latency": missing})
+        return PinnedRow(name=name, kind="pytest-benchmark", hardware=where, missing={"latency": missing})
     times = [value for value in samples if value is not None]
     latency = measured("s", [median], [times] if times else ())
-    return Row(name=name, kind="pytest-benchmark", hardware=where, quantities={"latency": latency})
+    return PinnedRow(name=name, kind="pytest-benchmark", hardware=where, quantities={"latency": latency})
 
 
 def _machine(info: Mapping[str, Any]) -> tuple[str | None, str]:

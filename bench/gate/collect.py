@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.cell import Cell
-from bench.gate.baseline import Measured, Row, Scored, packed
+from bench.gate.baseline import Measured, PinnedRow, Scored, packed
 from bench.metrics.scoring import Metric
 from bench.plugins.factories import load_factory
 from bench.results.predictions import Arrays, Predictions
@@ -34,7 +34,7 @@ class Collected:
         contended: Names of rows whose speed was measured while others used the machine.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[PinnedRow, ...]
     lost: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     libraries: Mapping[str, str | None] = field(default_factory=dict)
     machines: Mapping[str, str] = field(default_factory=dict)
@@ -126,7 +126,7 @@ def measured(
     return Measured(unit=unit, higher_is_better=higher_is_better, processes=tuple(processes), mad=mad, samples=kept)
 
 
-def _row(name: str, identity: str, where: str, members: Sequence[Record], sources: _Sources) -> Row:
+def _row(name: str, identity: str, where: str, members: Sequence[Record], sources: _Sources) -> PinnedRow:
     first = members[0]
     quantities: dict[str, Measured] = {}
     missing: dict[str, str] = {}
@@ -148,7 +148,7 @@ def _row(name: str, identity: str, where: str, members: Sequence[Record], source
         scores = {"metric": metric, "cells": cells}
         if known is not None:
             scores |= {"unit": known.unit, "higher_is_better": known.higher_is_better}
-    return Row(
+    return PinnedRow(
         name=name,
         kind=first.cell.kind,
         identity=identity,

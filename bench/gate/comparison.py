@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 
 from bench.errors import SelectionError
-from bench.gate.baseline import Baseline, Measured, Row
+from bench.gate.baseline import Baseline, Measured, PinnedRow
 from bench.gate.collect import Collected
 from bench.gate.intervals import Difference, measured_difference, score_difference
 from bench.gate.policy import Policy, Rule, family
@@ -22,7 +22,7 @@ def compare(baseline: Baseline, candidate: Collected, policy: Policy, *, cross_h
     """The verdict on a run.
 
     Args:
-        baseline: What it is held against.
+        baseline: What it is compared with.
         candidate: What it measured.
         policy: What is tolerated.
         cross_hardware: Compare on other hardware what may be compared there, and leave the rest out.
@@ -31,7 +31,7 @@ def compare(baseline: Baseline, candidate: Collected, policy: Policy, *, cross_h
         SelectionError: The baseline comes from other hardware, and ``cross_hardware`` is off.
     """
     findings: list[Finding] = []
-    foreign: list[tuple[Row, Row]] = []
+    foreign: list[tuple[PinnedRow, PinnedRow]] = []
     for row in baseline.rows:
         match = _match(row, candidate.rows)
         if isinstance(match, str):
@@ -47,7 +47,7 @@ def compare(baseline: Baseline, candidate: Collected, policy: Policy, *, cross_h
     return Verdict(findings=tuple(findings), notes=tuple(_notes(baseline, candidate)))
 
 
-def _match(row: Row, rows: Iterable[Row]) -> Row | str:
+def _match(row: PinnedRow, rows: Iterable[PinnedRow]) -> PinnedRow | str:
     """The candidate's row, preferably of the same hardware, or why there is none."""
     named = [other for other in rows if (other.name, other.kind) == (row.name, row.kind)]
     same = [other for other in named if other.identity == row.identity]
@@ -59,21 +59,21 @@ def _match(row: Row, rows: Iterable[Row]) -> Row | str:
     return next((other for other in same if _same_hardware(row, other)), same[0])
 
 
-def _lost(row: Row, reason: str, candidate: Collected) -> str:
+def _lost(row: PinnedRow, reason: str, candidate: Collected) -> str:
     return "; ".join(candidate.lost.get(row.name, ())) or reason
 
 
-def _same_hardware(row: Row, other: Row) -> bool:
+def _same_hardware(row: PinnedRow, other: PinnedRow) -> bool:
     return row.hardware is not None and row.hardware == other.hardware
 
 
-def _bound(row: Row, policy: Policy) -> bool:
+def _bound(row: PinnedRow, policy: Policy) -> bool:
     """Whether the baseline's row holds something that may be compared on the same hardware only."""
     rules = [policy[family(quantity)] for quantity in row.quantities]
     return any(rule.same_hardware and not rule.skip for rule in rules)
 
 
-def _refusal(foreign: Sequence[tuple[Row, Row]], baseline: Baseline, candidate: Collected) -> str:
+def _refusal(foreign: Sequence[tuple[PinnedRow, PinnedRow]], baseline: Baseline, candidate: Collected) -> str:
     row, match = foreign[0]
     pinned, found = (
         f"{one.hardware or 'unknown hardware'}{f' ({words})' if (words := machines.get(one.hardware or '')) else ''}"
@@ -86,7 +86,7 @@ def _refusal(foreign: Sequence[tuple[Row, Row]], baseline: Baseline, candidate: 
     )
 
 
-def _row(row: Row, match: Row, policy: Policy, candidate: Collected) -> Iterator[Finding]:
+def _row(row: PinnedRow, match: PinnedRow, policy: Policy, candidate: Collected) -> Iterator[Finding]:
     rule = policy[family(row.metric, row.unit, score=True)]
     if row.cells and not rule.skip:
         yield _scores(row, match, rule, candidate)
@@ -117,7 +117,7 @@ def _row(row: Row, match: Row, policy: Policy, candidate: Collected) -> Iterator
         )  # fmt: skip
 
 
-def _scores(row: Row, match: Row, rule: Rule, candidate: Collected) -> Finding:
+def _scores(row: PinnedRow, match: PinnedRow, rule: Rule, candidate: Collected) -> Finding:
     there = {(cell.fold, cell.seed) for cell in match.cells}
     gone = [cell for cell in row.cells if (cell.fold, cell.seed) not in there]
     if gone or row.metric != match.metric:
@@ -129,7 +129,7 @@ def _scores(row: Row, match: Row, rule: Rule, candidate: Collected) -> Finding:
     return judge(row.name, row.metric, found, rule, unit=row.unit, higher_is_better=row.higher_is_better)
 
 
-def _quantity(row: Row, quantity: str, found: Measured, pinned: Measured, rule: Rule) -> Finding:
+def _quantity(row: PinnedRow, quantity: str, found: Measured, pinned: Measured, rule: Rule) -> Finding:
     if quantity in EXACT:
         old, new = pinned.processes[0], found.processes[0]
         difference = Difference(baseline=old, candidate=new, low=new - old, high=new - old, method="exact")

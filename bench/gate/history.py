@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from bench.gate.baseline import Baseline, Row
+from bench.gate.baseline import Baseline, PinnedRow
 from bench.gate.intervals import score_mean
 from bench.gate.verdict import value
 from bench.statistics import Refusal, Step, Trend, detect_steps, trend_test
@@ -55,7 +55,7 @@ def histories(baselines: Sequence[Baseline]) -> tuple[History, ...]:
     return tuple(_history(key, points) for key, points in sorted(found.items(), key=lambda item: str(item[0])))
 
 
-def _values(row: Row) -> Iterator[tuple[str, str, float]]:
+def _values(row: PinnedRow) -> Iterator[tuple[str, str, float]]:
     if row.cells:
         yield row.metric, row.unit, score_mean(row.cells)
     for name, quantity in row.quantities.items():

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bench.gate.baseline import Measured, Row, Scored, unpacked
+from bench.gate.baseline import Measured, PinnedRow, Scored, unpacked
 from bench.statistics import Refusal, compare_times, paired_cluster_bootstrap, wilson
 from bench.statistics.timing import MIN_PROCESSES
 
@@ -67,7 +67,7 @@ def measured_difference(candidate: Measured, baseline: Measured, level: float) -
     )
 
 
-def score_difference(candidate: Row, baseline: Row, level: float) -> Difference:
+def score_difference(candidate: PinnedRow, baseline: PinnedRow, level: float) -> Difference:
     """Difference of two scores over the folds and seeds of the baseline.
 
     Paired over groups of clips where both sides kept their values on the same clips; else, for an accuracy,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import StoreError
-from bench.gate.baseline import SCHEMA_VERSION, Baseline, Measured, Row, Scored, parse_baseline
+from bench.gate.baseline import SCHEMA_VERSION, Baseline, Measured, PinnedRow, Scored, parse_baseline
 from bench.gate.collect import measured
 
 GOLDEN = Path(__file__).parent / "golden" / "baseline-v2.json"
@@ -20,7 +20,7 @@ def example() -> Baseline:
         libraries={"numpy": "2.3.0", "timm": None},
         machines={"f00d/1 threads": "Test CPU, 2 logical cores"},
         rows=(
-            Row(
+            PinnedRow(
                 name="toy/4+1@1/alpha/evaluate-scratch",
                 kind="evaluate",
                 identity="0123456789abcdef",
@@ -31,7 +31,7 @@ def example() -> Baseline:
                 quantities={"parameters": measured("", [1000])},
                 missing={"flops": "not counted"},
             ),
-            Row(
+            PinnedRow(
                 name="toy/profile@1/alpha/profile-scratch",
                 kind="profile",
                 hardware="f00d/1 threads",

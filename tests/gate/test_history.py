@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.gate.baseline import Baseline, Row, Scored
+from bench.gate.baseline import Baseline, PinnedRow, Scored
 from bench.gate.collect import measured
 from bench.gate.history import histories, table
 
@@ -13,8 +13,8 @@ from bench.gate.history import histories, table
 def pinned(latency: float, loss: float = 1.0, hardware: str = "f00d") -> Baseline:
     cells = (Scored(fold=1, seed=0, value=loss, clips=10),)
     rows = (
-        Row(name="a", kind="evaluate", metric="log_loss", unit="nats", higher_is_better=False, cells=cells),
-        Row(name="b", kind="profile", hardware=hardware, quantities={"latency": measured("s", [latency])}),
+        PinnedRow(name="a", kind="evaluate", metric="log_loss", unit="nats", higher_is_better=False, cells=cells),
+        PinnedRow(name="b", kind="profile", hardware=hardware, quantities={"latency": measured("s", [latency])}),
     )
     return Baseline(pinned_at="2026-01-01T00:00:00+00:00", rows=rows)
 
