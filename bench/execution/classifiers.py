@@ -82,11 +82,9 @@ def fit_probe(x: Floats, targets: Targets, classes: int) -> Probe:
         present = np.unique(targets)
         weight[present], bias[present] = 0.0, 0.0
         if len(present) > 1:
-            found = _regression(standard, targets)
-            converged = found.converged
             # Of two classes scikit-learn gives one row: the second against the first, whose logit is then 0.
             rows = present if len(present) > 2 else present[1:]
-            weight[rows], bias[rows] = found.weight, found.bias
+            weight[rows], bias[rows], converged = _regression(standard, targets)
     else:
         for one in range(classes):
             positive = int((targets[:, one] > 0.5).sum())
@@ -94,27 +92,20 @@ def fit_probe(x: Floats, targets: Targets, classes: int) -> Probe:
                 # Half a clip of either kind keeps the constant finite.
                 bias[one] = np.log((positive + 0.5) / (len(targets) - positive + 0.5))
                 continue
-            found = _regression(standard, targets[:, one] > 0.5)
-            weight[one], bias[one] = found.weight[0], found.bias[0]
-            converged = converged and found.converged
+            weight[[one]], bias[[one]], done = _regression(standard, targets[:, one] > 0.5)
+            converged = converged and done
     return Probe(weight=weight, bias=bias, mean=scaler.mean_, scale=scaler.scale_, converged=converged)
 
 
-@dataclass(frozen=True, slots=True)
-class _Regression:
-    weight: npt.NDArray[np.float64]
-    bias: npt.NDArray[np.float64]
-    converged: bool
-
-
-def _regression(x: npt.NDArray[np.float64], targets: Targets) -> _Regression:
+def _regression(x: npt.NDArray[np.float64], targets: Targets) -> tuple[Any, Any, bool]:
+    """Weights, biases, and whether the solver converged."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # it is reported in the record instead
         fitted = LogisticRegression(C=PROBE_C, max_iter=PROBE_STEPS).fit(x, targets)
-    return _Regression(fitted.coef_, fitted.intercept_, bool(fitted.n_iter_.max() < PROBE_STEPS))
+    return fitted.coef_, fitted.intercept_, bool(fitted.n_iter_.max() < PROBE_STEPS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

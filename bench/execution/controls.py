@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from bench.cell import MODALITIES
+from bench.data.batches import Source
 from bench.execution.inputs import Inputs, modality_of
 from bench.protocols.split import Split
 
@@ -39,19 +39,10 @@ def arranged(data: Inputs, split: Split, seed: int) -> Inputs:
         for number, part in enumerate((rest, split.train, split.validation, split.test)):
             order = np.random.default_rng([seed, _STREAM, MODALITIES.index(name), number]).permutation(part)
             moved[order] = np.roll(order, 1)
-        arrays |= {key: Permuted(source, moved) for key, source in arrays.items() if modality_of(key) == name}
+        arrays |= {key: _permuted(source, moved) for key, source in arrays.items() if modality_of(key) == name}
     return replace(data, arrays=arrays)
 
 
-@dataclass(frozen=True, slots=True)
-class Permuted:
+def _permuted(source: Source, rows: npt.NDArray[np.int64]) -> Source:
     """Rows of an array (or of a function of indices) under a permutation ``(clips,)``."""
-
-    source: Any
-    rows: npt.NDArray[np.int64]
-
-    def __call__(self, index: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        """The rows that stand at ``index (batch,)``."""
-        chosen = self.rows[index]
-        found: npt.NDArray[Any] = self.source(chosen) if callable(self.source) else self.source[chosen]
-        return found
+    return lambda index: source(rows[index]) if callable(source) else source[rows[index]]

@@ -11,9 +11,8 @@ import numpy.typing as npt
 
 from bench.clips import TaskInfo
 from bench.errors import PluginError
-from bench.execution.inference import Predictions, check_finite
 from bench.execution.inputs import Inputs
-from bench.execution.step import front_end_only
+from bench.execution.step import Predictions, check_finite, front_end_only
 
 Logits = npt.NDArray[np.float32]
 

@@ -15,10 +15,10 @@ from torch import nn
 from bench.execution import estimators, provenance
 from bench.execution.build import MASKED, build_model
 from bench.execution.controls import arranged
-from bench.execution.inference import Predictions
 from bench.execution.inputs import Inputs, WorkerCache, prepare, split_for
 from bench.execution.network import Run, run_network
 from bench.execution.results import NO_PARAMETERS, CellResult, Evaluation, Progress
+from bench.execution.step import Predictions
 from bench.execution.train import OnEpoch
 from bench.job import Job
 from bench.measurement.memory import HostPeak

@@ -18,15 +18,14 @@ from bench.execution import frozen, provenance
 from bench.execution.build import MASKED, build_pipeline, materialise, takes_weights
 from bench.execution.classifiers import FIT
 from bench.execution.embeddings import describe_embeddings
-from bench.execution.inference import Predictions, check_finite, predict
 from bench.execution.inputs import Inputs
 from bench.execution.pipeline import Pipeline, compile_network
 from bench.execution.pretraining import SHOWN, Pretrained, PretrainStep, passes, pretrain, reconstructions
 from bench.execution.results import Evaluation, Predict, Progress
 from bench.execution.seeding import deterministic
-from bench.execution.step import Inference, StepSettings, TrainStep
+from bench.execution.step import Inference, Predictions, StepSettings, TrainStep, check_finite, predict
 from bench.execution.train import OnEpoch, Validation, train
-from bench.execution.weights import LoadedWeights, load_weights, output_layer
+from bench.execution.weights import load_weights, output_layer
 from bench.job import Job
 from bench.measurement.device_memory import DevicePeak
 from bench.measurement.memory import HostPeak
@@ -131,18 +130,15 @@ def _started(model: nn.Module, run: Run) -> tuple[Pipeline, dict[str, Any]]:
             origin = provenance.without_paths(str(declared))
             section |= {"kind": "file", "name": origin, "from": "option of the model", "transductive": None}
         return pipeline.to(cell.device), section
-    found = _loaded(pipeline, weights, run)
-    section |= {
-        "kind": "file", "from": weights.name, "sha256": _checked_sha256(weights, cell.weights),
-        "loaded": found.loaded, "fresh": list(found.fresh), "ignored": list(found.ignored), "transductive": None,
-    }  # fmt: skip
+    section |= {"kind": "file", "from": weights.name, "transductive": None, **_loaded(pipeline, weights, run)}
+    section["sha256"] = _checked_sha256(weights, cell.weights)
     return pipeline.to(cell.device), section
 
 
-def _loaded(pipeline: Pipeline, weights: Path, run: Run) -> LoadedWeights:
+def _loaded(pipeline: Pipeline, weights: Path, run: Run) -> dict[str, Any]:
     if takes_weights(run.entry):
         materialise(pipeline, run.data, run.split.train)
-        return LoadedWeights(loaded=None)
+        return {}
 
     def once() -> object:
         return materialise(pipeline, run.data, run.split.train)

@@ -14,7 +14,6 @@ from torch import nn
 from bench.execution import provenance
 from bench.execution.build import build_model, build_pipeline, materialise
 from bench.execution.estimators import inputs_of
-from bench.execution.inference import check_finite
 from bench.execution.inputs import Inputs, prepare
 from bench.execution.measurements import added_measurements
 from bench.execution.pipeline import compile_network, compiled_graphs
@@ -23,13 +22,13 @@ from bench.execution.profile_parts import (
     Calls,
     EstimatorCalls,
     NetworkCalls,
-    Timings,
     energy_table,
     flops_table,
     guard_table,
     stage_tables,
 )
 from bench.execution.results import NO_PARAMETERS, CellResult, Progress
+from bench.execution.step import check_finite
 from bench.job import Job
 from bench.measurement.clocks import synchronize
 from bench.measurement.device_memory import DevicePeak
@@ -172,19 +171,19 @@ def _blocks(*, brief: bool) -> Blocks:
 def _look_inside(calls: Calls, job: Job, found: _Measured) -> dict[str, Any]:
     """Stages, FLOPs, behaviour and energy, as far as they can be afforded."""
     brief = not job.recipe.publishable
-    infer_s, learn_s = _step_s(found.infer), None if found.learn is None else _step_s(found.learn)
+    infer_s, budget_s = _step_s(found.infer), 0.5 if brief else 4.0
     steps: dict[str, tuple[Callable[[int], object], float]] = {"batch inference": (calls.infer, infer_s)}
-    if calls.learn is not None and learn_s is not None:
+    network: dict[str, Any] = {"stages": None, "flops": None}
+    if isinstance(calls, NetworkCalls) and found.learn is not None:
+        learn_s = _step_s(found.learn)
         steps = {"training step": (calls.learn, learn_s), **steps}
+        network["stages"] = stage_tables(calls, infer_s, learn_s, budget_s)
+        network["flops"] = flops_table(calls, found.infer.clips_per_s)
     if found.latency is not None:
         steps["inference of one clip"] = (calls.one, found.latency.host.median)
-    timings = Timings(
-        infer_s=infer_s, learn_s=learn_s, clips_per_s=found.infer.clips_per_s, budget_s=0.5 if brief else 4.0
-    )
     return {
-        "stages": stage_tables(calls, timings) if isinstance(calls, NetworkCalls) else None,
-        "flops": flops_table(calls, timings) if isinstance(calls, NetworkCalls) else None,
-        "guards": guard_table(steps, found.changed, timings.budget_s),
+        **network,
+        "guards": guard_table(steps, found.changed, budget_s),
         "energy": energy_table(calls.infer, job.cell.device, brief=brief),
     }
 

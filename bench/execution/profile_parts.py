@@ -131,39 +131,28 @@ class EstimatorCalls:
 Calls = NetworkCalls | EstimatorCalls
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timings:
-    """What the timed passes said, to know what can be afforded.
+def stage_tables(calls: NetworkCalls, infer_s: float, learn_s: float, budget_s: float) -> dict[str, Any]:
+    """Milliseconds of the stages of inference and of a training step at the cell's batch.
 
-    Attributes:
+    Args:
+        calls: Of the network.
         infer_s: Seconds of one batch of inference.
-        learn_s: Seconds of one training step; ``None`` where a model has no steps.
-        clips_per_s: Throughput of inference.
-        budget_s: Seconds for each look.
+        learn_s: Seconds of one training step.
+        budget_s: Seconds that both breakdowns may take.
     """
-
-    infer_s: float
-    learn_s: float | None
-    clips_per_s: float
-    budget_s: float
-
-
-def stage_tables(calls: NetworkCalls, timings: Timings) -> dict[str, Any]:
-    """Milliseconds of the stages of inference and of a training step at the cell's batch."""
     parts: dict[str, Any] = {}
     reasons: dict[str, str] = {}
-    looks: dict[str, tuple[tuple[Stage, ...], Callable[[int], Any], float | None]] = {
-        "infer": (calls.inference_stages, lambda i: calls.trained[i % len(calls.trained)].index, timings.infer_s),
-        "train": (calls.step.parts, lambda i: calls.trained[i % len(calls.trained)], timings.learn_s),
+    looks: dict[str, tuple[tuple[Stage, ...], Callable[[int], Any], float]] = {
+        "infer": (calls.inference_stages, lambda i: calls.trained[i % len(calls.trained)].index, infer_s),
+        "train": (calls.step.parts, lambda i: calls.trained[i % len(calls.trained)], learn_s),
     }
     for name, (stages, feed, seconds) in looks.items():
-        passes = int(timings.budget_s / (2 * seconds)) - STAGE_WARMUP if seconds else 0
+        passes = int(budget_s / (2 * seconds)) - STAGE_WARMUP
         if passes < LEAST_PASSES:
             parts[name] = None
-            took = 0.0 if seconds is None else seconds
             reasons[name] = (
-                f"one pass takes {took:.2g} s; {2 * (LEAST_PASSES + STAGE_WARMUP)} of them exceed the "
-                f"{timings.budget_s:.2g} s that a breakdown may take"
+                f"one pass takes {seconds:.2g} s; {2 * (LEAST_PASSES + STAGE_WARMUP)} of them exceed the "
+                f"{budget_s:.2g} s that a breakdown may take"
             )
             continue
         passes = min(passes, MOST_PASSES)
@@ -172,7 +161,7 @@ def stage_tables(calls: NetworkCalls, timings: Timings) -> dict[str, Any]:
     return {**parts, **({"reasons": reasons} if reasons else {})}
 
 
-def flops_table(calls: NetworkCalls, timings: Timings) -> dict[str, Any]:
+def flops_table(calls: NetworkCalls, clips_per_s: float) -> dict[str, Any]:
     """Floating-point operations of inference, front end and model apart, and the rate reached over all clips.
 
     A compiled network is counted as it stands: its kernels do not name the operators that they are made of.
@@ -189,7 +178,7 @@ def flops_table(calls: NetworkCalls, timings: Timings) -> dict[str, Any]:
         "total": total,
         "model": model.to_json(),
         "frontend": None if frontend is None else frontend.to_json(),
-        "reached_per_s": total / calls.few * timings.clips_per_s,
+        "reached_per_s": total / calls.few * clips_per_s,
     }
 
 

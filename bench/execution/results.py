@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bench.execution.inference import Predictions
+from bench.execution.step import Predictions
 from bench.results.records import Record
 
 NO_PARAMETERS: dict[str, int | None] = {"parameters": None, "frontend_parameters": 0}

@@ -13,9 +13,8 @@ from torch import Tensor
 
 from bench.data.batches import Batches
 from bench.errors import DataError
-from bench.execution.inference import predict
 from bench.execution.pipeline import Pipeline
-from bench.execution.step import DivergedError, Inference, TrainStep
+from bench.execution.step import DivergedError, Inference, TrainStep, predict
 from bench.metrics.scoring import Metric
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]

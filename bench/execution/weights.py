@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -22,22 +22,7 @@ OWN, BESIDE = "model.", ("frontend.", "normaliser.", "probe.")
 """Prefixes in this project's checkpoints: of the model's tensors, and of what stands around it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedWeights:
-    """What came of a weight file.
-
-    Attributes:
-        loaded: Tensors taken from it; ``None`` where the factory loaded it and did not say.
-        fresh: Tensors of the output layer that stay at their random start: the file has another number of classes.
-        ignored: Names in the file that belong to no model: front end, normalisation, probe.
-    """
-
-    loaded: int | None
-    fresh: tuple[str, ...] = ()
-    ignored: tuple[str, ...] = ()
-
-
-def load_weights(model: nn.Module, path: Path, output: str | None) -> LoadedWeights:
+def load_weights(model: nn.Module, path: Path, output: str | None) -> dict[str, Any]:
     """Load a file into a module, in place.
 
     Args:
@@ -47,6 +32,10 @@ def load_weights(model: nn.Module, path: Path, output: str | None) -> LoadedWeig
             since a cell measures its own on its training clips.
         output: Name of the module's output layer (see :func:`output_layer`); only this one may have another number
             of classes, or be missing, and stays fresh then.
+
+    Returns:
+        For the record: how many tensors were ``loaded``; the names of those of the output layer that stay ``fresh``
+        because the file has another number of classes; those in the file that belong to no model and are ``ignored``.
 
     Raises:
         CheckpointError: Nothing is there, it cannot be read, or a tensor is missing, left over or of another shape.
@@ -76,7 +65,7 @@ def load_weights(model: nn.Module, path: Path, output: str | None) -> LoadedWeig
             )
     taken = {name: tensor for name, tensor in tensors.items() if name not in fresh}
     model.load_state_dict({**own, **taken}, strict=True)
-    return LoadedWeights(loaded=len(taken), fresh=fresh, ignored=ignored)
+    return {"loaded": len(taken), "fresh": list(fresh), "ignored": list(ignored)}
 
 
 def output_layer(model: nn.Module, call: object, classes: int) -> str | None:

@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from bench.data.batches import Batches
-from bench.execution.inference import predict
 from bench.execution.pipeline import Pipeline, compile_network, compiled_graphs
-from bench.execution.step import Inference, StepSettings, TrainStep
+from bench.execution.step import Inference, StepSettings, TrainStep, predict
 from bench.execution.train import Trained, train
 from bench.recipe import Recipe
 

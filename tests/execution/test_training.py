@@ -15,10 +15,9 @@ from bench.clips import TaskInfo
 from bench.data.batches import Batches
 from bench.errors import DataError, SealedError
 from bench.execution.augment import Augmenter
-from bench.execution.inference import predict
 from bench.execution.optimisation import make_optimizer, rate_factor
 from bench.execution.pipeline import LogitsShapeError, Normaliser, Pipeline
-from bench.execution.step import DivergedError, Inference, StepSettings, TrainStep
+from bench.execution.step import DivergedError, Inference, StepSettings, TrainStep, predict
 from bench.execution.train import Trained, Validation, train
 from bench.frontends.mfcc import build as build_mfcc
 from bench.protocols.split import Leak, Split
