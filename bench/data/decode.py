@@ -6,6 +6,7 @@ for the whole set PyAV with ``BENCH_DECODER=pyav``: no file of a set is ever han
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
 import os
@@ -102,6 +103,25 @@ def read_audio(source: AudioSource, index: int) -> Audio:
         raise DataError(f"cannot read {path}: {error.error_string.rstrip('. ')}. {CURE}") from error
     except (soundfile.SoundFileError, OSError, EOFError, ValueError) as error:
         raise DataError(f"cannot read {path}: {error}. {CURE}") from error
+
+
+def audio_seconds(path: Path) -> float:
+    """Length of a file in seconds; decoded where its header does not say it for certain.
+
+    Raises:
+        DataError: The file is missing, unreadable or not of a known format.
+    """
+    if _chosen() == "libsndfile":
+        with contextlib.suppress(soundfile.LibsndfileError, OSError), _Blocks(path) as file:
+            kind, length = file.format, file.frames / file.samplerate
+            if kind not in ("MP3", "OGG") and 0 < file.frames < _GUESSED:
+                return float(length)
+            data = path.read_bytes()
+            sure = without_xing(data) != data if kind == "MP3" else len(container(data).parts) == 1
+            if kind in ("MP3", "OGG") and sure:
+                return float(length)
+    audio = read_audio((path,), 0)
+    return float(audio.samples.shape[1] / audio.rate)
 
 
 def decoder() -> str:

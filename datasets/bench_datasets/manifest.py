@@ -14,10 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 from PIL import Image, UnidentifiedImageError
 
-from bench import Clips, DataError
+from bench import Clips, DataError, audio_seconds
 from bench_datasets._common import indicators, manifest_digest, sha256
 from bench_datasets._table import Table, read_table, split_labels
 
@@ -138,9 +137,9 @@ def _files(folder: Path, line: int, values: dict[str, str]) -> tuple[_Row, list[
     seconds, shape = 0.0, None
     if values["path"]:
         try:
-            seconds = soundfile.info(audio).duration
-        except (soundfile.SoundFileError, OSError) as error:
-            bad.append(f"{audio}: {'no such file' if not audio.exists() else f'not readable as audio ({error})'}")
+            seconds = audio_seconds(audio)
+        except DataError as error:
+            bad.append(str(error))
         else:
             if seconds == 0:
                 bad.append(f"{audio}: no samples")
