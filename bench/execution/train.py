@@ -43,7 +43,8 @@ class Validation:
         if value is None:
             raise DataError(
                 f"{self.metric.name} is not defined on the {len(found.index)} validation clips, so that no epoch can "
-                "be selected by it (a class without a clip among them?); use a protocol without validation"
+                "be selected by it (a class without a clip among them?); use a protocol without validation, e.g. "
+                "--protocol 4+1"
             )
         return value
 

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from bench.errors import LeakError, NoCellError, SelectionError, UnknownNameError
+from bench.errors import DataError, LeakError, NoCellError, UnknownNameError
 
 EXPECTED = {
     "raises": ("failed", "raised", "train"),
@@ -115,7 +115,7 @@ def test_only_incompatible_cells_end_with_no_cell(make_runner) -> None:
         ({"models": ("tones.god",)}, UnknownNameError, "tones.good"),
         ({"datasets": ("tonez",)}, UnknownNameError, "tones"),
         ({"frontend": "torchaudo"}, UnknownNameError, "torchaudio"),
-        ({"protocol": "official"}, SelectionError, "4\\+1"),
+        ({"protocol": "official"}, DataError, "4\\+1"),
         ({"recipe": "quik"}, UnknownNameError, "quick"),
         ({"overrides": ("recipe.epoch=3",)}, Exception, "epochs"),
     ],
