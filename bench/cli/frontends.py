@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -9,8 +10,10 @@ import typer
 
 from bench.cli import options as opt
 from bench.cli.common import CELL_FAILED, OK, plain, print_note, print_table
-from bench.cli.flags import AsJson, LeftOut, PluginFiles
+from bench.cli.options import with_run_options
 from bench.cli.study import as_text, deliver, resumable
+from bench.config.selection import Selection
+from bench.config.settings import Settings
 from bench.studies.frontends.plots import bars, spectrograms
 from bench.studies.frontends.render import (
     BARS,
@@ -25,53 +28,39 @@ from bench.studies.frontends.render import (
 )
 from bench.studies.frontends.run import FLY, FrontendStudy, run_study
 
-DEFAULT_OUT = Path("results") / "frontends"
 ALL = ",".join(FLY)
 
 Model = Annotated[str, typer.Option("--model", metavar="NAME", help="The backbone; `bench list models`.")]
-Dataset = Annotated[
-    str, typer.Option("--dataset", metavar="NAME", help="Where clips come from; `bench list datasets`.")
-]
 OnTheFly = Annotated[str, typer.Option("--frontends", metavar="NAME,...", help="Front ends to compute on the fly.")]
 Train = Annotated[bool, typer.Option("--evaluate", help="Also train frozen and trainable front ends over the seeds.")]
-Processes = Annotated[
-    int, typer.Option("--processes", min=1, help="Fresh processes per feeding, interleaved; 8 give an interval.")
-]
 
 
-def main(  # noqa: PLR0913  one parameter per option
+@with_run_options(
+    without=(
+        "models", "protocol", "mode", "weights", "inputs", "frontend", "feeding", "compiled", "limit", "profile",
+        "evaluate", "keep_checkpoints",
+    ),
+    dataset="esc10", seeds="0,1,2", out=Path("results") / "frontends",
+)  # fmt: skip
+def main(
+    selection: Selection,
+    settings: Settings,
     *,
     model: Model = "meamtm.micro",
-    dataset: Dataset = "esc10",
-    data: opt.Data = None,
     frontends: OnTheFly = ALL,
     evaluate: Train = False,
-    processes: Processes = 1,
-    folds: opt.Folds = None,
-    seeds: opt.Seeds = "0,1,2",
-    recipe: opt.RecipeName = None,
-    overrides: opt.Overrides = None,
-    device: opt.Device = "auto",
-    precision: opt.Precision = "fp32",
-    out: opt.Out = DEFAULT_OUT,
-    timeout: opt.Timeout = None,
-    jobs: opt.JobsCount = None,
-    launcher: opt.LauncherName = "",
-    as_json: AsJson = False,
-    plugin: PluginFiles = None,
-    no_plugin: LeftOut = None,
+    as_json: bool,
 ) -> int:
     """Compare features computed on the fly with stored ones, claim by claim.
 
     Speed and memory come from profile cells, each alone on the machine in a fresh process. How fast data come to the
     model is measured apart, without it.
     """
-    given = {**locals(), "models": model, "frontend": None, "keep_checkpoints": False}
-    selection, settings = opt.gather(given)
-    chosen = opt.names(frontends, "--frontends")
-    with resumable(out) as progress:
-        study = run_study(selection, chosen, settings, progress, evaluate=evaluate, processes=processes)
-    _tell(study, out, as_json=as_json)
+    asked, chosen = replace(selection, models=(model,)), opt.names(frontends, "--frontends")
+    brief = replace(settings, keep_checkpoints=False)
+    with resumable(settings.out) as progress:
+        study = run_study(asked, chosen, brief, progress, evaluate=evaluate, processes=selection.processes)
+    _tell(study, settings.out, as_json=as_json)
     return CELL_FAILED if study.failed else OK
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -168,23 +167,37 @@ def settings_of(overrides: list[str] | None, *, compiled: bool) -> tuple[str, ..
     return (*(overrides or ()), *(("recipe.compile=true",) if compiled else ()))
 
 
-def with_run_options(body: Callable[..., int]) -> Callable[..., int]:
+def with_run_options(
+    *, without: Collection[str] = (), **defaults: Any
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Give a verb the options of ``bench run`` beside its own.
 
     It is called as ``body(selection, settings, as_json=..., **own)``.
+
+    Args:
+        without: Names of options that the verb does not take; they are as ``bench run`` has them.
+        defaults: Other defaults, by name.
     """
-    shared = inspect.signature(_template, eval_str=True).parameters
-    own = [p for p in list(inspect.signature(body, eval_str=True).parameters.values())[2:] if p.name not in shared]
+    known = inspect.signature(_template, eval_str=True).parameters
+    shared = {n: p.replace(default=defaults.get(n, p.default)) for n, p in known.items() if n not in without}
 
-    @functools.wraps(_template)
-    def main(**given: Any) -> int:
-        selection, settings = gather(given)
-        return body(selection, settings, as_json=given["as_json"], **{p.name: given[p.name] for p in own})
+    def decorate(body: Callable[..., int]) -> Callable[..., int]:
+        taken = list(inspect.signature(body, eval_str=True).parameters.values())[2:]
+        own = [p for p in taken if p.name not in shared]
 
-    main.__doc__ = body.__doc__
-    main.__signature__ = inspect.Signature([*shared.values(), *own])  # type: ignore[attr-defined]
-    main.__annotations__ |= {p.name: p.annotation for p in own}
-    return main
+        def main(**given: Any) -> int:
+            selection, settings = gather(given)
+            return body(selection, settings, **{p.name: given[p.name] for p in taken})
+
+        first = [p for p in own if p.kind is p.POSITIONAL_OR_KEYWORD]
+        main.__doc__ = body.__doc__
+        main.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [*first, *shared.values(), *(p for p in own if p not in first)]
+        )
+        main.__annotations__ = {p.name: p.annotation for p in (*shared.values(), *own)} | {"return": int}
+        return main
+
+    return decorate
 
 
 def _template(  # noqa: PLR0913  one parameter per option

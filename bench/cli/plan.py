@@ -11,7 +11,7 @@ from bench.planning.plan import Plan, PlannedCell
 from bench.running.runner import Runner
 
 
-@with_run_options
+@with_run_options()
 def main(selection: Selection, settings: Settings, *, as_json: bool) -> int:
     """Show the cells, costs and incompatible pairs of a run without running it."""
     with open_progress() as progress:

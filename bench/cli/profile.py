@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 
 from bench.cli import options as opt
 from bench.cli.common import CELL_FAILED, OK, print_error, print_note, print_table
-from bench.cli.flags import AsJson, LeftOut, PluginFiles
+from bench.cli.options import with_run_options
 from bench.cli.study import as_text, deliver, resumable
 from bench.config.selection import Selection
 from bench.config.settings import Settings
@@ -27,55 +28,37 @@ from bench.studies.profile.render import (
 from bench.studies.profile.run import ProfileStudy, run_batches
 from bench.studies.profile.traces import take_traces
 
-DEFAULT_OUT = Path("results") / "profile"
-
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="One model; `bench list models`.")]
-Dataset = Annotated[
-    str, typer.Option("--dataset", metavar="NAME", help="Where clips come from; `bench list datasets`.")
-]
 Batches = Annotated[str, typer.Option("--batch", metavar="1,2,4,...", help="Batch sizes, one cell each.")]
-Processes = Annotated[int, typer.Option("--processes", min=1, help="Fresh processes per batch; 8 give an interval.")]
 WithTrace = Annotated[bool, typer.Option("--trace", help="Also write Chrome traces and tables of the top operators.")]
 Largest = Annotated[bool, typer.Option("--largest", help="Also bisect the largest batch that fits (CUDA only).")]
 
 
-def main(  # noqa: PLR0913  one parameter per option
+@with_run_options(
+    without=("models", "protocol", "folds", "seeds", "limit", "jobs", "profile", "evaluate", "keep_checkpoints"),
+    out=Path("results") / "profile",
+)
+def main(  # noqa: PLR0913  its own options
+    selection: Selection,
+    settings: Settings,
     model: Model,
     *,
-    dataset: Dataset = "demo",
-    data: opt.Data = None,
     batch: Batches = "1,2,4,8,16",
-    processes: Processes = 1,
-    mode: opt.ModeName = None,
-    weights: opt.WeightsName = None,
-    inputs: opt.InputsName = None,
-    frontend: opt.FrontendName = None,
-    feeding: opt.FeedingName = None,
-    recipe: opt.RecipeName = None,
-    overrides: opt.Overrides = None,
-    device: opt.Device = "auto",
-    precision: opt.Precision = "fp32",
-    compiled: opt.Compile = False,
     trace: WithTrace = False,
     largest: Largest = False,
-    out: opt.Out = DEFAULT_OUT,
-    timeout: opt.Timeout = None,
-    launcher: opt.LauncherName = "",
-    as_json: AsJson = False,
-    plugin: PluginFiles = None,
-    no_plugin: LeftOut = None,
+    as_json: bool,
 ) -> int:
     """Measure one model over batch sizes: speed, memory, stages, FLOPs, and traces.
 
     Every batch size is measured alone on the machine in a fresh process; an existing run folder is resumed.
     """
-    given = {**locals(), "models": model, "evaluate": False}
-    selection, settings = opt.gather(given)
+    asked, out = replace(selection, models=(model,), evaluate=False), settings.out
+    sizes, processes = opt.numbers(batch, "--batch"), selection.processes
     with resumable(out) as progress:
-        study = run_batches(selection, opt.numbers(batch, "--batch"), settings, progress, processes=processes)
+        study = run_batches(asked, sizes, settings, progress, processes=processes)
         if largest:
-            study = search_largest(selection, study, settings, progress)
-        traces, problem = _trace(study, selection, settings) if trace else (None, None)
+            study = search_largest(asked, study, settings, progress)
+        traces, problem = _trace(study, asked, settings) if trace else (None, None)
     found = {**study.to_json(), "traces": traces}
     files = {"profile.json": as_text(found), "profile.md": markdown(found)}
     if traces is not None:

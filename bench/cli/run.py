@@ -16,7 +16,7 @@ from bench.reports.terminal import text
 from bench.running.runner import Result, Runner
 
 
-@with_run_options
+@with_run_options()
 def main(selection: Selection, settings: Settings, *, as_json: bool, formats: Formats = None) -> int:
     """Train and measure models on data sets and write a leaderboard."""
     with resumable(settings.out) as progress:

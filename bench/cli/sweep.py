@@ -17,7 +17,7 @@ from bench.studies.sweep.render import header, markdown, sentences, table_csv, t
 from bench.studies.sweep.run import run_sweep
 
 
-@with_run_options
+@with_run_options()
 def main(selection: Selection, settings: Settings, *, as_json: bool) -> int:
     """Train at several values of a setting and say how much it matters.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ EXACT = "exact count"
 ONE_PASS = "one timed pass of each kind; the second includes the first"
 UNMEASURED = "not measured"
 BUSY_SPOILS = ("infer", "train", "latency_ms", "cpu_ms")
+"""Clips/s, clips/s, ms, ms per clip."""
 BUSY = "others were busy on the machine while it was measured"
 
 
@@ -130,24 +132,21 @@ def _storage(storage: Mapping[str, Any], baseline: Mapping[str, Any]) -> Iterato
         "int16": f"int16 waveform cache ({baseline['sample_rate']} Hz)",
         "source": f"source files ({baseline['codec']})",
     }
-    for kept, label in labels.items():
-        for dtype in ("float32", "float16"):
-            for originals in (False, True):
-                fly, features = storage.get(kept), storage.get(dtype)
-                kept_too = fly if originals else 0
-                base = None if features is None or kept_too is None else features + kept_too
-                ending = "the waveforms kept beside them" if originals else "the waveforms deleted"
-                yield Case(
-                    claim="less storage",
-                    case=f"{label} against {dtype} {baseline['frontend']} features ({shape}), {ending}",
-                    fly=fly,
-                    stored=base,
-                    unit="bytes/clip",
-                    verdict=judge(fly, base, lower_is_better=True, margin=0.0),
-                    basis=EXACT,
-                    note=NOT_MEASURED if fly is None or base is None else "",
-                    main=kept == "int16" and dtype == "float32" and not originals,
-                )
+    endings = {False: "the waveforms deleted", True: "the waveforms kept beside them"}
+    for (kept, label), dtype, beside in itertools.product(labels.items(), ("float32", "float16"), endings):
+        fly, features = storage.get(kept), storage.get(dtype)
+        base = None if features is None or (beside and fly is None) else features + (fly if beside else 0)
+        yield Case(
+            claim="less storage",
+            case=f"{label} against {dtype} {baseline['frontend']} features ({shape}), {endings[beside]}",
+            fly=fly,
+            stored=base,
+            unit="bytes/clip",
+            verdict=judge(fly, base, lower_is_better=True, margin=0.0),
+            basis=EXACT,
+            note=NOT_MEASURED if fly is None or base is None else "",
+            main=(kept, dtype, beside) == ("int16", "float32", False),
+        )
 
 
 LOADED = "float32 features already in memory"
@@ -185,53 +184,44 @@ def _measured(name: str, row: Mapping[str, Any], base: Mapping[str, Any], *, mai
 def _resolved(case: Case, key: str, sides: tuple[Mapping[str, Any], Mapping[str, Any]], *, lower: bool) -> Case:
     """The verdict from the interval over processes; for want of one from a margin, with the count of processes."""
     fly, stored = ([*side["samples"].get(key, ())] for side in sides)
-    compared = compare_times(fly, stored)
+    interval = compare_times(fly, stored)
     counts = (len(fly), len(stored))
-    if isinstance(compared, Interval):
-        low, high = compared.low, compared.high
-        verdict = judge_interval(low, high, lower_is_better=lower)
+    if isinstance(interval, Interval):
         basis = f"95 % interval of the ratio, {min(counts)} processes a side"
-        found = replace(case, verdict=verdict, basis=basis, interval=(low, high), processes=counts)
+        verdict = judge_interval(interval.low, interval.high, lower_is_better=lower)
+        found = replace(case, verdict=verdict, basis=basis, interval=(interval.low, interval.high), processes=counts)
     else:
-        margin = _margin(key, sides)
-        verdict = judge(case.fly, case.stored, lower_is_better=lower, margin=margin)
+        # Rates carry the spread over the blocks of their process.
+        margin = max(MARGIN, 2 * math.hypot(*(side.get(f"{key}_spread") or 0.0 for side in sides)))
         few = f"{min(counts)} {'process' if min(counts) == 1 else 'processes'} a side, too few for an interval"
         basis = f"{few}; a factor of {math.exp(margin):.3g} or less is within the margin"
+        verdict = judge(case.fly, case.stored, lower_is_better=lower, margin=margin)
         found = replace(case, verdict=verdict, basis=basis, processes=counts)
-    if key in BUSY_SPOILS and any(side["contended"] for side in sides):
-        return replace(found, verdict=UNRESOLVED, note=BUSY)
-    return found
-
-
-def _margin(key: str, sides: tuple[Mapping[str, Any], Mapping[str, Any]]) -> float:
-    """Rates carry the spread over the blocks of their process."""
-    spreads = [side.get(f"{key}_spread") or 0.0 for side in sides]
-    return max(MARGIN, 2 * math.hypot(*spreads))
+    busy = key in BUSY_SPOILS and any(side["contended"] for side in sides)
+    return replace(found, verdict=UNRESOLVED, note=BUSY) if busy else found
 
 
 def _delivered(delivery: Mapping[str, Any], frontend: str) -> Iterator[Case]:
     """Waveforms with the front end against every place of the features, at the largest batch."""
     batch = str(max(delivery["batches"]))
-    fly = [row for row in delivery["rows"] if row["frontend"] == frontend]
-    for row in fly:
-        for base in delivery["rows"]:
-            if base["frontend"] is None:
-                case = _delivered_case(row, base, batch)
-                spoilt = delivery.get("contended") and case.fly is not None and case.stored is not None
-                yield replace(case, verdict=UNRESOLVED, note=BUSY) if spoilt else case
+    flies = [row for row in delivery["rows"] if row["frontend"] == frontend]
+    bases = [row for row in delivery["rows"] if row["frontend"] is None]
+    for row, base in itertools.product(flies, bases):
+        case = _delivered_case(row, base, batch)
+        spoilt = delivery.get("contended") and case.fly is not None and case.stored is not None
+        yield replace(case, verdict=UNRESOLVED, note=BUSY) if spoilt else case
 
 
 def _delivered_case(row: Mapping[str, Any], base: Mapping[str, Any], batch: str) -> Case:
-    sides = [one["rates"][batch] for one in (row, base)]
-    fly, stored = (None if side is None else side["clips_per_s"] for side in sides)
+    sides = [one["rates"][batch] or {} for one in (row, base)]
+    fly, stored = (side.get("clips_per_s") for side in sides)
     case = Case(
         claim="faster training", case=f"data until the forward, batch {batch}: {row['name']} against {base['name']}",
         fly=fly, stored=stored, unit="clips/s", verdict=UNRESOLVED, basis=UNMEASURED,
     )  # fmt: skip
     if fly is None or stored is None:
-        reasons = (base if stored is None else row)["reasons"]
-        return replace(case, note=reasons.get("rates") or NOT_MEASURED)
-    ends = [side["interval"] for side in sides if side is not None]
+        return replace(case, note=(base if stored is None else row)["reasons"].get("rates") or NOT_MEASURED)
+    ends = [side["interval"] for side in sides]
     if None in ends:
         return replace(case, basis="too few rounds for an interval", note="too few rounds")
     (low, high), (base_low, base_high) = ends

@@ -17,15 +17,14 @@ from bench.results.records import Record
 from bench.statistics import Refusal, process_interval
 from bench.statistics.timing import MIN_PROCESSES
 from bench.studies.common import bad_record, machine, why
+from bench.studies.frontends.claims import BUSY_SPOILS
 from bench.studies.frontends.plots import bars
 from bench.studies.frontends.render import SPECTROGRAMS, VERDICTS, about, verdict_rows
 
 FILE = "frontends.json"
 """What ``bench frontends`` writes."""
-TIMES = ("infer", "train", "latency_ms", "cpu_ms")
-"""Of these the machine's other work spoils a number; clips/s, clips/s, ms, ms per clip."""
 MEMORY = ("host_train_mib", "host_infer_mib", "device_peak_mib", "device_infer_peak_mib")
-MEASURED = (*TIMES, *MEMORY, "flops", "joule")
+MEASURED = (*BUSY_SPOILS, *MEMORY, "flops", "joule")
 
 
 def feeding_row(records: Sequence[Record], refused: str | None = None) -> dict[str, Any]:
@@ -54,7 +53,7 @@ def feeding_row(records: Sequence[Record], refused: str | None = None) -> dict[s
     numbers = [_numbers(record) for record in used]
     known = {name: [one[name] for one in numbers if one[name] is not None] for name in MEASURED}
     samples = {name: values for name, values in known.items() if values}
-    intervals = {name: process_interval(samples.get(name, ())) for name in TIMES}
+    intervals = {name: process_interval(samples.get(name, ())) for name in BUSY_SPOILS}
     cell, timing, memory = used[0].cell, used[0].timing, used[0].memory
     energy = timing.get("energy") or {}
     no_energy = (energy.get("reasons") or {}).get("joules_per_clip") or "no energy counter was read"

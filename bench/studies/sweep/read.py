@@ -1,4 +1,4 @@
-"""From the records of a grid to what they say: scores, what cannot be told from the best, how steep the curve is."""
+"""From the records of a grid to what they say: scores, what differs significantly from the best, how steep it is."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bench.statistics import Refusal, ranking
 from bench.studies.sweep.shape import steepness
 
 LEVEL = 0.05
-"""Adjusted p value below which a value is told apart from the best."""
+"""Adjusted p value below which a value differs significantly from the best."""
 
 Found = dict[tuple[int, int], Judged]
 
@@ -64,7 +64,7 @@ def read_curve(
         primary: Name of the score.
 
     Returns:
-        ``points`` (one per value), ``best`` (index, or ``None``), ``comparison`` (how the others were held against
+        ``points`` (one per value), ``best`` (index, or ``None``), ``comparison`` (how the others compare with
         it), ``shape`` (per key the range around the best), ``budget``, ``chosen`` (on validation, fold by fold).
     """
     reader = Reader(predictions, primary)
@@ -131,7 +131,7 @@ def _score(found: Found, folds: Sequence[int], reader: Reader) -> dict[str, Any]
 def _compare(
     found: Sequence[Found], scores: Sequence[Mapping[str, Any]], reader: Reader
 ) -> tuple[int | None, dict[str, Any]]:
-    """The best finished point, and every other one held against it on the same clips.
+    """The best finished point, and every other one compared with it on the same clips.
 
     The best is picked by looking, so p values are adjusted over all pairs, not only over those with the best.
     """

@@ -197,12 +197,9 @@ def _budgets(curve: Curve) -> str:
 
 
 def _lost(sweep: Mapping[str, Any], curve: Curve) -> list[str]:
-    said = []
-    for point in curve["points"]:
-        if not point["complete"]:
-            why = f" ({point['problem']})" if point["problem"] else ""
-            said.append(f"{_texts(sweep['keys'], point['texts'])}: {point['status'].replace('_', ' ')}{why}.")
-    return said
+    lost = [point for point in curve["points"] if not point["complete"]]
+    named = [(_texts(sweep["keys"], p["texts"]), p["status"].replace("_", " "), p["problem"]) for p in lost]
+    return [f"{texts}: {status}{f' ({problem})' if problem else ''}." for texts, status, problem in named]
 
 
 def _against(curve: Curve, index: int) -> str:

@@ -1,4 +1,4 @@
-"""The curve around its best point: which values cannot be told from it, and how much the score moves."""
+"""The curve around its best point: which values do not differ significantly from it, and how much the score moves."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def steepness(points: Sequence[Point], key: str, best: int) -> dict[str, Any]:
         best: Index of the best point.
 
     Returns:
-        ``order`` (indices along the key), ``alike`` (indices that form one run around the best without a value told
-        apart from it), ``alike_elsewhere`` (others that are not told apart either), ``edge`` (the best is the first
+        ``order`` (indices along the key), ``alike`` (indices that form one run around the best without a value that
+        differs significantly from it), ``alike_elsewhere`` (others that do not either), ``edge`` (the best is the first
         or last value), ``sensitivity``.
     """
     order = along(points, key, best)
