@@ -121,19 +121,19 @@ def test_summary_against_numpy():
 def test_a_drifting_callable_is_unsteady_and_a_level_one_is_not():
     rng = np.random.default_rng(1)
     level = 0.005 * rng.lognormal(0.0, 0.05, 400)
-    assert Samples(level).unsteady is False
-    assert Samples(level * np.linspace(1.0, 1.3, 400)).unsteady is True
-    assert Samples(level * np.linspace(1.3, 1.0, 400)).unsteady is True
+    assert Samples(level).trend.unsteady is False
+    assert Samples(level * np.linspace(1.0, 1.3, 400)).trend.unsteady is True
+    assert Samples(level * np.linspace(1.3, 1.0, 400)).trend.unsteady is True
 
 
 def test_outliers_are_not_drift():
     seconds = np.full(400, 0.005)
     seconds[350:360] = 0.05
-    assert Samples(seconds).unsteady is False
+    assert Samples(seconds).trend.unsteady is False
 
 
 def test_a_drift_too_small_to_matter_is_not_named():
-    assert Samples(np.linspace(0.00500, 0.00505, 400)).unsteady is False
+    assert Samples(np.linspace(0.00500, 0.00505, 400)).trend.unsteady is False
 
 
 def test_correlated_noise_is_not_drift():
@@ -141,7 +141,7 @@ def test_correlated_noise_is_not_drift():
     noise = rng.normal(0, 0.05, (100, 400))
     for i in range(1, 400):
         noise[:, i] += 0.9 * noise[:, i - 1]
-    assert sum(bool(Samples(np.exp(row - 5)).unsteady) for row in noise) <= 12
+    assert sum(bool(Samples(np.exp(row - 5)).trend.unsteady) for row in noise) <= 12
 
 
 def test_too_few_samples_give_no_verdict():
@@ -152,7 +152,7 @@ def test_too_few_samples_give_no_verdict():
 
 def test_false_alarms_are_rare():
     rng = np.random.default_rng(2)
-    alarms = sum(bool(Samples(rng.lognormal(-5, 0.5, 200)).unsteady) for _ in range(300))
+    alarms = sum(bool(Samples(rng.lognormal(-5, 0.5, 200)).trend.unsteady) for _ in range(300))
     assert alarms <= 0.03 * 300
 
 
@@ -161,7 +161,7 @@ def test_a_really_drifting_call_is_found():
         Busy(0.0002 * (1 + index / 100))(index)
 
     sampling = Sampling(warmup_calls=1, warmup_seconds=0.0, min_samples=300, min_seconds=0.0, max_samples=300)
-    assert measure_latency(call, device="cpu", sampling=sampling).host.unsteady is True
+    assert measure_latency(call, device="cpu", sampling=sampling).host.trend.unsteady is True
 
 
 @given(st.lists(st.floats(1e-6, 10.0), min_size=1, max_size=40))
