@@ -40,6 +40,7 @@ CURE = (
 )
 _BLOCK = 1 << 12
 _LARGEST_BLOCK = 1 << 23
+"""Values; libsndfile fails on FLAC blocks of more than 2**24 where the count of channels is no power of two."""
 _MP3_FRAME = 1152
 _MP3_SLACK = 2048
 """Bytes behind the last frame that are no audio: tags, padding."""
@@ -226,7 +227,7 @@ class _Blocks(soundfile.SoundFile):  # type: ignore[misc]
         The first block is as long as the header says, which is right for nearly every file and then never copied.
         """
         found = [np.empty((0, self.channels), dtype=np.float32)]
-        frames = frames or max(_BLOCK, min(self.frames, _LARGEST_BLOCK))
+        frames = frames or max(_BLOCK, min(self.frames, _LARGEST_BLOCK // self.channels))
         error = None
         try:
             while len(found) == 1 or len(found[-1]):
