@@ -226,4 +226,4 @@ def energy_table(step: Callable[[int], int], device: str, *, brief: bool) -> dic
         if isinstance(counter, str):
             return unknown_energy(counter)
         idle, most = (0.3, 5.0) if brief else (2.0, 20.0)
-        return measure_energy(waited, counter, idle_s=idle, max_seconds=most).to_json()
+        return measure_energy(waited, counter, idle_s=idle, max_seconds=most)

@@ -40,49 +40,8 @@ class EnergyCounter:
         return delta + self.wraps_at_j if delta < 0 and self.wraps_at_j is not None else delta
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Energy:
-    """Energy of a run of steps.
-
-    Attributes:
-        source: Which counter.
-        joules: Raw difference over the run.
-        idle_watts: Power before the run, with nothing to do.
-        seconds: Length of the run.
-        clips: Clips processed in it.
-        periods: Updates of the counter seen in the run.
-    """
-
-    source: str
-    joules: float
-    idle_watts: float
-    seconds: float
-    clips: int
-    periods: int
-
-    @property
-    def net_joules(self) -> float:
-        """Joules above what the same time would have taken idle."""
-        return self.joules - self.idle_watts * self.seconds
-
-    def readings(self) -> dict[str, Reading]:
-        """Joules per clip, raw and idle-subtracted; unknown where the counter was seen to move too seldom."""
-        if self.periods < MIN_PERIODS:
-            short = Reading.unknown(f"{self.periods} counter periods in the run; {MIN_PERIODS} are needed")
-            return {"joules_per_clip": short, "net_joules_per_clip": short}
-        return {
-            "joules_per_clip": Reading.of(self.joules / self.clips),
-            "net_joules_per_clip": Reading.of(self.net_joules / self.clips),
-        }
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON values: J per clip, the raw figures behind it, the source."""
-        raw = {"joules": self.joules, "idle_watts": self.idle_watts, "seconds": self.seconds, "clips": self.clips}
-        return {**table(self.readings()), **raw, "periods": self.periods, "source": self.source}
-
-
 def unknown_energy(reason: str) -> dict[str, Any]:
-    """What :meth:`Energy.to_json` gives where there is no counter."""
+    """What :func:`measure_energy` gives where there is no counter."""
     missing = Reading.unknown(reason)
     return table({"joules_per_clip": missing, "net_joules_per_clip": missing, "source": missing})
 
@@ -134,7 +93,7 @@ def rapl_counter(powercap: Path) -> EnergyCounter | str:
 
 def measure_energy(
     step: Callable[[int], int], counter: EnergyCounter, *, idle_s: float = 2.0, max_seconds: float = 30.0
-) -> Energy:
+) -> dict[str, Any]:
     """Run ``step`` until the counter has moved 100 times, and divide its difference by the clips.
 
     Args:
@@ -142,6 +101,11 @@ def measure_energy(
         counter: From :func:`energy_counter`.
         idle_s: Seconds of idling before the run, for the idle power; more than 0.
         max_seconds: End of the run in any case; too few counter periods then make the result unknown.
+
+    Returns:
+        As JSON values ``joules_per_clip`` and ``net_joules_per_clip`` (less what the same time takes idle), unknown
+        where the counter moved too seldom; the raw ``joules``, ``idle_watts``, ``seconds``, ``clips`` and ``periods``
+        (updates of the counter seen in the run) behind them; ``source``.
 
     Raises:
         BenchError: No idle time, or a step that processed nothing.
@@ -162,11 +126,15 @@ def measure_energy(
     seconds = perf_counter() - start
     if clips < 1:
         raise BenchError(f"{index} steps processed {clips} clips; a step must return the size of its batch")
-    return Energy(
-        source=counter.source,
-        joules=counter.since(before),
-        idle_watts=idle_watts,
-        seconds=seconds,
-        clips=clips,
-        periods=periods,
-    )
+    joules = counter.since(before)
+    few = Reading.unknown(f"{periods} counter periods in the run; {MIN_PERIODS} are needed")
+    per_clip = {"joules_per_clip": joules / clips, "net_joules_per_clip": (joules - idle_watts * seconds) / clips}
+    return {
+        **table({name: few if periods < MIN_PERIODS else Reading.of(value) for name, value in per_clip.items()}),
+        "joules": joules,
+        "idle_watts": idle_watts,
+        "seconds": seconds,
+        "clips": clips,
+        "periods": periods,
+        "source": counter.source,
+    }
