@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import bench
 from bench.cli.app import VERBS
 from bench.cli.formats import write_board
 from bench.cli.report import load_board
@@ -97,6 +98,10 @@ def hooks_page() -> str:
         if name.startswith("bench_") and callable(function):
             signature = str(inspect.signature(function)).replace("'", "")
             parts.append(f"\n## `{name}`\n\n```python\ndef {name}{signature}\n```\n\n{inspect.getdoc(function)}\n")
+    parts.append("\n# What they return, and what it names\n\nEvery field is checked when a plugin is discovered.\n")
+    for name in bench.__all__:
+        if name.endswith("Spec") or name in ("Clips", "Divide", "TaskInfo"):
+            parts.append(f"\n## `bench.{name}`\n\n```text\n{inspect.getdoc(getattr(bench, name))}\n```\n")
     return "".join(parts)
 
 
@@ -111,8 +116,11 @@ def reference_page(registry: Registry) -> str:
     parts.append("\n## Data sets\n\n" + table(("name", "what", "groups", "protocols", "licence"), rows))
     rows = [(f"`{s.name}`", s.description, "yes" if s.trainable else "no") for s in registry.frontends.specs()]
     parts.append("\n## Front ends\n\n" + table(("name", "what", "trainable"), rows))
-    rows = [(f"`{s.name}@{s.version}`", s.description, "yes" if s.ranked else "no") for s in registry.protocols.specs()]
-    parts.append("\n## Protocols\n\n" + table(("name", "what", "ranked"), rows))
+    rows = [
+        (f"`{s.name}@{s.version}`", s.description, ", ".join(s.needs) or "-", "yes" if s.ranked else "no")
+        for s in registry.protocols.specs()
+    ]
+    parts.append("\n## Protocols\n\n" + table(("name", "what", "needs of a data set", "ranked"), rows))
     rows = [(f"`{s.name}`", s.description, s.unit or "-") for s in registry.metrics.specs()]
     parts.append("\n## Scores\n\n" + table(("name", "what", "unit"), rows))
     parts.append("\n## Recipes\n\n" + recipe_table())

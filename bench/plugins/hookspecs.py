@@ -68,7 +68,7 @@ def bench_add_reporters() -> Iterable[ReporterSpec]:  # type: ignore[empty-body]
 
 @hookspec
 def bench_add_protocols() -> Iterable[ProtocolSpec]:  # type: ignore[empty-body]
-    """Return the evaluation protocols this plugin provides."""
+    """Return the evaluation protocols this plugin provides; each runs on every data set that has what it needs."""
 
 
 @hookspec
