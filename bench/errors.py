@@ -10,6 +10,15 @@ import difflib
 from collections.abc import Iterable
 
 
+def did_you_mean(name: object, known: Iterable[object]) -> str:
+    """A sentence that names what is close, or else everything that is known."""
+    names = sorted(map(str, known))
+    close = difflib.get_close_matches(str(name), names, n=2, cutoff=0.6)
+    if close:
+        return f"did you mean {' or '.join(map(repr, close))}?"
+    return f"known: {', '.join(names) or 'none'}"
+
+
 class BenchError(Exception):
     """A problem the user or a plugin author must act on.
 

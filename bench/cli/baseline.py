@@ -12,7 +12,7 @@ import typer
 
 from bench.cli.common import OK, open_host, print_json, print_note, print_table
 from bench.cli.flags import AsJson, LeftOut, PluginFiles
-from bench.errors import DataError, NoCellError, SelectionError
+from bench.errors import DataError, NoCellError, SelectionError, did_you_mean
 from bench.gate import history
 from bench.gate.baseline import Baseline, parse_baseline
 from bench.gate.benchmark_json import collect_benchmarks
@@ -20,7 +20,6 @@ from bench.gate.collect import Collected, collect, unfinished
 from bench.gate.intervals import score_mean
 from bench.gate.verdict import value
 from bench.metrics.scoring import catalog
-from bench.plugins.checks import did_you_mean
 from bench.results.store import Store, write_atomic
 
 ACTIONS = ("pin", "show", "history")

@@ -10,8 +10,8 @@ from types import MappingProxyType
 from typing import Any
 
 from bench.cli.common import OK, open_host, plain, print_json, print_table
-from bench.errors import SelectionError
-from bench.plugins.checks import KINDS, Kind, did_you_mean
+from bench.errors import SelectionError, did_you_mean
+from bench.plugins.checks import KINDS, Kind
 from bench.plugins.discovery import Host
 from bench.plugins.factories import FACTORY
 from bench.plugins.registry import Entry, Provenance

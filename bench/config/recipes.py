@@ -6,7 +6,6 @@ cosine, averaged weights, silence trimmed and clips tiled. A model may declare w
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bench.errors import RecipeError, UnknownNameError
+from bench.errors import RecipeError, UnknownNameError, did_you_mean
 from bench.recipe import Recipe
 
 _AUGMENTED: dict[str, Any] = {
@@ -195,9 +194,7 @@ def _explain(error: ValidationError) -> str:
     for item in error.errors():
         key = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
-            close = difflib.get_close_matches(key, Recipe.model_fields, n=2)
-            allowed = f"did you mean {' or '.join(close)}?" if close else "known: " + ", ".join(Recipe.model_fields)
-            lines.append(f"recipe.{key} is no setting; {allowed}")
+            lines.append(f"recipe.{key} is no setting; {did_you_mean(key, Recipe.model_fields)}")
         else:
             lines.append(f"recipe.{key} = {item['input']!r}: {item['msg']}")
     return "; ".join(lines) + ". `bench list recipes --json` shows every setting."

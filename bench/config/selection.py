@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from bench.cell import MODES, WAVEFORM, parse_inputs
 from bench.config.recipes import parse_overrides, resolve
 from bench.errors import NoCellError, SelectionError, UnknownNameError
 from bench.plugins.registry import Entry, Registry
-from bench.plugins.specs import ModelSpec
+from bench.plugins.specs import Feeding, ModelSpec
 
 DEFAULT_RECIPE = "quick"
+WORDS = {
+    "mode": MODES,
+    "feeding": get_args(Feeding),
+    "device": ("cpu", "cuda"),
+    "precision": ("fp32", "bf16"),
+}
+"""The fields of a selection that take one of a few words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +96,9 @@ def check_names(selection: Selection, registry: Registry) -> None:
 
 
 def _check_axes(selection: Selection, registry: Registry) -> None:
-    if selection.mode is not None and selection.mode not in MODES:
-        raise SelectionError(f"--mode {selection.mode!r} is not one of {', '.join(MODES)}")
+    for name, words in WORDS.items():
+        if (word := getattr(selection, name)) not in (None, *words):
+            raise SelectionError(f"--{name} {word!r} is not one of {', '.join(words)}")
     if selection.inputs is not None:
         parse_inputs(selection.inputs)
     if selection.mode != "finetune" or selection.weights not in (None, "random"):

@@ -91,24 +91,14 @@ class Plan:
         """The plan as it is stored and as ``bench plan --json`` prints it."""
         return {
             "cells": [planned.cell.to_json() for planned in self.cells],
-            "decisions": [
-                {
-                    "id": p.cell.id,
-                    "decision": p.decision,
-                    "reason": p.reason,
-                    "cost_s": p.cost_s,
-                    "cost_source": p.cost_source,
-                    "reused": p.reused,
-                    "fingerprint": p.fingerprint,
-                }
-                for p in self.cells
-            ],
+            "decisions": [{"id": p.cell.id} | {key: getattr(p, key) for key in _SAID} for p in self.cells],
             "eta_s": self.eta_s(slots),
             "slots": slots,
             "disk_bytes": self.disk_bytes,
         }
 
 
+_SAID = ("decision", "reason", "cost_s", "cost_source", "reused", "fingerprint")
 START_S = 4.0
 """Seconds until a fresh worker has imported what it needs."""
 

@@ -12,7 +12,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from bench.cell import MODES, parse_inputs
-from bench.errors import SelectionError
+from bench.errors import SelectionError, did_you_mean
 from bench.plugins.factories import FACTORY
 from bench.plugins.specs import (
     Axis,
@@ -74,15 +74,6 @@ KINDS: tuple[Kind, ...] = (
     Kind("reporters", "reporter", ReporterSpec, "render"),
     Kind("protocols", "protocol", ProtocolSpec, "divide"),
 )
-
-
-def did_you_mean(name: object, known: Iterable[object]) -> str:
-    """A sentence that names what is close, or else everything that is known."""
-    names = sorted(map(str, known))
-    close = difflib.get_close_matches(str(name), names, n=2, cutoff=0.6)
-    if close:
-        return f"did you mean {' or '.join(map(repr, close))}?"
-    return f"known: {', '.join(names) or 'none'}"
 
 
 def shape_problem(kind: Kind, result: Any) -> str | None:

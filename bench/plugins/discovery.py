@@ -20,9 +20,9 @@ from typing import Any
 import pluggy
 
 from bench.cell import WAVEFORM
-from bench.errors import PluginError, UnknownNameError
+from bench.errors import PluginError, UnknownNameError, did_you_mean
 from bench.plugins import hookspecs
-from bench.plugins.checks import KINDS, Kind, did_you_mean, shape_problem, spec_problems
+from bench.plugins.checks import KINDS, Kind, shape_problem, spec_problems
 from bench.plugins.registry import Catalog, Entry, Provenance, Registry
 from bench.plugins.sources import GROUP, Candidate, describe, from_file, in_memory, installed
 from bench.plugins.specs import DatasetSpec, ModelSpec

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import re
 from collections.abc import Callable
 from typing import Any
 
-from bench.errors import PluginError
+from bench.errors import PluginError, did_you_mean
 
 FACTORY = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)?:(?P<attribute>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)")
 """The form of a factory string; without a module it means "in the file that declares it"."""
@@ -37,9 +36,9 @@ def load_factory(factory: str) -> Callable[..., Any]:
         try:
             target = getattr(target, part)
         except AttributeError as error:
-            close = difflib.get_close_matches(part, dir(target), n=2, cutoff=0.6)
-            advice = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-            raise PluginError(f"factory {factory!r}: {match['module']} has no {part!r}{advice}") from error
+            names = [name for name in dir(target) if not name.startswith("_")]
+            advice = did_you_mean(part, names)
+            raise PluginError(f"factory {factory!r}: {match['module']} has no {part!r}; {advice}") from error
     if not callable(target):
         raise PluginError(f"factory {factory!r} names a {type(target).__name__}, which cannot be called")
     function: Callable[..., Any] = target

@@ -7,9 +7,8 @@ import tomllib
 from collections.abc import Sequence
 from typing import Any
 
-from bench.errors import BenchError, PluginError, SelectionError
+from bench.errors import BenchError, PluginError, SelectionError, did_you_mean
 from bench.job import Job
-from bench.plugins.checks import did_you_mean
 from bench.plugins.factories import load_factory
 from bench.plugins.interfaces import Answered, Event, Finished, Launcher, Lost, OnEvent, Resources
 from bench.plugins.registry import Registry

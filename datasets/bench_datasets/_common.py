@@ -6,15 +6,16 @@ import csv
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from bench import DataError
 
+T = TypeVar("T")
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg")
 _SHOWN = 8
 _SPLITS = ("train", "val", "test")
@@ -100,6 +101,36 @@ def indicators(labels: Sequence[Sequence[str]], names: Sequence[str], where: Pat
     for row, found in zip(targets, labels, strict=True):
         row[[index[label] for label in found]] = 1.0
     return targets
+
+
+def read_each(path: Path, parse: Callable[[int, list[str]], T], *, spaced: bool = False) -> list[T]:
+    """What ``parse`` makes of each line of a list that has no first line of names.
+
+    Args:
+        path: The file.
+        parse: Gets the line's number and its cells; raises ``ValueError`` in words that say what is wrong with them.
+        spaced: As for :func:`read_lines`.
+
+    Raises:
+        DataError: Lines are wrong (all are counted and the first ones named), or there is none.
+    """
+    found, problems = [], []
+    for number, cells in read_lines(path, spaced=spaced):
+        try:
+            found.append(parse(number, cells))
+        except ValueError as error:
+            problems.append(f"line {number}: {error}")
+    if problems:
+        raise DataError(f"{path} has {len(problems)} problem(s): {shorten(problems)}")
+    if not found:
+        raise DataError(f"{path} holds no line")
+    return found
+
+
+def re_encoded(audio: Iterable[Path], what: str) -> list[str]:
+    """A note where the files are not the publishers' ``.wav``; ``what`` they are."""
+    others = sorted({path.suffix.lower() for path in audio} - {".wav"})
+    return [f"re-encoded {what} ({', '.join(others)}), not the publishers' .wav files"] if others else []
 
 
 def left_out(listed: Sequence[str], present: Sequence[str], lacking: str) -> tuple[str, ...]:

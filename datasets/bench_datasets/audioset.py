@@ -23,7 +23,7 @@ from bench_datasets._common import (
     left_out,
     list_audio,
     manifest_digest,
-    read_lines,
+    read_each,
     read_table,
     shorten,
 )
@@ -146,23 +146,13 @@ def _missing(listed: Sequence[Segment], ids: Sequence[str]) -> tuple[str, ...]:
 
 
 def _read(path: Path, split: str) -> list[Segment]:
-    """The segments of a list; all that are wrong are counted and the first ones named."""
-    segments: list[Segment] = []
-    problems: list[str] = []
-    for number, cells in read_lines(path, spaced=True):
-        try:
-            video, start, end, labels = cells
-            segment = Segment(
-                video=video, start=float(start), end=float(end), labels=tuple(labels.split(",")), split=split
-            )
-        except ValueError:
-            problems.append(f"line {number}")
-        else:
-            segments.append(segment)
-    if problems or not segments:
-        what = shorten(problems) or "no line"
-        raise DataError(f"{path}: needed are YTID, start, end and labels a line; wrong are {len(problems)}: {what}")
-    return segments
+    def parse(_number: int, cells: list[str]) -> Segment:
+        if len(cells) != 4:
+            raise ValueError(f"{len(cells)} cells; needed are YTID, start, end and label ids")
+        video, start, end, labels = cells
+        return Segment(video=video, start=float(start), end=float(end), labels=tuple(labels.split(",")), split=split)
+
+    return read_each(path, parse, spaced=True)
 
 
 def _present(place: Path, folders: Sequence[str], segments: Sequence[Segment]) -> list[tuple[Segment, Path]]:

@@ -12,7 +12,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench import Clips, DataError
-from bench_datasets._common import find_audio, find_root, indicators, manifest_digest, read_lines, read_table, shorten
+from bench_datasets._common import (
+    find_audio,
+    find_root,
+    indicators,
+    manifest_digest,
+    re_encoded,
+    read_lines,
+    read_table,
+    shorten,
+)
 
 CLASSES = 200
 DEV_CLIPS, EVAL_CLIPS = 40_966, 10_231
@@ -81,6 +90,4 @@ def _differences(dev: int, test: int, audio: tuple[Path, ...]) -> tuple[str, ...
     notes = []
     if (dev, test) != (DEV_CLIPS, EVAL_CLIPS):
         notes.append(f"the lists name {dev} of {DEV_CLIPS} development and {test} of {EVAL_CLIPS} evaluation clips")
-    if others := sorted({path.suffix.lower() for path in audio} - {".wav"}):
-        notes.append(f"re-encoded clips ({', '.join(others)}), not the publishers' .wav files")
-    return tuple(notes)
+    return (*notes, *re_encoded(audio, "clips"))

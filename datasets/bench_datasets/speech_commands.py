@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from bench import Clips, DataError
-from bench_datasets._common import find_root, list_audio, manifest_digest, sha256, shorten
+from bench_datasets._common import find_root, list_audio, manifest_digest, re_encoded, sha256, shorten
 
 WORDS = (
     "backward", "bed", "bird", "cat", "dog", "down", "eight", "five", "follow", "forward", "four", "go", "happy",
@@ -172,6 +172,4 @@ def _differences(place: Path, clips: Mapping[str, Path]) -> tuple[str, ...]:
     notes = [f"{name} is not the official one" for name in changed]
     if len(clips) != OFFICIAL_CLIPS:
         notes.append(f"{len(clips)} recordings where the published archive holds {OFFICIAL_CLIPS}")
-    if others := sorted({path.suffix.lower() for path in clips.values()} - {".wav"}):
-        notes.append(f"re-encoded recordings ({', '.join(others)}), not the publishers' .wav files")
-    return tuple(notes)
+    return (*notes, *re_encoded(clips.values(), "recordings"))

@@ -13,7 +13,16 @@ from pathlib import Path
 import numpy as np
 
 from bench import Clips, DataError
-from bench_datasets._common import find_audio, find_root, integer, manifest_digest, read_table, sha256, shorten
+from bench_datasets._common import (
+    find_audio,
+    find_root,
+    integer,
+    manifest_digest,
+    re_encoded,
+    read_table,
+    sha256,
+    shorten,
+)
 
 OFFICIAL_CSV = "d69575a159ba4135597c7f4c08cee6916b997ed47c5260349e5d2e7415e28924"
 """sha256 of the published ``metadata/UrbanSound8K.csv`` (lines end with CR LF)."""
@@ -82,6 +91,4 @@ def _differences(place: Path, audio: Sequence[Path]) -> tuple[str, ...]:
     notes = []
     if sha256(place / _META) != OFFICIAL_CSV:
         notes.append(f"{_META} is not the official one")
-    if others := sorted({path.suffix.lower() for path in audio} - {".wav"}):
-        notes.append(f"re-encoded slices ({', '.join(others)}), not the publishers' .wav files")
-    return tuple(notes)
+    return (*notes, *re_encoded(audio, "slices"))

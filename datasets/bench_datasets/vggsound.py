@@ -23,7 +23,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from bench import Clips, DataError
-from bench_datasets._common import AUDIO_SUFFIXES, find_root, left_out, list_audio, manifest_digest, read_lines, shorten
+from bench_datasets._common import AUDIO_SUFFIXES, find_root, left_out, list_audio, manifest_digest, read_each, shorten
 
 PREFIX = "playing "
 EXCLUDED = (
@@ -149,34 +149,29 @@ def _clips(root: Path | None, *, pictures: bool) -> Clips:
 
 
 def _read(table: Path) -> list[Listed]:
-    """The lines of the list; all that are wrong are counted and the first ones named."""
-    listed: list[Listed] = []
-    problems: list[str] = []
+    """The lines of the list, each clip once."""
     seen: dict[str, int] = {}
-    for number, cells in read_lines(table):
-        if problem := _problem(cells):
-            problems.append(f"line {number}: {problem}")
-            continue
-        row = Listed(name=f"{cells[0]}_{int(cells[1]):06d}", video=cells[0], label=cells[2], split=cells[3])
-        if row.name in seen:
-            problems.append(f"line {number}: {row.name} stands already on line {seen[row.name]}")
-        seen.setdefault(row.name, number)
-        listed.append(row)
-    if problems:
-        raise DataError(f"{table} has {len(problems)} problem(s): {shorten(problems)}")
-    return listed
+
+    def parse(number: int, cells: list[str]) -> Listed:
+        row = _parse(cells)
+        if seen.setdefault(row.name, number) != number:
+            raise ValueError(f"{row.name} stands already on line {seen[row.name]}")
+        return row
+
+    return read_each(table, parse)
 
 
-def _problem(cells: Sequence[str]) -> str:
+def _parse(cells: Sequence[str]) -> Listed:
     if len(cells) != 4:
-        return f"{len(cells)} cells; needed are YouTube id, start second, label, split"
-    if not cells[0]:
-        return "the YouTube id is empty"
-    if not re.fullmatch(r"[0-9]{1,6}", cells[1]):
-        return f"start second {cells[1]!r} is no whole number of at most six digits"
-    if cells[3] not in _SPLITS:
-        return f"split {cells[3]!r} is unknown; allowed are {', '.join(_SPLITS)}"
-    return ""
+        raise ValueError(f"{len(cells)} cells; needed are YouTube id, start second, label, split")
+    video, start, label, split = cells
+    if not video:
+        raise ValueError("the YouTube id is empty")
+    if not re.fullmatch(r"[0-9]{1,6}", start):
+        raise ValueError(f"start second {start!r} is no whole number of at most six digits")
+    if split not in _SPLITS:
+        raise ValueError(f"split {split!r} is unknown; allowed are {', '.join(_SPLITS)}")
+    return Listed(name=f"{video}_{int(start):06d}", video=video, label=label, split=split)
 
 
 def _part(place: Path, name: str) -> Path:

@@ -67,7 +67,7 @@ def test_file_with_a_base(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
-        ({"epoch": 3}, "recipe.epoch is no setting; did you mean epochs"),
+        ({"epoch": 3}, "recipe.epoch is no setting; did you mean 'epochs'"),
         ({"lr": -1}, "recipe.lr = -1"),
         ({"schedule": "linear"}, "recipe.schedule = 'linear'"),
     ],

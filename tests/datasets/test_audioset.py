@@ -76,8 +76,18 @@ def test_a_video_in_two_lists_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "words"),
     [
-        ("eval_segments.csv", ", 40.000", "", "wrong are 3: line 4, line 5, line 6"),
-        ("eval_segments.csv", "30.000", "half past", "needed are YTID, start, end and labels a line; wrong are 3"),
+        (
+            "eval_segments.csv",
+            ", 40.000",
+            "",
+            "3 problem(s): line 4: 3 cells; needed are YTID, start, end",
+        ),
+        (
+            "eval_segments.csv",
+            "30.000",
+            "half past",
+            "line 4: could not convert string to float: 'half past'",
+        ),
         ("eval_segments.csv", '"/m/0001,', '"/m/none,', "1 labels that are no class: /m/none"),
         ("class_labels_indices.csv", "526,/m/0526,Event 526\r\n", "", "lists 526 classes, AudioSet has 527"),
     ],
