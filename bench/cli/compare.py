@@ -116,8 +116,8 @@ def sentence(verdict: Verdict) -> str:
     if result.resolved:
         return f"{better} is better than {worse} by {numbers}{limit}."
     if result.difference == 0:
-        return f"{a} and {b} cannot be told apart: the difference is {numbers}{limit}."
-    return f"{a} and {b} cannot be told apart: {better} is ahead by {numbers}{limit}."
+        return f"{a} and {b} do not differ significantly: the difference is {numbers}{limit}."
+    return f"{a} and {b} do not differ significantly: {better} is ahead by {numbers}{limit}."
 
 
 def names(verdict: Verdict) -> tuple[str, str]:

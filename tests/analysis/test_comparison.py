@@ -93,7 +93,7 @@ def test_equal_rows_cannot_be_told_apart(samples, store):
     arrays = store.predictions(record)
     store.write(record.model_copy(update={"cell": samples.cell("b")}), arrays)
     verdict = verdict_of(store)
-    assert "cannot be told apart: the difference is 0.0 points" in sentence(verdict)
+    assert "do not differ significantly: the difference is 0.0 points" in sentence(verdict)
     assert verdict.discordant == ()
 
 

@@ -10,13 +10,13 @@ from typing import Any, Literal
 
 from bench.statistics import Interval, compare_times
 
-Verdict = Literal["confirmed", "refuted", "not resolvable here"]
+ClaimVerdict = Literal["confirmed", "refuted", "not resolvable here"]
 CLAIMS = ("less storage", "less memory", "faster training", "faster inference", "less compute", "easier use")
 
 MARGIN = 0.05
 """Measured numbers closer than this, or than twice the spread of both, count as equal."""
 NOT_MEASURED = "one of the two numbers is missing"
-UNRESOLVED: Verdict = "not resolvable here"
+UNRESOLVED: ClaimVerdict = "not resolvable here"
 EXACT = "exact count"
 ONE_PASS = "one timed pass of each kind; the second includes the first"
 UNMEASURED = "not measured"
@@ -48,7 +48,7 @@ class Case:
     fly: float | None
     stored: float | None
     unit: str
-    verdict: Verdict
+    verdict: ClaimVerdict
     basis: str
     interval: tuple[float, float] | None = None
     processes: tuple[int, int] | None = None
@@ -61,7 +61,7 @@ class Case:
         return self.fly / self.stored if self.fly is not None and self.stored else None
 
 
-def judge(fly: float | None, stored: float | None, *, lower_is_better: bool, margin: float) -> Verdict:
+def judge(fly: float | None, stored: float | None, *, lower_is_better: bool, margin: float) -> ClaimVerdict:
     """Whether ``fly`` is better than ``stored`` by more than ``margin`` (a fraction of the ratio's logarithm).
 
     >>> judge(160_000, 256_512, lower_is_better=True, margin=0.0)
@@ -77,7 +77,7 @@ def judge(fly: float | None, stored: float | None, *, lower_is_better: bool, mar
     return "confirmed" if gain > 0 else "refuted"
 
 
-def judge_count(fly: float | None, stored: float | None, *, lower_is_better: bool) -> Verdict:
+def judge_count(fly: float | None, stored: float | None, *, lower_is_better: bool) -> ClaimVerdict:
     """The same for what is counted and may be 0: an equal count is no advantage.
 
     >>> judge_count(1, 0, lower_is_better=False), judge_count(1, 1, lower_is_better=True)
@@ -88,7 +88,7 @@ def judge_count(fly: float | None, stored: float | None, *, lower_is_better: boo
     return "confirmed" if (fly < stored if lower_is_better else fly > stored) else "refuted"
 
 
-def judge_interval(low: float, high: float, *, lower_is_better: bool) -> Verdict:
+def judge_interval(low: float, high: float, *, lower_is_better: bool) -> ClaimVerdict:
     """From the interval of ``fly / stored``: a claim is open while the interval holds 1.
 
     >>> judge_interval(0.8, 0.9, lower_is_better=True), judge_interval(0.9, 1.1, lower_is_better=True)

@@ -26,7 +26,7 @@ Found = dict[tuple[int, int], Judged]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tried:
+class GridPoint:
     """One point of the grid for one curve.
 
     Attributes:
@@ -53,7 +53,7 @@ def is_diverged(record: Record) -> bool:
 
 
 def read_curve(
-    tried: Sequence[Tried], keys: Sequence[str], predictions: Predictions, primary: str = "accuracy"
+    tried: Sequence[GridPoint], keys: Sequence[str], predictions: Predictions, primary: str = "accuracy"
 ) -> dict[str, Any]:
     """Everything a report needs about one curve, as JSON values.
 
@@ -98,7 +98,7 @@ def read_curve(
     }
 
 
-def _point(one: Tried, score: Mapping[str, Any], cells: Found) -> dict[str, Any]:
+def _point(one: GridPoint, score: Mapping[str, Any], cells: Found) -> dict[str, Any]:
     """One point as JSON values."""
     return {
         "texts": dict(one.texts),
@@ -175,7 +175,7 @@ def _compare(
     }
 
 
-def _state(one: Tried) -> dict[str, Any]:
+def _state(one: GridPoint) -> dict[str, Any]:
     """What became of the point's cells, in a word, with the first reason."""
     kinds = Counter("diverged" if is_diverged(record) else record.status for record in one.records)
     if missing := len(one.planned) - len(one.records):
@@ -186,7 +186,7 @@ def _state(one: Tried) -> dict[str, Any]:
     return {"status": status, "diverged": kinds["diverged"], "cells": dict(kinds), "problem": bad}
 
 
-def _budget(one: Tried) -> dict[str, Any]:
+def _budget(one: GridPoint) -> dict[str, Any]:
     """What one cell of the point was given: epochs, clips, seconds; planned where nothing was measured."""
     good = [record for record in one.records if record.status == "ok"]
     recipe = one.planned[0].recipe
@@ -217,7 +217,7 @@ def _peak(one: Judged) -> float | None:
 
 
 def _chosen(
-    tried: Sequence[Tried], found: Sequence[Found], complete: Sequence[bool], folds: Sequence[int]
+    tried: Sequence[GridPoint], found: Sequence[Found], complete: Sequence[bool], folds: Sequence[int]
 ) -> dict[str, Any] | None:
     """Pick the value on validation in each fold, then read that value's test score; ``None`` without validation.
 

@@ -22,7 +22,7 @@ from bench.results.store import Store
 from bench.running.progress import Progress
 from bench.running.runner import Runner
 from bench.studies.common import load_all
-from bench.studies.sweep.read import Tried, is_diverged, read_curve
+from bench.studies.sweep.read import GridPoint, is_diverged, read_curve
 
 LABEL = "sensitivity, not selection"
 """What a table is called whose values could only be picked on the clips that it is scored on."""
@@ -138,9 +138,9 @@ def run_sweep(selection: Selection, settings: Settings, progress: Progress) -> S
 
 def _subjects(
     grid: Grid, planned: Mapping[tuple[str, ...], Sequence[PlannedCell]], records: Mapping[Cell, Record]
-) -> dict[Cell, list[Tried]]:
+) -> dict[Cell, list[GridPoint]]:
     """By what is the same at every point, the points in the order of the grid."""
-    found: dict[Cell, list[Tried]] = {}
+    found: dict[Cell, list[GridPoint]] = {}
     for point, group in planned.items():
         texts = dict(zip(grid.keys, point, strict=True))
         parsed = parse_overrides([f"recipe.{key}={text}" for key, text in texts.items()])
@@ -149,7 +149,7 @@ def _subjects(
             here.setdefault(_subject(one.cell), []).append(one)
         for subject, cells in here.items():
             known = tuple(records[one.cell] for one in cells if one.cell in records)
-            tried = Tried(texts=texts, values=parsed, planned=tuple(cells), records=known)
+            tried = GridPoint(texts=texts, values=parsed, planned=tuple(cells), records=known)
             found.setdefault(subject, []).append(tried)
     return found
 
@@ -160,7 +160,7 @@ def _subject(cell: Cell) -> Cell:
 
 
 def _curves(
-    subjects: Mapping[Cell, list[Tried]], grid: Grid, registry: Registry, store: Store
+    subjects: Mapping[Cell, list[GridPoint]], grid: Grid, registry: Registry, store: Store
 ) -> Iterator[dict[str, Any]]:
     for subject, tried in subjects.items():
         dataset = registry.datasets[subject.dataset].spec

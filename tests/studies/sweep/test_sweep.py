@@ -21,7 +21,7 @@ from bench.results.records import Failure, Record, Score
 from bench.running.progress import Progress
 from bench.statistics import ranking
 from bench.studies.sweep.plot import draw, drawn_lines, positions
-from bench.studies.sweep.read import Tried, is_diverged, read_curve
+from bench.studies.sweep.read import GridPoint, is_diverged, read_curve
 from bench.studies.sweep.render import header, markdown, sentences, table_csv, table_rows
 from bench.studies.sweep.run import SweepStudy, make_grid, run_sweep
 from bench.studies.sweep.shape import sensitivity
@@ -35,7 +35,7 @@ class Made:
     def __init__(self) -> None:
         self.arrays: dict[str, dict[str, np.ndarray]] = {}
 
-    def tried(self, texts: dict, rates: dict, *, epochs: int = 5, validation: dict | None = None) -> Tried:
+    def tried(self, texts: dict, rates: dict, *, epochs: int = 5, validation: dict | None = None) -> GridPoint:
         """A point with a share of right answers per ``(fold, seed)``; ``None`` = diverged, ``"budget"`` = not run."""
         values = parse_overrides([f"recipe.{key}={text}" for key, text in texts.items()])
         recipe = resolve("quick", None, {**values, "epochs": values.get("epochs", epochs)})
@@ -45,7 +45,7 @@ class Made:
                         recipe=recipe.name)  # fmt: skip
             planned.append(PlannedCell(cell=cell, recipe=recipe, fingerprint="f", train_clips=80, test_clips=CLIPS))
             records.append(self.record(cell, rate, recipe.epochs, (validation or {}).get((fold, seed))))
-        return Tried(texts=texts, values=values, planned=tuple(planned), records=tuple(records))
+        return GridPoint(texts=texts, values=values, planned=tuple(planned), records=tuple(records))
 
     def record(self, cell: Cell, rate: float | str | None, epochs: int, validation: float | None) -> Record:
         if not isinstance(rate, float):
@@ -72,7 +72,7 @@ class Made:
     def predictions(self, record: Record) -> dict[str, np.ndarray]:
         return self.arrays[record.cell.id]
 
-    def curve(self, points: list[Tried], *, validates: bool = False) -> dict:
+    def curve(self, points: list[GridPoint], *, validates: bool = False) -> dict:
         keys = list(points[0].texts)
         found = read_curve(points, keys, self.predictions)
         label = None if validates else "sensitivity, not selection"
