@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -19,8 +18,6 @@ from bench.frontends.settings import SpectralSettings
 
 FRAME_S = 0.01
 """Silence is counted in frames of this length."""
-BREAK_HZ, BREAK_MEL, STEP = 1000.0, 15.0, 27.0 / math.log(6.4)
-"""Slaney's scale: linear with 15 mel at 1000 Hz, above it 27 mel per factor of 6.4."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -91,16 +88,8 @@ def silent_share(samples: npt.NDArray[np.int16], sample_rate: int) -> float:
 
 def centres(settings: SpectralSettings, scale: Literal["slaney", "htk"]) -> npt.NDArray[np.float64]:
     """Centre frequency of each mel filter in Hz, ``(n_mels,)``."""
-    if scale == "htk":
-        low, high = (2595.0 * math.log10(1 + edge / 700.0) for edge in (settings.fmin, settings.top))
-        mel = np.linspace(low, high, settings.n_mels + 2)[1:-1]
-        return np.asarray(700.0 * (10 ** (mel / 2595.0) - 1), dtype=np.float64)
-    mel = np.linspace(_slaney(settings.fmin), _slaney(settings.top), settings.n_mels + 2)[1:-1]
-    above = BREAK_HZ * np.exp((mel - BREAK_MEL) / STEP)
-    return np.where(mel < BREAK_MEL, mel * BREAK_HZ / BREAK_MEL, above)
+    from transformers.audio_utils import hertz_to_mel, mel_to_hertz
 
-
-def _slaney(hertz: float) -> float:
-    if hertz < BREAK_HZ:
-        return hertz * BREAK_MEL / BREAK_HZ
-    return BREAK_MEL + STEP * math.log(hertz / BREAK_HZ)
+    low, high = (hertz_to_mel(edge, mel_scale=scale) for edge in (settings.fmin, settings.top))
+    mels = np.linspace(low, high, settings.n_mels + 2)[1:-1]
+    return np.asarray(mel_to_hertz(mels, mel_scale=scale), dtype=np.float64)

@@ -10,7 +10,6 @@ import pytest
 import soundfile
 import torch
 from torch import nn
-from transformers.audio_utils import hertz_to_mel, mel_to_hertz
 
 from bench.frontends.settings import SpectralSettings
 from bench.studies.frontends.features import _difference, codec, parity
@@ -19,13 +18,18 @@ from bench.studies.frontends.spectrogram_examples import centres, examples, sile
 RATE = 8000
 
 
-@pytest.mark.parametrize("scale", ["slaney", "htk"])
-@pytest.mark.parametrize("fmin", [20.0, 1200.0])
-def test_centres_equal_those_of_transformers(scale, fmin) -> None:
-    settings = SpectralSettings(sample_rate=16_000, n_mels=64, fmin=fmin)
-    ends = [hertz_to_mel(edge, mel_scale=scale) for edge in (fmin, 8000.0)]
-    expected = mel_to_hertz(np.linspace(*ends, 66), mel_scale=scale)[1:-1]
-    np.testing.assert_allclose(centres(settings, scale), expected, rtol=1e-9)
+@pytest.mark.parametrize(("scale", "middle"), [("slaney", 1000 * 6.4 ** (5.1 / 27)), ("htk", 1278.4)])
+def test_centres_are_equally_far_apart_on_the_mel_scale(scale, middle) -> None:
+    """Slaney: 15 mel at 1000 Hz, above it 27 mel per factor of 6.4. HTK: 2595 log10(1 + f / 700)."""
+    top = {
+        "slaney": 1000 * 6.4 ** (25.2 / 27),
+        "htk": 700 * (10 ** (2 * 2595 * math.log10(1 + 1278.4 / 700) / 2595) - 1),
+    }
+    settings = SpectralSettings(sample_rate=16_000, n_mels=1, fmin=0.0, fmax=top[scale])
+    np.testing.assert_allclose(centres(settings, scale), [middle], rtol=1e-9)
+    many = centres(SpectralSettings(sample_rate=16_000, n_mels=64, fmin=20.0), scale)
+    assert np.all(np.diff(many) > 0)
+    assert 20 < many[0] < many[-1] < 8000
 
 
 def test_silence_is_counted_in_whole_frames_of_ten_milliseconds() -> None:
