@@ -285,7 +285,7 @@ def boards(registry: Registry) -> Iterator[tuple[Path, str]]:
         if not (folder / "records").is_dir():
             continue
         context = find_published(folder)
-        board = load_board(Store(folder), read_published(context) if context else ())
+        board = load_board(Store(folder), registry, read_published(context) if context else ())
         present = [name for suffix, name in FORMATS.items() if (folder / f"leaderboard{suffix}").is_file()]
         with tempfile.TemporaryDirectory() as scratch:
             for made in write_board(board, registry, present, Path(scratch)):

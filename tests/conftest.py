@@ -67,6 +67,7 @@ def golden_board(samples, golden_store):
     assert not bad
     return build_board(
         records,
+        metrics=samples.STORED_METRICS,
         planned=[*samples.planned(golden_store)],
         predictions=golden_store.predictions,
         problems=["records/x.json: not a whole JSON file"],

@@ -5,35 +5,26 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
+from bench.analysis.evidence import Pair, check_metric, shown_score
 from bench.analysis.grouping import SectionGroup, gather, part
 from bench.analysis.machines import environment_words, hardware_words
-from bench.analysis.model import (
-    Board,
-    Dataset,
-    Interval,
-    Protocol,
-    Published,
-    Rank,
-    Resolution,
-    Row,
-    RowKey,
-    Section,
-)
+from bench.analysis.model import Board, Dataset, Protocol, Published, Rank, Resolution, Row, RowKey, Section
 from bench.analysis.phrases import labelled, plural, protocol
-from bench.analysis.predictions import Groups, Judged, Reader, primary_metric
-from bench.analysis.resampling import map_interval
-from bench.analysis.rows import Common, Draft, Pair, accuracy_interval, draft, finished
+from bench.analysis.predictions import Evaluated, Groups, Metrics, Reader
+from bench.analysis.rows import Common, Draft, draft, finished
 from bench.analysis.speed import hardware, hardware_key
 from bench.cell import Cell
+from bench.metrics.specs import PRIMARY
 from bench.results.predictions import Predictions
 from bench.results.records import Record
-from bench.statistics.ranking import RankedModel, Ranking, ranking
-from bench.statistics.results import Refusal
+from bench.statistics import RankedModel, Refusal, ranking, score_interval
 
 
-def build_board(
+def build_board(  # noqa: PLR0913  one keyword per source
     records: Sequence[Record],
     *,
+    metrics: Metrics,
+    metric: str | None = None,
     planned: Sequence[Cell] = (),
     predictions: Predictions | None = None,
     problems: Sequence[str] = (),
@@ -45,6 +36,9 @@ def build_board(
 
     Args:
         records: Of one or several runs.
+        metrics: What can be computed of stored predictions (``bench.metrics.scoring.catalog``): intervals, ranks, and
+            scores that a record lacks.
+        metric: Sort and rank by this one instead of each data set's own, wherever it is defined.
         planned: Cells that were planned; those without a record stand as holes.
         predictions: Gives the stored arrays of a record (``bench.results.store.Store.predictions``); without it there
             are no intervals and no ranks. A record whose predictions it refuses is left out and named.
@@ -53,15 +47,23 @@ def build_board(
 
     Returns:
         Sections, never averaged across.
+
+    Raises:
+        UnknownNameError: No plugin gives ``metric`` and no record holds it.
     """
+    check_metric(metric, records, metrics)
     kept, doubles = _latest(records)
     groups = gather(kept, planned)
     labels = {hardware_key(record): hardware_words(record) for record in kept}
     found = list(problems) + doubles
     sections = []
     for group in groups:
-        reader = Reader(predictions, primary_metric(group))
-        sections.append(_section(group, reader, labels, _relatives(group, groups)))
+        shown = shown_score(group.records(), metrics, metric)
+        reader = Reader(predictions, metrics, shown)
+        told = _relatives(group, groups)
+        if metric not in (None, shown.name):
+            told.append(f"{metric} is not defined for these clips; sorted by {shown.name}.")
+        sections.append(_section(group, reader, labels, told))
         found += reader.problems
     measured = {section.dataset.name for section in sections}
     return Board(
@@ -86,15 +88,15 @@ def _latest(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
 
 
 def _section(group: SectionGroup, reader: Reader, labels: Mapping[str, str], relatives: Sequence[str]) -> Section:
-    judged = reader.read(group.records())
-    found = {key: finished(row, judged) for key, row in group.rows.items()}
+    evaluated = reader.read(group.records())
+    found = {key: finished(row, evaluated) for key, row in group.rows.items()}
     cells = [record.cell for record in group.records()]
     cells += [cell for row in group.rows.values() for cell in row.planned if cell.kind == "evaluate"]
     folds = tuple(sorted({cell.fold for cell in cells}))
     common = Common(
         folds=_common_folds(folds, [pairs for pairs, _ in found.values()]),
         planned=folds,
-        protocol_ranked=all(part(one.record, "protocol").get("ranked", True) for one in judged.values()),
+        protocol_ranked=all(part(one.record, "protocol").get("ranked", True) for one in evaluated.values()),
         classes=len(group.identity.labels),
     )
     drafts = [
@@ -102,9 +104,9 @@ def _section(group: SectionGroup, reader: Reader, labels: Mapping[str, str], rel
     ]
     rows, resolution, provisional = _rank(drafts, reader, common)
     return Section(
-        dataset=_dataset(group, judged, reader, common),
-        protocol=_protocol(group, judged),
-        primary=reader.primary,
+        dataset=_dataset(group, evaluated, reader, common),
+        protocol=_protocol(group, evaluated),
+        primary=reader.shown,
         rows=tuple(sorted(rows, key=_order)),
         folds=folds,
         common_folds=common.folds,
@@ -123,11 +125,11 @@ def _with_notes(made: Draft, notes: Sequence[str]) -> Draft:
 
 
 def _order(row: Row) -> tuple[bool, bool, float, RowKey]:
-    score = 0.0 if row.primary is None else row.primary
-    return (row.rank is None, row.primary is None, -round(score, 12), row.key)
+    value = 0.0 if row.value is None else row.value
+    return (row.rank is None, row.value is None, -round(row.primary.sign * value, 12), row.key)
 
 
-def _common_folds(planned: Sequence[int], found: Iterable[Mapping[Pair, Judged]]) -> tuple[int, ...]:
+def _common_folds(planned: Sequence[int], found: Iterable[Mapping[Pair, Evaluated]]) -> tuple[int, ...]:
     """All folds if one row has them all with one seed; else those that every row with a result has."""
     rows = []
     for pairs in found:
@@ -144,7 +146,7 @@ def _common_folds(planned: Sequence[int], found: Iterable[Mapping[Pair, Judged]]
 
 def _rank(drafts: Sequence[Draft], reader: Reader, common: Common) -> tuple[list[Row], Resolution, list[str]]:
     """Rank what may be ranked; unpublishable rows only where no row is publishable."""
-    able = [one for one in drafts if one.correct is not None or one.score is not None]
+    able = [one for one in drafts if one.evidence is not None]
     serious = [one for one in able if one.row.publishable]
     ranked = serious or able
     notes = []
@@ -153,13 +155,14 @@ def _rank(drafts: Sequence[Draft], reader: Reader, common: Common) -> tuple[list
         notes.append(f"No row is publishable ({'; '.join(why)}); ranks hold among these rows only.")
     groups = reader.groups(common.folds)
     names = {str(index): one.row.key for index, one in enumerate(ranked)}
-    outcome = _ranking(ranked, groups) if ranked else None
+    scores = {str(index): one.evidence for index, one in enumerate(ranked) if one.evidence is not None}
+    outcome = ranking(scores, groups, higher_is_better=reader.shown.higher_is_better) if scores else None
     if outcome is None or isinstance(outcome, Refusal):
         reason = outcome.reason if outcome else "no row can be ranked"
         return [_unranked(one, groups, reason) for one in drafts], _unknown(reason), notes
     places = {names[model.name]: model for model in outcome.models}
     rows = [
-        _placed(one, groups, places[one.row.key])
+        _placed(one.row, places[one.row.key])
         if one.row.key in places
         else _unranked(one, groups, "its cells are not publishable")
         for one in drafts
@@ -170,50 +173,35 @@ def _rank(drafts: Sequence[Draft], reader: Reader, common: Common) -> tuple[list
     return rows, Resolution(difference=known, clips=outcome.clips, reason=""), notes
 
 
-def _ranking(ranked: Sequence[Draft], groups: Groups) -> Ranking | Refusal:
-    """Of drafts by their place in the sequence: by right and wrong per clip, else by the score itself."""
-    return ranking(
-        {str(index): one.correct if one.score is None else one.score for index, one in enumerate(ranked)},  # type: ignore[misc]
-        groups,
-    )
-
-
 def _unknown(reason: str) -> Resolution:
     return Resolution(difference=None, clips=0, reason=reason)
 
 
-def _placed(one: Draft, groups: Groups, model: RankedModel) -> Row:
-    """The row of a ranked draft; Wilson's interval where one seed on independent clips allows it."""
-    interval = Interval(low=model.interval.low, high=model.interval.high, method=model.interval.method)
-    if groups is None and one.correct is not None and len(one.correct) == 1:
-        made = accuracy_interval(one.correct, None)
-        interval = made if isinstance(made, Interval) else interval
+def _placed(row: Row, model: RankedModel) -> Row:
     rank = Rank(best=model.rank_low, worst=model.rank_high, tie=model.letters)
-    return dataclasses.replace(one.row, rank=rank, interval=interval)
+    return dataclasses.replace(row, rank=rank, interval=model.interval)
 
 
 def _unranked(one: Draft, groups: Groups, reason: str) -> Row:
     """The row of a draft that could have been ranked but is not."""
-    if one.score is not None:
-        made = map_interval(one.score)
-    elif one.correct is not None:
-        made = accuracy_interval(one.correct, groups)
-    else:
+    if one.evidence is None:
         return one.row
     row = dataclasses.replace(one.row, not_ranked=(*one.row.not_ranked, reason))
-    if isinstance(made, Interval):
-        return dataclasses.replace(row, interval=made)
-    return dataclasses.replace(row, notes=(*row.notes, f"no interval: {made}"))
+    made = score_interval(one.evidence, groups)
+    if isinstance(made, Refusal):
+        return dataclasses.replace(row, notes=(*row.notes, f"no interval: {made.reason}"))
+    return dataclasses.replace(row, interval=made)
 
 
-def _dataset(group: SectionGroup, judged: Mapping[Cell, Judged], reader: Reader, common: Common) -> Dataset:
-    records = [one.record for one in judged.values()] or [*group.records()] or group.profiles
+def _dataset(group: SectionGroup, evaluated: Mapping[Cell, Evaluated], reader: Reader, common: Common) -> Dataset:
+    records = [one.record for one in evaluated.values()] or [*group.records()] or group.profiles
     block = next((found for record in records if (found := part(record, "dataset"))), {})
     clips = [len(reader.folds[fold].ids) for fold in common.folds if fold in reader.folds]
-    sizes = {one.record.cell.fold: part(one.record, "dataset").get("test") for one in judged.values()}
+    sizes = {one.record.cell.fold: part(one.record, "dataset").get("test") for one in evaluated.values()}
     if not clips:
         clips = [size for fold in common.folds if isinstance(size := sizes.get(fold), int)]
     groups = reader.groups(common.folds)
+    of_accuracy = reader.shown.name == PRIMARY["single_label"]
     notes = dict.fromkeys(str(note) for record in records for note in part(record, "dataset").get("notes") or ())
     return Dataset(
         name=group.identity.dataset,
@@ -226,8 +214,8 @@ def _dataset(group: SectionGroup, judged: Mapping[Cell, Judged], reader: Reader,
         notes=tuple(notes),
         faithful=bool(block.get("faithful", True)),
         license=str(block.get("license") or ""),
-        majority=_mean(one.record for one in judged.values()),
-        chance=block.get("chance_accuracy"),
+        majority=_mean(one.record for one in evaluated.values()) if of_accuracy else None,
+        chance=block.get("chance_accuracy") if of_accuracy else None,
     )
 
 
@@ -241,8 +229,8 @@ def _mean(records: Iterable[Record]) -> float | None:
     return sum(by_fold.values()) / len(by_fold) if by_fold else None
 
 
-def _protocol(group: SectionGroup, judged: Mapping[Cell, Judged]) -> Protocol:
-    records = [one.record for one in judged.values()] or [*group.records()] or group.profiles
+def _protocol(group: SectionGroup, evaluated: Mapping[Cell, Evaluated]) -> Protocol:
+    records = [one.record for one in evaluated.values()] or [*group.records()] or group.profiles
     blocks = [found for record in records if (found := part(record, "protocol"))]
     block = next(iter(blocks), {})
     name = group.identity.protocol.partition("@")[0]
@@ -251,7 +239,7 @@ def _protocol(group: SectionGroup, judged: Mapping[Cell, Judged]) -> Protocol:
         hash=group.identity.protocol_hash,
         words=protocol(name, block),
         ranked=bool(block.get("ranked", True)),
-        leak=_leak(one.record for one in judged.values()),
+        leak=_leak(one.record for one in evaluated.values()),
     )
 
 
@@ -292,7 +280,7 @@ def _section_notes(rows: Sequence[Row], common: Common, group: SectionGroup, rel
     yield from relatives
     if common.folds != common.planned:
         yield f"No row has all folds; averages cover {labelled('fold', common.folds)}, which every row has."
-    holes = [row for row in rows if row.primary is not None and row.folds_used != common.folds]
+    holes = [row for row in rows if row.value is not None and row.folds_used != common.folds]
     if holes:
         yield f"{plural(len(holes), 'row')} with missing folds: shown over the folds done, not ranked."
     versions = sorted({environment_words(record) for record in group.records() if record.status == "ok"})

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from bench.analysis.discordant import Discordant, Side, discordant
+from bench.analysis.evidence import check_metric, evidence, shown_score
 from bench.analysis.grouping import RowGroup, SectionGroup, gather, part
 from bench.analysis.model import RowKey
-from bench.analysis.predictions import PRIMARY, Judged, Reader, pooled, primary_metric
-from bench.analysis.resampling import MAP, score_resampled
-from bench.analysis.rows import Pair, choose, finished
+from bench.analysis.predictions import Metrics, Reader
+from bench.analysis.rows import choose, finished
 from bench.errors import SelectionError, UnknownNameError
 from bench.results.predictions import Predictions
-from bench.results.records import Record
+from bench.results.records import Record, Score
 from bench.statistics import (
     Comparison,
     FoldTest,
@@ -50,6 +47,21 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What a comparison reads and computes.
+
+    Attributes:
+        predictions: Gives the stored arrays of a record.
+        metrics: What can be computed of them (``bench.metrics.scoring.catalog``).
+        metric: Compare by this one instead of each data set's own, wherever it is defined.
+    """
+
+    predictions: Predictions
+    metrics: Metrics
+    metric: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """A against B in one section.
 
@@ -63,14 +75,15 @@ class Verdict:
         folds: Folds that both have.
         seeds_a: Seeds of A.
         seeds_b: Seeds of B.
-        metric: ``accuracy``, or ``map`` where the data set's boards sort by it.
-        accuracy_a: The metric over the shared clips and A's seeds.
-        accuracy_b: The metric over the shared clips and B's seeds.
+        metric: The score they are compared by, without a value.
+        value_a: That score over the shared clips and A's seeds.
+        value_b: The same of B.
         paired: Bootstrap over groups and seeds, or why there is none.
-        mcnemar: Exact test of each seed that both have: these trained models only; empty for other metrics.
+        mcnemar: Exact test of each seed that both have: these trained models only; empty where clips are not right or
+            wrong by the metric.
         fold_differences: A minus B for each of ``folds``.
         fold_test: Corrected t over folds, or why there is none.
-        discordant: Clips judged differently, the clearest first; empty for other metrics.
+        discordant: Clips judged differently, the clearest first; empty likewise.
     """
 
     dataset: str
@@ -82,14 +95,19 @@ class Verdict:
     folds: tuple[int, ...]
     seeds_a: tuple[int, ...]
     seeds_b: tuple[int, ...]
-    accuracy_a: float
-    accuracy_b: float
+    metric: Score
+    value_a: float
+    value_b: float
     paired: Comparison | Refusal
     mcnemar: tuple[tuple[int, McNemar], ...]
     fold_differences: tuple[float, ...]
     fold_test: FoldTest | Refusal
     discordant: tuple[Discordant, ...]
-    metric: str = PRIMARY
+
+    @property
+    def lead(self) -> float:
+        """How far A is ahead of B, below 0 where B is better."""
+        return self.metric.sign * (self.value_a - self.value_b)
 
 
 def parse_choice(text: str) -> Choice:
@@ -112,7 +130,7 @@ def parse_choice(text: str) -> Choice:
 
 
 def compare(
-    records: Sequence[Record], a: Choice, b: Choice, predictions: Predictions, *, dataset: str | None = None
+    records: Sequence[Record], a: Choice, b: Choice, source: Source, *, dataset: str | None = None
 ) -> tuple[list[Verdict], list[str]]:
     """Compare two rows wherever both have results.
 
@@ -120,17 +138,18 @@ def compare(
         records: Of one or several runs.
         a: Row A.
         b: Row B.
-        predictions: Gives the stored arrays of a record.
+        source: What is read and computed.
         dataset: Look at this data set only.
 
     Returns:
         One verdict per section with shared folds, and what was left out, each with its reason.
 
     Raises:
-        UnknownNameError: No record of one of the models, or of the data set.
+        UnknownNameError: No record of one of the models, or of the data set; or nobody knows the metric.
         SelectionError: A choice fits several rows of a section.
     """
     _known(records, a, b, dataset)
+    check_metric(source.metric, records, source.metrics)
     verdicts, problems = [], []
     for section in gather(records, ()):
         if dataset is not None and section.identity.dataset != dataset:
@@ -141,7 +160,9 @@ def compare(
         where = f"{section.identity.title or section.identity.dataset}, {section.identity.protocol}"
         if rows[0] is rows[1]:
             raise SelectionError(f"{where}: {a.label!r} and {b.label!r} are the same row")
-        reader = Reader(predictions, MAP if primary_metric(section) == MAP else PRIMARY)
+        reader = Reader(
+            source.predictions, source.metrics, shown_score(section.records(), source.metrics, source.metric)
+        )
         found = _verdict(section, reader, rows[0], rows[1])
         problems += reader.problems
         if isinstance(found, str):
@@ -173,22 +194,23 @@ def _row(section: SectionGroup, choice: Choice) -> RowGroup | None:
 
 
 def _verdict(section: SectionGroup, reader: Reader, a: RowGroup, b: RowGroup) -> Verdict | str:
-    judged = reader.read([*a.evaluate, *b.evaluate])
-    (found_a, _), (found_b, _) = finished(a, judged), finished(b, judged)
+    evaluated = reader.read([*a.evaluate, *b.evaluate])
+    (found_a, _), (found_b, _) = finished(a, evaluated), finished(b, evaluated)
     shared = sorted({fold for fold, _ in found_a} & {fold for fold, _ in found_b})
     folds_a, _ = choose(found_a, shared)
     folds, seeds_b = choose(found_b, folds_a)
     _, seeds_a = choose(found_a, folds)
     if not folds:
         return "no fold that both have finished"
-    if reader.primary == MAP:
-        return _score_verdict(section, reader, (a, found_a, seeds_a), (b, found_b, seeds_b), folds)
-    correct_a, correct_b = pooled(found_a, folds, seeds_a), pooled(found_b, folds, seeds_b)
-    if correct_a is None or correct_b is None:
+    first, second = evidence(found_a, folds, seeds_a, reader), evidence(found_b, folds, seeds_b, reader)
+    refused = next((one for one in (first, second) if isinstance(one, Refusal)), None)
+    if isinstance(first, Refusal) or isinstance(second, Refusal):
         notes = sorted({one.note for one in (*found_a.values(), *found_b.values()) if one.note})
-        return f"predictions cannot be paired ({'; '.join(notes) or 'not single-label'})"
-    sizes = [len(reader.folds[fold].ids) for fold in folds]
-    differences = _by_fold(correct_a.mean(axis=0) - correct_b.mean(axis=0), sizes)
+        return f"predictions cannot be paired ({'; '.join(notes) or (refused.reason if refused else '')})"
+    sides = Side(found_a, folds, seeds_a, first), Side(found_b, folds, seeds_b, second)
+    means = [side.by_fold([len(reader.folds[fold].ids) for fold in folds]) for side in sides]
+    differences = tuple((means[0] - means[1]).tolist())
+    told_apart = all(side.right_or_wrong for side in sides)
     return Verdict(
         dataset=section.identity.title,
         dataset_name=section.identity.dataset,
@@ -199,65 +221,21 @@ def _verdict(section: SectionGroup, reader: Reader, a: RowGroup, b: RowGroup) ->
         folds=folds,
         seeds_a=seeds_a,
         seeds_b=seeds_b,
-        accuracy_a=float(correct_a.mean()),
-        accuracy_b=float(correct_b.mean()),
-        paired=paired_cluster_bootstrap(correct_a, correct_b, reader.groups(folds)),
-        mcnemar=tuple(
-            (seed, mcnemar_exact(correct_a[seeds_a.index(seed)], correct_b[seeds_b.index(seed)]))
-            for seed in seeds_a
-            if seed in seeds_b
-        ),
+        metric=reader.shown,
+        value_a=sides[0].mean,
+        value_b=sides[1].mean,
+        paired=paired_cluster_bootstrap(first, second, reader.groups(folds)),
+        mcnemar=tuple(_mcnemar(*sides)) if told_apart else (),
         fold_differences=differences,
         fold_test=_fold_test(differences, next(iter(found_a.values())).record),
-        discordant=discordant(
-            section, reader, Side(found_a, folds, seeds_a, correct_a), Side(found_b, folds, seeds_b, correct_b)
-        ),
+        discordant=discordant(section, reader, *sides) if told_apart else (),
     )
 
 
-_Ranked = tuple[RowGroup, Mapping[Pair, Judged], tuple[int, ...]]
-
-
-def _score_verdict(
-    section: SectionGroup, reader: Reader, a: _Ranked, b: _Ranked, folds: tuple[int, ...]
-) -> Verdict | str:
-    """A against B by mean average precision: the same draws of groups for both."""
-    scores = [score_resampled(found, folds, seeds, reader) for _, found, seeds in (a, b)]
-    means = [_fold_means(found, folds, seeds) for _, found, seeds in (a, b)]
-    refused = next((one for one in scores if isinstance(one, Refusal)), None)
-    if any(value is None for side in means for value in side):
-        return f"a cell has no {MAP}"
-    fold_a, fold_b = (np.array(side, dtype=np.float64) for side in means)
-    differences = tuple((fold_a - fold_b).tolist())
-    first, second = scores
-    paired: Comparison | Refusal
-    if isinstance(first, Refusal) or isinstance(second, Refusal):
-        paired = refused or Refusal(reason="no stored predictions to draw from")
-    else:
-        paired = paired_cluster_bootstrap(first, second, None)
-    return Verdict(
-        dataset=section.identity.title, dataset_name=section.identity.dataset,
-        manifest_sha256=section.identity.manifest, protocol=section.identity.protocol,
-        a=a[0].key, b=b[0].key, folds=folds, seeds_a=a[2], seeds_b=b[2],
-        accuracy_a=float(fold_a.mean()), accuracy_b=float(fold_b.mean()), paired=paired, mcnemar=(),
-        fold_differences=differences, fold_test=_fold_test(differences, next(iter(a[1].values())).record),
-        discordant=(), metric=MAP,
-    )  # fmt: skip
-
-
-def _fold_means(found: Mapping[Pair, Judged], folds: Sequence[int], seeds: Sequence[int]) -> list[float | None]:
-    """The stored score of each fold, averaged over seeds; ``None`` where a cell has none."""
-    means: list[float | None] = []
-    for fold in folds:
-        values = [found[fold, seed].accuracy for seed in seeds]
-        known = [value for value in values if value is not None]
-        means.append(sum(known) / len(known) if len(known) == len(values) else None)
-    return means
-
-
-def _by_fold(values: npt.NDArray[np.float64], sizes: Sequence[int]) -> tuple[float, ...]:
-    parts = np.split(values, np.cumsum(sizes)[:-1])
-    return tuple(float(part_.mean()) for part_ in parts)
+def _mcnemar(a: Side, b: Side) -> Iterator[tuple[int, McNemar]]:
+    for seed in a.seeds:
+        if seed in b.seeds:
+            yield seed, mcnemar_exact(a.values[a.seeds.index(seed)], b.values[b.seeds.index(seed)])
 
 
 def _fold_test(differences: Sequence[float], record: Record) -> FoldTest | Refusal:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from bench.analysis.evidence import Pair
 from bench.analysis.grouping import SectionGroup
-from bench.analysis.predictions import Bools, Ints, Judged, Reader
-from bench.analysis.rows import Pair
+from bench.analysis.predictions import Evaluated, Floats, Ints, Reader
+from bench.statistics import Evidence, Resampled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,16 +42,38 @@ class Discordant:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the two rows."""
+    """One of the two rows: its cells, and what it is compared by."""
 
-    found: Mapping[Pair, Judged]
+    found: Mapping[Pair, Evaluated]
     folds: tuple[int, ...]
     seeds: tuple[int, ...]
-    correct: Bools
+    evidence: Evidence
+
+    @property
+    def values(self) -> Floats:
+        """Values per clip ``(seeds, clips)``, of a score that has them."""
+        return np.asarray(self.evidence, dtype=np.float64)
+
+    @property
+    def right_or_wrong(self) -> bool:
+        """Whether the values say that clips are right (1) or wrong (0)."""
+        return not isinstance(self.evidence, Resampled) and bool(np.isin(self.values, (0, 1)).all())
+
+    @property
+    def mean(self) -> float:
+        """The score over all clips and seeds."""
+        return float((self.evidence.observed if isinstance(self.evidence, Resampled) else self.values).mean())
+
+    def by_fold(self, sizes: Sequence[int]) -> Floats:
+        """The score of each fold, averaged over seeds; ``sizes`` are the clips of the folds."""
+        if isinstance(self.evidence, Resampled):
+            scores = [[self.found[fold, seed].value for seed in self.seeds] for fold in self.folds]
+            return np.asarray(np.array(scores, dtype=np.float64).mean(axis=1))
+        return np.array([part.mean() for part in np.split(self.values.mean(axis=0), np.cumsum(sizes)[:-1])])
 
     def answers(self, classes: int) -> Ints:
         """The commonest answer to each clip over the seeds ``(clips,)``."""
-        votes = np.zeros((self.correct.shape[1], classes), dtype=np.int64)
+        votes = np.zeros((self.values.shape[1], classes), dtype=np.int64)
         for seed in self.seeds:
             parts = [self.found[fold, seed].predicted for fold in self.folds]
             said = np.concatenate([values for values in parts if values is not None])
@@ -67,7 +90,7 @@ def discordant(section: SectionGroup, reader: Reader, a: Side, b: Side) -> tuple
     folds = np.concatenate([np.full(len(one.ids), fold) for fold, one in zip(a.folds, clips, strict=True)])
     targets = np.concatenate([one.targets for one in clips if one.targets is not None])
     groups = reader.groups(a.folds)
-    right_a, right_b = a.correct.mean(axis=0), b.correct.mean(axis=0)
+    right_a, right_b = a.values.mean(axis=0), b.values.mean(axis=0)
     answers_a, answers_b = a.answers(len(names)), b.answers(len(names))
     different = np.flatnonzero(np.abs(right_a - right_b) > 1e-12)
     order = sorted(different.tolist(), key=lambda i: (-abs(right_a[i] - right_b[i]), right_b[i] - right_a[i], ids[i]))

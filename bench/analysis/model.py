@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from bench.analysis.artifacts import Detail, PageSection
 from bench.results.quantities import Hardware, Speed
-from bench.results.records import Status
+from bench.results.records import Score, Status
+from bench.statistics.results import Interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -30,21 +31,6 @@ class RowKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
-    """A 95 % interval of an accuracy.
-
-    Attributes:
-        low: Lower end, a fraction.
-        high: Upper end, a fraction.
-        method: How it was made, in words.
-    """
-
-    low: float
-    high: float
-    method: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Rank:
     """Where a row stands, as far as the clips can tell.
 
@@ -60,25 +46,8 @@ class Rank:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """Mean of one score over the cells that the accuracy covers.
-
-    Attributes:
-        name: Name of the score.
-        value: Mean of the cells' values; ``None`` where no cell has it.
-        unit: ``fraction``, ``nats`` or empty.
-        higher_is_better: Its direction.
-    """
-
-    name: str
-    value: float | None
-    unit: str
-    higher_is_better: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CellScore:
-    """Accuracy of one evaluate cell."""
+    """The score of one evaluate cell."""
 
     fold: int
     seed: int
@@ -146,11 +115,12 @@ class Row:
     Attributes:
         key: Its axes.
         model: Facts about the model.
-        primary: Value that the board sorts by (mean over seeds of the pooled predictions); ``None`` without result.
+        primary: The score that the board sorts by (mean over seeds of the pooled predictions); without a value where
+            there is no result.
         interval: 95 % interval of it, ``None`` where none can be made.
         rank: ``None`` where the row is not ranked.
         scores: Every other score.
-        cells: Accuracy of every finished cell, also of those outside the common set.
+        cells: Score of every finished cell, also of those outside the common set.
         folds_used: Folds that ``primary`` covers.
         seeds_used: Seeds that ``primary`` covers.
         folds_done: Folds with at least one result.
@@ -173,10 +143,10 @@ class Row:
 
     key: RowKey
     model: ModelFacts
-    primary: float | None
+    primary: Score
     interval: Interval | None
     rank: Rank | None
-    scores: tuple[Summary, ...]
+    scores: tuple[Score, ...]
     cells: tuple[CellScore, ...]
     folds_used: tuple[int, ...]
     seeds_used: tuple[int, ...]
@@ -196,6 +166,11 @@ class Row:
     command: str
     provenance: str = "measured here"
     detail: Detail = field(default_factory=Detail)
+
+    @property
+    def value(self) -> float | None:
+        """Of the score that the board sorts by."""
+        return self.primary.value
 
     def speed(self, hardware: str | None) -> Speed | None:
         """What was measured on one hardware, ``None`` where nothing was."""
@@ -240,8 +215,8 @@ class Dataset:
         notes: What a reader must know about this copy.
         faithful: Whether the copy may stand beside published results as equal.
         license: Of the data.
-        majority: Accuracy of always answering the majority class.
-        chance: Accuracy of guessing.
+        majority: Accuracy of always answering the majority class; ``None`` where the section shows another score.
+        chance: Accuracy of guessing; likewise.
     """
 
     name: str
@@ -264,7 +239,7 @@ class Resolution:
 
     Attributes:
         difference: Smallest true difference between two ranked rows found with 80 % power (paired, at the median
-            discordance of all pairs), a fraction; ``None`` if unknown.
+            discordance of all pairs), in the unit of the score; ``None`` if unknown.
         clips: Shared clips it rests on.
         reason: Why the difference is unknown, empty where it is known.
     """
@@ -281,7 +256,7 @@ class Section:
     Attributes:
         dataset: What was measured on.
         protocol: How.
-        primary: Name of the score that sorts it.
+        primary: The score that sorts it, without a value.
         rows: Ranked first, then other results, then rows without any; best first.
         folds: All folds that records or plan name.
         common_folds: Folds that averages cover.
@@ -293,7 +268,7 @@ class Section:
 
     dataset: Dataset
     protocol: Protocol
-    primary: str
+    primary: Score
     rows: tuple[Row, ...]
     folds: tuple[int, ...]
     common_folds: tuple[int, ...]

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from bench.analysis.artifacts import Curve, Pretraining
-from bench.analysis.extras import Extras, read_extras
-from bench.analysis.grouping import SectionGroup, part
+from bench.analysis.artifacts import Curve, Extras, Pretraining, read_curve, read_extras, read_pretraining
+from bench.analysis.grouping import part
 from bench.cell import Cell
 from bench.errors import StoreError
+from bench.metrics.scoring import Metric
 from bench.results.predictions import Arrays, Predictions
-from bench.results.records import Record
+from bench.results.records import Record, Score
 
-PRIMARY = "accuracy"
-"""The score that sorts a section whose records name no other."""
-
-Bools = npt.NDArray[np.bool_]
+T = TypeVar("T")
+Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Groups = npt.NDArray[np.str_] | None
+Metrics = Mapping[str, Metric]
+"""Every metric that a plugin gives, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,31 +43,32 @@ class FoldClips:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class Evaluated:
     """One evaluate cell that ended well.
 
     Attributes:
         record: Its record.
-        accuracy: Value of the score that the board sorts by.
-        predicted: ``(clips,)`` class indices in the section's order; ``None`` without comparable predictions.
-        correct: ``(clips,)``; ``None`` likewise.
-        logits: ``(clips, classes)`` in the section's order, kept only where the board sorts by a score that needs
-            them.
-        curve: Of its training, where one is stored.
+        scores: Those of the record, and those that were computed from its predictions.
+        value: Of the score that the board sorts by.
+        values: Its values per clip in the section's order, where it is a mean over clips.
+        logits: ``(clips, classes)`` in the section's order, kept only where it is none.
+        predicted: ``(clips,)`` class indices in the section's order, of single-label tasks.
         note: Why it has no comparable predictions; empty if it has.
+        curve: Of its training, where one is stored.
         pretraining: Of its pre-training, where there was one.
         extras: Embeddings and reconstructions, of the first cell of a row only.
     """
 
     record: Record
-    accuracy: float | None
-    predicted: Ints | None
-    correct: Bools | None
-    curve: Curve | None
-    note: str
+    scores: tuple[Score, ...]
+    value: float | None
+    values: npt.NDArray[Any] | None = None
+    logits: npt.NDArray[Any] | None = None
+    predicted: Ints | None = None
+    note: str = ""
+    curve: Curve | None = None
     pretraining: Pretraining | None = None
     extras: Extras | None = None
-    logits: npt.NDArray[Any] | None = None
 
 
 @dataclass(slots=True)
@@ -77,27 +77,34 @@ class Reader:
 
     Attributes:
         predictions: Gives the arrays of a record; ``None`` where the board is made from scores only.
-        primary: Name of the score that the board sorts by.
+        metrics: What can be computed.
+        shown: The score that the section sorts by, without a value.
         folds: The clips of each fold, filled by the first records read.
-        problems: What could not be read.
+        problems: What could not be read or computed.
         drawn: Rows whose embeddings and reconstructions have been read: those of one cell are enough.
     """
 
     predictions: Predictions | None
-    primary: str
+    metrics: Metrics
+    shown: Score
     folds: dict[int, FoldClips] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     drawn: set[Cell] = field(default_factory=set)
 
-    def read(self, records: Iterable[Record]) -> dict[Cell, Judged]:
+    @property
+    def metric(self) -> Metric | None:
+        """What computes the score that the section sorts by, ``None`` where no plugin gives it here."""
+        return self.metrics.get(self.shown.name)
+
+    def read(self, records: Iterable[Record]) -> dict[Cell, Evaluated]:
         """All records of status ``ok`` by cell; the fullest is read first, so that a cut run never sets the clips."""
         good = [record for record in records if record.status == "ok"]
-        judged = {}
+        evaluated = {}
         for record in sorted(good, key=lambda record: (-_test_clips(record), record.cell)):
-            one = self._judge(record)
+            one = self._evaluated(record)
             if one is not None:
-                judged[record.cell] = one
-        return judged
+                evaluated[record.cell] = one
+        return evaluated
 
     def groups(self, folds: Sequence[int]) -> Groups:
         """The group of each clip of ``folds``; ``None`` where one of them has none."""
@@ -105,26 +112,56 @@ class Reader:
         known = [groups for groups in parts if groups is not None]
         return np.concatenate(known) if known and len(known) == len(folds) else None
 
-    def _judge(self, record: Record) -> Judged | None:
-        accuracy = record.score(self.primary)
+    def _evaluated(self, record: Record) -> Evaluated | None:
         if self.predictions is None or "predictions" not in record.artifacts:
             note = "" if self.predictions is None else "no stored predictions"
-            return Judged(record=record, accuracy=accuracy, predicted=None, correct=None, curve=None, note=note)
+            return Evaluated(record=record, scores=record.scores, value=record.score(self.shown.name), note=note)
         try:
             arrays = self.predictions(record)
         except StoreError as error:
             self.problems.append(str(error))
             return None
-        curve = _curve(record, arrays)
+        scores = (*record.scores, *self._missing(record, arrays))
         logits, note = self._align(record, arrays)
-        targets = self.folds[record.cell.fold].targets
-        predicted = None if logits is None or targets is None else logits.argmax(axis=1).astype(np.int64)
-        correct = None if predicted is None else predicted == targets
-        return Judged(
-            record=record, accuracy=accuracy, predicted=predicted, correct=correct, curve=curve, note=note,
-            pretraining=_pretraining(record, arrays), extras=self._extras(record, arrays),
-            logits=None if self.primary == PRIMARY else logits,
-        )  # fmt: skip
+        clips = self.folds[record.cell.fold]
+        values = None
+        if logits is not None and self.metric is not None and self.metric.per_clip is not None:
+            values = self.guarded(self.metric.values, logits, clips.labels)
+        return Evaluated(
+            record=record,
+            scores=scores,
+            value=next((score.value for score in scores if score.name == self.shown.name), None),
+            values=values,
+            logits=logits if self.metric is not None and self.metric.per_clip is None else None,
+            predicted=None if logits is None or clips.targets is None else logits.argmax(axis=1).astype(np.int64),
+            note=note,
+            curve=read_curve(record, arrays),
+            pretraining=read_pretraining(record, arrays),
+            extras=self._extras(record, arrays),
+        )
+
+    def _missing(self, record: Record, arrays: Arrays) -> Iterator[Score]:
+        """Scores of metrics that were not there when the record was made, from its predictions."""
+        known = {score.name for score in record.scores}
+        missing = [metric for name, metric in self.metrics.items() if name not in known]
+        if not missing:
+            return
+        logits, targets = arrays["logits"], arrays["targets"]
+        task = "multi_label" if targets.ndim == 2 else "single_label"
+        for metric in missing:
+            if task in metric.task_types and (score := self.guarded(metric.score, logits, targets)) is not None:
+                yield score
+
+    def guarded(self, function: Callable[..., T | None], *arrays: npt.NDArray[Any]) -> T | None:
+        """What a plugin's metric gives; a metric that raises is named once and spoils nothing else."""
+        try:
+            return function(*arrays)
+        except Exception as error:  # noqa: BLE001  a plugin may raise anything; it is reported
+            name = getattr(getattr(function, "__self__", None), "name", "?")
+            problem = f"metric {name!r} raised {type(error).__name__}: {error}"
+            if problem not in self.problems:
+                self.problems.append(problem)
+            return None
 
     def _extras(self, record: Record, arrays: Arrays) -> Extras | None:
         row = replace(record.cell, fold=0, seed=0)
@@ -150,12 +187,6 @@ class Reader:
         return logits, ""
 
 
-def primary_metric(group: SectionGroup) -> str:
-    """The data set's primary metric, as its records say."""
-    named = (part(record, "dataset").get("primary_metric") for record in group.records())
-    return next((str(name) for name in named if name), PRIMARY)
-
-
 def _test_clips(record: Record) -> int:
     value = part(record, "dataset").get("test")
     return value if isinstance(value, int) else 0
@@ -173,52 +204,8 @@ def _fold_clips(arrays: Arrays) -> FoldClips:
     )
 
 
-def _numbers(values: np.ndarray[Any, Any] | None) -> tuple[float | None, ...]:
-    if values is None:
-        return ()
-    return tuple(float(value) if math.isfinite(value) else None for value in values.tolist())
-
-
-def _curve(record: Record, arrays: Arrays) -> Curve | None:
-    loss = _numbers(arrays.get("curve_train_loss"))
-    if not loss:
-        return None
-    validation = _numbers(next((x for name, x in arrays.items() if name.startswith("curve_val_")), None))
-    seconds = _numbers(arrays.get("curve_seconds")) if any(value is not None for value in validation) else ()
-    return Curve(fold=record.cell.fold, seed=record.cell.seed, loss=loss, validation=validation, seconds=seconds)
-
-
-def _pretraining(record: Record, arrays: Arrays) -> Pretraining | None:
-    loss = _numbers(arrays.get("pretrain_loss"))
-    if not loss:
-        return None
-    steps = tuple(int(step) for step in arrays["pretrain_step"].tolist())
-    return Pretraining(fold=record.cell.fold, seed=record.cell.seed, steps=steps, loss=loss)
-
-
-def pooled(judged: Mapping[tuple[int, int], Judged], folds: Sequence[int], seeds: Sequence[int]) -> Bools | None:
-    """Correctness of out-of-fold predictions.
-
-    Args:
-        judged: By ``(fold, seed)``.
-        folds: Folds to pool, in this order.
-        seeds: Seeds to stack.
-
-    Returns:
-        ``(seeds, clips)``, or ``None`` where a cell has no comparable predictions.
-    """
-    rows = []
-    for seed in seeds:
-        parts = [judged[fold, seed].correct for fold in folds]
-        known = [value for value in parts if value is not None]
-        if not known or len(known) < len(parts):
-            return None
-        rows.append(np.concatenate(known))
-    return np.stack(rows) if rows else None
-
-
 def confusion(
-    judged: Mapping[tuple[int, int], Judged],
+    found: Mapping[tuple[int, int], Evaluated],
     clips: Mapping[int, FoldClips],
     cells: Iterable[tuple[int, int]],
     classes: int,
@@ -226,7 +213,7 @@ def confusion(
     """Counts ``(classes, classes)``, target by prediction, over the cells; ``None`` where one has no predictions."""
     total = np.zeros(classes * classes, dtype=np.int64)
     for fold, seed in cells:
-        predicted, targets = judged[fold, seed].predicted, clips[fold].targets if fold in clips else None
+        predicted, targets = found[fold, seed].predicted, clips[fold].targets if fold in clips else None
         if predicted is None or targets is None:
             return None
         total += np.bincount(targets * classes + predicted, minlength=classes * classes)

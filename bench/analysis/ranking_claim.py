@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from bench.analysis.comparison import Choice, Verdict, compare, parse_choice
+from bench.analysis.comparison import Choice, Source, Verdict, compare, parse_choice
 from bench.errors import SelectionError
-from bench.results.predictions import Predictions
-from bench.results.records import Record
+from bench.results.records import Record, Score
 from bench.statistics import Refusal, holm
 
 Outcome = Literal["confirmed", "contradicted", "unresolved"]
@@ -25,7 +24,7 @@ class Place:
 
     Attributes:
         choice: Which row.
-        score: Its claimed accuracy, a fraction; ``None`` where the claim names none.
+        score: Its claimed score as typed, percent of a fraction; ``None`` where the claim names none.
     """
 
     choice: Choice
@@ -39,7 +38,7 @@ class Step:
     Attributes:
         better: The model claimed to be better.
         worse: The other.
-        claimed: Claimed difference, a fraction; ``None`` where the claim gives no scores.
+        claimed: Claimed difference in the unit of the score; ``None`` where the claim gives no scores.
         verdict: The paired comparison.
         p_adjusted: Holm's, over the steps of the claim.
         outcome: ``unresolved`` unless the adjusted p value is below 0.05.
@@ -60,7 +59,7 @@ class Held:
     Attributes:
         dataset: Title of the data set.
         protocol: Name of the protocol.
-        resolution: Largest minimum detectable difference of the steps, a fraction; ``None`` where one is unknown.
+        resolution: Largest minimum detectable difference of the steps; ``None`` where one is unknown.
         steps: In the claim's order.
     """
 
@@ -79,23 +78,21 @@ class Held:
 
 
 def parse_claim(text: str) -> tuple[Place, ...]:
-    """``"a > b > c"``, each with an optional claimed accuracy in percent: ``"a = 99.0 > b = 98.9"``.
+    """``"a > b > c"``, each with an optional claimed score (percent of a fraction): ``"a = 99.0 > b = 98.9"``.
 
     Raises:
-        SelectionError: Fewer than two models, one named twice, or a score above 100.
+        SelectionError: Fewer than two models, or one named twice.
 
     >>> [(place.choice.model, place.score) for place in parse_claim("a = 99.0 > b")]
-    [('a', 0.99), ('b', None)]
+    [('a', 99.0), ('b', None)]
     """
     places = []
     for part in text.split(">"):
         match = _SCORE.fullmatch(part.strip())
         name = match["name"] if match else part.strip()
-        score = float(match["score"]) / 100 if match else None
+        score = float(match["score"]) if match else None
         if not name:
             raise SelectionError(f"claim {text!r} has an empty place; write it as 'a > b > c'")
-        if score is not None and score > 1:
-            raise SelectionError(f"claim {text!r}: {name} = {100 * score:g} is no percentage")
         places.append(Place(choice=parse_choice(name), score=score))
     labels = [place.choice.label for place in places]
     if len(places) < 2:
@@ -106,14 +103,14 @@ def parse_claim(text: str) -> tuple[Place, ...]:
 
 
 def hold(
-    records: Sequence[Record], places: Sequence[Place], predictions: Predictions, *, dataset: str | None = None
+    records: Sequence[Record], places: Sequence[Place], source: Source, *, dataset: str | None = None
 ) -> tuple[list[Held], list[str]]:
     """Compare each model of a claim with the next, wherever both have results.
 
     Args:
         records: Of one or several runs.
         places: The claim, best first.
-        predictions: Gives the stored arrays of a record.
+        source: What is read and computed.
         dataset: Look at this data set only.
 
     Returns:
@@ -122,7 +119,7 @@ def hold(
     found: dict[tuple[str, str], list[tuple[Place, Place, Verdict]]] = {}
     problems: list[str] = []
     for better, worse in pairwise(places):
-        verdicts, left_out = compare(records, better.choice, worse.choice, predictions, dataset=dataset)
+        verdicts, left_out = compare(records, better.choice, worse.choice, source, dataset=dataset)
         problems += left_out
         for verdict in verdicts:
             found.setdefault((verdict.dataset, verdict.protocol), []).append((better, worse, verdict))
@@ -149,20 +146,30 @@ def _steps(steps: Sequence[tuple[Place, Place, Verdict]]) -> tuple[Step, ...]:
     results = [verdict.paired for *_, verdict in steps]
     adjusted = holm([result.p_value for result in results if not isinstance(result, Refusal)])
     made = []
-    for (better, worse, verdict), result, p_value in zip(steps, results, adjusted.tolist(), strict=True):
-        difference = 0.0 if isinstance(result, Refusal) else result.difference
+    for (better, worse, verdict), p_value in zip(steps, adjusted.tolist(), strict=True):
         outcome: Outcome = "unresolved"
         if p_value < ALPHA:
-            outcome = "confirmed" if difference > 0 else "contradicted"
-        known = better.score is not None and worse.score is not None
+            outcome = "confirmed" if verdict.lead > 0 else "contradicted"
         made.append(
             Step(
                 better=better.choice.label,
                 worse=worse.choice.label,
-                claimed=better.score - worse.score if known else None,  # type: ignore[operator]
+                claimed=_claimed(better, worse, verdict.metric),
                 verdict=verdict,
                 p_adjusted=p_value,
                 outcome=outcome,
             )
         )
     return tuple(made)
+
+
+def _claimed(better: Place, worse: Place, metric: Score) -> float | None:
+    """The claimed difference of two places in the unit of the score."""
+    if better.score is None or worse.score is None:
+        return None
+    if metric.unit != "fraction":
+        return better.score - worse.score
+    for place in (better, worse):
+        if place.score is not None and place.score > 100:
+            raise SelectionError(f"{place.choice.label} = {place.score:g} is no percentage of {metric.name}")
+    return (better.score - worse.score) / 100

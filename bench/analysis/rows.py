@@ -5,25 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from bench.analysis.artifacts import Detail, Embedding
+from bench.analysis.evidence import Pair, evidence
 from bench.analysis.grouping import RowGroup, part
-from bench.analysis.model import CellScore, Interval, ModelFacts, Row, RowKey, Summary
+from bench.analysis.model import CellScore, ModelFacts, Row, RowKey
 from bench.analysis.phrases import labelled, plural
-from bench.analysis.predictions import PRIMARY, Bools, Groups, Judged, Reader, confusion, pooled
-from bench.analysis.resampling import MAP, map_interval, score_resampled
+from bench.analysis.predictions import Evaluated, Reader, confusion
 from bench.analysis.row_metadata import command, facts, outcomes, publishable
 from bench.analysis.speed import speeds
 from bench.cell import Cell
 from bench.config.recipes import BUILTIN
-from bench.statistics.bootstrap import cluster_bootstrap
-from bench.statistics.draws import Resampled
-from bench.statistics.proportion import wilson
-from bench.statistics.results import Refusal
+from bench.results.records import Score
+from bench.statistics import Evidence, Interval, Refusal, Resampled, score_interval
 
 MIN_SEEDS = 3
 """Fewer seeds than this are said beside the rank."""
-
-Pair = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,22 +47,20 @@ class Draft:
 
     Attributes:
         row: The row, still without rank.
-        correct: ``(seeds, clips)`` over the section's common folds, for rows that may be ranked; their interval
+        evidence: What it is compared by over the section's common folds, for rows that may be ranked; their interval
             comes from the ranking.
-        score: In its place where the board sorts by mean average precision.
     """
 
     row: Row
-    correct: Bools | None = None
-    score: Resampled | None = None
+    evidence: Evidence | None = None
 
 
-def finished(group: RowGroup, judged: Mapping[Cell, Judged]) -> tuple[dict[Pair, Judged], list[str]]:
+def finished(group: RowGroup, evaluated: Mapping[Cell, Evaluated]) -> tuple[dict[Pair, Evaluated], list[str]]:
     """The row's results by ``(fold, seed)``; of several for one pair the first in the order of cells."""
-    found: dict[Pair, Judged] = {}
+    found: dict[Pair, Evaluated] = {}
     doubles = []
     for record in group.evaluate:
-        one = judged.get(record.cell)
+        one = evaluated.get(record.cell)
         if one is None:
             continue
         pair = (record.cell.fold, record.cell.seed)
@@ -93,7 +89,7 @@ def choose(found: Iterable[Pair], folds: Sequence[int]) -> tuple[tuple[int, ...]
     return tuple(sorted(used)), tuple(sorted(seed for seed, have in by_seed.items() if have >= used))
 
 
-def draft(group: RowGroup, found: Mapping[Pair, Judged], common: Common, reader: Reader) -> Draft:
+def draft(group: RowGroup, found: Mapping[Pair, Evaluated], common: Common, reader: Reader) -> Draft:
     """Average the row's cells.
 
     Args:
@@ -104,29 +100,26 @@ def draft(group: RowGroup, found: Mapping[Pair, Judged], common: Common, reader:
     """
     folds, seeds = choose(found, common.folds)
     used = [(fold, seed) for seed in seeds for fold in folds]
-    correct = pooled(found, folds, seeds) if used and reader.primary == PRIMARY else None
-    score = score_resampled(found, folds, seeds, reader) if used and reader.primary == MAP else None
-    primary = _primary(correct, found, used)
+    compared = evidence(found, folds, seeds, reader) if used else Refusal(reason="")
     about = facts(group)
-    not_ranked = (
-        tuple(_not_ranked(about, common, [found[pair] for pair in used], (folds, reader.primary))) if used else ()
-    )
-    rankable = (correct is not None or isinstance(score, Resampled)) and not not_ranked
-    made = "" if rankable or not used else _interval(correct, score, folds, reader)
+    not_ranked = tuple(_not_ranked(about, common, folds, [found[pair] for pair in used], compared)) if used else ()
+    rankable = bool(used) and not not_ranked
+    interval = None if rankable or isinstance(compared, Refusal) else score_interval(compared, reader.groups(folds))
+    refusal = next((one for one in (compared, interval) if isinstance(one, Refusal)), None)
     cells = [*(record.cell for record in group.evaluate), *(cell for cell in group.planned if cell.kind == "evaluate")]
     pairs = {(cell.fold, cell.seed) for cell in cells}
     serious, why_not = publishable(group)
     row = Row(
         key=group.key,
         model=about,
-        primary=primary,
-        interval=made if isinstance(made, Interval) else None,
+        primary=reader.shown.of(row_value(compared, [found[pair].value for pair in used])),
+        interval=interval if isinstance(interval, Interval) else None,
         rank=None,
-        scores=_scores(found, used, reader.primary),
+        scores=_scores([found[pair] for pair in used], reader.shown.name),
         cells=tuple(
-            CellScore(fold=fold, seed=seed, value=one.accuracy)
+            CellScore(fold=fold, seed=seed, value=one.value)
             for (fold, seed), one in sorted(found.items())
-            if one.accuracy is not None
+            if one.value is not None
         ),
         folds_used=folds,
         seeds_used=seeds,
@@ -145,78 +138,39 @@ def draft(group: RowGroup, found: Mapping[Pair, Judged], common: Common, reader:
         notes=(
             *_notes(found, folds, seeds, common),
             *_recipe_notes(group.key),
-            *([f"no interval: {made}"] if isinstance(made, str) and made else ()),
+            *([f"no interval: {refusal.reason}"] if refusal and refusal.reason else ()),
         ),
         command=command(group.key, cells),
         detail=_detail(found, used, reader, common),
     )
-    if not rankable:
-        return Draft(row=row)
-    return Draft(row=row, correct=correct, score=score if isinstance(score, Resampled) else None)
+    return Draft(row=row, evidence=None if isinstance(compared, Refusal) or not rankable else compared)
 
 
-def _primary(correct: Bools | None, found: Mapping[Pair, Judged], used: Sequence[Pair]) -> float | None:
-    """Mean over seeds of the pooled accuracy; without predictions the mean of the cells' scores."""
-    if correct is not None:
-        return float(correct.mean(axis=1).mean())
-    values = [found[pair].accuracy for pair in used]
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known and len(known) == len(values) else None
+def row_value(compared: Evidence | Refusal, cells: Sequence[float | None]) -> float | None:
+    """Mean over seeds of the pooled values per clip; without them the mean of the cells' scores."""
+    if not isinstance(compared, Refusal | Resampled):
+        return float(np.asarray(compared).mean(axis=1).mean())
+    known = [value for value in cells if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(cells) else None
 
 
-def accuracy_interval(correct: Bools, groups: Groups) -> Interval | str:
-    """The 95 % interval of one accuracy, or why there is none.
-
-    Args:
-        correct: ``(seeds, clips)``.
-        groups: ``(clips,)``: then groups are drawn; ``None``: Wilson's for one seed, clips are drawn for several.
-    """
-    if groups is None and len(correct) == 1:
-        result = wilson(float(correct.sum()), correct.shape[1])
-        return Interval(low=result.low, high=result.high, method=result.method)
-    drawn = cluster_bootstrap(correct, groups)
-    if isinstance(drawn, Refusal):
-        return drawn.reason
-    return Interval(low=drawn.low, high=drawn.high, method=drawn.method)
-
-
-def _interval(
-    correct: Bools | None, score: Resampled | Refusal | None, folds: Sequence[int], reader: Reader
-) -> Interval | str:
-    if correct is not None:
-        return accuracy_interval(correct, reader.groups(folds))
-    if score is not None:
-        return map_interval(score)
-    if reader.primary != PRIMARY:
-        return f"{reader.primary} is no mean over clips, and only {MAP} is resampled"
-    return "no stored predictions to draw from"
-
-
-def _scores(found: Mapping[Pair, Judged], used: Sequence[Pair], primary: str) -> tuple[Summary, ...]:
-    values: dict[str, list[float]] = {}
-    shape: dict[str, tuple[str, bool]] = {}
-    for pair in used:
-        for score in found[pair].record.scores:
-            shape.setdefault(score.name, (score.unit, score.higher_is_better))
-            values.setdefault(score.name, [])
-            if score.value is not None:
-                values[score.name].append(score.value)
-    return tuple(
-        Summary(
-            name=name,
-            value=sum(values[name]) / len(values[name]) if len(values[name]) == len(used) else None,
-            unit=unit,
-            higher_is_better=higher,
-        )
-        for name, (unit, higher) in sorted(shape.items())
-        if name != primary
-    )
+def _scores(used: Sequence[Evaluated], shown: str) -> tuple[Score, ...]:
+    """The other scores, each the mean over the cells where all of them have it."""
+    found: dict[str, list[Score]] = {}
+    for one in used:
+        for score in one.scores:
+            found.setdefault(score.name, []).append(score)
+    means = []
+    for name, scores in sorted(found.items()):
+        values = [score.value for score in scores if score.value is not None]
+        mean = sum(values) / len(values) if len(values) == len(used) else None
+        means += [scores[0].of(mean)] if name != shown else []
+    return tuple(means)
 
 
 def _not_ranked(
-    about: ModelFacts, common: Common, used: Sequence[Judged], scope: tuple[tuple[int, ...], str]
+    about: ModelFacts, common: Common, folds: Sequence[int], used: Sequence[Evaluated], compared: Evidence | Refusal
 ) -> Iterable[str]:
-    folds, primary = scope
     if not common.protocol_ranked:
         yield "the protocol is not ranked"
     if not about.inductive:
@@ -224,16 +178,15 @@ def _not_ranked(
     missing = sorted(set(common.folds) - set(folds))
     if missing:
         yield f"missing {labelled('fold', missing)}"
-    yield from dict.fromkeys(one.note for one in used if one.note)
-    if primary == MAP:
-        return
-    if primary != PRIMARY:
-        yield f"ranks need right or wrong per clip, which {primary} has not, and only {MAP} is resampled"
-    elif not any(one.note for one in used) and any(one.correct is None for one in used):
-        yield "no stored predictions to compare clip by clip"
+    notes = dict.fromkeys(one.note for one in used if one.note)
+    yield from notes
+    if isinstance(compared, Refusal) and not notes:
+        yield compared.reason
 
 
-def _notes(found: Mapping[Pair, Judged], folds: Sequence[int], seeds: Sequence[int], common: Common) -> Iterable[str]:
+def _notes(
+    found: Mapping[Pair, Evaluated], folds: Sequence[int], seeds: Sequence[int], common: Common
+) -> Iterable[str]:
     if folds and set(folds) != set(common.folds):
         yield f"averaged over {labelled('fold', folds)} only: do not compare with other rows"
     left_out = sorted({seed for _, seed in found} - set(seeds))
@@ -251,12 +204,12 @@ def _recipe_notes(key: RowKey) -> Iterable[str]:
         yield f"recipe file {base}.toml, whose settings its records hold"
 
 
-def _detail(found: Mapping[Pair, Judged], used: Sequence[Pair], reader: Reader, common: Common) -> Detail:
+def _detail(found: Mapping[Pair, Evaluated], used: Sequence[Pair], reader: Reader, common: Common) -> Detail:
     cells = [one for _, one in sorted(found.items())]
     drawn = next((one for one in cells if one.extras is not None), None)
     plain = Detail(
         curves=tuple(one.curve for one in cells if one.curve is not None),
-        embeddings=row_embeddings(drawn, cells),
+        embeddings=() if drawn is None else tuple(_embeddings(drawn, cells)),
         pretraining=tuple(one.pretraining for one in cells if one.pretraining is not None),
         reconstructions=drawn.extras.reconstructions if drawn and drawn.extras else (),
     )
@@ -268,24 +221,18 @@ def _detail(found: Mapping[Pair, Judged], used: Sequence[Pair], reader: Reader, 
     return replace(plain, confusion=tuple(map(tuple, table.tolist())), recall=recall)
 
 
-def row_embeddings(drawn: Judged | None, cells: Sequence[Judged]) -> tuple[Embedding, ...]:
+def _embeddings(drawn: Evaluated, cells: Sequence[Evaluated]) -> Iterable[Embedding]:
     """The maps of one cell with the cluster figures of all."""
-    if drawn is None or drawn.extras is None:
-        return ()
     every = [part(one.record, "embeddings") for one in cells]
-    found = []
-    for name, points in drawn.extras.maps.items():
+    for name, points in drawn.extras.maps.items() if drawn.extras else ():
         figures = [figure for one in every if "purity" in (figure := one.get(name or "embedding", {}))]
-        found.append(
-            Embedding(
-                name=name,
-                fold=drawn.record.cell.fold,
-                seed=drawn.record.cell.seed,
-                points=points,
-                targets=drawn.extras.targets,
-                clusters=figures[0]["clusters"] if figures else 0,
-                purity=tuple(figure["purity"] for figure in figures),
-                adjusted_rand=tuple(figure["adjusted_rand"] for figure in figures),
-            )
+        yield Embedding(
+            name=name,
+            fold=drawn.record.cell.fold,
+            seed=drawn.record.cell.seed,
+            points=points,
+            targets=drawn.extras.targets if drawn.extras else (),
+            clusters=figures[0]["clusters"] if figures else 0,
+            purity=tuple(figure["purity"] for figure in figures),
+            adjusted_rand=tuple(figure["adjusted_rand"] for figure in figures),
         )
-    return tuple(found)

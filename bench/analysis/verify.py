@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-import numpy.typing as npt
-
+from bench.analysis.predictions import Metrics
 from bench.errors import StoreError
-from bench.results.predictions import Predictions
+from bench.results.predictions import Arrays, Predictions
 from bench.results.records import Record
 
-Metric = Callable[[npt.NDArray[Any], npt.NDArray[Any]], float | None]
 TOLERANCE = 1e-9
 """Largest difference between a stored and a recomputed score."""
 
 
-def verify(records: Sequence[Record], predictions: Predictions, metrics: Mapping[str, Metric]) -> tuple[int, list[str]]:
+def verify(records: Sequence[Record], predictions: Predictions, metrics: Metrics) -> tuple[int, list[str]]:
     """Compare stored scores with those of the stored predictions.
 
     Args:
         records: Of any kind; only ``ok`` evaluate cells have scores.
         predictions: Gives the stored arrays of a record.
-        metrics: Name to ``function(logits, targets)``.
+        metrics: What can be computed.
 
     Returns:
         How many scores were recomputed, and one line for each that differs or cannot be recomputed.
@@ -37,26 +33,21 @@ def verify(records: Sequence[Record], predictions: Predictions, metrics: Mapping
         except StoreError as error:
             problems.append(str(error))
             continue
-        for problem in _differences(record, arrays["logits"], arrays["targets"], metrics):
+        for problem in _differences(record, arrays, metrics):
             problems.append(f"{record.cell.id}: {problem}")
         checked += len(record.scores)
     return checked, problems
 
 
-def _differences(
-    record: Record,
-    logits: npt.NDArray[Any],
-    targets: npt.NDArray[Any],
-    metrics: Mapping[str, Metric],
-) -> Iterable[str]:
+def _differences(record: Record, arrays: Arrays, metrics: Metrics) -> Iterable[str]:
+    logits, targets = arrays["logits"], arrays["targets"]
     for score in record.scores:
         if score.name not in metrics:
             yield f"{score.name} cannot be recomputed: no plugin gives this metric"
             continue
-        value = metrics[score.name](logits, targets)
-        found = None if value is None or not math.isfinite(value) else float(value)
+        found = metrics[score.name].score(logits, targets).value
         if found is None or score.value is None:
-            if (found is None) != (score.value is None):
+            if found is not score.value:
                 yield f"{score.name} is stored as {score.value}, recomputed {found}"
         elif abs(found - score.value) > TOLERANCE:
             yield f"{score.name} is stored as {score.value:.9g}, recomputed {found:.9g}"

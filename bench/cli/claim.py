@@ -8,25 +8,31 @@ from typing import Annotated
 import typer
 
 from bench.analysis import phrases
+from bench.analysis.comparison import Source
 from bench.analysis.ranking_claim import Held, hold, parse_claim
-from bench.cli.common import CELL_FAILED, OK, print_json, print_note, print_table
-from bench.cli.flags import AsJson
+from bench.cli.common import CELL_FAILED, OK, open_host, print_json, print_note, print_table
+from bench.cli.flags import AsJson, LeftOut, PluginFiles
+from bench.cli.options import MetricName
 from bench.cli.report import open_store
 from bench.errors import NoCellError
+from bench.metrics.scoring import catalog
 from bench.reports import formatting
 from bench.results.store import write_atomic
 from bench.statistics.results import Refusal
 
 
-def main(
+def main(  # noqa: PLR0913  one parameter per option
     claim: Annotated[
-        str, typer.Argument(metavar="CLAIM", show_default=False, help="'A > B > C', or with percent 'A = 99 > B = 98'.")
+        str, typer.Argument(metavar="CLAIM", show_default=False, help="'A > B > C', or with scores 'A = 99 > B = 98'.")
     ],
     results: Annotated[Path, typer.Argument(metavar="RESULTS", show_default=False, help="Folder of a run (--out).")],
     *,
     dataset: Annotated[str | None, typer.Option("--dataset", metavar="NAME", help="Look at this one only.")] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Also write the lines there.")] = None,
+    metric: MetricName = None,
     as_json: AsJson = False,
+    plugin: PluginFiles = None,
+    no_plugin: LeftOut = None,
 ) -> int:
     """Compare a claimed ranking of models with the records.
 
@@ -37,7 +43,9 @@ def main(
     records, bad = store.records()
     if not records:
         raise NoCellError(f"no records in {store.root}; `bench run --out {store.root}` makes some")
-    held, problems = hold(records, parse_claim(claim), store.predictions, dataset=dataset)
+    metrics = catalog(open_host(plugin, no_plugin).registry)
+    source = Source(predictions=store.predictions, metrics=metrics, metric=metric)
+    held, problems = hold(records, parse_claim(claim), source, dataset=dataset)
     if not held:
         reasons = "".join(f"\n  - {problem}" for problem in problems)
         raise NoCellError(f"no section of {store.root} has results of every model of the claim{reasons}")
@@ -50,29 +58,39 @@ def main(
         for one in held:
             first, last = describe(one)
             print(first)
-            print_table(list(HEADERS), rows(one), numeric=HEADERS[1:5])
+            print_table(headers(one), rows(one), numeric=headers(one)[1:5])
             print(last)
     for problem in (*map(str, bad), *problems):
         print_note(problem)
     return CELL_FAILED if bad else OK
 
 
-HEADERS = ("claimed", "claimed points", "measured points", "95 % interval", "p (Holm)", "outcome")
+def headers(held: Held) -> list[str]:
+    """What stands over :func:`rows`."""
+    unit = _shown(held)[1]
+    return ["claimed", f"claimed {unit}", f"measured {unit}", "95 % interval", "p (Holm)", "outcome"]
+
+
+def _shown(held: Held) -> tuple[float, str]:
+    """What a difference is multiplied by to be shown, and what it is called."""
+    metric = held.steps[0].verdict.metric
+    return (100.0, "points") if metric.unit == "fraction" else (1.0, metric.unit or metric.name)
 
 
 def rows(held: Held) -> list[list[str]]:
-    """One line per step, under :data:`HEADERS`."""
+    """One line per step, under :func:`headers`."""
     lines = []
+    scale, _ = _shown(held)
     for step in held.steps:
         result = step.verdict.paired
         if isinstance(result, Refusal):
             continue
-        claimed = formatting.UNKNOWN if step.claimed is None else f"{100 * step.claimed:+.2f}"
+        claimed = formatting.UNKNOWN if step.claimed is None else f"{scale * step.claimed:+.2f}"
         low, high = result.interval.low, result.interval.high
         lines.append(
             [
-                f"{step.better} > {step.worse}", claimed, f"{100 * result.difference:+.2f}",
-                f"[{100 * low:+.2f}, {100 * high:+.2f}]", formatting.significant(step.p_adjusted, 2), step.outcome,
+                f"{step.better} > {step.worse}", claimed, f"{scale * result.difference:+.2f}",
+                f"[{scale * low:+.2f}, {scale * high:+.2f}]", formatting.significant(step.p_adjusted, 2), step.outcome,
             ]
         )  # fmt: skip
     return lines
@@ -88,7 +106,8 @@ def describe(held: Held) -> tuple[str, str]:
         else f"{phrases.plural(paired.clips, 'shared clip')} in {phrases.plural(paired.groups, 'group')}, "
     )
     seeds = phrases.plural(len(first.seeds_a), "seed")
-    limit = "unknown" if held.resolution is None else f"{100 * held.resolution:.2f} points"
+    scale, unit = _shown(held)
+    limit = "unknown" if held.resolution is None else f"{scale * held.resolution:.2f} {unit}"
     start = f"{held.dataset}, {held.protocol}: {size}{seeds}. Minimum detectable difference: {limit}."
     steps = len(held.steps)
     open_ = sum(step.outcome == "unresolved" for step in held.steps)

@@ -8,14 +8,17 @@ from typing import Annotated
 import typer
 
 from bench.analysis import phrases
-from bench.analysis.comparison import AXES, Verdict, compare, parse_choice
+from bench.analysis.comparison import AXES, Source, Verdict, compare, parse_choice
 from bench.cli import options as opt
 from bench.cli.common import CELL_FAILED, OK, open_host, print_json, print_note, print_table
 from bench.cli.flags import AsJson, LeftOut, PluginFiles
 from bench.cli.listening import with_paths
+from bench.cli.options import MetricName
 from bench.cli.report import open_store
 from bench.errors import NoCellError
+from bench.metrics.scoring import catalog
 from bench.reports import formatting
+from bench.results.records import Score
 from bench.results.store import write_atomic
 from bench.statistics.results import Refusal
 
@@ -26,6 +29,7 @@ def main(  # noqa: PLR0913  one parameter per option
     results: Annotated[Path, typer.Argument(metavar="RESULTS", show_default=False, help="Folder of a run (--out).")],
     *,
     dataset: Annotated[str | None, typer.Option("--dataset", metavar="NAME", help="Look at this one only.")] = None,
+    metric: MetricName = None,
     clips: Annotated[int, typer.Option("--clips", min=0, help="How many discordant clips to list.")] = 10,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Also write the verdict there.")] = None,
     data: opt.Data = None,
@@ -42,13 +46,13 @@ def main(  # noqa: PLR0913  one parameter per option
     records, bad = store.records()
     if not records:
         raise NoCellError(f"no records in {store.root}; `bench run --out {store.root}` makes some")
-    choices = parse_choice(a), parse_choice(b)
-    verdicts, problems = compare(records, *choices, store.predictions, dataset=dataset)
+    registry = open_host(plugin, no_plugin).registry
+    source = Source(predictions=store.predictions, metrics=catalog(registry), metric=metric)
+    verdicts, problems = compare(records, parse_choice(a), parse_choice(b), source, dataset=dataset)
     if not verdicts:
         reasons = "".join(f"\n  - {problem}" for problem in problems)
         raise NoCellError(f"{a!r} and {b!r} share no finished fold in {store.root}{reasons}")
     if data is not None:
-        registry = open_host(plugin, no_plugin).registry
         heard = [with_paths(verdict, registry, data) for verdict in verdicts]
         verdicts = [verdict for verdict, _ in heard]
         problems += [problem for _, why in heard for problem in why]
@@ -72,8 +76,8 @@ def describe(verdict: Verdict) -> list[str]:
     lines = [
         f"{verdict.dataset}, {verdict.protocol}",
         sentence(verdict),
-        f"  {a}: {_value(verdict, verdict.accuracy_a)} ({phrases.labelled('seed', verdict.seeds_a)}); "
-        f"{b}: {_value(verdict, verdict.accuracy_b)} ({phrases.labelled('seed', verdict.seeds_b)}); "
+        f"  {a}: {_value(verdict, verdict.value_a)} ({phrases.labelled('seed', verdict.seeds_a)}); "
+        f"{b}: {_value(verdict, verdict.value_b)} ({phrases.labelled('seed', verdict.seeds_b)}); "
         f"{phrases.labelled('fold', verdict.folds)}",
     ]
     for seed, test in verdict.mcnemar:
@@ -82,8 +86,8 @@ def describe(verdict: Verdict) -> list[str]:
             f"exact McNemar {formatting.p_value(test.p_value)} (these trained models only)"
         )
     if len(verdict.folds) > 1:
-        shown = ", ".join(f"{100 * value:+.1f}" for value in verdict.fold_differences)
-        unit = _points(verdict)
+        scale, unit = _points(verdict.metric)
+        shown = ", ".join(f"{scale * value:+.{1 if scale > 1 else 3}f}" for value in verdict.fold_differences)
         folds = verdict.fold_test
         tail = folds.reason if isinstance(folds, Refusal) else f"corrected t: {formatting.p_value(folds.p_value)}"
         lines.append(f"  by fold: {shown} {unit} ({tail})")
@@ -91,28 +95,34 @@ def describe(verdict: Verdict) -> list[str]:
 
 
 def _value(verdict: Verdict, value: float) -> str:
-    return f"{formatting.percent(value)} %{'' if verdict.metric == 'accuracy' else f' {verdict.metric}'}"
+    metric = verdict.metric
+    name = "" if metric.name == "accuracy" else f" {metric.name}"
+    return f"{formatting.score(value, metric)}{formatting.unit(metric)}{name}"
 
 
-def _points(verdict: Verdict) -> str:
-    return "points" if verdict.metric == "accuracy" else f"points of {verdict.metric}"
+def _points(metric: Score) -> tuple[float, str]:
+    """What a difference is multiplied by to be shown, and what it is called."""
+    if metric.unit != "fraction":
+        return 1.0, f"{metric.unit} of {metric.name}".strip()
+    return 100.0, "points" if metric.name == "accuracy" else f"points of {metric.name}"
 
 
 def sentence(verdict: Verdict) -> str:
     """Who is better, by how much, and whether the clips can tell."""
     a, b = names(verdict)
-    result = verdict.paired
+    result, metric = verdict.paired, verdict.metric
     if isinstance(result, Refusal):
         return f"{a} and {b} cannot be compared: {result.reason}."
-    better, worse, sign = (a, b, 1) if result.difference >= 0 else (b, a, -1)
-    ends = sorted((sign * result.interval.low, sign * result.interval.high))
-    low, high = (formatting.percent(end) for end in ends)
+    better, worse, sign = (a, b, metric.sign) if verdict.lead >= 0 else (b, a, -metric.sign)
+    low, high = sorted((sign * result.interval.low, sign * result.interval.high))
     numbers = (
-        f"{formatting.percent(abs(result.difference))} {_points(verdict)} [{low}, {high}], "
+        f"{formatting.score(abs(result.difference), metric)} {_points(metric)[1]} "
+        f"[{formatting.score(low, metric)}, {formatting.score(high, metric)}], "
         f"{formatting.p_value(result.p_value)}, {phrases.plural(result.clips, 'shared clip')}"
     )
-    known = not isinstance(result.resolution, Refusal)
-    limit = f"; minimum detectable difference here {formatting.percent(result.resolution)} points" if known else ""  # type: ignore[arg-type]
+    limit = ""
+    if not isinstance(result.resolution, Refusal):
+        limit = f"; minimum detectable difference here {formatting.difference(result.resolution, metric)}"
     if result.resolved:
         return f"{better} is better than {worse} by {numbers}{limit}."
     if result.difference == 0:

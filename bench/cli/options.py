@@ -73,6 +73,9 @@ LauncherName = Annotated[
         help="Who runs the cells; `bench list launchers`.",
     ),
 ]  # fmt: skip
+MetricName = Annotated[
+    str | None, typer.Option("--metric", metavar="NAME", help="Sort, rank and compare by it; default: the data set's.")
+]
 Formats = Annotated[
     str | None,
     typer.Option("--format", metavar="NAME,...", help="Files of the leaderboard; `bench list reporters`."),

@@ -15,9 +15,9 @@ from bench.analysis.verify import verify as verify_scores
 from bench.cli.common import CELL_FAILED, OK, collection_paused, open_host, print_json, print_note
 from bench.cli.flags import AsJson, LeftOut, PluginFiles
 from bench.cli.formats import parse_formats, write_board
-from bench.cli.options import Formats
+from bench.cli.options import Formats, MetricName
 from bench.errors import NoCellError, SelectionError
-from bench.plugins.factories import load_factory
+from bench.metrics.scoring import catalog
 from bench.plugins.registry import Registry
 from bench.reports.published import find_published, read_published
 from bench.reports.terminal import text
@@ -37,6 +37,7 @@ def main(  # noqa: PLR0913  one parameter per option
         typer.Option("--published", metavar="FILE", help="Results from elsewhere; default: nearest published.toml."),
     ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Recompute every score from stored predictions.")] = False,
+    metric: MetricName = None,
     as_json: AsJson = False,
     plugin: PluginFiles = None,
     no_plugin: LeftOut = None,
@@ -47,7 +48,7 @@ def main(  # noqa: PLR0913  one parameter per option
     store = open_store(results)
     context_file = published or find_published(results)
     with collection_paused():
-        board = load_board(store, read_published(context_file) if context_file else ())
+        board = load_board(store, registry, read_published(context_file) if context_file else (), metric=metric)
     files = write_board(board, registry, names, to or results)
     checked, differences = _verify(store, registry) if verify else (None, [])
     if as_json:
@@ -82,11 +83,14 @@ def open_store(results: Path) -> Store:
     return Store(results)
 
 
-def load_board(store: Store, published: Sequence[Published] = ()) -> Board:
+def load_board(
+    store: Store, registry: Registry, published: Sequence[Published] = (), *, metric: str | None = None
+) -> Board:
     """The board of a run folder, with its front-end study where it holds one.
 
     Raises:
         NoCellError: It holds no readable record.
+        UnknownNameError: Nobody knows the metric.
     """
     records, bad = store.records()
     if not records:
@@ -95,6 +99,8 @@ def load_board(store: Store, published: Sequence[Published] = ()) -> Board:
     study, broken = read_study(store.root)
     board = build_board(
         records,
+        metrics=catalog(registry),
+        metric=metric,
         planned=store.planned(),
         predictions=store.predictions,
         problems=[*map(str, bad), *([broken] if broken else [])],
@@ -104,5 +110,4 @@ def load_board(store: Store, published: Sequence[Published] = ()) -> Board:
 
 
 def _verify(store: Store, registry: Registry) -> tuple[int, list[str]]:
-    metrics = {name: load_factory(entry.factory) for name, entry in registry.metrics.entries.items()}
-    return verify_scores(store.records()[0], store.predictions, metrics)
+    return verify_scores(store.records()[0], store.predictions, catalog(registry))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 
 from bench.cli.common import CELL_FAILED, OK, print_json, print_note
 from bench.cli.formats import parse_formats, write_board
-from bench.cli.options import Formats, with_run_options
+from bench.cli.options import Formats, MetricName, with_run_options
 from bench.cli.progress import duration
 from bench.cli.study import resumable
 from bench.config.selection import Selection
@@ -17,11 +18,15 @@ from bench.running.runner import Result, Runner
 
 
 @with_run_options()
-def main(selection: Selection, settings: Settings, *, as_json: bool, formats: Formats = None) -> int:
+def main(
+    selection: Selection, settings: Settings, *, as_json: bool, formats: Formats = None, metric: MetricName = None
+) -> int:
     """Train and measure models on data sets and write a leaderboard."""
     with resumable(settings.out) as progress:
-        runner = Runner(selection, settings, progress)
+        runner = Runner(selection, dataclasses.replace(settings, metric=metric), progress)
         registry = runner.host.registry
+        if metric is not None:
+            registry.metrics[metric]
         names = parse_formats(formats, registry, "run")
         result = runner.run()
     files = write_board(result.board, registry, names, settings.out)

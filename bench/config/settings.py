@@ -19,6 +19,7 @@ class Settings:
         plugins: ``--plugin`` files.
         without: Plugins not to load.
         launcher: Who runs the cells, ``NAME`` or ``NAME:key=value,...``; empty = the registry's default.
+        metric: What boards sort and rank by where it is defined, ``None`` = each data set's own.
         keep_checkpoints: Store weights and test embeddings beside the records.
     """
 
@@ -28,4 +29,5 @@ class Settings:
     plugins: tuple[Path, ...] = ()
     without: tuple[str, ...] = ()
     launcher: str = ""
+    metric: str | None = None
     keep_checkpoints: bool = True

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from bench.clips import TaskType
@@ -62,8 +63,45 @@ class Metric:
             targets: Class indices ``(clips,)`` or indicators ``(clips, classes)``.
         """
         value = load_factory(self.compute)(logits, targets)
-        known = float(value) if value is not None and math.isfinite(float(value)) else None
-        return Score(name=self.name, value=known, unit=self.unit, higher_is_better=self.higher_is_better)
+        return self.described.of(float(value) if value is not None and math.isfinite(float(value)) else None)
+
+    @property
+    def described(self) -> Score:
+        """Name, unit and direction, without a value."""
+        return Score(name=self.name, value=None, unit=self.unit, higher_is_better=self.higher_is_better)
+
+    def values(self, logits: npt.NDArray[Any], targets: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
+        """Values per clip ``(clips,)`` whose mean is the score; ``None`` where it has none or is undefined."""
+        found = None if self.per_clip is None else load_factory(self.per_clip)(logits, targets)
+        if found is None:
+            return None
+        values = np.asarray(found)
+        if values.shape != (len(logits),):
+            raise ValueError(
+                f"{self.per_clip} gave shape {values.shape}; expected ({len(logits)},), one value per clip"
+            )
+        return values
+
+    def resampled(
+        self, logits: npt.NDArray[Any], targets: npt.NDArray[Any], weights: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float64]:
+        """The score under each row of ``weights`` ``(draws, clips)``: ``(draws,)``, NaN where it is undefined.
+
+        Without a function for weighted clips each clip is repeated as often as its weight says.
+        """
+        if self.weighted is not None:
+            values = np.asarray(load_factory(self.weighted)(logits, targets, weights), dtype=np.float64)
+            if values.shape != (len(weights),):
+                raise ValueError(
+                    f"{self.weighted} gave shape {values.shape}; expected ({len(weights)},), one value per draw"
+                )
+            return values
+        drawn = np.full(len(weights), np.nan)
+        for number, times in enumerate(weights.astype(np.int64)):
+            if times.any():
+                value = self.score(np.repeat(logits, times, axis=0), np.repeat(targets, times, axis=0)).value
+                drawn[number] = np.nan if value is None else value
+        return drawn
 
     def better(self, a: float | None, b: float | None) -> bool:
         """Whether ``a`` is better than ``b``; anything is better than an undefined value."""

@@ -10,7 +10,7 @@ from bench.reports import formatting
 from bench.results.quantities import QUANTITIES, Hardware, Quantity, Speed
 
 GROUPS = {
-    "accuracy": "Accuracy",
+    "score": "Score",
     "model": "Model",
     "speed": "Speed and memory",
     "cells": "Cells",
@@ -44,19 +44,18 @@ class Column:
 
 def columns(section: Section) -> list[Column]:
     """The columns of one section: axes only where rows differ in them, speed of the first hardware only."""
-    unit = " %" if section.primary == "accuracy" else ""
     shown = [
         Column("rank", formatting.place),
         Column("tie", formatting.tie, numeric=False),
         Column("model", lambda row: formatting.label(row.key), numeric=False),
         *map(_axis, formatting.varying(section)),
         Column(
-            f"{section.primary}{unit}", lambda row: formatting.score(row.primary, section.primary),
-            lambda row: row.primary, "accuracy",
+            f"{section.primary.name}{formatting.unit(section.primary)}",
+            lambda row: formatting.score(row.value, row.primary), lambda row: row.value, "score",
         ),
         Column(
             "95 % interval", lambda row: formatting.between(row.interval, section.primary),
-            lambda row: row.interval.low if row.interval else None, "accuracy", note="see the note below",
+            lambda row: row.interval.low if row.interval else None, "score", note="see the note below",
         ),
         Column("folds x seeds", formatting.done, lambda row: row.cells_done, "cells", note="done of planned"),
         Column(
@@ -143,8 +142,6 @@ def _score(name: str) -> Column:
         found = next((score for score in row.scores if score.name == name), None)
         if found is None or found.value is None:
             return formatting.UNKNOWN
-        if found.unit == "fraction":
-            return f"{formatting.percent(found.value)} %"
-        return formatting.significant(found.value)
+        return formatting.score(found.value, found) + formatting.unit(found)
 
     return Column(name.replace("_", " "), text, lambda row: row.score(name), "scores")

@@ -1,4 +1,4 @@
-"""Pictures of training: loss by epoch, validation accuracy by time."""
+"""Pictures of training: loss by epoch, the score on validation by time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Points = list[tuple[int, float]]
 
 
 def curve_plot(section: Section, _prefix: str) -> str:
-    """Training loss per epoch, one small panel per row; validation accuracy where measured. Empty without curves."""
+    """Loss by epoch, one small panel per row; the score on validation where there is one. Empty without curves."""
     rows = [(row, lines) for row in section.rows if (lines := fold_curves(row.detail.curves))]
     if not rows:
         return ""
@@ -56,10 +56,10 @@ def curve_plot(section: Section, _prefix: str) -> str:
 
 
 def fold_curves(curves: Sequence[Curve]) -> list[tuple[Points, Points]]:
-    """Loss and validation accuracy of each fold, averaged over seeds, as at most :data:`MAX_EPOCHS` points.
+    """Loss and score on validation of each fold, averaged over seeds, as at most :data:`MAX_EPOCHS` points.
 
     Returns:
-        ``(epoch, value)`` pairs of the loss and of the validation accuracy, per fold; unmeasured epochs are left out.
+        ``(epoch, value)`` pairs of the loss and of the score, per fold; unmeasured epochs are left out.
     """
     lines = []
     for fold in sorted({curve.fold for curve in curves}):
@@ -69,7 +69,7 @@ def fold_curves(curves: Sequence[Curve]) -> list[tuple[Points, Points]]:
 
 
 def time_plot(section: Section, prefix: str) -> str:
-    """Validation accuracy against seconds of training. Empty where no protocol part is held out for it."""
+    """The score on validation against seconds of training. Empty where no protocol part is held out for it."""
     rows = [(row, lines) for row in section.rows if (lines := timed_curves(row.detail.curves))]
     if not rows:
         return ""
@@ -89,22 +89,26 @@ def time_plot(section: Section, prefix: str) -> str:
                 label = formatting.name(section, row) if place == 0 else None
                 axes.plot(*zip(*line, strict=True), label=label, **look)
         axes.set_xlabel("seconds of training")
-        axes.set_ylabel("validation accuracy (%)")
+        metric = next(curve.metric for row, _ in rows for curve in row.detail.curves if curve.seconds)
+        axes.set_ylabel(f"{metric.name}{formatting.unit(metric)} on validation")
         seconds = [at for _, lines in rows for line in lines for at, _ in line if at > 0]
         if seconds and max(seconds) >= 10 * min(seconds):
             axes.set_xscale("log")
             plain_log(axes, seconds)
         figure.legend(loc="outside right upper", frameon=False, fontsize=7)
-        return render(figure, prefix, "validation accuracy against seconds of training, one line per row and fold")
+        return render(
+            figure, prefix, f"{metric.name} on validation against seconds of training, one line per row and fold"
+        )
 
 
 def timed_curves(curves: Sequence[Curve]) -> list[list[tuple[float, float]]]:
-    """``(seconds, percent)`` of each fold, both averaged over the seeds that have the epoch."""
+    """``(seconds, score)`` of each fold, fractions in percent, both averaged over the seeds that have the epoch."""
     lines = []
     for fold in sorted({curve.fold for curve in curves}):
         same = [curve for curve in curves if curve.fold == fold and curve.seconds]
         seconds, seen = dict(_points([curve.seconds for curve in same])), _points([curve.validation for curve in same])
-        line = [(seconds[epoch], 100 * value) for epoch, value in seen if epoch in seconds]
+        scale = 100 if same and same[0].metric.unit == "fraction" else 1
+        line = [(seconds[epoch], scale * value) for epoch, value in seen if epoch in seconds]
         if line:
             lines.append(line)
     return lines

@@ -19,6 +19,7 @@ from bench.analysis.model import Board, Published, Row, Section
 from bench.reports import formatting
 from bench.reports.columns import Column, columns, marks, reference_rows, speed_columns
 from bench.results.quantities import QUANTITIES
+from bench.results.records import Score
 
 
 def markdown(board: Board) -> str:
@@ -55,7 +56,7 @@ def _markdown_section(section: Section, published: Sequence[Published]) -> Itera
     if beside:
         yield "### Published elsewhere, not ranked with the rows above"
         yield _pipe([published_cells(entry) for entry in beside], PUBLISHED_TITLES)
-    commands = [row.command for row in section.rows if row.command and row.primary is not None]
+    commands = [row.command for row in section.rows if row.command and row.value is not None]
     if commands:
         yield "### Make these rows again"
         yield "\n".join(["```sh", *commands, "```"])
@@ -98,21 +99,11 @@ def _markdown_table(section: Section) -> str:
         if number in noted:
             cells[2] += f" [{noted[number]}]"
         rows.append(cells)
+    score = next(column for column in shown if column.group == "score")
     for name, value in reference_rows(section):
-        rows.append(
-            [
-                f"*{name}*" if column.title == "model"
-                else formatting.percent(value)
-                if index == _primary_index(shown, section) and section.primary == "accuracy"
-                else ""
-                for index, column in enumerate(shown)
-            ]
-        )  # fmt: skip
+        texts = {"model": f"*{name}*", score.title: formatting.score(value, section.primary)}
+        rows.append([texts.get(column.title, "") for column in shown])
     return _pipe(rows, [column.title for column in shown], shown)
-
-
-def _primary_index(shown: Sequence[Column], section: Section) -> int:
-    return next(index for index, column in enumerate(shown) if column.title.startswith(section.primary))
 
 
 def _markdown_other_hardware(section: Section) -> Iterable[str]:
@@ -179,6 +170,8 @@ def rounded(value: Any) -> Any:
     """Numbers to ten significant digits, so that the last bits of a sum never show."""
     if isinstance(value, float):
         return float(f"{value:.10g}")
+    if isinstance(value, Score):
+        value = value.model_dump()
     if isinstance(value, Mapping):
         return {name: rounded(item) for name, item in value.items()}
     return [rounded(item) for item in value] if isinstance(value, list | tuple) else value
@@ -193,8 +186,9 @@ def _flat(section: Section, row: Row) -> dict[str, Any]:
         "protocol": section.protocol.name,
         "protocol_hash": section.protocol.hash,
         **dataclasses.asdict(row.key),
-        "metric": section.primary,
-        "value": row.primary,
+        "metric": section.primary.name,
+        **_unusual(section.primary),
+        "value": row.value,
         "low": row.interval.low if row.interval else None,
         "high": row.interval.high if row.interval else None,
         "interval": row.interval.method if row.interval else None,
@@ -226,6 +220,12 @@ def _flat(section: Section, row: Row) -> dict[str, Any]:
     return values | {f"score_{score.name}": score.value for score in row.scores}
 
 
+def _unusual(score: Score) -> dict[str, Any]:
+    """Unit and direction of a score, left out for a fraction of which more is better."""
+    plain = score.unit == "fraction" and score.higher_is_better
+    return {} if plain else {"unit": score.unit, "higher_is_better": score.higher_is_better}
+
+
 def json_(board: Board) -> str:
     """The whole board but what only pictures show; fractions, seconds, MiB; unknown is null."""
     plain = [
@@ -234,9 +234,12 @@ def json_(board: Board) -> str:
     ]
     values = dataclasses.asdict(dataclasses.replace(board, sections=tuple(plain), extra=()))
     del values["extra"]
-    for section in values["sections"]:
+    for section, made in zip(values["sections"], board.sections, strict=True):
+        section |= {"primary": made.primary.name, **_unusual(made.primary)}
         for row in section["rows"]:
             del row["detail"]
+            row["primary"] = row["primary"].value
+            row["interval"] = row["interval"] and {name: row["interval"][name] for name in ("low", "high", "method")}
             row["speeds"] = [_flat_speed(speed) for speed in row["speeds"]]
     return json.dumps(rounded(values), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -257,7 +260,7 @@ def _latex_section(section: Section) -> str:
     from tabulate import tabulate
 
     shown = [column for column in columns(section) if column.title != "status"]
-    rows = [[column.text(row) for column in shown] for row in section.rows if row.primary is not None]
+    rows = [[column.text(row) for column in shown] for row in section.rows if row.value is not None]
     table = tabulate(
         rows,
         headers=[column.title for column in shown],
@@ -265,7 +268,7 @@ def _latex_section(section: Section) -> str:
         colalign=["right" if column.numeric else "left" for column in shown] if rows else None,
         disable_numparse=True,
     )
-    missing = [formatting.label(row.key) for row in section.rows if row.primary is None]
+    missing = [formatting.label(row.key) for row in section.rows if row.value is None]
     caption = [f"{section.dataset.title}, protocol {section.protocol.name}."]
     caption += [f"{sentence}." for sentence in [formatting.resolution(section).rstrip(".")]]
     if missing:

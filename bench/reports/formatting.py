@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bench.analysis.model import Interval, Outcome, Row, RowKey, Section
+from bench.analysis.model import Outcome, Row, RowKey, Section
 from bench.analysis.phrases import labelled, plural
 from bench.cell import parse_inputs
 from bench.results.quantities import Quantity
+from bench.results.records import Score
+from bench.statistics.results import Interval
 
 UNKNOWN = "-"
 
@@ -29,16 +31,26 @@ def percent(value: float | None, digits: int = 1) -> str:
     return UNKNOWN if value is None else f"{100 * value + 1e-9:.{digits}f}"
 
 
-def between(interval: Interval | None, primary: str = "accuracy") -> str:
-    """An interval in the unit of its score, percent for accuracy: ``[79.1, 86.0]``."""
+def between(interval: Interval | None, like: Score) -> str:
+    """An interval in the unit of its score: ``[79.1, 86.0]``."""
     if interval is None:
         return UNKNOWN
-    return f"[{score(interval.low, primary)}, {score(interval.high, primary)}]"
+    return f"[{score(interval.low, like)}, {score(interval.high, like)}]"
 
 
-def score(value: float | None, primary: str) -> str:
-    """The score that a board sorts by: accuracy in percent, any other as it is."""
-    return percent(value) if primary == "accuracy" else significant(value)
+def score(value: float | None, like: Score) -> str:
+    """A score without its unit: fractions in percent, any other as it is."""
+    return percent(value) if like.unit == "fraction" else significant(value)
+
+
+def unit(like: Score) -> str:
+    """What stands behind the number of a score: `` %``, `` nats`` or nothing."""
+    return " %" if like.unit == "fraction" else f" {like.unit}".rstrip()
+
+
+def difference(value: float, like: Score) -> str:
+    """A difference of two scores: points of a fraction, else in its own unit."""
+    return f"{percent(value)} points" if like.unit == "fraction" else f"{significant(value)}{unit(like)}"
 
 
 def count(value: int | None) -> str:
@@ -128,7 +140,7 @@ def status(row: Row) -> str:
     """One or two words per state of the row."""
     words = []
     evaluate = [outcome for outcome in row.outcomes if outcome.kind == "evaluate"]
-    if row.primary is not None and not evaluate:
+    if row.value is not None and not evaluate:
         words.append("ok")
     by_status: dict[str, int] = {}
     for outcome in evaluate:
@@ -143,7 +155,7 @@ def status(row: Row) -> str:
 def remarks(row: Row) -> tuple[str, ...]:
     """Everything that qualifies the row, one phrase each."""
     reasons = []
-    if row.primary is not None:
+    if row.value is not None:
         reasons += [f"not ranked: {why}" for why in row.not_ranked]
         reasons += [f"not publishable: {why}" for why in row.not_publishable]
     came = ways(row)
@@ -158,7 +170,7 @@ def remarks(row: Row) -> tuple[str, ...]:
 
 def shared_remarks(section: Section) -> tuple[str, ...]:
     """What qualifies every row that has a result, where there are several."""
-    rows = [remarks(row) for row in section.rows if row.primary is not None]
+    rows = [remarks(row) for row in section.rows if row.value is not None]
     return tuple(text for text in rows[0] if all(text in row for row in rows)) if len(rows) > 1 else ()
 
 
@@ -227,7 +239,7 @@ def resolution(section: Section) -> str:
     if result.difference is None:
         return f"Minimum detectable difference: unknown ({result.reason})."
     return (
-        f"Minimum detectable difference: {percent(result.difference)} points "
+        f"Minimum detectable difference: {difference(result.difference, section.primary)} "
         f"(paired, {plural(result.clips, 'shared clip')}, 80 % power). "
         "Rows that share a tie letter cannot be told apart."
     )

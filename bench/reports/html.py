@@ -14,24 +14,24 @@ from bench.reports.formats import PUBLISHED_TITLES, context, published_cells
 
 PICTURES = (
     (
-        "Accuracy by cell",
+        "Score by cell",
         "Dots are folds and seeds, the mark is their mean with its 95 % interval; grey marks are not ranked; the "
         "dotted line is the majority class, where it is in sight.",
-        plots.accuracy_plot,
+        plots.score_plot,
     ),
     (
-        "Cost against accuracy",
+        "Cost against score",
         "Red points are on the Pareto front: no other row is better in both.",
         plots.cost_plot,
     ),
     (
         "Learning curves",
-        "Training loss, one line per fold (mean over seeds); blue is validation accuracy where the protocol has it.",
+        "Training loss, one line per fold (mean over seeds); blue is the score on validation where there is one.",
         curves.curve_plot,
     ),
     (
-        "Time to accuracy",
-        "Validation accuracy against seconds of training, one line per fold (mean over seeds); only where the "
+        "Time to score",
+        "Score on validation against seconds of training, one line per fold (mean over seeds); only where the "
         "protocol has a validation part.",
         curves.time_plot,
     ),
@@ -100,7 +100,7 @@ def _section(section: Section, index: int, board: Board) -> dict[str, Any]:
         "context": context(section),
         "columns": shown,
         "rows": [_row(section, row, shown, min(low, default=0.0)) for row in section.rows],
-        "references": [(name, formatting.percent(value)) for name, value in reference_rows(section)],
+        "references": [(name, formatting.score(value, section.primary)) for name, value in reference_rows(section)],
         "resolution": formatting.resolution(section),
         "pictures": [picture for picture in pictures if picture[2]],
         "outcomes": [
@@ -127,7 +127,7 @@ def _row(section: Section, row: Row, shown: list[Column], floor: float) -> dict[
     names = section.dataset.label_names
     span = max(1 - floor, 1e-9)
     bar = None
-    if row.interval is not None and row.primary is not None and section.primary == "accuracy":
+    if row.interval is not None and section.primary.unit == "fraction":
         low, high = (max(0.0, (end - floor) / span) for end in (row.interval.low, row.interval.high))
         bar = {"low": f"{100 * low:.1f}", "width": f"{100 * max(0.0, high - low):.1f}"}
     recall = sorted((value, name) for name, value in zip(names, row.detail.recall, strict=False) if value is not None)
@@ -150,7 +150,7 @@ def _row(section: Section, row: Row, shown: list[Column], floor: float) -> dict[
         "confused": [(a, b, formatting.percent(share)) for a, b, share in plots.confused_pairs(row, names)],
         "confusion": plots.confusion_image(row),
         "facts": row_details.facts(row),
-        "state": "ranked" if row.rank else "result" if row.primary is not None else "none",
+        "state": "ranked" if row.rank else "result" if row.value is not None else "none",
     }
 
 

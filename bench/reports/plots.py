@@ -1,4 +1,4 @@
-"""The pictures of a board: accuracy by cell, cost against accuracy, learning curves, recall, confusion."""
+"""The pictures of a board: score by cell, cost against score, learning curves, recall, confusion."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def pareto(points: Sequence[tuple[float, float]], *, lower_is_better: bool) -> l
     """Indices of the points that no other beats in both directions, by rising cost.
 
     Args:
-        points: ``(cost, accuracy)``.
+        points: ``(cost, score)``, more of the score being better.
         lower_is_better: Direction of the cost.
 
     >>> pareto([(1, 0.5), (2, 0.4), (3, 0.9)], lower_is_better=True)
@@ -51,50 +51,58 @@ def pareto(points: Sequence[tuple[float, float]], *, lower_is_better: bool) -> l
     return sorted(front, key=lambda i: points[i][0])
 
 
-def accuracy_plot(section: Section, _prefix: str) -> str:
+def _scale(section: Section) -> float:
+    return 100 if section.primary.unit == "fraction" else 1
+
+
+def _axis(section: Section) -> str:
+    unit = formatting.unit(section.primary).strip()
+    return f"{section.primary.name} ({unit})" if unit else section.primary.name
+
+
+def score_plot(section: Section, _prefix: str) -> str:
     """One line per row: every cell a dot, the mean with its interval above them. Empty without results."""
-    rows = [row for row in section.rows if row.primary is not None]
+    rows = [row for row in section.rows if row.value is not None]
     if not rows:
         return ""
-    scale = 100 if section.primary == "accuracy" else 1
+    scale = _scale(section)
     names = [drawn.shortened(formatting.name(section, row), NAME_ROOM) for row in rows]
     ends = [end for row in rows if row.interval for end in (row.interval.low, row.interval.high)]
-    points = [*(cell.value for row in rows for cell in row.cells), *ends, *(row.primary or 0 for row in rows)]
+    points = [*(cell.value for row in rows for cell in row.cells), *ends, *(row.value or 0 for row in rows)]
     x = drawn.spread(scale * value for value in points)
     left = 12 + max(map(drawn.width_of, names))
     panel = drawn.Panel(left=left, top=8, width=520, height=LINE * len(rows), x=x, y=(len(rows) - 0.5, -0.5))
     parts = [drawn.x_axis(panel, drawn.ticks(*x, most=8))]
     majority = section.dataset.majority
-    if majority is not None and scale == 100 and x[0] <= scale * majority <= x[1]:
+    if majority is not None and x[0] <= scale * majority <= x[1]:
         line = [panel.at(scale * majority, end) for end in panel.y]
         parts.append(drawn.line(line, drawn.MUTED, 1, ' stroke-dasharray="2 3"'))
     for place, (row, name) in enumerate(zip(rows, names, strict=True)):
         parts.append(drawn.text(left - 8, panel.at(0, place)[1] + 4, name, "end"))
-        parts += _accuracy_line(panel, row, place, scale)
-    unit = " (%)" if scale == 100 else ""
+        parts += _score_line(panel, row, place, scale)
     bottom = panel.top + panel.height
-    parts.append(drawn.text(left + panel.width / 2, bottom + 34, f"{section.primary}{unit}", "middle"))
-    label = f"{section.primary} of {phrases.plural(len(rows), 'row')}: cells as dots, mean with 95 % interval"
+    parts.append(drawn.text(left + panel.width / 2, bottom + 34, _axis(section), "middle"))
+    label = f"{section.primary.name} of {phrases.plural(len(rows), 'row')}: cells as dots, mean with 95 % interval"
     return drawn.svg(left + panel.width + 12, bottom + 42, label, parts)
 
 
-def _accuracy_line(panel: drawn.Panel, row: Row, place: int, scale: float) -> Iterator[str]:
+def _score_line(panel: drawn.Panel, row: Row, place: int, scale: float) -> Iterator[str]:
     if row.interval is not None:
         yield drawn.line([panel.at(scale * end, place) for end in (row.interval.low, row.interval.high)], drawn.FG, 1.8)
     for cell in row.cells:
         x, y = panel.at(scale * cell.value, place)
         yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" fill="{drawn.SECOND}" opacity="0.6"/>'
-    x, y = panel.at(scale * (row.primary or 0), place)
+    x, y = panel.at(scale * (row.value or 0), place)
     colour = drawn.ACCENT if row.rank else drawn.MUTED
     yield f'<path d="M{x:.1f} {y - 5:.1f}l5 5-5 5-5-5z" fill="{colour}"/>'
 
 
 def cost_plot(section: Section, prefix: str) -> str:
-    """Accuracy against throughput, latency and memory on the first hardware. Empty where none was measured."""
+    """The score against throughput, latency and memory on the first hardware. Empty where none was measured."""
     if not section.hardware:
         return ""
     hardware = section.hardware[0]
-    rows = [row for row in section.rows if row.primary is not None and row.speed(hardware.key)]
+    rows = [row for row in section.rows if row.value is not None and row.speed(hardware.key)]
     if not rows:
         return ""
     with style():
@@ -102,9 +110,11 @@ def cost_plot(section: Section, prefix: str) -> str:
         costs = [one for one in QUANTITIES if one.axis and one.device in ("", hardware.device)]
         panels = figure.subplots(1, len(costs), sharey=True)
         for axes, cost in zip(panels, costs, strict=True):
-            _cost_panel(axes, rows, cost, hardware.key, 100 if section.primary == "accuracy" else 1)
-        panels[0].set_ylabel("accuracy (%)" if section.primary == "accuracy" else section.primary)
-        return render(figure, prefix, f"accuracy against throughput, latency and peak memory on {hardware.label}")
+            _cost_panel(axes, rows, cost, hardware.key, _scale(section))
+        panels[0].set_ylabel(_axis(section))
+        return render(
+            figure, prefix, f"{section.primary.name} against throughput, latency and peak memory on {hardware.label}"
+        )
 
 
 def _cost_panel(axes: Axes, rows: Sequence[Row], cost: Quantity, hardware: str, scale: float) -> None:
@@ -112,13 +122,15 @@ def _cost_panel(axes: Axes, rows: Sequence[Row], cost: Quantity, hardware: str, 
     for row in rows:
         speed = row.speed(hardware)
         value = None if speed is None else speed.values.get(cost.name)
-        if value is not None and value > 0 and row.primary is not None:
-            known.append((row, cost.factor * value, scale * row.primary))
+        if value is not None and value > 0 and row.value is not None:
+            known.append((row, cost.factor * value, scale * row.value))
     axes.set_xlabel(cost.axis)
     if not known:
         axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color=MUTED)
         return
-    front = pareto([(value, score) for _, value, score in known], lower_is_better=not cost.higher_is_better)
+    front = pareto(
+        [(value, row.primary.sign * score) for row, value, score in known], lower_is_better=not cost.higher_is_better
+    )
     middle = math.sqrt(min(value for _, value, _ in known) * max(value for _, value, _ in known))
     for index, (row, value, score) in enumerate(known):
         if row.interval is not None:

@@ -10,10 +10,10 @@ from bench.results.quantities import OF_SPEED, Speed
 
 
 def cell_table(row: Row) -> dict[str, Any]:
-    """Accuracy by fold and seed."""
+    """The score by fold and seed."""
     seeds = sorted({cell.seed for cell in row.cells})
     folds = sorted({cell.fold for cell in row.cells} | set(row.folds_planned)) if row.cells else []
-    values = {(cell.fold, cell.seed): formatting.percent(cell.value) for cell in row.cells}
+    values = {(cell.fold, cell.seed): formatting.score(cell.value, row.primary) for cell in row.cells}
     return {
         "seeds": seeds,
         "folds": [(fold, [values.get((fold, seed), formatting.UNKNOWN) for seed in seeds]) for fold in folds],
@@ -58,6 +58,6 @@ def facts(row: Row) -> list[tuple[str, str]]:
         ("follows", model.source),
         ("licence", model.license),
         ("ran on", ", ".join(row.devices)),
-        ("provenance", row.provenance if row.primary is not None else ""),
+        ("provenance", row.provenance if row.value is not None else ""),
     ]
     return [(name, value) for name, value in pairs if value]

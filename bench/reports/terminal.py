@@ -15,11 +15,9 @@ def text(board: Board) -> str:
     return "\n\n".join(parts) + "\n" if parts else "No records.\n"
 
 
-def _accuracy(row: Row) -> str:
-    if row.primary is None:
-        return formatting.UNKNOWN
-    bounds = "" if row.interval is None else f" {formatting.between(row.interval)}"
-    return formatting.percent(row.primary) + bounds
+def _score(row: Row) -> str:
+    bounds = "" if row.interval is None else f" {formatting.between(row.interval, row.primary)}"
+    return formatting.score(row.value, row.primary) + bounds
 
 
 def _columns(section: Section) -> list[Column]:
@@ -33,7 +31,7 @@ def _columns(section: Section) -> list[Column]:
     if len({row.key.inputs for row in section.rows}) > 1:
         shown.append(Column("inputs", formatting.inputs, numeric=False))
     shown += [
-        Column(f"{section.primary} % [95 %]", _accuracy, numeric=False),
+        Column(f"{section.primary.name}{formatting.unit(section.primary)} [95 %]", _score, numeric=False),
         Column("folds x seeds", formatting.done),
         Column("params", lambda row: formatting.count(row.model.parameters)),
     ]
@@ -49,11 +47,7 @@ def _section(section: Section) -> str:
     for name, value in reference_rows(section):
         rows.append(
             [
-                f"({name})"
-                if column.title == "model"
-                else formatting.percent(value)
-                if column.text is _accuracy
-                else ""
+                f"({name})" if column.title == "model" else formatting.percent(value) if column.text is _score else ""
                 for column in shown
             ]
         )

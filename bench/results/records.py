@@ -37,6 +37,15 @@ class Score(_Frozen):
     unit: str = "fraction"
     higher_is_better: bool = True
 
+    @property
+    def sign(self) -> int:
+        """What a value is multiplied by so that more is better."""
+        return 1 if self.higher_is_better else -1
+
+    def of(self, value: float | None) -> Score:
+        """The same score with another value."""
+        return self.model_copy(update={"value": value})
+
 
 class Failure(_Frozen):
     """Why a cell has no result.
@@ -101,7 +110,7 @@ class Record(_Frozen):
 
     def score(self, name: str) -> float | None:
         """The value of one score, ``None`` where the record has none of that name."""
-        return next((s.value for s in self.scores if s.name == name), None)
+        return next((score.value for score in self.scores if score.name == name), None)
 
     def to_json(self) -> str:
         """The record as it is stored: sorted keys, one object, a final newline; NaN is refused."""

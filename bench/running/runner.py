@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -15,6 +15,7 @@ from bench.config.selection import Selection
 from bench.config.settings import Settings
 from bench.errors import NoCellError, PluginError
 from bench.measurement.machine import describe_light, hardware_fingerprint
+from bench.metrics.scoring import Metric, catalog
 from bench.planning.plan import Plan, PlannedCell
 from bench.plugins.discovery import Host, load
 from bench.plugins.interfaces import (
@@ -49,6 +50,8 @@ class Result:
         reused: Cells whose stored record was taken.
         seconds: Wall time.
         store: Where the records are.
+        metrics: What boards can compute, by name.
+        metric: What the board sorts by, ``None`` = each data set's own.
     """
 
     plan: Plan
@@ -56,6 +59,8 @@ class Result:
     reused: frozenset[Cell]
     seconds: float
     store: Store
+    metrics: Mapping[str, Metric]
+    metric: str | None = None
 
     @property
     def failed(self) -> list[Record]:
@@ -68,7 +73,9 @@ class Result:
         from bench.analysis.board import build_board
 
         planned = [p.cell for p in self.plan.cells]
-        return build_board(self.records, planned=planned, predictions=self.store.predictions)
+        return build_board(
+            self.records, metrics=self.metrics, metric=self.metric, planned=planned, predictions=self.store.predictions
+        )
 
 
 class Runner:
@@ -128,7 +135,15 @@ class Runner:
                 "no cell was run: " + "; ".join(sorted({f"{p.cell.model}: {p.reason}" for p in plan.cells})[:5])
             )
         seconds = time.monotonic() - start
-        result = Result(plan=plan, records=records, reused=reused, seconds=seconds, store=self.store)
+        result = Result(
+            plan=plan,
+            records=records,
+            reused=reused,
+            seconds=seconds,
+            store=self.store,
+            metrics=catalog(self.host.registry),
+            metric=self.settings.metric,
+        )
         if self.observers.listen("bench_run_finish"):
             self.observers.tell("bench_run_finish", records=records, board=result.board)
         return result

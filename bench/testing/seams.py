@@ -98,7 +98,7 @@ def sample_board() -> Board:
         )
         for model, value in (("check.one", 0.5), ("check.two", 0.75))
     ]  # fmt: skip
-    return build_board(records)
+    return build_board(records, metrics={})
 
 
 Render = Callable[[Board], str | bytes]
@@ -125,7 +125,7 @@ def repeats(render: Render) -> CheckResult:
 
 def empty(render: Render) -> CheckResult:
     """A board without rows is a file too."""
-    render(build_board([]))
+    render(build_board([], metrics={}))
     return passed("a board without rows is rendered")
 
 

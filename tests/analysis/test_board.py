@@ -7,12 +7,17 @@ import random
 import numpy as np
 import pytest
 
+from bench import builtin
 from bench.analysis.board import build_board
 from bench.analysis.rows import choose
 from bench.errors import StoreError
+from bench.metrics.scoring import catalog
+from bench.plugins.discovery import load_modules
 from bench.results.records import Record
 from bench.results.store import Store
 from bench.statistics import cluster_bootstrap, wilson
+
+METRICS = catalog(load_modules(builtin).registry)
 
 
 @pytest.fixture
@@ -21,7 +26,7 @@ def store(tmp_path):
 
 
 def board_of(store, **options):
-    return build_board(store.records()[0], predictions=store.predictions, **options)
+    return build_board(store.records()[0], metrics=METRICS, predictions=store.predictions, **options)
 
 
 def only_row(store, model="m", **options):
@@ -39,7 +44,7 @@ def test_accuracy_is_pooled_per_seed_then_averaged(samples, store):
             correct.append(arrays["logits"].argmax(1) == arrays["targets"])
         expected.append(np.concatenate(correct).mean())
     row = only_row(store)
-    assert row.primary == pytest.approx(np.mean(expected), abs=1e-12)
+    assert row.value == pytest.approx(np.mean(expected), abs=1e-12)
     assert (row.cells_done, row.folds_used, row.seeds_used) == (6, (1, 2), (0, 1, 2))
     assert not any("few seeds" in note for note in row.notes)
 
@@ -71,6 +76,7 @@ def test_order_of_records_does_not_matter(samples, golden_store, golden_board):
         predictions=golden_store.predictions,
         problems=golden_board.problems,
         published=golden_board.published,
+        metrics=samples.STORED_METRICS,
     )
     assert again == golden_board
 
@@ -88,7 +94,7 @@ def test_ranks_ties_and_few_seeds(golden_board):
 def test_rows_with_missing_folds_are_shown_but_not_ranked(golden_board):
     row = next(row for row in golden_board.sections[0].rows if row.key.model == "delta")
     assert (row.folds_done, row.folds_planned) == ((1, 2, 3), (1, 2, 3, 4, 5))
-    assert row.primary is not None
+    assert row.value is not None
     assert row.rank is None
     assert row.not_ranked == ("missing folds 4, 5",)
     assert {item.status for item in row.outcomes} == {"failed", "oom"}
@@ -173,15 +179,15 @@ def test_changed_predictions_are_named_and_never_averaged(samples, store):
     assert len(board.problems) == 1
     assert "fold2" in board.problems[0]
     row = board.sections[0].rows[0]
-    assert row.primary == pytest.approx(good.score("accuracy"))
+    assert row.value == pytest.approx(good.score("accuracy"))
     assert row.folds_done == (1,)
 
 
 def test_without_predictions_there_is_a_mean_but_no_interval_and_no_rank(samples, store):
     values = [samples.evaluated(store, samples.cell("a", fold), 0.8).score("accuracy") for fold in (1, 2)]
-    (section,) = build_board(store.records()[0]).sections
+    (section,) = build_board(store.records()[0], metrics=METRICS).sections
     row = section.rows[0]
-    assert row.primary == pytest.approx(np.mean(values))
+    assert row.value == pytest.approx(np.mean(values))
     assert row.interval is None
     assert row.rank is None
     assert any("no interval" in note for note in row.notes)
@@ -209,7 +215,7 @@ def test_speed_of_another_front_end_or_precision_is_not_taken(samples, store):
     samples.profiled(store, samples.cell("a", 0, kind="profile", frontend="kaldi"), 10.0)
     samples.profiled(store, samples.cell("a", 0, kind="profile", precision="bf16"), 10.0)
     (section,) = board_of(store).sections
-    (measured,) = [row for row in section.rows if row.primary is not None]
+    (measured,) = [row for row in section.rows if row.value is not None]
     assert measured.speeds == ()
     assert len(section.rows) == 3
 
@@ -233,10 +239,10 @@ def test_a_board_of_planned_outcomes_only(samples, store):
 def test_two_records_of_one_cell_are_said(samples, store):
     record = samples.evaluated(store, samples.cell("a"), 0.9)
     later = record.model_copy(update={"started_at": "2026-02-01T00:00:00Z", "status": "cancelled"})
-    board = build_board([later, record], predictions=store.predictions)
+    board = build_board([later, record], metrics=METRICS, predictions=store.predictions)
     assert board.records == 1
     assert "several records" in board.problems[0]
-    assert board.sections[0].rows[0].primary is None
+    assert board.sections[0].rows[0].value is None
 
 
 def test_refused_predictions_do_not_stop_the_others(samples, store):
@@ -248,9 +254,9 @@ def test_refused_predictions_do_not_stop_the_others(samples, store):
             raise StoreError("a: gone")
         return store.predictions(record)
 
-    board = build_board(store.records()[0], predictions=refuse_a)
+    board = build_board(store.records()[0], metrics=METRICS, predictions=refuse_a)
     assert board.problems == ("a: gone",)
-    assert [row.key.model for row in board.sections[0].rows if row.primary is not None] == ["b"]
+    assert [row.key.model for row in board.sections[0].rows if row.value is not None] == ["b"]
 
 
 def test_multi_label_rows_are_sorted_by_their_score(samples, store):
@@ -262,7 +268,7 @@ def test_multi_label_rows_are_sorted_by_their_score(samples, store):
         arrays["targets"] = np.eye(4, dtype=np.float32)[arrays["targets"]]
         store.write(record.model_copy(update={"scores": (Score(name="map", value=value),)}), arrays)
     (section,) = board_of(store).sections
-    assert [(row.key.model, row.primary) for row in section.rows] == [("b", 0.4), ("a", 0.3)]
+    assert [(row.key.model, row.value) for row in section.rows] == [("b", 0.4), ("a", 0.3)]
 
 
 @pytest.mark.parametrize(
@@ -287,7 +293,7 @@ def test_every_record_is_read_once(samples, golden_store):
         return golden_store.predictions(record)
 
     records = golden_store.records()[0]
-    build_board(records, predictions=counting)
+    build_board(records, metrics=METRICS, predictions=counting)
     assert sorted(read) == [record.cell for record in records if "predictions" in record.artifacts]
 
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.analysis.comparison import compare, parse_choice
+from bench import builtin
+from bench.analysis.comparison import Source, compare, parse_choice
 from bench.cli.compare import describe, sentence
 from bench.errors import SelectionError, UnknownNameError
+from bench.metrics.scoring import catalog
+from bench.plugins.discovery import load_modules
 from bench.results.store import Store
 from bench.statistics import Refusal, mcnemar_exact, minimum_detectable_difference, paired_cluster_bootstrap
+
+METRICS = catalog(load_modules(builtin).registry)
 
 
 @pytest.fixture
@@ -19,8 +24,12 @@ def store(tmp_path):
 
 def verdict_of(store, a="a", b="b", **options):
     verdicts, problems = compare(
-        store.records()[0], parse_choice(a), parse_choice(b), store.predictions, **options
-    )  # fmt: skip
+        store.records()[0],
+        parse_choice(a),
+        parse_choice(b),
+        Source(predictions=store.predictions, metrics=METRICS),
+        **options,
+    )
     assert problems == []
     (verdict,) = verdicts
     return verdict
@@ -45,7 +54,7 @@ def test_numbers_are_those_of_the_statistics(samples, store):
     expected = paired_cluster_bootstrap(a, b, groups)
     assert verdict.paired == expected
     assert verdict.mcnemar == ((0, mcnemar_exact(a[0], b[0])),)
-    assert verdict.accuracy_a - verdict.accuracy_b == pytest.approx(expected.difference)
+    assert verdict.value_a - verdict.value_b == pytest.approx(expected.difference)
     by_fold = [(a.mean(0) - b.mean(0))[i * samples.CLIPS : (i + 1) * samples.CLIPS].mean() for i in range(3)]
     assert verdict.fold_differences == pytest.approx(by_fold)
     assert expected.resolution == minimum_detectable_difference(expected.discordance, 3 * samples.CLIPS)
@@ -125,7 +134,9 @@ def test_sections_are_never_mixed_and_datasets_can_be_chosen(samples, store):
     for dataset in ("toy", "other"):
         for model in "ab":
             samples.evaluated(store, samples.cell(model, dataset=dataset), 0.8, dataset__title=dataset)
-    verdicts, _ = compare(store.records()[0], parse_choice("a"), parse_choice("b"), store.predictions)
+    verdicts, _ = compare(
+        store.records()[0], parse_choice("a"), parse_choice("b"), Source(predictions=store.predictions, metrics=METRICS)
+    )
     assert [verdict.dataset for verdict in verdicts] == ["other", "toy"]
     assert verdict_of(store, dataset="toy").dataset == "toy"
 
@@ -143,6 +154,8 @@ def test_changed_predictions_are_said(samples, store):
     record = samples.evaluated(store, samples.cell("b"), 0.8)
     path = store.path(record.cell).with_suffix(".npz")
     path.write_bytes(path.read_bytes()[:-1])
-    verdicts, problems = compare(store.records()[0], parse_choice("a"), parse_choice("b"), store.predictions)
+    verdicts, problems = compare(
+        store.records()[0], parse_choice("a"), parse_choice("b"), Source(predictions=store.predictions, metrics=METRICS)
+    )
     assert verdicts == []
     assert any("changed after" in problem for problem in problems)

@@ -6,9 +6,15 @@ import json
 
 import pytest
 
+from bench import builtin
 from bench.analysis.board import build_board
+from bench.metrics.scoring import catalog
+from bench.plugins.discovery import load_modules
 from bench.reports import formatting
 from bench.statistics import process_interval
+
+METRICS = catalog(load_modules(builtin).registry)
+
 
 RATES = [100.0, 102.0, 98.0, 55.0, 101.0, 99.0, 103.0, 97.0]
 """One process was held up."""
@@ -23,7 +29,7 @@ def board_of_rates(samples, tmp_path):
         samples.evaluated(store, samples.cell("a"), 0.9)
         for process, rate in enumerate(rates):
             samples.profiled(store, samples.cell("a", 0, process, kind="profile"), rate)
-        return build_board(store.records()[0], predictions=store.predictions)
+        return build_board(store.records()[0], metrics=METRICS, predictions=store.predictions)
 
     return board
 
@@ -59,7 +65,7 @@ def test_another_batch_is_another_measurement(samples, tmp_path):
     samples.evaluated(store, samples.cell("a"), 0.9)
     samples.profiled(store, samples.cell("a", 0, 0, kind="profile"), 10.0)
     samples.profiled(store, samples.cell("a", 0, 1, kind="profile", batch=64), 90.0)
-    (section,) = build_board(store.records()[0], predictions=store.predictions).sections
+    (section,) = build_board(store.records()[0], metrics=METRICS, predictions=store.predictions).sections
     (speed,) = section.rows[0].speeds
     assert (speed.processes, speed.values["infer_clips_per_s"]) == (1, 10.0)
 

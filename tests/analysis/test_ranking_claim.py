@@ -5,10 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bench import builtin
+from bench.analysis.comparison import Source
 from bench.analysis.ranking_claim import hold, parse_claim
-from bench.cli.claim import describe, rows
+from bench.cli.claim import describe, headers, rows
 from bench.errors import SelectionError
+from bench.metrics.scoring import catalog
+from bench.plugins.discovery import load_modules
 from bench.results.store import Store
+
+METRICS = catalog(load_modules(builtin).registry)
+
 
 SEEDS = range(3)
 
@@ -26,7 +33,9 @@ def store(samples, tmp_path):
 
 
 def held(store, claim):
-    found, problems = hold(store.records()[0], parse_claim(claim), store.predictions)
+    found, problems = hold(
+        store.records()[0], parse_claim(claim), Source(predictions=store.predictions, metrics=METRICS)
+    )
     assert not problems
     (one,) = found
     return one
@@ -61,21 +70,39 @@ def test_p_values_are_adjusted_over_the_steps(store):
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("a", "names one model"), ("a > a", "names a twice"), ("a > ", "empty place"), ("a = 120 > b", "no percentage")],
+    [("a", "names one model"), ("a > a", "names a twice"), ("a > ", "empty place")],
 )
 def test_what_is_no_claim(text, words):
     with pytest.raises(SelectionError, match=words):
         parse_claim(text)
 
 
+def test_a_percentage_above_a_hundred_is_refused(store):
+    with pytest.raises(SelectionError, match="good = 120 is no percentage of accuracy"):
+        held(store, "good = 120 > poor = 50")
+
+
+def test_a_loss_is_claimed_the_other_way_round(store):
+    source = Source(predictions=store.predictions, metrics=METRICS, metric="log_loss")
+    (one,), problems = hold(store.records()[0], parse_claim("good = 0.5 > poor = 2.5"), source)
+    assert not problems
+    assert one.outcome == "confirmed"
+    assert one.steps[0].verdict.paired.difference < 0 < one.steps[0].verdict.lead
+    assert rows(one)[0][1] == "-2.00"
+    assert headers(one)[1:3] == ["claimed nats", "measured nats"]
+    assert describe(one)[0].endswith(" nats.")
+
+
 def test_axes_may_be_named():
     first, second = parse_claim("m,mode=finetune = 70 > m,mode=scratch = 65.5")
     assert first.choice.axes == (("mode", "finetune"),)
-    assert (first.score, second.score) == (0.7, 0.655)
+    assert (first.score, second.score) == (70, 65.5)
 
 
 def test_a_model_without_results_is_said(samples, store):
     samples.ended(store, samples.cell("dead"), "failed", "nan", "train", "the loss became NaN")
-    found, problems = hold(store.records()[0], parse_claim("good > dead"), store.predictions)
+    found, problems = hold(
+        store.records()[0], parse_claim("good > dead"), Source(predictions=store.predictions, metrics=METRICS)
+    )
     assert not found
     assert problems

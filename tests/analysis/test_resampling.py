@@ -5,14 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bench import builtin
 from bench.analysis.board import build_board
-from bench.analysis.comparison import compare, parse_choice
+from bench.analysis.comparison import Source, compare, parse_choice
 from bench.cli.compare import describe, sentence
 from bench.metrics.scores import mean_average_precision
+from bench.metrics.scoring import catalog
+from bench.plugins.discovery import load_modules
 from bench.reports import formats
 from bench.results.records import Score
 from bench.results.store import Store
 from bench.statistics import Comparison
+
+METRICS = catalog(load_modules(builtin).registry)
 
 
 @pytest.fixture
@@ -37,32 +42,34 @@ def tagged(samples, store, model, noise, fold=1, seed=0, shuffle=False, **change
 
 
 def verdict_of(store):
-    (verdict,), problems = compare(store.records()[0], parse_choice("a"), parse_choice("b"), store.predictions)
+    (verdict,), problems = compare(
+        store.records()[0], parse_choice("a"), parse_choice("b"), Source(predictions=store.predictions, metrics=METRICS)
+    )
     assert problems == []
     return verdict
 
 
 def test_the_interval_is_of_the_score_and_says_how_it_was_made(samples, store):
     values = [tagged(samples, store, "a", 1.5, fold, seed).score("map") for fold in (1, 2) for seed in (0, 1)]
-    board = build_board(store.records()[0], predictions=store.predictions)
+    board = build_board(store.records()[0], metrics=METRICS, predictions=store.predictions)
     (row,) = board.sections[0].rows
-    assert row.primary == pytest.approx(np.mean(values))
-    assert row.interval.low < row.primary < row.interval.high
+    assert row.value == pytest.approx(np.mean(values))
+    assert row.interval.low < row.value < row.interval.high
     assert row.interval.high - row.interval.low < 0.3
     assert row.interval.method == "bootstrap over 40 groups of the score itself (centred percentile, t)"
     assert (row.rank.best, row.rank.worst, row.not_ranked) == (1, 1, ())
-    assert f"[{row.interval.low:.3f}, {row.interval.high:.3f}]" in formats.markdown(board)
+    assert f"[{100 * row.interval.low:.1f}, {100 * row.interval.high:.1f}]" in formats.markdown(board)
 
 
 def test_rows_are_ranked_by_the_score_itself(samples, store):
     for model, noise in (("a", 0.5), ("b", 2.5), ("c", 2.6)):
         for fold in (1, 2):
             tagged(samples, store, model, noise, fold)
-    section = build_board(store.records()[0], predictions=store.predictions).sections[0]
+    section = build_board(store.records()[0], metrics=METRICS, predictions=store.predictions).sections[0]
     best, *others = section.rows
     assert (best.key.model, best.rank.best, best.rank.worst, best.rank.tie) == ("a", 1, 1, "a")
     assert [(row.rank.best, row.rank.worst, row.rank.tie) for row in others] == [(2, 3, "b"), (2, 3, "b")]
-    assert 0 < section.resolution.difference < best.primary - others[0].primary
+    assert 0 < section.resolution.difference < best.value - others[0].value
     assert section.resolution.clips == 80
 
 
@@ -70,7 +77,7 @@ def test_a_row_without_all_folds_is_not_ranked_by_its_score(samples, store):
     for model, folds in (("a", (1, 2)), ("b", (1,))):
         for fold in folds:
             tagged(samples, store, model, 1.0, fold)
-    section = build_board(store.records()[0], predictions=store.predictions).sections[0]
+    section = build_board(store.records()[0], metrics=METRICS, predictions=store.predictions).sections[0]
     rows = {row.key.model: row for row in section.rows}
     assert rows["a"].rank is not None
     assert rows["b"].rank is None
@@ -83,7 +90,9 @@ def test_order_of_stored_clips_does_not_matter(samples, store, tmp_path):
     for where, shuffle in ((store, False), (other, True)):
         for model in "ab":
             tagged(samples, where, model, 1.0, shuffle=shuffle and model == "b")
-    one, two = (build_board(s.records()[0], predictions=s.predictions).sections[0].rows for s in (store, other))
+    one, two = (
+        build_board(s.records()[0], metrics=METRICS, predictions=s.predictions).sections[0].rows for s in (store, other)
+    )
     for first, second in zip(one, two, strict=True):
         assert (first.interval.low, first.interval.high) == pytest.approx((second.interval.low, second.interval.high))
 
@@ -95,8 +104,8 @@ def test_the_better_of_two_is_found_on_the_same_draws(samples, store):
             tagged(samples, store, "b", 2.5, fold, seed)
     verdict = verdict_of(store)
     assert isinstance(verdict.paired, Comparison)
-    assert (verdict.metric, verdict.paired.clips, verdict.paired.groups) == ("map", 80, 40)
-    assert verdict.paired.difference == pytest.approx(verdict.accuracy_a - verdict.accuracy_b)
+    assert (verdict.metric.name, verdict.paired.clips, verdict.paired.groups) == ("map", 80, 40)
+    assert verdict.paired.difference == pytest.approx(verdict.value_a - verdict.value_b)
     assert verdict.paired.difference == pytest.approx(np.mean(verdict.fold_differences))
     assert sentence(verdict).startswith("a is better than b by ")
     assert "points of map" in sentence(verdict)
@@ -113,17 +122,17 @@ def test_a_class_without_clips_and_lost_predictions_are_said(samples, store):
     record = tagged(samples, store, "a", 1.0)
     arrays = {name: values.copy() for name, values in store.predictions(record).items()}
     arrays["targets"][:, 0] = 0
-    store.write(record, arrays)
-    (row,) = build_board(store.records()[0], predictions=store.predictions).sections[0].rows
-    assert "no interval: fold 1 has no clip of one of the classes" in row.notes
+    record = store.write(record.model_copy(update={"scores": (Score(name="map", value=None),)}), arrays)
+    (row,) = build_board(store.records()[0], metrics=METRICS, predictions=store.predictions).sections[0].rows
+    assert "no interval: map is not defined for every fold" in row.notes
     store.write(record.model_copy(update={"artifacts": {}}))
-    (row,) = build_board(store.records()[0], predictions=store.predictions).sections[0].rows
-    assert "no interval: no stored predictions to draw from" in row.notes
+    (row,) = build_board(store.records()[0], metrics=METRICS, predictions=store.predictions).sections[0].rows
+    assert "no interval: no stored predictions to compare clip by clip" in row.notes
 
 
 def test_another_primary_score_is_never_shown_as_accuracy(samples, store):
     record = samples.evaluated(store, samples.cell("a"), 0.7, dataset__primary_metric="macro_f1")
-    (row,) = build_board(store.records()[0], predictions=store.predictions).sections[0].rows
-    assert row.primary == record.score("macro_f1") != record.score("accuracy")
-    assert row.rank is None
-    assert any("macro_f1 is no mean over clips" in note for note in row.notes)
+    (row,) = build_board(store.records()[0], metrics=METRICS, predictions=store.predictions).sections[0].rows
+    assert row.value == record.score("macro_f1") != record.score("accuracy")
+    assert (row.rank.best, row.rank.worst) == (1, 1)
+    assert row.interval.low < row.value < row.interval.high

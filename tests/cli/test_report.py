@@ -151,9 +151,13 @@ def test_compare_says_how_to_listen(run, capsys, compare):
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
     """The synthetic data set as a plugin's: a file per clip, in whatever copy the test chooses."""
+    import dataclasses
+
     import numpy as np
 
+    from bench import builtin
     from bench.clips import Clips
+    from bench.plugins.discovery import load_modules
     from bench.plugins.registry import Entry, Provenance
     from bench.plugins.specs import DatasetSpec
 
@@ -167,7 +171,8 @@ def toy(tmp_path, monkeypatch):
         monkeypatch.setattr("bench.data.locate.open_clips", lambda spec, data, *, load, offline: clips)
         spec = DatasetSpec(name="toy", load="toys:load")
         entry = Entry(spec=spec, provenance=Provenance(plugin="toys", module="toys"), factory="toys:load")
-        host = type("Host", (), {"registry": type("R", (), {"datasets": {"toy": entry}})()})()
+        registry = dataclasses.replace(load_modules(builtin).registry, datasets={"toy": entry})
+        host = type("Host", (), {"registry": registry})()
         monkeypatch.setattr("bench.cli.compare.open_host", lambda files, without: host)
         return tmp_path
 

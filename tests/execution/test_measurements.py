@@ -11,12 +11,17 @@ from pathlib import Path
 import pytest
 
 import bench
+from bench import builtin
 from bench.analysis.board import build_board
 from bench.execution.measurements import added_measurements
+from bench.metrics.scoring import catalog
 from bench.plugins.discovery import load_modules
 from bench.reports import formats, html
 from bench.results.store import Store
 from bench.testing.fakes import fake_plugin
+
+METRICS = catalog(load_modules(builtin).registry)
+
 
 CARBON = bench.MeasurementSpec(
     name="carbon_g", measure=":carbon", unit="g", title="gCO2/clip", description="grams of carbon dioxide"
@@ -73,7 +78,7 @@ def test_boards_show_it_from_the_record_alone(samples, tmp_path: Path) -> None:
         entry |= {"reasons": {"value": "no meter"}} if value is None else {}
         measurements = {"measurements": {"carbon_g": entry}} if model != "c" else {}
         samples.profiled(store, samples.cell(model, kind="profile", fold=0), 40.0, **measurements)
-    board = build_board(store.records()[0], predictions=store.predictions)
+    board = build_board(store.records()[0], metrics=METRICS, predictions=store.predictions)
     lines = formats.markdown(board).splitlines()
     header = next(line for line in lines if "model" in line and "|" in line)
     column = [title.strip() for title in header.split("|")].index("gCO2/clip")

@@ -8,10 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from bench import builtin
 from bench.cell import Cell
+from bench.metrics.scoring import catalog
+from bench.plugins.discovery import load_modules
 from bench.results.records import Failure, Record, Score
 from bench.results.store import Store
 
+METRICS = catalog(load_modules(builtin).registry)
+STORED_METRICS = {name: METRICS[name] for name in ("accuracy", "macro_f1")}
+"""Those that the records hold: nothing is computed beside them."""
 LABELS = ("dog", "rain", "clock", "saw")
 CLIPS = 40
 """Test clips of each fold."""

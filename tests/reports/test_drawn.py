@@ -9,9 +9,15 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from bench import builtin
 from bench.analysis.board import build_board
+from bench.metrics.scoring import catalog
+from bench.plugins.discovery import load_modules
 from bench.reports import curves, drawn, plots
 from bench.results.store import Store
+
+METRICS = catalog(load_modules(builtin).registry)
+
 
 NUMBERS = st.floats(min_value=-1e4, max_value=1e4)
 
@@ -47,7 +53,7 @@ def test_places_within_a_panel():
 
 
 def section_of(store):
-    (section,) = build_board(store.records()[0], predictions=store.predictions).sections
+    (section,) = build_board(store.records()[0], metrics=METRICS, predictions=store.predictions).sections
     return section
 
 
@@ -55,8 +61,8 @@ def test_pictures_are_well_formed_and_names_escaped(samples, tmp_path):
     store = Store(tmp_path)
     record = samples.evaluated(store, samples.cell("a"), 0.8, dataset__label_names=["<dog>", "rain & wind", "c", "d"])
     odd = record.model_copy(update={"cell": samples.cell("odd<&>name")})
-    section = build_board([record, odd], predictions=lambda one: store.predictions(record)).sections[0]
-    for picture in (plots.accuracy_plot, plots.recall_plot, curves.curve_plot):
+    section = build_board([record, odd], metrics=METRICS, predictions=lambda one: store.predictions(record)).sections[0]
+    for picture in (plots.score_plot, plots.recall_plot, curves.curve_plot):
         root = ElementTree.fromstring(picture(section, "p"))
         assert "odd<&>name" in [node.text for node in root.iter("text")]
         assert root.get("role") == "img"

@@ -12,10 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench import builtin
 from bench.analysis import phrases
 from bench.analysis.board import build_board
 from bench.analysis.model import Board
+from bench.metrics.scoring import catalog
+from bench.plugins.discovery import load_modules
 from bench.reports import formats, formatting, terminal
+
+METRICS = catalog(load_modules(builtin).registry)
+
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 RENDERERS = {
@@ -41,7 +47,7 @@ def test_csv_is_read_back(golden_board):
     rows = list(csv_module.DictReader(io.StringIO(formats.csv(golden_board))))
     assert len(rows) == sum(len(section.rows) for section in golden_board.sections)
     first = golden_board.sections[0].rows[0]
-    assert float(rows[0]["value"]) == pytest.approx(first.primary, abs=1e-9)
+    assert float(rows[0]["value"]) == pytest.approx(first.value, abs=1e-9)
     assert rows[0]["ranked"] == "True"
 
 
@@ -71,7 +77,7 @@ def test_bars_in_names_do_not_break_the_table(samples, tmp_path):
 
     store = Store(tmp_path)
     record = samples.ended(store, samples.cell("a"), "failed", "raised", "train", "x | y")
-    board = build_board([record.model_copy(update={"cell": samples.cell("odd|name")})])
+    board = build_board([record.model_copy(update={"cell": samples.cell("odd|name")})], metrics=METRICS)
     line = next(line for line in formats.markdown(board).splitlines() if "odd" in line)
     assert "odd\\|name" in line
 

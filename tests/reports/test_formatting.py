@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from bench import builtin
 from bench.analysis.board import build_board
 from bench.analysis.comparison import parse_choice
 from bench.analysis.grouping import matches, row_key
@@ -13,10 +14,15 @@ from bench.analysis.model import ModelFacts
 from bench.analysis.row_metadata import command
 from bench.cell import Cell
 from bench.gate.collect import row_name
+from bench.metrics.scoring import catalog
+from bench.plugins.discovery import load_modules
 from bench.reports import formatting
 from bench.reports.columns import columns
 from bench.reports.terminal import text
 from bench.results.store import Store
+
+METRICS = catalog(load_modules(builtin).registry)
+
 
 CELL = Cell(kind="evaluate", dataset="toy", protocol="4+1@1", fold=1, model="avmae.tiny")
 TUNED = replace(CELL, mode="finetune", weights="masked", inputs="audio.shuffled+image.missing")
@@ -48,7 +54,7 @@ def test_weights_make_another_row_for_boards_comparisons_and_baselines() -> None
 
 
 def test_a_row_says_how_its_inputs_came_and_how_to_run_it_again() -> None:
-    board = build_board([], planned=[CELL, TUNED])
+    board = build_board([], metrics=METRICS, planned=[CELL, TUNED])
     (section,) = board.sections
     rows = {formatting.label(row.key): row for row in section.rows}
     row = rows["avmae.tiny, finetune from masked"]
@@ -68,7 +74,7 @@ def test_a_row_says_how_its_inputs_came_and_how_to_run_it_again() -> None:
 
 
 def test_what_only_the_record_says_counts_too() -> None:
-    (section,) = build_board([], planned=[replace(CELL, inputs="audio+image")]).sections
+    (section,) = build_board([], metrics=METRICS, planned=[replace(CELL, inputs="audio+image")]).sections
     row = replace(section.rows[0], model=ModelFacts(inputs={"audio": "given", "image": "derived, shuffled"}))
     assert formatting.inputs(row) == "audio + image (derived, shuffled)"
 
@@ -77,5 +83,5 @@ def test_a_seed_with_fewer_folds_is_not_counted_as_done(samples, tmp_path):
     store = Store(tmp_path)
     for fold, seed in ((1, 0), (2, 0), (1, 1)):
         samples.evaluated(store, samples.cell("net", fold, seed), 0.7)
-    (row,) = build_board(store.records()[0], predictions=store.predictions).sections[0].rows
+    (row,) = build_board(store.records()[0], metrics=METRICS, predictions=store.predictions).sections[0].rows
     assert formatting.done(row) == "2/2 x 1/2"

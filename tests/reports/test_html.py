@@ -13,9 +13,15 @@ from typing import Any
 
 import pytest
 
+from bench import builtin
 from bench.analysis.model import Board
+from bench.metrics.scoring import catalog
+from bench.plugins.discovery import load_modules
 from bench.reports.html import render
 from bench.reports.plots import pareto
+
+METRICS = catalog(load_modules(builtin).registry)
+
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (
@@ -67,7 +73,7 @@ def test_text_of_records_is_escaped(samples, tmp_path):
     from bench.results.store import Store
 
     record = samples.ended(Store(tmp_path), samples.cell("a"), "failed", "raised", "train", "<script>alert(1)</script>")
-    page = render(build_board([record]))
+    page = render(build_board([record], metrics=METRICS))
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert" in page
 
@@ -99,7 +105,7 @@ def test_forty_models_stay_below_one_megabyte(samples, tmp_path, monkeypatch):
         for fold in range(1, 6):
             samples.evaluated(store, samples.cell(name, fold), 0.3 + 0.015 * model)
         samples.profiled(store, samples.cell(name, 0, kind="profile"), 10.0 + model)
-    page = render(build_board(store.records()[0], predictions=store.predictions))
+    page = render(build_board(store.records()[0], metrics=METRICS, predictions=store.predictions))
     assert page.count('class="entry"') == 40
     assert len(page.encode()) < 1_000_000
 
@@ -181,7 +187,7 @@ def test_in_a_browser(page, golden_board, tmp_path, width):
     assert found["requests"] == []
     names = [row.key.model for row in rows]
     assert found["start"] == found["again"] == names
-    results = sorted((row for row in rows if row.primary is not None), key=lambda row: -row.primary)
+    results = sorted((row for row in rows if row.value is not None), key=lambda row: -row.value)
     assert found["best"][: len(results)] == [row.key.model for row in results]
     assert found["worst"][: len(results)] == [row.key.model for row in reversed(results)]
     assert set(found["best"][len(results) :]) == set(names) - {row.key.model for row in results}

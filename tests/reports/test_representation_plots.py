@@ -10,9 +10,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bench import builtin
 from bench.analysis.board import build_board
+from bench.metrics.scoring import catalog
+from bench.plugins.discovery import load_modules
 from bench.reports.html import render
 from bench.results.store import Store
+
+METRICS = catalog(load_modules(builtin).registry)
 
 
 def learned_record(samples, store, fold: int, seed: int, purity: float):
@@ -45,7 +50,7 @@ def page(samples, tmp_path):
             learned_record(samples, store, fold, seed, 0.8 + 0.1 * seed)
     records, bad = store.records()
     assert not bad
-    return render(build_board(records, predictions=store.predictions))
+    return render(build_board(records, metrics=METRICS, predictions=store.predictions))
 
 
 def test_maps_are_drawn_once_a_row_with_figures_over_cells(page):
@@ -78,7 +83,7 @@ def test_rows_of_one_label_are_told_apart_by_their_inputs(samples, tmp_path):
     for given in ("audio", "audio+image"):
         where = replace(samples.cell("net"), inputs=given)
         samples.evaluated(store, where, 0.7, arrays=points)
-    page = render(build_board(store.records()[0], predictions=store.predictions))
+    page = render(build_board(store.records()[0], metrics=METRICS, predictions=store.predictions))
     assert "net (audio) (fold 1, seed 0)" in page
     assert "net (audio + image) (fold 1, seed 0)" in page
 
@@ -86,6 +91,6 @@ def test_rows_of_one_label_are_told_apart_by_their_inputs(samples, tmp_path):
 def test_a_row_without_any_of_it_shows_none(samples, tmp_path):
     store = Store(tmp_path)
     samples.evaluated(store, samples.cell("plain"), 0.7)
-    page = render(build_board(store.records()[0], predictions=store.predictions))
+    page = render(build_board(store.records()[0], metrics=METRICS, predictions=store.predictions))
     for words in ("Embeddings.", "Pre-training.", "What pre-training guessed."):
         assert words not in page

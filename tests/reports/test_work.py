@@ -7,18 +7,24 @@ import io
 
 import pytest
 
+from bench import builtin
 from bench.analysis.board import build_board
+from bench.metrics.scoring import catalog
+from bench.plugins.discovery import load_modules
 from bench.reports import formats
 from bench.reports.columns import columns, page_columns
 from bench.reports.row_details import facts, speed_words
 from bench.results.store import Store
+
+METRICS = catalog(load_modules(builtin).registry)
+
 
 PROFILE = {"kind": "profile", "fold": 0}
 TITLES = {"real-time factor", "FLOPs/clip", "J/clip"}
 
 
 def section_of(store):
-    (section,) = build_board(store.records()[0], predictions=store.predictions).sections
+    (section,) = build_board(store.records()[0], metrics=METRICS, predictions=store.predictions).sections
     return section
 
 
@@ -88,7 +94,7 @@ def test_stored_weights_are_those_of_the_record(samples, store):
 
 def test_programs_get_plain_numbers(samples, store):
     samples.profiled(store, samples.cell("known", **PROFILE), 50.0, flops=samples.FLOPS, energy=samples.COUNTED)
-    board = build_board(store.records()[0], predictions=store.predictions)
+    board = build_board(store.records()[0], metrics=METRICS, predictions=store.predictions)
     rows = {line["model"]: line for line in csv.DictReader(io.StringIO(formats.csv(board)))}
     assert float(rows["known"]["flops_per_clip"]) == 42e6
     assert float(rows["known"]["joules_per_clip"]) == 0.25

@@ -69,7 +69,7 @@
   state.addEventListener("change", filter);
   all("input.group").forEach(function (box) { box.addEventListener("change", columns); });
   if (window.matchMedia("(max-width: 640px)").matches) {
-    all("input.group").forEach(function (box) { box.checked = box.value === "accuracy"; });
+    all("input.group").forEach(function (box) { box.checked = box.value === "score"; });
   }
   columns();
   filter();

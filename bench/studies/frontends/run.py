@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from bench.analysis.comparison import Verdict, compare, parse_choice
+from bench.analysis.comparison import Source, Verdict, compare, parse_choice
 from bench.config.selection import Selection
 from bench.config.settings import Settings
 from bench.data.cache import digest
@@ -23,7 +23,7 @@ from bench.plugins.discovery import load
 from bench.plugins.registry import Registry
 from bench.results.provenance import source_hash
 from bench.results.records import Record
-from bench.results.store import Store, write_atomic
+from bench.results.store import write_atomic
 from bench.running.progress import Progress
 from bench.running.runner import Runner
 from bench.statistics import Refusal
@@ -185,11 +185,13 @@ def _accuracy(
     records: list[Record] = []
     for frontend in (FROZEN, *trained):
         chosen = replace(unlimited(selection), frontend=frontend, feeding="fly", evaluate=True, profile=False)
-        records += Runner(chosen, settings, progress).run().records
+        result = Runner(chosen, settings, progress).run()
+        records += result.records
+    source = Source(predictions=result.store.predictions, metrics=result.metrics)
     found = []
     for frontend in trained:
         a, b = (parse_choice(f"{records[0].cell.model},frontend={name}") for name in (frontend, FROZEN))
-        verdicts, problems = compare(records, a, b, Store(settings.out).predictions)
+        verdicts, problems = compare(records, a, b, source)
         sides = {"frontend": frontend, "against": FROZEN}
         found += [{**sides, **_compared(verdict)} for verdict in verdicts]
         if not verdicts:
@@ -204,9 +206,9 @@ def _compared(verdict: Verdict) -> dict[str, Any]:
         "protocol": verdict.protocol,
         "folds": list(verdict.folds),
         "seeds": [list(verdict.seeds_a), list(verdict.seeds_b)],
-        "accuracy": verdict.accuracy_a,
-        "accuracy_frozen": verdict.accuracy_b,
-        "difference": verdict.accuracy_a - verdict.accuracy_b,
+        "accuracy": verdict.value_a,
+        "accuracy_frozen": verdict.value_b,
+        "difference": verdict.value_a - verdict.value_b,
     }
     if isinstance(paired, Refusal):
         return {**known, "interval": None, "reason": paired.reason}

@@ -66,7 +66,7 @@ def draw(curve: Curve, keys: Sequence[str]) -> dict[str, bytes]:
 
 
 def _curve(axes: Axes, curve: Curve, keys: Sequence[str]) -> None:
-    scale = 100 if curve["metric"] == "accuracy" else 1
+    scale = 100 if curve.get("unit", "fraction") == "fraction" else 1
     lines = drawn_lines(curve, keys)
     places, kind = positions([point for _, line in lines for point in line], keys[0])
     if kind == "log":

@@ -10,19 +10,21 @@ from typing import Any
 
 import numpy as np
 
+from bench.analysis.evidence import evidence, shown_score
 from bench.analysis.grouping import part
-from bench.analysis.predictions import Bools, Judged, Reader, pooled
-from bench.analysis.rows import accuracy_interval, choose
+from bench.analysis.predictions import Evaluated, Metrics, Reader
+from bench.analysis.rows import choose, row_value
+from bench.metrics.specs import PRIMARY
 from bench.planning.plan import PlannedCell
 from bench.results.predictions import Predictions
 from bench.results.records import Record
-from bench.statistics import Refusal, ranking
+from bench.statistics import Evidence, Refusal, ranking, score_interval
 from bench.studies.sweep.shape import steepness
 
 LEVEL = 0.05
 """Adjusted p value below which a value differs significantly from the best."""
 
-Found = dict[tuple[int, int], Judged]
+Found = dict[tuple[int, int], Evaluated]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,7 @@ def is_diverged(record: Record) -> bool:
 
 
 def read_curve(
-    tried: Sequence[GridPoint], keys: Sequence[str], predictions: Predictions, primary: str = "accuracy"
+    tried: Sequence[GridPoint], keys: Sequence[str], predictions: Predictions, metrics: Metrics
 ) -> dict[str, Any]:
     """Everything a report needs about one curve, as JSON values.
 
@@ -61,16 +63,17 @@ def read_curve(
         tried: The points in the order of the grid.
         keys: Swept settings.
         predictions: Gives the stored arrays of a record.
-        primary: Name of the score.
+        metrics: What can be computed.
 
     Returns:
         ``points`` (one per value), ``best`` (index, or ``None``), ``comparison`` (how the others compare with
         it), ``shape`` (per key the range around the best), ``budget``, ``chosen`` (on validation, fold by fold).
     """
-    reader = Reader(predictions, primary)
-    judged = reader.read([record for one in tried for record in one.records])
+    records = [record for one in tried for record in one.records]
+    reader = Reader(predictions, metrics, shown_score(records, metrics))
+    evaluated = reader.read(records)
     found: list[Found] = [
-        {(r.cell.fold, r.cell.seed): judged[r.cell] for r in one.records if r.cell in judged} for one in tried
+        {(r.cell.fold, r.cell.seed): evaluated[r.cell] for r in one.records if r.cell in evaluated} for one in tried
     ]
     folds = sorted({planned.cell.fold for one in tried for planned in one.planned})
     scores = [_score(cells, folds, reader) for cells in found]
@@ -83,17 +86,20 @@ def read_curve(
         for i, (one, cells, score, ok) in enumerate(zip(tried, found, scores, complete, strict=True))
     ]
     first = next((record for one in tried for record in one.records if part(record, "dataset").get("test")), None)
+    of_accuracy = reader.shown.name == PRIMARY["single_label"]
     return {
-        "metric": primary,
+        "metric": reader.shown.name,
+        "unit": reader.shown.unit,
+        "higher_is_better": reader.shown.higher_is_better,
         "title": "" if first is None else str(part(first, "dataset")["title"]),
-        "chance": None if first is None else part(first, "dataset").get("chance_accuracy"),
+        "chance": part(first, "dataset").get("chance_accuracy") if first and of_accuracy else None,
         "folds": folds,
         "seeds": sorted({planned.cell.seed for one in tried for planned in one.planned}),
         "points": points,
         "best": best,
         "comparison": {name: value for name, value in comparison.items() if name != "rows"},
         "shape": {key: steepness(points, key, best) for key in keys} if best is not None else {},
-        "chosen": _chosen(tried, found, complete, folds),
+        "chosen": _chosen(tried, found, complete, (folds, reader)),
         "problems": sorted(reader.problems),
     }
 
@@ -115,17 +121,12 @@ def _score(found: Found, folds: Sequence[int], reader: Reader) -> dict[str, Any]
     """Mean over clips and seeds of what is finished, with its interval or the reason why there is none."""
     used, seeds = choose(found, folds)
     pairs = [(fold, seed) for fold in used for seed in seeds]
-    correct = pooled(found, used, seeds) if pairs and reader.primary == "accuracy" else None
-    if correct is not None:
-        interval = accuracy_interval(correct, reader.groups(used))
-        ends = None if isinstance(interval, str) else [interval.low, interval.high]
-        note = interval if isinstance(interval, str) else interval.method
-        return {"score": float(correct.mean()), "interval": ends, "interval_note": note}
-    values = [found[pair].accuracy for pair in pairs]
-    known = [value for value in values if value is not None]
-    mean = sum(known) / len(known) if known and len(known) == len(values) else None
-    note = "no result" if mean is None else f"{reader.primary} without comparable predictions"
-    return {"score": mean, "interval": None, "interval_note": note}
+    compared = evidence(found, used, seeds, reader) if pairs else Refusal(reason="no result")
+    mean = row_value(compared, [found[pair].value for pair in pairs])
+    interval = compared if isinstance(compared, Refusal) else score_interval(compared, reader.groups(used))
+    if isinstance(interval, Refusal):
+        return {"score": mean, "interval": None, "interval_note": interval.reason}
+    return {"score": mean, "interval": [interval.low, interval.high], "interval_note": interval.method}
 
 
 def _compare(
@@ -135,21 +136,25 @@ def _compare(
 
     The best is picked by looking, so p values are adjusted over all pairs, not only over those with the best.
     """
-    correct: dict[int, Bools] = {}
+    known: dict[int, Evidence] = {}
     folds: tuple[int, ...] = ()
     for index, cells in enumerate(found):
         folds, seeds = choose(cells, sorted({fold for fold, _ in cells})) if cells else (folds, ())
-        values = pooled(cells, folds, seeds) if cells and reader.primary == "accuracy" else None
-        if values is not None:
-            correct[index] = values
+        compared = evidence(cells, folds, seeds, reader) if cells else Refusal(reason="no result")
+        if not isinstance(compared, Refusal):
+            known[index] = compared
     scored = [index for index, cells in enumerate(found) if cells]
     if not scored:
         return None, {"rows": {}, "reason": "no value finished all its folds and seeds", "resolution": None}
-    best = max(scored, key=lambda index: (round(scores[index]["score"], 12), -index))
-    if len(correct) < 2 or len(correct) < len(scored):
+    sign = reader.shown.sign
+    best = max(scored, key=lambda index: (round(sign * scores[index]["score"], 12), -index))
+    if len(known) < 2 or len(known) < len(scored):
         why = "one finished value: nothing to compare" if len(scored) < 2 else "predictions cannot be paired"
         return best, {"rows": {}, "reason": why, "resolution": None}
-    result = ranking({f"{i:06d}": v for i, v in correct.items()}, reader.groups(folds), adjust="holm", level=1 - LEVEL)
+    result = ranking(
+        {f"{i:06d}": value for i, value in known.items()}, reader.groups(folds), adjust="holm", level=1 - LEVEL,
+        higher_is_better=reader.shown.higher_is_better,
+    )  # fmt: skip
     if isinstance(result, Refusal):
         return best, {"rows": {}, "reason": result.reason, "resolution": None}
     order = [int(model.name) for model in result.models]
@@ -162,7 +167,7 @@ def _compare(
         for place, index in enumerate(order)
         if place
     }
-    known = not isinstance(result.resolution, Refusal)
+    resolution = None if isinstance(result.resolution, Refusal) else result.resolution
     return order[0], {
         "rows": rows,
         "reason": "",
@@ -171,7 +176,7 @@ def _compare(
         "grouped": reader.groups(folds) is not None,
         "adjustment": "Holm",
         "pairs": len(order) * (len(order) - 1) // 2,
-        "resolution": result.resolution if known else None,
+        "resolution": resolution,
     }
 
 
@@ -210,35 +215,40 @@ def _validation(found: Found) -> float | None:
     return sum(known) / len(known) if known and len(known) == len(values) else None
 
 
-def _peak(one: Judged) -> float | None:
+def _peak(one: Evaluated) -> float | None:
     """The validation score of the epoch that was kept."""
-    seen = [value for value in (one.curve.validation if one.curve else ()) if value is not None]
-    return max(seen, default=None)
+    if one.curve is None:
+        return None
+    seen = [value for value in one.curve.validation if value is not None]
+    sign = one.curve.metric.sign
+    return max(seen, key=lambda value: sign * value, default=None)
 
 
 def _chosen(
-    tried: Sequence[GridPoint], found: Sequence[Found], complete: Sequence[bool], folds: Sequence[int]
+    tried: Sequence[GridPoint], found: Sequence[Found], complete: Sequence[bool], scope: tuple[Sequence[int], Reader]
 ) -> dict[str, Any] | None:
     """Pick the value on validation in each fold, then read that value's test score; ``None`` without validation.
 
     Each fold picks for itself: the validation clips of one fold are test clips of another.
     """
+    folds, reader = scope
     right = total = 0.0
     picks: dict[int, int] = {}
     for fold in folds:
         best = -math.inf
         for index, cells in enumerate(found):
             here = [one for (f, _), one in sorted(cells.items()) if f == fold] if complete[index] else []
-            peaks = [peak for one in here if (peak := _peak(one)) is not None]
+            peaks = [one.curve.metric.sign * peak for one in here if one.curve and (peak := _peak(one)) is not None]
             if here and len(peaks) == len(here) and sum(peaks) / len(peaks) > best:
                 best, picks[fold] = sum(peaks) / len(peaks), index
-        if fold not in picks:
+        if fold not in picks or fold not in reader.folds:
             return None
-        scored = [one.correct for (f, _), one in found[picks[fold]].items() if f == fold]
-        known = [values for values in scored if values is not None]
-        if not known or len(known) < len(scored):
+        scored = [one for (f, _), one in found[picks[fold]].items() if f == fold]
+        known = [one.value if one.values is None else float(one.values.mean()) for one in scored if not one.note]
+        if not known or len(known) < len(scored) or None in known:
             return None
-        right += float(np.mean([values.mean() for values in known])) * known[0].size
-        total += known[0].size
+        clips = len(reader.folds[fold].ids)
+        right += float(np.mean(np.array(known, dtype=np.float64))) * clips
+        total += clips
     values = {str(fold): dict(tried[index].texts) for fold, index in picks.items()}
     return {"by_fold": values, "test": right / total} if total else None

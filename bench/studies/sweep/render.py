@@ -115,7 +115,8 @@ def _label(curve: Curve) -> str:
 
 def _best(sweep: Mapping[str, Any], curve: Curve) -> list[str]:
     point, compared = curve["points"][curve["best"]], curve["comparison"]
-    said = f"Highest: {_texts(sweep['keys'], point['texts'])} with {_value(curve, point['score'])}{_unit(curve)}"
+    end = "Highest" if curve.get("higher_is_better", True) else "Lowest"
+    said = f"{end}: {_texts(sweep['keys'], point['texts'])} with {_value(curve, point['score'])}{_unit(curve)}"
     if compared["reason"]:
         return [f"{said}; no paired test: {compared['reason']}."]
     counted = phrases.plural(compared["clips"], "clip")
@@ -208,12 +209,13 @@ def _against(curve: Curve, index: int) -> str:
     against = curve["points"][index]["against_best"]
     if against is None:
         return formatting.UNKNOWN
-    sign = f"{100 * against['difference'] + 0.0:+.1f}"  # no minus before a zero
+    scale, digits = (100, 1) if _is_percent(curve) else (1, 3)
+    sign = f"{scale * against['difference'] + 0.0:+.{digits}f}"  # no minus before a zero
     return f"{sign}, {LOWER if against['resolved'] else ALIKE} ({formatting.p_value(against['p_value'])})"
 
 
 def _is_percent(curve: Curve) -> bool:
-    return bool(curve["metric"] == "accuracy")
+    return bool(curve.get("unit", "fraction") == "fraction")
 
 
 def _value(curve: Curve, value: float | None) -> str:
@@ -221,7 +223,7 @@ def _value(curve: Curve, value: float | None) -> str:
 
 
 def _unit(curve: Curve) -> str:
-    return " %" if _is_percent(curve) else ""
+    return " %" if _is_percent(curve) else f" {curve['unit']}".rstrip()
 
 
 def _texts(keys: Sequence[str], texts: Mapping[str, str]) -> str:

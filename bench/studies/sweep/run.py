@@ -12,7 +12,7 @@ from bench.config.recipes import parse_lists, parse_overrides
 from bench.config.selection import Selection
 from bench.config.settings import Settings
 from bench.errors import NoCellError, SelectionError
-from bench.metrics.specs import PRIMARY
+from bench.metrics.scoring import catalog
 from bench.planning.plan import PlannedCell, expand
 from bench.plugins.discovery import load
 from bench.plugins.registry import Registry
@@ -173,7 +173,7 @@ def _curves(
             "protocol": subject.protocol,
             "axes": {name: value for name, value in subject.to_json().items() if name not in _NO_AXES},
             "selection": _advice(protocol, [registry.protocols[name].spec for name in dataset.protocols]),
-            **read_curve(tried, grid.keys, store.predictions, dataset.primary_metric or PRIMARY["single_label"]),
+            **read_curve(tried, grid.keys, store.predictions, catalog(registry)),
         }
 
 

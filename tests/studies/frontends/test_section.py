@@ -10,14 +10,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench import builtin
 from bench.analysis.artifacts import Curve
 from bench.analysis.board import build_board
 from bench.cli.report import load_board
+from bench.metrics.scoring import catalog
+from bench.plugins.discovery import load_modules
 from bench.reports import formats
 from bench.reports.curves import timed_curves
 from bench.reports.html import render
 from bench.results.store import Store
 from bench.studies.frontends.read import read_study
+
+REGISTRY = load_modules(builtin).registry
+METRICS = catalog(REGISTRY)
+
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 PIXEL = bytes.fromhex("89504e470d0a1a0a0000000d4948445200000001000000010806000000")
@@ -32,12 +39,12 @@ def store(samples, tmp_path):
 
 def with_study(store):
     shutil.copy(GOLDEN / "frontends.json", store.root / "frontends.json")
-    return load_board(store)
+    return load_board(store, REGISTRY)
 
 
 def test_a_run_without_study_has_no_section(store):
     assert read_study(store.root) == (None, "")
-    assert 'id="frontends"' not in render(load_board(store))
+    assert 'id="frontends"' not in render(load_board(store, REGISTRY))
 
 
 def test_verdicts_and_pictures_are_on_the_page(store):
@@ -68,7 +75,7 @@ def test_spectrograms_are_put_into_the_page(store):
 
 
 def test_programs_see_the_board_only(store):
-    plain = formats.json_(load_board(store))
+    plain = formats.json_(load_board(store, REGISTRY))
     assert formats.json_(with_study(store)) == plain
     assert "frontends" not in json.loads(plain)
 
@@ -79,22 +86,24 @@ def test_programs_see_the_board_only(store):
 )
 def test_a_broken_study_is_named_and_left_out(store, content, words):
     (store.root / "frontends.json").write_text(content)
-    board = load_board(store)
+    board = load_board(store, REGISTRY)
     assert board.extra == ()
     assert any("frontends.json" in problem and words in problem for problem in board.problems)
     assert "frontends.json" in render(board)
 
 
-def test_time_to_accuracy_only_with_a_validation_part(samples, store):
-    assert "Time to accuracy" not in render(build_board(store.records()[0], predictions=store.predictions))
+def test_time_to_score_only_with_a_validation_part(samples, store):
+    assert "Time to score" not in render(
+        build_board(store.records()[0], metrics=METRICS, predictions=store.predictions)
+    )
     seen = {"curve_val_accuracy": np.array([0.25, 0.5, 0.75]), "curve_seconds": np.array([10.0, 20.0, 30.0])}
     samples.evaluated(store, samples.cell("m"), 0.8, arrays=seen)
-    board = build_board(store.records()[0], predictions=store.predictions)
+    board = build_board(store.records()[0], metrics=METRICS, predictions=store.predictions)
     (row,) = board.sections[0].rows
     assert row.detail.curves[0].seconds == (10.0, 20.0, 30.0)
     assert timed_curves(row.detail.curves) == [[(10.0, 25.0), (20.0, 50.0), (30.0, 75.0)]]
     page = render(board)
-    assert "Time to accuracy" in page
+    assert "Time to score" in page
     assert "seconds of training" in page
 
 

@@ -11,12 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench import builtin
 from bench.cell import Cell
 from bench.config.recipes import parse_lists, parse_overrides, resolve, split_values
 from bench.config.selection import Selection
 from bench.config.settings import Settings
 from bench.errors import RecipeError, SelectionError
+from bench.metrics.scoring import catalog
 from bench.planning.plan import PlannedCell
+from bench.plugins.discovery import load_modules
 from bench.results.records import Failure, Record, Score
 from bench.running.progress import Progress
 from bench.statistics import ranking
@@ -27,6 +30,8 @@ from bench.studies.sweep.run import SweepStudy, make_grid, run_sweep
 from bench.studies.sweep.shape import sensitivity
 
 CLIPS, CLASSES = 40, 4
+
+METRICS = catalog(load_modules(builtin).registry)
 
 
 class Made:
@@ -74,7 +79,7 @@ class Made:
 
     def curve(self, points: list[GridPoint], *, validates: bool = False) -> dict:
         keys = list(points[0].texts)
-        found = read_curve(points, keys, self.predictions)
+        found = read_curve(points, keys, self.predictions, METRICS)
         label = None if validates else "sensitivity, not selection"
         return {
             "model": "m", "label": "m", "dataset": "d", "protocol": "4+1@1", "axes": {},
