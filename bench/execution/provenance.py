@@ -138,12 +138,13 @@ def memory(train: Reading | None, infer: Reading, device: DevicePeak | None) -> 
 
 
 def _protocol(registry: Registry, job: Job, data: Inputs, split: Split) -> dict[str, Any]:
-    spec = registry.protocols[job.cell.protocol.partition("@")[0]].spec
+    protocol = registry.protocols[job.cell.protocol.partition("@")[0]]
+    spec = protocol.spec
     known = data.spec.known_leaks
     return {
         "name": spec.name,
         "version": spec.version,
-        "hash": protocol_hash(spec, data.spec.name, data.clips.manifest_sha256, known),
+        "hash": protocol_hash(protocol, data.spec.name, data.clips.manifest_sha256, known),
         "scheme": division_name(spec),
         "description": spec.description,
         "validation": spec.validation,

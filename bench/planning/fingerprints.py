@@ -60,7 +60,7 @@ def fingerprint(
         parts.append(_source(registry.frontends[cell.frontend].factory))
     if cell.kind == "evaluate":
         protocol, dataset = registry.protocols[cell.protocol.partition("@")[0]], registry.datasets[cell.dataset].spec
-        parts += [protocol_hash(protocol.spec, cell.dataset, manifest, dataset.known_leaks), _source(protocol.factory)]
+        parts += [protocol_hash(protocol, cell.dataset, manifest, dataset.known_leaks), _source(protocol.factory)]
     else:
         parts.append(machine())
         parts += [[name, _source(entry.factory)] for name, entry in registry.measurements.entries.items()]

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from inspect import signature
+from inspect import getsource, signature
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, DataError, LeakError, PluginError, SealedError
@@ -98,14 +98,19 @@ def division_name(spec: ProtocolSpec) -> str:
     return spec.divide.removeprefix(HOME)
 
 
-def protocol_hash(spec: ProtocolSpec, dataset: str, manifest: str, exceptions: Sequence[str] = ()) -> str:
-    """Sixteen hex digits over the rule, the data set's manifest and the documented exceptions."""
+def protocol_hash(protocol: Protocol, dataset: str, manifest: str, exceptions: Sequence[str] = ()) -> str:
+    """Sixteen hex digits over the rule, the data set's manifest and the documented exceptions.
+
+    The rule holds the source of a plugin's functions: two that differ never count as one, whatever their version says.
+    """
+    spec = protocol.spec
     rule: dict[str, Any] = {key: getattr(spec, key) for key in ("name", "version", "validation", "select_on", "ranked")}
     rule["scheme"] = division_name(spec)
     if spec.options:
         rule["options"] = dict(spec.options)
-    if spec.folds and not spec.folds.startswith(HOME):
-        rule["folds"] = spec.folds
+    outside = [protocol.home(name) for name in (spec.divide, spec.folds) if name and not name.startswith(HOME)]
+    if outside:
+        rule["source"] = [_source(factory) for factory in outside]
     content = json.dumps([rule, dataset, manifest, sorted(exceptions)], sort_keys=True, default=str)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
@@ -253,6 +258,14 @@ def _checked(protocol: Protocol, clips: Clips, parts: Any) -> Parts:
         if len(places):
             raise PluginError(f"{_name(protocol)}: {len(places)} clips {fault}, e.g. {clips.ids[places[0]]!r}")
     return train, validation, test
+
+
+def _source(factory: str) -> str:
+    """The text of a function, or its name where Python has no text of it."""
+    try:
+        return getsource(load_factory(factory))
+    except (OSError, TypeError):
+        return factory
 
 
 def _name(protocol: Protocol) -> str:

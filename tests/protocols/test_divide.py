@@ -157,15 +157,25 @@ def test_needs_are_matched_with_what_the_clips_have() -> None:
         make_split(mine, clips(groups=tuple(map(str, range(60))), splits=("train", "val", "test") * 20), 1)
 
 
-def test_options_and_the_function_are_part_of_the_hash() -> None:
-    rules = [
-        ProtocolSpec(name="x", divide="a:b"),
-        ProtocolSpec(name="x", divide="a:c"),
-        ProtocolSpec(name="x", divide="a:b", folds="a:d"),
-        ProtocolSpec(name="x", divide="a:b", options={"share": 1}),
-        ProtocolSpec(name="x", divide="a:b", options={"share": 2}),
+def test_options_and_the_functions_text_are_part_of_the_hash() -> None:
+    def first(clips, fold, *, share=0):
+        return [0], [], [share + 1]
+
+    def other(clips, fold, *, share=0):
+        return [1], [], [share + 2]
+
+    hashes = [
+        protocol_hash(protocol(divide, folds, **spec), "set", "m")
+        for divide, folds, spec in (
+            (first, None, {}),
+            (other, None, {}),
+            (first, other, {}),
+            (first, None, {"options": {"share": 1}}),
+            (first, None, {"options": {"share": 2}}),
+        )
     ]
-    assert len({protocol_hash(rule, "set", "m") for rule in rules}) == len(rules)
+    assert len(set(hashes)) == len(hashes)
+    assert hashes[0] == protocol_hash(protocol(first, description="other words"), "set", "m")
 
 
 @given(st.integers(0, 50), st.sampled_from([1, 2, 3]), st.sampled_from([1, 2, 5, 10]), st.booleans())

@@ -163,20 +163,20 @@ def test_grouped_folds_follow_the_name_of_the_group_alone() -> None:
 
 
 def test_hash_follows_every_part_of_the_rule() -> None:
-    base = protocol_hash(FOUR_ONE.spec, "esc50", "m")
+    base = protocol_hash(FOUR_ONE, "esc50", "m")
     others = {
-        protocol_hash(THREE_ONE.spec, "esc50", "m"),
-        protocol_hash(ProtocolSpec(name="4+1", version=2), "esc50", "m"),
-        protocol_hash(FOUR_ONE.spec, "esc10", "m"),
-        protocol_hash(FOUR_ONE.spec, "esc50", "n"),
-        protocol_hash(FOUR_ONE.spec, "esc50", "m", ("131943",)),
+        protocol_hash(THREE_ONE, "esc50", "m"),
+        protocol_hash(varied(FOUR_ONE, version=2), "esc50", "m"),
+        protocol_hash(FOUR_ONE, "esc10", "m"),
+        protocol_hash(FOUR_ONE, "esc50", "n"),
+        protocol_hash(FOUR_ONE, "esc50", "m", ("131943",)),
     }
     assert len(others | {base}) == 6
-    assert base == protocol_hash(ProtocolSpec(name="4+1", description="other words"), "esc50", "m")
+    assert base == protocol_hash(varied(FOUR_ONE, description="other words"), "esc50", "m")
 
 
 def test_hashes_of_published_records_stay() -> None:
-    hashes = {name: protocol_hash(HOST[name].spec, "esc50", "m", ("a",)) for name in HOST}
+    hashes = {name: protocol_hash(HOST[name], "esc50", "m", ("a",)) for name in HOST}
     assert {name: value for name, value in hashes.items() if not name.startswith("few-shot")} == {
         "3+1+1": "b60874e3a1dbfb82",
         "4+1": "7f63ae8c16cd6f0e",
