@@ -21,7 +21,7 @@ _NAMES = {
     "bench.api": ("load_records", "run"),
     "bench.cell": ("Cell",),
     "bench.clips": ("Clips",),
-    "bench.data.decode": ("audio_seconds",),
+    "bench.data.decoders": ("audio_seconds",),
     "bench.errors": ("BenchError", "CheckpointError", "DataError", "LeakError", "PluginError"),
     "bench.execution.weights": ("read_tensors",),
     "bench.job": ("Job",),

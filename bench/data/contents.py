@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.clips import Clips
 from bench.data.cache import cache_root, digest
-from bench.data.decode import decoder, read_audio
+from bench.data.decoders import decoder, read_audio
 
 _THREADS = 2
 _PATIENCE_S = 30.0

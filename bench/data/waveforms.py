@@ -20,7 +20,8 @@ from bench.clips import Clips
 from bench.data.cache import Appender, cache_root, digest, ensure, read_header
 from bench.data.changes import FAULTS, PHRASES
 from bench.data.contents import audio_digest
-from bench.data.decode import RESAMPLER, Decoded, at_level, decode, decoder
+from bench.data.decode import RESAMPLER, Decoded, at_level, decode
+from bench.data.decoders import decoder
 from bench.errors import DataError
 
 CODE_VERSION = 2

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.data.containers import after_id3, container, without_xing
-from bench.data.decode import Audio, decode, decoder, read_audio
+from bench.data.decode import decode
+from bench.data.decoders import Audio, decoder, read_audio
 from bench.errors import DataError
 
 RATE = 16_000

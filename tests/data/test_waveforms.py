@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from bench.clips import Clips
 from bench.data import waveforms as module
 from bench.data.cache import CacheWarning
-from bench.data.decode import decoder
+from bench.data.decoders import decoder
 from bench.data.waveforms import fit, open_waveforms, silence_bounds
 from bench.errors import DataError
 
