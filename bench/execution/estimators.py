@@ -44,13 +44,6 @@ def inputs_of(data: Inputs, index: npt.NDArray[np.int64]) -> npt.NDArray[np.floa
     )
 
 
-def fit(estimator: Estimator, data: Inputs, train: npt.NDArray[np.int64]) -> float:
-    """Fit on the clips ``train``; returns the seconds it took, features included."""
-    start = time.perf_counter()
-    estimator.fit(inputs_of(data, train), data.clips.targets[train].astype(np.int64))
-    return time.perf_counter() - start
-
-
 def predict(estimator: Estimator, data: Inputs, index: npt.NDArray[np.int64]) -> Predictions:
     """Scores of the clips ``index`` in their order, which decide as the estimator's own ``predict`` does.
 

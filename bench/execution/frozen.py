@@ -43,25 +43,6 @@ def can_embed(pipeline: Pipeline) -> bool:
     return callable(getattr(pipeline.model, "embed", None))
 
 
-def require_embed(pipeline: Pipeline) -> None:
-    """Refuse a model that cannot be probed.
-
-    Raises:
-        PluginError: It has no ``embed``; the message says what to add.
-    """
-    if not can_embed(pipeline):
-        raise PluginError(
-            f"{type(pipeline.model).__name__} has no embed(**inputs) -> (batch, dim), which modes probe and knn stand "
-            "on; add this method, or use --mode scratch or finetune"
-        )
-
-
-def freeze(pipeline: Pipeline) -> None:
-    """No parameter learns any more, no buffer moves."""
-    pipeline.requires_grad_(requires_grad=False)
-    pipeline.eval()
-
-
 def embed(infer: Inference, batches: Batches) -> Embeddings:
     """Embed all clips of ``batches`` in their order, in ``eval()`` and without augmentation.
 

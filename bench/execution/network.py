@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from bench.errors import CheckpointError
+from bench.errors import CheckpointError, PluginError
 from bench.execution import frozen, provenance
 from bench.execution.build import MASKED, build_pipeline, materialise, takes_weights
 from bench.execution.classifiers import FIT
@@ -80,7 +80,7 @@ def run_network(model: nn.Module, run: Run) -> Evaluation:
     cell = run.job.cell
     pipeline, weights = _started(model, run)
     if cell.mode in FIT:
-        frozen.require_embed(pipeline)
+        _require_embed(pipeline)
     with deterministic() as offenders, HostPeak() as host_train, DevicePeak(cell.device) as device_peak:
         pretrained = _pretrained(pipeline, run)
         if run.job.recipe.compile:
@@ -200,11 +200,19 @@ def _fit_all(pipeline: Pipeline, run: Run) -> Fitted:
     return Fitted(pipeline=trained.pipeline, predict=score, timing=timing, curves=trained.curves)
 
 
+def _require_embed(pipeline: Pipeline) -> None:
+    if not frozen.can_embed(pipeline):
+        raise PluginError(
+            f"{type(pipeline.model).__name__} has no embed(**inputs) -> (batch, dim), which modes probe and knn stand "
+            "on; add this method, or use --mode scratch or finetune"
+        )
+
+
 def _fit_frozen(pipeline: Pipeline, run: Run) -> Fitted:
     """A classifier on the embeddings of the training clips; no weight of the network moves."""
     cell, recipe, data = run.job.cell, run.job.recipe, run.data
     start, infer = time.perf_counter(), run.inference(pipeline)
-    frozen.freeze(pipeline)
+    pipeline.requires_grad_(requires_grad=False).eval()  # nor does any buffer move
     seen = frozen.embed(infer, data.batches(run.split.train, recipe.eval_batch))
     known = data.clips.targets[seen.index]
     classifier = FIT[cell.mode](seen.joined(), known, data.task.num_classes)

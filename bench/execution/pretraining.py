@@ -97,19 +97,36 @@ def pretrain(step: PretrainStep, batches: Batches, on_epoch: OnEpoch = lambda _e
     recipe, start = step.settings.recipe, time.perf_counter()
     batches = replace(batches, drop_last=len(batches.indices) >= batches.batch_size)
     torch.manual_seed(step.settings.seed)
-    curve = _Curve(block=-(-recipe.pretrain_steps // POINTS), rate=recipe.pretrain_lr)
+    block = -(-recipe.pretrain_steps // POINTS)  # one wait for the device per block
+    curve: list[tuple[int, float, float]] = []
+    waiting: list[Tensor] = []
     steps = clips = number = 0
     step.pipeline.train()
     while steps < recipe.pretrain_steps:
         number += 1
         for batch in itertools.islice(batches.epoch(number), recipe.pretrain_steps - steps):
-            rate, loss = step.rate, step(batch)
+            rate = step.rate
+            waiting.append(step(batch))
             steps, clips = steps + 1, clips + len(batch)
-            curve.add(steps, loss, rate, last=steps == recipe.pretrain_steps)
-        on_epoch(number, {"pretrain_loss": curve.latest()})
+            if len(waiting) == block or steps == recipe.pretrain_steps:
+                curve.append((steps, _mean(waiting, steps, recipe.pretrain_lr), rate))
+                waiting.clear()
+        on_epoch(number, {"pretrain_loss": curve[-1][1] if curve else float("nan")})
     distinct = min(len(batches.indices), clips)
     seconds = time.perf_counter() - start
-    return Pretrained(steps=steps, clips=clips, distinct=distinct, seconds=seconds, arrays=curve.arrays())
+    at, losses, rates = (np.asarray(column) for column in zip(*curve, strict=True))
+    arrays = {"pretrain_step": at, "pretrain_loss": losses, "pretrain_lr": rates}
+    return Pretrained(steps=steps, clips=clips, distinct=distinct, seconds=seconds, arrays=arrays)
+
+
+def _mean(losses: list[Tensor], step: int, rate: float) -> float:
+    mean = float(torch.stack(losses).mean())
+    if not np.isfinite(mean):
+        raise DivergedError(
+            f"the pre-training loss of steps {step - len(losses) + 1} to {step} is {mean}; lower the rate, e.g. "
+            f"--set recipe.pretrain_lr={rate / 4:.1g}"
+        )
+    return mean
 
 
 def reconstructions(
@@ -155,37 +172,3 @@ def _half(picture: Any, origin: str) -> Array:
         raise PluginError(f"{origin} is of {got}, expected (batch, channels, height, width)")
     limit = float(np.finfo(np.float16).max)
     return picture.float().clamp(-limit, limit).cpu().numpy().astype(np.float16)
-
-
-class _Curve:
-    """Means over blocks of steps, so that the loop waits for the device once a block."""
-
-    def __init__(self, *, block: int, rate: float) -> None:
-        self._block, self._rate = block, rate
-        self._waiting: list[Tensor] = []
-        self._rows: list[tuple[int, float, float]] = []
-
-    def add(self, step: int, loss: Tensor, lr: float, *, last: bool) -> None:
-        self._waiting.append(loss)
-        if len(self._waiting) < self._block and not last:
-            return
-        mean = float(torch.stack(self._waiting).mean())
-        if not np.isfinite(mean):
-            first = step - len(self._waiting) + 1
-            raise DivergedError(
-                f"the pre-training loss of steps {first} to {step} is {mean}; lower the rate, e.g. "
-                f"--set recipe.pretrain_lr={self._rate / 4:.1g}"
-            )
-        self._rows.append((step, mean, lr))
-        self._waiting.clear()
-
-    def latest(self) -> float:
-        return self._rows[-1][1] if self._rows else float("nan")
-
-    def arrays(self) -> dict[str, Array]:
-        steps, losses, rates = zip(*self._rows, strict=True)
-        return {
-            "pretrain_step": np.asarray(steps, dtype=np.int64),
-            "pretrain_loss": np.asarray(losses, dtype=np.float64),
-            "pretrain_lr": np.asarray(rates, dtype=np.float64),
-        }
