@@ -213,3 +213,16 @@ def test_compare_names_bad_files(run, capsys, compare):
     (run / "records" / "bad.json").write_text("{torn")
     assert compare("gamma", "alpha.tiny", run) == 1
     assert "not a whole JSON file" in capsys.readouterr().err
+
+
+def test_another_metric_is_asked_for(run, tmp_path, capsys):
+    assert main(["report", str(run), "--to", str(tmp_path), "--format", "csv", "--metric", "log_loss"]) in (0, 1)
+    assert "log_loss nats [95 %]" in capsys.readouterr().out
+    assert main(["compare", "alpha.tiny", "gamma", str(run), "--dataset", "toy", "--metric", "log_loss"]) in (0, 1)
+    said = capsys.readouterr().out
+    assert "alpha.tiny is better than gamma by" in said
+    assert "nats of log_loss" in said
+    assert main(["claim", "alpha.tiny > gamma", str(run), "--metric", "log_loss"]) in (0, 1)
+    assert "The claimed order is confirmed" in capsys.readouterr().out
+    assert main(["report", str(run), "--metric", "logloss"]) == 2
+    assert "log_loss" in capsys.readouterr().err

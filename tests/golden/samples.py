@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from bench import builtin
+from bench.analysis.board import build_board
+from bench.analysis.model import Board
 from bench.cell import Cell
-from bench.metrics.scoring import catalog
+from bench.metrics.scoring import Metric, catalog
 from bench.plugins.discovery import load_modules
 from bench.results.records import Failure, Record, Score
 from bench.results.store import Store
@@ -200,3 +202,41 @@ def golden_run(root: Path) -> Store:
 def planned(store: Store) -> Iterable[Cell]:
     """What the golden run had planned: everything stored and one cell that never ran."""
     return [*(record.cell for record in store.records()[0]), cell("theta", 1)]
+
+
+def costly_errors(logits: Any, targets: Any) -> float:
+    """A plugin's metric of which less is better: the mean distance of the answer from the target, in classes."""
+    return float(np.abs(logits.argmax(axis=1) - targets).mean())
+
+
+PLUGIN_METRIC = Metric(
+    name="costly_errors", unit="classes", higher_is_better=False, task_types=("single_label",),
+    compute=f"{__name__}:costly_errors",
+)  # fmt: skip
+"""Neither values per clip nor weighted clips: the host draws clips for it."""
+
+
+def tagged(store: Store, where: Cell, noise: float) -> Record:
+    """Store an ``ok`` record of a multi-label data set without scores; more noise is a worse model."""
+    rng = np.random.default_rng(sum(map(ord, where.model)) + 100 * where.seed + where.fold)
+    targets = (np.random.default_rng(where.fold).random((CLIPS, len(LABELS))) < 0.4).astype(np.float32)
+    logits = (2 * targets - 1 + rng.normal(0, noise, targets.shape)).astype(np.float32)
+    rates = {"dataset__majority_accuracy": None, "dataset__chance_accuracy": None}
+    record = evaluated(store, where, 0.9, arrays={"targets": targets.argmax(axis=1)}, **rates)
+    arrays = {**store.predictions(record), "targets": targets, "logits": logits}
+    return store.write(record.model_copy(update={"scores": ()}), arrays)
+
+
+def metric_board(root: Path, name: str) -> Board:
+    """A board that is sorted by another metric than accuracy; ``map``: of a multi-label data set."""
+    store = Store(root)
+    for fold in (1, 2, 3):
+        for seed in range(3):
+            for model, accuracy, noise in (("good", 0.9, 0.5), ("near", 0.88, 0.55), ("poor", 0.5, 2.5)):
+                if name == "map":
+                    tagged(store, cell(model, fold, seed), noise)
+                else:
+                    evaluated(store, cell(model, fold, seed), accuracy, dataset__primary_metric=name)
+    known = {**METRICS, PLUGIN_METRIC.name: PLUGIN_METRIC}
+    offered = {**(STORED_METRICS if name != "map" else {}), name: known[name]}
+    return build_board(store.records()[0], metrics=offered, predictions=store.predictions)
