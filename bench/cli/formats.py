@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bench.analysis.model import Board
 from bench.errors import BenchError, PluginError, SelectionError
 from bench.plugins.factories import load_factory
 from bench.plugins.registry import Entry, Registry
 from bench.plugins.specs import ReporterSpec
 from bench.results.store import write_atomic
+
+if TYPE_CHECKING:
+    from bench.analysis.model import Board
 
 
 def parse_formats(words: str | None, registry: Registry, verb: str) -> list[str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import sys
+import threading
 from pathlib import Path
 
 from bench.cli.common import CELL_FAILED, OK, print_json, print_note
@@ -13,7 +15,6 @@ from bench.cli.progress import duration
 from bench.cli.study import resumable
 from bench.config.selection import Selection
 from bench.config.settings import Settings
-from bench.reports.terminal import text
 from bench.running.runner import Result, Runner
 
 
@@ -28,10 +29,17 @@ def main(
         if metric is not None:
             registry.metrics[metric]
         names = parse_formats(formats, registry, "run")
+        threading.Thread(target=_import_board, daemon=True).start()
         result = runner.run()
     files = write_board(result.board, registry, names, settings.out)
     _tell(result, runner.slots, files, as_json=as_json)
     return CELL_FAILED if result.failed else OK
+
+
+def _import_board() -> None:
+    """Import what the leaderboard needs while the first worker starts."""
+    for name in ("bench.analysis.board", "bench.reports.formats", "bench.reports.terminal"):
+        importlib.import_module(name)
 
 
 def _tell(result: Result, slots: int, files: list[Path], *, as_json: bool) -> None:
@@ -47,6 +55,8 @@ def _tell(result: Result, slots: int, files: list[Path], *, as_json: bool) -> No
             }
         )
     else:
+        from bench.reports.terminal import text
+
         print(text(result.board), end="")
         for path in files:
             print(f"wrote {path}")

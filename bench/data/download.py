@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-import pooch
-
 from bench.data.cache import DISK_FULL, cache_root, digest, disk_errors, publish, staging
 from bench.errors import DataError
 from bench.plugins.specs import DatasetSpec
@@ -77,6 +75,8 @@ def fetch(url: str, target: Path, sha256: str = "", progress: Any = None) -> Non
     """
     if not url.startswith(("https://", "http://")):
         raise DataError(f"cannot download {url!r}: only http(s) addresses are fetched")
+    import pooch  # what it brings takes longer to import than all else here
+
     transfer = pooch.HTTPDownloader(progressbar=progress or _Progress(None, 0, 1 << 62), chunk_size=_CHUNK)
     with disk_errors(target.parent):
         target.touch()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import os
 import tomllib
 from collections.abc import Sequence
 from typing import Any
+
+import psutil
 
 from bench.errors import BenchError, PluginError, SelectionError, did_you_mean
 from bench.job import Job
@@ -14,6 +17,9 @@ from bench.plugins.interfaces import Answered, Event, Finished, Launcher, Lost, 
 from bench.plugins.registry import Registry
 from bench.results.records import Failure
 
+WORKER_MIB = 2500
+"""Host memory to count on for one worker when choosing how many run side by side."""
+
 
 class Launching:
     """A launcher that always gives each job an end.
@@ -21,6 +27,13 @@ class Launching:
     Args:
         text: ``NAME`` or ``NAME:key=value,...``; empty = the one whose spec says ``default``.
         registry: All plugins.
+        jobs: Evaluate cells side by side; ``None`` = as many as cores and memory allow, one on a GPU.
+        device: Where models run.
+
+    Attributes:
+        name: Of the launcher.
+        side_by_side: What evaluate cells may take of the machine.
+        alone: What profile cells may take.
 
     Raises:
         SelectionError: An option that the launcher does not have, lacks or refuses.
@@ -28,7 +41,11 @@ class Launching:
         PluginError: What its factory returns is no launcher.
     """
 
-    def __init__(self, text: str, registry: Registry) -> None:
+    def __init__(self, text: str, registry: Registry, *, jobs: int | None = None, device: str = "cpu") -> None:
+        cores = len(os.sched_getaffinity(0))
+        slots = jobs or _default_slots(cores, device)
+        self.side_by_side = Resources(slots=slots, threads=max(1, cores // slots))
+        self.alone = Resources(slots=1, threads=cores)
         name, _, options = text.partition(":")
         if not name:
             name = next((n for n, entry in registry.launchers.entries.items() if entry.spec.default), "")
@@ -39,10 +56,10 @@ class Launching:
             kind = type(self._launcher).__name__
             raise PluginError(f"launcher {name!r} of {entry.provenance}: {entry.factory} gave a {kind} without run()")
 
-    def prepare(self, resources: Resources) -> None:
+    def prepare(self) -> None:
         """Say that jobs may follow."""
         if prepare := getattr(self._launcher, "prepare", None):
-            prepare(resources)
+            prepare(self.side_by_side)
 
     def close(self) -> None:
         """Say that no job will follow."""
@@ -82,6 +99,13 @@ class Launching:
         why = f"launcher {self.name!r} ended without a result of this cell"
         for job in list(waiting.values()):
             on_event(Lost(job=job, status="crashed", failure=Failure(reason="exit", stage="worker", message=why)))
+
+
+def _default_slots(cores: int, device: str) -> int:
+    if device != "cpu":
+        return 1
+    memory = int(psutil.virtual_memory().available / 2**20 // WORKER_MIB)
+    return max(1, min(cores, memory, 8))
 
 
 def _options(text: str, items: str) -> dict[str, Any]:

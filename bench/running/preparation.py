@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from bench.cell import Cell
 from bench.config.selection import Selection, check_names
@@ -28,8 +25,6 @@ from bench.running.progress import Progress
 
 DEFAULT_TIMEOUT_S = 1800.0
 RECORD_BYTES = 12_000
-WORKER_MIB = 2500
-"""Host memory to count on for one worker when choosing how many run side by side."""
 
 
 class Preparation:
@@ -45,8 +40,6 @@ class Preparation:
 
     Attributes:
         loaded: The data sets of the selection by name, once there is a plan.
-        side_by_side: What evaluate cells may take of the machine.
-        alone: What profile cells may take.
     """
 
     def __init__(
@@ -65,10 +58,6 @@ class Preparation:
         self.launching = launching
         self.progress = progress
         self.loaded: dict[str, Loaded] = {}
-        cores = len(os.sched_getaffinity(0))
-        slots = settings.jobs or _default_slots(cores, selection.device)
-        self.side_by_side = Resources(slots=slots, threads=max(1, cores // slots))
-        self.alone = Resources(slots=1, threads=cores)
 
     def plan(self, *, measure: bool) -> Plan:
         """The priced plan.
@@ -90,10 +79,10 @@ class Preparation:
         return replace(plan, disk_bytes=self._disk_bytes(plan))
 
     def _pricing_job(self, planned: PlannedCell) -> Job:
-        return replace(self.job(planned, self.side_by_side), timeout_s=self.settings.timeout_s)
+        return replace(self.job(planned, self.launching.side_by_side), timeout_s=self.settings.timeout_s)
 
     def _launch(self, jobs: Sequence[Job], on_event: OnEvent) -> None:
-        self.launching.run(jobs, on_event, self.side_by_side)
+        self.launching.run(jobs, on_event, self.launching.side_by_side)
 
     def job(self, planned: PlannedCell, resources: Resources) -> Job:
         """What a worker is told of one cell."""
@@ -171,10 +160,3 @@ class Preparation:
     def _previous(self) -> dict[str, dict[str, Any]]:
         plan = self.store.read_plan() or {}
         return {entry["id"]: entry for entry in plan.get("decisions", ())}
-
-
-def _default_slots(cores: int, device: str) -> int:
-    if device != "cpu":
-        return 1
-    memory = int(psutil.virtual_memory().available / 2**20 // WORKER_MIB)
-    return max(1, min(cores, memory, 8))

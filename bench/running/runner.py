@@ -33,11 +33,11 @@ from bench.results.records import SCHEMA_VERSION, Failure, Record
 from bench.results.store import Store
 from bench.running.launching import Launching
 from bench.running.observers import Observers
-from bench.running.preparation import Preparation
 from bench.running.progress import Progress
 
 if TYPE_CHECKING:
     from bench.analysis.model import Board
+    from bench.running.preparation import Preparation
 
 
 @dataclass(kw_only=True)
@@ -97,14 +97,21 @@ class Runner:
         self.progress = progress or Progress()
         self.host: Host = load(settings.plugins, without=settings.without)
         self.store = Store(settings.out)
-        self.launching = Launching(settings.launcher, self.host.registry)
+        self.launching = Launching(settings.launcher, self.host.registry, jobs=settings.jobs, device=selection.device)
         self.observers = Observers(self.host, self._observer_failed)
-        self.preparation = Preparation(selection, settings, self.host, self.store, self.launching, self.progress)
+
+    @cached_property
+    def preparation(self) -> Preparation:
+        """What comes before the first cell."""
+        from bench.running.preparation import Preparation  # a worker is started before all this is imported
+
+        given = (self.selection, self.settings, self.host, self.store, self.launching, self.progress)
+        return Preparation(*given)
 
     @property
     def slots(self) -> int:
         """Workers side by side."""
-        return self.preparation.side_by_side.slots
+        return self.launching.side_by_side.slots
 
     def plan(self, *, measure: bool) -> Plan:
         """The priced plan; see :meth:`bench.running.preparation.Preparation.plan`."""
@@ -123,7 +130,7 @@ class Runner:
         """
         start = time.monotonic()
         with self.store.exclusive():
-            self.launching.prepare(self.preparation.side_by_side)
+            self.launching.prepare()
             try:
                 plan = self._run()
             finally:
@@ -158,8 +165,8 @@ class Runner:
                 self._finish(self._outcome(planned))
         evaluate = [p for p in plan.runnable if p.cell.kind == "evaluate"]
         profile = [p for p in plan.runnable if p.cell.kind == "profile"]
-        self._launch(_longest_first(evaluate), self.preparation.side_by_side)
-        self._launch(in_turns(profile), self.preparation.alone)
+        self._launch(_longest_first(evaluate), self.launching.side_by_side)
+        self._launch(in_turns(profile), self.launching.alone)
         return plan
 
     def _observer_failed(self, plugin: str, hook: str, error: str) -> None:

@@ -128,10 +128,10 @@ def test_what_the_host_raises_is_not_the_launchers_fault_and_cannot_be_swallowed
 def test_prepare_and_close_are_optional(registry) -> None:
     calls: list = []
     launching = Launching("far:host=x", registry)
-    launching.prepare(ONE)
+    launching.prepare()
     launching.close()
     launching._launcher.prepare = calls.append
     launching._launcher.close = types.MethodType(lambda _self: calls.append("close"), launching._launcher)
-    launching.prepare(ONE)
+    launching.prepare()
     launching.close()
-    assert calls == [ONE, "close"]
+    assert calls == [launching.side_by_side, "close"]

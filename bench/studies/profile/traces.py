@@ -31,9 +31,9 @@ def take_traces(planned: PlannedCell, selection: Selection, settings: Settings, 
         BenchError: The model or its process failed; the message says where.
     """
     runner = Runner(selection, settings)
-    job = replace(runner.preparation.job(planned, runner.preparation.alone), action="trace")
+    job = replace(runner.preparation.job(planned, runner.launching.alone), action="trace")
     ends: list[Event] = []
-    runner.launching.run([job], ends.append, runner.preparation.alone)
+    runner.launching.run([job], ends.append, runner.launching.alone)
     match ends[-1]:
         case Answered(values=values, files=files) if "problem" not in values:
             for name, content in files.items():

@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.fft import dct, rfft
-from scipy.signal import get_window
 
 Array = npt.NDArray[np.float32]
 MelScale = Literal["slaney", "htk"]
@@ -88,7 +87,7 @@ def frame(waveforms: Array, *, size: int, hop: int) -> Array:
 
 def power_spectrum(frames: Array, fft: int) -> Array:
     """``(clips, frames, size)`` to the power of the Hann-windowed frames, ``(clips, frames, fft // 2 + 1)``."""
-    window = get_window("hann", frames.shape[2]).astype(np.float32)
+    window = (0.5 + 0.5 * np.cos(np.linspace(-np.pi, np.pi, frames.shape[2] + 1)[:-1])).astype(np.float32)
     spectrum = rfft(frames * window, n=fft, axis=2)
     return np.asarray(np.square(spectrum.real) + np.square(spectrum.imag), dtype=np.float32)
 
