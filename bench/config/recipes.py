@@ -197,4 +197,4 @@ def _explain(error: ValidationError) -> str:
             lines.append(f"recipe.{key} is no setting; {did_you_mean(key, Recipe.model_fields)}")
         else:
             lines.append(f"recipe.{key} = {item['input']!r}: {item['msg']}")
-    return "; ".join(lines) + ". `bench list recipes --json` shows every setting."
+    return "; ".join(lines).removesuffix("?") + ". `bench list recipes --json` shows every setting."

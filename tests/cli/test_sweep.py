@@ -101,6 +101,6 @@ def test_nothing_to_sweep_and_unknown_settings_say_so(tmp_path) -> None:
     status, _, err = call("--set", "recipe.lr=1e-3", "--out", str(tmp_path))
     assert (status, "nothing to sweep" in err) == (2, True)
     status, _, err = call("--set", "recipe.epoch=3,4", "--out", str(tmp_path))
-    assert (status, "did you mean epochs" in err) == (2, True)
+    assert (status, "did you mean 'epochs'" in err) == (2, True)
     status, _, err = call("--set", "recipe.lr=1e-3,1e-2", "--no-evaluate", "--out", str(tmp_path))
     assert (status, "nothing to sweep" in err) == (2, True)
