@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
 from bench.analysis.evidence import Pair, check_metric, shown_score
-from bench.analysis.grouping import SectionGroup, gather, part
+from bench.analysis.grouping import RowKey, SectionGroup, gather, part
 from bench.analysis.machines import environment_words, hardware_words
-from bench.analysis.model import Board, Dataset, Protocol, Published, Rank, Resolution, Row, RowKey, Section
+from bench.analysis.model import Board, Dataset, Protocol, Published, Rank, Resolution, Row, Section
 from bench.analysis.phrases import labelled, plural, protocol
 from bench.analysis.predictions import Evaluated, Groups, Metrics, Reader
 from bench.analysis.rows import Common, Draft, draft, finished

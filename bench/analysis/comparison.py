@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from bench.analysis.discordant import Discordant, Side, discordant
 from bench.analysis.evidence import check_metric, evidence, shown_score
-from bench.analysis.grouping import RowGroup, SectionGroup, gather, part
-from bench.analysis.model import RowKey
+from bench.analysis.grouping import RowGroup, RowKey, SectionGroup, gather, part
 from bench.analysis.predictions import Metrics, Reader
 from bench.analysis.rows import choose, finished
 from bench.errors import SelectionError, UnknownNameError

@@ -6,9 +6,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.analysis.model import RowKey
 from bench.cell import Cell
 from bench.results.records import Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class RowKey:
+    """The axes that make two results different rows. See :class:`bench.cell.Cell` for their meaning."""
+
+    model: str
+    mode: str
+    weights: str = "random"
+    inputs: str
+    frontend: str
+    feeding: str
+    recipe: str
+    precision: str
+    clip_samples: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

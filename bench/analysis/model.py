@@ -6,28 +6,14 @@ unknown; the reason stands beside it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bench.analysis.artifacts import Detail, PageSection
+from bench.analysis.grouping import RowKey
+from bench.analysis.row_metadata import ModelFacts, Unfinished
 from bench.results.quantities import Hardware, Speed
-from bench.results.records import Score, Status
+from bench.results.records import Score
 from bench.statistics.results import Interval
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class RowKey:
-    """The axes that make two results different rows. See :class:`bench.cell.Cell` for their meaning."""
-
-    model: str
-    mode: str
-    weights: str = "random"
-    inputs: str
-    frontend: str
-    feeding: str
-    recipe: str
-    precision: str
-    clip_samples: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,60 +38,6 @@ class CellScore:
     fold: int
     seed: int
     value: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """Cells without a result, and why.
-
-    Attributes:
-        status: The records' status; ``missing`` where a planned cell has no record.
-        kind: ``evaluate`` or ``profile``.
-        reason: The records' reason (``nan``, ``budget``, ...), empty where missing.
-        stage: Where it happened.
-        message: One line for people.
-        folds: Folds it happened in.
-        seeds: Seeds it happened with.
-        cells: How many cells.
-    """
-
-    status: Status | str
-    kind: str
-    reason: str
-    stage: str
-    message: str
-    folds: tuple[int, ...]
-    seeds: tuple[int, ...]
-    cells: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelFacts:
-    """What the records say about the model.
-
-    Attributes:
-        family: Part of the name before the first dot.
-        parameters: Parameters without the front end; ``None`` if unknown.
-        frontend_parameters: Parameters and buffers of the front end; ``None`` if unknown.
-        inputs: Modality to how it came: ``given``, ``derived``, ``shuffled``, ``missing``.
-        inductive: ``False`` if a clip's logits depend on its batch mates.
-        trained_on: Data its weights had seen before.
-        plugin: Who gave it: plugin, distribution and version.
-        source: What it follows.
-        license: Of its code.
-        checkpoint_bytes: Largest stored weight file of its cells; ``None`` where none was kept.
-    """
-
-    family: str = ""
-    parameters: int | None = None
-    frontend_parameters: int | None = None
-    inputs: Mapping[str, str] = field(default_factory=dict)
-    inductive: bool = True
-    trained_on: tuple[str, ...] = ()
-    plugin: str = ""
-    source: str = ""
-    license: str = ""
-    checkpoint_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +90,7 @@ class Row:
     cells_planned: int
     devices: tuple[str, ...]
     speeds: tuple[Speed, ...]
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[Unfinished, ...]
     publishable: bool
     not_publishable: tuple[str, ...]
     not_ranked: tuple[str, ...]

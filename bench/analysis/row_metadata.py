@@ -3,13 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from bench.analysis.grouping import RowGroup, part
-from bench.analysis.model import ModelFacts, Outcome, RowKey
+from bench.analysis.grouping import RowGroup, RowKey, part
 from bench.cell import Cell
 from bench.config.recipes import BUILTIN
-from bench.results.records import Record
+from bench.results.records import Record, Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """What the records say about the model.
+
+    Attributes:
+        family: Part of the name before the first dot.
+        parameters: Parameters without the front end; ``None`` if unknown.
+        frontend_parameters: Parameters and buffers of the front end; ``None`` if unknown.
+        inputs: Modality to how it came: ``given``, ``derived``, ``shuffled``, ``missing``.
+        inductive: ``False`` if a clip's logits depend on its batch mates.
+        trained_on: Data its weights had seen before.
+        plugin: Who gave it: plugin, distribution and version.
+        source: What it follows.
+        license: Of its code.
+        checkpoint_bytes: Largest stored weight file of its cells; ``None`` where none was kept.
+    """
+
+    family: str = ""
+    parameters: int | None = None
+    frontend_parameters: int | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    inductive: bool = True
+    trained_on: tuple[str, ...] = ()
+    plugin: str = ""
+    source: str = ""
+    license: str = ""
+    checkpoint_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unfinished:
+    """Cells without a result, and why.
+
+    Attributes:
+        status: The records' status; ``missing`` where a planned cell has no record.
+        kind: ``evaluate`` or ``profile``.
+        reason: The records' reason (``nan``, ``budget``, ...), empty where missing.
+        stage: Where it happened.
+        message: One line for people.
+        folds: Folds it happened in.
+        seeds: Seeds it happened with.
+        cells: How many cells.
+    """
+
+    status: Status | str
+    kind: str
+    reason: str
+    stage: str
+    message: str
+    folds: tuple[int, ...]
+    seeds: tuple[int, ...]
+    cells: int
 
 
 def facts(group: RowGroup) -> ModelFacts:
@@ -50,7 +104,7 @@ def publishable(group: RowGroup) -> tuple[bool, tuple[str, ...]]:
     return bool(good) and not reasons, tuple(reasons)
 
 
-def outcomes(group: RowGroup, done: Collection[tuple[int, int]]) -> tuple[Outcome, ...]:
+def outcomes(group: RowGroup, done: Collection[tuple[int, int]]) -> tuple[Unfinished, ...]:
     """Cells without a result, put together where the reason is the same.
 
     Args:
@@ -71,7 +125,7 @@ def outcomes(group: RowGroup, done: Collection[tuple[int, int]]) -> tuple[Outcom
             key = (cell.kind, "missing", "", "", "planned, not run yet: the same bench run resumes")
             pairs.setdefault(key, []).append((cell.fold, cell.seed))
     return tuple(
-        Outcome(
+        Unfinished(
             kind=kind,
             status=status,
             reason=reason,

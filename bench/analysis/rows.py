@@ -9,11 +9,11 @@ import numpy as np
 
 from bench.analysis.artifacts import Detail, Embedding
 from bench.analysis.evidence import Pair, evidence
-from bench.analysis.grouping import RowGroup, part
-from bench.analysis.model import CellScore, ModelFacts, Row, RowKey
+from bench.analysis.grouping import RowGroup, RowKey, part
+from bench.analysis.model import CellScore, Row
 from bench.analysis.phrases import labelled, plural
 from bench.analysis.predictions import Evaluated, Reader, confusion
-from bench.analysis.row_metadata import command, facts, outcomes, publishable
+from bench.analysis.row_metadata import ModelFacts, command, facts, outcomes, publishable
 from bench.analysis.speed import speeds
 from bench.cell import Cell
 from bench.config.recipes import BUILTIN

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.analysis.grouping import RowGroup
-from bench.analysis.model import RowKey
+from bench.analysis.grouping import RowGroup, RowKey
 from bench.results.quantities import OF_SPEED, Hardware, Speed, finite, follow, measurements
 from bench.results.records import Record
 from bench.statistics import Interval, process_interval

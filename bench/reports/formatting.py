@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bench.analysis.model import Outcome, Row, RowKey, Section
+from bench.analysis.grouping import RowKey
+from bench.analysis.model import Row, Section
 from bench.analysis.phrases import labelled, plural
+from bench.analysis.row_metadata import Unfinished
 from bench.cell import parse_inputs
 from bench.results.quantities import Quantity
 from bench.results.records import Score
@@ -224,7 +226,7 @@ def ways(row: Row) -> dict[str, tuple[str, ...]]:
     return {name: how or told.get(name, ()) for name, how in found.items()}
 
 
-def outcome(item: Outcome) -> str:
+def outcome(item: Unfinished) -> str:
     """Why cells have no result, in one line."""
     where = f"{labelled('fold', item.folds)}, {labelled('seed', item.seeds)}" if item.kind == "evaluate" else "profile"
     stage = f" in {item.stage}" if item.stage and item.stage != "plan" else ""

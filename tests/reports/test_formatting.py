@@ -10,8 +10,7 @@ from bench import builtin
 from bench.analysis.board import build_board
 from bench.analysis.comparison import parse_choice
 from bench.analysis.grouping import matches, row_key
-from bench.analysis.model import ModelFacts
-from bench.analysis.row_metadata import command
+from bench.analysis.row_metadata import ModelFacts, command
 from bench.cell import Cell
 from bench.gate.collect import row_name
 from bench.metrics.scoring import catalog
