@@ -8,10 +8,8 @@ from bench.statistics.bootstrap import cluster_bootstrap, score_interval
 from bench.statistics.draws import Evidence, Resampled, clip_weights
 from bench.statistics.folds import (
     FoldTest,
-    VarianceComponents,
     corrected_fold_t,
     correction_factor,
-    variance_components,
 )
 from bench.statistics.history import Step, Trend, detect_steps, trend_test
 from bench.statistics.multiple import benjamini_hochberg, holm
@@ -38,7 +36,6 @@ __all__ = [
     "Resampled",
     "Step",
     "Trend",
-    "VarianceComponents",
     "benjamini_hochberg",
     "clip_weights",
     "cluster_bootstrap",
@@ -56,6 +53,5 @@ __all__ = [
     "samples_needed",
     "score_interval",
     "trend_test",
-    "variance_components",
     "wilson",
 ]

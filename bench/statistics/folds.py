@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
@@ -30,26 +29,6 @@ class FoldTest:
     freedom: int
     p_value: float
     factor: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VarianceComponents:
-    """How far scores scatter between seeds and between folds, as standard deviations.
-
-    Attributes:
-        mean: Of all scores.
-        between_seeds: Of retraining on the same fold; a refusal with fewer than two seeds.
-        between_folds: Of changing the fold (another training set and other test clips), beyond what seeds explain;
-            0 where seeds explain all of it; a refusal with fewer than two folds or seeds.
-        folds: How many folds.
-        seeds: How many seeds.
-    """
-
-    mean: float
-    between_seeds: float | Refusal
-    between_folds: float | Refusal
-    folds: int
-    seeds: int
 
 
 def correction_factor(folds: int, test_to_train: float) -> float:
@@ -110,39 +89,4 @@ def corrected_fold_t(differences: ArrayLike, test_to_train: float, *, level: flo
         freedom=freedom,
         p_value=float(2 * special.stdtr(freedom, -abs(mean / error))),
         factor=factor,
-    )
-
-
-def variance_components(scores: ArrayLike) -> VarianceComponents:
-    """Split the scatter of scores into seeds within folds, and folds.
-
-    Args:
-        scores: One score per training ``(folds, seeds)``.
-
-    Returns:
-        Standard deviations from the one-way analysis of variance (seeds nested in folds).
-
-    Raises:
-        ValueError: If it is no finite, non-empty matrix.
-
-    Source: Searle, Casella & McCulloch (1992), balanced one-way random model.
-    """
-    values = np.asarray(scores, dtype=np.float64)
-    if values.ndim != 2 or values.size == 0 or not np.isfinite(values).all():
-        raise ValueError(f"scores has shape {values.shape}; expected finite (folds, seeds), every cell present")
-    folds, seeds = values.shape
-    between_seeds: float | Refusal
-    between_folds: float | Refusal
-    if seeds < 2:
-        between_seeds = Refusal(reason=f"{seeds} seed: retraining was not repeated", have=seeds, need=2)
-        between_folds = Refusal(reason="1 seed: folds and seeds cannot be told apart", have=seeds, need=2)
-    else:
-        within = float(values.var(axis=1, ddof=1).mean())
-        between_seeds = math.sqrt(within)
-        if folds < 2:
-            between_folds = Refusal(reason=f"{folds} fold: nothing to compare it with", have=folds, need=2)
-        else:
-            between_folds = math.sqrt(max(0.0, float(values.mean(axis=1).var(ddof=1)) - within / seeds))
-    return VarianceComponents(
-        mean=float(values.mean()), between_seeds=between_seeds, between_folds=between_folds, folds=folds, seeds=seeds
     )

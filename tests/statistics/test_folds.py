@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +13,7 @@ from sklearn.datasets import make_moons
 from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
 from sklearn.svm import SVC
 
-from bench.statistics import FoldTest, Refusal, corrected_fold_t, correction_factor, variance_components
+from bench.statistics import FoldTest, Refusal, corrected_fold_t, correction_factor
 
 
 def fold_test(*args: object, **kwargs: object) -> FoldTest:
@@ -84,42 +83,3 @@ def test_wrong_calls(differences: list[float], ratio: float) -> None:
 def test_correction_needs_a_fold() -> None:
     with pytest.raises(ValueError, match="folds is 0"):
         correction_factor(0, 0.25)
-
-
-class TestVarianceComponents:
-    def test_agrees_with_statsmodels_mixed_model(self) -> None:
-        """Balanced data: REML and the analysis of variance give the same components."""
-        from statsmodels.regression.mixed_linear_model import MixedLM
-
-        rng = np.random.default_rng(0)
-        scores = 0.8 + 0.03 * rng.standard_normal((5, 1)) + 0.01 * rng.standard_normal((5, 4))
-        result = variance_components(scores)
-        frame = pd.DataFrame({"y": scores.ravel() * 100, "fold": np.repeat(range(5), 4)})
-        fitted = MixedLM.from_formula("y ~ 1", frame, groups="fold").fit(reml=True)
-        assert result.between_seeds == pytest.approx(math.sqrt(fitted.scale) / 100, rel=1e-3)
-        assert result.between_folds == pytest.approx(math.sqrt(fitted.cov_re.iloc[0, 0]) / 100, rel=1e-3)
-        assert result.mean == pytest.approx(scores.mean())
-        assert (result.folds, result.seeds) == (5, 4)
-
-    def test_recovers_what_was_put_in(self) -> None:
-        rng = np.random.default_rng(1)
-        scores = 0.8 + 0.03 * rng.standard_normal((4000, 1)) + 0.01 * rng.standard_normal((4000, 3))
-        result = variance_components(scores)
-        assert result.between_seeds == pytest.approx(0.01, rel=0.03)
-        assert result.between_folds == pytest.approx(0.03, rel=0.03)
-
-    def test_folds_that_seeds_explain_are_zero(self) -> None:
-        assert variance_components([[0.7, 0.9], [0.9, 0.7]]).between_folds == 0.0
-
-    def test_refusals_name_what_is_missing(self) -> None:
-        one_seed = variance_components([[0.7], [0.8]])
-        assert isinstance(one_seed.between_seeds, Refusal)
-        assert isinstance(one_seed.between_folds, Refusal)
-        one_fold = variance_components([[0.7, 0.8]])
-        assert isinstance(one_fold.between_seeds, float)
-        assert isinstance(one_fold.between_folds, Refusal)
-
-    @pytest.mark.parametrize("scores", [[0.7, 0.8], [[]], [[0.7, np.nan]]])
-    def test_wrong_calls(self, scores: list[object]) -> None:
-        with pytest.raises(ValueError, match="scores has shape"):
-            variance_components(scores)  # type: ignore[arg-type]
