@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gc
-import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -61,6 +60,8 @@ def print_note(message: str) -> None:
 
 def print_json(value: Any) -> None:
     """Any plain value, spec or path as indented JSON."""
+    import json
+
     print(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 

@@ -17,10 +17,14 @@ from bench.cli.options import MetricName
 from bench.cli.report import open_store
 from bench.errors import NoCellError
 from bench.metrics.scoring import catalog
+from bench.metrics.specs import PRIMARY
 from bench.reports import formatting
 from bench.results.records import Score
 from bench.results.store import write_atomic
 from bench.statistics.results import Refusal
+
+USUAL = PRIMARY["single_label"]
+"""Where no other score is meant, its name is left out."""
 
 
 def main(  # noqa: PLR0913  one parameter per option
@@ -96,7 +100,7 @@ def describe(verdict: Verdict) -> list[str]:
 
 def _value(verdict: Verdict, value: float) -> str:
     metric = verdict.metric
-    name = "" if metric.name == "accuracy" else f" {metric.name}"
+    name = "" if metric.name == USUAL else f" {metric.name}"
     return f"{formatting.score(value, metric)}{formatting.unit(metric)}{name}"
 
 
@@ -104,7 +108,7 @@ def _points(metric: Score) -> tuple[float, str]:
     """What a difference is multiplied by to be shown, and what it is called."""
     if metric.unit != "fraction":
         return 1.0, f"{metric.unit} of {metric.name}".strip()
-    return 100.0, "points" if metric.name == "accuracy" else f"points of {metric.name}"
+    return 100.0, "points" if metric.name == USUAL else f"points of {metric.name}"
 
 
 def sentence(verdict: Verdict) -> str:

@@ -201,6 +201,10 @@ def outcome(record: Record) -> str:
     if record.cell.kind == "profile":
         rate = record.timing["infer"]["clips_per_s"]
         return f"ok: {record.cell.short}: {rate:.4g} clips/s{seconds}"
-    value = record.score("accuracy")
-    score = "scored" if value is None else f"accuracy {100 * value:.1f} %"
-    return f"ok: {record.cell.short}: {score}{seconds}"
+    score = record.primary
+    if score is None or score.value is None:
+        return f"ok: {record.cell.short}: scored{seconds}"
+    from bench.reports import formatting  # not before there is something to say: a run starts sooner
+
+    said = f"{score.name} {formatting.score(score.value, score)}{formatting.unit(score)}"
+    return f"ok: {record.cell.short}: {said}{seconds}"

@@ -47,8 +47,8 @@ def main(  # noqa: PLR0913  one parameter per option
         print_json(
             {
                 "cell": record.cell.id,
-                "before": record.score("accuracy"),
-                "after": found.after.score("accuracy"),
+                "before": found.values[0],
+                "after": found.values[1],
                 "interval": [found.interval.low, found.interval.high],
                 "within": found.within,
                 "same_predictions": found.same_predictions,
@@ -62,9 +62,9 @@ def main(  # noqa: PLR0913  one parameter per option
 
 def sentence(found: Reproduction) -> str:
     """The verdict in words."""
-    before, after = found.before.score("accuracy"), found.after.score("accuracy")
+    before, after = found.values
     if before is None or after is None:
-        return f"{found.before.cell.id}: no accuracy to compare"
+        return f"{found.before.cell.id}: no score to compare"
     verdict = "reproduced" if found.within else "NOT reproduced"
     exactly = ", every prediction identical" if found.same_predictions else ""
     changed = f"; changed since: {', '.join(found.changed)}" if found.changed else "; nothing it depends on has changed"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.cli.common import CELL_FAILED, OK, print_json, print_note
@@ -15,6 +17,7 @@ from bench.cli.progress import duration
 from bench.cli.study import resumable
 from bench.config.selection import Selection
 from bench.config.settings import Settings
+from bench.plugins.factories import load_factory
 from bench.running.runner import Result, Runner
 
 
@@ -29,17 +32,21 @@ def main(
         if metric is not None:
             registry.metrics[metric]
         names = parse_formats(formats, registry, "run")
-        threading.Thread(target=_import_board, daemon=True).start()
+        renderers = [registry.reporters[name].factory for name in names]
+        threading.Thread(target=_import_board, args=(renderers,), daemon=True).start()
         result = runner.run()
     files = write_board(result.board, registry, names, settings.out)
     _tell(result, runner.slots, files, as_json=as_json)
     return CELL_FAILED if result.failed else OK
 
 
-def _import_board() -> None:
-    """Import what the leaderboard needs while the first worker starts."""
-    for name in ("bench.analysis.board", "bench.reports.formats", "bench.reports.terminal"):
+def _import_board(renderers: Sequence[str]) -> None:
+    """Import what the leaderboard needs while the first worker starts; what cannot be is told when it is needed."""
+    for name in ("bench.analysis.board", "bench.reports.terminal"):
         importlib.import_module(name)
+    with contextlib.suppress(Exception):
+        for factory in renderers:
+            load_factory(factory)
 
 
 def _tell(result: Result, slots: int, files: list[Path], *, as_json: bool) -> None:

@@ -6,7 +6,7 @@ import difflib
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -119,13 +119,16 @@ _FACTORIES = ("pretrain", "tokenizer", "per_clip", "weighted", "folds")
 
 def field_problems(spec: Any, prefix: str = "") -> Iterator[str]:
     """Every field whose value is not what its annotation says, with what is allowed."""
-    for name, hint in _hints(spec.__class__).items():
-        yield from _value_problems(prefix + name, getattr(spec, name), hint)
+    for name, hint, default in _annotated(spec.__class__):
+        value = getattr(spec, name)
+        if value is not default and type(value) is not hint:  # most are: a listing is to take no time
+            yield from _value_problems(prefix + name, value, hint)
 
 
 @cache
-def _hints(spec: type) -> dict[str, Any]:
-    return get_type_hints(spec)
+def _annotated(spec: type) -> list[tuple[str, Any, Any]]:
+    hints = get_type_hints(spec)
+    return [(field.name, hints[field.name], field.default) for field in fields(spec)]
 
 
 def _value_problems(name: str, value: Any, hint: Any) -> Iterator[str]:

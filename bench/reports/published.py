@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.analysis.model import Published
 from bench.errors import DataError
+from bench.metrics.specs import PRIMARY
 
 FILE_NAME = "published.toml"
 _NEEDED: Mapping[str, type] = {"dataset": str, "system": str, "percent": float, "protocol": str, "source": str}
@@ -69,7 +70,7 @@ def _entry(entry: Mapping[str, Any]) -> Published:
         system=entry["system"],
         value=float(entry["percent"]) / 100,
         plus_minus=None if spread is None else float(spread) / 100,
-        metric=entry.get("metric", "accuracy"),
+        metric=entry.get("metric", PRIMARY["single_label"]),
         protocol=entry["protocol"],
         trained_on=entry.get("trained_on", ""),
         source=entry["source"],

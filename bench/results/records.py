@@ -112,6 +112,13 @@ class Record(_Frozen):
         """The value of one score, ``None`` where the record has none of that name."""
         return next((score.value for score in self.scores if score.name == name), None)
 
+    @property
+    def primary(self) -> Score | None:
+        """The score that its data set is judged by, else the first; ``None`` without scores."""
+        dataset = self.provenance.get("dataset")
+        name = dataset.get("primary_metric") if isinstance(dataset, dict) else None
+        return next((score for score in self.scores if score.name == name), next(iter(self.scores), None))
+
     def to_json(self) -> str:
         """The record as it is stored: sorted keys, one object, a final newline; NaN is refused."""
         values = self.model_dump(mode="python", exclude={"cell"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -50,11 +51,14 @@ def test_hello_world_as_a_file_builds_a_network() -> None:
 
 @pytest.fixture(scope="module")
 def installed() -> None:
-    for name in ("bench-audio", "bench-hello", "bench-full"):
+    for name in ("hello", "full"):
+        project = tomllib.loads((HERE / name / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         try:
-            importlib.metadata.distribution(name)
+            found = importlib.metadata.version(project["name"])
         except importlib.metadata.PackageNotFoundError:
-            pytest.skip(f"{name} is not installed: pip install . tests/third_party/hello tests/third_party/full")
+            found = "none"
+        if found != project["version"]:
+            pytest.skip(f"{name}: {found} is installed: pip install . tests/third_party/hello tests/third_party/full")
 
 
 def _list(what: str, *more: str) -> list[dict[str, object]]:
@@ -72,6 +76,11 @@ def _list(what: str, *more: str) -> list[dict[str, object]]:
         ("models", "full.bands", "bench-full"),
         ("datasets", "full.tones", "bench-full"),
         ("frontends", "full.bands", "bench-full"),
+        ("metrics", "full.distance", "bench-full"),
+        ("measurements", "full.niceness", "bench-full"),
+        ("launchers", "full.niced", "bench-full"),
+        ("reporters", "full.lines", "bench-full"),
+        ("protocols", "full.halves", "bench-full"),
         ("plugins", "hello", "bench-hello"),
         ("plugins", "full", "bench-full"),
     ],
@@ -136,6 +145,27 @@ def test_outside_model_data_set_and_front_end_on_a_board(tmp_path: Path) -> None
     assert fronts == {("hello.linear", "torchaudio"), ("full.bands", "full.bands")}
     providers = {r["provenance"]["model"]["distribution"] for r in records}
     assert providers == {"bench-hello", "bench-full"}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("installed")
+def test_every_seam_from_outside_on_one_board(tmp_path: Path) -> None:
+    words = ["--protocol", "full.halves", "--launcher", "full.niced:nice=7", "--format", "md,full.lines"]
+    records, board = _board(tmp_path, "--models", "hello,full.bands", "--no-keep-checkpoints", *words)
+    assert {r["status"] for r in records} == {"ok"}
+    assert {r["cell"]["protocol"] for r in records} == {"full.halves@1", "profile@1"}
+    evaluated = [r for r in records if r["cell"]["kind"] == "evaluate"]
+    distances = {}
+    for record in evaluated:
+        (distance,) = [score for score in record["scores"] if score["name"] == "full.distance"]
+        assert (distance["higher_is_better"], distance["unit"]) == (False, "registers")
+        distances[record["cell"]["model"]] = distance["value"]
+    profiled, own = [r for r in records if r["cell"]["kind"] == "profile"], os.getpriority(os.PRIO_PROCESS, 0)
+    assert {r["timing"]["measurements"]["full.niceness"]["value"] for r in profiled} == {float(own + 7)}
+    lines = [json.loads(line) for line in (tmp_path / "leaderboard.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [line["scores"]["full.distance"] for line in lines] == sorted(distances.values())  # least is best
+    assert {line["model"]: line["scores"]["full.distance"] for line in lines} == distances
+    assert "full.distance" in board
 
 
 @pytest.mark.slow

@@ -22,6 +22,9 @@ from bench.running.runner import Runner
 from bench.statistics import Interval, Refusal, cluster_bootstrap, wilson
 from bench.studies.common import why
 
+JUDGED = "accuracy"
+"""What a repetition is judged by: right or wrong on each clip."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reproduction:
@@ -42,9 +45,14 @@ class Reproduction:
     changed: tuple[str, ...]
 
     @property
+    def values(self) -> tuple[float | None, float | None]:
+        """The stored accuracy and the new one."""
+        return self.before.score(JUDGED), self.after.score(JUDGED)
+
+    @property
     def within(self) -> bool:
         """Whether the new accuracy lies in the stored one's interval."""
-        value = self.after.score("accuracy")
+        value = self.values[1]
         return value is not None and self.interval.low <= value <= self.interval.high
 
 
