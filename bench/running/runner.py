@@ -17,17 +17,8 @@ from bench.errors import NoCellError, PluginError
 from bench.measurement.machine import describe_light, hardware_fingerprint
 from bench.metrics.scoring import Metric, catalog
 from bench.planning.plan import Plan, PlannedCell
+from bench.plugins import interfaces
 from bench.plugins.discovery import Host, load
-from bench.plugins.interfaces import (
-    Answered,
-    EpochEnded,
-    Event,
-    Finished,
-    Lost,
-    ObserverFailed,
-    Resources,
-    Started,
-)
 from bench.results.provenance import git_state
 from bench.results.records import SCHEMA_VERSION, Failure, Record
 from bench.results.store import Store
@@ -183,25 +174,25 @@ class Runner:
                 new["decisions"].append(decision)
         self.store.write_plan(new)
 
-    def _launch(self, cells: Sequence[PlannedCell], resources: Resources) -> None:
+    def _launch(self, cells: Sequence[PlannedCell], resources: interfaces.Resources) -> None:
         if cells:
             self.launching.run([self.preparation.job(p, resources) for p in cells], self._on_event, resources)
 
-    def _on_event(self, event: Event) -> None:
+    def _on_event(self, event: interfaces.Event) -> None:
         match event:
-            case Started():
+            case interfaces.Started():
                 self.progress.started(event.job.cell)
-            case EpochEnded():
+            case interfaces.EpochEnded():
                 self.progress.epoch(event)
-            case ObserverFailed():
+            case interfaces.ObserverFailed():
                 self.observers.failed(event.plugin, event.hook, event.error)
-            case Finished() | Lost():
+            case interfaces.Finished() | interfaces.Lost():
                 self.store.write_log(event.job.cell, event.log)
-                record = self._lost(event) if isinstance(event, Lost) else event.record
-                record = self.store.write(record, files=event.files if isinstance(event, Finished) else None)
+                record = self._lost(event) if isinstance(event, interfaces.Lost) else event.record
+                record = self.store.write(record, files=event.files if isinstance(event, interfaces.Finished) else None)
                 if record.status != "cancelled":
                     self._finish(record)
-            case Answered():
+            case interfaces.Answered():
                 raise PluginError(f"launcher {self.launching.name!r} gave no record of {event.job.cell.id}")
 
     def _finish(self, record: Record) -> None:
@@ -218,7 +209,7 @@ class Runner:
         extra = {"cost_s": planned.cost_s, "cost_source": planned.cost_source}
         return self.store.write(record.model_copy(update={"provenance": {**record.provenance, **extra}}))
 
-    def _lost(self, event: Lost) -> Record:
+    def _lost(self, event: interfaces.Lost) -> Record:
         return self._blank(event.job.cell, event.status, event.failure, event.job.fingerprint, event.job.recipe)
 
     def _blank(self, cell: Cell, status: Any, failure: Failure, fingerprint: str, recipe: Any) -> Record:

@@ -16,17 +16,8 @@ from typing import Any
 
 from bench.job import Job
 from bench.measurement.memory import oom_kills
-from bench.plugins.interfaces import (
-    Answered,
-    EpochEnded,
-    Event,
-    Finished,
-    Lost,
-    ObserverFailed,
-    OnEvent,
-    Resources,
-    Started,
-)
+from bench.plugins import interfaces
+from bench.plugins.interfaces import OnEvent, Resources
 from bench.results.records import Failure, Status, parse_record
 
 COMMAND = (sys.executable, "-P", "-m", "bench.running.worker")
@@ -274,31 +265,31 @@ class _Supervision:
     def _lose(self, worker: Worker, status: Status, failure: Failure) -> None:
         job, worker.job = worker.job, None
         if job is not None:
-            self._on_event(Lost(job=job, status=status, failure=failure, log=worker.log()))
+            self._on_event(interfaces.Lost(job=job, status=status, failure=failure, log=worker.log()))
 
     def _forget(self, worker: Worker) -> None:
         if self._workers.pop(worker.pid, None) is not None:
             self._selector.unregister(worker.output)
 
 
-def _event(job: Job, header: Mapping[str, Any], files: Mapping[str, bytes], log: str) -> Event:
+def _event(job: Job, header: Mapping[str, Any], files: Mapping[str, bytes], log: str) -> interfaces.Event:
     """What a worker says of its job, typed."""
     values = header["values"]
     match header["event"]:
         case "started":
-            return Started(job=job)
+            return interfaces.Started(job=job)
         case "epoch":
-            return EpochEnded(job=job, **values)
+            return interfaces.EpochEnded(job=job, **values)
         case "observer":
-            return ObserverFailed(job=job, **values)
+            return interfaces.ObserverFailed(job=job, **values)
         case "record":
-            return Finished(job=job, record=parse_record(values["text"], job.cell.id), files=files, log=log)
+            return interfaces.Finished(job=job, record=parse_record(values["text"], job.cell.id), files=files, log=log)
         case _:
-            return Answered(job=job, values=values, files=files, log=log)
+            return interfaces.Answered(job=job, values=values, files=files, log=log)
 
 
 def _environment(threads: int) -> dict[str, str]:
-    settings = {
+    return os.environ | {
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
         "OMP_WAIT_POLICY": "PASSIVE",
@@ -307,4 +298,3 @@ def _environment(threads: int) -> dict[str, str]:
         "PYTHONFAULTHANDLER": "1",
         "TOKENIZERS_PARALLELISM": "false",
     }
-    return {**os.environ, **settings}
