@@ -6,7 +6,7 @@ All of it runs after the timed passes and never inside them; what would take too
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,7 +25,7 @@ from bench.measurement.device_memory import cuda_uuid
 from bench.measurement.energy import energy_counter, measure_energy, unknown_energy
 from bench.measurement.flops import count_flops
 from bench.measurement.guards import MIN_STEPS, inspect_callable
-from bench.measurement.noise import Finding
+from bench.measurement.noise import Advice
 from bench.measurement.stages import Stage, measure_stages
 
 NO_NETWORK = "fitted as a whole: it is no torch network that could be taken apart"
@@ -176,8 +176,8 @@ def flops_table(calls: NetworkCalls, clips_per_s: float) -> dict[str, Any]:
     return {
         "clips": calls.few,
         "total": total,
-        "model": model.to_json(),
-        "frontend": None if frontend is None else frontend.to_json(),
+        "model": asdict(model),
+        "frontend": None if frontend is None else asdict(frontend),
         "reached_per_s": total / calls.few * clips_per_s,
     }
 
@@ -195,7 +195,7 @@ def guard_table(
         budget_s: Seconds for the watched steps.
     """
     found = [
-        Finding(kind="flags", message=f"sets torch's global {name} from {before} to {after} (put back)")
+        Advice(kind="flags", message=f"sets torch's global {name} from {before} to {after} (put back)")
         for name, (before, after) in changed.items()
     ]
     for name, (call, seconds) in steps.items():
@@ -208,7 +208,7 @@ def guard_table(
     return {"watched": None, "steps": 0, "findings": _told(found), "reasons": {"watched": reason}}
 
 
-def _told(findings: list[Finding]) -> list[dict[str, str]]:
+def _told(findings: list[Advice]) -> list[dict[str, str]]:
     return [
         {"kind": kind, "message": text} for kind, text in dict.fromkeys((one.kind, one.message) for one in findings)
     ]

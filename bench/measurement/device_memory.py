@@ -11,16 +11,10 @@ import torch
 
 from bench.measurement.clocks import device_type, synchronize
 from bench.measurement.memory import mib
-from bench.measurement.nvml import NvmlMissingError, ask, gpu_handle
+from bench.measurement.nvml import NvmlMissingError, ask, computing_processes, gpu_handle
 from bench.measurement.readings import Reading, table
 
-NAMES = (
-    "device_start_mib",
-    "device_peak_mib",
-    "device_reserved_mib",
-    "device_process_mib",
-    "device_used_mib",
-)
+NAMES = ("device_start_mib", "device_peak_mib", "device_reserved_mib", "device_process_mib", "device_used_mib")
 NO_DEVICE = "no CUDA device in use: the memory of a CPU cell is host memory"
 
 
@@ -44,9 +38,7 @@ class DevicePeak:
         self._device = device
         self._cuda = device_type(device) == "cuda"
         self._start = 0.0
-        self.readings = {
-            name: Reading.unknown("the phase has not ended" if self._cuda else NO_DEVICE) for name in NAMES
-        }
+        self.readings = dict.fromkeys(NAMES, Reading.unknown("the phase has not ended" if self._cuda else NO_DEVICE))
 
     def __enter__(self) -> Self:
         if self._cuda:
@@ -87,13 +79,10 @@ def driver_memory(uuid: str) -> dict[str, Reading]:
 
 
 def _own(handle: Any) -> Reading:
-    try:
-        processes = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
-    except pynvml.NVMLError as error:
-        return Reading.unknown(f"NVML: {error}")
-    for process in processes:
-        if process.pid == os.getpid():
-            if process.usedGpuMemory is None:
-                return Reading.unknown("NVML shows this process without its memory")
-            return Reading.of(mib(process.usedGpuMemory))
-    return Reading.unknown("NVML does not show this process (a container hides process ids)")
+    processes = computing_processes(handle)
+    if isinstance(processes, str):
+        return Reading.unknown(processes)
+    own = [process.usedGpuMemory for process in processes if process.pid == os.getpid()]
+    if not own:
+        return Reading.unknown("NVML does not show this process (a container hides process ids)")
+    return Reading.unknown("NVML shows this process without its memory") if own[0] is None else Reading.of(mib(own[0]))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pynvml
@@ -11,7 +13,14 @@ import torch
 from bench.measurement.clocks import device_type
 from bench.measurement.device_memory import cuda_uuid
 from bench.measurement.machine import CONTENDED_SHARE, describe_light, foreign_cpu
-from bench.measurement.nvml import NvmlMissingError, ask, ask_text, gpu_handle, throttle_reasons
+from bench.measurement.nvml import (
+    NvmlMissingError,
+    ask,
+    ask_text,
+    computing_processes,
+    gpu_handle,
+    throttle_reasons,
+)
 from bench.measurement.readings import Number, Reading, table
 
 ALLOCATOR_SETTINGS = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF", "MALLOC_ARENA_MAX", "MALLOC_TRIM_THRESHOLD_")
@@ -32,10 +41,8 @@ def describe(device: str, *, watch_s: float = 0.2) -> dict[str, Any]:
     """
     light = describe_light()
     reasons = dict(light.pop("reasons"))
-    if device_type(device) == "cuda":
-        gpu: dict[str, Any] | None = describe_gpu(device)
-    else:
-        gpu = None
+    gpu = describe_gpu(device) if device_type(device) == "cuda" else None
+    if gpu is None:
         reasons["gpu"] = "the cell runs on the CPU"
     others = foreign_cpu(interval_s=watch_s)
     return {
@@ -80,38 +87,28 @@ def describe_gpu(device: str) -> dict[str, Any]:
         "memory_mib": properties.total_memory / 2**20,
         "capability": f"{properties.major}.{properties.minor}",
     }
+    queries: dict[str, Callable[[Any], Number]] = {
+        "sm_clock_mhz": lambda handle: int(pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM)),
+        "memory_clock_mhz": lambda handle: int(pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_MEM)),
+        "temperature_c": lambda handle: int(pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU)),
+        "power_w": lambda handle: pynvml.nvmlDeviceGetPowerUsage(handle) / 1e3,
+    }
     try:
         with gpu_handle(cuda_uuid(device)) as handle:
-            text = {
-                "driver": ask_text(pynvml.nvmlSystemGetDriverVersion),
-                "throttle_reasons": throttle_reasons(handle),
-            }
-            return {**known, **text, **table(_gpu_readings(handle))}
+            text = {"driver": ask_text(pynvml.nvmlSystemGetDriverVersion), "throttle_reasons": throttle_reasons(handle)}
+            readings = {name: ask(partial(query, handle)) for name, query in queries.items()}
+            return {**known, **text, **table({**readings, "foreign_processes": _foreign_processes(handle)})}
     except NvmlMissingError as error:
-        names = ("driver", "throttle_reasons", "sm_clock_mhz", "memory_clock_mhz", "temperature_c", "power_w",
-                 "foreign_processes")  # fmt: skip
-        return {**known, **table({name: Reading.unknown(str(error)) for name in names})}
-
-
-def _gpu_readings(handle: Any) -> dict[str, Reading]:
-    def clock(kind: int) -> Number:
-        return int(pynvml.nvmlDeviceGetClockInfo(handle, kind))
-
-    return {
-        "sm_clock_mhz": ask(lambda: clock(pynvml.NVML_CLOCK_SM)),
-        "memory_clock_mhz": ask(lambda: clock(pynvml.NVML_CLOCK_MEM)),
-        "temperature_c": ask(lambda: int(pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU))),
-        "power_w": ask(lambda: pynvml.nvmlDeviceGetPowerUsage(handle) / 1e3),
-        "foreign_processes": _foreign_processes(handle),
-    }
+        names = ("driver", "throttle_reasons", *queries, "foreign_processes")
+        return {**known, **table(dict.fromkeys(names, Reading.unknown(str(error))))}
 
 
 def _foreign_processes(handle: Any) -> Reading:
     """How many other processes compute on the GPU."""
-    try:
-        pids = [process.pid for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle)]
-    except pynvml.NVMLError as error:
-        return Reading.unknown(f"NVML: {error}")
+    processes = computing_processes(handle)
+    if isinstance(processes, str):
+        return Reading.unknown(processes)
+    pids = [process.pid for process in processes]
     if pids and os.getpid() not in pids and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return Reading.unknown("NVML shows processes under other ids than this container does")
     return Reading.of(sum(pid != os.getpid() for pid in pids))

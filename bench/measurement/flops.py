@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -27,12 +27,8 @@ class Flops:
     """
 
     total: int
-    by_operator: Mapping[str, int]
-    uncounted: Mapping[str, int]
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON values."""
-        return {"total": self.total, "by_operator": dict(self.by_operator), "uncounted": dict(self.uncounted)}
+    by_operator: dict[str, int]
+    uncounted: dict[str, int]
 
 
 class _Seen(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -90,18 +86,14 @@ def count_flops(call: Callable[[], object]) -> Flops:
     )
 
 
-_PLUMBING = frozenset(
-    name
-    for line in (
-        "_local_scalar_dense _reshape_copy _to_copy _unsafe_view arange bernoulli_ cat clone constant_pad_nd copy_",
-        "detach embedding empty empty_like empty_permuted empty_strided fill_ flip full full_like gather index",
-        "index_select lift_fresh masked_fill native_dropout new_empty new_full new_ones new_zeros ones ones_like pad",
-        "rand rand_like randn randperm reflection_pad1d reflection_pad2d resize_ roll scalar_tensor select_backward",
-        "set_ slice_backward stack transpose_ unsafe_split unsafe_split_with_sizes view_as_complex view_as_real zero_",
-        "zeros zeros_like",
-    )
-    for name in line.split()
-)
+_MOVES = """
+_local_scalar_dense _reshape_copy _to_copy _unsafe_view arange bernoulli_ cat clone constant_pad_nd copy_ detach
+embedding empty empty_like empty_permuted empty_strided fill_ flip full full_like gather index index_select
+lift_fresh masked_fill native_dropout new_empty new_full new_ones new_zeros ones ones_like pad rand rand_like randn
+randperm reflection_pad1d reflection_pad2d resize_ roll scalar_tensor select_backward set_ slice_backward stack
+transpose_ unsafe_split unsafe_split_with_sizes view_as_complex view_as_real zero_ zeros zeros_like
+"""
+_PLUMBING = frozenset(_MOVES.split())
 
 
 def _moves_or_maps(operator: Any) -> bool:

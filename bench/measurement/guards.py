@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from bench.errors import BenchError
 from bench.measurement.clocks import Call
 from bench.measurement.memory import MIB
-from bench.measurement.noise import Finding
+from bench.measurement.noise import Advice
 
 LEAK_MIB = 1.0
 """Growth over all watched steps from which on a monotone growth is a leak."""
@@ -137,7 +137,7 @@ def caught_output() -> Iterator[Printed]:
         os.close(kept)
 
 
-def inspect_callable(call: Call, *, steps: int = 20) -> tuple[Finding, ...]:
+def inspect_callable(call: Call, *, steps: int = 20) -> tuple[Advice, ...]:
     """Run ``call`` a few times and report what it does to the process; torch's switches are put back.
 
     Args:
@@ -157,24 +157,19 @@ def inspect_callable(call: Call, *, steps: int = 20) -> tuple[Finding, ...]:
     threads, children = set(threading.enumerate()), set(psutil.Process().children(recursive=True))
     with restored_flags(changed), caught_output() as printed:
         resident = _watch_memory(call, steps)
-    findings = [
-        Finding(kind="flags", message=f"sets torch's global {name} from {before} to {after} (put back)")
-        for name, (before, after) in changed.items()
+    found = [
+        ("flags", f"sets torch's global {name} from {old} to {now} (put back)") for name, (old, now) in changed.items()
     ]
     if new := sorted(thread.name for thread in set(threading.enumerate()) - threads):
-        findings.append(Finding(kind="threads", message=f"leaves {len(new)} threads running: {', '.join(new[:5])}"))
+        found.append(("threads", f"leaves {len(new)} threads running: {', '.join(new[:5])}"))
     if born := set(psutil.Process().children(recursive=True)) - children:
-        findings.append(Finding(kind="processes", message=f"leaves {len(born)} child processes running"))
+        found.append(("processes", f"leaves {len(born)} child processes running"))
     if printed.text:
-        first = printed.text.strip().splitlines()[:1]
-        shown = first[0][:80] if first else "blank lines"
-        findings.append(
-            Finding(kind="stdout", message=f"prints {len(printed.text)} characters to stdout, first: {shown!r}")
-        )
-    leak = leaked_per_step(resident[SETTLING:])
-    if leak is not None:
-        findings.append(Finding(kind="leak", message=f"memory grows by {leak:.2f} MiB a step, step after step"))
-    return tuple(findings)
+        first = [*printed.text.strip().splitlines(), "blank lines"][0][:80]
+        found.append(("stdout", f"prints {len(printed.text)} characters to stdout, first: {first!r}"))
+    if (leak := leaked_per_step(resident[SETTLING:])) is not None:
+        found.append(("leak", f"memory grows by {leak:.2f} MiB a step, step after step"))
+    return tuple(Advice(kind=kind, message=message) for kind, message in found)
 
 
 def _watch_memory(call: Call, steps: int) -> NDArray[np.float64]:

@@ -7,29 +7,32 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import psutil
 
-from bench.measurement.clocks import Seconds
-from bench.measurement.gpus import process_name
 from bench.measurement.machine import CONTENDED_SHARE, governor
+from bench.measurement.nvml import process_name
 
 QUIET = 0.05
 """A noise score up to this is a quiet machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Advice:
     """Something that spoils measurements, or a callable that misbehaves.
 
     Attributes:
-        kind: One word for programs: ``noise``, ``neighbour``, ``governor``, ``load``, ``threads``, ...
-        message: One line for people, with the value.
+        kind: One word for programs: ``noise``, ``neighbour``, ``governor``, ``load``, ``threads``, ``leak``, ...
+        level: ``problem``: nothing can be measured before it is mended; ``warning``: times will scatter or mislead.
+        message: For people, with the value.
         command: What to type about it; empty where nothing can be typed.
     """
 
     kind: str
+    level: Literal["problem", "warning"] = "warning"
     message: str
     command: str = ""
 
@@ -45,7 +48,7 @@ class Noise:
         seconds: Time of each repetition, shape ``(repetitions,)``.
     """
 
-    seconds: Seconds
+    seconds: npt.NDArray[np.float64]
 
     @property
     def score(self) -> float:
@@ -123,7 +126,7 @@ def _cpu_seconds(process: psutil.Process) -> float | None:
     return float(times.user + times.system)
 
 
-def diagnose(*, noise: Noise | None = None, neighbours: Sequence[Neighbour] | None = None) -> tuple[Finding, ...]:
+def diagnose(*, noise: Noise | None = None, neighbours: Sequence[Neighbour] | None = None) -> tuple[Advice, ...]:
     """What on this machine makes times unsteady, each finding with the command that shows or changes it.
 
     Args:
@@ -131,48 +134,25 @@ def diagnose(*, noise: Noise | None = None, neighbours: Sequence[Neighbour] | No
         neighbours: From :func:`busy_neighbours`; watched where not given.
     """
     seen = busy_neighbours() if neighbours is None else neighbours
-    quiet = measure_noise() if noise is None else noise
-    findings = [
-        Finding(
-            kind="neighbour",
-            message=f"process {one.pid} ({one.name}) uses {one.cores:.1f} cores beside the benchmark; stop it or wait",
-            command=f"ps -o pid,etime,pcpu,comm -p {one.pid}",
+    score = (measure_noise() if noise is None else noise).score
+    current, cores, load = governor(), os.cpu_count() or 1, os.getloadavg()[0]
+    found = [
+        (
+            "neighbour",
+            f"process {one.pid} ({one.name}) uses {one.cores:.1f} cores beside the benchmark; stop it or wait",
+            f"ps -o pid,etime,pcpu,comm -p {one.pid}",
         )
         for one in seen
     ]
-    if quiet.score > QUIET:
-        findings.append(
-            Finding(
-                kind="noise",
-                message=f"the same work varies by {quiet.score:.0%} (above {QUIET:.0%}); see what else runs",
-                command="top -b -n 1 | head -20",
-            )
-        )
-    return (*findings, *_settings())
-
-
-def _settings() -> list[Finding]:
-    findings = []
-    current = governor()
+    if score > QUIET:
+        message = f"the same work varies by {score:.0%} (above {QUIET:.0%}); see what else runs"
+        found.append(("noise", message, "top -b -n 1 | head -20"))
     if current not in {None, "performance"}:
-        findings.append(
-            Finding(
-                kind="governor",
-                message=f"the CPU governor is {current}; clocks change while the clock runs",
-                command="sudo cpupower frequency-set -g performance",
-            )
-        )
-    cores, load = os.cpu_count() or 1, os.getloadavg()[0]
+        message = f"the CPU governor is {current}; clocks change while the clock runs"
+        found.append(("governor", message, "sudo cpupower frequency-set -g performance"))
     if load > cores:
-        findings.append(
-            Finding(kind="load", message=f"load average {load:.1f} on {cores} cores; wait for it", command="uptime")
-        )
+        found.append(("load", f"load average {load:.1f} on {cores} cores; wait for it", "uptime"))
     if "OMP_NUM_THREADS" not in os.environ:
-        findings.append(
-            Finding(
-                kind="threads",
-                message="OMP_NUM_THREADS is not set; the number of threads follows the machine",
-                command="export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE",
-            )
-        )
-    return findings
+        message = "OMP_NUM_THREADS is not set; the number of threads follows the machine"
+        found.append(("threads", message, "export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE"))
+    return tuple(Advice(kind=kind, message=message, command=command) for kind, message, command in found)

@@ -78,37 +78,27 @@ def measure_stages(
         raise BenchError(f"passes and warmup must be 1 or more, got {passes} and {warmup}")
     device_type(device)
     for index in range(warmup):
-        _staged(stages, feed(index), device)
-        _whole(stages, feed(index), device)
+        _pass(stages, feed(index), device, stamped=True)
+        _pass(stages, feed(index), device, stamped=False)
     staged, whole = [], []
     with quiet_collector():
         for index in range(warmup, warmup + passes):
-            staged.append(_staged(stages, feed(index), device))
-            whole.append(_whole(stages, feed(index), device))
-    return Breakdown(
-        names=names,
-        stage_s=np.asarray(staged, dtype=np.float64),
-        end_to_end_s=np.asarray(whole, dtype=np.float64),
-    )
+            staged.append(_pass(stages, feed(index), device, stamped=True))
+            whole.append(_pass(stages, feed(index), device, stamped=False))
+    stage_s, end_to_end_s = np.asarray(staged, dtype=np.float64), np.asarray(whole, dtype=np.float64)[:, 0]
+    return Breakdown(names=names, stage_s=stage_s, end_to_end_s=end_to_end_s)
 
 
-def _staged(stages: Sequence[Stage], value: Any, device: str) -> list[float]:
-    seconds = []
+def _pass(stages: Sequence[Stage], value: Any, device: str, *, stamped: bool) -> list[float]:
+    """Seconds of each stage, or of all of them together with no stamp between."""
     synchronize(device)
-    before = perf_counter()
+    stamps = [perf_counter()]
     for _, function in stages:
         value = function(value)
+        if stamped:
+            synchronize(device)
+            stamps.append(perf_counter())
+    if not stamped:
         synchronize(device)
-        now = perf_counter()
-        seconds.append(now - before)
-        before = now
-    return seconds
-
-
-def _whole(stages: Sequence[Stage], value: Any, device: str) -> float:
-    synchronize(device)
-    start = perf_counter()
-    for _, function in stages:
-        value = function(value)
-    synchronize(device)
-    return perf_counter() - start
+        stamps.append(perf_counter())
+    return np.diff(stamps).tolist()

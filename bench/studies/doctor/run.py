@@ -8,41 +8,22 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from bench.data.cache import cache_root
 from bench.errors import BenchError
-from bench.measurement.gpus import look_at_gpus
 from bench.measurement.machine import describe_light, hardware_fingerprint
+from bench.measurement.noise import Advice, busy_neighbours, diagnose, measure_noise
+from bench.measurement.nvml import look_at_gpus
 from bench.plugins.checks import KINDS
 from bench.plugins.discovery import load
 from bench.studies.doctor.torch_compat import Triple, check_triple
-
-Level = Literal["problem", "warning"]
 
 SLOW_IMPORT_S = 1.0
 """A plugin that takes longer to import is named."""
 LOW_DISK_MIB = 2048.0
 """Room for the decoded clips and features of a middling data set."""
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Advice:
-    """One finding.
-
-    Attributes:
-        kind: One word for programs: ``libraries``, ``plugins``, ``disk``, ``noise``, ``neighbour``, ``governor``,
-            ``load``, ``threads``, ``affinity`` or ``gpu``.
-        level: ``problem``: nothing can be measured before it is mended; ``warning``: times will scatter or mislead.
-        message: One line or more, with the values.
-        command: What to type about it, never empty.
-    """
-
-    kind: str
-    level: Level
-    message: str
-    command: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +34,7 @@ class Checkup:
         machine: CPU, memory, libraries and load, see :func:`bench.measurement.machine.describe_light`.
         noise: ``score``, ``slowest_ratio`` and ``repetitions``, or ``None`` with a reason in ``reasons``.
         neighbours: Busy processes of others: ``pid``, ``name``, ``cores``; ``None`` where nobody could look.
-        gpus: See :func:`bench.measurement.gpus.look_at_gpus`, or ``None`` with a reason in ``reasons``.
+        gpus: See :func:`bench.measurement.nvml.look_at_gpus`, or ``None`` with a reason in ``reasons``.
         triple: The three torch libraries.
         plugins: How many specs of each kind the plugins give, ``None`` where they could not be loaded.
         disk: Free MiB by folder (``cache``, ``out``).
@@ -119,7 +100,7 @@ def _problem(kind: str, message: str, command: str) -> Advice:
 
 
 def _warning(kind: str, message: str, command: str) -> Advice:
-    return Advice(kind=kind, level="warning", message=message, command=command)
+    return Advice(kind=kind, message=message, command=command)
 
 
 def to_json(checkup: Checkup) -> dict[str, Any]:
@@ -174,10 +155,8 @@ def _disks(folders: dict[str, Path]) -> tuple[dict[str, float], list[Advice]]:
 
 
 def _noise() -> _Quiet:
-    from bench.measurement.noise import busy_neighbours, diagnose, measure_noise
-
     noise, neighbours = measure_noise(), busy_neighbours()
-    findings = [_warning(one.kind, one.message, one.command) for one in diagnose(noise=noise, neighbours=neighbours)]
+    findings = list(diagnose(noise=noise, neighbours=neighbours))
     measured = {"score": noise.score, "slowest_ratio": noise.slowest_ratio, "repetitions": len(noise.seconds)}
     return _Quiet(noise=measured, neighbours=[asdict(one) for one in neighbours], findings=findings)
 

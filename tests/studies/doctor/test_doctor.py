@@ -8,8 +8,8 @@ from pathlib import Path
 import pynvml
 import pytest
 
-from bench.measurement import gpus
-from bench.measurement.gpus import look_at_gpus
+from bench.measurement import nvml
+from bench.measurement.nvml import look_at_gpus
 from bench.studies.doctor import run
 from bench.studies.doctor.run import cpu_quota, examine, to_json
 from bench.studies.doctor.torch_compat import Triple
@@ -123,7 +123,7 @@ def test_gpu_states_come_from_the_driver(monkeypatch) -> None:
         "nvmlDeviceGetComputeRunningProcesses": lambda _: [types.SimpleNamespace(pid=2**22 + 1)],
     }  # fmt: skip
     for name, answer in answers.items():
-        monkeypatch.setattr(gpus.pynvml, name, answer)
+        monkeypatch.setattr(nvml.pynvml, name, answer)
     (state,) = look_at_gpus()
     assert [state[key] for key in ("name", "driver", "sm_clock_mhz", "sm_clock_max_mhz")] == ["H", "570.1", 345, 1980]
     assert state["throttled"] == ["SwThermalSlowdown"]
@@ -134,5 +134,5 @@ def test_no_driver_is_a_reason(monkeypatch) -> None:
     def init():
         raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
 
-    monkeypatch.setattr(gpus.pynvml, "nvmlInit", init)
+    monkeypatch.setattr(nvml.pynvml, "nvmlInit", init)
     assert str(look_at_gpus()).startswith("no NVML: ")
