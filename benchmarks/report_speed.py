@@ -77,7 +77,10 @@ def write(store: Store, cell: Cell, values: dict[str, np.ndarray]) -> None:
     npz = path.with_suffix(".npz")
     npz.write_bytes(content)
     accuracy = float((values["logits"].argmax(1) == values["targets"]).mean())
-    names = ("accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "map", "auroc", "d_prime", "log_loss", "ece")
+    names = (
+        "accuracy", "top5_accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "map", "auroc", "d_prime", "log_loss",
+        "ece",
+    )  # fmt: skip
     record = Record(
         cell=cell,
         status="ok",
