@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from torch import nn
+from safetensors.torch import save
+from torch import Tensor, nn
 
 from bench.execution import estimators, provenance
 from bench.execution.build import MASKED, build_model
 from bench.execution.controls import arranged
 from bench.execution.inputs import Inputs, WorkerCache, prepare, split_for
 from bench.execution.network import Run, run_network
-from bench.execution.results import NO_PARAMETERS, CellResult, Evaluation, Progress
+from bench.execution.results import CellResult, Fitted, Progress
 from bench.execution.step import Predictions
 from bench.execution.train import OnEpoch
 from bench.job import Job
@@ -51,57 +52,52 @@ def run_evaluate(
             entry=entry, job=job, data=data, split=split, progress=progress, on_epoch=on_epoch,
             metric=primary(registry, data.spec, data.task.task_type),
         )  # fmt: skip
-        evaluation = run_network(model, run)
+        fitted, predictions = run_network(model, run)
     else:
         progress.stage = "train"
-        evaluation = _estimator(model, data, split)
-    files = _files(evaluation, data, job)
+        fitted, predictions = _estimator(model, data, split)
+    files = _files(fitted, data, job)
     progress.stage = "record"
-    predictions = evaluation.predictions
     targets = data.clips.targets[predictions.index]
     scoring = {
         "evaluate_s": predictions.seconds,
         "infer_clips_per_s": len(predictions.index) / predictions.seconds,
         "wall_s": time.perf_counter() - start,
     }
-    sections = {**provenance.evaluation_sections(registry, job, data, split), **evaluation.notes}
+    sections = {**provenance.evaluation_sections(registry, job, data, split), **fitted.notes}
     record = provenance.ok_record(
-        registry, job, data, evaluation.counts, {**sections, "nondeterministic": evaluation.nondeterministic},
-        started_at=started, memory=evaluation.memory, timing={"data_s": data.seconds, **evaluation.timing, **scoring},
+        registry, job, data, fitted.pipeline, sections,
+        started_at=started, memory=fitted.memory, timing={"data_s": data.seconds, **fitted.timing, **scoring},
         scores=compute_scores(registry, data.task.task_type, predictions.logits, targets),
     )  # fmt: skip
-    return CellResult(record=record, arrays=_arrays(evaluation, data), files=files)
+    return CellResult(record=record, arrays=_arrays(fitted, predictions, data), files=files)
 
 
-def _arrays(evaluation: Evaluation, data: Inputs) -> dict[str, np.ndarray]:
-    index = evaluation.predictions.index
+def _arrays(fitted: Fitted, predictions: Predictions, data: Inputs) -> dict[str, np.ndarray]:
+    index = predictions.index
     groups = data.clips.groups or ("",) * len(data.clips)
     return {
         "ids": np.asarray([data.clips.ids[i] for i in index]),
         "groups": np.asarray([groups[i] for i in index]),
         "targets": data.clips.targets[index],
-        "logits": evaluation.predictions.logits,
-        **{f"curve_{name}": np.asarray(values, dtype=np.float64) for name, values in evaluation.curves.items()},
-        "curve_epoch": np.arange(1, len(evaluation.curves.get("train_loss", ())) + 1, dtype=np.int64),
-        **evaluation.arrays,
+        "logits": predictions.logits,
+        **{f"curve_{name}": np.asarray(values, dtype=np.float64) for name, values in fitted.curves.items()},
+        "curve_epoch": np.arange(1, len(fitted.curves.get("train_loss", ())) + 1, dtype=np.int64),
+        **fitted.arrays,
     }
 
 
-def _files(evaluation: Evaluation, data: Inputs, job: Job) -> dict[str, bytes]:
+def _files(fitted: Fitted, data: Inputs, job: Job) -> dict[str, bytes]:
     """The checkpoint where it is kept, and predictions of the clips whose target nobody knows."""
-    files = {}
-    if job.keep_checkpoint and evaluation.checkpoint is not None:
-        files["checkpoint.safetensors"] = evaluation.checkpoint
-    unknown = _to_predict(data, job.limit)
+    files: dict[str, bytes] = {}
+    if job.keep_checkpoint and fitted.pipeline is not None:
+        state = {**fitted.pipeline.state_dict(), **fitted.tensors}
+        tensors = {name: x.detach().cpu().contiguous().clone() for name, x in state.items() if isinstance(x, Tensor)}
+        files["checkpoint.safetensors"] = save(tensors)
+    unknown = np.flatnonzero(np.asarray(data.clips.splits or (), dtype=str) == "predict")[: job.limit].astype(np.int64)
     if len(unknown):
-        files["predicted.csv"] = predicted_csv(evaluation.predict(unknown), data)
+        files["predicted.csv"] = predicted_csv(fitted.predict(unknown), data)
     return files
-
-
-def _to_predict(data: Inputs, limit: int | None) -> npt.NDArray[np.int64]:
-    if data.clips.splits is None:
-        return np.zeros(0, dtype=np.int64)
-    return np.flatnonzero(np.asarray(data.clips.splits) == "predict")[:limit].astype(np.int64)
 
 
 def predicted_csv(predictions: Predictions, data: Inputs) -> bytes:
@@ -124,7 +120,7 @@ def predicted_csv(predictions: Predictions, data: Inputs) -> bytes:
     return text.getvalue().encode()
 
 
-def _estimator(model: Any, data: Inputs, split: Split) -> Evaluation:
+def _estimator(model: Any, data: Inputs, split: Split) -> tuple[Fitted, Predictions]:
     def score(index: npt.NDArray[np.int64]) -> Predictions:
         return estimators.predict(model, data, index)
 
@@ -133,16 +129,6 @@ def _estimator(model: Any, data: Inputs, split: Split) -> Evaluation:
         model.fit(estimators.inputs_of(data, split.train), data.clips.targets[split.train].astype(np.int64))
         fitted = time.perf_counter() - start
         predictions = score(split.test_indices(finalised=True))
-    timing = {
-        "train_s": fitted,
-        "train_clips_per_s": len(split.train) / fitted,
-        "epochs": None,
-        "steps": None,
-    }
-    return Evaluation(
-        predictions=predictions,
-        predict=score,
-        timing=timing,
-        memory=provenance.memory(host.peak_mib, host.peak_mib, None),
-        counts=NO_PARAMETERS,
-    )
+    timing = {"train_s": fitted, "train_clips_per_s": len(split.train) / fitted, "epochs": None, "steps": None}
+    memory = provenance.memory(host.peak_mib, host.peak_mib, None)
+    return Fitted(predict=score, timing=timing, memory=memory, notes={"nondeterministic": []}), predictions

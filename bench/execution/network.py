@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from safetensors.torch import save as save_tensors
-from torch import Tensor, nn
+from torch import nn
 
-from bench.errors import CheckpointError, PluginError
-from bench.execution import frozen, provenance
+from bench.errors import CheckpointError
+from bench.execution import embeddings, provenance
 from bench.execution.build import MASKED, build_pipeline, materialise, takes_weights
 from bench.execution.classifiers import FIT
-from bench.execution.embeddings import describe_embeddings
 from bench.execution.inputs import Inputs
 from bench.execution.pipeline import Pipeline, compile_network
-from bench.execution.pretraining import SHOWN, Pretrained, PretrainStep, passes, pretrain, reconstructions
-from bench.execution.results import Evaluation, Predict, Progress
+from bench.execution.pretraining import SHOWN, PretrainStep, passes, pretrain, reconstructions
+from bench.execution.results import Fitted, Progress
 from bench.execution.seeding import deterministic
 from bench.execution.step import Inference, Predictions, StepSettings, TrainStep, check_finite, predict
 from bench.execution.train import OnEpoch, Validation, train
@@ -63,49 +60,36 @@ class Run:
         return Inference(pipeline, self.job.cell.device, self.job.cell.precision)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fitted:
-    """A final checkpoint: what scores clips, and how it came about."""
-
-    pipeline: Pipeline
-    predict: Predict
-    timing: dict[str, Any]
-    curves: dict[str, list[float]] = field(default_factory=dict)
-    tensors: dict[str, Tensor] = field(default_factory=dict)
-    notes: dict[str, Any] = field(default_factory=dict)
-
-
-def run_network(model: nn.Module, run: Run) -> Evaluation:
+def run_network(model: nn.Module, run: Run) -> tuple[Fitted, Predictions]:
     """Start, pre-train where the cell says so, fit, then score the sealed test clips."""
     cell = run.job.cell
     pipeline, weights = _started(model, run)
     if cell.mode in FIT:
-        _require_embed(pipeline)
+        embeddings.require(pipeline)
     with deterministic() as offenders, HostPeak() as host_train, DevicePeak(cell.device) as device_peak:
-        pretrained = _pretrained(pipeline, run)
+        timing, arrays = _pretrained(pipeline, run)
         if run.job.recipe.compile:
             compile_network(pipeline)
         run.progress.stage = "train"
-        fitted = _fit_frozen(pipeline, run) if cell.mode in FIT else _fit_all(pipeline, run)
+        scored, fitted = _fit_frozen(pipeline, run) if cell.mode in FIT else _fit_all(pipeline, run)
     run.progress.stage = "evaluate"
     test = run.split.test_indices(finalised=True)
     with HostPeak() as host_infer:
         predictions = fitted.predict(test)
-    embeddings, figures = _embeddings(fitted.pipeline, run, test)
-    weights |= {"steps": pretrained.steps or None, "clips": pretrained.distinct or None}
-    timing = {"pretrain_s": pretrained.seconds, "pretrain_steps": pretrained.steps, "pretrain_clips": pretrained.clips}
-    return Evaluation(
-        predictions=predictions,
-        predict=fitted.predict,
-        curves=fitted.curves,
-        timing={**(timing if pretrained.steps else {}), **fitted.timing},
+    shown, figures = _embeddings(scored, run, test)
+    weights |= {"steps": None, "clips": None}
+    if timing:
+        distinct = min(len(run.split.train), timing["pretrain_clips"])
+        weights |= {"steps": timing["pretrain_steps"], "clips": distinct}
+    done = replace(
+        fitted,
+        pipeline=scored,
+        timing={**timing, **fitted.timing},
         memory=provenance.memory(host_train.peak_mib, host_infer.peak_mib, device_peak),
-        counts=fitted.pipeline.counts,
-        checkpoint=_checkpoint(fitted) if run.job.keep_checkpoint else None,
-        nondeterministic=offenders,
-        arrays={**pretrained.arrays, **embeddings},
-        notes={"weights": weights, "embeddings": figures, **fitted.notes},
+        arrays={**arrays, **shown},
+        notes={"weights": weights, "embeddings": figures, **fitted.notes, "nondeterministic": offenders},
     )
+    return done, predictions
 
 
 def _started(model: nn.Module, run: Run) -> tuple[Pipeline, dict[str, Any]]:
@@ -158,27 +142,27 @@ def _checked_sha256(weights: Path, label: str) -> str:
     return found
 
 
-def _pretrained(pipeline: Pipeline, run: Run) -> Pretrained:
-    """Masked pre-training on the training clips of the split; nothing where the cell starts otherwise."""
+def _pretrained(pipeline: Pipeline, run: Run) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Timing and arrays of masked pre-training on the training clips; nothing where the cell starts otherwise."""
     job, progress = run.job, run.progress
     if job.cell.weights != MASKED:
-        return Pretrained()
+        return {}, {}
     recipe, clips = job.recipe, run.split.train
     number = passes(recipe.pretrain_steps, len(clips), recipe.pretrain_batch)
     progress.stage = "pretrain"
     progress.total = number + (0 if job.cell.mode in FIT else recipe.epochs)
     batches = run.data.batches(clips, recipe.pretrain_batch, seed=job.cell.seed)
-    done = pretrain(PretrainStep(pipeline, run.settings), batches, run.on_epoch)
+    timing, arrays = pretrain(PretrainStep(pipeline, run.settings), batches, run.on_epoch)
     shown = clips[np.linspace(0, len(clips) - 1, min(SHOWN, len(clips))).astype(np.int64)]
     pictures = reconstructions(pipeline, run.data.batches(shown, len(shown)), run.settings, run.data.clips.ids)
     finish = getattr(pipeline.model, "end_pretraining", None)
     if callable(finish):
         finish()
     progress.passes = number
-    return replace(done, arrays={**done.arrays, **pictures})
+    return timing, {**arrays, **pictures}
 
 
-def _fit_all(pipeline: Pipeline, run: Run) -> Fitted:
+def _fit_all(pipeline: Pipeline, run: Run) -> tuple[Pipeline, Fitted]:
     """Ordinary training of everything."""
     cell, recipe, data, split = run.job.cell, run.job.recipe, run.data, run.split
     validation = None
@@ -197,51 +181,43 @@ def _fit_all(pipeline: Pipeline, run: Run) -> Fitted:
         "steps": trained.steps,
         "selected_epoch": trained.selected_epoch,
     }
-    return Fitted(pipeline=trained.pipeline, predict=score, timing=timing, curves=trained.curves)
+    return trained.pipeline, Fitted(predict=score, timing=timing, curves=trained.curves)
 
 
-def _require_embed(pipeline: Pipeline) -> None:
-    if not frozen.can_embed(pipeline):
-        raise PluginError(
-            f"{type(pipeline.model).__name__} has no embed(**inputs) -> (batch, dim), which modes probe and knn stand "
-            "on; add this method, or use --mode scratch or finetune"
-        )
-
-
-def _fit_frozen(pipeline: Pipeline, run: Run) -> Fitted:
+def _fit_frozen(pipeline: Pipeline, run: Run) -> tuple[Pipeline, Fitted]:
     """A classifier on the embeddings of the training clips; no weight of the network moves."""
     cell, recipe, data = run.job.cell, run.job.recipe, run.data
     start, infer = time.perf_counter(), run.inference(pipeline)
     pipeline.requires_grad_(requires_grad=False).eval()  # nor does any buffer move
-    seen = frozen.embed(infer, data.batches(run.split.train, recipe.eval_batch))
+    seen = embeddings.embed(infer, data.batches(run.split.train, recipe.eval_batch))
     known = data.clips.targets[seen.index]
     classifier = FIT[cell.mode](seen.joined(), known, data.task.num_classes)
     seconds = time.perf_counter() - start
 
     def score(index: Indices) -> Predictions:
         begin = time.perf_counter()
-        found = frozen.embed(infer, data.test_batches(index, recipe.eval_batch))
-        logits = classifier.logits(frozen.like(found, seen))
+        found = embeddings.embed(infer, data.test_batches(index, recipe.eval_batch))
+        logits = classifier.logits(embeddings.like(found, seen))
         check_finite(logits)
         return Predictions(logits=logits, index=found.index, seconds=time.perf_counter() - begin)
 
     timing = {"train_s": seconds, "train_clips_per_s": len(seen.index) / seconds, "epochs": None, "steps": None}
     notes = {"frozen": {"mode": cell.mode, "embed_s": seen.seconds, **classifier.describe()}}
-    return Fitted(pipeline=pipeline, predict=score, timing=timing, tensors=classifier.tensors(), notes=notes)
+    return pipeline, Fitted(predict=score, timing=timing, tensors=classifier.tensors(), notes=notes)
 
 
 def _embeddings(pipeline: Pipeline, run: Run, test: Indices) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Maps of the test embeddings and what they amount to; the embeddings themselves as float16 beside a checkpoint."""
-    if not frozen.can_embed(pipeline):
+    if not embeddings.can_embed(pipeline):
         return {}, None
     data, infer = run.data, run.inference(pipeline)
     batches = data.test_batches(test, run.job.recipe.eval_batch)
-    size = 2 * len(test) * frozen.width(infer, batches)
+    size = 2 * len(test) * embeddings.width(infer, batches)
     if size > EMBED_BYTES:
         reason = f"{size / 1e6:.0f} MB; kept up to {EMBED_BYTES / 1e6:.0f} MB"
         return {}, {"embedding": {"dim": size // (2 * len(test)), "reason": reason}}
-    found = frozen.embed(infer, batches)
-    maps, figures = describe_embeddings(found.values, data.clips.targets[found.index])
+    found = embeddings.embed(infer, batches)
+    maps, figures = embeddings.describe_embeddings(found.values, data.clips.targets[found.index])
     if not run.job.keep_checkpoint:
         return maps, figures
     limit = float(np.finfo(np.float16).max)
@@ -250,10 +226,3 @@ def _embeddings(pipeline: Pipeline, run: Run, test: Indices) -> tuple[dict[str, 
         for name, x in found.values.items()
     }
     return {**halves, **maps}, figures
-
-
-def _checkpoint(fitted: Fitted) -> bytes:
-    state = {**fitted.pipeline.state_dict(), **fitted.tensors}
-    tensors = {name: x.detach().cpu().contiguous().clone() for name, x in state.items() if isinstance(x, torch.Tensor)}
-    content: bytes = save_tensors(tensors)
-    return content

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,25 +28,6 @@ SHOWN = 4
 PICTURES = ("input", "masked", "guess")
 
 Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pretrained:
-    """What pre-training took, and its curves.
-
-    Attributes:
-        steps: Optimiser steps; 0 = there was none.
-        clips: Training clips seen, counted with repetition.
-        distinct: Different clips among them.
-        seconds: Wall time.
-        arrays: ``pretrain_loss``, ``pretrain_lr``, ``pretrain_step`` and the reconstructions.
-    """
-
-    steps: int = 0
-    clips: int = 0
-    distinct: int = 0
-    seconds: float = 0.0
-    arrays: dict[str, Array] = field(default_factory=dict)
 
 
 def passes(recipe_steps: int, clips: int, batch: int) -> int:
@@ -83,13 +64,17 @@ class PretrainStep(Step):
         return loss.float()
 
 
-def pretrain(step: PretrainStep, batches: Batches, on_epoch: OnEpoch = lambda _epoch, _scores: None) -> Pretrained:
+def pretrain(step: PretrainStep, batches: Batches, on_epoch: OnEpoch) -> tuple[dict[str, Any], dict[str, Array]]:
     """Train the whole pipeline of ``step``, in place; batches are whole ones, since losses may compare batch mates.
 
     Args:
         step: Not called before.
         batches: Training clips only, at ``recipe.pretrain_batch``.
         on_epoch: Told ``{"pretrain_loss": mean}`` after each pass.
+
+    Returns:
+        ``pretrain_s``, ``pretrain_steps`` and ``pretrain_clips`` (with repetition); and the curves ``pretrain_loss``
+        and ``pretrain_lr`` over ``pretrain_step``.
 
     Raises:
         DivergedError: The mean loss of a block of steps is not finite.
@@ -112,11 +97,9 @@ def pretrain(step: PretrainStep, batches: Batches, on_epoch: OnEpoch = lambda _e
                 curve.append((steps, _mean(waiting, steps, recipe.pretrain_lr), rate))
                 waiting.clear()
         on_epoch(number, {"pretrain_loss": curve[-1][1] if curve else float("nan")})
-    distinct = min(len(batches.indices), clips)
-    seconds = time.perf_counter() - start
-    at, losses, rates = (np.asarray(column) for column in zip(*curve, strict=True))
-    arrays = {"pretrain_step": at, "pretrain_loss": losses, "pretrain_lr": rates}
-    return Pretrained(steps=steps, clips=clips, distinct=distinct, seconds=seconds, arrays=arrays)
+    timing = {"pretrain_s": time.perf_counter() - start, "pretrain_steps": steps, "pretrain_clips": clips}
+    columns = zip(("pretrain_step", "pretrain_loss", "pretrain_lr"), zip(*curve, strict=True), strict=True)
+    return timing, {name: np.asarray(column) for name, column in columns}
 
 
 def _mean(losses: list[Tensor], step: int, rate: float) -> float:

@@ -27,7 +27,7 @@ from bench.execution.profile_parts import (
     guard_table,
     stage_tables,
 )
-from bench.execution.results import NO_PARAMETERS, CellResult, Progress
+from bench.execution.results import CellResult, Progress
 from bench.execution.step import check_finite
 from bench.job import Job
 from bench.measurement.clocks import synchronize
@@ -80,7 +80,7 @@ def run_profile(registry: Registry, job: Job, progress: Progress) -> CellResult:
         timing["measurements"] = added
     progress.stage = "record"
     record = provenance.ok_record(
-        registry, job, data, NO_PARAMETERS if network is None else network.counts, {},
+        registry, job, data, network, {},
         started_at=started, memory=found.memory, timing={"wall_s": time.perf_counter() - start, **timing},
     )  # fmt: skip
     return CellResult(record=record, arrays=_arrays(found))

@@ -10,6 +10,7 @@ import numpy as np
 
 from bench.data.changes import decoding_faults, decoding_note
 from bench.execution.inputs import Inputs
+from bench.execution.pipeline import Pipeline
 from bench.job import Job
 from bench.measurement.device_memory import DevicePeak
 from bench.measurement.environment import describe as describe_machine
@@ -25,7 +26,7 @@ _PATH = re.compile(r"(?<![\w.])/(?:[\w.@+~-]+/){2,}[\w.@+~-]+")
 
 
 def ok_record(
-    registry: Registry, job: Job, data: Inputs, counts: Mapping[str, int | None], sections: Mapping[str, Any],
+    registry: Registry, job: Job, data: Inputs, pipeline: Pipeline | None, sections: Mapping[str, Any],
     **found: Any,
 ) -> Record:  # fmt: skip
     """The record of a cell that came to its end.
@@ -34,11 +35,12 @@ def ok_record(
         registry: Where its model is found.
         job: What was run.
         data: What it was run on.
-        counts: Parameters of model and front end.
+        pipeline: Whose parameters are counted; ``None`` for an estimator, which has none to count.
         sections: Further sections of the provenance.
         **found: ``started_at``, ``timing``, ``memory`` and ``scores`` of the record.
     """
     reasons = unpublishable(job, data)
+    counts = {"parameters": None, "frontend_parameters": 0} if pipeline is None else pipeline.counts
     return Record(
         cell=job.cell,
         status="ok",

@@ -1,4 +1,4 @@
-"""What goes through the hands of those who run a cell: where it is, what it gave, and what is stored."""
+"""What goes through the hands of those who run a cell: where it is, what it gave or why it failed, what is stored."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from bench.execution.step import Predictions
-from bench.results.records import Record
-
-NO_PARAMETERS: dict[str, int | None] = {"parameters": None, "frontend_parameters": 0}
-"""What an estimator has to count."""
+from bench.errors import DataError
+from bench.execution.pipeline import LogitsShapeError, Pipeline
+from bench.execution.step import DivergedError, Predictions
+from bench.results.records import Record, Status
 
 Predict = Callable[[npt.NDArray[np.int64]], Predictions]
 
@@ -42,30 +42,44 @@ class CellResult:
     files: dict[str, bytes] = field(default_factory=dict)
 
 
-@dataclass(slots=True, kw_only=True)
-class Evaluation:
-    """What training and scoring one model gave, module or estimator alike.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """A final model, network or estimator alike: what scores clips, and how it came about.
 
     Attributes:
-        predictions: Of the test clips.
-        predict: The same for other clips.
-        curves: One value per epoch of training, by name.
+        predict: Scores the clips of an index.
         timing: Of the record, scoring not included.
         memory: Of the record.
-        counts: Parameters of the model (``None`` for an estimator) and of the front end.
-        checkpoint: Weights as a safetensors file.
-        nondeterministic: Operators without a deterministic kernel.
+        pipeline: ``None`` for an estimator.
+        tensors: Weights that belong into a checkpoint beside those of the pipeline.
+        curves: One value per epoch of training, by name.
         arrays: Further arrays beside the record.
         notes: Further sections of the provenance.
     """
 
-    predictions: Predictions
     predict: Predict
     timing: dict[str, Any]
-    memory: dict[str, Any]
-    counts: dict[str, int | None]
-    checkpoint: bytes | None = None
-    nondeterministic: list[str] = field(default_factory=list)
+    memory: dict[str, Any] = field(default_factory=dict)
+    pipeline: Pipeline | None = None
+    tensors: dict[str, torch.Tensor] = field(default_factory=dict)
     curves: dict[str, list[float]] = field(default_factory=dict)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
+
+
+def classify(error: BaseException) -> tuple[Status, str]:
+    """``(status, reason)`` of what came out of a cell."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or _host_allocation(error):
+        return "oom", "memory"
+    kinds: tuple[tuple[type[BaseException], str], ...] = (
+        (DivergedError, "nan"),
+        (LogitsShapeError, "shape"),
+        (DataError, "data"),
+        (SystemExit, "exit"),
+    )
+    return "failed", next((reason for kind, reason in kinds if isinstance(error, kind)), "raised")
+
+
+def _host_allocation(error: BaseException) -> bool:
+    # torch's host allocator has no exception type of its own: it raises a RuntimeError whose text names it.
+    return type(error) is RuntimeError and "DefaultCPUAllocator" in str(error)

@@ -36,9 +36,9 @@ class Frontend(nn.Module, ABC):
     def compute(self, waveform: Tensor) -> Tensor:
         """The features ``(batch, freq, time)`` of a waveform that has passed the checks."""
 
-    @abstractmethod
     def frames(self, samples: int) -> int:
-        """Number of frames of a clip of ``samples`` samples."""
+        """Number of frames of a clip of ``samples`` samples: one per hop where they are centred."""
+        return 1 + samples // self.settings.hop
 
     def feature_shape(self, samples: int) -> tuple[int, int]:
         """``(freq, time)`` of the features of a clip of ``samples`` samples.
@@ -107,35 +107,18 @@ def full_precision(device: torch.device) -> Iterator[None]:
         stack.enter_context(torch.autocast(device_type=device.type, enabled=False))
         if device.type == "cuda":
             cudnn = torch.backends.cudnn
-            stack.enter_context(
-                cudnn.flags(
-                    enabled=cudnn.enabled,
-                    benchmark=cudnn.benchmark,
-                    deterministic=cudnn.deterministic,
-                    allow_tf32=False,
-                )
-            )
-            stack.enter_context(_exact_products())
+            kept = {name: getattr(cudnn, name) for name in ("enabled", "benchmark", "deterministic")}
+            stack.enter_context(cudnn.flags(**kept, allow_tf32=False))
+            stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
+            torch.set_float32_matmul_precision("highest")
         yield
-
-
-@contextlib.contextmanager
-def _exact_products() -> Iterator[None]:
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 @contextlib.contextmanager
 def own_filter_warning() -> Iterator[None]:
     """Silence the libraries' differing messages about empty mel filters; :func:`check_filters` says it once."""
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message="At least one mel filterbank has all zero values", module="torchaudio"
-        )
+        warnings.filterwarnings("ignore", "At least one mel filterbank has all zero values", module="torchaudio")
         warnings.filterwarnings("ignore", message="Empty filters detected in mel frequency basis")
         yield
 

@@ -38,10 +38,6 @@ class Mfcc(Frontend):
         dct = torchaudio.functional.create_dct(n_mfcc, settings.n_mels, norm="ortho").T.contiguous()
         self.register_buffer("dct", dct, persistent=False)  # (mfcc, mel)
 
-    def frames(self, samples: int) -> int:
-        """``1 + samples // hop``."""
-        return self.mel.frames(samples)
-
     def forward(self, waveform: Tensor, hide: Hide | None = None) -> Tensor:
         """Transform a batch as every front end does.
 
@@ -50,15 +46,14 @@ class Mfcc(Frontend):
             hide: Hides bands of the log-mel ``(batch, mel, time)`` before the cosine transform: a cepstral coefficient
                 is no band, and leaving one out is nothing that a sound could lack.
         """
-        if hide is None:
-            return super().forward(waveform)
         self._check(waveform)
         with full_precision(waveform.device):
-            return self.dct @ hide(self.mel.compute(waveform))  # (batch, mel, time) -> (batch, mfcc, time)
+            return self.compute(waveform, hide)
 
-    def compute(self, waveform: Tensor) -> Tensor:
+    def compute(self, waveform: Tensor, hide: Hide | None = None) -> Tensor:
         """Cepstral coefficients of ``(batch, samples)``."""
-        return self.dct @ self.mel.compute(waveform)  # (batch, mel, time) -> (batch, mfcc, time)
+        mel = self.mel.compute(waveform)
+        return self.dct @ (mel if hide is None else hide(mel))  # (batch, mel, time) -> (batch, mfcc, time)
 
 
 def build(task: TaskInfo, *, n_mfcc: int = 40, **options: Unpack[SpectralOptions]) -> Mfcc:

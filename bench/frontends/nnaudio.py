@@ -39,27 +39,12 @@ class NnAudioLogMel(Frontend):
             raise ValueError(f"trainable = {trainable!r}; allowed: 'none', 'mel', 'stft'")
         with own_filter_warning():
             self.layer = MelSpectrogram(
-                sr=settings.sample_rate,
-                n_fft=settings.n_fft,
-                win_length=settings.window,
-                hop_length=settings.hop,
-                n_mels=settings.n_mels,
-                fmin=settings.fmin,
-                fmax=settings.top,
-                htk=False,
-                norm=1,
-                power=2.0,
-                center=True,
-                pad_mode="reflect",
-                trainable_mel=trainable == "mel",
-                trainable_STFT=trainable == "stft",
+                sr=settings.sample_rate, n_fft=settings.n_fft, win_length=settings.window, hop_length=settings.hop,
+                n_mels=settings.n_mels, fmin=settings.fmin, fmax=settings.top, htk=False, norm=1, power=2.0,
+                center=True, pad_mode="reflect", trainable_mel=trainable == "mel", trainable_STFT=trainable == "stft",
                 verbose=False,
-            )
+            )  # fmt: skip
         check_filters(self.layer.mel_basis, settings)
-
-    def frames(self, samples: int) -> int:
-        """``1 + samples // hop``."""
-        return 1 + samples // self.settings.hop
 
     def compute(self, waveform: Tensor) -> Tensor:
         """Log-mel features of ``(batch, samples)``."""

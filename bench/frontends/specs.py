@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any, NoReturn
+
+from bench.clips import TaskInfo
+from bench.errors import PluginError
 from bench.plugins.specs import FrontendSpec
 
 FRONTENDS: tuple[FrontendSpec, ...] = (
@@ -43,8 +47,21 @@ FRONTENDS: tuple[FrontendSpec, ...] = (
 
 GIVEN = FrontendSpec(
     name="given",
-    factory="bench.frontends.given:build",
+    factory="bench.frontends.specs:build_given",
     bands=False,
     description="features as the data set's publishers give them; chosen by such data, computes nothing",
 )
 """Stands for features that a data set publishes in place of audio."""
+
+
+def build_given(task: TaskInfo, **options: Any) -> NoReturn:
+    """Refuse: there is no waveform that published features could be computed from.
+
+    Raises:
+        PluginError: Always.
+    """
+    raise PluginError(
+        f"front end 'given' computes nothing: it stands for features that a data set publishes, and "
+        f"{task.clip_samples} samples at {task.sample_rate} Hz were to be turned into some; use another --frontend"
+        + (f" (its options: {', '.join(sorted(options))})" if options else "")
+    )

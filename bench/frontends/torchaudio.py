@@ -34,10 +34,6 @@ class TorchaudioLogMel(Frontend):
         check_filters(bank, settings)
         self.register_buffer("mel_basis", bank, persistent=False)
 
-    def frames(self, samples: int) -> int:
-        """``1 + samples // hop``."""
-        return 1 + samples // self.settings.hop
-
     def compute(self, waveform: Tensor) -> Tensor:
         """Log-mel features of ``(batch, samples)``."""
         settings = self.settings

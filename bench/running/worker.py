@@ -181,7 +181,7 @@ def _failure(job: Job, host: Host, progress: Progress, error: BaseException, sta
     import traceback
 
     from bench.execution import provenance
-    from bench.execution.failures import classify
+    from bench.execution.results import classify
     from bench.results.records import Failure, Record
 
     status, reason = classify(error)

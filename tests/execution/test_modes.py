@@ -26,8 +26,8 @@ from bench.errors import CheckpointError, PluginError, RecipeError
 from bench.execution import network
 from bench.execution.build import build_model, build_pipeline
 from bench.execution.classifiers import fit_neighbours, fit_probe
+from bench.execution.embeddings import Embeddings, like
 from bench.execution.evaluate import CellResult, Progress, run_evaluate
-from bench.execution.frozen import Embeddings, like
 from bench.execution.inputs import prepare, split_for
 from bench.execution.optimisation import make_optimizer
 from bench.execution.pretraining import passes
