@@ -1,4 +1,4 @@
-"""What every score checks and converts first."""
+"""What every score checks and converts first; arrays of another shape or with other values raise ``ValueError``."""
 
 from __future__ import annotations
 
@@ -11,11 +11,7 @@ Indicators = NDArray[np.bool_]
 
 
 def check_logits(logits: ArrayLike) -> Floats:
-    """Logits as finite float64 ``(clips, classes)``.
-
-    Raises:
-        ValueError: If they have another shape, are empty, have one class only, or are not finite.
-    """
+    """Logits as finite float64 ``(clips, classes)``, at least one clip and two classes."""
     values = np.asarray(logits, dtype=np.float64)
     if values.ndim != 2 or values.shape[0] == 0 or values.shape[1] < 2:
         raise ValueError(f"logits have shape {values.shape}; expected (clips, classes), at least (1, 2)")
@@ -25,11 +21,7 @@ def check_logits(logits: ArrayLike) -> Floats:
 
 
 def check_indices(targets: ArrayLike, shape: tuple[int, ...]) -> Indices:
-    """Targets as class indices ``(clips,)``.
-
-    Raises:
-        ValueError: If they are no class indices for logits of that shape.
-    """
+    """Targets as class indices ``(clips,)`` for logits of ``shape``."""
     values = np.asarray(targets)
     clips, classes = shape
     if values.shape != (clips,) or values.dtype.kind not in "iu":
@@ -40,11 +32,7 @@ def check_indices(targets: ArrayLike, shape: tuple[int, ...]) -> Indices:
 
 
 def check_indicators(targets: ArrayLike, shape: tuple[int, ...]) -> Indicators:
-    """Targets as indicators ``(clips, classes)``.
-
-    Raises:
-        ValueError: If they are no 0/1 matrix of that shape.
-    """
+    """Targets as indicators ``(clips, classes)``, a 0/1 matrix of ``shape``."""
     values = np.asarray(targets)
     if values.shape != shape or not np.isin(values, (0, 1)).all():
         raise ValueError(f"targets have shape {values.shape}; expected 0/1 indicators of shape {shape}")
@@ -52,11 +40,7 @@ def check_indicators(targets: ArrayLike, shape: tuple[int, ...]) -> Indicators:
 
 
 def check_weights(weights: ArrayLike, clips: int) -> Floats:
-    """Weights of clips as float64 ``(draws, clips)``.
-
-    Raises:
-        ValueError: If they have another shape, are empty or below 0.
-    """
+    """Weights of clips, 0 or more, as float64 ``(draws, clips)``."""
     values = np.asarray(weights, dtype=np.float64)
     if values.ndim != 2 or values.shape[1] != clips or not values.size or values.min() < 0:
         raise ValueError(f"weights have shape {values.shape}; expected (draws, {clips}), none empty, none below 0")
@@ -76,43 +60,29 @@ def log_softmax(logits: Floats) -> Floats:
 
 
 def scores_and_indicators(logits: ArrayLike, targets: ArrayLike) -> tuple[Floats, Indicators]:
-    """What threshold-free scores compare: per class a score and whether the clip has the class.
+    """What threshold-free scores compare: per class a score and whether the clip has the class, ``(clips, classes)``.
 
-    Args:
-        logits: ``(clips, classes)``.
-        targets: Class indices ``(clips,)`` or indicators ``(clips, classes)``.
-
-    Returns:
-        Scores ``(clips, classes)`` and indicators of the same shape. Classes of a single-label task compete, so its
-        scores are log-probabilities (they rank like probabilities, without ties at 1); indicators keep the logits.
-
-    Raises:
-        ValueError: If shapes or values do not fit.
+    Classes of a single-label task compete, so its scores are log-probabilities (they rank like probabilities, without
+    ties at 1); indicators keep the logits.
     """
-    values = check_logits(logits)
-    if is_multi_label(targets):
-        return values, check_indicators(targets, values.shape)
-    indices = check_indices(targets, values.shape)
-    return log_softmax(values), np.arange(values.shape[1]) == indices[:, None]
+    values, true = _logits_and_indicators(logits, targets)
+    return values if is_multi_label(targets) else log_softmax(values), true
 
 
 def decisions_and_indicators(logits: ArrayLike, targets: ArrayLike) -> tuple[Indicators, Indicators]:
-    """What thresholded scores compare.
+    """What thresholded scores compare: predicted and true indicators ``(clips, classes)``.
 
-    Args:
-        logits: ``(clips, classes)``.
-        targets: Class indices ``(clips,)`` or indicators ``(clips, classes)``.
-
-    Returns:
-        Predicted and true indicators ``(clips, classes)``: the largest logit of a clip (the first of equals) for a
-        single-label task, every logit above 0 for a multi-label one.
-
-    Raises:
-        ValueError: If shapes or values do not fit.
+    Predicted is the largest logit of a clip (the first of equals) in a single-label task, every logit above 0 in a
+    multi-label one.
     """
+    values, true = _logits_and_indicators(logits, targets)
+    if is_multi_label(targets):
+        return values > 0, true
+    return np.arange(values.shape[1]) == values.argmax(axis=1)[:, None], true
+
+
+def _logits_and_indicators(logits: ArrayLike, targets: ArrayLike) -> tuple[Floats, Indicators]:
     values = check_logits(logits)
     if is_multi_label(targets):
-        return values > 0, check_indicators(targets, values.shape)
-    indices = check_indices(targets, values.shape)
-    classes = np.arange(values.shape[1])
-    return classes == values.argmax(axis=1)[:, None], classes == indices[:, None]
+        return values, check_indicators(targets, values.shape)
+    return values, np.arange(values.shape[1]) == check_indices(targets, values.shape)[:, None]

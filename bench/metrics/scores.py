@@ -9,6 +9,7 @@ clip beside it; the others are in :mod:`bench.metrics.weighted` for weighted cli
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -78,17 +79,17 @@ def cross_entropy(logits: ArrayLike, targets: ArrayLike) -> Floats:
 
 def balanced_accuracy(logits: ArrayLike, targets: ArrayLike) -> float | None:
     """Recall averaged over the classes that occur in the targets."""
-    return _unweighted(weighted.balanced_accuracy(logits, targets, _ones(logits)))
+    return _unweighted(weighted.balanced_accuracy, logits, targets)
 
 
 def macro_f1(logits: ArrayLike, targets: ArrayLike) -> float | None:
     """F1 averaged over the classes that occur in targets or predictions; ``None`` where none does."""
-    return _unweighted(weighted.macro_f1(logits, targets, _ones(logits)))
+    return _unweighted(weighted.macro_f1, logits, targets)
 
 
 def micro_f1(logits: ArrayLike, targets: ArrayLike) -> float | None:
     """F1 of all decisions together; ``None`` without any label in targets and predictions."""
-    return _unweighted(weighted.micro_f1(logits, targets, _ones(logits)))
+    return _unweighted(weighted.micro_f1, logits, targets)
 
 
 def expected_calibration_error(logits: ArrayLike, targets: ArrayLike) -> float | None:
@@ -96,7 +97,7 @@ def expected_calibration_error(logits: ArrayLike, targets: ArrayLike) -> float |
 
     Source: Guo et al. (2017), "On calibration of modern neural networks", section 2.
     """
-    return _unweighted(weighted.expected_calibration_error(logits, targets, _ones(logits)))
+    return _unweighted(weighted.expected_calibration_error, logits, targets)
 
 
 def auroc(logits: ArrayLike, targets: ArrayLike) -> float | None:
@@ -108,7 +109,7 @@ def auroc(logits: ArrayLike, targets: ArrayLike) -> float | None:
     positives = true.sum(axis=0)
     if (positives == 0).any() or (positives == len(true)).any():
         return None
-    return _unweighted(weighted.auroc(logits, targets, _ones(logits)))
+    return _unweighted(weighted.auroc, logits, targets)
 
 
 def mean_average_precision(logits: ArrayLike, targets: ArrayLike) -> float | None:
@@ -119,7 +120,7 @@ def mean_average_precision(logits: ArrayLike, targets: ArrayLike) -> float | Non
     _, true = scores_and_indicators(logits, targets)
     if (true.sum(axis=0) == 0).any():
         return None
-    return _unweighted(weighted.mean_average_precision(logits, targets, _ones(logits)))
+    return _unweighted(weighted.mean_average_precision, logits, targets)
 
 
 def d_prime(logits: ArrayLike, targets: ArrayLike) -> float | None:
@@ -135,10 +136,7 @@ def d_prime(logits: ArrayLike, targets: ArrayLike) -> float | None:
     return math.sqrt(2) * float(ndtri(area))
 
 
-def _ones(logits: ArrayLike) -> Floats:
-    return np.ones((1, len(np.asarray(logits))))
-
-
-def _unweighted(scores: Floats) -> float | None:
+def _unweighted(score: Callable[..., Floats], logits: ArrayLike, targets: ArrayLike) -> float | None:
     """The score under a weight of 1 for each clip."""
-    return None if math.isnan(scores[0]) else float(scores[0])
+    (value,) = score(logits, targets, np.ones((1, len(np.asarray(logits)))))
+    return None if math.isnan(value) else float(value)

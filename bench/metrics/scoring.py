@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -20,40 +20,16 @@ from bench.results.records import Score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
-    """A registered metric.
-
-    Attributes:
-        name: Key of the score in a record.
-        unit: ``fraction``, ``nats`` or empty.
-        higher_is_better: Its direction.
-        task_types: The kinds of task it is defined for.
-        compute: ``"module:function"`` of the score.
-        per_clip: Of its values per clip, ``None`` where it has none.
-        weighted: Of the score of weighted clips, ``None`` where it has none.
-    """
-
-    name: str
-    unit: str
-    higher_is_better: bool
-    task_types: tuple[TaskType, ...]
-    compute: str
-    per_clip: str | None = None
-    weighted: str | None = None
+class Metric(MetricSpec):
+    """A registered metric: its declaration with the ``"module:function"`` strings in full, and what they compute."""
 
     @classmethod
     def of(cls, entry: Entry[MetricSpec]) -> Metric:
         """The metric that a plugin declares."""
-        spec = entry.spec
-        return cls(
-            name=spec.name,
-            unit=spec.unit,
-            higher_is_better=spec.higher_is_better,
-            task_types=spec.task_types,
-            compute=entry.factory,
-            per_clip=entry.home(spec.per_clip) if spec.per_clip else None,
-            weighted=entry.home(spec.weighted) if spec.weighted else None,
-        )
+        found = {field.name: getattr(entry.spec, field.name) for field in fields(MetricSpec)}
+        for name in ("per_clip", "weighted"):
+            found[name] = found[name] and entry.home(found[name])
+        return cls(**{**found, "compute": entry.factory})
 
     def score(self, logits: npt.NDArray[Any], targets: npt.NDArray[Any]) -> Score:
         """The score of some clips; its value is ``None`` where it is undefined or not finite.
@@ -73,14 +49,7 @@ class Metric:
     def values(self, logits: npt.NDArray[Any], targets: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
         """Values per clip ``(clips,)`` whose mean is the score; ``None`` where it has none or is undefined."""
         found = None if self.per_clip is None else load_factory(self.per_clip)(logits, targets)
-        if found is None:
-            return None
-        values = np.asarray(found)
-        if values.shape != (len(logits),):
-            raise ValueError(
-                f"{self.per_clip} gave shape {values.shape}; expected ({len(logits)},), one value per clip"
-            )
-        return values
+        return None if found is None else _checked(self.per_clip, np.asarray(found), len(logits), "clip")
 
     def resampled(
         self, logits: npt.NDArray[Any], targets: npt.NDArray[Any], weights: npt.NDArray[np.float32]
@@ -91,11 +60,7 @@ class Metric:
         """
         if self.weighted is not None:
             values = np.asarray(load_factory(self.weighted)(logits, targets, weights), dtype=np.float64)
-            if values.shape != (len(weights),):
-                raise ValueError(
-                    f"{self.weighted} gave shape {values.shape}; expected ({len(weights)},), one value per draw"
-                )
-            return values
+            return _checked(self.weighted, values, len(weights), "draw")
         drawn = np.full(len(weights), np.nan)
         for number, times in enumerate(weights.astype(np.int64)):
             if times.any():
@@ -108,6 +73,12 @@ class Metric:
         if a is None or b is None:
             return a is not None and b is None
         return a > b if self.higher_is_better else a < b
+
+
+def _checked(function: str | None, values: npt.NDArray[Any], count: int, each: str) -> npt.NDArray[Any]:
+    if values.shape != (count,):
+        raise ValueError(f"{function} gave shape {values.shape}; expected ({count},), one value per {each}")
+    return values
 
 
 def catalog(registry: Registry) -> Mapping[str, Metric]:

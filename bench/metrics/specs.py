@@ -12,75 +12,49 @@ PRIMARY: Mapping[TaskType, str] = {"single_label": "accuracy", "multi_label": "m
 
 _BOTH: tuple[TaskType, ...] = ("single_label", "multi_label")
 
+_SCORES, _WEIGHTED = "bench.metrics.scores:", "bench.metrics.weighted:"
+
 METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(
-        name="accuracy",
-        compute="bench.metrics.scores:accuracy",
-        per_clip="bench.metrics.scores:right",
+        name="accuracy", compute=_SCORES + "accuracy", per_clip=_SCORES + "right",
         description="clips whose largest logit is the target's",
     ),
     MetricSpec(
-        name="top5_accuracy",
-        compute="bench.metrics.scores:top5_accuracy",
-        per_clip="bench.metrics.scores:right_in_five",
+        name="top5_accuracy", compute=_SCORES + "top5_accuracy", per_clip=_SCORES + "right_in_five",
         description="clips whose target is among the five largest logits (more than five classes)",
     ),
     MetricSpec(
-        name="balanced_accuracy",
-        compute="bench.metrics.scores:balanced_accuracy",
-        weighted="bench.metrics.weighted:balanced_accuracy",
+        name="balanced_accuracy", compute=_SCORES + "balanced_accuracy", weighted=_WEIGHTED + "balanced_accuracy",
         description="recall averaged over classes",
     ),
     MetricSpec(
-        name="macro_f1",
-        compute="bench.metrics.scores:macro_f1",
-        weighted="bench.metrics.weighted:macro_f1",
-        task_types=_BOTH,
+        name="macro_f1", compute=_SCORES + "macro_f1", weighted=_WEIGHTED + "macro_f1", task_types=_BOTH,
         description="F1 averaged over classes",
     ),
     MetricSpec(
-        name="micro_f1",
-        compute="bench.metrics.scores:micro_f1",
-        weighted="bench.metrics.weighted:micro_f1",
-        task_types=_BOTH,
+        name="micro_f1", compute=_SCORES + "micro_f1", weighted=_WEIGHTED + "micro_f1", task_types=_BOTH,
         description="F1 of all decisions together",
     ),
     MetricSpec(
-        name="map",
-        compute="bench.metrics.scores:mean_average_precision",
-        weighted="bench.metrics.weighted:mean_average_precision",
-        task_types=_BOTH,
-        description="average precision, one class against the rest, averaged over classes",
+        name="map", compute=_SCORES + "mean_average_precision", weighted=_WEIGHTED + "mean_average_precision",
+        task_types=_BOTH, description="average precision, one class against the rest, averaged over classes",
     ),
     MetricSpec(
-        name="auroc",
-        compute="bench.metrics.scores:auroc",
-        weighted="bench.metrics.weighted:auroc",
-        task_types=_BOTH,
+        name="auroc", compute=_SCORES + "auroc", weighted=_WEIGHTED + "auroc", task_types=_BOTH,
         description="area under the ROC curve, one class against the rest, averaged over classes",
     ),
     MetricSpec(
-        name="d_prime",
-        compute="bench.metrics.scores:d_prime",
-        weighted="bench.metrics.weighted:d_prime",
-        unit="",
-        task_types=_BOTH,
+        name="d_prime", compute=_SCORES + "d_prime", weighted=_WEIGHTED + "d_prime", unit="", task_types=_BOTH,
         description="distance of two unit normals with this AUROC",
     ),
     MetricSpec(
-        name="log_loss",
-        compute="bench.metrics.scores:log_loss",
-        per_clip="bench.metrics.scores:cross_entropy",
-        higher_is_better=False,
-        unit="nats",
-        task_types=_BOTH,
+        name="log_loss", compute=_SCORES + "log_loss", per_clip=_SCORES + "cross_entropy", higher_is_better=False,
+        unit="nats", task_types=_BOTH,
         description="cross-entropy, for multi-label tasks binary and averaged over classes",
     ),
     MetricSpec(
-        name="ece",
-        compute="bench.metrics.scores:expected_calibration_error",
-        weighted="bench.metrics.weighted:expected_calibration_error",
-        higher_is_better=False,
+        name="ece", compute=_SCORES + "expected_calibration_error",
+        weighted=_WEIGHTED + "expected_calibration_error", higher_is_better=False,
         description="expected calibration error over 15 bins of confidence",
     ),
-)
+)  # fmt: skip

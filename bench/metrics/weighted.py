@@ -7,7 +7,7 @@ gives no clip are left out of the averages over classes. All raise ``ValueError`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -110,18 +110,12 @@ def _mean_over_classes(one: _OneClass, logits: ArrayLike, targets: ArrayLike, we
 
 def _chunk(one: _OneClass, scores: Floats, true: Indicators, weights: Floats) -> Floats:
     total, known = np.zeros(weights.shape[1]), np.zeros(weights.shape[1])
-    for values in _each_class(one, scores, true, weights):
-        defined = ~np.isnan(values)
-        total[defined] += values[defined]
-        known += defined
-    return _divide(total, known)
-
-
-def _each_class(one: _OneClass, scores: Floats, true: Indicators, weights: Floats) -> Iterator[Floats]:
-    """The score of each class; clips stand in order of falling score."""
     for label in range(scores.shape[1]):
-        order = np.argsort(-scores[:, label], kind="stable")
-        yield one(scores[order, label], true[order, label], weights[order])
+        order = np.argsort(-scores[:, label], kind="stable")  # clips stand in order of falling score
+        values = one(scores[order, label], true[order, label], weights[order])
+        total += np.where(np.isnan(values), 0.0, values)
+        known += ~np.isnan(values)
+    return _divide(total, known)
 
 
 def _average_precision(ranked: Floats, positive: Indicators, weights: Floats) -> Floats:
