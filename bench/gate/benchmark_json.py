@@ -46,20 +46,18 @@ def _row(entry: Mapping[str, Any], where: str | None) -> PinnedRow:
     stats = stats if isinstance(stats, Mapping) else {}
     raw = stats.get("data")
     samples = [finite(value) for value in raw] if isinstance(raw, list) else []
+    times = [value for value in samples if value is not None and value > 0]
     median = finite(stats.get("median"))
-    name = str(entry["fullname"])
-    missing = ""
+    row = PinnedRow(name=str(entry["fullname"]), kind="pytest-benchmark", hardware=where)
     if not samples and raw is not None:
         missing = "no round was timed"
-    elif any(value is None or value <= 0 for value in samples):
+    elif len(times) < len(samples):
         missing = "raw times are not positive and finite"
     elif median is None or median <= 0:
         missing = "the median is no positive, finite number"
-    if missing or median is None:
-        return PinnedRow(name=name, kind="pytest-benchmark", hardware=where, missing={"latency": missing})
-    times = [value for value in samples if value is not None]
-    latency = measured("s", [median], [times] if times else ())
-    return PinnedRow(name=name, kind="pytest-benchmark", hardware=where, quantities={"latency": latency})
+    else:
+        return row.model_copy(update={"quantities": {"latency": measured("s", [median], [times] if times else ())}})
+    return row.model_copy(update={"missing": {"latency": missing}})
 
 
 def _machine(info: Mapping[str, Any]) -> tuple[str | None, str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import median_abs_deviation
 
 from bench.cell import Cell
 from bench.gate.baseline import Measured, PinnedRow, Scored, packed
@@ -51,14 +52,6 @@ def row_name(cell: Cell) -> str:
     return f"{cell.dataset}/{cell.protocol}/{cell.model}/{'-'.join(axes)}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Sources:
-    """What is read beside a record: its arrays, and how a metric's values per clip come from them."""
-
-    predictions: Predictions
-    metrics: Mapping[str, Metric]
-
-
 def collect(records: Iterable[Record], predictions: Predictions, metrics: Mapping[str, Metric]) -> Collected:
     """The rows of a run.
 
@@ -67,27 +60,26 @@ def collect(records: Iterable[Record], predictions: Predictions, metrics: Mappin
         predictions: Gives the arrays beside a record; what it raises comes through.
         metrics: By name; a score whose metric is not among them has no evidence from single clips.
     """
-    sources = _Sources(predictions=predictions, metrics=metrics)
     groups: dict[tuple[str, str, str], list[Record]] = {}
     lost: dict[str, tuple[str, ...]] = {}
     libraries: dict[str, str | None] = {}
     machines: dict[str, str] = {}
     contended: set[str] = set()
     for record in sorted(records, key=lambda record: record.cell):
-        name = row_name(record.cell)
+        name, where, identity = row_name(record.cell), None, ""
         if record.status != "ok":
             lost[name] = (*lost.get(name, ()), _lost(record))
             continue
-        libraries |= _block(record.environment, "libraries")
-        where = hardware(record) if record.cell.kind == "profile" else None
-        if where is not None:
-            machines[where] = _words(record)
-        if record.cell.kind == "profile" and record.environment.get("contended"):
-            contended.add(name)
-        groups.setdefault((name, _identity(record), where or ""), []).append(record)
-    rows = tuple(_row(*key, members, sources) for key, members in sorted(groups.items()))
+        libraries |= follow(record, "environment.libraries") or {}
+        if record.cell.kind == "evaluate":
+            identity = str(follow(record, "provenance.protocol.hash") or "")
+        else:
+            where = hardware(record)
+            machines |= {where: _words(record)} if where else {}
+            contended |= {name} if record.environment.get("contended") else set()
+        groups.setdefault((name, identity, where or ""), []).append(record)
     return Collected(
-        rows=rows,
+        rows=tuple(_row(*key, members, predictions, metrics) for key, members in sorted(groups.items())),
         lost=lost,
         libraries=dict(sorted(libraries.items())),
         machines=machines,
@@ -106,7 +98,7 @@ def hardware(record: Record) -> str | None:
     fingerprint = record.environment.get("hardware_fingerprint")
     if not fingerprint:
         return None
-    threads = _block(record.environment, "torch").get("threads")
+    threads = follow(record, "environment.torch.threads")
     return f"{fingerprint}/{threads} threads" if threads is not None else str(fingerprint)
 
 
@@ -119,83 +111,82 @@ def measured(
 ) -> Measured:
     """A quantity with its raw samples thinned and its scatter."""
     kept = tuple(_thinned(process) for process in samples if len(process))
-    mad = None
-    if kept:
-        first = np.asarray(samples[0], dtype=np.float64)
-        mad = float(np.median(np.abs(first - np.median(first))))
+    mad = float(median_abs_deviation(samples[0])) if kept else None
     return Measured(unit=unit, higher_is_better=higher_is_better, processes=tuple(processes), mad=mad, samples=kept)
 
 
-def _row(name: str, identity: str, where: str, members: Sequence[Record], sources: _Sources) -> PinnedRow:
+def _row(
+    name: str,
+    identity: str,
+    where: str,
+    members: Sequence[Record],
+    predictions: Predictions,
+    metrics: Mapping[str, Metric],
+) -> PinnedRow:
     first = members[0]
     quantities: dict[str, Measured] = {}
     missing: dict[str, str] = {}
     for quantity in (*(one for one in QUANTITIES if one.gated), *measurements(first)):
         if first.cell.kind == "profile" or quantity.exact:
-            found = _over_processes(quantity, members, sources)
+            found = _over_processes(quantity, members, predictions)
             if isinstance(found, str):
                 missing[quantity.gated or quantity.name] = found
             elif found is not None:
                 quantities[quantity.gated or quantity.name] = found
     scores: dict[str, Any] = {}
     if first.cell.kind == "evaluate":
-        metric = str(_block(first.provenance, "dataset").get("primary_metric") or "accuracy")
+        metric = str(follow(first, "provenance.dataset.primary_metric") or "accuracy")
         known = next((score for record in members for score in record.scores if score.name == metric), None)
         values = [(record, finite(record.score(metric))) for record in members]
-        cells = tuple(_scored(record, value, metric, sources) for record, value in values if value is not None)
+        cells = (_scored(one, value, metrics.get(metric), predictions) for one, value in values if value is not None)
         if empty := [f"fold {r.cell.fold} seed {r.cell.seed}" for r, value in values if value is None]:
             missing[metric] = f"no number for {metric} in {', '.join(empty)}"
-        scores = {"metric": metric, "cells": cells}
+        scores = {"metric": metric, "cells": tuple(cells)}
         if known is not None:
             scores |= {"unit": known.unit, "higher_is_better": known.higher_is_better}
     return PinnedRow(
-        name=name,
-        kind=first.cell.kind,
-        identity=identity,
-        hardware=where or None,
-        quantities=quantities,
-        missing=missing,
-        **scores,
-    )
+        name=name, kind=first.cell.kind, identity=identity, hardware=where or None, quantities=quantities,
+        missing=missing, **scores,
+    )  # fmt: skip
 
 
-def _over_processes(quantity: Quantity, members: Sequence[Record], sources: _Sources) -> Measured | str | None:
+def _over_processes(quantity: Quantity, members: Sequence[Record], predictions: Predictions) -> Measured | str | None:
     """The quantity over all records of a row, why there is none, or ``None`` where it is not spoken of."""
-    values = [quantity.read(record) for record in members]
-    if None in values:
-        return quantity.reason(members[values.index(None)])
-    known = [value for value in values if value is not None]
+    known: list[float] = []
+    for record in members:
+        value = quantity.read(record)
+        if value is None:
+            return quantity.reason(record)
+        known.append(value)
     if quantity.exact:
         return measured(quantity.unit, [max(known)], higher_is_better=quantity.higher_is_better)
     if min(known) <= 0:
         return f"measured {min(known):g} {quantity.unit}, which is no measurement"
-    samples = [_samples(record, quantity, sources) for record in members]
+    samples = [_samples(record, quantity, predictions) for record in members]
     broken = sum(not math.isfinite(value) or value <= 0 for process in samples for value in process)
     if broken:
         return f"{broken} raw samples are not positive and finite"
     return measured(quantity.unit, known, samples, higher_is_better=quantity.higher_is_better)
 
 
-def _samples(record: Record, quantity: Quantity, sources: _Sources) -> list[float]:
+def _samples(record: Record, quantity: Quantity, predictions: Predictions) -> list[float]:
     if quantity.raw:
         raw = follow(record, quantity.raw)
         return [math.nan if (value := finite(item)) is None else value for item in raw or ()]
-    if quantity.array and "predictions" in record.artifacts:
-        arrays = sources.predictions(record)
-        if quantity.array in arrays:
-            return [float(value) for value in arrays[quantity.array].ravel()]
-    return []
+    arrays = predictions(record) if quantity.array and "predictions" in record.artifacts else {}
+    return [float(value) for value in arrays[quantity.array].ravel()] if quantity.array in arrays else []
 
 
-def _scored(record: Record, value: float, metric: str, sources: _Sources) -> Scored:
-    cell = record.cell
-    clips = _block(record.provenance, "dataset").get("test")
-    plain = Scored(
-        fold=cell.fold, seed=cell.seed, value=value, clips=clips if isinstance(clips, int) and clips > 0 else None
-    )
-    arrays = sources.predictions(record) if "predictions" in record.artifacts else {}
-    values = _per_clip(arrays, sources.metrics.get(metric)) if "logits" in arrays else None
-    if values is None or not _explains(values, value):
+def _scored(record: Record, value: float, metric: Metric | None, predictions: Predictions) -> Scored:
+    clips = follow(record, "provenance.dataset.test")
+    clips = clips if isinstance(clips, int) and clips > 0 else None
+    plain = Scored(fold=record.cell.fold, seed=record.cell.seed, value=value, clips=clips)
+    arrays = predictions(record) if "predictions" in record.artifacts else {}
+    if metric is None or metric.per_clip is None or "logits" not in arrays:
+        return plain
+    found = load_factory(metric.per_clip)(arrays["logits"], arrays["targets"])
+    values = np.asarray(found, dtype=np.float64)
+    if not _explains(values, value):
         return plain
     order = np.argsort(arrays["ids"])
     groups = tuple(str(group) for group in arrays["groups"][order])
@@ -207,13 +198,6 @@ def _scored(record: Record, value: float, metric: str, sources: _Sources) -> Sco
             "groups": groups if all(groups) else None,
         }
     )
-
-
-def _per_clip(arrays: Arrays, metric: Metric | None) -> npt.NDArray[np.float64] | None:
-    """Values ``(clips,)`` whose mean is the score, ``None`` for a score that is no such mean or not known here."""
-    if metric is None or metric.per_clip is None:
-        return None
-    return np.asarray(load_factory(metric.per_clip)(arrays["logits"], arrays["targets"]), dtype=np.float64)
 
 
 def _explains(values: npt.NDArray[np.float64], score: float) -> bool:
@@ -233,10 +217,6 @@ def _thinned(values: Sequence[float]) -> tuple[float, ...]:
     return tuple(float(f"{values[index]:.6g}") for index in picked)
 
 
-def _identity(record: Record) -> str:
-    return str(_block(record.provenance, "protocol").get("hash", "")) if record.cell.kind == "evaluate" else ""
-
-
 def _lost(record: Record) -> str:
     why = record.error.message if record.error else "no reason stored"
     where = f"fold {record.cell.fold} " if record.cell.kind == "evaluate" else ""
@@ -244,11 +224,7 @@ def _lost(record: Record) -> str:
 
 
 def _words(record: Record) -> str:
-    cpu, gpu = _block(record.environment, "cpu"), _block(record.environment, "gpu")
-    words = [f"{cpu.get('model') or 'unknown CPU'}, {cpu.get('logical_cores') or '?'} logical cores"]
-    return " + ".join([*words, str(gpu["name"])] if gpu.get("name") else words)
-
-
-def _block(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    block = values.get(name)
-    return block if isinstance(block, Mapping) else {}
+    model, cores, gpu = (
+        follow(record, f"environment.{path}") for path in ("cpu.model", "cpu.logical_cores", "gpu.name")
+    )
+    return f"{model or 'unknown CPU'}, {cores or '?'} logical cores" + (f" + {gpu}" if gpu else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 from bench.errors import SelectionError
 from bench.gate.baseline import Baseline, Measured, PinnedRow
@@ -35,9 +36,8 @@ def compare(baseline: Baseline, candidate: Collected, policy: Policy, *, cross_h
     for row in baseline.rows:
         match = _match(row, candidate.rows)
         if isinstance(match, str):
-            findings.append(
-                Finding(row=row.name, quantity="all", status="vanished", reason=_lost(row, match, candidate))
-            )
+            reason = "; ".join(candidate.lost.get(row.name, ())) or match
+            findings.append(Finding(row=row.name, quantity="all", status="vanished", reason=reason))
             continue
         if _bound(row, policy) and not _same_hardware(row, match):
             foreign.append((row, match))
@@ -57,10 +57,6 @@ def _match(row: PinnedRow, rows: Iterable[PinnedRow]) -> PinnedRow | str:
     if not same:
         return "not in the results"
     return next((other for other in same if _same_hardware(row, other)), same[0])
-
-
-def _lost(row: PinnedRow, reason: str, candidate: Collected) -> str:
-    return "; ".join(candidate.lost.get(row.name, ())) or reason
 
 
 def _same_hardware(row: PinnedRow, other: PinnedRow) -> bool:
@@ -90,9 +86,9 @@ def _row(row: PinnedRow, match: PinnedRow, policy: Policy, candidate: Collected)
     rule = policy[family(row.metric, row.unit, score=True)]
     if row.cells and not rule.skip:
         yield _scores(row, match, rule, candidate)
+    told = partial(Finding, row=row.name)
     if row.kind == "profile" and row.name in candidate.lost:
-        reason = "; ".join(candidate.lost[row.name])
-        yield Finding(row=row.name, quantity="all", status="vanished", reason=reason)
+        yield told(quantity="all", status="vanished", reason="; ".join(candidate.lost[row.name]))
     for quantity, pinned in sorted(row.quantities.items()):
         rule = policy[family(quantity)]
         found = match.quantities.get(quantity)
@@ -100,21 +96,16 @@ def _row(row: PinnedRow, match: PinnedRow, policy: Policy, candidate: Collected)
             continue
         if rule.same_hardware and not _same_hardware(row, match):
             where = match.hardware or "unknown hardware"
-            yield Finding(row=row.name, quantity=quantity, status="not_compared", reason=f"measured on {where}")
+            yield told(quantity=quantity, status="not_compared", reason=f"measured on {where}")
         elif found is None:
-            reason = match.missing.get(quantity, "not in the record")
-            yield Finding(
-                row=row.name, quantity=quantity, unit=pinned.unit, status="vanished", baseline=_middle(pinned),
-                reason=reason,
-            )  # fmt: skip
+            reason, old = match.missing.get(quantity, "not in the record"), _middle(pinned)
+            yield told(quantity=quantity, unit=pinned.unit, status="vanished", baseline=old, reason=reason)
         else:
             yield _quantity(row, quantity, found, pinned, rule)
     for quantity in sorted(match.quantities.keys() - row.quantities.keys()):
         new = match.quantities[quantity]
-        yield Finding(
-            row=row.name, quantity=quantity, unit=new.unit, status="new", candidate=_middle(new),
-            reason="not in the baseline",
-        )  # fmt: skip
+        reason = "not in the baseline"
+        yield told(quantity=quantity, unit=new.unit, status="new", candidate=_middle(new), reason=reason)
 
 
 def _scores(row: PinnedRow, match: PinnedRow, rule: Rule, candidate: Collected) -> Finding:
@@ -149,7 +140,8 @@ def judge(
     old, change = difference.baseline, difference.candidate - difference.baseline
     scale = 1.0 if rule.relative is None else abs(old)
     band = rule.tolerance * scale + _ROUNDING * max(abs(old), abs(difference.candidate))
-    ends = (change, change) if difference.low is None or difference.high is None else (difference.low, difference.high)
+    low, high = difference.low, difference.high
+    ends = (change, change) if low is None or high is None else (low, high)
     direction = rule.better or ("higher" if higher_is_better else "lower")
     worse, better = _least(change, change, direction)
     sure_worse, sure_better = _least(*ends, direction)
@@ -159,21 +151,15 @@ def judge(
         status = "regression" if sure_worse > needed else "unresolved"
     elif better > band and sure_better > needed:
         status = "improved"
-    has_interval = difference.low is not None and difference.high is not None and difference.method != "exact"
-    return Finding(
-        row=row,
-        quantity=quantity,
-        unit=unit,
-        status=status,
-        baseline=old,
-        candidate=difference.candidate,
-        change=change if rule.relative is None else (change / scale if scale else None),
-        low=_scaled(difference.low, rule, scale) if has_interval else None,
-        high=_scaled(difference.high, rule, scale) if has_interval else None,
-        tolerance=rule.tolerance,
-        relative=rule.relative is not None,
-        reason=difference.method,
+    shown = (None, None) if low is None or high is None or difference.method == "exact" else ends
+    change_shown, low_shown, high_shown = (
+        end / scale if end is not None and scale else None for end in (change, *shown)
     )
+    return Finding(
+        row=row, quantity=quantity, unit=unit, status=status, baseline=old, candidate=difference.candidate,
+        change=change_shown, low=low_shown, high=high_shown, tolerance=rule.tolerance,
+        relative=rule.relative is not None, reason=difference.method,
+    )  # fmt: skip
 
 
 def _least(low: float, high: float, better: str) -> tuple[float, float]:
@@ -183,12 +169,6 @@ def _least(low: float, high: float, better: str) -> tuple[float, float]:
     if better == "higher":
         return -high, low
     return max(low, -high), float("-inf")
-
-
-def _scaled(end: float | None, rule: Rule, scale: float) -> float | None:
-    if end is None or rule.relative is None:
-        return end
-    return end / scale if scale else None
 
 
 def _middle(measured: Measured) -> float:

@@ -57,14 +57,9 @@ def measured_difference(candidate: Measured, baseline: Measured, level: float) -
         few = min(len(candidate.processes), len(baseline.processes))
         method = f"no interval: {few} process{'es' if few != 1 else ''}, {MIN_PROCESSES} needed"
         return Difference(baseline=old, candidate=new, low=None, high=None, method=method)
-    low, high = (old * (end - 1) for end in (found.low, found.high))
-    return Difference(
-        baseline=old,
-        candidate=new,
-        low=min(low, new - old),
-        high=max(high, new - old),
-        method=f"{len(units[0])} and {len(units[1])} {what}",
-    )
+    low, high = min(old * (found.low - 1), new - old), max(old * (found.high - 1), new - old)
+    method = f"{len(units[0])} and {len(units[1])} {what}"
+    return Difference(baseline=old, candidate=new, low=low, high=high, method=method)
 
 
 def score_difference(candidate: PinnedRow, baseline: PinnedRow, level: float) -> Difference:
@@ -77,12 +72,14 @@ def score_difference(candidate: PinnedRow, baseline: PinnedRow, level: float) ->
     keys = {(cell.fold, cell.seed) for cell in baseline.cells}
     new = [cell for cell in candidate.cells if (cell.fold, cell.seed) in keys]
     old = list(baseline.cells)
-    pairs = _pairs(new, old)
-    if pairs is not None:
-        found = paired_cluster_bootstrap(*pairs, _groups(new), level=level)
+    before, after = _matrix(old), _matrix(new)
+    pinned = {(cell.fold, cell.seed): cell.clips_sha256 for cell in old}
+    same = all(cell.clips_sha256 and cell.clips_sha256 == pinned[cell.fold, cell.seed] for cell in new)
+    if same and before is not None and after is not None and before.shape == after.shape:
+        found = paired_cluster_bootstrap(after, before, _groups(new), level=level)
         if not isinstance(found, Refusal):
             return Difference(
-                baseline=float(pairs[1].mean()), candidate=float(pairs[0].mean()),
+                baseline=float(before.mean()), candidate=float(after.mean()),
                 low=found.interval.low, high=found.interval.high, method=found.interval.method,
             )  # fmt: skip
     return _independent(new, old, level, proportion=baseline.metric == "accuracy")
@@ -97,14 +94,6 @@ def _blocks(measured: Measured) -> tuple[float, ...]:
         count = BLOCKS if len(samples) >= BLOCKS * MIN_BLOCK else max(1, len(samples) // MIN_BLOCK)
         medians.extend(float(np.median(block)) for block in np.array_split(samples, count))
     return tuple(medians)
-
-
-def _pairs(new: Sequence[Scored], old: Sequence[Scored]) -> tuple[Floats, Floats] | None:
-    """Values as ``(seeds, clips)`` of both sides; ``None`` where the clips are not known to be the same."""
-    before = {(cell.fold, cell.seed): cell.clips_sha256 for cell in old}
-    same = all(cell.clips_sha256 and cell.clips_sha256 == before[cell.fold, cell.seed] for cell in new)
-    a, b = _matrix(new), _matrix(old)
-    return (a, b) if same and a is not None and b is not None and a.shape == b.shape else None
 
 
 def _matrix(cells: Sequence[Scored]) -> Floats | None:
@@ -132,16 +121,10 @@ def _groups(cells: Sequence[Scored]) -> list[str] | None:
 
 def _independent(new: Sequence[Scored], old: Sequence[Scored], level: float, *, proportion: bool) -> Difference:
     """Newcombe's interval (1998, method 10) from two Wilson intervals; clips count once however many seeds ran."""
-    sides = [(score_mean(cells), _clips(cells)) for cells in (new, old)]
-    (a, clips_a), (b, clips_b) = sides
+    (a, clips_a), (b, clips_b) = ((score_mean(cells), _clips(cells)) for cells in (new, old))
     if not proportion or clips_a is None or clips_b is None or not (0 <= a <= 1 and 0 <= b <= 1):
-        return Difference(
-            baseline=b,
-            candidate=a,
-            low=None,
-            high=None,
-            method="no interval: no values of the same clips on both sides",
-        )
+        method = "no interval: no values of the same clips on both sides"
+        return Difference(baseline=b, candidate=a, low=None, high=None, method=method)
     first, second = wilson(a * clips_a, clips_a, level), wilson(b * clips_b, clips_b, level)
     return Difference(
         baseline=b,

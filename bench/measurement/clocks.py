@@ -20,10 +20,7 @@ Call = Callable[[int], object]
 
 
 def device_type(device: str) -> str:
-    """``cpu`` or ``cuda``.
-
-    Args:
-        device: ``cpu``, ``cuda`` or ``cuda:N``.
+    """``cpu`` or ``cuda``, of ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises:
         BenchError: Another kind of device, or CUDA where there is none.
@@ -56,11 +53,7 @@ def quiet_collector() -> Iterator[None]:
 
 
 class Clock:
-    """Times single calls and keeps the raw seconds of each: ``perf_counter``, and on CUDA events besides.
-
-    Args:
-        device: ``cpu``, ``cuda`` or ``cuda:N``.
-    """
+    """Times single calls and keeps the raw seconds of each: ``perf_counter``, and on CUDA events besides."""
 
     def __init__(self, device: str) -> None:
         self._device, self._cuda = device, device_type(device) == "cuda"
@@ -96,6 +89,3 @@ class Clock:
         if not self._cuda:
             return None
         return np.asarray([begin.elapsed_time(end) / 1e3 for begin, end in self._events], dtype=np.float64)
-
-
-NO_DEVICE_CLOCK = "a CPU has no clock of its own: the device clock coincides with the host clock"

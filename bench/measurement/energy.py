@@ -42,8 +42,7 @@ class EnergyCounter:
 
 def unknown_energy(reason: str) -> dict[str, Any]:
     """What :func:`measure_energy` gives where there is no counter."""
-    missing = Reading.unknown(reason)
-    return table({"joules_per_clip": missing, "net_joules_per_clip": missing, "source": missing})
+    return table(dict.fromkeys(("joules_per_clip", "net_joules_per_clip", "source"), Reading.unknown(reason)))
 
 
 @contextmanager
@@ -57,19 +56,18 @@ def energy_counter(
         powercap: Where the kernel shows RAPL.
     """
     with ExitStack() as stack:
+        found: EnergyCounter | str
         if gpu_uuid is None:
-            yield rapl_counter(powercap)
-            return
-        try:
-            handle = stack.enter_context(gpu_handle(gpu_uuid))
-        except NvmlMissingError as error:
-            yield str(error)
-            return
-        probe = ask(lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle))
-        if probe.reason is not None:
-            yield probe.reason
-            return
-        yield EnergyCounter(read=lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3, source="NVML")
+            found = rapl_counter(powercap)
+        else:
+            try:
+                handle = stack.enter_context(gpu_handle(gpu_uuid))
+                found = ask(lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)).reason or EnergyCounter(
+                    read=lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3, source="NVML"
+                )
+            except NvmlMissingError as error:
+                found = str(error)
+        yield found
 
 
 def rapl_counter(powercap: Path) -> EnergyCounter | str:

@@ -1,4 +1,4 @@
-"""Latency: one clip at a time."""
+"""Latency: one clip at a time, its raw samples and the summary that a record carries."""
 
 from __future__ import annotations
 
@@ -6,26 +6,68 @@ from dataclasses import dataclass
 from time import perf_counter, process_time
 from typing import Any
 
-from bench.errors import BenchError
-from bench.measurement.clocks import NO_DEVICE_CLOCK, Call, Clock, quiet_collector
-from bench.measurement.readings import join
-from bench.measurement.samples import Samples
+import numpy as np
 
+from bench.errors import BenchError
+from bench.measurement.clocks import Call, Clock, Seconds, quiet_collector
+from bench.measurement.readings import join
+from bench.statistics import Refusal, Trend, percentile, trend_test
+
+DRIFT_BLOCKS = 20
+DRIFT_TOLERANCE = 0.05
 LEAST = 11
 """Samples that a median takes (``samples_needed(50)``); they are taken however long the call is."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sampling:
-    """How long to warm up and how long to sample.
+@dataclass(frozen=True, slots=True, eq=False)
+class Samples:
+    """Raw times of one clock.
 
     Attributes:
-        warmup_calls: Calls before sampling, at least; the first call of all counts as one.
-        warmup_seconds: Seconds of calls before sampling, at least.
-        min_samples: Samples to take, at least, unless ``max_seconds`` is reached first.
-        min_seconds: Seconds of samples to take, at least.
-        max_samples: Samples after which sampling ends in any case.
-        max_seconds: Seconds after which sampling ends in any case, once there are the 11 samples that a median needs.
+        seconds: One time per call, shape ``(calls,)``, in the order in which they were taken.
+    """
+
+    seconds: Seconds
+
+    @property
+    def median(self) -> float:
+        """Median, seconds."""
+        return float(np.median(self.seconds))
+
+    @property
+    def trend(self) -> Trend | Refusal:
+        """Whether the times rise or fall over the run by more than 5 %, or why that cannot be said.
+
+        The medians of 20 consecutive blocks are tested, not the samples: on a shared machine neighbouring samples
+        are correlated, which a rank test takes for a trend, and single outliers are not drift.
+        """
+        blocks = np.array_split(self.seconds, min(DRIFT_BLOCKS, len(self.seconds)))
+        return trend_test([float(np.median(block)) for block in blocks], tolerance=DRIFT_TOLERANCE)
+
+    def summary(self) -> dict[str, Any]:
+        """JSON values in milliseconds: count, median, MAD, minimum, percentiles, the steady-state verdict."""
+        trend, ms = self.trend, self.seconds * 1e3
+        found: dict[str, Any] = {f"p{p}_ms": percentile(ms, p) for p in (5, 95, 99)}
+        for name in ("unsteady", "drift"):
+            found[name] = trend if isinstance(trend, Refusal) else getattr(trend, name)
+        reasons = {name: value.reason for name, value in found.items() if isinstance(value, Refusal)}
+        return {
+            "samples": len(ms),
+            "median_ms": float(np.median(ms)),
+            "mad_ms": float(np.median(np.abs(ms - np.median(ms)))),
+            "min_ms": float(ms.min()),
+            **found,
+            **dict.fromkeys(reasons),
+            **({"reasons": reasons} if reasons else {}),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How long to warm up and how long to sample; the first call of all is never a sample.
+
+    Sampling ends where both minima are reached, and in any case at either maximum, once there are the 11 samples that
+    a median needs.
     """
 
     warmup_calls: int = 5
@@ -38,10 +80,9 @@ class Sampling:
     def __post_init__(self) -> None:
         if self.warmup_calls < 1:
             raise BenchError(f"warmup_calls is {self.warmup_calls}; the first call is never a sample: give 1 or more")
-        least = LEAST
-        if not least <= self.min_samples <= self.max_samples:
+        if not LEAST <= self.min_samples <= self.max_samples:
             raise BenchError(
-                f"{least} <= min_samples <= max_samples needed, got {self.min_samples} and {self.max_samples}"
+                f"{LEAST} <= min_samples <= max_samples needed, got {self.min_samples} and {self.max_samples}"
             )
 
     def enough(self, samples: int, seconds: float) -> bool:
@@ -57,18 +98,15 @@ class Latency:
     """Batch-1 times of one callable on one device.
 
     Attributes:
-        device: ``cpu``, ``cuda`` or ``cuda:N``.
         host: Host clock around the synchronised call.
         device_clock: CUDA events; ``None`` on CPU, where it coincides with ``host``.
         first_call_s: Seconds of the very first call: lazy initialisation, compilation, cold caches.
-        warmup_calls: Calls before the first sample, the first one included.
-        warmup_s: Their time, the first one included.
+        warmup_calls: Calls before the first sample, the first one included, which took ``warmup_s`` together.
         wall_s: Wall time of the sampling loop.
         cpu_s: CPU time of this process in it, all threads.
         clip_seconds: Length of a clip, for the real-time factor.
     """
 
-    device: str
     host: Samples
     device_clock: Samples | None
     first_call_s: float
@@ -92,7 +130,7 @@ class Latency:
         """The host clock's summary at the top, the device clock's under ``device_clock``."""
         missing: dict[str, str] = {}
         if self.device_clock is None:
-            missing["device_clock"] = NO_DEVICE_CLOCK
+            missing["device_clock"] = "a CPU has no clock of its own: the device clock coincides with the host clock"
         if self.clip_seconds is None:
             missing["real_time_factor"] = "the length of a clip was not given"
         extra: dict[str, Any] = {
@@ -144,7 +182,6 @@ def measure_latency(
         cpu = process_time() - cpu
     stamps = clock.device_seconds()
     return Latency(
-        device=device,
         host=Samples(clock.host_seconds()),
         device_clock=None if stamps is None else Samples(stamps),
         first_call_s=first,

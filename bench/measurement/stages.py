@@ -65,8 +65,8 @@ def measure_stages(
         stages: ``(name, function)`` in order; each function takes what the one before it returned.
         feed: ``feed(i)`` gives the input of the first stage, outside the clock (``i`` modulo the distinct inputs).
         device: ``cpu``, ``cuda`` or ``cuda:N``.
-        passes: Measured passes of either kind, at least 1.
-        warmup: Passes of either kind before them, at least 1.
+        passes: Measured passes of either kind, at least 1, after ``warmup`` passes, at least 1.
+        warmup: See ``passes``.
 
     Raises:
         BenchError: No stages, a name given twice, no passes or an unknown device.

@@ -23,8 +23,6 @@ class Blocks:
     """How long to warm up and how long to run.
 
     Attributes:
-        warmup_steps: Steps before the first block, at least.
-        warmup_seconds: Seconds of steps before the first block, at least.
         count: Blocks to run, at least 1; their spread is the spread of the result.
         min_steps: Steps in a block, at least.
         seconds: Planned length of a block; its number of steps is fixed from the warm-up.
@@ -51,7 +49,6 @@ class Throughput:
     """Wall times of repeated blocks of steps.
 
     Attributes:
-        device: ``cpu``, ``cuda`` or ``cuda:N``.
         batch: Clips per step.
         block_s: Wall seconds of each block, its single synchronise at the end included, shape ``(blocks,)``.
         step_stamps_s: Seconds since the start of its block at which each step had been queued (on CPU: was done),
@@ -61,7 +58,6 @@ class Throughput:
         cpu_s: CPU time of this process in all blocks, all threads.
     """
 
-    device: str
     batch: int
     block_s: Seconds
     step_stamps_s: Seconds
@@ -114,21 +110,20 @@ class _Runner:
 
     step: Step
     device: str
-    batch: int | None = None
+    batch: int = 0
     done: int = 0
 
     def one(self) -> None:
         clips = self.step(self.done)
-        self.done += 1
-        if self.batch is None:
-            if clips < 1:
-                raise BenchError(f"a step processed {clips} clips; it must return the size of its batch, 1 or more")
-            self.batch = clips
-        elif clips != self.batch:
+        if clips < 1 and not self.done:
+            raise BenchError(f"a step processed {clips} clips; it must return the size of its batch, 1 or more")
+        self.batch = self.batch or clips
+        if clips != self.batch:
             raise BenchError(
-                f"step {self.done - 1} processed {clips} clips, the ones before it {self.batch}: a throughput is "
+                f"step {self.done} processed {clips} clips, the ones before it {self.batch}: a throughput is "
                 "stated at one batch size; leave out the partial last batch"
             )
+        self.done += 1
 
     def block(self, steps: int) -> tuple[float, list[float]]:
         """Seconds of a block of ``steps`` steps, and the stamp after each."""
@@ -160,24 +155,20 @@ def measure_throughput(step: Step, *, device: str, blocks: Blocks | None = None)
     device_type(device)
     runner = _Runner(step, device)
     first, _ = runner.block(1)
-    start = perf_counter()
-    rehearsal = first
+    rehearsal, start = first, perf_counter()
     while runner.done < rule.warmup_steps or perf_counter() - start < rule.warmup_seconds:
         rehearsal, _ = runner.block(1)
     warmup = runner.done
     steps = max(rule.min_steps, math.ceil(rule.seconds / max(rehearsal, 1e-9)))
-    taken: list[float] = []
-    stamps: list[list[float]] = []
+    blocks_run: list[tuple[float, list[float]]] = []
     with quiet_collector():
         cpu = process_time()
-        while len(taken) < rule.count and sum(taken) < rule.max_seconds:
-            seconds, marks = runner.block(steps)
-            taken.append(seconds)
-            stamps.append(marks)
+        while len(blocks_run) < rule.count and sum(seconds for seconds, _ in blocks_run) < rule.max_seconds:
+            blocks_run.append(runner.block(steps))
         cpu = process_time() - cpu
+    taken, stamps = zip(*blocks_run, strict=True)
     return Throughput(
-        device=device,
-        batch=int(runner.batch or 0),
+        batch=runner.batch,
         block_s=np.asarray(taken, dtype=np.float64),
         step_stamps_s=np.asarray(stamps, dtype=np.float64),
         first_step_s=first,

@@ -21,7 +21,7 @@ class Trace:
     """What was written and what it shows.
 
     Attributes:
-        file: The Chrome trace (``*.pt.trace.json`` when written for TensorBoard).
+        file: The Chrome trace.
         operators: The operators with the most time of their own first, on the device if there is one, else on CPU:
             ``name``, ``calls``, ``self_cpu_ms``, ``cpu_ms`` and ``self_device_ms`` (``None`` on CPU). Own time leaves
             out the operators that one calls.
@@ -70,7 +70,9 @@ def write_trace(
     written = sorted(set(folder.glob(f"{name}.*.pt.trace.json")) - known)
     if not written:
         raise BenchError(f"the profiler wrote no trace into {folder.name}; check that the folder is writable")
-    _forget_path(written[-1])
+    content = json.loads(written[-1].read_text(encoding="utf-8"))
+    content["traceName"] = written[-1].name  # the name of the file, not its folder
+    written[-1].write_text(json.dumps(content), encoding="utf-8")
     return Trace(file=written[-1], operators=tuple(rows[:top]))
 
 
@@ -88,10 +90,3 @@ def operator_rows(averages: Any, *, cuda: bool) -> list[dict[str, Any]]:
         if not event.key.startswith("ProfilerStep")
     ]
     return sorted(rows, key=lambda row: (row["self_device_ms"] or 0.0, row["self_cpu_ms"]), reverse=True)
-
-
-def _forget_path(file: Path) -> None:
-    """Leave the name of the file, not its folder, inside the trace."""
-    content = json.loads(file.read_text(encoding="utf-8"))
-    content["traceName"] = file.name
-    file.write_text(json.dumps(content), encoding="utf-8")

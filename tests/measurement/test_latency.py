@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import BenchError
-from bench.measurement.latency import LEAST, Sampling, measure_latency
-from bench.measurement.samples import Samples
+from bench.measurement.latency import LEAST, Samples, Sampling, measure_latency
 from bench.statistics import samples_needed
 
 BUSY_S = 0.005
