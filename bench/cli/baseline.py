@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
 from typing import Annotated
 
 import typer
@@ -15,9 +14,7 @@ from bench.cli.flags import AsJson, LeftOut, PluginFiles
 from bench.errors import DataError, NoCellError, SelectionError, did_you_mean
 from bench.gate import history
 from bench.gate.baseline import Baseline, parse_baseline
-from bench.gate.benchmark_json import collect_benchmarks
-from bench.gate.collect import Collected, collect, unfinished
-from bench.gate.intervals import score_mean
+from bench.gate.collect import Collected, collect, collect_benchmarks, unfinished
 from bench.gate.verdict import value
 from bench.metrics.scoring import catalog
 from bench.results.store import Store, write_atomic
@@ -115,12 +112,8 @@ def _pin(found: Collected, to: Path) -> int:
     rows = tuple(row for row in found.rows if row.cells or row.quantities)
     if not rows:
         raise NoCellError("no number in the results that a gate could compare")
-    baseline = Baseline(
-        pinned_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        libraries=dict(found.libraries),
-        machines=dict(found.machines),
-        rows=rows,
-    )
+    now, libraries, machines = datetime.now(UTC), dict(found.libraries), dict(found.machines)
+    baseline = Baseline(pinned_at=now.isoformat(timespec="seconds"), libraries=libraries, machines=machines, rows=rows)
     for name in found.contended:
         print_note(f"others used the machine while the speed of {name} was measured; on an idle one pin again")
     write_atomic(to, baseline.to_json().encode())
@@ -135,16 +128,12 @@ def _show(path: Path, *, as_json: bool) -> int:
         return OK
     lines = []
     for row in baseline.rows:
-        numbers = [(name, q.unit, median(q.processes), len(q.processes)) for name, q in sorted(row.quantities.items())]
-        if row.cells:
-            numbers.insert(0, (row.metric, row.unit, score_mean(row.cells), len(row.cells)))
-        where = row.hardware or "-"
-        lines += [[row.name, name, value(unit, number), str(n), where] for name, unit, number, n in numbers]
+        for name, unit, number, count in history.pinned_values(row):
+            lines.append([row.name, name, value(unit, number), str(count), row.hardware or "-"])
         lines += [[row.name, name, "-", "0", reason] for name, reason in sorted(row.missing.items())]
     print(f"pinned {baseline.pinned_at}, {len(baseline.rows)} rows")
-    print_table(
-        ("row", "quantity", "value", "measurements", "hardware or reason"), lines, numeric=("value", "measurements")
-    )
+    header = ("row", "quantity", "value", "measurements", "hardware or reason")
+    print_table(header, lines, numeric=("value", "measurements"))
     return OK
 
 

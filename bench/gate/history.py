@@ -19,9 +19,6 @@ class History:
     """One quantity of one row on one machine.
 
     Attributes:
-        row: Its name.
-        quantity: Name of a score or quantity.
-        unit: Of its values.
         hardware: Hardware fingerprint and threads; ``None`` where unknown or of no importance.
         values: One per baseline that has it, oldest first.
         baselines: Which of the baselines, counted from 0.
@@ -50,25 +47,22 @@ def histories(baselines: Sequence[Baseline]) -> tuple[History, ...]:
     found: dict[tuple[str, str, str, str | None], list[tuple[int, float]]] = {}
     for index, baseline in enumerate(baselines):
         for row in baseline.rows:
-            for quantity, unit, number in _values(row):
+            for quantity, unit, number, _ in pinned_values(row):
                 found.setdefault((row.name, quantity, unit, row.hardware), []).append((index, number))
-    return tuple(_history(key, points) for key, points in sorted(found.items(), key=lambda item: str(item[0])))
+    return tuple(_history(*key, points) for key, points in sorted(found.items(), key=lambda item: str(item[0])))
 
 
-def _values(row: PinnedRow) -> Iterator[tuple[str, str, float]]:
+def pinned_values(row: PinnedRow) -> Iterator[tuple[str, str, float, int]]:
+    """Name, unit and value of the score and of every quantity of a row, and how many measurements are behind it."""
     if row.cells:
-        yield row.metric, row.unit, score_mean(row.cells)
-    for name, quantity in row.quantities.items():
-        yield name, quantity.unit, statistics.median(quantity.processes)
+        yield row.metric, row.unit, score_mean(row.cells), len(row.cells)
+    for name, quantity in sorted(row.quantities.items()):
+        yield name, quantity.unit, statistics.median(quantity.processes), len(quantity.processes)
 
 
-def _history(key: tuple[str, str, str, str | None], points: Sequence[tuple[int, float]]) -> History:
-    row, quantity, unit, hardware = key
-    values = tuple(number for _, number in points)
-    plain = History(
-        row=row, quantity=quantity, unit=unit, hardware=hardware, values=values,
-        baselines=tuple(index for index, _ in points),
-    )  # fmt: skip
+def _history(row: str, quantity: str, unit: str, hardware: str | None, points: Sequence[tuple[int, float]]) -> History:
+    baselines, values = zip(*points, strict=True)
+    plain = History(row=row, quantity=quantity, unit=unit, hardware=hardware, values=values, baselines=baselines)
     if min(values) <= 0:
         return replace(plain, reason="a value is not above 0")
     steps, trend = detect_steps(values), trend_test(values)

@@ -25,13 +25,10 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """Candidate against baseline.
+    """Two values, and the interval ``low`` to ``high`` of ``candidate - baseline``.
 
     Attributes:
-        baseline: Value of the baseline.
-        candidate: Value of the candidate.
-        low: Lower end of the interval of ``candidate - baseline``, ``None`` where there is no interval.
-        high: Its upper end.
+        low: ``None`` like ``high`` where there is no interval.
         method: How the interval was made, or why there is none.
     """
 

@@ -19,15 +19,12 @@ class Finding:
     """What became of one quantity of one row.
 
     Attributes:
-        row: Its name.
         quantity: Name of a score or quantity (``latency``, ...); ``all`` for a row that is gone.
-        unit: Of its values.
         status: ``unresolved`` = worse than tolerated, but not beyond the noise of the measurement.
         baseline: Value of the baseline, in the quantity's unit.
         candidate: Value of the candidate.
         change: Relative or absolute, candidate against baseline; ``None`` where it is not defined.
-        low: Lower end of the interval of ``change``, ``None`` where there is none.
-        high: Its upper end.
+        low: Lower end of the interval of ``change``, which ends at ``high``; ``None`` where there is none.
         tolerance: Tolerated worsening.
         relative: Whether ``change`` and ``tolerance`` are fractions of the baseline.
         reason: How the interval was made, or what is missing.
@@ -49,12 +46,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What a gate found.
-
-    Attributes:
-        findings: In the order of the baseline's rows.
-        notes: Lines for people.
-    """
+    """What a gate found, in the order of the baseline's rows, and notes for people."""
 
     findings: tuple[Finding, ...]
     notes: tuple[str, ...] = ()

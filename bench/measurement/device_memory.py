@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from types import TracebackType
 from typing import Any, Self
 
 import pynvml
@@ -47,10 +46,8 @@ class DevicePeak:
             self._start = mib(torch.cuda.memory_allocated(self._device))
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if not self._cuda or error is not None:
+    def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
+        if not self._cuda or kind is not None:
             return
         synchronize(self._device)
         self.readings = {

@@ -49,12 +49,7 @@ def unknown_energy(reason: str) -> dict[str, Any]:
 def energy_counter(
     *, gpu_uuid: str | None, powercap: Path = Path("/sys/class/powercap")
 ) -> Iterator[EnergyCounter | str]:
-    """The counter that covers the work, or the reason why there is none.
-
-    Args:
-        gpu_uuid: The GPU that does the work (:func:`bench.measurement.device_memory.cuda_uuid`), ``None`` for the CPU.
-        powercap: Where the kernel shows RAPL.
-    """
+    """The counter that covers the work of a GPU, or of the CPU for ``None``; else the reason why there is none."""
     with ExitStack() as stack:
         found: EnergyCounter | str
         if gpu_uuid is None:

@@ -76,11 +76,7 @@ def describe_torch() -> dict[str, Any]:
 
 
 def describe_gpu(device: str) -> dict[str, Any]:
-    """Name, driver, clocks, temperature, power, throttling and foreign processes of one GPU, by NVML where it answers.
-
-    Args:
-        device: ``cuda`` or ``cuda:N``.
-    """
+    """Name, driver, clocks, temperature, power, throttling and foreign processes of a GPU, by NVML where it answers."""
     properties = torch.cuda.get_device_properties(device)
     known: dict[str, Any] = {
         "name": properties.name,

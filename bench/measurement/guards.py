@@ -32,11 +32,7 @@ SETTLING = 3
 
 @contextmanager
 def restored_flags(changed: dict[str, tuple[Any, Any]] | None = None) -> Iterator[None]:
-    """Put torch's global switches back at the end, and note which had been changed.
-
-    Args:
-        changed: Takes ``{switch: (before, after)}``.
-    """
+    """Put torch's global switches back at the end; ``changed`` takes ``{switch: (before, after)}``."""
     switches = _switches()
     before = {name: read() for name, (read, _) in switches.items()}
     try:
@@ -81,12 +77,14 @@ def _precision_homes() -> tuple[Any, ...]:
 
 def _precision() -> tuple[str | None, bool | None, tuple[str, ...]]:
     """Both of torch's interfaces to TF32; one of the older pair is ``None`` where the newer one contradicts it."""
-    older: list[Any] = []
-    for read in (torch.get_float32_matmul_precision, lambda: torch.backends.cudnn.allow_tf32):
-        try:
-            older.append(read())
-        except RuntimeError:  # torch refuses to answer through the older interface once both were used
-            older.append(None)
+    older: list[Any] = [None, None]
+    readers: tuple[Callable[[], Any], ...] = (
+        torch.get_float32_matmul_precision,
+        lambda: torch.backends.cudnn.allow_tf32,
+    )
+    for place, read in enumerate(readers):
+        with contextlib.suppress(RuntimeError):  # torch refuses to answer through it once both were used
+            older[place] = read()
     return older[0], older[1], tuple(home.fp32_precision for home in _precision_homes())
 
 
@@ -107,11 +105,7 @@ def _set_device(device: torch.device) -> None:
 
 
 class Printed:
-    """What was written to standard output, by Python and by native code.
-
-    Attributes:
-        text: All of it, once the block has ended.
-    """
+    """What was written to standard output, by Python and by native code, once the block has ended."""
 
     text: str = ""
 
@@ -138,18 +132,16 @@ def caught_output() -> Iterator[Printed]:
 
 
 def inspect_callable(call: Call, *, steps: int = 20) -> tuple[Advice, ...]:
-    """Run ``call`` a few times and report what it does to the process; torch's switches are put back.
+    """Run ``call`` 8 times or more and report what it does to the process; torch's switches are put back.
 
-    Args:
-        call: ``call(i)`` runs one step.
-        steps: How often, 8 or more; the first three may allocate as they like.
+    The first three calls may allocate as they like. What ``call`` raises passes through, with the switches restored.
 
     Returns:
-        Findings of kind ``flags``, ``threads``, ``processes``, ``stdout`` and ``leak``, in this order; empty for a
+        Advice of kind ``flags``, ``threads``, ``processes``, ``stdout`` and ``leak``, in this order; empty for a
         well-behaved callable.
 
     Raises:
-        BenchError: Too few steps. What ``call`` raises passes through, with the switches restored.
+        BenchError: Too few steps.
     """
     if steps < MIN_STEPS:
         raise BenchError(f"steps is {steps}; a leak shows only over {MIN_STEPS} steps or more")
@@ -193,9 +185,7 @@ def leaked_per_step(levels: NDArray[np.float64]) -> float | None:
 
     Steady means: all but one step in ten end no lower than the one before, half of them end higher, both halves of
     the run grow, and the whole growth is 1 MiB or more. So a pool that fills once, or a level that swings, is no leak.
-
-    Args:
-        levels: MiB in use after each step, shape ``(steps,)``, at least 4.
+    ``levels`` are MiB in use after each step, shape ``(steps,)``, at least 4.
     """
     rises = np.diff(levels)
     half = len(rises) // 2

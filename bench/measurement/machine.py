@@ -5,6 +5,7 @@ Everything here may be published: no host name, no user name, no path of this ma
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -52,7 +53,7 @@ def describe_light() -> dict[str, Any]:
             "model": known("cpu.model", cpu_model(), "the system does not name its CPU"),
             "cores": known("cpu.cores", psutil.cpu_count(logical=False), "the system does not count physical cores"),
             "logical_cores": os.cpu_count(),
-            "affinity": _affinity(),
+            "affinity": sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
             "governor": known("cpu.governor", governor(), "the kernel shows no frequency governor (common in a VM)"),
         },
         "ram_mib": mib(psutil.virtual_memory().total),
@@ -86,22 +87,17 @@ def governor(*, sys: Path = Path("/sys")) -> str | None:
 
 def libraries() -> dict[str, str | None]:
     """Installed versions of what measures or is measured, ``None`` where not installed; nothing is imported."""
-    versions: dict[str, str | None] = {"bench-audio": bench.__version__}
+    versions: dict[str, str | None] = {"bench-audio": bench.__version__} | dict.fromkeys(LIBRARIES)
     for name in LIBRARIES:
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = None
     return versions
 
 
 def foreign_cpu(*, interval_s: float = 0.2) -> Reading:
     """Cores' worth of CPU that others used over the next moments: other processes, and what a hypervisor took away.
 
-    Own is this process with its descendants. The kernel counts in steps of 10 ms.
-
-    Args:
-        interval_s: Seconds to watch, 0.1 or more.
+    Own is this process with its descendants. The kernel counts in steps of 10 ms, so watch 0.1 s or more.
     """
     before, own, start = _busy(), _own_cpu(), time.perf_counter()
     time.sleep(interval_s)
@@ -120,19 +116,10 @@ def _own_cpu() -> float:
     me = psutil.Process()
     total = 0.0
     for member in [me, *me.children(recursive=True)]:
-        try:
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ended between the listing and the question
             times = member.cpu_times()
-        except psutil.NoSuchProcess:
-            continue  # it ended between the listing and the question
-        total += times.user + times.system
+            total += times.user + times.system
     return total
-
-
-def _affinity() -> list[int] | None:
-    try:
-        return sorted(os.sched_getaffinity(0))
-    except AttributeError:
-        return None
 
 
 def _os_name() -> str:
@@ -146,13 +133,10 @@ def hardware_fingerprint(description: Mapping[str, Any]) -> str:
     """Twelve hexadecimal digits that are equal on equal hardware.
 
     It covers the CPU's model and its logical cores, the class of memory (steps of a factor of the square root of
-    two, so that a kernel's reservation does not matter) and, where a GPU is in use, its model and driver.
-
-    Args:
-        description: From :func:`describe_light` or :func:`bench.measurement.environment.describe`.
+    two, so that a kernel's reservation does not matter) and, where a GPU is in use, its model and driver, as
+    :func:`describe_light` or :func:`bench.measurement.environment.describe` give them.
     """
-    cpu = description["cpu"]
-    gpu = description.get("gpu") or {}
+    cpu, gpu = description["cpu"], description.get("gpu") or {}
     facts = {
         "cpu": cpu["model"],
         "cores": cpu["logical_cores"],

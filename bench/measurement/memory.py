@@ -6,8 +6,8 @@ Linux only; elsewhere every reading is unknown, with the reason. No torch.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from bench.measurement.readings import Reading
@@ -23,18 +23,9 @@ def mib(size: float) -> float:
 
 
 def parse_fields(text: str) -> dict[str, float]:
-    """MiB by name from the ``Name:   123 kB`` lines of ``status``, ``smaps_rollup`` or ``meminfo``.
-
-    Args:
-        text: Contents of one of these files; lines of another form are passed over.
-    """
-    fields = {}
-    for line in text.splitlines():
-        name, _, rest = line.partition(":")
-        words = rest.split()
-        if len(words) == 2 and words[1] == "kB" and words[0].isdigit():
-            fields[name] = int(words[0]) * KIB / MIB
-    return fields
+    """MiB by name from the lines ``Name:   123 kB`` of ``status``, ``smaps_rollup`` or ``meminfo``."""
+    found = re.findall(r"^([^:\n]*):[ \t]*([0-9]+)[ \t]+kB[ \t]*$", text, flags=re.MULTILINE)
+    return {name: int(size) * KIB / MIB for name, size in found}
 
 
 def read_field(path: Path, name: str) -> Reading:
@@ -59,11 +50,7 @@ def peak_resident(pid: int | str = "self", *, proc: Path = _PROC) -> Reading:
 
 
 def reset_peak(*, proc: Path = _PROC) -> str | None:
-    """Set this process's ``VmHWM`` to its resident set of now.
-
-    Returns:
-        ``None``, or the reason why the kernel did not do it.
-    """
+    """Set this process's ``VmHWM`` to its resident set of now; returns the reason where the kernel did not do it."""
     try:
         (proc / "self" / "clear_refs").write_text("5", encoding="ascii")
     except OSError as error:
@@ -96,9 +83,7 @@ class HostPeak:
         self.start_mib = resident(proc=self._proc)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.peak_mib = peak_resident(proc=self._proc) if self._barred is None else Reading.unknown(self._barred)
 
     @property
@@ -114,23 +99,15 @@ def oom_kills(*, root: Path = Path("/")) -> int | None:
     """How often the kernel's out-of-memory killer struck in this process's cgroup (version 1 or 2).
 
     A supervisor reads it before and after a worker: a worker killed by signal 9 ran out of memory only if the
-    number moved.
-
-    Args:
-        root: Where the file system begins; another folder in tests.
-
-    Returns:
-        The counter, ``None`` where no cgroup shows one.
+    number moved. ``None`` where no cgroup shows one.
     """
     for file in _oom_files(root):
         try:
-            lines = file.read_text(encoding="ascii").splitlines()
+            found = re.search(r"^oom_kill ([0-9]+)\s*$", file.read_text(encoding="ascii"), flags=re.MULTILINE)
         except OSError:
             continue  # not the place where this kernel keeps it: the next one is tried
-        for line in lines:
-            name, _, value = line.partition(" ")
-            if name == "oom_kill" and value.strip().isdigit():
-                return int(value)
+        if found is not None:
+            return int(found[1])
     return None
 
 
@@ -142,13 +119,9 @@ def _oom_files(root: Path) -> list[Path]:
         return []
     groups = {controllers: path for _, controllers, path in (line.split(":", 2) for line in lines if line)}
     files: list[Path] = []
-    if "memory" in groups:
-        files += _upwards(root / "sys/fs/cgroup/memory", groups["memory"], "memory.oom_control")
-    if "" in groups:
-        files += _upwards(root / "sys/fs/cgroup", groups[""], "memory.events")
+    for key, mount, name in (("memory", "memory", "memory.oom_control"), ("", "", "memory.events")):
+        if key in groups:
+            parts = [part for part in groups[key].split("/") if part]
+            folder = root / "sys/fs/cgroup" / mount
+            files += [folder.joinpath(*parts[:depth]) / name for depth in range(len(parts), -1, -1)]
     return files
-
-
-def _upwards(mount: Path, group: str, name: str) -> list[Path]:
-    parts = [part for part in group.split("/") if part]
-    return [mount.joinpath(*parts[:depth]) / name for depth in range(len(parts), -1, -1)]

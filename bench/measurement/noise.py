@@ -42,11 +42,7 @@ class Advice:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Noise:
-    """Times of one fixed piece of work, repeated.
-
-    Attributes:
-        seconds: Time of each repetition, shape ``(repetitions,)``.
-    """
+    """Times of one fixed piece of work: ``seconds`` of each repetition, shape ``(repetitions,)``."""
 
     seconds: npt.NDArray[np.float64]
 
@@ -62,12 +58,7 @@ class Noise:
 
 
 def measure_noise(*, repetitions: int = 100, size: int = 256) -> Noise:
-    """Repeat one matrix product and some Python, about 2 ms each, and keep the times.
-
-    Args:
-        repetitions: How often, 2 or more, after a tenth as many to warm up.
-        size: Rows and columns of the float32 matrices.
-    """
+    """Repeat a product of float32 matrices and some Python, about 2 ms each, after a tenth as many to warm up."""
     matrix = np.random.default_rng(0).standard_normal((size, size), dtype=np.float32)
     times = []
     for index in range(repetitions + repetitions // 10):
@@ -82,13 +73,7 @@ def measure_noise(*, repetitions: int = 100, size: int = 256) -> Noise:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Neighbour:
-    """A process of somebody else that computes.
-
-    Attributes:
-        pid: Its id.
-        name: Its program.
-        cores: Cores' worth of CPU it used while it was watched.
-    """
+    """A process of somebody else that computes, with the cores' worth of CPU it used while it was watched."""
 
     pid: int
     name: str
@@ -96,12 +81,7 @@ class Neighbour:
 
 
 def busy_neighbours(*, interval_s: float = 0.5, share: float = CONTENDED_SHARE) -> tuple[Neighbour, ...]:
-    """Processes outside this one's tree that use CPU now, the busiest first.
-
-    Args:
-        interval_s: Seconds to watch.
-        share: Cores' worth of CPU from which on a process counts as busy.
-    """
+    """Processes outside this one's tree that use CPU now, the busiest first; ``share`` cores' worth count as busy."""
     me = psutil.Process()
     own = {me.pid, *(child.pid for child in me.children(recursive=True))}
     before = {process: _cpu_seconds(process) for process in psutil.process_iter() if process.pid not in own}
@@ -127,12 +107,7 @@ def _cpu_seconds(process: psutil.Process) -> float | None:
 
 
 def diagnose(*, noise: Noise | None = None, neighbours: Sequence[Neighbour] | None = None) -> tuple[Advice, ...]:
-    """What on this machine makes times unsteady, each finding with the command that shows or changes it.
-
-    Args:
-        noise: From :func:`measure_noise`; measured where not given.
-        neighbours: From :func:`busy_neighbours`; watched where not given.
-    """
+    """What on this machine makes times unsteady, with the command that shows or changes it; measured if not given."""
     seen = busy_neighbours() if neighbours is None else neighbours
     score = (measure_noise() if noise is None else noise).score
     current, cores, load = governor(), os.cpu_count() or 1, os.getloadavg()[0]

@@ -11,13 +11,9 @@ Number = int | float
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One measured number, or why it could not be measured.
+    """One measured number, or why it could not be measured: exactly one of the two fields is set.
 
-    Build it with :meth:`of` or :meth:`unknown`; exactly one of the two fields is set.
-
-    Attributes:
-        value: The number, ``None`` where it is unknown.
-        reason: Why the number is unknown, ``None`` where it is known.
+    Build it with :meth:`of` or :meth:`unknown`.
     """
 
     value: Number | None
@@ -39,13 +35,9 @@ class Reading:
 
 
 def table(readings: Mapping[str, Reading]) -> dict[str, Any]:
-    """The readings as JSON values.
+    """Readings by name, the unit in the name (``host_peak_mib``), as JSON values.
 
-    Args:
-        readings: By name, the unit in the name (``host_peak_mib``).
-
-    Returns:
-        ``{name: value or None, ..., "reasons": {name: reason}}``; ``reasons`` is left out where every value is known.
+    They are ``{name: value or None, ..., "reasons": {name: reason}}``; ``reasons`` only where a value is unknown.
     """
     values: dict[str, Any] = {name: reading.value for name, reading in readings.items()}
     reasons = {name: reading.reason for name, reading in readings.items() if reading.reason is not None}
