@@ -22,7 +22,11 @@ Models = Annotated[
 Datasets = Annotated[str, typer.Option("--dataset", metavar="NAME,...", help="Data sets; `bench list datasets`.")]
 Data = Annotated[
     Path | None,
-    typer.Option("--data", metavar="DIR", help="Folder with the data sets by name, one data set, or a manifest CSV."),
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help="Folder with the data sets by name, one data set, or a table: my.csv?OPTION=VALUE.",
+    ),
 ]
 ProtocolName = Annotated[
     str | None, typer.Option("--protocol", metavar="NAME", help="Instead of the data set's own default.")

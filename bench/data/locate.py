@@ -5,6 +5,7 @@ The host knows no layout. It proposes folders; the data set's own loader says wh
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,7 +32,8 @@ def locate(
 
     Args:
         spec: The data set.
-        data: ``--data``: a file (passed through), a folder that holds data sets by name, or the data set itself.
+        data: ``--data``: a file (passed through), a folder that holds data sets by name, or the data set itself;
+            options of the loader stand behind a ``?``.
             Where given, nothing else is searched and nothing is downloaded.
         load: ``Entry.factory`` of the data set; ``None`` = ``spec.load``.
         offline: Never download.
@@ -59,9 +61,13 @@ def _find(
     spec: DatasetSpec, data: Path | None, *, load: str | None, offline: bool, progress: Progress | None
 ) -> tuple[Clips, Path | None]:
     loader = load_factory(load or spec.load)
+    data, options = split_options(data)
+    if unknown := [name for name in options if name not in _options_of(loader)]:
+        takes = ", ".join(_options_of(loader)) or "none"
+        raise DataError(f"data set {spec.name!r} has no option {unknown[0]!r} behind the ? of --data; it takes {takes}")
 
     def read(root: Path | None) -> Clips:
-        return check_clips(loader(root), spec.name)
+        return check_clips(loader(root, **options), spec.name)
 
     if not spec.needs_files:
         return read(None), None
@@ -82,6 +88,24 @@ def _find(
         raise DataError(_nowhere(spec, looked, given=data is not None))
     root = download(spec, lambda folder: _published(read(folder), spec), progress)
     return read(root), root
+
+
+def split_options(data: Path | None) -> tuple[Path | None, dict[str, str]]:
+    """``my.csv?label_separator=;&columns=path=file`` as the path and the loader's options; a file of that name wins.
+
+    >>> split_options(Path("my.csv?columns=path=file,label=kind"))[1]
+    {'columns': 'path=file,label=kind'}
+    """
+    place, mark, query = str(data).partition("?")
+    if data is None or not mark or data.exists():
+        return data, {}
+    return Path(place), dict(part.partition("=")[::2] for part in query.split("&"))
+
+
+def _options_of(loader: Callable[..., Clips]) -> tuple[str, ...]:
+    """Keyword arguments of a loader behind its folder."""
+    parameters = inspect.signature(loader).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
 
 
 def _places(spec: DatasetSpec, data: Path | None) -> Iterator[Path]:

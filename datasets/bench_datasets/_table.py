@@ -107,7 +107,7 @@ def _renames(columns: str) -> dict[str, str]:
         if not equals or ours not in (*REQUIRED, *OPTIONAL):
             allowed = ", ".join((*REQUIRED, *OPTIONAL))
             raise DataError(
-                f"--columns {part!r}: write OURS=YOURS, e.g. path=filename,label=category; ours are {allowed}"
+                f"columns={part!r}: write OURS=YOURS, e.g. path=filename,label=category; ours are {allowed}"
             )
         found[ours] = theirs.strip()
     return found
@@ -121,7 +121,7 @@ def _named(path: Path, header: Sequence[str], wanted: dict[str, str]) -> list[st
     if absent := [theirs for theirs in wanted.values() if theirs and theirs not in header]:
         close = difflib.get_close_matches(absent[0], header, n=1)
         advice = f"did you mean {close[0]!r}?" if close else f"its columns are {', '.join(header)}"
-        raise DataError(f"--columns: {path} has no column {absent[0]!r}; {advice}")
+        raise DataError(f"columns: {path} has no column {absent[0]!r}; {advice}")
     taken = {theirs: ours for ours, theirs in wanted.items() if theirs}
     names = [
         taken.get(theirs, "" if theirs in wanted or theirs not in (*REQUIRED, *OPTIONAL) else theirs)
@@ -133,7 +133,7 @@ def _named(path: Path, header: Sequence[str], wanted: dict[str, str]) -> list[st
         meant = ",".join(f"{ours}={theirs or 'YOURS'}" for ours, theirs in usual.items())
         raise DataError(
             f"{path} has no column {' and no column '.join(missing)}; its first line is {','.join(header)!r}. "
-            f"Needed: path,label; possible: {','.join(OPTIONAL)}. Other names: --columns {meant}"
+            f"Needed: path,label; possible: {','.join(OPTIONAL)}. Other names: --data '{path.name}?columns={meant}'"
         )
     return names
 
@@ -163,8 +163,8 @@ def split_labels(labels: Sequence[str], separator: str = "") -> list[tuple[str, 
         for mark in SEPARATORS:
             if doubtful := next((label for label in labels if mark in label), None):
                 raise DataError(
-                    f"label {doubtful!r} holds {mark!r}: did you mean multi-label? --label-separator {mark!r} splits "
-                    "it, --label-separator none takes it as one name"
+                    f"label {doubtful!r} holds {mark!r}: did you mean multi-label? --data 'TABLE?label_separator={mark}'"
+                    " splits it, label_separator=none takes it as one name"
                 )
         parts = [tuple(part.strip() for part in label.split("|")) for label in labels]
     if broken := next((label for label, found in zip(labels, parts, strict=True) if not all(found)), None):

@@ -80,8 +80,8 @@ def load(root: Path | None, *, columns: str = "", label_separator: str = "") -> 
     table = read_table(path, columns)
     if {"fold", "split"} <= set(table.columns):
         raise DataError(
-            f"{path} has both fold and split: which one divides the clips? --columns split= leaves split out (folds "
-            "are tested in turn), --columns fold= leaves fold out (train, val and test once)"
+            f"{path} has both fold and split: which one divides the clips? --data '{path.name}?columns=split=' leaves "
+            "split out (folds are tested in turn), columns=fold= leaves fold out (train, val and test once)"
         )
     rows, problems = _parse(path.parent, table)
     if problems:

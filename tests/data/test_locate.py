@@ -17,7 +17,7 @@ from bench.errors import DataError
 from bench.plugins.specs import DatasetSpec
 
 
-def load(root: Path | None) -> Clips:
+def load(root: Path | None, *, note: str = "note") -> Clips:
     if root is not None and root.is_dir() and not (root / "mark").exists():
         raise DataError(f"no mark in {root}")
     content = (root / "mark").read_text() if root is not None and root.is_dir() else "ok"
@@ -25,7 +25,7 @@ def load(root: Path | None) -> Clips:
         raise DataError("row 3 is broken")
     return Clips(
         title="T", ids=("a", "b"), targets=np.array([0, 1]), label_names=("x", "y"), audio=(Path("a"), Path("b")),
-        sample_rate=8000, clip_samples=10, manifest_sha256="m", faithful=content != "altered", notes=("note",),
+        sample_rate=8000, clip_samples=10, manifest_sha256="m", faithful=content != "altered", notes=(note,),
     )  # fmt: skip
 
 
@@ -125,3 +125,12 @@ def test_the_factory_of_an_entry_wins(tmp_path):
     assert locate(spec(needs_files=False), load="fake_locate_plugin:load") is None
     plugin_file = DatasetSpec(name="thing", load=":load", needs_files=False)
     assert open_clips(plugin_file, load="fake_locate_plugin:load").ids == ("a", "b")
+
+
+def test_options_of_the_loader_stand_behind_a_question_mark(tmp_path):
+    put(tmp_path / "thing")
+    assert open_clips(spec(), Path(f"{tmp_path}/thing?note=a=b,c=d")).notes == ("a=b,c=d",)
+    with pytest.raises(DataError, match=r"no option 'colour' behind the \? of --data; it takes note"):
+        open_clips(spec(), Path(f"{tmp_path}/thing?colour=red"))
+    put(tmp_path / "odd?note=x" / "thing")
+    assert open_clips(spec(), tmp_path / "odd?note=x").notes == ("note",)

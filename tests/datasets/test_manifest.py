@@ -186,20 +186,20 @@ def test_tables_as_other_programs_write_them(table, tmp_path, content):
 
 def test_other_column_names_are_proposed_and_never_taken(table):
     path = table("filename,category\nclips/0.wav,dog\nclips/1.wav,cat\n")
-    with pytest.raises(DataError, match="--columns path=filename,label=category"):
+    with pytest.raises(DataError, match=r"--data 'my\.csv\?columns=path=filename,label=category'"):
         load(path)
     clips = load(path, columns="path=filename,label=category")
     assert clips.label_names == ("cat", "dog")
     assert "column 'category' is read as label" in clips.notes
     with pytest.raises(DataError, match="no column 'file_name'; did you mean 'filename'"):
         load(path, columns="path=file_name,label=category")
-    with pytest.raises(DataError, match="--columns 'name=filename': write OURS=YOURS"):
+    with pytest.raises(DataError, match="columns='name=filename': write OURS=YOURS"):
         load(path, columns="name=filename")
 
 
 def test_fold_beside_split_is_a_choice(table):
     path = table("path,label,fold,split\nclips/0.wav,dog,1,train\nclips/1.wav,cat,2,test\n")
-    with pytest.raises(DataError, match=r"has both fold and split.*--columns split= .*--columns fold= "):
+    with pytest.raises(DataError, match=r"has both fold and split.*columns=split=' .*columns=fold= "):
         load(path)
     assert load(path, columns="split=").folds.tolist() == [1, 2]
     assert load(path, columns="fold=").splits == ("train", "test")
@@ -208,7 +208,7 @@ def test_fold_beside_split_is_a_choice(table):
 @pytest.mark.parametrize("mark", [",", ";"])
 def test_a_label_that_may_be_several_is_asked_about(table, mark):
     path = table(f'path,label\nclips/0.wav,"dog{mark}loud"\nclips/1.wav,cat\n')
-    with pytest.raises(DataError, match=f"did you mean multi-label. --label-separator '{mark}'"):
+    with pytest.raises(DataError, match=f"did you mean multi-label. --data 'TABLE.label_separator={mark}'"):
         load(path)
     assert load(path, label_separator=mark).targets.tolist() == [[0, 1, 1], [1, 0, 0]]
     assert load(path, label_separator="none").label_names == ("cat", f"dog{mark}loud")
