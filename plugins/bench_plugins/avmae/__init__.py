@@ -40,52 +40,39 @@ def _published(lr: float) -> Mapping[str, Mapping[str, Any]]:
     return {"*": {"lr": lr, **masked}, "full@finetune": {"head_lr_scale": 10.0, "freq_mask": 48, "time_mask": 192}}
 
 
-_MASKED: Mapping[str, str] = {"mode": "finetune", "weights": "masked"}
+_MASKED = {"mode": "finetune", "weights": "masked"}
 _MODES: Mapping[str, tuple[Mapping[str, str], str]] = {
     "": ({}, "from scratch"),
     "_probe": ({"mode": "probe", "weights": "masked"}, "masked pre-training, frozen, linear probe"),
     "_finetune": (_MASKED, "masked pre-training, then fine-tuned"),
 }
-_INPUTS: Mapping[str, tuple[str, str]] = {
-    "_audio": ("audio", "sound alone"),
-    "_visual": ("image", "pictures alone"),
+_INPUTS = {
+    "_audio": ("audio", "sound alone"), "_visual": ("image", "pictures alone"),
     "_both": ("audio+image", "sound and pictures"),
-}
+}  # fmt: skip
 _MISSING: Mapping[str, tuple[str, str]] = {
     "image": ("audio+image.missing", "trained with sound and pictures, tested on sound alone"),
     "audio": ("audio.missing+image", "trained with sound and pictures, tested on pictures alone"),
 }
 _PATCHED: Mapping[str, Any] = {**_TINY, "audio_patch": (16, 16), "along_frequency": False}
-_MASKS: Mapping[str, str] = {
-    "unstructured": "single patches",
-    "time": "whole stretches of time",
-    "freq": "whole bands",
+_MASKS = {
+    "unstructured": "single patches", "time": "whole stretches of time", "freq": "whole bands",
     "time_freq": "stretches of time and bands",
-}
+}  # fmt: skip
 _LOSSES: Mapping[str, str] = {"mae": "reconstruction alone", "contrastive": "matching sound and picture alone"}
 
 
 def _model(name: str, options: Mapping[str, Any], parameters: int, description: str, **fields: Any) -> ModelSpec:
     settings = {
-        "modalities": (),
-        "optional_modalities": ("audio", "image"),
-        "frontend": "kaldi",
-        "frontends": ("torchaudio", "nnaudio", "given"),
-        "frontend_options": _COARSE,
-        "recipes": _RECIPES,
+        "modalities": (), "optional_modalities": ("audio", "image"), "frontend_options": _COARSE, "recipes": _RECIPES,
         **fields,
-    }
+    }  # fmt: skip
     return ModelSpec(
-        name=f"avmae.{name}",
-        factory="bench_plugins.avmae.network:build",
-        pretrain="bench_plugins.avmae.pretraining:build",
-        options=dict(options),
-        parameters=parameters,
-        license="Apache-2.0",
-        source=_SOURCE,
-        description=description,
-        **settings,
-    )
+        name=f"avmae.{name}", factory="bench_plugins.avmae.network:build",
+        pretrain="bench_plugins.avmae.pretraining:build", options=dict(options), parameters=parameters,
+        frontend="kaldi", frontends=("torchaudio", "nnaudio", "given"),
+        license="Apache-2.0", source=_SOURCE, description=description, **settings,
+    )  # fmt: skip
 
 
 _TINY_PARAMETERS = 3_107_698

@@ -22,10 +22,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import torch
+from timm.layers.attention import Attention
+from timm.layers.drop import DropPath
+from timm.layers.mlp import Mlp
 from torch import Tensor, nn
 
 from bench import TaskInfo
-from bench_plugins.avmae.layers import Block
 from bench_plugins.avmae.masking import MaskKind, draw_mask
 from bench_plugins.avmae.patches import Patches, grids, standardise
 
@@ -71,6 +73,24 @@ class AvMaeConfig:
             raise ValueError(f"avmae objective {self.objective!r} is not known; choose mae, contrastive or both")
 
 
+class Block(nn.Module):
+    """Pre-norm transformer block with one pair of LayerNorms for each named stream; all else is shared."""
+
+    def __init__(self, dim: int, heads: int, *, drop_path: float = 0.0, streams: tuple[str, ...] = ("own",)) -> None:
+        super().__init__()
+        self.before_attention = nn.ModuleDict({name: nn.LayerNorm(dim) for name in streams})
+        self.attention = Attention(dim, num_heads=heads, qkv_bias=True)
+        self.before_mlp = nn.ModuleDict({name: nn.LayerNorm(dim) for name in streams})
+        self.mlp = Mlp(dim, 4 * dim)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor, stream: str = "own") -> Tensor:
+        """``(batch, tokens, dim)`` -> the same."""
+        x = x + self.drop_path(self.attention(self.before_attention[stream](x)))
+        out: Tensor = x + self.drop_path(self.mlp(self.before_mlp[stream](x)))
+        return out
+
+
 class Encoder(nn.Module):
     """Patches, a stack of blocks for each modality, then one joint block with norms for each stream."""
 
@@ -79,17 +99,12 @@ class Encoder(nn.Module):
         geometry = grids(task, config.audio_patch)
         self.patches = nn.ModuleDict()
         for name, grid in geometry.items():
-            along = config.along_frequency and name == "audio"
-            self.patches[name] = Patches(
-                grid, config.dim, learn_positions=config.learn_positions, along_frequency=along
-            )
+            along, learn = config.along_frequency and name == "audio", config.learn_positions
+            self.patches[name] = Patches(grid, config.dim, learn_positions=learn, along_frequency=along)
         rates = [config.drop_path * level / max(1, config.depth) for level in range(config.depth + 1)]
-        self.blocks = nn.ModuleDict(
-            {
-                name: nn.ModuleList(Block(config.dim, config.heads, drop_path=rate) for rate in rates[:-1])
-                for name in geometry
-            }
-        )
+        self.blocks = nn.ModuleDict()
+        for name in geometry:
+            self.blocks[name] = nn.ModuleList(Block(config.dim, config.heads, drop_path=rate) for rate in rates[:-1])
         self.streams = ("joint", *geometry) if len(geometry) > 1 else tuple(geometry)
         self.joint = Block(config.dim, config.heads, drop_path=rates[-1], streams=self.streams)
         self.norms = nn.ModuleDict({name: nn.LayerNorm(config.dim) for name in self.streams})

@@ -14,9 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench import TaskInfo
-from bench_plugins.avmae.layers import Block
 from bench_plugins.avmae.masking import Mask, draw_mask, pick, put_back
-from bench_plugins.avmae.network import AvMae, AvMaeConfig, Encoder
+from bench_plugins.avmae.network import AvMae, AvMaeConfig, Block, Encoder
 from bench_plugins.avmae.patches import sincos
 
 TEMPERATURE = 0.05

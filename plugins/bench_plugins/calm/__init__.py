@@ -10,10 +10,7 @@ from bench import ModelSpec, hookimpl
 
 _SOURCE = "github.com/developerdhruv/Cross-Attention-Based-Large-Audio-Model, the description"
 _FRONTEND = {"n_mfcc": 40, "n_mels": 64, "fmin": 20, "fmax": 8000, "n_fft": 1024, "window": 640, "hop": 320}
-_RECIPES: Mapping[str, Mapping[str, Any]] = {
-    "quick": {"epochs": 15},
-    "full": {"epochs": 75},
-}
+_RECIPES: Mapping[str, Mapping[str, Any]] = {"quick": {"epochs": 15}, "full": {"epochs": 75}}
 
 _VARIANTS: Mapping[str, tuple[dict[str, Any], int, str]] = {
     "conv": ({}, 3_772_338, "shared convolutional encoder, cross-attention to the class bank or a text"),
@@ -33,16 +30,9 @@ def _spec(variant: str, options: Mapping[str, Any], parameters: int, description
         **more,
     }
     return ModelSpec(
-        name=f"calm.{variant}",
-        options=options,
-        frontend="mfcc",
-        frontend_options=_FRONTEND,
-        parameters=parameters,
-        license="Apache-2.0",
-        source=_SOURCE,
-        description=description,
-        **settings,
-    )
+        name=f"calm.{variant}", options=options, frontend="mfcc", frontend_options=_FRONTEND, parameters=parameters,
+        license="Apache-2.0", source=_SOURCE, description=description, **settings,
+    )  # fmt: skip
 
 
 def _pretrained() -> Iterable[ModelSpec]:
@@ -62,7 +52,9 @@ def _pretrained() -> Iterable[ModelSpec]:
     slow = {**_RECIPES, "*": {"lr": 3e-4}}  # the described rates: 3e-4, and 2e-5 for BERT
     frozen, tuned = "BERT of --weights DIR as text encoder, frozen", "BERT of --weights DIR, tuned at its own rate"
     alone = "control: MiniLM's text stream and no sound at all"
-    control = _spec("text_only", {}, 24_946_098, alone, **{**minilm, "factory": "bench_plugins.calm.text_only:build"})
+    control = _spec(
+        "text_only", {}, 24_946_098, alone, **{**minilm, "factory": "bench_plugins.calm.encoders:build_text_only"}
+    )
     return [
         _spec("minilm", {}, 25_878_962, "pretrained MiniLM as text encoder, frozen", **minilm),
         _spec("bert_frozen", {"tuned": False}, 112_303_538, frozen, **bert),
@@ -80,14 +72,8 @@ def bench_add_models() -> Iterable[ModelSpec]:
         *(_spec(variant, *values) for variant, values in _VARIANTS.items()),
         _spec("audio_only", {"text_encoder": "none"}, 2_686_386, control, optional_modalities=()),
         _spec(
-            "as_coded",
-            {},
-            8_947_250,
-            published,
-            factory="bench_plugins.calm.as_coded:build",
-            optional_modalities=(),
-            inductive=False,
-            recipes={},
+            "as_coded", {}, 8_947_250, published, factory="bench_plugins.calm.as_coded:build",
+            optional_modalities=(), inductive=False, recipes={},
         ),
         *_pretrained(),
-    ]
+    ]  # fmt: skip

@@ -50,35 +50,21 @@ class Attention(nn.Module):
         return out
 
 
-class SelfAttention(nn.Module):
-    """Pre-norm self-attention with residual."""
+class Attend(nn.Module):
+    """Pre-norm attention with residual: of a stream to itself, or with ``cross`` to the other one."""
 
-    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+    def __init__(self, dim: int, heads: int, dropout: float, *, cross: bool = False) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(dim)
+        self.norm_memory = nn.LayerNorm(dim) if cross else None
         self.attention = Attention(dim, heads)
         self.drop = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """``(batch, n, dim)`` -> the same."""
+    def forward(self, x: Tensor, mask: Tensor | None = None, *, memory: Tensor | None = None) -> Tensor:
+        """``x (batch, n, dim)``, ``memory (batch, m, dim)`` (else x itself) and its mask -> ``(batch, n, dim)``."""
         y = self.norm(x)
-        out: Tensor = x + self.drop(self.attention(y, y, mask))
-        return out
-
-
-class CrossAttention(nn.Module):
-    """Pre-norm attention of one stream to the other, with residual."""
-
-    def __init__(self, dim: int, heads: int, dropout: float) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(dim)
-        self.norm_memory = nn.LayerNorm(dim)
-        self.attention = Attention(dim, heads)
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
-        """``x (batch, n, dim)``, ``memory (batch, m, dim)`` -> ``(batch, n, dim)``."""
-        out: Tensor = x + self.drop(self.attention(self.norm(x), self.norm_memory(memory), mask))
+        looked_at = y if self.norm_memory is None else self.norm_memory(memory)
+        out: Tensor = x + self.drop(self.attention(y, looked_at, mask))
         return out
 
 
@@ -87,7 +73,7 @@ class EncoderLayer(nn.Module):
 
     def __init__(self, dim: int, heads: int, hidden: int, dropout: float) -> None:
         super().__init__()
-        self.attend = SelfAttention(dim, heads, dropout)
+        self.attend = Attend(dim, heads, dropout)
         self.mlp = nn.Sequential(
             nn.LayerNorm(dim), nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim), nn.Dropout(dropout)
         )

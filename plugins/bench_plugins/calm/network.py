@@ -25,13 +25,12 @@ from torch import Tensor, nn
 
 from bench import TaskInfo
 from bench_plugins.calm.layers import (
+    Attend,
     ConvEncoder,
-    CrossAttention,
     EncoderLayer,
     Pool,
     Pooling,
     RecurrentEncoder,
-    SelfAttention,
     sinusoids,
 )
 from bench_plugins.calm.text import HashText, TextEncoder
@@ -104,8 +103,8 @@ class TextTokens(nn.Module):
         self.encoder = encoder
         self.to_audio = self.to_text = None
         if config.cross:
-            self.to_audio = CrossAttention(dim, config.heads, config.dropout)
-            self.to_text = CrossAttention(dim, config.heads, config.dropout)
+            self.to_audio = Attend(dim, config.heads, config.dropout, cross=True)
+            self.to_text = Attend(dim, config.heads, config.dropout, cross=True)
 
     def forward(self, audio: Tensor, text: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Encode the text and let both streams look at each other.
@@ -123,7 +122,7 @@ class TextTokens(nn.Module):
         mask = mask.expand(len(audio), -1)  # (batch, m)
         if self.to_audio is None or self.to_text is None:
             return audio, tokens, mask
-        return self.to_text(audio, tokens, mask), self.to_audio(tokens, audio), mask
+        return self.to_text(audio, mask, memory=tokens), self.to_audio(tokens, memory=audio), mask
 
     def encode(self, text: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """Tokens ``(batch, m, dim)`` of a text and their mask ``(batch, m)``; for the class bank batch is 1."""
@@ -139,7 +138,7 @@ class Trunk(nn.Module):
     def add_trunk(self, config: CalmConfig, classes: int) -> None:
         """Make the layers, after those of the streams."""
         dim, heads, dropout = config.dim, config.heads, config.dropout
-        self.self_attention = SelfAttention(dim, heads, dropout) if config.self_attention else None
+        self.self_attention = Attend(dim, heads, dropout) if config.self_attention else None
         self.layers = nn.ModuleList(EncoderLayer(dim, heads, 4 * dim, dropout) for _ in range(2))
         self.norm = nn.LayerNorm(dim)
         self.pool = Pool(dim, config.pooling)

@@ -2,43 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from bench import ModelSpec, hookimpl
 
-_AS_PUBLISHED = {"*": {"trim_db": None, "fill": "zeros"}}
+_AS_PUBLISHED: Mapping[str, Any] = {"recipes": {"*": {"trim_db": None, "fill": "zeros"}}, "sets": ("default",)}
 _SILENCE_TILED = {"*": {"trim_db": 60.0, "fill": "tile"}}
 _PICZAK = "Piczak 2015, ESC: Dataset for Environmental Sound Classification, doi:10.1145/2733373.2806390"
 
 
-def _baseline(kind: str, description: str) -> ModelSpec:
+def _spec(kind: str, description: str, **more: Any) -> ModelSpec:
     return ModelSpec(
-        name=f"classical.{kind}",
-        factory="bench_plugins.classical.estimators:build",
-        options={"kind": kind},
-        estimator=True,
-        recipes=_AS_PUBLISHED,
-        sets=("default",),
-        license="Apache-2.0",
-        source=_PICZAK,
-        description=description,
-    )
+        name=f"classical.{kind}", factory="bench_plugins.classical.estimators:build", options={"kind": kind},
+        estimator=True, license="Apache-2.0", description=description, **more,
+    )  # fmt: skip
 
 
 @hookimpl
 def bench_add_models() -> Iterable[ModelSpec]:
     """Piczak's three baselines and the forest that networks must beat."""
+    plain = "on mean and deviation of 12 MFCC and zero-crossing rate"
+    bar = "random forest on five statistics of 20 MFCC of silence-tiled clips: the bar for networks"
+    baselines = {"knn": "nearest neighbours", "svm": "linear SVM", "forest": "random forest"}
     return [
-        _baseline("knn", "nearest neighbours on mean and deviation of 12 MFCC and zero-crossing rate"),
-        _baseline("svm", "linear SVM on mean and deviation of 12 MFCC and zero-crossing rate"),
-        _baseline("forest", "random forest on mean and deviation of 12 MFCC and zero-crossing rate"),
-        ModelSpec(
-            name="classical.forest_tuned",
-            factory="bench_plugins.classical.estimators:build",
-            options={"kind": "forest_tuned"},
-            estimator=True,
-            recipes=_SILENCE_TILED,
-            license="Apache-2.0",
-            description="random forest on five statistics of 20 MFCC of silence-tiled clips: the bar for networks",
-        ),
+        *(_spec(kind, f"{what} {plain}", source=_PICZAK, **_AS_PUBLISHED) for kind, what in baselines.items()),
+        _spec("forest_tuned", bar, recipes=_SILENCE_TILED),
     ]

@@ -18,18 +18,11 @@ _TINY: Mapping[str, Any] = {
 
 def _variant(name: str, parameters: int, description: str, options: Mapping[str, Any], **fields: Any) -> ModelSpec:
     return ModelSpec(
-        name=f"convnext_attention.{name}",
-        factory="bench_plugins.convnext_attention.network:build",
-        options=options,
-        frontend="torchaudio",
-        frontends=("torchaudio", "nnaudio"),
-        frontend_options=_FRONTEND,
-        parameters=parameters,
-        license="Apache-2.0",
-        source="HazCodesLots/AudioForgeryDetection, Frontend/ConvNeXt/README.md; ConvNeXt arXiv:2201.03545",
-        description=description,
-        **fields,
-    )
+        name=f"convnext_attention.{name}", factory="bench_plugins.convnext_attention.network:build", options=options,
+        frontend="torchaudio", frontends=("torchaudio", "nnaudio"), frontend_options=_FRONTEND, parameters=parameters,
+        license="Apache-2.0", description=description,
+        source="HazCodesLots/AudioForgeryDetection, Frontend/ConvNeXt/README.md; ConvNeXt arXiv:2201.03545", **fields,
+    )  # fmt: skip
 
 
 _TINY_RECIPES: Mapping[str, Mapping[str, Any]] = {"full": {"epochs": 40, "spec_masks": 1, "mixup_alpha": 0.0}}

@@ -70,13 +70,10 @@ class Design:
 
     def __post_init__(self) -> None:
         said = {f.name: f"{f.name}={getattr(self, f.name)!r}" for f in fields(self)}
+        choices: Any = {"dims": (1, 2), "norm": ("layer", "batch"), "graph": ("tokens", "batch", "none")}
         wrong = [
             f"{said[name]} is not one of {', '.join(map(repr, allowed))}"
-            for name, allowed in (
-                ("dims", (1, 2)),
-                ("norm", ("layer", "batch")),
-                ("graph", ("tokens", "batch", "none")),
-            )
+            for name, allowed in choices.items()
             if getattr(self, name) not in allowed
         ]
         if len(self.depths) != len(self.widths) or not self.depths:

@@ -29,37 +29,24 @@ _AS_CODED: Mapping[str, tuple[dict[str, Any], int, int, int]] = {
 
 
 def _spec(variant: str, factory: str, parameters: int, **more: Any) -> ModelSpec:
-    settings = {
-        "modalities": ("audio", "image"),
-        "derived": ("image",),
-        "frontend": "mfcc",
-        "recipes": _RECIPES,
-        **more,
-    }
-    if settings["frontend"] is not None:
-        settings["frontend_options"] = _FRONTEND
-        settings["frontends"] = ("given",)  # published features of 13 x 39, as `digits-khacef` has them
+    both = {"modalities": ("audio", "image"), "derived": ("image",), "frontend": "mfcc", "recipes": _RECIPES}
+    settings: dict[str, Any] = both | more
+    if settings["frontend"] is not None:  # "given": published features of 13 x 39, as `digits-khacef` has them
+        settings |= {"frontend_options": _FRONTEND, "frontends": ("given",)}
     return ModelSpec(
-        name=f"digit_fusion.{variant}",
-        factory=factory,
-        parameters=parameters,
-        license="Apache-2.0",
-        source=_SOURCE,
+        name=f"digit_fusion.{variant}", factory=factory, parameters=parameters, license="Apache-2.0", source=_SOURCE,
         **settings,
-    )
+    )  # fmt: skip
 
 
 def _documented() -> Iterable[ModelSpec]:
     for (encoder, fusion), parameters in _DOCUMENTED.items():
         variant = f"{encoder}_{fusion}"
         yield _spec(
-            variant,
-            _BUILD,
-            parameters,
-            options={"encoder": encoder, "fusion": fusion},
+            variant, _BUILD, parameters, options={"encoder": encoder, "fusion": fusion},
             sets=("default", "documented") if variant == "transformer_attention" else ("documented",),
             description=f"39 x 13 cepstra ({encoder}) and a picture, joined by {fusion} fusion",
-        )
+        )  # fmt: skip
 
 
 def _as_coded() -> Iterable[ModelSpec]:
@@ -70,13 +57,10 @@ def _as_coded() -> Iterable[ModelSpec]:
             "spec_masks": 0, "roll": False, "gain_db": 0.0,
         }  # fmt: skip
         yield _spec(
-            f"as_coded_{variant}",
-            "bench_plugins.digit_fusion.as_coded:build",
-            parameters,
-            options=options,
+            f"as_coded_{variant}", "bench_plugins.digit_fusion.as_coded:build", parameters, options=options,
             recipes={"full": published},
             description=f"the published {variant} program: one audio token or 507 scalar steps, faults included",
-        )
+        )  # fmt: skip
 
 
 @hookimpl

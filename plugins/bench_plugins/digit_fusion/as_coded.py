@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench import TaskInfo
-from bench_plugins.digit_fusion.views import COEFFICIENTS, FRAMES, check_task, to_frames
+from bench_plugins.digit_fusion.network import COEFFICIENTS, FRAMES, check_task, to_frames
 
 FLAT = FRAMES * COEFFICIENTS
 """Numbers of a recording: 39 x 13."""

@@ -21,10 +21,19 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench import TaskInfo
-from bench_plugins.digit_fusion.views import FRAMES, TOKENS, check_task, to_frames
+
+FRAMES = 39
+"""Frames of the published recordings (50 ms windows, 25 ms apart)."""
+
+COEFFICIENTS = 13
+"""Cepstral coefficients of the published recordings."""
+
+TOKENS = (7, 7)
+"""Grid of the picture after two poolings of 28 x 28."""
 
 DIM = 128
 """Width of every token and of both views' vectors."""
@@ -51,11 +60,31 @@ class FusionConfig:
             raise ValueError(f"digit_fusion fusion {self.fusion!r} is not known; choose attention or linear")
 
 
-class Layer(nn.TransformerEncoderLayer):
-    """Pre-norm encoder layer, d 128, 4 heads, feed-forward 256."""
+def check_task(task: TaskInfo, *, audio: bool, image: bool) -> None:
+    """Refuse a task that lacks a view.
 
-    def __init__(self, dropout: float) -> None:
-        super().__init__(DIM, 4, 256, dropout, "gelu", batch_first=True, norm_first=True)
+    Raises:
+        ValueError: No features or no image where the variant needs them.
+    """
+    if audio and task.feature_shape is None:
+        raise ValueError("digit_fusion takes features (freq, time) but feature_shape is None; choose --frontend mfcc")
+    if image and task.image_shape is None:
+        raise ValueError(
+            "this digit_fusion variant needs an image but image_shape is None; try digit_fusion.audio_only"
+        )
+
+
+def to_frames(audio: Tensor) -> Tensor:
+    """Features ``(batch, freq, time)`` of any length -> ``(batch, 39, freq)``.
+
+    Averages (or, for shorter clips, repeats) neighbouring frames: clips of one and of five seconds fit one network.
+    """
+    return F.adaptive_avg_pool1d(audio, FRAMES).transpose(1, 2)  # (batch, freq, 39) -> (batch, 39, freq)
+
+
+def _layer(dropout: float) -> nn.TransformerEncoderLayer:
+    """Pre-norm encoder layer, d 128, 4 heads, feed-forward 256."""
+    return nn.TransformerEncoderLayer(DIM, 4, 256, dropout, "gelu", batch_first=True, norm_first=True)
 
 
 class ImageView(nn.Module):
@@ -71,7 +100,7 @@ class ImageView(nn.Module):
         self.up = nn.Linear(64, DIM)
         self.positions = nn.Parameter(torch.randn(TOKENS[0] * TOKENS[1], DIM) * 0.02)
         self.drop = nn.Dropout(0.2)
-        self.layer = Layer(dropout)
+        self.layer = _layer(dropout)
         self.norm = nn.LayerNorm(DIM)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -97,7 +126,7 @@ class AudioView(nn.Module):
         self.layers = nn.ModuleList()
         self.lstm = self.down = None
         if config.encoder == "transformer":
-            self.layers.extend(Layer(config.dropout) for _ in range(4))
+            self.layers.extend(_layer(config.dropout) for _ in range(4))
         else:
             self.lstm = nn.LSTM(DIM, 110, 2, batch_first=True, dropout=config.dropout, bidirectional=True)
             self.down = nn.Linear(220, DIM)

@@ -32,6 +32,9 @@ _SHAPES: Mapping[str, str] = {
     "base": "768 wide, 12 heads, 12 blocks (DeiT-B)",
 }
 
+_DROPPED = ({"patch_dropout": 0.5, "drop_path": 0.1}, {"patch_dropout": 0.75, "drop_path": 0.0})
+"""Of the larger sizes, and of ``micro``."""
+
 _SETS: Mapping[str, tuple[str, ...]] = {"micro": ("default",), "base": ("documented",)}
 
 _SCRATCH: Mapping[str, Mapping[str, Any]] = {
@@ -48,7 +51,6 @@ _MICRO: Mapping[str, Mapping[str, Any]] = {
 }
 """Of the smallest size: the rate that learns fastest on ESC-10 fold 1, and as many epochs as a CPU has time for."""
 
-
 _PUBLISHED: Mapping[str, Mapping[str, Any]] = {
     "full": {
         "optimizer": "adam", "lr": 1e-4, "weight_decay": 0.0, "schedule": "constant", "warmup": 0.0, "batch": 12,
@@ -59,38 +61,16 @@ _PUBLISHED: Mapping[str, Mapping[str, Any]] = {
 """What the published notebook trains with."""
 
 
-def _as_coded() -> ModelSpec:
-    return ModelSpec(
-        name="meamtm.as_coded",
-        factory="bench_plugins.meamtm.as_coded:build",
-        recipes=_PUBLISHED,
-        parameters=85_851_570,
-        license="Apache-2.0",
-        source=SOURCE,
-        description="the published notebook: the model brings clips to 44.1 kHz; window of 25 samples, no logarithm",
-    )
-
-
 def _model(name: str, size: str, stride: int, **fields: Any) -> ModelSpec:
     micro = size == "micro"
     return ModelSpec(
         name=f"meamtm.{name}",
-        factory="bench_plugins.meamtm.factory:build",
-        options={
-            "size": size,
-            "stride": stride,
-            "patch_dropout": 0.75 if micro else 0.5,
-            "drop_path": 0.0 if micro else 0.1,
-        },
-        frontend="nnaudio",
-        frontends=_FRONTENDS,
-        frontend_options=_FRONTEND,
-        recipes=_MICRO if micro else _SCRATCH,
-        parameters=_PARAMETERS[size][stride],
-        license="Apache-2.0",
-        source=SOURCE,
-        **fields,
-    )
+        factory="bench_plugins.meamtm.network:build",
+        options={"size": size, "stride": stride, **_DROPPED[micro]},
+        frontend="nnaudio", frontends=_FRONTENDS, frontend_options=_FRONTEND,
+        recipes=_MICRO if micro else _SCRATCH, parameters=_PARAMETERS[size][stride],
+        license="Apache-2.0", source=SOURCE, **fields,
+    )  # fmt: skip
 
 
 def _grid() -> Iterator[ModelSpec]:
@@ -98,13 +78,8 @@ def _grid() -> Iterator[ModelSpec]:
         own = next(iter(strides))
         for stride in strides:
             name = size if stride == own else f"{size}_s{stride}"
-            yield _model(
-                name,
-                size,
-                stride,
-                sets=_SETS.get(name, ()),
-                description=f"AST {_SHAPES[size]}, patches of 16 every {stride}",
-            )
+            said = f"AST {_SHAPES[size]}, patches of 16 every {stride}"
+            yield _model(name, size, stride, sets=_SETS.get(name, ()), description=said)
 
 
 def _alias(name: str, axes: Mapping[str, str], description: str) -> ModelSpec:
@@ -114,10 +89,14 @@ def _alias(name: str, axes: Mapping[str, str], description: str) -> ModelSpec:
 @hookimpl
 def bench_add_models() -> Iterable[ModelSpec]:
     """Five sizes with four strides each, the published notebook, and three fixed choices of how the smallest is fed."""
+    said = "the published notebook: the model brings clips to 44.1 kHz; window of 25 samples, no logarithm"
     return [
         *_grid(),
-        _as_coded(),
+        ModelSpec(
+            name="meamtm.as_coded", factory="bench_plugins.meamtm.as_coded:build", recipes=_PUBLISHED,
+            parameters=85_851_570, license="Apache-2.0", source=SOURCE, description=said,
+        ),
         _alias("precomputed", {"feeding": "precomputed"}, "micro fed from stored log-mel features"),
         _alias("trainable_mel", {"frontend": "nnaudio_mel"}, "micro with a trainable mel filter bank"),
         _alias("trainable_stft", {"frontend": "nnaudio_stft"}, "micro with trainable Fourier kernels"),
-    ]
+    ]  # fmt: skip

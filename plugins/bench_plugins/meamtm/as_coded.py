@@ -51,15 +51,9 @@ class RawMel(nn.Module):
         with torch.device("cpu"):  # its kernel is computed from values, which the meta device does not have
             self.resample = torchaudio.transforms.Resample(sample_rate, RATE)
         self.layer = MelSpectrogram(
-            sr=RATE,
-            n_fft=N_FFT,
-            win_length=WINDOW,
-            n_mels=MELS,
-            hop_length=HOP,
-            center=False,
-            trainable_mel=True,
+            sr=RATE, n_fft=N_FFT, win_length=WINDOW, n_mels=MELS, hop_length=HOP, center=False, trainable_mel=True,
             verbose=False,
-        )
+        )  # fmt: skip
 
     def forward(self, waveform: Tensor) -> Tensor:
         """``(batch, samples)`` -> ``(batch, 128, time)``, not negative."""

@@ -16,35 +16,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
+from typing import Any, Literal
 
 import torch
 from timm.layers.patch_dropout import PatchDropout
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
+from bench import TaskInfo
+
 PATCH = 16
 STRIDES = (10, 12, 14, 16)
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
-    """Width, attention heads and number of blocks."""
-
-    dim: int
-    heads: int
-    depth: int
-
-
-SIZES: Mapping[str, Size] = MappingProxyType(
-    {
-        "micro": Size(192, 3, 4),
-        "tiny": Size(192, 3, 12),
-        "mini": Size(384, 6, 6),
-        "small": Size(384, 6, 12),
-        "base": Size(768, 12, 12),
-    }
+SIZES: Mapping[str, tuple[int, int, int]] = MappingProxyType(
+    {"micro": (192, 3, 4), "tiny": (192, 3, 12), "mini": (384, 6, 6), "small": (384, 6, 12), "base": (768, 12, 12)}
 )
+"""Width, attention heads and number of blocks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,43 +118,27 @@ class AudioSpectrogramTransformer(nn.Module):
 
     def __init__(self, num_classes: int, feature_shape: tuple[int, int], settings: AstSettings) -> None:
         super().__init__()
-        size = SIZES[settings.size]
+        dim, heads, depth = SIZES[settings.size]
         self.settings = settings
         self.feature_shape = feature_shape
         self.grid = patch_grid(feature_shape, settings.stride)
-        self.patch_embed = PatchEmbed(size.dim, settings.stride)
-        self.cls_token = nn.Parameter(torch.empty(1, 1, size.dim))
-        self.dist_token = nn.Parameter(torch.empty(1, 1, size.dim))
-        self.pos_embed = nn.Parameter(torch.empty(1, 2 + self.grid[0] * self.grid[1], size.dim))
+        self.patch_embed = PatchEmbed(dim, settings.stride)
+        self.cls_token = nn.Parameter(torch.empty(1, 1, dim))
+        self.dist_token = nn.Parameter(torch.empty(1, 1, dim))
+        self.pos_embed = nn.Parameter(torch.empty(1, 2 + self.grid[0] * self.grid[1], dim))
         self.pos_drop = nn.Dropout(settings.dropout)
         self.patch_drop = PatchDropout(settings.patch_dropout, num_prefix_tokens=2)
-        self.blocks = nn.Sequential(
-            *(
-                Block(
-                    size.dim,
-                    size.heads,
-                    qkv_bias=True,
-                    proj_drop=settings.dropout,
-                    drop_path=settings.drop_path * i / (size.depth - 1),
-                    norm_layer=nn.LayerNorm,
-                )
-                for i in range(size.depth)
-            )
-        )
-        self.norm = nn.LayerNorm(size.dim)
-        classifier = nn.Linear(size.dim, num_classes)
-        self.head = nn.Sequential(nn.LayerNorm(size.dim), classifier)
+        rates = [settings.drop_path * i / (depth - 1) for i in range(depth)]
+        more: dict[str, Any] = {"qkv_bias": True, "proj_drop": settings.dropout, "norm_layer": nn.LayerNorm}
+        self.blocks = nn.Sequential(*(Block(dim, heads, drop_path=rate, **more) for rate in rates))
+        self.norm = nn.LayerNorm(dim)
+        classifier = nn.Linear(dim, num_classes)
+        self.head = nn.Sequential(nn.LayerNorm(dim), classifier)
         self._initialise()
         nn.init.trunc_normal_(classifier.weight, std=0.02)
 
     def forward(self, audio: Tensor) -> Tensor:
-        """Classify clips.
-
-        Args:
-            audio: Normalised log-mel features ``(batch, freq, time)`` float32.
-
-        Returns:
-            Logits ``(batch, num_classes)``.
+        """Normalised log-mel features ``(batch, freq, time)`` float32 -> logits ``(batch, num_classes)``.
 
         Raises:
             ValueError: The features have another shape than the one the network was built for.
@@ -175,15 +149,13 @@ class AudioSpectrogramTransformer(nn.Module):
     def embed(self, audio: Tensor) -> Tensor:
         """The mean of the two summary tokens, ``(batch, dim)``, of features ``(batch, freq, time)``."""
         if tuple(audio.shape[1:]) != self.feature_shape or audio.ndim != 3:
+            freq, time = self.feature_shape
             raise ValueError(
-                f"features of shape {tuple(audio.shape)}; this network was built for (batch, "
-                f"{self.feature_shape[0]}, {self.feature_shape[1]})"
+                f"features of shape {tuple(audio.shape)}; this network was built for (batch, {freq}, {time})"
             )
-        batch = audio.shape[0]
         patches = self.patch_embed(audio)  # (batch, freq, time) -> (batch, rows * columns, dim)
-        tokens = torch.cat(
-            [self.cls_token.expand(batch, -1, -1), self.dist_token.expand(batch, -1, -1), patches], dim=1
-        )  # -> (batch, 2 + rows * columns, dim)
+        first = [token.expand(len(audio), -1, -1) for token in (self.cls_token, self.dist_token)]
+        tokens = torch.cat([*first, patches], dim=1)  # -> (batch, 2 + rows * columns, dim)
         tokens = self.pos_drop(tokens + self.pos_embed)
         tokens = self.patch_drop(tokens)  # training: -> (batch, 2 + kept, dim)
         tokens = self.norm(self.blocks(tokens))
@@ -202,3 +174,43 @@ class AudioSpectrogramTransformer(nn.Module):
                 nn.init.trunc_normal_(module.weight, std=1 / PATCH)
             elif isinstance(module, nn.LayerNorm):
                 module.eps = self.settings.norm_eps
+
+
+def build(
+    task: TaskInfo,
+    *,
+    weights: str | Path | None = None,
+    weights_grid: tuple[int, int] | None = None,
+    head: Literal["new", "load"] = "new",
+    **settings: Any,
+) -> AudioSpectrogramTransformer:
+    """Build the network.
+
+    Args:
+        task: Its ``num_classes`` and ``feature_shape`` set the geometry.
+        weights: A ``.safetensors``, ``.bin``, ``.pt`` or ``.pth`` file, or a folder in transformers' layout, holding
+            an AST (transformers' or the authors' names) or a timm DeiT or ViT; ``None`` = from scratch.
+        weights_grid: ``(rows, columns)`` of the checkpoint's patches, where their number alone does not tell.
+        head: ``new`` starts a fresh classifier; ``load`` takes the checkpoint's, which must have the task's classes.
+        settings: Fields of :class:`AstSettings`; ``norm_eps`` is the checkpoint's own unless given.
+
+    Raises:
+        CheckpointError: ``weights`` is missing, unreadable or does not fit.
+        TypeError: Unknown setting.
+        ValueError: A setting is out of range, or the features are smaller than a patch.
+    """
+    from bench_plugins.meamtm.weights import load_into, read_checkpoint
+
+    if task.feature_shape is None:
+        raise ValueError("this task has no feature_shape; the transformer reads log-mel features: choose a front end")
+    if head not in ("new", "load"):
+        raise ValueError(f"head = {head!r}; allowed: 'new', 'load'")
+    if weights is None:
+        if weights_grid is not None or head != "new":
+            raise ValueError("weights_grid and head='load' describe a checkpoint; give weights=FILE too")
+        return AudioSpectrogramTransformer(task.num_classes, task.feature_shape, AstSettings(**settings))
+    checkpoint = read_checkpoint(Path(weights))
+    settings.setdefault("norm_eps", checkpoint.norm_eps)
+    model = AudioSpectrogramTransformer(task.num_classes, task.feature_shape, AstSettings(**settings))
+    load_into(model, checkpoint, with_head=head == "load", grid=weights_grid)
+    return model

@@ -16,9 +16,8 @@ from torch import Tensor, nn
 
 from bench import ModelSpec, TaskInfo
 from bench_plugins.avmae import bench_add_models, network, pretraining
-from bench_plugins.avmae.layers import Block
 from bench_plugins.avmae.masking import Mask, draw_mask, pick, put_back
-from bench_plugins.avmae.network import AvMaeConfig
+from bench_plugins.avmae.network import AvMaeConfig, Block
 from bench_plugins.avmae.patches import Grid, Patches, audio_grid, image_grid, sincos, standardise
 from bench_plugins.avmae.pretraining import contrastive, hidden_error, standard_patches
 

@@ -14,11 +14,10 @@ from transformers import AutoModel, AutoTokenizer, BertModel
 from bench import CheckpointError, TaskInfo
 from bench.execution.optimisation import make_optimizer
 from bench.recipe import Recipe
-from bench_plugins.calm import bench_add_models, text_only
+from bench_plugins.calm import bench_add_models
 from bench_plugins.calm.checkpoints import load_bert, load_tokenizer, minilm_folder
-from bench_plugins.calm.encoders import Memory, PretrainedText, build_bert, build_minilm
+from bench_plugins.calm.encoders import Memory, PretrainedText, TextOnly, build_bert, build_minilm, build_text_only
 from bench_plugins.calm.network import CalmConfig
-from bench_plugins.calm.text_only import TextOnly
 
 NAMES = ("dog", "rain", "sea_waves", "crying baby")
 TASK = TaskInfo(num_classes=4, feature_shape=(40, 51), label_names=NAMES)
@@ -247,7 +246,7 @@ def test_names_must_fit_the_classes(bert):
 @pytest.mark.parametrize("name", ["calm.minilm", "calm.bert_frozen", "calm.bert_tuned", "calm.text_only"])
 def test_shapes_can_be_counted_without_any_weights(name):
     spec = next(spec for spec in bench_add_models() if spec.name == name)
-    build = {"calm.minilm": build_minilm, "calm.text_only": text_only.build}.get(name, build_bert)
+    build = {"calm.minilm": build_minilm, "calm.text_only": build_text_only}.get(name, build_bert)
     ids = torch.ones(2, 8, dtype=torch.int64, device="meta")
     with torch.device("meta"):
         model = build(TASK, **spec.options).to("meta").eval()

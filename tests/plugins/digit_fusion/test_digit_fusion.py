@@ -14,8 +14,7 @@ from torch import nn
 
 from bench import ModelSpec, TaskInfo
 from bench_plugins.digit_fusion import as_coded, bench_add_models
-from bench_plugins.digit_fusion.network import FusionConfig, build
-from bench_plugins.digit_fusion.views import to_frames
+from bench_plugins.digit_fusion.network import FusionConfig, build, to_frames
 
 ROOT = Path(__file__).resolve().parents[3]
 SPECS = {spec.name.removeprefix("digit_fusion."): spec for spec in bench_add_models()}

@@ -13,8 +13,7 @@ from bench.config.recipes import BUILTIN, resolve
 from bench.frontends.nnaudio import build as build_front_end
 from bench.frontends.specs import FRONTENDS
 from bench_plugins import meamtm
-from bench_plugins.meamtm.factory import build
-from bench_plugins.meamtm.network import SIZES, AstSettings, patch_grid
+from bench_plugins.meamtm.network import SIZES, AstSettings, build, patch_grid
 
 SPECS = [spec for spec in meamtm.bench_add_models() if spec.name != "meamtm.as_coded"]  # has tests of its own
 SMALL = TaskInfo(num_classes=7, clip_samples=16_000, feature_shape=(64, 101))

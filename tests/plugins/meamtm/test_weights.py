@@ -11,9 +11,8 @@ from safetensors.torch import load_file, save_file
 from transformers import ASTConfig, ASTForAudioClassification
 
 from bench import CheckpointError, TaskInfo
-from bench_plugins.meamtm.factory import build
-from bench_plugins.meamtm.positions import fit_positions
-from bench_plugins.meamtm.weights import convert, load_into
+from bench_plugins.meamtm.network import build
+from bench_plugins.meamtm.weights import convert, fit_positions, load_into
 
 FRAMES = 101
 TASK = TaskInfo(num_classes=7, clip_samples=16_000, feature_shape=(128, FRAMES))
