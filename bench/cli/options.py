@@ -25,7 +25,7 @@ Data = Annotated[
     typer.Option(
         "--data",
         metavar="DIR",
-        help="Folder with the data sets by name, one data set, or a table: my.csv?OPTION=VALUE.",
+        help="Folder with data sets by name, one data set, or a table my.csv[?KEY=VALUE].",
     ),
 ]
 ProtocolName = Annotated[

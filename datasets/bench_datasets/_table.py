@@ -163,8 +163,8 @@ def split_labels(labels: Sequence[str], separator: str = "") -> list[tuple[str, 
         for mark in SEPARATORS:
             if doubtful := next((label for label in labels if mark in label), None):
                 raise DataError(
-                    f"label {doubtful!r} holds {mark!r}: did you mean multi-label? --data 'TABLE?label_separator={mark}'"
-                    " splits it, label_separator=none takes it as one name"
+                    f"label {doubtful!r} holds {mark!r}: did you mean multi-label? --data "
+                    f"'TABLE?label_separator={mark}' splits it, label_separator=none takes it as one name"
                 )
         parts = [tuple(part.strip() for part in label.split("|")) for label in labels]
     if broken := next((label for label, found in zip(labels, parts, strict=True) if not all(found)), None):
