@@ -152,17 +152,12 @@ def _with_directions(raw: dict[str, Any]) -> dict[str, Any]:
     return {**raw, "rows": rows}
 
 
-Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
-UPGRADES: Mapping[int, Upgrade] = MappingProxyType({1: _with_directions})
+UPGRADES: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = MappingProxyType({1: _with_directions})
 """``{n: function}``: each turns the raw values of version n into those of version n + 1."""
 
 
 def parse_baseline(text: str, origin: str) -> Baseline:
-    """The baseline in ``text``.
-
-    Args:
-        text: Contents of the file.
-        origin: Its name, for messages.
+    """The baseline in the text of a file; ``origin`` names it in messages.
 
     Raises:
         StoreError: Torn, foreign, edited, or newer than this version of bench.

@@ -32,7 +32,6 @@ class Collected:
     Attributes:
         rows: Sorted by name and hardware.
         lost: Cells without a result, by row name, with fold, seed and the reason.
-        libraries: Versions that measured it.
         machines: Hardware to words.
         contended: Names of rows whose speed was measured while others used the machine.
     """
@@ -91,8 +90,7 @@ def collect(records: Iterable[Record], predictions: Predictions, metrics: Mappin
 
 def unfinished(records: Iterable[Record]) -> list[str]:
     """One line for each record that should have a result and has none; planned outcomes are results."""
-    bad = (r for r in records if r.status != "ok" and r.status not in PLANNED)
-    return [f"{r.cell.id}: {_lost(r)}" for r in bad]
+    return [f"{r.cell.id}: {_lost(r)}" for r in records if r.status != "ok" and r.status not in PLANNED]
 
 
 def hardware(record: Record) -> str | None:
@@ -105,11 +103,7 @@ def hardware(record: Record) -> str | None:
 
 
 def measured(
-    unit: str,
-    processes: Sequence[float],
-    samples: Sequence[Sequence[float]] = (),
-    *,
-    higher_is_better: bool = False,
+    unit: str, processes: Sequence[float], samples: Sequence[Sequence[float]] = (), *, higher_is_better: bool = False
 ) -> Measured:
     """A quantity with its raw samples thinned and its scatter."""
     kept = tuple(_thinned(process) for process in samples if len(process))
@@ -118,13 +112,9 @@ def measured(
 
 
 def _row(
-    name: str,
-    identity: str,
-    where: str,
-    members: Sequence[Record],
-    predictions: Predictions,
+    name: str, identity: str, where: str, members: Sequence[Record], predictions: Predictions,
     metrics: Mapping[str, Metric],
-) -> PinnedRow:
+) -> PinnedRow:  # fmt: skip
     first = members[0]
     quantities: dict[str, Measured] = {}
     missing: dict[str, str] = {}
@@ -233,11 +223,7 @@ def _words(record: Record) -> str:
 
 
 def collect_benchmarks(text: str, origin: str) -> Collected:
-    """The timings of a run of pytest-benchmark.
-
-    Args:
-        text: Contents of the file.
-        origin: Its name, for messages.
+    """The timings in the text of a file of pytest-benchmark; ``origin`` names it in messages.
 
     Raises:
         DataError: Another kind of file, or a test that stands in it twice.

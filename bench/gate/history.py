@@ -39,11 +39,7 @@ class History:
 
 
 def histories(baselines: Sequence[Baseline]) -> tuple[History, ...]:
-    """Every quantity of every row, by name.
-
-    Args:
-        baselines: In the order of time.
-    """
+    """Every quantity of every row, by name, over baselines in the order of time."""
     found: dict[tuple[str, str, str, str | None], list[tuple[int, float]]] = {}
     for index, baseline in enumerate(baselines):
         for row in baseline.rows:
@@ -72,12 +68,7 @@ def _history(row: str, quantity: str, unit: str, hardware: str | None, points: S
 
 
 def table(found: Sequence[History], names: Sequence[str]) -> list[list[str]]:
-    """Rows under :data:`HEADER`.
-
-    Args:
-        found: See :func:`histories`.
-        names: Of the baselines.
-    """
+    """Rows under :data:`HEADER`; ``names`` are those of the baselines."""
     return [
         [
             one.row, one.quantity, str(len(one.values)),

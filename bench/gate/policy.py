@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from bench.errors import SelectionError
-from bench.results.quantities import QUANTITIES
+from bench.results.quantities import QUANTITIES, finite
 
 Better = Literal["lower", "higher", "neither"]
 Evidence = Literal["band", "change", "estimate"]
@@ -83,11 +82,9 @@ def family(quantity: str, unit: str = "", *, score: bool = False) -> str:
 
 
 def parse_policy(text: str, origin: str) -> Policy:
-    """The defaults, changed as a TOML file says: one table a family, only the keys that differ.
+    """The defaults, changed as a TOML text says: one table a family, only the keys that differ.
 
-    Args:
-        text: Contents of the file.
-        origin: Its name, for messages.
+    Messages name the file as ``origin``.
 
     Raises:
         SelectionError: No TOML, an unknown family or key, or a value that is not allowed.
@@ -127,11 +124,7 @@ def _unknown(what: str, name: str, known: Iterable[str]) -> str:
     return f"no {what} named {name!r}. {advice}Known: {', '.join(names)}"
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-_TOLERANCE = (lambda value: _is_number(value) and value >= 0, "a number of 0 or more, e.g. 0.05")
+_TOLERANCE = (lambda value: finite(value) is not None and value >= 0, "a number of 0 or more, e.g. 0.05")
 _SWITCH = (lambda value: isinstance(value, bool), "true or false")
 _ALLOWED: Mapping[str, tuple[Callable[[Any], bool], str]] = MappingProxyType(
     {
@@ -140,7 +133,10 @@ _ALLOWED: Mapping[str, tuple[Callable[[Any], bool], str]] = MappingProxyType(
         "better": (lambda value: value in ("lower", "higher", "neither"), "'lower', 'higher' or 'neither'"),
         "same_hardware": _SWITCH,
         "evidence": (lambda value: value in ("band", "change", "estimate"), "'band', 'change' or 'estimate'"),
-        "level": (lambda value: _is_number(value) and 0.5 <= value < 1, "a number from 0.5 to below 1, e.g. 0.95"),
+        "level": (
+            lambda value: finite(value) is not None and 0.5 <= value < 1,
+            "a number from 0.5 to below 1, e.g. 0.95",
+        ),
         "skip": _SWITCH,
     }
 )

@@ -81,7 +81,9 @@ def table(findings: Sequence[Finding]) -> list[list[str]]:
     return [
         [
             _WORDS.get(f.status, f.status), f.row, f.quantity, value(f.unit, f.baseline),
-            value(f.unit, f.candidate), _change(f, f.change), _interval(f), _tolerated(f), f.reason,
+            value(f.unit, f.candidate), _change(f, f.change),
+            "-" if f.low is None else f"[{_change(f, f.low)}, {_change(f, f.high)}]",
+            _change(f, f.tolerance).replace("+", ""), f.reason,
         ]
         for f in findings
     ]  # fmt: skip
@@ -125,16 +127,6 @@ def _change(finding: Finding, number: float | None) -> str:
     if finding.relative:
         return f"{100 * number:+.1f} %"
     return f"{100 * number:+.2f} points" if finding.unit == "fraction" else f"{number:+.4g} {finding.unit}".rstrip()
-
-
-def _interval(finding: Finding) -> str:
-    if finding.low is None or finding.high is None:
-        return "-"
-    return f"[{_change(finding, finding.low)}, {_change(finding, finding.high)}]"
-
-
-def _tolerated(finding: Finding) -> str:
-    return "-" if finding.tolerance is None else _change(finding, finding.tolerance).replace("+", "")
 
 
 def _markdown_table(findings: Sequence[Finding]) -> str:

@@ -22,12 +22,9 @@ MIN_PERIODS = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnergyCounter:
-    """A counter of joules that only rises.
+    """A counter of joules that only rises (``read``) and starts again from 0 at ``wraps_at_j``, if at all.
 
-    Attributes:
-        read: Joules now. The zero point means nothing.
-        source: ``NVML`` or ``RAPL``.
-        wraps_at_j: Joules at which the counter starts again from 0, ``None`` where it does not.
+    Its ``source`` is ``NVML`` or ``RAPL``; its zero point means nothing.
     """
 
     read: Callable[[], float]

@@ -19,8 +19,7 @@ class Flops:
     """Floating-point operations of one call; a multiply-add is two.
 
     Attributes:
-        total: Matrix products, convolutions and attention.
-        by_operator: The same by operator, ``{"aten.convolution": ...}``.
+        total: Matrix products, convolutions and attention, by operator (``aten.convolution``) in ``by_operator``.
         uncounted: Operators that do arithmetic for which there is no formula (FFT, sorting, reductions,
             normalisation, custom operators), with their calls. Views, copies and element-wise operators are left out
             of the list as of the count.
@@ -63,11 +62,7 @@ def countable_kernels() -> Iterator[None]:
 
 
 def count_flops(call: Callable[[], object]) -> Flops:
-    """Count what ``call()`` computes, backward passes included. Run it once, never in a timed region.
-
-    Args:
-        call: Runs the model once. A compiled module must be passed uncompiled.
-    """
+    """Count what ``call()`` computes, backward passes included; never in a timed region, and of no compiled module."""
     seen = _Seen()
     # The counter stands inside, so that `seen` meets the operators after it has taken them apart.
     with countable_kernels(), seen, FlopCounterMode(display=False) as counter:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from time import perf_counter
 from typing import Any
 
@@ -23,7 +24,6 @@ class Breakdown:
     """Times of the stages of one pipeline.
 
     Attributes:
-        names: Stages in the order in which they run.
         stage_s: Seconds of each stage in each pass, shape ``(passes, stages)``.
         end_to_end_s: Seconds of the same pipeline without stamps between its stages, shape ``(passes,)``.
     """
@@ -65,8 +65,8 @@ def measure_stages(
         stages: ``(name, function)`` in order; each function takes what the one before it returned.
         feed: ``feed(i)`` gives the input of the first stage, outside the clock (``i`` modulo the distinct inputs).
         device: ``cpu``, ``cuda`` or ``cuda:N``.
-        passes: Measured passes of either kind, at least 1, after ``warmup`` passes, at least 1.
-        warmup: See ``passes``.
+        passes: Measured passes of either kind, at least 1.
+        warmup: Passes of either kind before them, at least 1.
 
     Raises:
         BenchError: No stages, a name given twice, no passes or an unknown device.
@@ -93,12 +93,9 @@ def _pass(stages: Sequence[Stage], value: Any, device: str, *, stamped: bool) ->
     """Seconds of each stage, or of all of them together with no stamp between."""
     synchronize(device)
     stamps = [perf_counter()]
-    for _, function in stages:
+    for place, (_, function) in enumerate(stages, start=1):
         value = function(value)
-        if stamped:
+        if stamped or place == len(stages):
             synchronize(device)
             stamps.append(perf_counter())
-    if not stamped:
-        synchronize(device)
-        stamps.append(perf_counter())
-    return np.diff(stamps).tolist()
+    return [after - before for before, after in pairwise(stamps)]

@@ -53,7 +53,6 @@ class Throughput:
         block_s: Wall seconds of each block, its single synchronise at the end included, shape ``(blocks,)``.
         step_stamps_s: Seconds since the start of its block at which each step had been queued (on CPU: was done),
             shape ``(blocks, steps)``.
-        first_step_s: Seconds of the very first step.
         warmup_steps: Steps before the first block, the first one included.
         cpu_s: CPU time of this process in all blocks, all threads.
     """
@@ -113,25 +112,22 @@ class _Runner:
     batch: int = 0
     done: int = 0
 
-    def one(self) -> None:
-        clips = self.step(self.done)
-        if clips < 1 and not self.done:
-            raise BenchError(f"a step processed {clips} clips; it must return the size of its batch, 1 or more")
-        self.batch = self.batch or clips
-        if clips != self.batch:
-            raise BenchError(
-                f"step {self.done} processed {clips} clips, the ones before it {self.batch}: a throughput is "
-                "stated at one batch size; leave out the partial last batch"
-            )
-        self.done += 1
-
     def block(self, steps: int) -> tuple[float, list[float]]:
         """Seconds of a block of ``steps`` steps, and the stamp after each."""
         stamps: list[float] = []
         synchronize(self.device)
         start = perf_counter()
         for _ in range(steps):
-            self.one()
+            clips = self.step(self.done)
+            if clips < 1 and not self.done:
+                raise BenchError(f"a step processed {clips} clips; it must return the size of its batch, 1 or more")
+            self.batch = self.batch or clips
+            if clips != self.batch:
+                raise BenchError(
+                    f"step {self.done} processed {clips} clips, the ones before it {self.batch}: a throughput is "
+                    "stated at one batch size; leave out the partial last batch"
+                )
+            self.done += 1
             stamps.append(perf_counter() - start)
         synchronize(self.device)
         return perf_counter() - start, stamps
@@ -140,13 +136,13 @@ class _Runner:
 def measure_throughput(step: Step, *, device: str, blocks: Blocks | None = None) -> Throughput:
     """Clips per second of ``step`` run over and over, synchronised only at the ends of a block.
 
-    Serves inference and training alike: what is measured is whatever a step does.
+    Serves inference and training alike. By default 5 blocks of about 1 s run, at most about 30 s.
 
     Args:
         step: ``step(i)`` processes batch ``i`` of several distinct batches (``i`` modulo their number) and returns its
             clips. It must not synchronise, or the run is no longer pipelined.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
-        blocks: Warm-up and length; the default runs 5 blocks of about 1 s, at most about 30 s.
+        blocks: Warm-up and length.
 
     Raises:
         BenchError: Unknown device, or a step that returns no or changing batch sizes.

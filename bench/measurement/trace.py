@@ -18,11 +18,10 @@ MAX_STEPS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """What was written and what it shows.
+    """The Chrome trace that was written, and what it shows.
 
     Attributes:
-        file: The Chrome trace.
-        operators: The operators with the most time of their own first, on the device if there is one, else on CPU:
+        operators: Those with the most time of their own first, on the device if there is one, else on CPU:
             ``name``, ``calls``, ``self_cpu_ms``, ``cpu_ms`` and ``self_device_ms`` (``None`` on CPU). Own time leaves
             out the operators that one calls.
     """

@@ -32,11 +32,9 @@ class Metric(MetricSpec):
         return cls(**{**found, "compute": entry.factory})
 
     def score(self, logits: npt.NDArray[Any], targets: npt.NDArray[Any]) -> Score:
-        """The score of some clips; its value is ``None`` where it is undefined or not finite.
+        """The score of logits ``(clips, classes)``; its value is ``None`` where it is undefined or not finite.
 
-        Args:
-            logits: ``(clips, classes)``.
-            targets: Class indices ``(clips,)`` or indicators ``(clips, classes)``.
+        Targets are class indices ``(clips,)`` or indicators ``(clips, classes)``.
         """
         value = load_factory(self.compute)(logits, targets)
         return self.described.of(float(value) if value is not None and math.isfinite(float(value)) else None)
