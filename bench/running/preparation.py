@@ -2,61 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from bench.cell import Cell
-from bench.config.selection import Selection, check_names
-from bench.config.settings import Settings
+from bench.clips import Clips
+from bench.config.selection import check_names
+from bench.data.cache import cache_root
 from bench.data.contents import content_digest
 from bench.data.locate import open_clips
-from bench.data.waveforms import open_waveforms
+from bench.data.waveforms import Fill, open_waveforms
 from bench.job import Job
-from bench.planning.costs import with_costs
+from bench.measurement.machine import foreign_cpu
+from bench.planning.costs import Cost, cost_key, with_costs
 from bench.planning.plan import Loaded, Plan, PlannedCell, expand
-from bench.plugins.discovery import Host
-from bench.plugins.interfaces import OnEvent, Resources
-from bench.results.store import Store
-from bench.running.launching import Launching
-from bench.running.pricing import find_costs
-from bench.running.progress import Progress
+from bench.plugins.interfaces import Answered, Event, Lost, Resources
+from bench.results.store import write_atomic
+
+if TYPE_CHECKING:
+    from bench.running.runner import Runner
 
 DEFAULT_TIMEOUT_S = 1800.0
+PRICING_TIMEOUT_S = 120.0
 RECORD_BYTES = 12_000
+BUSY_CORES = 0.2
+"""Cores' worth of foreign work above which a measured cost says more about the neighbours than about the model."""
 
 
 class Preparation:
-    """What comes before the first cell of one selection in one run folder.
+    """What comes before the first cell of a run; ``loaded`` holds its data sets by name, once there is a plan."""
 
-    Args:
-        selection: What to measure.
-        settings: How.
-        host: The plugins.
-        store: Of the run folder.
-        launching: Who runs what costs are found with.
-        progress: Told how far it is.
-
-    Attributes:
-        loaded: The data sets of the selection by name, once there is a plan.
-    """
-
-    def __init__(
-        self,
-        selection: Selection,
-        settings: Settings,
-        host: Host,
-        store: Store,
-        launching: Launching,
-        progress: Progress,
-    ) -> None:
-        self.selection = selection
-        self.settings = settings
-        self.host = host
-        self.store = store
-        self.launching = launching
-        self.progress = progress
+    def __init__(self, runner: Runner) -> None:
+        self.selection, self.settings, self.store = runner.selection, runner.settings, runner.store
+        self.registry, self.launching, self.progress = runner.host.registry, runner.launching, runner.progress
         self.loaded: dict[str, Loaded] = {}
 
     def plan(self, *, measure: bool) -> Plan:
@@ -68,45 +49,37 @@ class Preparation:
         Raises:
             BenchError: The selection names what does not exist, data is missing, a split leaks.
         """
-        check_names(self.selection, self.host.registry)
-        plan = expand(self.selection, self.host.registry, self._open())
+        check_names(self.selection, self.registry)
+        plan = expand(self.selection, self.registry, self._open())
         plan = replace(plan, cells=tuple(self._kept(planned) for planned in plan.cells))
-        if measure:
-            self._decode(plan)
-        costs = find_costs(plan, self.host.registry, self._pricing_job, self._launch, self.progress, measure=measure)
-        plan = with_costs(plan, costs)
-        plan = replace(plan, cells=tuple(self._decided(planned) for planned in plan.cells))
+        views = self._views(plan)
+        if measure:  # every data set is decoded once, here and with a count, before workers ask for it
+            for name, clips, trim_db, fill in views:
+                open_waveforms(clips, trim_db=trim_db, fill=fill, progress=self._counter(f"decoding {name}"))
+        plan = with_costs(plan, self._costs(plan, measure=measure))
+        previous = {entry["id"]: entry for entry in (self.store.read_plan() or {}).get("decisions", ())}
+        plan = replace(plan, cells=tuple(_decided(planned, previous.get(planned.cell.id)) for planned in plan.cells))
         return replace(plan, disk_bytes=self._disk_bytes(plan))
-
-    def _pricing_job(self, planned: PlannedCell) -> Job:
-        return replace(self.job(planned, self.launching.side_by_side), timeout_s=self.settings.timeout_s)
-
-    def _launch(self, jobs: Sequence[Job], on_event: OnEvent) -> None:
-        self.launching.run(jobs, on_event, self.launching.side_by_side)
 
     def job(self, planned: PlannedCell, resources: Resources) -> Job:
         """What a worker is told of one cell."""
-        settings, limit = self.settings, self.settings.timeout_s
+        settings, weights, limit = self.settings, self.selection.weights, self.settings.timeout_s
         if limit is None:
             limit = max(DEFAULT_TIMEOUT_S, 5 * (planned.cost_s or 0.0))
+        if weights is not None:
+            random = planned.cell.weights in ("random", "masked")
+            weights = None if random else Path(weights).expanduser().resolve()
         return Job(
-            cell=planned.cell, recipe=planned.recipe, fingerprint=planned.fingerprint,
-            data=self.selection.data.resolve() if self.selection.data else None, weights=self._weights(planned.cell),
-            plugins=tuple(path.resolve() for path in settings.plugins), without=settings.without,
-            limit=self.selection.limit, threads=resources.threads, timeout_s=limit,
-            keep_checkpoint=settings.keep_checkpoints,
+            cell=planned.cell, recipe=planned.recipe, fingerprint=planned.fingerprint, weights=weights,
+            data=self.selection.data.resolve() if self.selection.data else None, without=settings.without,
+            plugins=tuple(path.resolve() for path in settings.plugins), limit=self.selection.limit,
+            threads=resources.threads, keep_checkpoint=settings.keep_checkpoints,
+            timeout_s=limit,
         )  # fmt: skip
-
-    def _weights(self, cell: Cell) -> Path | None:
-        """The file that a cell starts from, as workers need it."""
-        weights = self.selection.weights
-        if weights is None or cell.weights in ("random", "masked"):
-            return None
-        return Path(weights).expanduser().resolve()
 
     def _open(self) -> dict[str, Loaded]:
         for name in self.selection.datasets:
-            entry = self.host.registry.datasets[name]
+            entry = self.registry.datasets[name]
             fetching = self._counter(f"downloading {name}")
             clips = open_clips(entry.spec, self.selection.data, load=entry.factory, progress=fetching)
             self.loaded[name] = Loaded(entry=entry, clips=replace(clips, contents_sha256=content_digest(clips)))
@@ -120,43 +93,87 @@ class Preparation:
         valid = record is not None and record.status == "ok" and record.fingerprint == planned.fingerprint
         return replace(planned, reused=valid and planned.decision == "run")
 
-    def _decode(self, plan: Plan) -> None:
-        """Decode every data set once, here and with a count, before workers ask for it."""
+    def _views(self, plan: Plan) -> list[tuple[str, Clips, float | None, Fill]]:
+        """Name, clips, trimming and filling of every waveform cache that the plan needs."""
         views = {(p.cell.dataset, p.recipe.trim_db, p.recipe.fill) for p in plan.runnable}
-        for name, trim_db, fill in sorted(views, key=str):
-            clips = self.loaded[name].clips
-            if clips.audio is None:
-                continue
-            open_waveforms(clips, trim_db=trim_db, fill=fill, progress=self._counter(f"decoding {name}"))
-
-    def _decided(self, planned: PlannedCell) -> PlannedCell:
-        """A budget decision that this run folder took before is kept, so that a resumed run is the same run."""
-        previous = self._previous().get(planned.cell.id)
-        if previous is None or previous["fingerprint"] != planned.fingerprint or planned.decision == "incompatible":
-            return planned
-        if previous["decision"] == "over_budget" and planned.decision == "run" and not planned.reused:
-            return replace(planned, decision="over_budget", reason=previous["reason"])
-        if previous["decision"] == "run" and planned.decision == "over_budget":
-            return replace(planned, decision="run", reason="")
-        return planned
+        every = ((name, self.loaded[name].clips, trim_db, fill) for name, trim_db, fill in sorted(views, key=str))
+        return [view for view in every if view[1].audio is not None]
 
     def _disk_bytes(self, plan: Plan) -> int:
         """Caches of waveforms (decoded once, and once more per view), records with logits, and checkpoints."""
-        views = {(p.cell.dataset, p.recipe.trim_db, p.recipe.fill) for p in plan.runnable}
-        total = 0
-        for name in {view[0] for view in views}:
-            clips = self.loaded[name].clips
-            if clips.audio is None:
-                continue
-            copies = 1 + sum(view[0] == name for view in views)
-            total += copies * 2 * clips.clip_samples * len(clips)
+        views = [(name, 2 * clips.clip_samples * len(clips)) for name, clips, *_ in self._views(plan)]
+        total = sum(size for _, size in [*views, *set(views)])
         for planned in plan.runnable:
             classes = len(self.loaded[planned.cell.dataset].clips.label_names)
-            parameters = self.host.registry.models[planned.cell.model].spec.parameters or 0
+            parameters = self.registry.models[planned.cell.model].spec.parameters or 0
             weights = 4 * parameters if self.settings.keep_checkpoints and planned.cell.kind == "evaluate" else 0
             total += RECORD_BYTES + 4 * classes * planned.test_clips + weights
         return total
 
-    def _previous(self) -> dict[str, dict[str, Any]]:
-        plan = self.store.read_plan() or {}
-        return {entry["id"]: entry for entry in plan.get("decisions", ())}
+    def _costs(self, plan: Plan, *, measure: bool) -> dict[Cell, Cost | str]:
+        """What every runnable cell costs here: remembered or asked for; a string says why it is unknown."""
+        keys = {p.cell: cost_key(p, self.registry, self.launching.side_by_side.threads) for p in plan.runnable}
+        known: dict[str, Cost | str] = {key: cost for key in set(keys.values()) if (cost := _remembered(key))}
+        asked: dict[str, PlannedCell] = {}
+        for planned in plan.runnable:
+            if keys[planned.cell] not in known:
+                asked.setdefault(keys[planned.cell], planned)
+        if asked:
+            known |= self._ask(asked, measure=measure)
+        return {cell: known[key] for cell, key in keys.items()}
+
+    def _ask(self, asked: Mapping[str, PlannedCell], *, measure: bool) -> dict[str, Cost | str]:
+        """Costs timed in a worker, or estimated where nothing may run; those timed undisturbed are remembered."""
+        others = (foreign_cpu().value or 0.0) if measure else 0.0
+        answers: dict[str, Cost | str] = {}
+        keys = {planned.cell: key for key, planned in asked.items()}
+        what = f"{'timing' if measure else 'estimating'} {len(asked)} model{'s' if len(asked) > 1 else ''}"
+
+        def on_event(event: Event) -> None:
+            if isinstance(event, Answered):
+                answers[keys[event.job.cell]] = event.values.get("problem") or _cost(event.values)
+            elif isinstance(event, Lost):
+                answers[keys[event.job.cell]] = event.failure.message
+            self.progress.count(what, len(answers), len(asked))
+
+        resources = self.launching.side_by_side
+        limit = min(PRICING_TIMEOUT_S, self.settings.timeout_s or PRICING_TIMEOUT_S)
+        jobs = [
+            replace(self.job(planned, resources), timeout_s=limit, action="price" if measure else "estimate")
+            for planned in asked.values()
+        ]
+        self.launching.run(jobs, on_event, resources)
+        if others > BUSY_CORES:
+            self.progress.note(f"others use {others:.1f} cores: the costs measured now are not kept for later plans")
+        elif measure:
+            for key, cost in answers.items():
+                if isinstance(cost, Cost):
+                    write_atomic(_cost_path(key), json.dumps(asdict(cost)).encode())
+        return answers
+
+
+def _decided(planned: PlannedCell, previous: Mapping[str, str] | None) -> PlannedCell:
+    """A budget decision that this run folder took before is kept, so that a resumed run is the same run."""
+    if previous is None or previous["fingerprint"] != planned.fingerprint or planned.decision == "incompatible":
+        return planned
+    if previous["decision"] == "over_budget" and planned.decision == "run" and not planned.reused:
+        return replace(planned, decision="over_budget", reason=previous["reason"])
+    if previous["decision"] == "run" and planned.decision == "over_budget":
+        return replace(planned, decision="run", reason="")
+    return planned
+
+
+def _cost_path(key: str) -> Path:
+    return cache_root() / "costs" / f"{key}.json"
+
+
+def _remembered(key: str) -> Cost | None:
+    try:
+        return Cost(**json.loads(_cost_path(key).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None  # nothing remembered, or nothing that this version understands: it is asked again
+
+
+def _cost(values: Mapping[str, float | str]) -> Cost:
+    names = ("step_s", "infer_clip_s", "fit_clip_s", "pretrain_step_s", "source")
+    return Cost(**{name: values[name] for name in names if name in values})  # type: ignore[arg-type]

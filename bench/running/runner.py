@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from bench.cell import Cell
 from bench.config.selection import Selection
 from bench.config.settings import Settings
 from bench.errors import NoCellError, PluginError
+from bench.job import Job
 from bench.measurement.machine import describe_light, hardware_fingerprint
 from bench.metrics.scoring import Metric, catalog
 from bench.planning.plan import Plan, PlannedCell
@@ -23,8 +24,7 @@ from bench.results.provenance import git_state
 from bench.results.records import SCHEMA_VERSION, Failure, Record
 from bench.results.store import Store
 from bench.running.launching import Launching
-from bench.running.observers import Observers
-from bench.running.progress import Progress
+from bench.running.progress import Observers, Progress
 
 if TYPE_CHECKING:
     from bench.analysis.model import Board
@@ -89,6 +89,7 @@ class Runner:
         self.host: Host = load(settings.plugins, without=settings.without)
         self.store = Store(settings.out)
         self.launching = Launching(settings.launcher, self.host.registry, jobs=settings.jobs, device=selection.device)
+        self.slots = self.launching.side_by_side.slots
         self.observers = Observers(self.host, self._observer_failed)
 
     @cached_property
@@ -96,13 +97,7 @@ class Runner:
         """What comes before the first cell."""
         from bench.running.preparation import Preparation  # a worker is started before all this is imported
 
-        given = (self.selection, self.settings, self.host, self.store, self.launching, self.progress)
-        return Preparation(*given)
-
-    @property
-    def slots(self) -> int:
-        """Workers side by side."""
-        return self.launching.side_by_side.slots
+        return Preparation(self)
 
     def plan(self, *, measure: bool) -> Plan:
         """The priced plan; see :meth:`bench.running.preparation.Preparation.plan`."""
@@ -127,21 +122,15 @@ class Runner:
             finally:
                 self.launching.close()
         records = [record for planned in plan.cells if (record := self.store.read(planned.cell)) is not None]
-        reused = frozenset(planned.cell for planned in plan.cells if planned.reused)
         if not any(planned.decision == "run" for planned in plan.cells):
             raise NoCellError(
                 "no cell was run: " + "; ".join(sorted({f"{p.cell.model}: {p.reason}" for p in plan.cells})[:5])
             )
-        seconds = time.monotonic() - start
         result = Result(
-            plan=plan,
-            records=records,
-            reused=reused,
-            seconds=seconds,
-            store=self.store,
-            metrics=catalog(self.host.registry),
+            plan=plan, records=records, reused=frozenset(planned.cell for planned in plan.cells if planned.reused),
+            seconds=time.monotonic() - start, store=self.store, metrics=catalog(self.host.registry),
             metric=self.settings.metric,
-        )
+        )  # fmt: skip
         if self.observers.listen("bench_run_finish"):
             self.observers.tell("bench_run_finish", records=records, board=result.board)
         return result
@@ -154,10 +143,12 @@ class Runner:
         for planned in plan.cells:
             if planned.decision != "run":
                 self._finish(self._outcome(planned))
-        evaluate = [p for p in plan.runnable if p.cell.kind == "evaluate"]
-        profile = [p for p in plan.runnable if p.cell.kind == "profile"]
-        self._launch(_longest_first(evaluate), self.launching.side_by_side)
-        self._launch(in_turns(profile), self.launching.alone)
+        evaluate = _longest_first([p for p in plan.runnable if p.cell.kind == "evaluate"])
+        profile = in_turns([p for p in plan.runnable if p.cell.kind == "profile"])
+        for cells, resources in ((evaluate, self.launching.side_by_side), (profile, self.launching.alone)):
+            if cells:
+                jobs = [self.preparation.job(p, resources) for p in cells]
+                self.launching.run(jobs, self._on_event, resources)
         return plan
 
     def _observer_failed(self, plugin: str, hook: str, error: str) -> None:
@@ -174,10 +165,6 @@ class Runner:
                 new["decisions"].append(decision)
         self.store.write_plan(new)
 
-    def _launch(self, cells: Sequence[PlannedCell], resources: interfaces.Resources) -> None:
-        if cells:
-            self.launching.run([self.preparation.job(p, resources) for p in cells], self._on_event, resources)
-
     def _on_event(self, event: interfaces.Event) -> None:
         match event:
             case interfaces.Started():
@@ -188,8 +175,10 @@ class Runner:
                 self.observers.failed(event.plugin, event.hook, event.error)
             case interfaces.Finished() | interfaces.Lost():
                 self.store.write_log(event.job.cell, event.log)
-                record = self._lost(event) if isinstance(event, interfaces.Lost) else event.record
-                record = self.store.write(record, files=event.files if isinstance(event, interfaces.Finished) else None)
+                if isinstance(event, interfaces.Finished):
+                    record = self.store.write(event.record, files=event.files)
+                else:
+                    record = self.store.write(self._blank(event.job, event.status, event.failure))
                 if record.status != "cancelled":
                     self._finish(record)
             case interfaces.Answered():
@@ -200,50 +189,36 @@ class Runner:
         self.progress.finished(record)
 
     def _outcome(self, planned: PlannedCell) -> Record:
-        reason = "needs" if planned.decision == "incompatible" else "budget"
-        failure = Failure(reason=reason, stage="plan", message=planned.reason)
         stored = self.store.read(planned.cell)
         if stored is not None and stored.status == "ok":
             return stored  # what was measured is never replaced by the news that it was not
-        record = self._blank(planned.cell, planned.decision, failure, planned.fingerprint, planned.recipe)
-        extra = {"cost_s": planned.cost_s, "cost_source": planned.cost_source}
-        return self.store.write(record.model_copy(update={"provenance": {**record.provenance, **extra}}))
+        reason = "needs" if planned.decision == "incompatible" else "budget"
+        failure = Failure(reason=reason, stage="plan", message=planned.reason)
+        costs = {"cost_s": planned.cost_s, "cost_source": planned.cost_source}
+        return self.store.write(self._blank(planned, planned.decision, failure, **costs))
 
-    def _lost(self, event: interfaces.Lost) -> Record:
-        return self._blank(event.job.cell, event.status, event.failure, event.job.fingerprint, event.job.recipe)
-
-    def _blank(self, cell: Cell, status: Any, failure: Failure, fingerprint: str, recipe: Any) -> Record:
+    def _blank(self, of: PlannedCell | Job, status: Any, failure: Failure, **provenance: Any) -> Record:
         """A record of a cell without a result, made by the host."""
-        entry = self.host.registry.models[cell.model]
-        data = self.preparation.loaded[cell.dataset]
+        entry, environment = self.host.registry.models[of.cell.model], describe_light()
+        model = {name: getattr(entry.spec, name) for name in ("name", "family", "parameters")}
+        model |= {name: getattr(entry.provenance, name) for name in ("plugin", "distribution", "version")}
         return Record(
-            cell=cell,
+            cell=of.cell,
             status=status,
-            recipe=recipe.model_dump(mode="json"),
-            environment=_environment(),
+            recipe=of.recipe.model_dump(mode="json"),
+            environment={**environment, "hardware_fingerprint": hardware_fingerprint(environment)},
             provenance={
                 "schema_version": SCHEMA_VERSION,
-                "fingerprint": fingerprint,
+                "fingerprint": of.fingerprint,
                 "git": git_state(),
                 "limit": self.selection.limit,
-                "dataset": {"name": cell.dataset, "title": data.clips.title},
-                "model": {
-                    "name": entry.spec.name,
-                    "family": entry.spec.family,
-                    "parameters": entry.spec.parameters,
-                    "plugin": entry.provenance.plugin,
-                    "distribution": entry.provenance.distribution,
-                    "version": entry.provenance.version,
-                },
+                "dataset": {"name": of.cell.dataset, "title": self.preparation.loaded[of.cell.dataset].clips.title},
+                "model": model,
+                **provenance,
             },
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
             error=failure,
         )
-
-
-def _environment() -> dict[str, Any]:
-    description = describe_light()
-    return {**description, "hardware_fingerprint": hardware_fingerprint(description)}
 
 
 def in_turns(profile: Sequence[PlannedCell]) -> list[PlannedCell]:
@@ -251,21 +226,18 @@ def in_turns(profile: Sequence[PlannedCell]) -> list[PlannedCell]:
 
     A drift of the machine meets all models alike, and no model is measured in one stretch.
     """
-    rounds: list[list[PlannedCell]] = []
+    rounds: defaultdict[int, list[PlannedCell]] = defaultdict(list)
     done: Counter[Cell] = Counter()
     for planned in profile:
         same = replace(planned.cell, seed=0)
-        if done[same] == len(rounds):
-            rounds.append([])
         rounds[done[same]].append(planned)
         done[same] += 1
-    return [planned for i, turn in enumerate(rounds) for planned in (turn if i % 2 == 0 else reversed(turn))]
+    return [planned for i, turn in rounds.items() for planned in (turn if i % 2 == 0 else reversed(turn))]
 
 
 def _longest_first(cells: Sequence[PlannedCell]) -> list[PlannedCell]:
     """Models in the order of their total cost, so that workers end at about the same time."""
-    totals: dict[tuple[str, str], float] = {}
+    totals: defaultdict[tuple[str, str], float] = defaultdict(float)
     for planned in cells:
-        key = (planned.cell.dataset, planned.cell.model)
-        totals[key] = totals.get(key, 0.0) + (planned.cost_s or 0.0)
+        totals[planned.cell.dataset, planned.cell.model] += planned.cost_s or 0.0
     return sorted(cells, key=lambda p: (-totals[p.cell.dataset, p.cell.model], p.cell))

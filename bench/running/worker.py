@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bench.job import Job
     from bench.plugins.discovery import Host
     from bench.results.records import Record
-    from bench.running.observers import Observers
+    from bench.running.progress import Observers
 
 PR_SET_PDEATHSIG = 1
 LOG_TAIL = 4000
@@ -97,7 +97,7 @@ def _run_line(line: str, channel: Channel, kept: dict[Any, Any]) -> None:
     from bench.execution.results import Progress
     from bench.job import Job
     from bench.plugins.discovery import load
-    from bench.running.observers import Observers
+    from bench.running.progress import Observers
 
     job = Job.from_json(line)
     channel.send("started")

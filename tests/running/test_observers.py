@@ -12,7 +12,7 @@ import pytest
 from bench import hookimpl
 from bench.plugins.discovery import load_modules
 from bench.results.store import Store
-from bench.running.observers import Observers
+from bench.running.progress import Observers
 from bench.testing.fakes import fake_plugin
 
 TONES = Path(__file__).parents[1] / "execution" / "faulty_plugin.py"
