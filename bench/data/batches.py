@@ -92,7 +92,8 @@ class Batches:
 
     def take(self, index: npt.NDArray[np.int64]) -> Batch:
         """One batch of the rows ``index (batch,)``."""
-        inputs = {name: to_tensor(_rows(source, index)) for name, source in self.inputs.items()}
+        rows = {name: source(index) if callable(source) else source[index] for name, source in self.inputs.items()}
+        inputs = {name: to_tensor(values) for name, values in rows.items()}
         return Batch(inputs, to_tensor(self.targets[index]), index)
 
 
@@ -111,7 +112,3 @@ def to_tensor(rows: npt.NDArray[Any]) -> torch.Tensor:
     if rows.dtype == np.uint8:
         return tensor.to(torch.float32).mul_(1.0 / 255.0)
     return tensor.to(torch.float32) if tensor.is_floating_point() else tensor
-
-
-def _rows(source: Source, index: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-    return source(index) if callable(source) else source[index]

@@ -51,11 +51,7 @@ def digest(*parts: object) -> str:
 
 @contextlib.contextmanager
 def disk_errors(place: Path) -> Iterator[None]:
-    """Turn an operating-system error at ``place`` into one :class:`DataError` that says what to do.
-
-    Raises:
-        DataError: The disk is full, or ``place`` cannot be written or read.
-    """
+    """Turn an operating-system error at ``place`` into one :class:`DataError` that says what to do."""
     try:
         yield
     except OSError as error:
@@ -71,11 +67,7 @@ def disk_errors(place: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def staging(goal: Path) -> Iterator[Path]:
-    """A fresh folder beside ``goal``, gone after the block unless :func:`publish` moved it.
-
-    Raises:
-        DataError: The folder cannot be made.
-    """
+    """A fresh folder beside ``goal``, gone after the block unless :func:`publish` moved it."""
     with disk_errors(goal.parent):
         goal.parent.mkdir(parents=True, exist_ok=True)
         sweep(goal.parent)
@@ -88,12 +80,7 @@ def staging(goal: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path, *, older_than: float = _STALE_SECONDS) -> int:
-    """Remove what killed processes left in ``folder``; returns how many leftovers went.
-
-    Args:
-        folder: Where :func:`staging` was used.
-        older_than: Age in seconds below which a leftover may still belong to a living process.
-    """
+    """Remove what processes killed ``older_than`` seconds ago left in ``folder``; returns how many leftovers went."""
     limit = time.time() - older_than
     removed = 0
     for leftover in folder.glob(".tmp-*"):
@@ -105,16 +92,7 @@ def sweep(folder: Path, *, older_than: float = _STALE_SECONDS) -> int:
 
 
 def publish(built: Path, goal: Path, intact: Callable[[Path], bool]) -> None:
-    """Rename ``built`` to ``goal``, unless an intact ``goal`` is there already.
-
-    Args:
-        built: A complete folder from :func:`staging`.
-        goal: Its final name.
-        intact: Whether a folder found at ``goal`` may stay; a torn one is replaced.
-
-    Raises:
-        DataError: The rename is refused for another reason than an occupied goal.
-    """
+    """Rename ``built`` to ``goal``, unless a folder is there that is ``intact``; a torn one is replaced."""
     for _ in range(_ATTEMPTS):
         try:
             built.rename(goal)
@@ -136,10 +114,7 @@ def publish(built: Path, goal: Path, intact: Callable[[Path], bool]) -> None:
 def ensure(goal: Path, name: str, write: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
     """The header of the intact cache entry ``goal``; made first where it is missing or damaged.
 
-    Args:
-        goal: Folder of the entry.
-        name: Its data file.
-        write: Writes that file into a folder and returns what else the header holds.
+    ``write`` writes its file ``name`` into a folder and returns what else the header holds.
 
     Raises:
         DataError: It cannot be written, or other processes keep replacing it.
@@ -160,23 +135,16 @@ def ensure(goal: Path, name: str, write: Callable[[Path], dict[str, Any]]) -> di
 
 
 def read_header(folder: Path, name: str) -> dict[str, Any] | None:
-    """The values of ``header.json``, or ``None`` where the folder is missing, torn or altered.
-
-    Args:
-        folder: A folder that :func:`publish` put in place.
-        name: The file whose size and checksum the header holds as ``bytes`` and ``checksum``.
-    """
+    """The values of ``header.json``, or ``None`` where folder, header or file ``name`` are not as written."""
     try:
         content = json.loads((folder / "header.json").read_text(encoding="utf-8"))
         values: dict[str, Any] = content["values"]
         stat = (folder / name).stat()
-        if content["digest"] != digest(values) or stat.st_size != values["bytes"]:
-            return None
-        if _checksum(folder / name, stat.st_size, stat.st_mtime_ns, stat.st_ino) != values["checksum"]:
-            return None
+        same = content["digest"] == digest(values) and stat.st_size == values["bytes"]
+        same = same and _checksum(folder / name, stat.st_size, stat.st_mtime_ns, stat.st_ino) == values["checksum"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return values
+    return values if same else None
 
 
 class CacheWarning(UserWarning):
@@ -219,11 +187,7 @@ def _checksum(path: Path, size: int, _mtime_ns: int, _inode: int) -> str:
 
 
 class Appender:
-    """A new binary file that arrays are appended to; flushed to disk on a clean exit.
-
-    Raises:
-        DataError: The disk is full or the file cannot be written.
-    """
+    """A new binary file that arrays are appended to; flushed to disk on a clean exit."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

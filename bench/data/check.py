@@ -13,11 +13,7 @@ _SPLITS = ("train", "val", "test", "predict")
 
 
 def check_clips(clips: object, name: str) -> Clips:
-    """``clips`` itself if it keeps the contract of :class:`bench.clips.Clips`.
-
-    Args:
-        clips: What ``DatasetSpec.load`` returned.
-        name: Name of the data set, for the message.
+    """What ``DatasetSpec.load`` of data set ``name`` returned, if it keeps the contract of :class:`bench.clips.Clips`.
 
     Raises:
         DataError: It is of another type, empty, or its columns disagree in length, range or uniqueness.
@@ -78,11 +74,9 @@ def _targets(clips: Clips) -> list[str]:
 
 def _names(clips: Clips) -> list[str]:
     problems = []
-    twice = [clip_id for clip_id, count in Counter(clips.ids).items() if count > 1]
-    if twice:
+    if twice := [clip_id for clip_id, count in Counter(clips.ids).items() if count > 1]:
         problems.append(f"{len(twice)} ids stand twice: {', '.join(twice[:5])}")
-    twice = [label for label, count in Counter(clips.label_names).items() if count > 1]
-    if twice:
+    if twice := [label for label, count in Counter(clips.label_names).items() if count > 1]:
         problems.append(f"label names stand twice: {', '.join(twice[:5])}")
     if unknown := sorted(set(clips.splits or ()) - set(_SPLITS)):
         problems.append(f"unknown splits {', '.join(unknown)}; allowed are {', '.join(_SPLITS)}")

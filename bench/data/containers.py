@@ -15,13 +15,7 @@ _LIE = 1 << 40
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """A file, ready for a decoder.
-
-    Attributes:
-        parts: Complete files that follow each other; several for a chained Ogg.
-        frames: That the header promises; ``None`` where it promises none.
-        cut: Whether the bytes end before what the header promises.
-    """
+    """A file as complete ``parts`` (several for a chained Ogg), the ``frames`` promised, and whether it is ``cut`` short."""
 
     parts: tuple[bytes, ...]
     frames: int | None = None
@@ -55,10 +49,9 @@ def after_id3(data: bytes) -> int:
 
 
 class EndlessBytes(io.BytesIO):
-    """Bytes that call themselves a terabyte long: a decoder that reckons with the size then reads to the end.
+    """Bytes that call themselves a terabyte long, so that libsndfile reads to the end.
 
-    libsndfile takes the length of an MP3 file without a Xing header from the bit rate of its first frame and stops
-    there.
+    It takes the length of an MP3 file without a Xing header from its size and the bit rate of its first frame.
     """
 
     _asked = False
@@ -84,10 +77,8 @@ def _flac(data: bytes, start: int) -> Container:
     """With its count of samples set to unknown: 36 bits of the first block."""
     field = slice(start + 21, start + 26)
     count = int.from_bytes(data[field], "big")
-    patched = (count >> 36 << 36).to_bytes(5, "big")
-    return Container(
-        parts=(data[: field.start] + patched + data[field.stop :],), frames=count & (1 << 36) - 1 or None
-    )  # fmt: skip
+    patched = data[: field.start] + (count >> 36 << 36).to_bytes(5, "big") + data[field.stop :]
+    return Container(parts=(patched,), frames=count & (1 << 36) - 1 or None)
 
 
 def _ogg(data: bytes) -> Container:
@@ -115,11 +106,11 @@ def _chunks(data: bytes) -> Container:
         name, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], order)  # type: ignore[arg-type]
         if name in (b"data", b"SSND"):
             rest = len(data) - at - 8
-            if size >= _UNKNOWN or size > rest:
+            if size > rest:
                 return Container(parts=(data,), cut=size < _UNKNOWN)
-            if order == "big" or _reaches_end(data, at + 8 + size + (size & 1)):
-                return Container(parts=(data,))
-            return Container(parts=(data[: at + 4] + rest.to_bytes(4, "little") + data[at + 8 :],))
+            if size < _UNKNOWN and order == "little" and not _reaches_end(data, at + 8 + size + (size & 1)):
+                data = data[: at + 4] + rest.to_bytes(4, "little") + data[at + 8 :]
+            break
         at += 8 + size + (size & 1)
     return Container(parts=(data,))
 

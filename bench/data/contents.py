@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
@@ -25,13 +26,7 @@ _SETTLED_NS = 2 * 10**9
 
 
 def content_digest(clips: Clips, *, cache: Path | None = None, rehash: bool = False) -> str:
-    """64 hex digits over what a data set's files hold, and over its features; the same on every machine.
-
-    Args:
-        clips: A loaded data set.
-        cache: Folder of the index; ``None`` = :func:`bench.data.cache.cache_root`.
-        rehash: Whether to read every file again.
-    """
+    """64 hex digits over what a data set's files hold, and over its features; the same on every machine."""
     pictures = [Path(path) for path in getattr(clips.images, "files", ())]
     features = None if clips.features is None else hashlib.sha256(np.ascontiguousarray(clips.features).data).hexdigest()
     sounds = None if clips.audio is None else audio_digest(clips, cache=cache, rehash=rehash)
@@ -60,40 +55,34 @@ def file_digests(paths: Sequence[Path], *, cache: Path | None = None, rehash: bo
         rehash: Whether to read every file again.
     """
     index = (cache_root() if cache is None else cache) / "contents.sqlite"
-    whole = [Path(path).absolute() for path in paths]
-    names = [str(path) for path in whole]
-    states = {name: _state(path) for name, path in zip(names, whole, strict=True)}
+    names = [str(Path(path).absolute()) for path in paths]
+    states = {name: _state(name) for name in names}
     found = {} if rehash else _remembered(index, states)
-    asked = {name: path for name, path in zip(names, whole, strict=True) if name not in found}
+    asked = [name for name in states if name not in found]
     limit = time.time_ns() - _SETTLED_NS
-    shares = [dict(list(asked.items())[start::_THREADS]) for start in range(_THREADS)]
+    shares = [asked[start::_THREADS] for start in range(_THREADS)]
     with ThreadPoolExecutor(_THREADS) as pool:
-        for hashed in pool.map(lambda share: {name: _hash(path) for name, path in share.items()}, shares):
+        for hashed in pool.map(lambda share: {name: _hash(name) for name in share}, shares):
             found.update(hashed)
-    _remember(index, [(name, states[name], found[name]) for name in asked if 0 < _changed(states[name]) < limit])
+    settled = [name for name in asked if 0 < int(states[name].rpartition(" ")[2] or 0) < limit]
+    _remember(index, [(name, states[name], found[name]) for name in settled])
     return [found[name] for name in names]
 
 
-def _state(path: Path) -> str:
-    try:
-        stat = path.stat()
-    except OSError:
-        return ""
-    return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ino} {stat.st_ctime_ns}"
+def _state(name: str) -> str:
+    """Size, time, inode and time of change; empty for a file that is not there."""
+    with contextlib.suppress(OSError):
+        stat = os.stat(name)  # noqa: PTH116  a data set has many thousand files
+        return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ino} {stat.st_ctime_ns}"
+    return ""
 
 
-def _changed(state: str) -> int:
-    return int(state.rpartition(" ")[2] or 0)
-
-
-def _hash(path: Path) -> str:
-    try:
-        if path.stat().st_size <= _WHOLE:
-            return hashlib.sha256(path.read_bytes()).hexdigest()
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return ""
+def _hash(name: str) -> str:
+    with contextlib.suppress(OSError), Path(name).open("rb") as file:
+        if os.fstat(file.fileno()).st_size <= _WHOLE:
+            return hashlib.sha256(file.read()).hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
+    return ""
 
 
 def _remembered(index: Path, states: Mapping[str, str]) -> dict[str, str]:

@@ -49,16 +49,7 @@ class Decoded:
 
 
 def decode(source: AudioSource, index: int, clip_id: str, sample_rate: int) -> Decoded:
-    """Clip ``index`` as mono int16 at ``sample_rate``.
-
-    Args:
-        source: ``Clips.audio``.
-        index: Row of the clip.
-        clip_id: Its id, for messages.
-        sample_rate: Wanted rate in Hz.
-
-    Returns:
-        The samples and what was done to them.
+    """Clip ``index`` of ``Clips.audio`` as mono int16 at ``sample_rate`` Hz.
 
     Raises:
         DataError: The clip is unreadable, empty or holds NaN or infinity; names the clip and the file.

@@ -29,9 +29,6 @@ def thumbnail(waveforms: npt.NDArray[Any], sample_rate: int = 16_000) -> npt.NDA
 
     Returns:
         ``(clips, 1, 28, 28)`` float32 in [0, 1]; a silent clip is all zeros.
-
-    Raises:
-        DataError: ``waveforms`` has not two dimensions.
     """
     if waveforms.ndim != 2 or waveforms.shape[1] == 0:
         raise DataError(f"thumbnail takes waveforms (clips, samples), not shape {waveforms.shape}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import lzma
 import stat
@@ -35,20 +36,24 @@ def download_folder(spec: DatasetSpec) -> Path:
 
 
 def download(spec: DatasetSpec, check: Callable[[Path], object], progress: Progress | None = None) -> Path:
-    """Fetch, unpack, check and publish the data of ``spec``. Several processes may do so at once.
+    """Fetch, unpack, check and publish the data of ``spec``; returns the folder. Several processes may do so at once.
 
     Args:
         spec: With a ``url``; ``archive_sha256`` is checked where given.
         check: Loads the unpacked folder and raises :class:`DataError` unless it holds the published data.
         progress: Called as ``progress(bytes done, bytes in all)``; 0 in all = unknown.
 
-    Returns:
-        The folder that now holds the unpacked archive.
-
     Raises:
         DataError: The transfer fails, the checksum differs, the archive is hostile or not the published data,
             or the disk is full.
     """
+
+    def intact(folder: Path) -> bool:
+        with contextlib.suppress(DataError):
+            check(folder)
+            return True
+        return False
+
     goal = download_folder(spec)
     limit = max(4 * (spec.download_bytes or 2 * _GIB), _GIB)
     with staging(goal) as folder:
@@ -57,18 +62,12 @@ def download(spec: DatasetSpec, check: Callable[[Path], object], progress: Progr
         content = folder / "content"
         unpack(archive, content, max_bytes=limit)
         check(content)
-        publish(content, goal, _holds(check))
+        publish(content, goal, intact)
     return goal
 
 
 def fetch(url: str, target: Path, sha256: str = "", progress: Any = None) -> None:
-    """Transfer ``url`` into the file ``target``.
-
-    Args:
-        url: ``https://...`` (or ``http://...``).
-        target: File to write.
-        sha256: Expected checksum; empty = not known.
-        progress: An object with ``total``, ``update(bytes)``, ``reset()`` and ``close()``.
+    """Transfer ``url`` into the file ``target``; ``progress`` has ``total``, ``update``, ``reset`` and ``close``.
 
     Raises:
         DataError: The transfer fails or the checksum differs.
@@ -106,14 +105,11 @@ def unpack(archive: Path, target: Path, *, max_bytes: int) -> None:
     with disk_errors(target):
         target.mkdir()
     try:
-        if zipfile.is_zipfile(archive):
-            members = _zip_members(archive)
-        elif tarfile.is_tarfile(archive):
-            members = _tar_members(archive)
-        else:
+        zipped = zipfile.is_zipfile(archive)
+        if not zipped and not tarfile.is_tarfile(archive):
             raise DataError(f"{archive.name} is neither a zip nor a tar archive")
         budget = max_bytes
-        for name, content in members:
+        for name, content in (_zip_members if zipped else _tar_members)(archive):
             budget = _write_member(target, name, content, budget)
     except _DAMAGE as error:
         raise DataError(f"the archive is damaged or cannot be read: {error}") from error
@@ -135,26 +131,20 @@ def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
 def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
     with tarfile.open(archive) as file:
         for member in file:
-            checked = _filtered(member)
-            if checked.isdir() and not PurePosixPath(checked.name).parts:
-                continue  # "./", the folder itself, as `tar -C DIR .` writes it
+            if not (member.isreg() or member.isdir()):
+                raise DataError(f"the archive holds a link or device: {member.name!r}")
+            if PurePosixPath(member.name).is_absolute():
+                raise DataError(f"the archive holds a name outside its folder: {member.name!r}")
+            checked = tarfile.data_filter(member, "/nowhere")
             if checked.isdir():
-                yield checked.name, None
-            else:
-                content = file.extractfile(checked)
-                if content is None:
-                    raise DataError(f"the archive holds no bytes for {member.name!r}")
-                with content:
-                    yield checked.name, content
-
-
-def _filtered(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    """The member after the standard library's ``data`` filter, links refused too."""
-    if not (member.isreg() or member.isdir()):
-        raise DataError(f"the archive holds a link or device: {member.name!r}")
-    if PurePosixPath(member.name).is_absolute():
-        raise DataError(f"the archive holds a name outside its folder: {member.name!r}")
-    return tarfile.data_filter(member, "/nowhere")
+                if PurePosixPath(checked.name).parts:  # not "./", the folder itself, as `tar -C DIR .` writes it
+                    yield checked.name, None
+                continue
+            content = file.extractfile(checked)
+            if content is None:
+                raise DataError(f"the archive holds no bytes for {member.name!r}")
+            with content:
+                yield checked.name, content
 
 
 def _write_member(target: Path, name: str, content: IO[bytes] | None, budget: int) -> int:
@@ -185,26 +175,12 @@ def _within(budget: int) -> int:
     return budget
 
 
-def _holds(check: Callable[[Path], object]) -> Callable[[Path], bool]:
-    def intact(folder: Path) -> bool:
-        try:
-            check(folder)
-        except DataError:
-            return False
-        return True
-
-    return intact
-
-
 class _Progress:
     """The progress-bar protocol of pooch, passed on as ``(done, total)``; also the cap on the transfer."""
 
     def __init__(self, report: Progress | None, expected: int, limit: int) -> None:
-        self.report = report
-        self.total = 0
-        self.done = 0
-        self.expected = expected
-        self.limit = limit
+        self.report, self.expected, self.limit = report, expected, limit
+        self.total = self.done = 0
 
     def update(self, count: int) -> None:
         self.done += count

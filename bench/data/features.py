@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -56,7 +54,7 @@ def open_features(
             device of its own parameters or buffers.
         key: Name and every setting of the front end; decides, with the waveforms, whether the store is reused.
         dtype: What is stored. float16 suits log-mel, not power.
-        cache: Cache folder; ``None`` = :func:`bench.data.cache.cache_root`.
+        cache: Cache folder.
         batch: Clips per call of the front end.
 
     Raises:
@@ -82,15 +80,20 @@ def _write(
 ) -> dict[str, Any]:
     began = time.perf_counter()
     shape: tuple[int, ...] = ()
-    with Appender(folder / _FILE) as file, _evaluating(frontend) as device:
-        for start in range(0, len(waveforms), batch):
-            audio = to_tensor(waveforms.samples[start : start + batch]).to(device)
-            output = frontend(audio).float().cpu().numpy().astype(dtype)
-            _check(output, start)
-            file.append(output)
-            shape = (len(waveforms), *output.shape[1:])
-    seconds = time.perf_counter() - began
-    return {"shape": shape, "seconds": seconds}
+    device = next((tensor.device for tensor in (*frontend.parameters(), *frontend.buffers())), torch.device("cpu"))
+    training = frontend.training
+    frontend.eval()
+    try:
+        with Appender(folder / _FILE) as file, torch.inference_mode():
+            for start in range(0, len(waveforms), batch):
+                audio = to_tensor(waveforms.samples[start : start + batch]).to(device)
+                output = frontend(audio).float().cpu().numpy().astype(dtype)
+                _check(output, start)
+                file.append(output)
+                shape = (len(waveforms), *output.shape[1:])
+    finally:
+        frontend.train(training)
+    return {"shape": shape, "seconds": time.perf_counter() - began}
 
 
 def _check(output: npt.NDArray[np.floating], start: int) -> None:
@@ -101,16 +104,3 @@ def _check(output: npt.NDArray[np.floating], start: int) -> None:
             f"features of clips {start} to {start + len(output) - 1} are not finite as {output.dtype}; "
             "store float32, or take the logarithm first"
         )
-
-
-@contextmanager
-def _evaluating(frontend: torch.nn.Module) -> Iterator[torch.device]:
-    """The front end in evaluation mode without gradients, as it was afterwards; yields its device."""
-    tensors = [*frontend.parameters(), *frontend.buffers()]
-    training = frontend.training
-    frontend.eval()
-    try:
-        with torch.inference_mode():
-            yield tensors[0].device if tensors else torch.device("cpu")
-    finally:
-        frontend.train(training)

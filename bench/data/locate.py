@@ -9,6 +9,7 @@ import inspect
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from bench.clips import Clips
 from bench.data.check import check_clips
@@ -17,18 +18,22 @@ from bench.errors import DataError
 from bench.plugins.factories import load_factory
 from bench.plugins.specs import DatasetSpec
 
-Progress = Callable[[int, int], None]
+
+def open_clips(spec: DatasetSpec, data: Path | None = None, **how: Any) -> Clips:
+    """The checked clips of ``spec``; arguments and errors of :func:`find`."""
+    return find(spec, data, **how)[0]
 
 
-def locate(
-    spec: DatasetSpec,
-    data: Path | None = None,
-    *,
-    load: str | None = None,
-    offline: bool = False,
-    progress: Progress | None = None,
-) -> Path | None:
-    """What to hand to the loader of ``spec``: a folder, the user's file, or ``None`` for generated data.
+def locate(spec: DatasetSpec, data: Path | None = None, **how: Any) -> Path | None:
+    """What to hand to the loader of ``spec``; arguments and errors of :func:`find`."""
+    return find(spec, data, **how)[1]
+
+
+def find(
+    spec: DatasetSpec, data: Path | None, *, load: str | None = None, offline: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Clips, Path | None]:  # fmt: skip
+    """The checked clips, and where they are: a folder, the user's file, or ``None`` for generated data.
 
     Args:
         spec: The data set.
@@ -42,24 +47,6 @@ def locate(
     Raises:
         DataError: The data are nowhere, or the folder that carries their name is broken.
     """
-    return _find(spec, data, load=load, offline=offline, progress=progress)[1]
-
-
-def open_clips(
-    spec: DatasetSpec,
-    data: Path | None = None,
-    *,
-    load: str | None = None,
-    offline: bool = False,
-    progress: Progress | None = None,
-) -> Clips:
-    """:func:`locate` and load in one go; the clips are checked for consistency."""
-    return _find(spec, data, load=load, offline=offline, progress=progress)[0]
-
-
-def _find(
-    spec: DatasetSpec, data: Path | None, *, load: str | None, offline: bool, progress: Progress | None
-) -> tuple[Clips, Path | None]:
     loader = load_factory(load or spec.load)
     data, options = split_options(data)
     if unknown := [name for name in options if name not in _options_of(loader)]:
@@ -75,18 +62,23 @@ def _find(
         return read(data), data
     looked: list[str] = []
     for place in _places(spec, data):
-        root, named = _root(place, spec.name)
+        root = place / spec.name if (place / spec.name).is_dir() else place
         try:
             if root.is_dir():
                 return read(root), root
             looked.append(f"{root}: no such folder")
         except DataError as error:
-            if named:
-                raise
+            if root.name == spec.name:
+                raise  # a folder that carries the name of the data set is not passed over
             looked.append(f"{root}: {error}")
     if data is not None or offline or not spec.url:
         raise DataError(_nowhere(spec, looked, given=data is not None))
-    root = download(spec, lambda folder: _published(read(folder), spec), progress)
+
+    def published(folder: Path) -> None:
+        if not (clips := read(folder)).faithful:
+            raise DataError(f"{spec.url} does not hold the published data: {'; '.join(clips.notes)}")
+
+    root = download(spec, published, progress)
     return read(root), root
 
 
@@ -116,17 +108,6 @@ def _places(spec: DatasetSpec, data: Path | None) -> Iterator[Path]:
         yield Path(configured).expanduser()
     if spec.url:
         yield download_folder(spec)
-
-
-def _root(place: Path, name: str) -> tuple[Path, bool]:
-    """The folder to try at ``place``, and whether it carries the data set's name (then its errors are final)."""
-    inside = place / name
-    return (inside, True) if inside.is_dir() else (place, place.name == name)
-
-
-def _published(clips: Clips, spec: DatasetSpec) -> None:
-    if not clips.faithful:
-        raise DataError(f"{spec.url} does not hold the published data: {'; '.join(clips.notes)}")
 
 
 def _nowhere(spec: DatasetSpec, looked: list[str], *, given: bool) -> str:

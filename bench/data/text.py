@@ -16,9 +16,7 @@ Tokens = tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 
 
-def hash_tokens(
-    texts: Sequence[str], length: int, buckets: int = 4096
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+def hash_tokens(texts: Sequence[str], length: int, buckets: int = 4096) -> Tokens:
     """Token ids of lower-cased words, the same on every machine and in every process.
 
     Args:
@@ -43,16 +41,7 @@ def hash_tokens(
 
 
 def own_tokens(tokenize: Callable[..., object], texts: Sequence[str], length: int, name: str) -> Tokens:
-    """Token ids by a model's own tokenizer.
-
-    Args:
-        tokenize: ``tokenize(texts, length)``, see ``ModelSpec.tokenizer``.
-        texts: One per clip.
-        length: Tokens kept per text.
-        name: Of the model, for the message.
-
-    Returns:
-        ``ids (texts, length)`` int64 and ``mask (texts, length)`` bool.
+    """What the tokenizer of model ``name`` makes of ``texts``: ``ids`` and ``mask`` as of :func:`hash_tokens`.
 
     Raises:
         PluginError: It returned anything else, or a row without a token.

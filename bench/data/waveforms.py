@@ -6,6 +6,7 @@ A view, one per trimming and filling rule, holds ``(clips, clip_samples)``. Both
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,8 +30,6 @@ CODE_VERSION = 2
 
 Fill = Literal["zeros", "tile"]
 Progress = Callable[[int, int], None]
-FITTED = ("trimmed", "truncated", "padded", "tiled")
-"""What :func:`fit` may do to a clip."""
 _FILE = "samples.bin"
 _CHUNK = 64
 _THREADS = 2
@@ -64,12 +63,7 @@ class Waveforms:
 
 
 def open_waveforms(
-    clips: Clips,
-    *,
-    trim_db: float | None,
-    fill: Fill,
-    cache: Path | None = None,
-    progress: Progress | None = None,
+    clips: Clips, *, trim_db: float | None, fill: Fill, cache: Path | None = None, progress: Progress | None = None
 ) -> Waveforms:
     """The waveforms of ``clips``, decoded now or read from the cache. Several processes may call this at once.
 
@@ -77,7 +71,7 @@ def open_waveforms(
         clips: A loaded data set.
         trim_db: Cut ends whose 10 ms frames lie more than this many dB below the clip's loudest; ``None`` = keep.
         fill: What a clip shorter than ``clips.clip_samples`` is filled with; a longer one keeps its beginning.
-        cache: Cache folder; ``None`` = :func:`bench.data.cache.cache_root`.
+        cache: Cache folder.
         progress: Called as ``progress(clips done, clips)`` while decoding.
 
     Raises:
@@ -155,33 +149,27 @@ def _decode_all(clips: Clips, progress: Progress | None) -> Iterator[Decoded | D
 
 def _write_base(folder: Path, clips: Clips, progress: Progress | None) -> dict[str, Any]:
     offsets, scales = [0], []
-    report: dict[str, Any] = dict.fromkeys(("decoded", *PHRASES), 0)
-    named: dict[str, list[int]] = {}
-    failed: list[int] = []
-    errors: list[str] = []
+    changed: dict[str, list[int]] = {change: [] for change in PHRASES}
+    failed: dict[int, DataError] = {}
     with Appender(folder / _FILE) as file:
         for row, result in enumerate(_decode_all(clips, progress)):
             if isinstance(result, DataError):
-                if clips.ids[row] in clips.listed_bad:
-                    failed.append(row)
-                else:
-                    errors.append(str(result))
+                failed[row] = result
                 offsets.append(offsets[-1])
                 scales.append(1.0)
                 continue
             file.append(result.samples)
             offsets.append(offsets[-1] + len(result.samples))
             scales.append(result.scale)
-            report["decoded"] += 1
             for change in result.changes:
-                report[change] += 1
-                if len(named.setdefault(change, [])) < _NAMED:
-                    named[change].append(row)
-    if errors:
+                changed[change].append(row)
+    if errors := [str(error) for row, error in failed.items() if clips.ids[row] not in clips.listed_bad]:
         raise DataError(_explain(errors, len(clips)))
+    report: dict[str, Any] = {"decoded": len(clips) - len(failed)}
+    report |= {change: len(rows) for change, rows in changed.items()}
     report["decoder"] = "generated" if callable(clips.sounds) else decoder()
-    named = {change: named[change] for change in FAULTS if change in named}
-    return {"offsets": offsets, "scales": scales, "report": report, "failed": failed, "named": named}
+    named = {change: changed[change][:_NAMED] for change in FAULTS if changed[change]}
+    return {"offsets": offsets, "scales": scales, "report": report, "failed": list(failed), "named": named}
 
 
 def _write_view(
@@ -189,7 +177,7 @@ def _write_view(
 ) -> dict[str, Any]:
     offsets, scales = header["offsets"], header["scales"]
     flat = np.memmap(base / _FILE, dtype=np.int16, mode="r") if offsets[-1] else np.zeros(0, dtype=np.int16)
-    counts = dict.fromkeys(FITTED, 0)
+    counts: Counter[str] = Counter()
     lengths: list[int] = []
     exact = all(scale == 1.0 for scale in scales)
     with Appender(folder / _FILE) as file:
@@ -197,27 +185,17 @@ def _write_view(
             row, length, done = fit(np.asarray(flat[start:stop]), clips.clip_samples, clips.sample_rate, rule)
             file.append(row if exact else at_level(row, scale))
             lengths.append(length)
-            for key in done:
-                counts[key] += 1
-    return {
-        "dtype": "int16" if exact else "float32",
-        "lengths": lengths,
-        "report": {**header["report"], **counts},
-        "failed": header["failed"],
-        "named": header["named"],
-    }
+            counts.update(done)
+    kept = {"failed": header["failed"], "named": header["named"], "report": {**header["report"], **counts}}
+    return {"dtype": "int16" if exact else "float32", "lengths": lengths, **kept}
 
 
 def fit(
     samples: npt.NDArray[np.int16], length: int, sample_rate: int, rule: tuple[float | None, Fill]
 ) -> tuple[npt.NDArray[np.int16], int, tuple[str, ...]]:
-    """Bring one clip to ``length`` samples.
+    """Bring one clip ``(samples,)`` int16, empty for one that could not be read, to ``length`` samples.
 
-    Args:
-        samples: ``(samples,)`` int16; empty for a clip that could not be read.
-        length: Wanted number of samples.
-        sample_rate: In Hz.
-        rule: ``(trim_db, fill)`` as in :func:`open_waveforms`.
+    The ``rule`` is ``(trim_db, fill)`` as in :func:`open_waveforms`.
 
     Returns:
         ``(length,)`` int16, the number of samples that are the clip's own, and what was done.
@@ -230,15 +208,11 @@ def fit(
             done.append("trimmed")
         samples = samples[start:stop]
     valid = min(len(samples), length)
-    if len(samples) > length:
-        done.append("truncated")
-    elif len(samples) < length:
-        done.append("tiled" if fill == "tile" and len(samples) else "padded")
-    if done and done[-1] == "tiled":
-        return np.resize(samples, length), valid, tuple(done)
-    row = np.zeros(length, dtype=np.int16)
-    row[:valid] = samples[:valid]
-    return row, valid, tuple(done)
+    if valid == length:
+        return samples[:length], valid, (*done, *(["truncated"] if len(samples) > length else []))
+    if fill == "tile" and valid:
+        return np.resize(samples, length), valid, (*done, "tiled")
+    return np.pad(samples, (0, length - valid)), valid, (*done, "padded")
 
 
 def _explain(errors: list[str], total: int) -> str:

@@ -22,18 +22,13 @@ WORKER_MIB = 2500
 
 
 class Launching:
-    """A launcher that always gives each job an end.
+    """A launcher that always gives each job an end; evaluate cells run ``side_by_side``, profile cells ``alone``.
 
     Args:
         text: ``NAME`` or ``NAME:key=value,...``; empty = the one whose spec says ``default``.
         registry: All plugins.
         jobs: Evaluate cells side by side; ``None`` = as many as cores and memory allow, one on a GPU.
         device: Where models run.
-
-    Attributes:
-        name: Of the launcher.
-        side_by_side: What evaluate cells may take of the machine.
-        alone: What profile cells may take.
 
     Raises:
         SelectionError: An option that the launcher does not have, lacks or refuses.
@@ -43,7 +38,8 @@ class Launching:
 
     def __init__(self, text: str, registry: Registry, *, jobs: int | None = None, device: str = "cpu") -> None:
         cores = len(os.sched_getaffinity(0))
-        slots = jobs or _default_slots(cores, device)
+        memory = int(psutil.virtual_memory().available / 2**20 // WORKER_MIB)
+        slots = jobs or (max(1, min(cores, memory, 8)) if device == "cpu" else 1)
         self.side_by_side = Resources(slots=slots, threads=max(1, cores // slots))
         self.alone = Resources(slots=1, threads=cores)
         name, _, options = text.partition(":")
@@ -91,7 +87,7 @@ class Launching:
         except (BenchError, KeyboardInterrupt):
             raise
         except Exception as error:
-            if any(error is one for one in raised):
+            if error in raised:
                 raise
             raise PluginError(f"launcher {self.name!r} raised {type(error).__name__}: {error}") from error
         if raised:
@@ -99,13 +95,6 @@ class Launching:
         why = f"launcher {self.name!r} ended without a result of this cell"
         for job in list(waiting.values()):
             on_event(Lost(job=job, status="crashed", failure=Failure(reason="exit", stage="worker", message=why)))
-
-
-def _default_slots(cores: int, device: str) -> int:
-    if device != "cpu":
-        return 1
-    memory = int(psutil.virtual_memory().available / 2**20 // WORKER_MIB)
-    return max(1, min(cores, memory, 8))
 
 
 def _options(text: str, items: str) -> dict[str, Any]:

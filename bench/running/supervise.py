@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import IO, Any, cast
 
 from bench.job import Job
 from bench.measurement.memory import oom_kills
@@ -24,6 +24,7 @@ COMMAND = (sys.executable, "-P", "-m", "bench.running.worker")
 LOG_BYTES = 2**20
 """Of what a cell prints, the last mebibyte is kept."""
 
+_PASSING = {"started": interfaces.Started, "epoch": interfaces.EpochEnded, "observer": interfaces.ObserverFailed}
 _POLL_S = 0.25
 _TAIL = 2000
 _PIPE_BYTES = 2**20
@@ -53,10 +54,8 @@ class Worker:
             start_new_session=True,
         )  # fmt: skip
         self.pid = self._process.pid
-        if self._process.stdout is None or self._process.stdin is None:  # pragma: no cover - both are pipes above
-            raise RuntimeError("the worker has no pipes")
-        self.output = self._process.stdout
-        self._input = self._process.stdin
+        self.output = cast("IO[bytes]", self._process.stdout)
+        self._input = cast("IO[bytes]", self._process.stdin)
         os.set_blocking(self.output.fileno(), False)
 
     def send(self, job: Job) -> None:
@@ -75,10 +74,7 @@ class Worker:
         while not closed and (chunk := self.output.read(_PIPE_BYTES)) is not None:
             self._buffer += chunk
             closed = not chunk
-        events = []
-        while (event := self._take()) is not None:
-            events.append(event)
-        return events, closed
+        return list(iter(self._take, None)), closed
 
     def _take(self) -> tuple[dict[str, Any], dict[str, bytes]] | None:
         """The next event if it is whole: a line of JSON, then the bytes of the files that it announces."""
@@ -121,30 +117,23 @@ class Worker:
         """Let an idle worker end by itself."""
         with contextlib.suppress(BrokenPipeError):
             self._input.close()
-        try:
-            self._process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            self.kill()
-        self._reap()
+        self._reap(patience_s=10)
 
     def autopsy(self) -> tuple[Status, Failure]:
         """What became of a worker that ended in the middle of a job."""
-        code = self._reap()
-        after = oom_kills()
+        code, after = self._reap(), oom_kills()
+        status: Status = "crashed"
         if code == -signal.SIGKILL and None not in (self._oom_before, after) and after != self._oom_before:
-            status: Status = "oom"
-            reason, message = "memory", "killed by the kernel: out of memory"
+            status, reason, message = "oom", "memory", "killed by the kernel: out of memory"
         elif code < 0:
-            status = "crashed"
             reason, message = "signal", f"killed by signal {-code} ({signal.Signals(-code).name})"
         else:
-            status = "crashed"
             reason, message = "exit", f"the process ended with status {code}"
         return status, Failure(reason=reason, stage="worker", message=message, detail=self.log()[-_TAIL:])
 
-    def _reap(self) -> int:
+    def _reap(self, patience_s: float = 5) -> int:
         try:
-            code = self._process.wait(timeout=5)
+            code = self._process.wait(patience_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
             code = self._process.wait()
@@ -185,10 +174,8 @@ def supervise(
 
 class _Supervision:
     def __init__(self, jobs: Sequence[Job], on_event: OnEvent, resources: Resources, command: Sequence[str]) -> None:
-        self._waiting = list(jobs)
-        self._on_event = on_event
-        self._resources = resources
-        self._command = command
+        self._waiting, self._on_event = list(jobs), on_event
+        self._resources, self._command = resources, command
         self._workers: dict[int, Worker] = {}
         self._selector = selectors.DefaultSelector()
 
@@ -274,27 +261,17 @@ class _Supervision:
 
 def _event(job: Job, header: Mapping[str, Any], files: Mapping[str, bytes], log: str) -> interfaces.Event:
     """What a worker says of its job, typed."""
-    values = header["values"]
-    match header["event"]:
-        case "started":
-            return interfaces.Started(job=job)
-        case "epoch":
-            return interfaces.EpochEnded(job=job, **values)
-        case "observer":
-            return interfaces.ObserverFailed(job=job, **values)
-        case "record":
-            return interfaces.Finished(job=job, record=parse_record(values["text"], job.cell.id), files=files, log=log)
-        case _:
-            return interfaces.Answered(job=job, values=values, files=files, log=log)
+    kind, values = header["event"], header["values"]
+    if kind in _PASSING:
+        return _PASSING[kind](job=job, **values)
+    if kind == "record":
+        return interfaces.Finished(job=job, record=parse_record(values["text"], job.cell.id), files=files, log=log)
+    return interfaces.Answered(job=job, values=values, files=files, log=log)
 
 
 def _environment(threads: int) -> dict[str, str]:
     return os.environ | {
-        "OMP_NUM_THREADS": str(threads),
-        "MKL_NUM_THREADS": str(threads),
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-        "PYTHONHASHSEED": "0",
-        "PYTHONFAULTHANDLER": "1",
+        "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE",
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8", "PYTHONHASHSEED": "0", "PYTHONFAULTHANDLER": "1",
         "TOKENIZERS_PARALLELISM": "false",
-    }
+    }  # fmt: skip
