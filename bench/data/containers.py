@@ -15,7 +15,7 @@ _LIE = 1 << 40
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """A file as complete ``parts`` (several for a chained Ogg), the ``frames`` promised, and whether it is ``cut`` short."""
+    """A file as complete ``parts`` (several for a chained Ogg), the ``frames`` promised, and if it is ``cut`` short."""
 
     parts: tuple[bytes, ...]
     frames: int | None = None

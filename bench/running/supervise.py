@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import IO, Any, cast
 
 from bench.job import Job
@@ -24,7 +24,9 @@ COMMAND = (sys.executable, "-P", "-m", "bench.running.worker")
 LOG_BYTES = 2**20
 """Of what a cell prints, the last mebibyte is kept."""
 
-_PASSING = {"started": interfaces.Started, "epoch": interfaces.EpochEnded, "observer": interfaces.ObserverFailed}
+_PASSING: Mapping[str, Callable[..., interfaces.Event]] = {
+    "started": interfaces.Started, "epoch": interfaces.EpochEnded, "observer": interfaces.ObserverFailed,
+}  # fmt: skip
 _POLL_S = 0.25
 _TAIL = 2000
 _PIPE_BYTES = 2**20
