@@ -26,7 +26,8 @@ from bench.config.selection import Selection
 from bench.config.settings import Settings
 from bench.measurement.machine import describe_light, foreign_cpu
 from bench.running.runner import Runner
-from bench.statistics import Interval, Refusal, compare_times
+from bench.statistics.results import Interval, Refusal
+from bench.statistics.timing import compare_times
 from bench.studies.profile.run import at_batch
 
 PROCESSES = 8

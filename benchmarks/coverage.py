@@ -20,10 +20,10 @@ from typing import TypeVar
 import numpy as np
 from scipy import special
 
-from bench.statistics import Refusal, corrected_fold_t, wilson
-from bench.statistics.bootstrap import score_intervals
+from bench.statistics.bootstrap import score_intervals, wilson
 from bench.statistics.draws import draw_scores
-from bench.statistics.paired import difference_interval
+from bench.statistics.paired import corrected_fold_t, difference_interval
+from bench.statistics.results import Refusal
 
 T = TypeVar("T")
 SIZES = (400, 2000)

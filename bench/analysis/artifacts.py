@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,16 +21,7 @@ MAX_DRAWN = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageSection:
-    """A further section of the page, made by a study.
-
-    Attributes:
-        anchor: Its id in the page.
-        title: Of the section.
-        context: Sentences under the title.
-        header: Titles of its table.
-        rows: Of its table, as text.
-        pictures: ``(title, caption, inline SVG or HTML)``.
-    """
+    """A further section of the page, made by a study; pictures are ``(title, caption, inline SVG or HTML)``."""
 
     anchor: str
     title: str
@@ -42,15 +33,9 @@ class PageSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """Training of one cell: per epoch, ``None`` where not measured.
+    """Training of one cell: per epoch its mean training loss, the score on validation and the seconds since it began.
 
-    Attributes:
-        fold: Of the cell.
-        seed: Of the cell.
-        loss: Mean training loss.
-        validation: The score on validation.
-        seconds: Since training began, at the end of the epoch; empty where not stored.
-        metric: The score on validation, without a value.
+    ``None`` where not measured, seconds empty where not stored; ``metric`` is the score on validation without a value.
     """
 
     fold: int
@@ -67,10 +52,7 @@ class Embedding:
 
     Attributes:
         name: Which of the model's embeddings; empty where it has one.
-        fold: Of the cell that is drawn.
-        seed: Of the cell that is drawn.
-        points: ``(x, y)`` of each clip (t-SNE).
-        targets: Class index of each clip.
+        fold: Of the cell that is drawn, as ``seed``, ``points`` (t-SNE) and ``targets`` (class indices) are.
         clusters: k of k-means: the number of classes.
         purity: Of each cell's clusters, 0 to 1.
         adjusted_rand: Of each cell's clusters, 1 = the classes, 0 = chance.
@@ -81,21 +63,16 @@ class Embedding:
     seed: int
     points: tuple[tuple[float, float], ...]
     targets: tuple[int, ...]
-    clusters: int
-    purity: tuple[float, ...]
-    adjusted_rand: tuple[float, ...]
+    clusters: int = 0
+    purity: tuple[float, ...] = ()
+    adjusted_rand: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconstruction:
     """What masked pre-training guessed of one clip: pictures of 8 bit ``(height, width)`` or ``(height, width, 3)``.
 
-    Attributes:
-        modality: ``audio`` or ``image``.
-        clip: Its id.
-        given: The whole.
-        masked: What the model saw; hidden places are grey.
-        guess: Hidden places as guessed.
+    ``given`` is the whole, ``masked`` what the model saw, ``guess`` the hidden places as guessed.
     """
 
     modality: str
@@ -137,36 +114,22 @@ class Detail:
     reconstructions: tuple[Reconstruction, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Extras:
-    """What one cell has to draw.
-
-    Attributes:
-        maps: Coordinates of the test clips by name of the embedding (empty where a model has one).
-        targets: Class index of each of those clips.
-        reconstructions: Of masked pre-training.
-    """
-
-    maps: Mapping[str, tuple[tuple[float, float], ...]]
-    targets: tuple[int, ...]
-    reconstructions: tuple[Reconstruction, ...]
-
-
-def read_extras(arrays: Arrays) -> Extras | None:
-    """What ``arrays`` hold of it; ``None`` where that is nothing."""
-    maps = {
-        name.removeprefix(MAP).removeprefix("_"): tuple((float(x), float(y)) for x, y in arrays[name].tolist())
-        for name in sorted(arrays)
-        if name.startswith(MAP)
-    }
-    pictures = tuple(_reconstructions(arrays))
-    if not maps and not pictures:
-        return None
+def read_embeddings(record: Record, arrays: Arrays) -> Iterator[Embedding]:
+    """The maps of its test clips, still without figures of clusters."""
     targets = tuple(int(value) for value in arrays["targets"].tolist()) if arrays["targets"].ndim == 1 else ()
-    return Extras(maps=maps, targets=targets, reconstructions=pictures)
+    for name in sorted(arrays):
+        if name.startswith(MAP):
+            yield Embedding(
+                name=name.removeprefix(MAP).removeprefix("_"),
+                fold=record.cell.fold,
+                seed=record.cell.seed,
+                points=tuple((float(x), float(y)) for x, y in arrays[name].tolist()),
+                targets=targets,
+            )
 
 
-def _reconstructions(arrays: Arrays) -> Iterator[Reconstruction]:
+def read_reconstructions(arrays: Arrays) -> Iterator[Reconstruction]:
+    """What pre-training guessed of its first clips."""
     names = [name for name in sorted(arrays) if name.startswith("reconstruct_") and name.endswith("_input")]
     ids = arrays["reconstruct_ids"].tolist() if names else []
     for name in names:
@@ -176,13 +139,9 @@ def _reconstructions(arrays: Arrays) -> Iterator[Reconstruction]:
             given, masked, guess = (part[index] for part in parts)
             low, high = np.percentile(given, [1.0, 99.0])
             shown = [_eight_bit(picture, float(low), float(high)) for picture in (given, masked, guess)]
+            whole, seen, guessed = (picture.tobytes() for picture in shown)
             yield Reconstruction(
-                modality=modality,
-                clip=str(clip),
-                given=shown[0].tobytes(),
-                masked=shown[1].tobytes(),
-                guess=shown[2].tobytes(),
-                shape=shown[0].shape,
+                modality=modality, clip=str(clip), given=whole, masked=seen, guess=guessed, shape=shown[0].shape
             )
 
 
@@ -195,9 +154,7 @@ def _eight_bit(picture: npt.NDArray[np.float32], low: float, high: float) -> npt
 
 
 def _numbers(values: np.ndarray[Any, Any] | None) -> tuple[float | None, ...]:
-    if values is None:
-        return ()
-    return tuple(float(value) if math.isfinite(value) else None for value in values.tolist())
+    return () if values is None else tuple(value if math.isfinite(value) else None for value in values.tolist())
 
 
 def read_curve(record: Record, arrays: Arrays) -> Curve | None:

@@ -7,17 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from bench.analysis.evidence import Pair, check_metric, shown_score
 from bench.analysis.grouping import RowKey, SectionGroup, gather, part
-from bench.analysis.machines import environment_words, hardware_words
 from bench.analysis.model import Board, Dataset, Protocol, Published, Rank, Resolution, Row, Section
 from bench.analysis.phrases import labelled, plural, protocol
 from bench.analysis.predictions import Evaluated, Groups, Metrics, Reader
-from bench.analysis.rows import Common, Draft, draft, finished
-from bench.analysis.speed import hardware, hardware_key
+from bench.analysis.rows import Common, Draft, draft, finished, folds_by_seed
+from bench.analysis.speed import environment_words, hardware, hardware_key, hardware_words
 from bench.cell import Cell
 from bench.metrics.specs import PRIMARY
 from bench.results.predictions import Predictions
 from bench.results.records import Record
-from bench.statistics import RankedModel, Refusal, ranking, score_interval
+from bench.statistics.bootstrap import score_interval
+from bench.statistics.ranking import RankedModel, ranking
+from bench.statistics.results import Refusal
 
 
 def build_board(  # noqa: PLR0913  one keyword per source
@@ -99,9 +100,7 @@ def _section(group: SectionGroup, reader: Reader, labels: Mapping[str, str], rel
         protocol_ranked=all(part(one.record, "protocol").get("ranked", True) for one in evaluated.values()),
         classes=len(group.identity.labels),
     )
-    drafts = [
-        _with_notes(draft(row, found[key][0], common, reader), found[key][1]) for key, row in sorted(group.rows.items())
-    ]
+    drafts = [draft(row, found[key], common, reader) for key, row in sorted(group.rows.items())]
     rows, resolution, provisional = _rank(drafts, reader, common)
     return Section(
         dataset=_dataset(group, evaluated, reader, common),
@@ -117,13 +116,6 @@ def _section(group: SectionGroup, reader: Reader, labels: Mapping[str, str], rel
     )
 
 
-def _with_notes(made: Draft, notes: Sequence[str]) -> Draft:
-    if not notes:
-        return made
-    row = dataclasses.replace(made.row, notes=(*made.row.notes, *notes))
-    return dataclasses.replace(made, row=row)
-
-
 def _order(row: Row) -> tuple[bool, bool, float, RowKey]:
     value = 0.0 if row.value is None else row.value
     return (row.rank is None, row.value is None, -round(row.primary.sign * value, 12), row.key)
@@ -131,13 +123,7 @@ def _order(row: Row) -> tuple[bool, bool, float, RowKey]:
 
 def _common_folds(planned: Sequence[int], found: Iterable[Mapping[Pair, Evaluated]]) -> tuple[int, ...]:
     """All folds if one row has them all with one seed; else those that every row with a result has."""
-    rows = []
-    for pairs in found:
-        by_seed: dict[int, set[int]] = {}
-        for fold, seed in pairs:
-            by_seed.setdefault(seed, set()).add(fold)
-        if by_seed:
-            rows.append(max(by_seed.values(), key=len))
+    rows = [max(by_seed.values(), key=len) for pairs in found if (by_seed := folds_by_seed(pairs))]
     if not rows or any(have >= set(planned) for have in rows):
         return tuple(planned)
     shared = set.intersection(*rows)
@@ -146,24 +132,23 @@ def _common_folds(planned: Sequence[int], found: Iterable[Mapping[Pair, Evaluate
 
 def _rank(drafts: Sequence[Draft], reader: Reader, common: Common) -> tuple[list[Row], Resolution, list[str]]:
     """Rank what may be ranked; unpublishable rows only where no row is publishable."""
-    able = [one for one in drafts if one.evidence is not None]
-    serious = [one for one in able if one.row.publishable]
+    able = [(row, seen) for row, seen in drafts if seen is not None]
+    serious = [(row, seen) for row, seen in able if row.publishable]
     ranked = serious or able
     notes = []
     if able and not serious:
-        why = sorted({reason for one in able for reason in one.row.not_publishable})
+        why = sorted({reason for row, _ in able for reason in row.not_publishable})
         notes.append(f"No row is publishable ({'; '.join(why)}); ranks hold among these rows only.")
     groups = reader.groups(common.folds)
-    names = {str(index): one.row.key for index, one in enumerate(ranked)}
-    scores = {str(index): one.evidence for index, one in enumerate(ranked) if one.evidence is not None}
+    scores = {str(index): seen for index, (_, seen) in enumerate(ranked)}
     outcome = ranking(scores, groups, higher_is_better=reader.shown.higher_is_better) if scores else None
     if outcome is None or isinstance(outcome, Refusal):
         reason = outcome.reason if outcome else "no row can be ranked"
         return [_unranked(one, groups, reason) for one in drafts], _unknown(reason), notes
-    places = {names[model.name]: model for model in outcome.models}
+    places = {ranked[int(model.name)][0].key: model for model in outcome.models}
     rows = [
-        _placed(one.row, places[one.row.key])
-        if one.row.key in places
+        _placed(one[0], places[one[0].key])
+        if one[0].key in places
         else _unranked(one, groups, "its cells are not publishable")
         for one in drafts
     ]
@@ -184,10 +169,11 @@ def _placed(row: Row, model: RankedModel) -> Row:
 
 def _unranked(one: Draft, groups: Groups, reason: str) -> Row:
     """The row of a draft that could have been ranked but is not."""
-    if one.evidence is None:
-        return one.row
-    row = dataclasses.replace(one.row, not_ranked=(*one.row.not_ranked, reason))
-    made = score_interval(one.evidence, groups)
+    row, seen = one
+    if seen is None:
+        return row
+    row = dataclasses.replace(row, not_ranked=(*row.not_ranked, reason))
+    made = score_interval(seen, groups)
     if isinstance(made, Refusal):
         return dataclasses.replace(row, notes=(*row.notes, f"no interval: {made.reason}"))
     return dataclasses.replace(row, interval=made)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.analysis.discordant import Discordant, Side, discordant
@@ -13,28 +13,22 @@ from bench.analysis.rows import choose, finished
 from bench.errors import SelectionError, UnknownNameError
 from bench.results.predictions import Predictions
 from bench.results.records import Record, Score
-from bench.statistics import (
+from bench.statistics.paired import (
     Comparison,
     FoldTest,
     McNemar,
-    Refusal,
     corrected_fold_t,
     mcnemar_exact,
     paired_cluster_bootstrap,
 )
+from bench.statistics.results import Refusal
 
 AXES = ("mode", "weights", "inputs", "frontend", "feeding", "recipe", "precision", "clip_samples")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """Which row is meant: a model, and axes where it has several rows.
-
-    Attributes:
-        model: Its name.
-        axes: Axis of :class:`~bench.analysis.model.RowKey` to its value.
-        label: As the user wrote it.
-    """
+    """Which row is meant: a model, and axes where it has several rows; ``label`` as the user wrote it."""
 
     model: str
     axes: tuple[tuple[str, str], ...]
@@ -65,18 +59,10 @@ class Verdict:
     """A against B in one section.
 
     Attributes:
-        dataset: Title of the data set.
-        dataset_name: What ``--dataset`` takes.
-        manifest_sha256: Identity of the clips.
-        protocol: Name of the protocol.
-        a: Row A.
-        b: Row B.
+        dataset: Title of the data set; ``dataset_name`` is what ``--dataset`` takes.
         folds: Folds that both have.
-        seeds_a: Seeds of A.
-        seeds_b: Seeds of B.
         metric: The score they are compared by, without a value.
         value_a: That score over the shared clips and A's seeds.
-        value_b: The same of B.
         paired: Bootstrap over groups and seeds, or why there is none.
         mcnemar: Exact test of each seed that both have: these trained models only; empty where clips are not right or
             wrong by the metric.
@@ -131,14 +117,7 @@ def parse_choice(text: str) -> Choice:
 def compare(
     records: Sequence[Record], a: Choice, b: Choice, source: Source, *, dataset: str | None = None
 ) -> tuple[list[Verdict], list[str]]:
-    """Compare two rows wherever both have results.
-
-    Args:
-        records: Of one or several runs.
-        a: Row A.
-        b: Row B.
-        source: What is read and computed.
-        dataset: Look at this data set only.
+    """Compare two rows wherever both have results, or in one data set only.
 
     Returns:
         One verdict per section with shared folds, and what was left out, each with its reason.
@@ -159,9 +138,8 @@ def compare(
         where = f"{section.identity.title or section.identity.dataset}, {section.identity.protocol}"
         if rows[0] is rows[1]:
             raise SelectionError(f"{where}: {a.label!r} and {b.label!r} are the same row")
-        reader = Reader(
-            source.predictions, source.metrics, shown_score(section.records(), source.metrics, source.metric)
-        )
+        shown = shown_score(section.records(), source.metrics, source.metric)
+        reader = Reader(source.predictions, source.metrics, shown)
         found = _verdict(section, reader, rows[0], rows[1])
         problems += reader.problems
         if isinstance(found, str):
@@ -172,22 +150,17 @@ def compare(
 
 
 def _known(records: Sequence[Record], a: Choice, b: Choice, dataset: str | None) -> None:
-    models = {record.cell.model for record in records}
-    for choice in (a, b):
-        if choice.model not in models:
-            raise UnknownNameError("model", choice.model, models)
-    datasets = {record.cell.dataset for record in records}
-    if dataset is not None and dataset not in datasets:
-        raise UnknownNameError("dataset", dataset, datasets)
+    for kind, name in (("model", a.model), ("model", b.model), ("dataset", dataset)):
+        known = {getattr(record.cell, kind) for record in records}
+        if name is not None and name not in known:
+            raise UnknownNameError(kind, name, known)
 
 
 def _row(section: SectionGroup, choice: Choice) -> RowGroup | None:
     fitting = [row for key, row in sorted(section.rows.items()) if choice.fits(key) and row.evaluate]
     if len(fitting) > 1:
         differing = [name for name in AXES if len({getattr(row.key, name) for row in fitting}) > 1]
-        options = [
-            ",".join([choice.model, *(f"{name}={getattr(row.key, name)}" for name in differing)]) for row in fitting
-        ]
+        options = [",".join([choice.model, *(f"{at}={getattr(row.key, at)}" for at in differing)]) for row in fitting]
         raise SelectionError(f"{choice.label!r} fits {len(fitting)} rows; say which: {' or '.join(options)}")
     return fitting[0] if fitting else None
 
@@ -202,10 +175,10 @@ def _verdict(section: SectionGroup, reader: Reader, a: RowGroup, b: RowGroup) ->
     if not folds:
         return "no fold that both have finished"
     first, second = evidence(found_a, folds, seeds_a, reader), evidence(found_b, folds, seeds_b, reader)
-    refused = next((one for one in (first, second) if isinstance(one, Refusal)), None)
     if isinstance(first, Refusal) or isinstance(second, Refusal):
         notes = sorted({one.note for one in (*found_a.values(), *found_b.values()) if one.note})
-        return f"predictions cannot be paired ({'; '.join(notes) or (refused.reason if refused else '')})"
+        reasons = [one.reason for one in (first, second) if isinstance(one, Refusal)]
+        return f"predictions cannot be paired ({'; '.join(notes) or reasons[0]})"
     sides = Side(found_a, folds, seeds_a, first), Side(found_b, folds, seeds_b, second)
     means = [side.by_fold([len(reader.folds[fold].ids) for fold in folds]) for side in sides]
     differences = tuple((means[0] - means[1]).tolist())
@@ -224,17 +197,15 @@ def _verdict(section: SectionGroup, reader: Reader, a: RowGroup, b: RowGroup) ->
         value_a=sides[0].mean,
         value_b=sides[1].mean,
         paired=paired_cluster_bootstrap(first, second, reader.groups(folds)),
-        mcnemar=tuple(_mcnemar(*sides)) if told_apart else (),
+        mcnemar=tuple(
+            (seed, mcnemar_exact(*(side.values[side.seeds.index(seed)] for side in sides)))
+            for seed in (seeds_a if told_apart else ())
+            if seed in seeds_b
+        ),
         fold_differences=differences,
         fold_test=_fold_test(differences, next(iter(found_a.values())).record),
         discordant=discordant(section, reader, *sides) if told_apart else (),
     )
-
-
-def _mcnemar(a: Side, b: Side) -> Iterator[tuple[int, McNemar]]:
-    for seed in a.seeds:
-        if seed in b.seeds:
-            yield seed, mcnemar_exact(a.values[a.seeds.index(seed)], b.values[b.seeds.index(seed)])
 
 
 def _fold_test(differences: Sequence[float], record: Record) -> FoldTest | Refusal:

@@ -10,7 +10,7 @@ import numpy as np
 from bench.analysis.evidence import Pair
 from bench.analysis.grouping import SectionGroup
 from bench.analysis.predictions import Evaluated, Floats, Ints, Reader
-from bench.statistics import Evidence, Resampled
+from bench.statistics.draws import Evidence, Resampled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,14 +18,10 @@ class Discordant:
     """A clip that A and B judge differently.
 
     Attributes:
-        clip: Its id.
-        fold: Its fold.
-        group: Its group, empty where clips are independent.
+        group: Empty where clips are independent.
         target: Its class.
         right_a: Fraction of A's seeds that are right.
-        right_b: Fraction of B's seeds that are right.
         answer_a: A's commonest answer.
-        answer_b: B's commonest answer.
         path: The clip's file, where the data set was asked for it; see ``bench compare --data``.
     """
 

@@ -12,7 +12,8 @@ from bench.clips import TaskType
 from bench.errors import UnknownNameError
 from bench.metrics.specs import PRIMARY
 from bench.results.records import Record, Score
-from bench.statistics import Evidence, Refusal, Resampled, clip_weights
+from bench.statistics.draws import Evidence, Resampled, clip_weights
+from bench.statistics.results import Refusal
 
 MOST_CELLS = 2_000_000_000
 """Clips times classes times draws over all cells of a row: what bounds the time of large label sets."""
@@ -25,13 +26,7 @@ Pair = tuple[int, int]
 
 
 def shown_score(records: Iterable[Record], metrics: Metrics, asked: str | None = None) -> Score:
-    """The score that a section sorts by, without a value.
-
-    Args:
-        records: Of the section.
-        metrics: What can be computed.
-        asked: Instead of the data set's primary metric, where it is defined for the task.
-    """
+    """The score that a section sorts by, without a value; ``asked`` comes first where it is defined for the task."""
     known: dict[str, Score] = {}
     named, multi = "", False
     for record in records:
@@ -59,13 +54,7 @@ def check_metric(asked: str | None, records: Iterable[Record], metrics: Metrics)
 def evidence(
     found: Mapping[Pair, Evaluated], folds: Sequence[int], seeds: Sequence[int], reader: Reader
 ) -> Evidence | Refusal:
-    """What the score of a row is compared by.
-
-    Args:
-        found: Its results by ``(fold, seed)``.
-        folds: Folds to cover, in this order.
-        seeds: Seeds to stack.
-        reader: Holds the metric and the clips of each fold.
+    """What the score of a row is compared by, over these folds and seeds.
 
     Returns:
         Values per clip ``(seeds, clips)`` where the score is a mean over clips, else the score under resampling; a
@@ -86,16 +75,10 @@ def evidence(
 def resampled(
     cells: Sequence[Evaluated], folds: Sequence[int], seeds: Sequence[int], reader: Reader
 ) -> Resampled | Refusal:
-    """A score as observed and under resampling of groups.
+    """A score as observed and under resampling of groups; cells come seed by seed, each with all of its folds.
 
     A seed's score is the mean over its folds, as on the board. Groups are drawn over all folds together, the same
     draws for every row over the same folds.
-
-    Args:
-        cells: Seed by seed, each with all of its folds.
-        folds: Their folds.
-        seeds: Their seeds.
-        reader: Holds the metric and the clips of each fold.
     """
     metric, clips = reader.metric, [reader.folds[fold] for fold in folds]
     if metric is None or any(one.value is None for one in cells):
@@ -111,9 +94,8 @@ def resampled(
     scores = []
     for number, one in enumerate(cells):
         at = number % len(folds)
-        made = (
-            None if one.logits is None else reader.guarded(metric.resampled, one.logits, clips[at].labels, weights[at])
-        )
+        labels, drawn_here = clips[at].labels, weights[at]
+        made = None if one.logits is None else reader.guarded(metric.resampled, one.logits, labels, drawn_here)
         if made is None:
             return Refusal(reason=f"{metric.name} cannot be computed on resampled clips")
         scores.append(made)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any
 
 from bench.cell import Cell
@@ -29,12 +30,12 @@ class RowKey:
 class Identity:
     """What must be equal for two records to share a section."""
 
-    title: str
+    title: str = ""
     protocol: str
     dataset: str
-    protocol_hash: str
-    labels: tuple[str, ...]
-    manifest: str
+    protocol_hash: str = ""
+    labels: tuple[str, ...] = ()
+    manifest: str = ""
 
 
 @dataclass(slots=True)
@@ -63,25 +64,10 @@ class SectionGroup:
         """Every evaluate record of the section."""
         return (record for row in self.rows.values() for record in row.evaluate)
 
-    @property
-    def measured(self) -> bool:
-        """Whether it is known which clips and labels it is about."""
-        return bool(self.identity.title)
-
 
 def row_key(cell: Cell) -> RowKey:
     """The axes of a cell that decide its row."""
-    return RowKey(
-        model=cell.model,
-        mode=cell.mode,
-        weights=cell.weights,
-        inputs=cell.inputs,
-        frontend=cell.frontend,
-        feeding=cell.feeding,
-        recipe=cell.recipe,
-        precision=cell.precision,
-        clip_samples=cell.clip_samples,
-    )
+    return RowKey(**{axis.name: getattr(cell, axis.name) for axis in fields(RowKey)})
 
 
 def part(record: Record, name: str) -> Mapping[str, Any]:
@@ -113,17 +99,10 @@ def gather(records: Sequence[Record], planned: Sequence[Cell]) -> list[SectionGr
     """
     sections: dict[Identity, SectionGroup] = {}
     ordered = sorted(records, key=lambda record: (record.cell, record.started_at))
-    evaluate = [record for record in ordered if record.cell.kind == "evaluate"]
-    homeless = []
-    for record in evaluate:
-        where = identity(record)
-        if where is None:
-            homeless.append(record)
-        else:
-            section = sections.setdefault(where, SectionGroup(where))
-            section.row(row_key(record.cell)).evaluate.append(record)
-    for record in homeless:
-        _home(sections, record.cell).row(row_key(record.cell)).evaluate.append(record)
+    placed = [(identity(record), record) for record in ordered if record.cell.kind == "evaluate"]
+    for where, record in sorted(placed, key=lambda pair: pair[0] is None):
+        home = _home(sections, record.cell) if where is None else sections.setdefault(where, SectionGroup(where))
+        home.row(row_key(record.cell)).evaluate.append(record)
     _join_profiles(sections, [record for record in ordered if record.cell.kind == "profile"])
     known = {record.cell for record in ordered}
     for cell in sorted(set(planned) - known):
@@ -141,9 +120,7 @@ def _home(sections: dict[Identity, SectionGroup], cell: Cell) -> SectionGroup:
             return section
     if same:
         return same[0]
-    unknown = Identity(
-        title="", protocol=cell.protocol, dataset=cell.dataset, protocol_hash="", labels=(), manifest=""
-    )  # fmt: skip
+    unknown = Identity(protocol=cell.protocol, dataset=cell.dataset)
     return sections.setdefault(unknown, SectionGroup(unknown))
 
 
@@ -157,8 +134,7 @@ def _join_profiles(sections: dict[Identity, SectionGroup], profiles: Sequence[Re
             if key.dataset == record.cell.dataset and (where is None or not key.labels or key.labels == where.labels)
         ]
         if not homes:
-            home = _home(sections, record.cell) if where is None else sections.setdefault(where, SectionGroup(where))
-            homes = [home]
+            homes = [_home(sections, record.cell) if where is None else sections.setdefault(where, SectionGroup(where))]
         for section in homes:
             section.profiles.append(record)
         if not any(matches(key, record.cell) for section in homes for key in section.rows):
@@ -171,6 +147,5 @@ def _join_profiles(sections: dict[Identity, SectionGroup], profiles: Sequence[Re
 
 def matches(key: RowKey, cell: Cell) -> bool:
     """Whether a profile cell describes the speed of a row: same network on the same input, in the same precision."""
-    return (key.model, key.inputs, key.frontend, key.feeding, key.precision, key.clip_samples) == (
-        cell.model, cell.inputs, cell.frontend, cell.feeding, cell.precision, cell.clip_samples,
-    )  # fmt: skip
+    axes = attrgetter("model", "inputs", "frontend", "feeding", "precision", "clip_samples")
+    return bool(axes(key) == axes(cell))

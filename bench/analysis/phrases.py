@@ -47,12 +47,7 @@ def plural(amount: int, noun: str) -> str:
 
 
 def protocol(name: str, block: Mapping[str, Any]) -> str:
-    """A protocol in words; an unknown one from what its record says.
-
-    Args:
-        name: Without version.
-        block: The record's ``protocol``.
-    """
+    """A protocol (named without version) in words; an unknown one from what its record says."""
     if words := PROTOCOLS.get(name) or block.get("description"):
         return str(words)
     select_on, validation = str(block.get("select_on", "none")), str(block.get("validation", "none"))

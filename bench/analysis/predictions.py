@@ -1,4 +1,4 @@
-"""Stored predictions of a section, brought to one order of clips so that rows can be paired."""
+"""Stored predictions of a section, in one order of clips so that rows can be paired; do they give the scores?"""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from bench.analysis.artifacts import Curve, Extras, Pretraining, read_curve, read_extras, read_pretraining
+from bench.analysis.artifacts import (
+    Curve,
+    Embedding,
+    Pretraining,
+    Reconstruction,
+    read_curve,
+    read_embeddings,
+    read_pretraining,
+    read_reconstructions,
+)
 from bench.analysis.grouping import part
 from bench.cell import Cell
 from bench.errors import StoreError
@@ -23,6 +32,9 @@ Ints = npt.NDArray[np.int64]
 Groups = npt.NDArray[np.str_] | None
 Metrics = Mapping[str, Metric]
 """Every metric that a plugin gives, by name."""
+
+TOLERANCE = 1e-9
+"""Largest difference between a stored and a recomputed score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +59,13 @@ class Evaluated:
     """One evaluate cell that ended well.
 
     Attributes:
-        record: Its record.
         scores: Those of the record, and those that were computed from its predictions.
         value: Of the score that the board sorts by.
         values: Its values per clip in the section's order, where it is a mean over clips.
         logits: ``(clips, classes)`` in the section's order, kept only where it is none.
         predicted: ``(clips,)`` class indices in the section's order, of single-label tasks.
         note: Why it has no comparable predictions; empty if it has.
-        curve: Of its training, where one is stored.
-        pretraining: Of its pre-training, where there was one.
-        extras: Embeddings and reconstructions, of the first cell of a row only.
+        embeddings: Of the first cell of a row only, as ``reconstructions`` are.
     """
 
     record: Record
@@ -68,7 +77,8 @@ class Evaluated:
     note: str = ""
     curve: Curve | None = None
     pretraining: Pretraining | None = None
-    extras: Extras | None = None
+    embeddings: tuple[Embedding, ...] = ()
+    reconstructions: tuple[Reconstruction, ...] = ()
 
 
 @dataclass(slots=True)
@@ -77,7 +87,6 @@ class Reader:
 
     Attributes:
         predictions: Gives the arrays of a record; ``None`` where the board is made from scores only.
-        metrics: What can be computed.
         shown: The score that the section sorts by, without a value.
         folds: The clips of each fold, filled by the first records read.
         problems: What could not be read or computed.
@@ -100,9 +109,8 @@ class Reader:
         """All records of status ``ok`` by cell; the fullest is read first, so that a cut run never sets the clips."""
         good = [record for record in records if record.status == "ok"]
         evaluated = {}
-        for record in sorted(good, key=lambda record: (-_test_clips(record), record.cell)):
-            one = self._evaluated(record)
-            if one is not None:
+        for record in sorted(good, key=lambda record: (-(part(record, "dataset").get("test") or 0), record.cell)):
+            if (one := self._evaluated(record)) is not None:
                 evaluated[record.cell] = one
         return evaluated
 
@@ -127,6 +135,10 @@ class Reader:
         values = None
         if logits is not None and self.metric is not None and self.metric.per_clip is not None:
             values = self.guarded(self.metric.values, logits, clips.labels)
+        row = replace(record.cell, fold=0, seed=0)
+        embeddings = () if row in self.drawn else tuple(read_embeddings(record, arrays))
+        reconstructions = () if row in self.drawn else tuple(read_reconstructions(arrays))
+        self.drawn.add(row)
         return Evaluated(
             record=record,
             scores=scores,
@@ -137,18 +149,16 @@ class Reader:
             note=note,
             curve=read_curve(record, arrays),
             pretraining=read_pretraining(record, arrays),
-            extras=self._extras(record, arrays),
+            embeddings=embeddings,
+            reconstructions=reconstructions,
         )
 
     def _missing(self, record: Record, arrays: Arrays) -> Iterator[Score]:
         """Scores of metrics that were not there when the record was made, from its predictions."""
         known = {score.name for score in record.scores}
-        missing = [metric for name, metric in self.metrics.items() if name not in known]
-        if not missing:
-            return
-        logits, targets = arrays["logits"], arrays["targets"]
-        task = "multi_label" if targets.ndim == 2 else "single_label"
-        for metric in missing:
+        for metric in (metric for name, metric in self.metrics.items() if name not in known):
+            logits, targets = arrays["logits"], arrays["targets"]
+            task = "multi_label" if targets.ndim == 2 else "single_label"
             if task in metric.task_types and (score := self.guarded(metric.score, logits, targets)) is not None:
                 yield score
 
@@ -162,13 +172,6 @@ class Reader:
             if problem not in self.problems:
                 self.problems.append(problem)
             return None
-
-    def _extras(self, record: Record, arrays: Arrays) -> Extras | None:
-        row = replace(record.cell, fold=0, seed=0)
-        if row in self.drawn:
-            return None
-        self.drawn.add(row)
-        return read_extras(arrays)
 
     def _align(self, record: Record, arrays: Arrays) -> tuple[npt.NDArray[Any] | None, str]:
         """The logits in the section's order, or why they cannot be compared clip by clip."""
@@ -185,11 +188,6 @@ class Reader:
         if not np.array_equal(targets, fold.labels):
             return None, "its targets differ from the rest of the section"
         return logits, ""
-
-
-def _test_clips(record: Record) -> int:
-    value = part(record, "dataset").get("test")
-    return value if isinstance(value, int) else 0
 
 
 def _fold_clips(arrays: Arrays) -> FoldClips:
@@ -218,3 +216,37 @@ def confusion(
             return None
         total += np.bincount(targets * classes + predicted, minlength=classes * classes)
     return total.reshape(classes, classes)
+
+
+def verify(records: Sequence[Record], predictions: Predictions, metrics: Metrics) -> tuple[int, list[str]]:
+    """Compare stored scores with those of the stored predictions; only ``ok`` evaluate cells have scores.
+
+    Returns:
+        How many scores were recomputed, and one line for each that differs or cannot be recomputed.
+    """
+    checked, problems = 0, []
+    for record in records:
+        if record.status != "ok" or record.cell.kind != "evaluate":
+            continue
+        try:
+            arrays = predictions(record)
+        except StoreError as error:
+            problems.append(str(error))
+            continue
+        problems += [f"{record.cell.id}: {problem}" for problem in _differences(record, arrays, metrics)]
+        checked += len(record.scores)
+    return checked, problems
+
+
+def _differences(record: Record, arrays: Arrays, metrics: Metrics) -> Iterable[str]:
+    logits, targets = arrays["logits"], arrays["targets"]
+    for score in record.scores:
+        if score.name not in metrics:
+            yield f"{score.name} cannot be recomputed: no plugin gives this metric"
+            continue
+        found = metrics[score.name].score(logits, targets).value
+        if found is None or score.value is None:
+            if found is not score.value:
+                yield f"{score.name} is stored as {score.value}, recomputed {found}"
+        elif abs(found - score.value) > TOLERANCE:
+            yield f"{score.name} is stored as {score.value:.9g}, recomputed {found:.9g}"

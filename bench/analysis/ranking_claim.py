@@ -11,24 +11,16 @@ from typing import Literal
 from bench.analysis.comparison import Choice, Source, Verdict, compare, parse_choice
 from bench.errors import SelectionError
 from bench.results.records import Record, Score
-from bench.statistics import Refusal, holm
+from bench.statistics.ranking import holm
+from bench.statistics.results import Refusal
 
 Outcome = Literal["confirmed", "contradicted", "unresolved"]
 ALPHA = 0.05
 _SCORE = re.compile(r"(?P<name>.+?)\s*=\s*(?P<score>\d+(?:\.\d+)?)\s*$")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """One model of a claim.
-
-    Attributes:
-        choice: Which row.
-        score: Its claimed score as typed, percent of a fraction; ``None`` where the claim names none.
-    """
-
-    choice: Choice
-    score: float | None
+Place = tuple[Choice, float | None]
+"""One model of a claim: which row, and its claimed score as typed (percent of a fraction) where the claim names one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +28,7 @@ class Step:
     """One ``a > b`` of a claim in one section.
 
     Attributes:
-        better: The model claimed to be better.
-        worse: The other.
         claimed: Claimed difference in the unit of the score; ``None`` where the claim gives no scores.
-        verdict: The paired comparison.
         p_adjusted: Holm's, over the steps of the claim.
         outcome: ``unresolved`` unless the adjusted p value is below 0.05.
     """
@@ -58,9 +47,7 @@ class Held:
 
     Attributes:
         dataset: Title of the data set.
-        protocol: Name of the protocol.
         resolution: Largest minimum detectable difference of the steps; ``None`` where one is unknown.
-        steps: In the claim's order.
     """
 
     dataset: str
@@ -83,18 +70,17 @@ def parse_claim(text: str) -> tuple[Place, ...]:
     Raises:
         SelectionError: Fewer than two models, or one named twice.
 
-    >>> [(place.choice.model, place.score) for place in parse_claim("a = 99.0 > b")]
+    >>> [(choice.model, score) for choice, score in parse_claim("a = 99.0 > b")]
     [('a', 99.0), ('b', None)]
     """
     places = []
     for part in text.split(">"):
         match = _SCORE.fullmatch(part.strip())
         name = match["name"] if match else part.strip()
-        score = float(match["score"]) if match else None
         if not name:
             raise SelectionError(f"claim {text!r} has an empty place; write it as 'a > b > c'")
-        places.append(Place(choice=parse_choice(name), score=score))
-    labels = [place.choice.label for place in places]
+        places.append((parse_choice(name), float(match["score"]) if match else None))
+    labels = [choice.label for choice, _ in places]
     if len(places) < 2:
         raise SelectionError(f"claim {text!r} names one model; write it as 'a > b > c'")
     if doubled := sorted({label for label in labels if labels.count(label) > 1}):
@@ -105,13 +91,7 @@ def parse_claim(text: str) -> tuple[Place, ...]:
 def hold(
     records: Sequence[Record], places: Sequence[Place], source: Source, *, dataset: str | None = None
 ) -> tuple[list[Held], list[str]]:
-    """Compare each model of a claim with the next, wherever both have results.
-
-    Args:
-        records: Of one or several runs.
-        places: The claim, best first.
-        source: What is read and computed.
-        dataset: Look at this data set only.
+    """Compare each model of a claim (best first) with the next, wherever both have results.
 
     Returns:
         One result per section in which every step could be compared, and what was left out, with its reason.
@@ -119,7 +99,7 @@ def hold(
     found: dict[tuple[str, str], list[tuple[Place, Place, Verdict]]] = {}
     problems: list[str] = []
     for better, worse in pairwise(places):
-        verdicts, left_out = compare(records, better.choice, worse.choice, source, dataset=dataset)
+        verdicts, left_out = compare(records, better[0], worse[0], source, dataset=dataset)
         problems += left_out
         for verdict in verdicts:
             found.setdefault((verdict.dataset, verdict.protocol), []).append((better, worse, verdict))
@@ -128,32 +108,27 @@ def hold(
         if len(steps) < len(places) - 1:
             problems.append(f"{title}, {protocol}: not every model of the claim has results here")
             continue
-        refused = [one for *_, one in steps if isinstance(one.paired, Refusal)]
-        if refused:
-            problems += [f"{title}, {protocol}: {one.paired.reason}" for one in refused]  # type: ignore[union-attr]
-            continue
-        held.append(Held(dataset=title, protocol=protocol, resolution=_resolution(steps), steps=_steps(steps)))
+        results = [verdict.paired for *_, verdict in steps]
+        compared = [result for result in results if not isinstance(result, Refusal)]
+        problems += [f"{title}, {protocol}: {one.reason}" for one in results if isinstance(one, Refusal)]
+        if len(compared) == len(results):
+            known = [one.resolution for one in compared if not isinstance(one.resolution, Refusal)]
+            resolution = max(known) if len(known) == len(compared) else None
+            made = _steps(steps, holm([one.p_value for one in compared]).tolist())
+            held.append(Held(dataset=title, protocol=protocol, resolution=resolution, steps=made))
     return held, list(dict.fromkeys(problems))
 
 
-def _resolution(steps: Sequence[tuple[Place, Place, Verdict]]) -> float | None:
-    known = [verdict.paired.resolution for *_, verdict in steps if not isinstance(verdict.paired, Refusal)]
-    numbers = [value for value in known if not isinstance(value, Refusal)]
-    return max(numbers) if len(numbers) == len(known) else None
-
-
-def _steps(steps: Sequence[tuple[Place, Place, Verdict]]) -> tuple[Step, ...]:
-    results = [verdict.paired for *_, verdict in steps]
-    adjusted = holm([result.p_value for result in results if not isinstance(result, Refusal)])
+def _steps(steps: Sequence[tuple[Place, Place, Verdict]], adjusted: Sequence[float]) -> tuple[Step, ...]:
     made = []
-    for (better, worse, verdict), p_value in zip(steps, adjusted.tolist(), strict=True):
+    for (better, worse, verdict), p_value in zip(steps, adjusted, strict=True):
         outcome: Outcome = "unresolved"
         if p_value < ALPHA:
             outcome = "confirmed" if verdict.lead > 0 else "contradicted"
         made.append(
             Step(
-                better=better.choice.label,
-                worse=worse.choice.label,
+                better=better[0].label,
+                worse=worse[0].label,
                 claimed=_claimed(better, worse, verdict.metric),
                 verdict=verdict,
                 p_adjusted=p_value,
@@ -165,11 +140,12 @@ def _steps(steps: Sequence[tuple[Place, Place, Verdict]]) -> tuple[Step, ...]:
 
 def _claimed(better: Place, worse: Place, metric: Score) -> float | None:
     """The claimed difference of two places in the unit of the score."""
-    if better.score is None or worse.score is None:
+    (_, higher), (_, lower) = better, worse
+    if higher is None or lower is None:
         return None
     if metric.unit != "fraction":
-        return better.score - worse.score
-    for place in (better, worse):
-        if place.score is not None and place.score > 100:
-            raise SelectionError(f"{place.choice.label} = {place.score:g} is no percentage of {metric.name}")
-    return (better.score - worse.score) / 100
+        return higher - lower
+    for choice, score in (better, worse):
+        if score is not None and score > 100:
+            raise SelectionError(f"{choice.label} = {score:g} is no percentage of {metric.name}")
+    return (higher - lower) / 100

@@ -9,7 +9,7 @@ from typing import Any
 from bench.analysis.grouping import RowGroup, RowKey, part
 from bench.cell import Cell
 from bench.config.recipes import BUILTIN
-from bench.results.records import Record, Status
+from bench.results.records import Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +17,6 @@ class ModelFacts:
     """What the records say about the model.
 
     Attributes:
-        family: Part of the name before the first dot.
         parameters: Parameters without the front end; ``None`` if unknown.
         frontend_parameters: Parameters and buffers of the front end; ``None`` if unknown.
         inputs: Modality to how it came: ``given``, ``derived``, ``shuffled``, ``missing``.
@@ -51,9 +50,7 @@ class Unfinished:
         reason: The records' reason (``nan``, ``budget``, ...), empty where missing.
         stage: Where it happened.
         message: One line for people.
-        folds: Folds it happened in.
-        seeds: Seeds it happened with.
-        cells: How many cells.
+        cells: How many cells, of these folds and seeds.
     """
 
     status: Status | str
@@ -71,6 +68,7 @@ def facts(group: RowGroup) -> ModelFacts:
     records = sorted([*group.evaluate, *group.profile], key=lambda record: (record.status != "ok", record.cell))
     blocks: list[Mapping[str, Any]] = [part(record, "model") for record in records]
     block = next((block for block in blocks if block), {})
+    sizes = [record.artifacts.get("checkpoint", {}).get("bytes") for record in records]
     plugin = " ".join(str(block[name]) for name in ("plugin", "distribution", "version") if block.get(name))
     return ModelFacts(
         family=str(block.get("family") or group.key.model.partition(".")[0]),
@@ -82,24 +80,15 @@ def facts(group: RowGroup) -> ModelFacts:
         plugin=plugin,
         source=str(block.get("source") or ""),
         license=str(block.get("license") or ""),
-        checkpoint_bytes=_largest_checkpoint(records),
+        checkpoint_bytes=max(filter(None, sizes), default=None),
     )
-
-
-def _largest_checkpoint(records: Sequence[Record]) -> int | None:
-    sizes = [size for record in records if isinstance(size := record.artifacts.get("checkpoint", {}).get("bytes"), int)]
-    return max(sizes, default=None)
 
 
 def publishable(group: RowGroup) -> tuple[bool, tuple[str, ...]]:
     """Whether every result of the row may enter a published table, and why not."""
-    good = [record for record in group.evaluate if record.status == "ok"]
-    reasons: dict[str, None] = {}
-    for record in good:
-        for why in record.provenance.get("not_publishable") or ():
-            reasons[str(why)] = None
-    blocked = any(record.provenance.get("publishable") is not True for record in good)
-    if blocked and not reasons:
+    good = [record.provenance for record in group.evaluate if record.status == "ok"]
+    reasons = dict.fromkeys(str(why) for block in good for why in block.get("not_publishable") or ())
+    if not reasons and any(block.get("publishable") is not True for block in good):
         reasons["its records say so without a reason"] = None
     return bool(good) and not reasons, tuple(reasons)
 
@@ -107,9 +96,7 @@ def publishable(group: RowGroup) -> tuple[bool, tuple[str, ...]]:
 def outcomes(group: RowGroup, done: Collection[tuple[int, int]]) -> tuple[Unfinished, ...]:
     """Cells without a result, put together where the reason is the same.
 
-    Args:
-        group: Records and planned cells of the row.
-        done: ``(fold, seed)`` that have a result all the same (from another device, say).
+    ``done`` are the ``(fold, seed)`` that have a result all the same (from another device, say).
     """
     pairs: dict[tuple[str, str, str, str, str], list[tuple[int, int]]] = {}
     for record in [*group.evaluate, *group.profile]:

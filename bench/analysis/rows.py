@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,9 @@ from bench.analysis.speed import speeds
 from bench.cell import Cell
 from bench.config.recipes import BUILTIN
 from bench.results.records import Score
-from bench.statistics import Evidence, Interval, Refusal, Resampled, score_interval
+from bench.statistics.bootstrap import score_interval
+from bench.statistics.draws import Evidence, Resampled
+from bench.statistics.results import Interval, Refusal
 
 MIN_SEEDS = 3
 """Fewer seeds than this are said beside the rank."""
@@ -26,14 +29,7 @@ MIN_SEEDS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Common:
-    """What all rows of a section share.
-
-    Attributes:
-        folds: Folds that averages cover.
-        planned: All folds of the section.
-        protocol_ranked: Whether the protocol allows ranks.
-        classes: Number of classes.
-    """
+    """What all rows of a section share: folds that averages cover, all its folds, whether ranks are allowed."""
 
     folds: tuple[int, ...]
     planned: tuple[int, ...]
@@ -41,35 +37,18 @@ class Common:
     classes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    """A row before ranking.
-
-    Attributes:
-        row: The row, still without rank.
-        evidence: What it is compared by over the section's common folds, for rows that may be ranked; their interval
-            comes from the ranking.
-    """
-
-    row: Row
-    evidence: Evidence | None = None
+Draft = tuple[Row, Evidence | None]
+"""A row before ranking, and what it is compared by where it may be ranked: its interval comes from the ranking."""
 
 
 def finished(group: RowGroup, evaluated: Mapping[Cell, Evaluated]) -> tuple[dict[Pair, Evaluated], list[str]]:
     """The row's results by ``(fold, seed)``; of several for one pair the first in the order of cells."""
+    cells = [record.cell for record in group.evaluate if record.cell in evaluated]
     found: dict[Pair, Evaluated] = {}
-    doubles = []
-    for record in group.evaluate:
-        one = evaluated.get(record.cell)
-        if one is None:
-            continue
-        pair = (record.cell.fold, record.cell.seed)
-        if pair in found:
-            doubles.append(pair)
-        else:
-            found[pair] = one
-    notes = [f"{plural(len(doubles), 'further result')} for the same fold and seed not averaged in"] if doubles else []
-    return found, notes
+    for cell in cells:
+        found.setdefault((cell.fold, cell.seed), evaluated[cell])
+    more = len(cells) - len(found)
+    return found, [f"{plural(more, 'further result')} for the same fold and seed not averaged in"] if more else []
 
 
 def choose(found: Iterable[Pair], folds: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -78,10 +57,7 @@ def choose(found: Iterable[Pair], folds: Sequence[int]) -> tuple[tuple[int, ...]
     >>> choose([(1, 0), (2, 0), (1, 1)], [1, 2])
     ((1, 2), (0,))
     """
-    by_seed: dict[int, set[int]] = {}
-    for fold, seed in found:
-        if fold in folds:
-            by_seed.setdefault(seed, set()).add(fold)
+    by_seed = folds_by_seed(pair for pair in found if pair[0] in folds)
     if not by_seed:
         return (), ()
     _, first = max((len(have), -seed) for seed, have in by_seed.items())
@@ -89,15 +65,19 @@ def choose(found: Iterable[Pair], folds: Sequence[int]) -> tuple[tuple[int, ...]
     return tuple(sorted(used)), tuple(sorted(seed for seed, have in by_seed.items() if have >= used))
 
 
-def draft(group: RowGroup, found: Mapping[Pair, Evaluated], common: Common, reader: Reader) -> Draft:
-    """Average the row's cells.
+def folds_by_seed(found: Iterable[Pair]) -> dict[int, set[int]]:
+    """The folds that each seed has."""
+    by_seed: dict[int, set[int]] = {}
+    for fold, seed in found:
+        by_seed.setdefault(seed, set()).add(fold)
+    return by_seed
 
-    Args:
-        group: Records and planned cells of the row.
-        found: Its results, see :func:`finished`.
-        common: What the section shares.
-        reader: Holds the clips of each fold.
-    """
+
+def draft(
+    group: RowGroup, results: tuple[Mapping[Pair, Evaluated], Sequence[str]], common: Common, reader: Reader
+) -> Draft:
+    """Average the row's cells; ``results`` are those of :func:`finished`."""
+    found, notes = results
     folds, seeds = choose(found, common.folds)
     used = [(fold, seed) for seed in seeds for fold in folds]
     compared = evidence(found, folds, seeds, reader) if used else Refusal(reason="")
@@ -139,11 +119,12 @@ def draft(group: RowGroup, found: Mapping[Pair, Evaluated], common: Common, read
             *_notes(found, folds, seeds, common),
             *_recipe_notes(group.key),
             *([f"no interval: {refusal.reason}"] if refusal and refusal.reason else ()),
+            *notes,
         ),
         command=command(group.key, cells),
         detail=_detail(found, used, reader, common),
     )
-    return Draft(row=row, evidence=None if isinstance(compared, Refusal) or not rankable else compared)
+    return row, None if isinstance(compared, Refusal) or not rankable else compared
 
 
 def row_value(compared: Evidence | Refusal, cells: Sequence[float | None]) -> float | None:
@@ -206,12 +187,13 @@ def _recipe_notes(key: RowKey) -> Iterable[str]:
 
 def _detail(found: Mapping[Pair, Evaluated], used: Sequence[Pair], reader: Reader, common: Common) -> Detail:
     cells = [one for _, one in sorted(found.items())]
-    drawn = next((one for one in cells if one.extras is not None), None)
+    drawn = next((one for one in cells if one.embeddings or one.reconstructions), None)
+    every = [part(one.record, "embeddings") for one in cells]
     plain = Detail(
         curves=tuple(one.curve for one in cells if one.curve is not None),
-        embeddings=() if drawn is None else tuple(_embeddings(drawn, cells)),
+        embeddings=tuple(_with_figures(shown, every) for shown in drawn.embeddings) if drawn else (),
         pretraining=tuple(one.pretraining for one in cells if one.pretraining is not None),
-        reconstructions=drawn.extras.reconstructions if drawn and drawn.extras else (),
+        reconstructions=drawn.reconstructions if drawn else (),
     )
     table = confusion(found, reader.folds, used, common.classes) if used and common.classes else None
     if table is None:
@@ -221,18 +203,12 @@ def _detail(found: Mapping[Pair, Evaluated], used: Sequence[Pair], reader: Reade
     return replace(plain, confusion=tuple(map(tuple, table.tolist())), recall=recall)
 
 
-def _embeddings(drawn: Evaluated, cells: Sequence[Evaluated]) -> Iterable[Embedding]:
-    """The maps of one cell with the cluster figures of all."""
-    every = [part(one.record, "embeddings") for one in cells]
-    for name, points in drawn.extras.maps.items() if drawn.extras else ():
-        figures = [figure for one in every if "purity" in (figure := one.get(name or "embedding", {}))]
-        yield Embedding(
-            name=name,
-            fold=drawn.record.cell.fold,
-            seed=drawn.record.cell.seed,
-            points=points,
-            targets=drawn.extras.targets if drawn.extras else (),
-            clusters=figures[0]["clusters"] if figures else 0,
-            purity=tuple(figure["purity"] for figure in figures),
-            adjusted_rand=tuple(figure["adjusted_rand"] for figure in figures),
-        )
+def _with_figures(shown: Embedding, every: Sequence[Mapping[str, Any]]) -> Embedding:
+    """The map of one cell with the cluster figures of all."""
+    figures = [figure for one in every if "purity" in (figure := one.get(shown.name or "embedding", {}))]
+    return replace(
+        shown,
+        clusters=figures[0]["clusters"] if figures else 0,
+        purity=tuple(figure["purity"] for figure in figures),
+        adjusted_rand=tuple(figure["adjusted_rand"] for figure in figures),
+    )

@@ -1,4 +1,4 @@
-"""Speed and memory of a row, kept apart by hardware."""
+"""Speed and memory of a row, kept apart by hardware; machines and libraries in words."""
 
 from __future__ import annotations
 
@@ -10,9 +10,14 @@ from typing import Any
 import numpy as np
 
 from bench.analysis.grouping import RowGroup, RowKey
+from bench.analysis.phrases import plural
 from bench.results.quantities import OF_SPEED, Hardware, Speed, finite, follow, measurements
 from bench.results.records import Record
-from bench.statistics import Interval, process_interval
+from bench.statistics.results import Interval
+from bench.statistics.timing import process_interval
+
+_MACHINE = ("cpu", "gpu", "torch")
+"""Blocks of ``bench.measurement.environment.describe`` that name a machine."""
 
 
 def hardware_key(record: Record) -> str:
@@ -35,16 +40,9 @@ def speeds(row: RowGroup) -> tuple[Speed, ...]:
 
 
 def hardware(rows: Iterable[RowGroup], describe: Mapping[str, str]) -> tuple[Hardware, ...]:
-    """All hardware of the rows' speeds, the one with the most rows first.
-
-    Args:
-        rows: Rows of one section.
-        describe: Hardware key to words.
-    """
-    count: Counter[tuple[str, str]] = Counter()
-    for row in rows:
-        keys = {(hardware_key(record), record.cell.device) for record in row.profile if record.status == "ok"}
-        count.update(keys)
+    """All hardware of the rows' speeds, the one with the most rows first; ``describe``: its key to words."""
+    found = ({(hardware_key(one), one.cell.device) for one in row.profile if one.status == "ok"} for row in rows)
+    count = Counter(pair for pairs in found for pair in pairs)
     ordered = sorted(count, key=lambda pair: (-count[pair], pair))
     return tuple(Hardware(key=key, device=device, label=describe.get(key, key)) for key, device in ordered)
 
@@ -103,12 +101,9 @@ def _uncounted(record: Record) -> tuple[str, ...]:
 
 
 def _reasons(record: Record) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for block in ("timing", "memory", "timing.latency", "timing.energy"):
-        reasons = follow(record, f"{block}.reasons")
-        if isinstance(reasons, Mapping):
-            found |= {str(name): str(why) for name, why in sorted(reasons.items())}
-    return found
+    blocks = (follow(record, f"{name}.reasons") for name in ("timing", "memory", "timing.latency", "timing.energy"))
+    known = (sorted(block.items()) for block in blocks if isinstance(block, Mapping))
+    return {str(name): str(why) for block in known for name, why in block}
 
 
 def _differences(key: RowKey, record: Record) -> Iterable[str]:
@@ -118,3 +113,25 @@ def _differences(key: RowKey, record: Record) -> Iterable[str]:
         yield f"speed measured with recipe {record.cell.recipe}"
     if record.cell.mode != key.mode:
         yield f"speed measured in mode {record.cell.mode}"
+
+
+def hardware_words(record: Record) -> str:
+    """The machine and device of a record: ``AMD EPYC, 2 cores, 1 thread (cpu)``."""
+    environment, device = record.environment, record.cell.device
+    cpu, gpu, torch = (found if isinstance(found := environment.get(name), Mapping) else {} for name in _MACHINE)
+    threads = torch.get("threads")
+    words = [str(gpu["name"])] if device == "cuda" and gpu.get("name") else []
+    words += [str(cpu["model"])] if cpu.get("model") else []
+    words += [f"{cpu['logical_cores']} cores"] if cpu.get("logical_cores") else []
+    words += [plural(threads, "thread")] if threads else []
+    if not words:
+        words = [f"hardware {str(environment.get('hardware_fingerprint') or 'unknown')[:12]}"]
+    return f"{', '.join(words)} ({device})"
+
+
+def environment_words(record: Record) -> str:
+    """Operating system, Python and library versions: ``CPython 3.11.7, torch 2.11.0``."""
+    words = [str(record.environment[name]) for name in ("os", "python") if record.environment.get(name)]
+    libraries = follow(record, "environment.libraries")
+    words += [f"{name} {version}" for name, version in sorted((libraries or {}).items()) if version]
+    return ", ".join(words) or "versions unknown"

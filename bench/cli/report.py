@@ -11,7 +11,7 @@ import typer
 
 from bench.analysis.board import build_board
 from bench.analysis.model import Board, Published
-from bench.analysis.verify import verify as verify_scores
+from bench.analysis.predictions import verify as verify_scores
 from bench.cli.common import CELL_FAILED, OK, collection_paused, open_host, print_json, print_note
 from bench.cli.flags import AsJson, LeftOut, PluginFiles
 from bench.cli.formats import parse_formats, write_board

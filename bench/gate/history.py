@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from bench.gate.baseline import Baseline, PinnedRow
 from bench.gate.intervals import score_mean
 from bench.gate.verdict import value
-from bench.statistics import Refusal, Step, Trend, detect_steps, trend_test
+from bench.statistics.history import Step, Trend, detect_steps, trend_test
+from bench.statistics.results import Refusal
 
 HEADER = ("row", "quantity", "baselines", "first", "last", "change", "steps and drift", "hardware")
 

@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.gate.baseline import Measured, PinnedRow, Scored, unpacked
-from bench.statistics import Refusal, compare_times, paired_cluster_bootstrap, wilson
-from bench.statistics.timing import MIN_PROCESSES
+from bench.statistics.bootstrap import wilson
+from bench.statistics.paired import paired_cluster_bootstrap
+from bench.statistics.results import Refusal
+from bench.statistics.timing import MIN_PROCESSES, compare_times
 
 BLOCKS = 20
 """Consecutive blocks that the raw samples of one process are cut into: neighbouring samples are not independent."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.analysis.model import Row, Section
 from bench.reports import formatting
-from bench.results.quantities import QUANTITIES, Hardware, Quantity, Speed
+from bench.results.quantities import QUANTITIES, Hardware, Quantity
 
 GROUPS = {
     "score": "Score",
@@ -42,13 +42,25 @@ class Column:
     note: str = ""
 
 
+RANK = Column("rank", formatting.place)
+TIE = Column("tie", formatting.tie, numeric=False)
+MODEL = Column("model", lambda row: formatting.label(row.key), numeric=False)
+INPUTS = Column("inputs", formatting.inputs, group="model", numeric=False)
+STATUS = Column("status", formatting.status, group="cells", numeric=False)
+DONE = Column("folds x seeds", formatting.done, lambda row: row.cells_done, "cells", note="done of planned")
+PARAMETERS = Column(
+    "parameters", lambda row: formatting.count(row.model.parameters), lambda row: row.model.parameters, "model"
+)
+STORED = Column(
+    "stored", lambda row: formatting.size(row.model.checkpoint_bytes), lambda row: row.model.checkpoint_bytes, "speed",
+    note="weights as kept on disk",
+)  # fmt: skip
+
+
 def columns(section: Section) -> list[Column]:
     """The columns of one section: axes only where rows differ in them, speed of the first hardware only."""
     shown = [
-        Column("rank", formatting.place),
-        Column("tie", formatting.tie, numeric=False),
-        Column("model", lambda row: formatting.label(row.key), numeric=False),
-        *map(_axis, formatting.varying(section)),
+        RANK, TIE, MODEL, *map(axis_column, formatting.varying(section)),
         Column(
             f"{section.primary.name}{formatting.unit(section.primary)}",
             lambda row: formatting.score(row.value, row.primary), lambda row: row.value, "score",
@@ -57,22 +69,15 @@ def columns(section: Section) -> list[Column]:
             "95 % interval", lambda row: formatting.between(row.interval, section.primary),
             lambda row: row.interval.low if row.interval else None, "score", note="see the note below",
         ),
-        Column("folds x seeds", formatting.done, lambda row: row.cells_done, "cells", note="done of planned"),
-        Column(
-            "parameters", lambda row: formatting.count(row.model.parameters), lambda row: row.model.parameters, "model"
-        ),
+        DONE, PARAMETERS,
     ]  # fmt: skip
     if section.hardware:
         shown += speed_columns(section, section.hardware[0])
     if any(row.model.checkpoint_bytes for row in section.rows):
-        size = Column(
-            "stored", lambda row: formatting.size(row.model.checkpoint_bytes),
-            lambda row: row.model.checkpoint_bytes, "speed", note="weights as kept on disk",
-        )  # fmt: skip
-        shown.append(size)
+        shown.append(STORED)
     if any(formatting.inputs(row) != "audio" for row in section.rows):
-        shown.append(Column("inputs", formatting.inputs, group="model", numeric=False))
-    return [*shown, Column("status", formatting.status, group="cells", numeric=False)]
+        shown.append(INPUTS)
+    return [*shown, STATUS]
 
 
 def page_columns(section: Section) -> list[Column]:
@@ -85,18 +90,15 @@ def page_columns(section: Section) -> list[Column]:
 
 def speed_columns(section: Section, hardware: Hardware) -> list[Column]:
     """Speed, memory and work on one hardware; some only where a row of the section has them."""
-    return [_measured(quantity, hardware) for quantity in shown_quantities(section, hardware)]
-
-
-def shown_quantities(section: Section, hardware: Hardware) -> Iterator[Quantity]:
-    """What a table of speed on one hardware shows."""
     speeds = [speed for row in section.rows if (speed := row.speed(hardware.key)) is not None]
     added = {quantity.name: quantity for speed in speeds for quantity in speed.added}
-    for quantity in (*QUANTITIES, *added.values()):
-        known = any(speed.values.get(quantity.name) is not None for speed in speeds)
-        wanted = quantity.shown == "always" or (quantity.shown == "known" and known)
-        if wanted and quantity.device in ("", hardware.device):
-            yield quantity
+    known = {name for speed in speeds for name, value in speed.values.items() if value is not None}
+    return [
+        _measured(quantity, hardware)
+        for quantity in (*QUANTITIES, *added.values())
+        if quantity.shown == "always" or (quantity.shown == "known" and quantity.name in known)
+        if quantity.device in ("", hardware.device)
+    ]
 
 
 def _measured(quantity: Quantity, hardware: Hardware) -> Column:
@@ -106,24 +108,21 @@ def _measured(quantity: Quantity, hardware: Hardware) -> Column:
 
     def text(row: Row) -> str:
         speed = row.speed(hardware.key)
-        return formatting.UNKNOWN if speed is None else measured_text(quantity, speed)
+        unsteady = " (unsteady)" if quantity.name == "latency_s" and speed and speed.unsteady else ""
+        return formatting.measured(quantity, value(row)) + unsteady
 
     return Column(quantity.title, text, value, "speed", note=hardware.label)
 
 
-def measured_text(quantity: Quantity, speed: Speed) -> str:
-    """What a table says of one quantity of a speed."""
-    unsteady = " (unsteady)" if quantity.name == "latency_s" and speed.unsteady else ""
-    return formatting.measured(quantity, speed.values.get(quantity.name)) + unsteady
-
-
 def marks(section: Section) -> dict[int, str]:
     """Row number to the mark of its footnote, for rows that something must be said about."""
-    found: dict[int, str] = {}
-    for number, row in enumerate(section.rows):
-        if formatting.own_remarks(section, row):
-            found[number] = str(len(found) + 1)
-    return found
+    noted = [number for number, row in enumerate(section.rows) if formatting.own_remarks(section, row)]
+    return {number: str(mark) for mark, number in enumerate(noted, 1)}
+
+
+def outcomes(section: Section) -> list[tuple[str, str]]:
+    """Cells without a result: the row's label, and why in one line."""
+    return [(formatting.label(row.key), formatting.outcome(item)) for row in section.rows for item in row.outcomes]
 
 
 def reference_rows(section: Section) -> list[tuple[str, float]]:
@@ -132,7 +131,8 @@ def reference_rows(section: Section) -> list[tuple[str, float]]:
     return [(name, value) for name, value in pairs if value is not None]
 
 
-def _axis(name: str) -> Column:
+def axis_column(name: str) -> Column:
+    """What rows have for one of their axes."""
     title = {"frontend": "front end", "clip_samples": "clip samples"}.get(name, name)
     return Column(title, lambda row: str(getattr(row.key, name)), group="model", numeric=name == "clip_samples")
 

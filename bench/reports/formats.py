@@ -17,7 +17,7 @@ from bench.analysis import phrases
 from bench.analysis.artifacts import Detail
 from bench.analysis.model import Board, Published, Row, Section
 from bench.reports import formatting
-from bench.reports.columns import Column, columns, marks, reference_rows, speed_columns
+from bench.reports.columns import MODEL, STATUS, Column, columns, marks, outcomes, reference_rows, speed_columns
 from bench.results.quantities import QUANTITIES
 from bench.results.records import Score
 
@@ -46,16 +46,15 @@ def _markdown_section(section: Section, published: Sequence[Published]) -> Itera
     )
     yield "\n".join(f"- {note}" for note in formatting.section_notes(section))
     yield from _markdown_other_hardware(section)
-    failures = [
-        f"- `{formatting.label(row.key)}`: {formatting.outcome(item)}" for row in section.rows for item in row.outcomes
-    ]  # fmt: skip
+    failures = [f"- `{model}`: {text}" for model, text in outcomes(section)]
     if failures:
         yield "### Without a result"
         yield "\n".join(failures)
     beside = [entry for entry in published if entry.dataset == section.dataset.name]
     if beside:
         yield "### Published elsewhere, not ranked with the rows above"
-        yield _pipe([published_cells(entry) for entry in beside], PUBLISHED_TITLES)
+        titles = [Column(title, str, numeric=False) for title in PUBLISHED_TITLES]
+        yield _table([published_cells(entry) for entry in beside], titles)
     commands = [row.command for row in section.rows if row.command and row.value is not None]
     if commands:
         yield "### Make these rows again"
@@ -103,17 +102,15 @@ def _markdown_table(section: Section) -> str:
     for name, value in reference_rows(section):
         texts = {"model": f"*{name}*", score.title: formatting.score(value, section.primary)}
         rows.append([texts.get(column.title, "") for column in shown])
-    return _pipe(rows, [column.title for column in shown], shown)
+    return _table(rows, shown)
 
 
 def _markdown_other_hardware(section: Section) -> Iterable[str]:
     for hardware in section.hardware[1:]:
-        model = Column("model", lambda row: formatting.label(row.key), numeric=False)
-        shown = [model, *speed_columns(section, hardware)]
-        rows = [[column.text(row) for column in shown] for row in section.rows if row.speed(hardware.key)]
+        shown = [MODEL, *speed_columns(section, hardware)]
         yield f"### Speed on {hardware.label}"
         yield "Not comparable with the speed columns above."
-        yield _pipe(rows, [column.title for column in shown], shown)
+        yield _table([[column.text(row) for column in shown] for row in section.rows if row.speed(hardware.key)], shown)
 
 
 def _markdown_environment(board: Board) -> Iterable[str]:
@@ -144,15 +141,14 @@ def published_cells(entry: Published) -> list[str]:
     ]
 
 
-def _pipe(rows: Sequence[Sequence[str]], titles: Sequence[str], shown: Sequence[Column] | None = None) -> str:
-    """A GitHub table; bars in cells are escaped."""
+def _table(rows: Sequence[Sequence[str]], shown: Sequence[Column], form: str = "pipe") -> str:
+    """A table for GitHub, whose bars in cells are escaped, or for LaTeX."""
     from tabulate import tabulate
 
-    align = ["right" if column.numeric else "left" for column in shown] if shown else None
-    safe = [[re.sub(r"([|])", r"\\\1", cell) for cell in row] for row in rows]
-    return str(
-        tabulate(safe, headers=list(titles), tablefmt="pipe", colalign=align if safe else None, disable_numparse=True)
-    )
+    align = ["right" if column.numeric else "left" for column in shown] if rows else None
+    safe = [[cell.replace("|", r"\|") for cell in row] for row in rows] if form == "pipe" else rows
+    titles = [column.title for column in shown]
+    return str(tabulate(safe, headers=titles, tablefmt=form, colalign=align, disable_numparse=True))
 
 
 def csv(board: Board) -> str:
@@ -189,12 +185,9 @@ def _flat(section: Section, row: Row) -> dict[str, Any]:
         "metric": section.primary.name,
         **_unusual(section.primary),
         "value": row.value,
-        "low": row.interval.low if row.interval else None,
-        "high": row.interval.high if row.interval else None,
+        **{name: getattr(row.interval, name, None) for name in ("low", "high")},
         "interval": row.interval.method if row.interval else None,
-        "rank_best": row.rank.best if row.rank else None,
-        "rank_worst": row.rank.worst if row.rank else None,
-        "tie": row.rank.tie if row.rank else None,
+        **{name: getattr(row.rank, name.removeprefix("rank_"), None) for name in ("rank_best", "rank_worst", "tie")},
         "folds_done": len(row.folds_done),
         "folds_planned": len(row.folds_planned),
         "seeds_done": len(row.seeds_done),
@@ -257,20 +250,11 @@ def latex(board: Board) -> str:
 
 
 def _latex_section(section: Section) -> str:
-    from tabulate import tabulate
-
-    shown = [column for column in columns(section) if column.title != "status"]
+    shown = [column for column in columns(section) if column is not STATUS]
     rows = [[column.text(row) for column in shown] for row in section.rows if row.value is not None]
-    table = tabulate(
-        rows,
-        headers=[column.title for column in shown],
-        tablefmt="latex_booktabs",
-        colalign=["right" if column.numeric else "left" for column in shown] if rows else None,
-        disable_numparse=True,
-    )
+    table = _table(rows, shown, "latex_booktabs")
     missing = [formatting.label(row.key) for row in section.rows if row.value is None]
-    caption = [f"{section.dataset.title}, protocol {section.protocol.name}."]
-    caption += [f"{sentence}." for sentence in [formatting.resolution(section).rstrip(".")]]
+    caption = [f"{section.dataset.title}, protocol {section.protocol.name}.", formatting.resolution(section)]
     if missing:
         caption.append(f"Without a result: {', '.join(missing)}.")
     label = re.sub(r"[^a-z0-9]+", "-", f"{section.dataset.name}-{section.protocol.name}".lower())

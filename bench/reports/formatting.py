@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
 from bench.analysis.grouping import RowKey
 from bench.analysis.model import Row, Section
@@ -61,12 +62,7 @@ def count(value: int | None) -> str:
     >>> count(1_903_204), count(50), count(None)
     ('1.90 M', '50', '-')
     """
-    if value is None:
-        return UNKNOWN
-    for size, letter in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
-        if value >= size:
-            return f"{significant(value / size)} {letter}"
-    return str(value)
+    return _scaled(value, {1_000_000_000: "G", 1_000_000: "M", 1_000: "k"}, "")
 
 
 def size(value: int | None) -> str:
@@ -75,12 +71,14 @@ def size(value: int | None) -> str:
     >>> size(7_654_321), size(900), size(None)
     ('7.30 MiB', '900 B', '-')
     """
+    return _scaled(value, {1 << 30: "GiB", 1 << 20: "MiB", 1 << 10: "KiB"}, " B")
+
+
+def _scaled(value: int | None, units: Mapping[int, str], small: str) -> str:
     if value is None:
         return UNKNOWN
-    for amount, unit in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
-        if value >= amount:
-            return f"{significant(value / amount)} {unit}"
-    return f"{value} B"
+    whole = next((amount for amount in units if value >= amount), None)
+    return f"{value}{small}" if whole is None else f"{significant(value / whole)} {units[whole]}"
 
 
 def significant(value: float | None, digits: int = 3) -> str:
@@ -140,15 +138,12 @@ def done(row: Row) -> str:
 
 def status(row: Row) -> str:
     """One or two words per state of the row."""
-    words = []
-    evaluate = [outcome for outcome in row.outcomes if outcome.kind == "evaluate"]
-    if row.value is not None and not evaluate:
+    by_status: Counter[str] = Counter()
+    for outcome in row.outcomes:
+        by_status[outcome.status] += outcome.cells if outcome.kind == "evaluate" else 0
+    words = [f"{name.replace('_', ' ')} ({plural(n, 'cell')})" for name, n in sorted(by_status.items()) if n]
+    if row.value is not None and not words:
         words.append("ok")
-    by_status: dict[str, int] = {}
-    for outcome in evaluate:
-        by_status[outcome.status] = by_status.get(outcome.status, 0) + outcome.cells
-    for name, cells in sorted(by_status.items()):
-        words.append(f"{name.replace('_', ' ')} ({plural(cells, 'cell')})")
     if profile := sorted({outcome.status for outcome in row.outcomes if outcome.kind == "profile"}):
         words.append(f"profile {', '.join(name.replace('_', ' ') for name in profile)}")
     return ", ".join(words) or "not evaluated"

@@ -8,9 +8,10 @@ from typing import Any
 
 from bench.analysis import phrases
 from bench.analysis.model import Board, Row, Section
-from bench.reports import curves, formatting, plots, representation_plots, row_details
-from bench.reports.columns import GROUPS, Column, page_columns, reference_rows
+from bench.reports import curves, formatting, plots, representation_plots
+from bench.reports.columns import GROUPS, Column, outcomes, page_columns, reference_rows
 from bench.reports.formats import PUBLISHED_TITLES, context, published_cells
+from bench.results.quantities import OF_SPEED, Speed
 
 PICTURES = (
     (
@@ -45,7 +46,7 @@ PICTURES = (
     (
         "Pre-training",
         "Loss of masked pre-training on the training clips, one line per cell.",
-        representation_plots.pretraining_plot,
+        curves.pretraining_plot,
     ),
     (
         "What pre-training guessed",
@@ -58,14 +59,7 @@ PICTURES = (
 
 
 def render(board: Board) -> str:
-    """The page.
-
-    Args:
-        board: See :func:`bench.analysis.board.build_board`.
-
-    Returns:
-        One HTML document with its styles, script and pictures inside.
-    """
+    """The page: one HTML document with its styles, script and pictures inside."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -103,9 +97,7 @@ def _section(section: Section, index: int, board: Board) -> dict[str, Any]:
         "references": [(name, formatting.score(value, section.primary)) for name, value in reference_rows(section)],
         "resolution": formatting.resolution(section),
         "pictures": [picture for picture in pictures if picture[2]],
-        "outcomes": [
-            (formatting.label(row.key), formatting.outcome(item)) for row in section.rows for item in row.outcomes
-        ],
+        "outcomes": outcomes(section),
         "published_titles": PUBLISHED_TITLES,
         "published": [published_cells(entry) for entry in board.published if entry.dataset == section.dataset.name],
         "method": next((row.interval.method for row in section.rows if row.interval), ""),
@@ -114,13 +106,9 @@ def _section(section: Section, index: int, board: Board) -> dict[str, Any]:
 
 def _name(section: Section, board: Board) -> str:
     """Data set and protocol; numbered where two sections share both."""
-    same = [
-        one
-        for one in board.sections
-        if (one.dataset.title, one.protocol.name) == (section.dataset.title, section.protocol.name)
-    ]
-    number = f" ({same.index(section) + 1})" if len(same) > 1 else ""
-    return f"{section.dataset.title}, {section.protocol.name}{number}"
+    name = f"{section.dataset.title}, {section.protocol.name}"
+    same = [one for one in board.sections if f"{one.dataset.title}, {one.protocol.name}" == name]
+    return f"{name} ({same.index(section) + 1})" if len(same) > 1 else name
 
 
 def _row(section: Section, row: Row, shown: list[Column], floor: float) -> dict[str, Any]:
@@ -144,15 +132,69 @@ def _row(section: Section, row: Row, shown: list[Column], floor: float) -> dict[
         "bar": bar,
         "remarks": formatting.remarks(row),
         "own": formatting.own_remarks(section, row),
-        "table": row_details.cell_table(row),
-        "speeds": [row_details.speed_words(section, speed) for speed in row.speeds],
+        "table": cell_table(row),
+        "speeds": [speed_words(section, speed) for speed in row.speeds],
         "hardest": [(name, formatting.percent(value)) for value, name in recall[:5]],
         "confused": [(a, b, formatting.percent(share)) for a, b, share in plots.confused_pairs(row, names)],
         "confusion": plots.confusion_image(row),
-        "facts": row_details.facts(row),
+        "facts": facts(row),
         "state": "ranked" if row.rank else "result" if row.value is not None else "none",
     }
 
 
 def _sort_value(value: float | str | None) -> str:
     return "" if value is None else f"{value:.10g}" if isinstance(value, int | float) else value
+
+
+def cell_table(row: Row) -> dict[str, Any]:
+    """The score by fold and seed."""
+    seeds = sorted({cell.seed for cell in row.cells})
+    folds = sorted({cell.fold for cell in row.cells} | set(row.folds_planned)) if row.cells else []
+    values = {(cell.fold, cell.seed): formatting.score(cell.value, row.primary) for cell in row.cells}
+    return {
+        "seeds": seeds,
+        "folds": [(fold, [values.get((fold, seed), formatting.UNKNOWN) for seed in seeds]) for fold in folds],
+    }
+
+
+def speed_words(section: Section, speed: Speed) -> str:
+    """What was measured on one machine, in one line."""
+    label = next((item.label for item in section.hardware if item.key == speed.hardware), speed.hardware)
+    left = f"not counted: {', '.join(speed.uncounted)}" if speed.uncounted else "every operator counted"
+    texts = {one.name: formatting.measured(one, speed.values.get(one.name)) for one in (*OF_SPEED, *speed.added)}
+    beside = {
+        "infer_clips_per_s": f" at batch {speed.infer_batch or formatting.UNKNOWN}",
+        "latency_s": f" (median absolute deviation {texts['latency_mad_s']})" + ", unsteady" * speed.unsteady,
+        "flops_per_clip": f" ({left})",
+        "joules_per_clip": f", {texts['net_joules_per_clip']} above idle ({speed.energy_source})",
+    }
+    told = []
+    for one in (*OF_SPEED, *speed.added):
+        why = next((speed.reasons[key] for key in one.paths[0].split(".")[1:] if key in speed.reasons), "")
+        if speed.values.get(one.name) is not None and one.shown != "never":
+            told.append(f"{one.title} {texts[one.name]}{beside.get(one.name, '')}")
+        elif why and one.shown != "never":
+            told.append(f"{one.title} unknown: {why}")
+    return f"{label}: {'; '.join(told)}"
+
+
+def facts(row: Row) -> list[tuple[str, str]]:
+    """Names and values for the list beside the row's notes; what is not known is left out."""
+    key, model = row.key, row.model
+    pairs = [
+        ("mode", key.mode),
+        ("started from", "" if key.weights == "random" else key.weights),
+        ("front end", f"{key.frontend}, {'computed per batch' if key.feeding == 'fly' else key.feeding}"),
+        ("recipe", key.recipe),
+        ("precision", key.precision),
+        ("parameters", "" if model.parameters is None else f"{model.parameters:,}"),
+        ("of the front end", f"{model.frontend_parameters:,}" if model.frontend_parameters else ""),
+        ("stored weights", formatting.size(model.checkpoint_bytes) if model.checkpoint_bytes else ""),
+        ("interval", row.interval.method if row.interval else ""),
+        ("given by", model.plugin),
+        ("follows", model.source),
+        ("licence", model.license),
+        ("ran on", ", ".join(row.devices)),
+        ("provenance", row.provenance if row.value is not None else ""),
+    ]
+    return [(name, value) for name, value in pairs if value]

@@ -6,15 +6,15 @@ import base64
 import io
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from bench.analysis import phrases
 from bench.analysis.model import Row, Section
-from bench.reports import drawn, formatting
-from bench.reports.svg import ACCENT, GRID, MUTED, new_figure, plain_log, render, style
+from bench.reports import drawing, formatting
+from bench.reports.drawing import new_figure, plain_log, render, style
 from bench.results.quantities import QUANTITIES, Quantity
 
 if TYPE_CHECKING:
@@ -33,11 +33,7 @@ LABEL_PT, PANEL_PT = 8.5, 200.0
 
 
 def pareto(points: Sequence[tuple[float, float]], *, lower_is_better: bool) -> list[int]:
-    """Indices of the points that no other beats in both directions, by rising cost.
-
-    Args:
-        points: ``(cost, score)``, more of the score being better.
-        lower_is_better: Direction of the cost.
+    """Indices of the ``(cost, score)`` that no other beats in both, more of the score being better; by rising cost.
 
     >>> pareto([(1, 0.5), (2, 0.4), (3, 0.9)], lower_is_better=True)
     [0, 2]
@@ -66,34 +62,36 @@ def score_plot(section: Section, _prefix: str) -> str:
     if not rows:
         return ""
     scale = _scale(section)
-    names = [drawn.shortened(formatting.name(section, row), NAME_ROOM) for row in rows]
+    names = [drawing.shortened(formatting.name(section, row), NAME_ROOM) for row in rows]
     ends = [end for row in rows if row.interval for end in (row.interval.low, row.interval.high)]
     points = [*(cell.value for row in rows for cell in row.cells), *ends, *(row.value or 0 for row in rows)]
-    x = drawn.spread(scale * value for value in points)
-    left = 12 + max(map(drawn.width_of, names))
-    panel = drawn.Panel(left=left, top=8, width=520, height=LINE * len(rows), x=x, y=(len(rows) - 0.5, -0.5))
-    parts = [drawn.x_axis(panel, drawn.ticks(*x, most=8))]
+    x = drawing.spread(scale * value for value in points)
+    left = 12 + max(map(drawing.width_of, names))
+    panel = drawing.Panel(left=left, top=8, width=520, height=LINE * len(rows), x=x, y=(len(rows) - 0.5, -0.5))
+    parts = [drawing.x_axis(panel, drawing.ticks(*x, most=8))]
     majority = section.dataset.majority
     if majority is not None and x[0] <= scale * majority <= x[1]:
         line = [panel.at(scale * majority, end) for end in panel.y]
-        parts.append(drawn.line(line, drawn.MUTED, 1, ' stroke-dasharray="2 3"'))
+        parts.append(drawing.line(line, drawing.MUTED, 1, ' stroke-dasharray="2 3"'))
     for place, (row, name) in enumerate(zip(rows, names, strict=True)):
-        parts.append(drawn.text(left - 8, panel.at(0, place)[1] + 4, name, "end"))
+        parts.append(drawing.text(left - 8, panel.at(0, place)[1] + 4, name, "end"))
         parts += _score_line(panel, row, place, scale)
     bottom = panel.top + panel.height
-    parts.append(drawn.text(left + panel.width / 2, bottom + 34, _axis(section), "middle"))
+    parts.append(drawing.text(left + panel.width / 2, bottom + 34, _axis(section), "middle"))
     label = f"{section.primary.name} of {phrases.plural(len(rows), 'row')}: cells as dots, mean with 95 % interval"
-    return drawn.svg(left + panel.width + 12, bottom + 42, label, parts)
+    return drawing.svg(left + panel.width + 12, bottom + 42, label, parts)
 
 
-def _score_line(panel: drawn.Panel, row: Row, place: int, scale: float) -> Iterator[str]:
+def _score_line(panel: drawing.Panel, row: Row, place: int, scale: float) -> Iterator[str]:
     if row.interval is not None:
-        yield drawn.line([panel.at(scale * end, place) for end in (row.interval.low, row.interval.high)], drawn.FG, 1.8)
+        yield drawing.line(
+            [panel.at(scale * end, place) for end in (row.interval.low, row.interval.high)], drawing.FG, 1.8
+        )
     for cell in row.cells:
         x, y = panel.at(scale * cell.value, place)
-        yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" fill="{drawn.SECOND}" opacity="0.6"/>'
+        yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" fill="{drawing.SECOND}" opacity="0.6"/>'
     x, y = panel.at(scale * (row.value or 0), place)
-    colour = drawn.ACCENT if row.rank else drawn.MUTED
+    colour = drawing.ACCENT if row.rank else drawing.MUTED
     yield f'<path d="M{x:.1f} {y - 5:.1f}l5 5-5 5-5-5z" fill="{colour}"/>'
 
 
@@ -112,9 +110,8 @@ def cost_plot(section: Section, prefix: str) -> str:
         for axes, cost in zip(panels, costs, strict=True):
             _cost_panel(axes, rows, cost, hardware.key, _scale(section))
         panels[0].set_ylabel(_axis(section))
-        return render(
-            figure, prefix, f"{section.primary.name} against throughput, latency and peak memory on {hardware.label}"
-        )
+        label = f"{section.primary.name} against throughput, latency and peak memory on {hardware.label}"
+        return render(figure, prefix, label)
 
 
 def _cost_panel(axes: Axes, rows: Sequence[Row], cost: Quantity, hardware: str, scale: float) -> None:
@@ -126,7 +123,7 @@ def _cost_panel(axes: Axes, rows: Sequence[Row], cost: Quantity, hardware: str, 
             known.append((row, cost.factor * value, scale * row.value))
     axes.set_xlabel(cost.axis)
     if not known:
-        axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color=MUTED)
+        axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color=drawing.MUTED)
         return
     front = pareto(
         [(value, row.primary.sign * score) for row, value, score in known], lower_is_better=not cost.higher_is_better
@@ -134,8 +131,19 @@ def _cost_panel(axes: Axes, rows: Sequence[Row], cost: Quantity, hardware: str, 
     middle = math.sqrt(min(value for _, value, _ in known) * max(value for _, value, _ in known))
     for index, (row, value, score) in enumerate(known):
         if row.interval is not None:
-            axes.plot([value, value], [scale * row.interval.low, scale * row.interval.high], color=GRID, lw=1)
-        axes.plot([value], [score], "o", ms=5, color=ACCENT if index in front else MUTED)
+            axes.plot(
+                [value, value],
+                [scale * row.interval.low, scale * row.interval.high],
+                color=drawing.GRID,
+                lw=1,
+            )
+        axes.plot(
+            [value],
+            [score],
+            "o",
+            ms=5,
+            color=drawing.ACCENT if index in front else drawing.MUTED,
+        )
     named = [i for i in range(len(known)) if i in front or len(known) <= MAX_NAMED]
     named.sort(key=lambda i: -known[i][2])
     unit = PANEL_PT / np.ptp(axes.get_ylim())
@@ -143,14 +151,9 @@ def _cost_panel(axes: Axes, rows: Sequence[Row], cost: Quantity, hardware: str, 
     for i, line in zip(named, lines, strict=True):
         row, value, score = known[i]
         _name_point(axes, formatting.label(row.key), (value, score), right=value > middle, drop=(line - score) * unit)
-    axes.step(
-        [known[i][1] for i in front],
-        [known[i][2] for i in front],
-        where="pre" if cost.higher_is_better else "post",
-        color=ACCENT,
-        lw=1,
-        alpha=0.6,
-    )
+    side: Literal["pre", "post"] = "pre" if cost.higher_is_better else "post"
+    stairs = [known[i][1] for i in front], [known[i][2] for i in front]
+    axes.step(*stairs, where=side, color=drawing.ACCENT, lw=1, alpha=0.6)
     axes.margins(x=0.15)
     values = [value for _, value, _ in known]
     if max(values) >= 3 * min(values):
@@ -174,14 +177,8 @@ def spread_labels(heights: Sequence[float], room: float) -> list[float]:
 
 def _name_point(axes: Axes, name: str, point: tuple[float, float], *, right: bool, drop: float) -> None:
     """A name beside a point, moved by ``drop`` points; it never moves the panel's edges."""
-    note = axes.annotate(
-        name,
-        point,
-        xytext=(-5 if right else 5, 3 + drop),
-        textcoords="offset points",
-        ha="right" if right else "left",
-        fontsize=7,
-    )
+    side, move = ("right", -5) if right else ("left", 5)
+    note = axes.annotate(name, point, xytext=(move, 3 + drop), textcoords="offset points", ha=side, fontsize=7)
     note.set_in_layout(False)
 
 
@@ -193,22 +190,22 @@ def recall_plot(section: Section, _prefix: str) -> str:
         return ""
     values = np.array([[np.nan if value is None else value for value in row.detail.recall] for row in rows])
     order = np.argsort(np.nan_to_num(values, nan=1.0).mean(axis=0), kind="stable")
-    labels = [drawn.shortened(formatting.name(section, row), NAME_ROOM) for row in rows]
-    classes = [drawn.shortened(names[index], CLASS_ROOM) for index in order]
-    left, top = 12 + max(map(drawn.width_of, labels)), 8.0
+    labels = [drawing.shortened(formatting.name(section, row), NAME_ROOM) for row in rows]
+    classes = [drawing.shortened(names[index], CLASS_ROOM) for index in order]
+    left, top = 12 + max(map(drawing.width_of, labels)), 8.0
     side = 22.0 if len(names) <= 24 else 15.0
     width, bottom = side * len(names), top + LINE * len(rows)
     parts = [_heat(values[:, order], (left, top, width, bottom - top))]
-    parts += [drawn.text(left - 8, top + LINE * (at + 0.5) + 4, label, "end") for at, label in enumerate(labels)]
+    parts += [drawing.text(left - 8, top + LINE * (at + 0.5) + 4, label, "end") for at, label in enumerate(labels)]
     for at, name in enumerate(classes):
         x, y = left + side * (at + 0.5) + 4, bottom + 6
-        parts.append(drawn.text(x, y, name, "end", f' transform="rotate(-90 {x:g} {y:g})"'))
+        parts.append(drawing.text(x, y, name, "end", f' transform="rotate(-90 {x:g} {y:g})"'))
     scale = max(bottom - top, 60.0)
     parts.append(_heat(np.linspace(1, 0, 32)[:, None], (left + width + 20, top, 12, scale)))
     for share in (0.0, 0.5, 1.0):
-        parts.append(drawn.text(left + width + 38, top + (1 - share) * (scale - 10) + 10, f"{share:g}"))
-    height = max(bottom + 16 + max(map(drawn.width_of, classes)), top + scale + 8)
-    return drawn.svg(left + width + 70, height, "recall of each class by row, hardest class first", parts)
+        parts.append(drawing.text(left + width + 38, top + (1 - share) * (scale - 10) + 10, f"{share:g}"))
+    height = max(bottom + 16 + max(map(drawing.width_of, classes)), top + scale + 8)
+    return drawing.svg(left + width + 70, height, "recall of each class by row, hardest class first", parts)
 
 
 def _heat(values: npt.NDArray[np.float64], place: tuple[float, float, float, float]) -> str:

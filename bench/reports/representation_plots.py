@@ -1,4 +1,4 @@
-"""Pictures of what a network has learnt: maps of its embeddings, the course and the guesses of masked pre-training.
+"""Pictures of what a network has learnt: maps of its embeddings, the guesses of masked pre-training.
 
 Maps and guesses are small PNG images inside the page: a few hundred points as SVG would weigh ten times as much.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import io
-import math
 import statistics
 from collections.abc import Sequence
 from html import escape
@@ -15,10 +14,9 @@ from html import escape
 import numpy as np
 
 from bench.analysis import phrases
-from bench.analysis.artifacts import Embedding, Pretraining, Reconstruction
+from bench.analysis.artifacts import Embedding, Reconstruction
 from bench.analysis.model import Section
 from bench.reports import formatting
-from bench.reports.svg import ACCENT, bare, panel_grid, render, style
 
 MAX_MAPS = 24
 MAX_PRETRAINED = 2
@@ -80,31 +78,6 @@ def _class_colours(classes: int) -> list[int]:
     for index in range(min(classes, 255)):
         colours += [round(255 * part) for part in scale(index)[:3]]
     return colours
-
-
-def pretraining_plot(section: Section, prefix: str) -> str:
-    """Loss of pre-training by step, one panel per row, one line per cell. Empty without pre-training."""
-    rows = [row for row in section.rows if row.detail.pretraining]
-    if not rows:
-        return ""
-    columns = min(4, len(rows))
-    with style():
-        figure, panels = panel_grid(math.ceil(len(rows) / columns), columns, (2.6, 1.45))
-        for axes, row in zip(panels, rows, strict=False):
-            for curve in row.detail.pretraining:
-                axes.plot(*zip(*_known(curve), strict=True), color=ACCENT, lw=0.7, alpha=0.6)
-            axes.set_title(formatting.name(section, row), loc="left")
-            axes.locator_params(nbins=4)
-        for axes in panels[len(rows) :]:
-            bare(axes)
-        panels[-columns].set_xlabel("step")
-        panels[0].set_ylabel("loss")
-        return render(figure, prefix, "loss of masked pre-training by step, one panel per row, one line per cell")
-
-
-def _known(curve: Pretraining) -> list[tuple[int, float]]:
-    pairs = [(step, loss) for step, loss in zip(curve.steps, curve.loss, strict=True) if loss is not None]
-    return pairs[:: max(1, math.ceil(len(pairs) / 60))]
 
 
 def reconstruction_pictures(section: Section, _prefix: str) -> str:

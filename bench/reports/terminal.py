@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bench.analysis.model import Board, Row, Section
-from bench.reports import formatting
-from bench.reports.columns import Column, reference_rows, speed_columns
+from bench.reports import columns, formatting
+from bench.reports.columns import MODEL, Column
 
 
 def text(board: Board) -> str:
@@ -21,50 +23,33 @@ def _score(row: Row) -> str:
 
 
 def _columns(section: Section) -> list[Column]:
-    shown = [
-        Column("#", formatting.place),
-        Column("tie", formatting.tie, numeric=False),
-        Column("model", lambda row: formatting.label(row.key), numeric=False),
-    ]
-    for name in formatting.varying(section):
-        shown.append(Column(name, lambda row, name=name: str(getattr(row.key, name)), numeric=False))  # type: ignore[misc]
+    shown = [replace(columns.RANK, title="#"), columns.TIE, MODEL]
+    shown += [replace(columns.axis_column(name), title=name, numeric=False) for name in formatting.varying(section)]
     if len({row.key.inputs for row in section.rows}) > 1:
-        shown.append(Column("inputs", formatting.inputs, numeric=False))
-    shown += [
-        Column(f"{section.primary.name}{formatting.unit(section.primary)} [95 %]", _score, numeric=False),
-        Column("folds x seeds", formatting.done),
-        Column("params", lambda row: formatting.count(row.model.parameters)),
-    ]
+        shown.append(columns.INPUTS)
+    score = Column(f"{section.primary.name}{formatting.unit(section.primary)} [95 %]", _score, numeric=False)
+    shown += [score, columns.DONE, replace(columns.PARAMETERS, title="params")]
     if section.hardware:
-        shown += speed_columns(section, section.hardware[0])[:4]
-    return [*shown, Column("status", formatting.status, numeric=False)]
+        shown += columns.speed_columns(section, section.hardware[0])[:4]
+    return [*shown, columns.STATUS]
 
 
 def _section(section: Section) -> str:
     shown = _columns(section)
-    rows = [[column.title for column in shown]]
-    rows += [[column.text(row) for column in shown] for row in section.rows]
-    for name, value in reference_rows(section):
-        rows.append(
-            [
-                f"({name})" if column.title == "model" else formatting.percent(value) if column.text is _score else ""
-                for column in shown
-            ]
-        )
-    widths = [max(len(row[index]) for row in rows) for index in range(len(shown))]
+    rows = [[column.title for column in shown], *([column.text(row) for column in shown] for row in section.rows)]
+    for name, value in columns.reference_rows(section):
+        texts = {MODEL.text: f"({name})", _score: formatting.percent(value)}
+        rows.append([texts.get(column.text, "") for column in shown])
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    sides = [">" if column.numeric else "<" for column in shown]
     lines = [
-        "  ".join(
-            cell.rjust(width) if column.numeric else cell.ljust(width)
-            for cell, width, column in zip(row, widths, shown, strict=True)
-        ).rstrip()
+        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)).rstrip()
         for row in rows
     ]
     lines.insert(1, "  ".join("-" * width for width in widths))
     title = f"{section.dataset.title}, {section.protocol.name}: {section.protocol.words}"
     notes = [formatting.resolution(section), *formatting.section_notes(section)]
-    notes += [
-        f"{formatting.label(row.key)}: {formatting.outcome(item)}" for row in section.rows for item in row.outcomes
-    ]
+    notes += [f"{model}: {text}" for model, text in columns.outcomes(section)]
     own = [(formatting.label(row.key), formatting.own_remarks(section, row)) for row in section.rows]
     remarks = [f"{model}: {'; '.join(said)}" for model, said in own if said]
     return "\n".join([title, "", *lines, "", *notes, *remarks])

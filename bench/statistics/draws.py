@@ -17,14 +17,13 @@ groups counts the noise of single clips more than once: the interval comes out t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.statistics._checks import Counts, Floats, group_codes, right_or_wrong, seeds_by_clips
-from bench.statistics.results import Refusal
+from bench.statistics.results import Counts, Floats, Refusal, group_codes, right_or_wrong, seeds_by_clips, too_few
 
 MIN_GROUPS = 5
 """Below this many groups the draws say little about the spread: refused."""
@@ -108,35 +107,28 @@ class Draws:
     seeds: Counts
     clips: int
     groups: int
-    shares: Floats | None
+    shares: Floats | None = None
     fraction: bool
-    lone: bool
-    recomputed: bool
+    lone: bool = False
+    recomputed: bool = False
 
     @property
     def freedom(self) -> Floats:
         """Degrees of freedom of each score ``(models,)``."""
-        return self._satterthwaite(np.diag(self.covariance), self.seed_variance, self._seed_squares)
+        return self._satterthwaite(np.diag(self.covariance), lambda values: values)
 
     @property
     def pair_freedom(self) -> Floats:
         """Degrees of freedom of each difference of two scores ``(models, models)``."""
         own = np.diag(self.covariance)
         group = np.maximum(own[:, None] + own - 2 * self.covariance, 0.0)
-        seed = self.seed_variance[:, None] + self.seed_variance
-        return self._satterthwaite(group, seed, self._seed_squares[:, None] + self._seed_squares)
+        return self._satterthwaite(group, lambda values: values[:, None] + values)
 
-    @property
-    def _seed_squares(self) -> Floats:
-        """Squared seed variance over its degrees of freedom ``(models,)``."""
-        result: Floats = self.seed_variance**2 / np.maximum(self.seeds - 1, 1)
-        return result
-
-    def _satterthwaite(self, group: Floats, seed: Floats, seed_squares: Floats) -> Floats:
+    def _satterthwaite(self, group: Floats, over: Callable[[Floats], Floats]) -> Floats:
         """Degrees of freedom of a variance made of groups and seeds, at least 1 and at most ``groups - 1``."""
         most = self.groups - 1
-        total = np.maximum((group + seed) ** 2, 1e-300)
-        share = group**2 / most + seed_squares
+        total = np.maximum((group + over(self.seed_variance)) ** 2, 1e-300)
+        share = group**2 / most + over(self.seed_variance**2 / np.maximum(self.seeds - 1, 1))
         freedom: Floats = np.clip(total / np.maximum(share, total / most), 1.0, float(most))
         return freedom
 
@@ -146,11 +138,8 @@ def draw_scores(
 ) -> Draws | Refusal:
     """Draw groups, the same for every model.
 
-    Args:
-        models: All of one kind and about the same clips; the number of seeds may differ.
-        groups: One label per clip ``(clips,)``; ``None`` = every clip alone. Resampled scores bring their own.
-        draws: How many resamples of values per clip; resampled scores bring their own.
-        seed: Of the resampling.
+    Models are all of one kind and about the same clips; the number of seeds may differ. Resampled scores bring their
+    own groups and draws.
 
     Returns:
         The draws, or a refusal below five groups or where fewer than two draws leave the scores defined.
@@ -176,10 +165,9 @@ def _of_values(
             f"models have {sorted({one.shape[1] for one in values})} clips; compare on the same clips only"
         )
     codes, sizes = group_codes(groups, clips)
-    refusal = too_few_groups(sizes.size)
-    if refusal is not None:
-        return refusal
-    by_seed = [_sum_groups(one, codes, sizes.size) for one in values]
+    if sizes.size < MIN_GROUPS:
+        return too_few("group", sizes.size, MIN_GROUPS, "an interval over groups")
+    by_seed = [np.stack([np.bincount(codes, row, sizes.size).astype(np.float64) for row in one]) for one in values]
     sums, total = np.stack([one.mean(0) for one in by_seed], axis=1), sizes.sum()
     scores = sums.sum(0) / total
     residuals = sums - sizes[:, None] * scores
@@ -201,12 +189,7 @@ def _of_values(
         shares=np.stack([one.mean(0) for one in values]) if proportion else None,
         fraction=proportion,
         lone=groups is None,
-        recomputed=False,
     )
-
-
-def _sum_groups(values: Floats, codes: Counts, groups: int) -> Floats:
-    return np.stack([np.bincount(codes, weights=row, minlength=groups).astype(np.float64) for row in values])
 
 
 def _seed_variance(sums: Floats, sizes: Floats) -> float:
@@ -246,19 +229,9 @@ def _of_scores(models: Sequence[Resampled], rng: np.random.Generator) -> Draws |
         seeds=np.array([len(one.observed) for one in models], dtype=np.int64),
         clips=first.clips,
         groups=first.groups,
-        shares=None,
         fraction=first.fraction,
-        lone=False,
         recomputed=True,
     )
-
-
-def too_few_groups(groups: int) -> Refusal | None:
-    """The refusal for too few groups, ``None`` where there are enough."""
-    if groups >= MIN_GROUPS:
-        return None
-    reason = f"{groups} group{'s' if groups != 1 else ''}: an interval over groups needs at least {MIN_GROUPS}"
-    return Refusal(reason=reason, have=groups, need=MIN_GROUPS)
 
 
 def group_weights(groups: int, draws: int, rng: np.random.Generator) -> Iterator[Floats]:
@@ -289,8 +262,7 @@ def clip_weights(
         ValueError: If the lengths differ.
     """
     codes, sizes = group_codes(groups, clips)
-    refusal = too_few_groups(sizes.size)
-    if refusal is not None:
-        return refusal
+    if sizes.size < MIN_GROUPS:
+        return too_few("group", sizes.size, MIN_GROUPS, "an interval over groups")
     drawn = np.concatenate(list(group_weights(sizes.size, draws, np.random.default_rng(seed))))
     return drawn.astype(np.float32)[:, codes], int(sizes.size)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.statistics._checks import Floats, finite_vector
-from bench.statistics.results import Refusal
+from bench.statistics.results import Floats, Refusal, finite_vector, too_few
 
 MIN_TREND_SAMPLES = 11
 _MAX_BLOCKS = 100
@@ -70,21 +70,15 @@ def trend_test(samples: ArrayLike, *, alpha: float = 0.01, tolerance: float = 0.
     """
     values = finite_vector(samples, "samples", positive=True)
     if values.size < MIN_TREND_SAMPLES:
-        reason = f"{values.size} samples: a steady-state check needs at least {MIN_TREND_SAMPLES}"
-        return Refusal(reason=reason, have=values.size, need=MIN_TREND_SAMPLES)
-    from scipy.stats import kendalltau
+        return too_few("sample", values.size, MIN_TREND_SAMPLES, "a steady-state check")
+    from scipy.stats import kendalltau, theilslopes
 
     blocks = np.array([np.median(part) for part in np.array_split(values, min(_MAX_BLOCKS, values.size))])
     if np.ptp(blocks) == 0:
         return Trend(unsteady=False, p_value=1.0, drift=0.0)
     p_value = float(kendalltau(np.arange(blocks.size), blocks).pvalue)
-    drift = _sen_slope(blocks) * (blocks.size - 1) / float(np.median(blocks))
+    drift = float(theilslopes(blocks).slope) * (blocks.size - 1) / float(np.median(blocks))
     return Trend(unsteady=p_value < alpha and abs(drift) > tolerance, p_value=p_value, drift=drift)
-
-
-def _sen_slope(values: Floats) -> float:
-    first, second = np.triu_indices(values.size, 1)
-    return float(np.median((values[second] - values[first]) / (second - first)))
 
 
 def detect_steps(
@@ -118,24 +112,25 @@ def detect_steps(
         reason = f"{history.size} runs: a step needs {least} on each side"
         return Refusal(reason=reason, have=history.size, need=2 * least)
     rng = np.random.default_rng(seed)
-    found = sorted(_split(history, 0, history.size, (alpha, least), rng))
+    found = _split(history, (0, history.size), (alpha, least), rng)
     edges = [0, *(index for index, _ in found), history.size]
-    steps = []
-    for number, (index, p_value) in enumerate(found):
-        before = float(np.median(history[edges[number] : index]))
-        after = float(np.median(history[index : edges[number + 2]]))
-        if abs(after / before - 1) > tolerance:
-            steps.append(Step(index=index, before=before, after=after, p_value=p_value))
-    return tuple(steps)
+    middles = [float(np.median(history[start:stop])) for start, stop in pairwise(edges)]
+    return tuple(
+        Step(index=index, before=before, after=after, p_value=p_value)
+        for (index, p_value), (before, after) in zip(found, pairwise(middles), strict=True)
+        if abs(after / before - 1) > tolerance
+    )
 
 
 def _split(
-    history: Floats, start: int, stop: int, settings: tuple[float, int], rng: np.random.Generator
+    history: Floats, within: tuple[int, int], settings: tuple[float, int], rng: np.random.Generator
 ) -> list[tuple[int, float]]:
-    alpha, least = settings
+    from scipy.stats import rankdata
+
+    (start, stop), (alpha, least) = within, settings
     if stop - start < 2 * least:
         return []
-    ranks = _midranks(history[start:stop])
+    ranks = rankdata(history[start:stop])
     observed = _split_scores(ranks[None, :], least)[0]
     shuffled = rng.permuted(np.tile(ranks, (999, 1)), axis=1)
     largest = _split_scores(shuffled, least).max(axis=1)
@@ -143,14 +138,8 @@ def _split(
     if p_value > alpha:
         return []
     index = start + least + int(observed.argmax())
-    older = _split(history, start, index, settings, rng)
-    return [*older, (index, p_value), *_split(history, index, stop, settings, rng)]
-
-
-def _midranks(values: Floats) -> Floats:
-    ordered = np.sort(values)
-    ranks: Floats = (ordered.searchsorted(values, "left") + ordered.searchsorted(values, "right") + 1) / 2
-    return ranks
+    older = _split(history, (start, index), settings, rng)
+    return [*older, (index, p_value), *_split(history, (index, stop), settings, rng)]
 
 
 def _split_scores(ranks: Floats, least: int) -> Floats:

@@ -1,18 +1,18 @@
-"""Model A against model B on the same clips."""
+"""Model A against model B: on the same clips, and over folds."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from bench.statistics._checks import Floats, check_level
-from bench.statistics.bootstrap import stretch
+from bench.statistics.bootstrap import POWER_FACTOR, minimum_detectable_difference, stretch, wilson
 from bench.statistics.draws import SAME, Draws, Evidence, draw_scores
-from bench.statistics.proportion import POWER_FACTOR, minimum_detectable_difference, wilson
-from bench.statistics.results import Interval, Refusal
+from bench.statistics.results import Floats, Interval, Refusal, check_level, finite_vector
 
 _FEW = 25
 
@@ -93,29 +93,23 @@ def mcnemar_exact(a: ArrayLike, b: ArrayLike) -> McNemar:
         raise ValueError(f"a and b have shapes {first.shape} and {second.shape}; expected the same (clips,), not empty")
     if not (np.isin(first, (0, 1)).all() and np.isin(second, (0, 1)).all()):
         raise ValueError("a and b must hold only right (1) and wrong (0); run the test per seed, not on averages")
-    right_a, right_b = first.astype(bool), second.astype(bool)
-    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
+    both, only_a, only_b = (int(found.sum()) for found in (first * second, first > second, second > first))
     discordant = only_a + only_b
     tail = float(special.bdtr(min(only_a, only_b), discordant, 0.5)) if discordant else 1.0
     return McNemar(
         p_value=min(1.0, 2 * tail),
         only_a=only_a,
         only_b=only_b,
-        both=int((right_a & right_b).sum()),
-        neither=int((~right_a & ~right_b).sum()),
+        both=both,
+        neither=first.size - both - discordant,
     )
 
 
 def two_sided_p(differences: Floats, freedom: Floats) -> Floats:
-    """Two-sided p value of "no difference" from draws of a difference.
+    """Two-sided p value of "no difference" of each pair from draws of differences ``(draws, pairs)``.
 
-    Args:
-        differences: ``(draws, pairs)``.
-        freedom: Degrees of freedom of each pair ``(pairs,)``.
-
-    Returns:
-        ``(pairs,)``. The share of draws beyond 0 gives the normal score that Student's distribution turns into a
-        probability; with fewer than 25 draws there, the score is the mean over the spread of the draws.
+    The share of draws beyond 0 gives the normal score that Student's distribution turns into a probability; with fewer
+    than 25 draws there, the score is the mean over the spread of the draws.
     """
     draws = differences.shape[0]
     tail = np.minimum((differences <= 1e-12).sum(0), (differences >= -1e-12).sum(0))
@@ -194,12 +188,7 @@ def difference_interval(drawn: Draws, a: int, b: int, level: float) -> Interval 
 
 
 def mean_discordance(a: Floats, b: Floats) -> float:
-    """Average over pairs of seeds of the fraction of clips on which exactly one is right.
-
-    Args:
-        a: How often each clip was right ``(clips,)``.
-        b: The same of the other model.
-    """
+    """How often exactly one is right, averaged over pairs of seeds, of how often each clip was right ``(clips,)``."""
     return float((a * (1 - b) + b * (1 - a)).mean())
 
 
@@ -208,8 +197,7 @@ def median_resolution(drawn: Draws) -> float | Refusal:
 
     From the discordance where clips are right or wrong, else 2.8 standard errors of the difference.
     """
-    models = len(drawn.scores)
-    pairs = [(i, j) for i in range(models) for j in range(i + 1, models)]
+    pairs = list(combinations(range(len(drawn.scores)), 2))
     if not pairs:
         return Refusal(reason="one model: there is no pair to compare", have=1, need=2)
     if drawn.shares is not None:
@@ -220,3 +208,82 @@ def median_resolution(drawn: Draws) -> float | Refusal:
     if not known:
         return Refusal(reason="no draw of groups changes the difference of any pair")
     return POWER_FACTOR * float(np.median(known))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoldTest:
+    """Corrected resampled t test over folds.
+
+    Attributes:
+        interval: Of the mean difference.
+        statistic: Student's t with the corrected standard error.
+        freedom: Degrees of freedom, folds minus one.
+        p_value: Two-sided.
+        factor: What the naive standard error was multiplied by.
+    """
+
+    interval: Interval
+    statistic: float
+    freedom: int
+    p_value: float
+    factor: float
+
+
+def correction_factor(folds: int, test_to_train: float) -> float:
+    """How much wider the standard error over folds is than the naive one.
+
+    Args:
+        folds: Test folds that were averaged.
+        test_to_train: Test clips divided by training clips.
+
+    Returns:
+        ``sqrt((1/k + n_test/n_train) / (1/k))``: 1.50 for five folds trained on four, 1.63 trained on three.
+
+    Raises:
+        ValueError: If there is no fold or the ratio is not positive.
+
+    Source: Nadeau & Bengio (1999; 2003), the corrected resampled t test.
+    """
+    if folds < 1:
+        raise ValueError(f"folds is {folds}; at least one is needed")
+    if not (math.isfinite(test_to_train) and test_to_train > 0):
+        raise ValueError(f"test_to_train is {test_to_train}; it must be test clips / training clips, above 0")
+    return math.sqrt((1 / folds + test_to_train) * folds)
+
+
+def corrected_fold_t(differences: ArrayLike, test_to_train: float, *, level: float = 0.95) -> FoldTest | Refusal:
+    """Test the mean of per-fold differences without pretending that folds are independent.
+
+    Args:
+        differences: Score of A minus score of B on each fold ``(folds,)``, seeds averaged first.
+        test_to_train: Test clips divided by training clips: 0.25 for ``4+1``, 1/3 for ``3+1+1``.
+        level: Nominal coverage.
+
+    Returns:
+        The test, or a refusal with fewer than two folds or where all differences are equal.
+
+    Raises:
+        ValueError: If an argument is no finite vector, no ratio or no level.
+
+    Source: Nadeau & Bengio (1999; 2003).
+    """
+    check_level(level)
+    values = finite_vector(differences, "differences")
+    factor = correction_factor(max(1, values.size), test_to_train)
+    if values.size < 2:
+        return Refusal(reason=f"{values.size} folds: a test over folds needs at least 2", have=values.size, need=2)
+    deviation = float(values.std(ddof=1))
+    mean = float(values.mean())
+    if deviation <= 1e-12 * max(1.0, abs(mean)):
+        return Refusal(reason="all folds differ by the same amount: their scatter is unknown", have=1, need=2)
+    error = factor * deviation / math.sqrt(values.size)
+    freedom = values.size - 1
+    half = float(special.stdtrit(freedom, 0.5 + level / 2)) * error
+    method = "corrected t over folds"
+    return FoldTest(
+        interval=Interval(estimate=mean, low=mean - half, high=mean + half, level=level, method=method),
+        statistic=mean / error,
+        freedom=freedom,
+        p_value=float(2 * special.stdtr(freedom, -abs(mean / error))),
+        factor=factor,
+    )

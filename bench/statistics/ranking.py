@@ -9,12 +9,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.statistics._checks import Floats, check_level
 from bench.statistics.bootstrap import score_intervals
 from bench.statistics.draws import Draws, Evidence, Resampled, draw_scores
-from bench.statistics.multiple import benjamini_hochberg, holm
 from bench.statistics.paired import median_resolution, two_sided_p
-from bench.statistics.results import Interval, Refusal
+from bench.statistics.results import Floats, Interval, Refusal, check_level, finite_vector
 
 Adjustment = Literal["benjamini_hochberg", "holm"]
 _ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -62,7 +60,6 @@ class Ranking:
         p_values: Of each pair, adjusted ``(models, models)``; 1 on the diagonal.
         clips: Shared clips.
         groups: Groups among them.
-        adjustment: How the p values were adjusted.
         resolution: Minimum detectable difference of the median pair, or why it is unknown.
     """
 
@@ -71,7 +68,6 @@ class Ranking:
     p_values: Floats
     clips: int
     groups: int
-    adjustment: Adjustment
     resolution: float | Refusal
 
 
@@ -105,7 +101,8 @@ def ranking(
     if not scores:
         raise ValueError("scores is empty; a ranking needs at least one model")
     sign = 1 if higher_is_better else -1
-    means = {name: _mean(score) for name, score in scores.items()}
+    seen = {name: score.observed if isinstance(score, Resampled) else score for name, score in scores.items()}
+    means = {name: float(np.asarray(values, dtype=np.float64).mean()) for name, values in seen.items()}
     names = sorted(scores, key=lambda name: (-round(sign * means[name], 12), name))
     drawn = draw_scores([scores[name] for name in names], groups, draws=draws)
     if isinstance(drawn, Refusal):
@@ -135,13 +132,8 @@ def ranking(
         p_values=p_values,
         clips=drawn.clips,
         groups=drawn.groups,
-        adjustment=adjust,
         resolution=median_resolution(drawn),
     )
-
-
-def _mean(score: Evidence) -> float:
-    return float(np.asarray(score.observed if isinstance(score, Resampled) else score, dtype=np.float64).mean())
 
 
 def pairwise_p(drawn: Draws, adjust: Adjustment) -> Floats:
@@ -158,15 +150,7 @@ def pairwise_p(drawn: Draws, adjust: Adjustment) -> Floats:
 
 
 def rank_intervals(differences: Floats, resolved: NDArray[np.bool_]) -> tuple[list[int], list[int]]:
-    """Best and worst rank that the resolved pairs allow.
-
-    Args:
-        differences: Score of row minus column, more being better, ``(models, models)``.
-        resolved: Which pairs are told apart ``(models, models)``, symmetric.
-
-    Returns:
-        Best and worst ranks, each ``(models,)``, from 1.
-    """
+    """Best and worst rank of each model that the resolved pairs allow, from 1; ``differences``: row minus column."""
     better = (resolved & (differences < 0)).sum(1)
     worse = (resolved & (differences > 0)).sum(1)
     models = len(resolved)
@@ -176,13 +160,9 @@ def rank_intervals(differences: Floats, resolved: NDArray[np.bool_]) -> tuple[li
 def tie_groups(resolved: NDArray[np.bool_]) -> list[tuple[int, ...]]:
     """Number tie groups so that two models share one exactly when the data do not tell them apart.
 
-    Args:
-        resolved: Which pairs are told apart ``(models, models)``, symmetric; models in order of their scores.
-
-    Returns:
-        For each model the numbers of its groups, from 0, in order of their best model. Each unresolved pair
-        opens a group that takes in, from the top, every model unresolved from all its members (a compact letter
-        display; greedy, so the number of groups is small but not always the smallest).
+    For each model, in order of their scores, the numbers of its groups from 0, in order of their best model. Each
+    unresolved pair opens a group that takes in, from the top, every model unresolved from all its members (a compact
+    letter display; greedy, so the number of groups is small but not always the smallest).
     """
     unresolved = ~np.asarray(resolved, dtype=bool)
     models = len(unresolved)
@@ -207,3 +187,54 @@ def tie_groups(resolved: NDArray[np.bool_]) -> list[tuple[int, ...]]:
 def tie_letter(number: int) -> str:
     """The letter of a tie group: ``a`` to ``Z``, then the number in brackets."""
     return _ALPHABET[number] if number < len(_ALPHABET) else f"({number + 1})"
+
+
+def holm(p_values: ArrayLike) -> Floats:
+    """Holm's step-down adjustment, for comparisons planned beforehand.
+
+    Args:
+        p_values: ``(tests,)``, each in [0, 1].
+
+    Returns:
+        Adjusted p values in the same order; rejecting those below alpha keeps the chance of any false one below it.
+
+    Raises:
+        ValueError: If a value is no probability.
+
+    Source: Holm (1979).
+    """
+    p = _probabilities(p_values)
+    order = np.argsort(p, kind="stable")
+    scaled = p[order] * np.arange(p.size, 0, -1)
+    return _in_order(np.maximum.accumulate(scaled), order)
+
+
+def benjamini_hochberg(p_values: ArrayLike) -> Floats:
+    """Benjamini and Hochberg's step-up adjustment, for all pairs of a board.
+
+    Args:
+        p_values: ``(tests,)``, each in [0, 1].
+
+    Returns:
+        Adjusted p values in the same order; rejecting those below q keeps the expected share of false ones below it.
+
+    Raises:
+        ValueError: If a value is no probability.
+
+    Source: Benjamini & Hochberg (1995).
+    """
+    p = _probabilities(p_values)
+    order = np.argsort(p, kind="stable")
+    scaled = p[order] * p.size / np.arange(1, p.size + 1)
+    return _in_order(np.minimum.accumulate(scaled[::-1])[::-1], order)
+
+
+def _in_order(adjusted: Floats, order: NDArray[np.int64]) -> Floats:
+    return np.minimum(1.0, adjusted)[np.argsort(order)]
+
+
+def _probabilities(p_values: ArrayLike) -> Floats:
+    p = finite_vector(p_values, "p_values")
+    if p.size and (p.min() < 0 or p.max() > 1):
+        raise ValueError(f"p_values span {p.min()} to {p.max()}; each must lie between 0 and 1")
+    return p

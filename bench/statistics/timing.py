@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from bench.statistics._checks import Floats, check_level, finite_vector
-from bench.statistics.results import Interval, Refusal
+from bench.statistics.results import Floats, Interval, Refusal, check_level, finite_vector, too_few
 
 MIN_PROCESSES = 8
 """An interval needs at least this many processes."""
@@ -84,13 +83,11 @@ def process_interval(
     check_level(level)
     values = finite_vector(medians, "medians", positive=True)
     if values.size < MIN_PROCESSES:
-        return _too_few_processes(values.size)
+        return too_few("process", values.size, MIN_PROCESSES, "an interval")
     if values.size < BOOTSTRAP_PROCESSES:
         return _log_t(np.log(values), level)
     drawn = _drawn_medians(values, draws, np.random.default_rng(seed))
-    low, high = (float(end) for end in np.quantile(drawn, [0.5 - level / 2, 0.5 + level / 2]))
-    method = f"bootstrap of the median of {values.size} processes"
-    return Interval(estimate=float(np.median(values)), low=low, high=high, level=level, method=method)
+    return _percentiles(float(np.median(values)), drawn, level, f"bootstrap of the median of {values.size} processes")
 
 
 def compare_times(
@@ -113,55 +110,43 @@ def compare_times(
         ValueError: If a time is not positive and finite.
     """
     check_level(level)
-    new, old = (
-        finite_vector(candidate, "candidate", positive=True),
-        finite_vector(baseline, "baseline", positive=True),
-    )
+    new = finite_vector(candidate, "candidate", positive=True)
+    old = finite_vector(baseline, "baseline", positive=True)
     smallest = min(new.size, old.size)
     if smallest < MIN_PROCESSES:
-        return _too_few_processes(smallest)
+        return too_few("process", smallest, MIN_PROCESSES, "an interval")
     if smallest < BOOTSTRAP_PROCESSES:
         return _welch(np.log(new), np.log(old), level)
     rng = np.random.default_rng(seed)
     drawn = _drawn_medians(new, draws, rng) / _drawn_medians(old, draws, rng)
+    return _percentiles(float(np.median(new) / np.median(old)), drawn, level, "bootstrap of the ratio of medians")
+
+
+def _percentiles(estimate: float, drawn: Floats, level: float, method: str) -> Interval:
     low, high = (float(end) for end in np.quantile(drawn, [0.5 - level / 2, 0.5 + level / 2]))
-    ratio = float(np.median(new) / np.median(old))
-    return Interval(estimate=ratio, low=low, high=high, level=level, method="bootstrap of the ratio of medians")
-
-
-def _too_few_processes(have: int) -> Refusal:
-    reason = f"{have} process{'es' if have != 1 else ''}: an interval needs at least {MIN_PROCESSES}"
-    return Refusal(reason=reason, have=have, need=MIN_PROCESSES)
+    return Interval(estimate=estimate, low=low, high=high, level=level, method=method)
 
 
 def _log_t(logs: Floats, level: float) -> Interval:
     centre = float(logs.mean())
     half = float(special.stdtrit(logs.size - 1, 0.5 + level / 2)) * float(logs.std(ddof=1)) / math.sqrt(logs.size)
-    method = f"t on the logarithms of {logs.size} process medians"
-    return Interval(
-        estimate=math.exp(centre),
-        low=math.exp(centre - half),
-        high=math.exp(centre + half),
-        level=level,
-        method=method,
-    )
+    return _raised(centre, half, level, f"t on the logarithms of {logs.size} process medians")
 
 
 def _welch(new: Floats, old: Floats, level: float) -> Interval:
     errors = np.array([new.var(ddof=1) / new.size, old.var(ddof=1) / old.size])
     centre, variance = float(new.mean() - old.mean()), float(errors.sum())
+    half = 0.0
     if variance > 0:
         freedom = variance**2 / float((errors**2 / (np.array([new.size, old.size]) - 1)).sum())
         half = float(special.stdtrit(freedom, 0.5 + level / 2)) * math.sqrt(variance)
-    else:
-        half = 0.0
-    return Interval(
-        estimate=math.exp(centre),
-        low=math.exp(centre - half),
-        high=math.exp(centre + half),
-        level=level,
-        method="Welch's t on the logarithms of process medians",
-    )
+    return _raised(centre, half, level, "Welch's t on the logarithms of process medians")
+
+
+def _raised(centre: float, half: float, level: float, method: str) -> Interval:
+    """An interval of logarithms, raised."""
+    low, middle, high = (math.exp(centre + move) for move in (-half, 0.0, half))
+    return Interval(estimate=middle, low=low, high=high, level=level, method=method)
 
 
 def _drawn_medians(values: Floats, draws: int, rng: np.random.Generator) -> Floats:

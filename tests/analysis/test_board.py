@@ -15,7 +15,7 @@ from bench.metrics.scoring import catalog
 from bench.plugins.discovery import load_modules
 from bench.results.records import Record
 from bench.results.store import Store
-from bench.statistics import cluster_bootstrap, wilson
+from bench.statistics.bootstrap import cluster_bootstrap, wilson
 
 METRICS = catalog(load_modules(builtin).registry)
 

@@ -12,7 +12,9 @@ from bench.errors import SelectionError, UnknownNameError
 from bench.metrics.scoring import catalog
 from bench.plugins.discovery import load_modules
 from bench.results.store import Store
-from bench.statistics import Refusal, mcnemar_exact, minimum_detectable_difference, paired_cluster_bootstrap
+from bench.statistics.bootstrap import minimum_detectable_difference
+from bench.statistics.paired import mcnemar_exact, paired_cluster_bootstrap
+from bench.statistics.results import Refusal
 
 METRICS = catalog(load_modules(builtin).registry)
 

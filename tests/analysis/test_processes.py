@@ -11,7 +11,7 @@ from bench.analysis.board import build_board
 from bench.metrics.scoring import catalog
 from bench.plugins.discovery import load_modules
 from bench.reports import formatting
-from bench.statistics import process_interval
+from bench.statistics.timing import process_interval
 
 METRICS = catalog(load_modules(builtin).registry)
 

@@ -95,8 +95,8 @@ def test_a_loss_is_claimed_the_other_way_round(store):
 
 def test_axes_may_be_named():
     first, second = parse_claim("m,mode=finetune = 70 > m,mode=scratch = 65.5")
-    assert first.choice.axes == (("mode", "finetune"),)
-    assert (first.score, second.score) == (70, 65.5)
+    assert first[0].axes == (("mode", "finetune"),)
+    assert (first[1], second[1]) == (70, 65.5)
 
 
 def test_a_model_without_results_is_said(samples, store):

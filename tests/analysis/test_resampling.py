@@ -15,7 +15,7 @@ from bench.plugins.discovery import load_modules
 from bench.reports import formats
 from bench.results.records import Score
 from bench.results.store import Store
-from bench.statistics import Comparison
+from bench.statistics.paired import Comparison
 
 METRICS = catalog(load_modules(builtin).registry)
 

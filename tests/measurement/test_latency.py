@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bench.errors import BenchError
 from bench.measurement.latency import LEAST, Samples, Sampling, measure_latency
-from bench.statistics import samples_needed
+from bench.statistics.timing import samples_needed
 
 BUSY_S = 0.005
 SHORT = Sampling(warmup_calls=3, warmup_seconds=0.0, min_samples=11, min_seconds=0.0, max_samples=11)

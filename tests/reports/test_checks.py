@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.analysis.verify import verify
+from bench.analysis.predictions import verify
 from bench.errors import DataError
 from bench.reports.published import find_published, read_published
 from bench.results.records import Score

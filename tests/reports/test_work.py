@@ -13,7 +13,7 @@ from bench.metrics.scoring import catalog
 from bench.plugins.discovery import load_modules
 from bench.reports import formats
 from bench.reports.columns import columns, page_columns
-from bench.reports.row_details import facts, speed_words
+from bench.reports.html import facts, speed_words
 from bench.results.store import Store
 
 METRICS = catalog(load_modules(builtin).registry)

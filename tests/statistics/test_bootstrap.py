@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.statistics import Interval, Refusal, cluster_bootstrap, score_interval, wilson
-from bench.statistics.bootstrap import stretch
+from bench.statistics.bootstrap import cluster_bootstrap, score_interval, stretch, wilson
 from bench.statistics.draws import Draws, draw_scores
+from bench.statistics.results import Interval, Refusal
 
 
 def interval_of(*args: object, **kwargs: object) -> Interval:

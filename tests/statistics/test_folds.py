@@ -13,7 +13,8 @@ from sklearn.datasets import make_moons
 from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
 from sklearn.svm import SVC
 
-from bench.statistics import FoldTest, Refusal, corrected_fold_t, correction_factor
+from bench.statistics.paired import FoldTest, corrected_fold_t, correction_factor
+from bench.statistics.results import Refusal
 
 
 def fold_test(*args: object, **kwargs: object) -> FoldTest:

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.statistics import Refusal, Step, Trend, detect_steps, trend_test
+from bench.statistics.history import Step, Trend, detect_steps, trend_test
+from bench.statistics.results import Refusal
 
 
 def series(*levels: tuple[float, int], spread: float = 0.02, seed: int = 0) -> np.ndarray:

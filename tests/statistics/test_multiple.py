@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import false_discovery_control
 from statsmodels.stats.multitest import multipletests
 
-from bench.statistics import benjamini_hochberg, holm
+from bench.statistics.ranking import benjamini_hochberg, holm
 
 # Benjamini & Hochberg (1995), section 4: fifteen end points of a myocardial infarction trial.
 TRIAL = [

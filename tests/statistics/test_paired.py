@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
-from bench.statistics import Comparison, Refusal, mcnemar_exact, paired_cluster_bootstrap
+from bench.statistics.paired import Comparison, mcnemar_exact, paired_cluster_bootstrap
+from bench.statistics.results import Refusal
 
 
 def pair_from_counts(both: int, only_a: int, only_b: int, neither: int) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,8 @@ from scipy import stats
 from statsmodels.stats.power import NormalIndPower
 from statsmodels.stats.proportion import proportion_confint
 
-from bench.statistics import Refusal, minimum_detectable_difference, wilson
+from bench.statistics.bootstrap import minimum_detectable_difference, wilson
+from bench.statistics.results import Refusal
 
 
 @pytest.mark.parametrize(

@@ -10,16 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from bench.statistics import (
-    Comparison,
-    Ranking,
-    Refusal,
-    benjamini_hochberg,
-    cluster_bootstrap,
-    paired_cluster_bootstrap,
-    ranking,
-)
-from bench.statistics.ranking import rank_intervals, tie_groups, tie_letter
+from bench.statistics.bootstrap import cluster_bootstrap
+from bench.statistics.paired import Comparison, paired_cluster_bootstrap
+from bench.statistics.ranking import Ranking, benjamini_hochberg, rank_intervals, ranking, tie_groups, tie_letter
+from bench.statistics.results import Refusal
 
 
 def board(accuracies: dict[str, float], clips: int = 2000, seeds: int = 3) -> dict[str, np.ndarray]:

@@ -8,14 +8,11 @@ from scipy import stats
 
 from bench.metrics import weighted
 from bench.metrics.scores import mean_average_precision
-from bench.statistics import (
-    Refusal,
-    Resampled,
-    clip_weights,
-    cluster_bootstrap,
-    paired_cluster_bootstrap,
-    ranking,
-)
+from bench.statistics.bootstrap import cluster_bootstrap
+from bench.statistics.draws import Resampled, clip_weights
+from bench.statistics.paired import paired_cluster_bootstrap
+from bench.statistics.ranking import ranking
+from bench.statistics.results import Refusal
 
 
 def clips_of(rng, clips, classes=5, separation=1.5):

@@ -6,14 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.statistics import (
-    Interval,
-    Refusal,
-    compare_times,
-    percentile,
-    process_interval,
-    samples_needed,
-)
+from bench.statistics.results import Interval, Refusal
+from bench.statistics.timing import compare_times, percentile, process_interval, samples_needed
 
 
 def times(processes: int, *, typical: float = 10.0, spread: float = 0.03, seed: int = 0) -> np.ndarray:

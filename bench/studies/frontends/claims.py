@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from bench.statistics import Interval, compare_times
+from bench.statistics.results import Interval
+from bench.statistics.timing import compare_times
 
 ClaimVerdict = Literal["confirmed", "refuted", "not resolvable here"]
 CLAIMS = ("less storage", "less memory", "faster training", "faster inference", "less compute", "easier use")

@@ -22,7 +22,7 @@ from bench.data.features import open_features
 from bench.execution.pipeline import Normaliser
 from bench.measurement.clocks import Clock, device_type, quiet_collector
 from bench.measurement.memory import HostPeak
-from bench.statistics import Interval, Refusal
+from bench.statistics.results import Interval, Refusal
 from bench.studies.frontends.loaders import (
     Deliver,
     Loader,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.reports.svg import ACCENT, FG, SECOND, bare, drawing_files, new_figure, render, style
+from bench.reports.drawing import ACCENT, FG, SECOND, drawing_files, new_figure, render, style
 from bench.studies.frontends.render import shown
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def spectrograms(pictures: Sequence[Spectrogram]) -> Drawing:
         grid = figure.subplots(len(clips), len(names), squeeze=False)
         drawn = None
         for axes in grid.flat:
-            bare(axes)
+            axes.set_axis_off()
         for one in pictures:
             line, column = clips.index(one.clip), names.index(one.frontend)
             drawn = _spectrogram(grid[line, column], one, (low, high))

@@ -14,8 +14,8 @@ import numpy as np
 from bench.analysis.artifacts import PageSection
 from bench.results.quantities import NAMED
 from bench.results.records import Record
-from bench.statistics import Refusal, process_interval
-from bench.statistics.timing import MIN_PROCESSES
+from bench.statistics.results import Refusal
+from bench.statistics.timing import MIN_PROCESSES, process_interval
 from bench.studies.common import bad_record, machine, why
 from bench.studies.frontends.claims import BUSY_SPOILS
 from bench.studies.frontends.plots import bars

@@ -26,7 +26,7 @@ from bench.results.records import Record
 from bench.results.store import write_atomic
 from bench.running.progress import Progress
 from bench.running.runner import Runner
-from bench.statistics import Refusal
+from bench.statistics.results import Refusal
 from bench.studies.common import only_model, profile_in_turns, unlimited
 from bench.studies.frontends.claims import judge_claims
 from bench.studies.frontends.delivery import measure_delivery

@@ -9,7 +9,8 @@ import numpy as np
 
 from bench.results.quantities import NAMED, measurements
 from bench.results.records import Record
-from bench.statistics import Refusal, process_interval
+from bench.statistics.results import Refusal
+from bench.statistics.timing import process_interval
 from bench.studies.common import bad_record, known, why
 
 SATURATION_SHARE = 0.9

@@ -19,7 +19,8 @@ from bench.results.records import Record
 from bench.results.store import Store
 from bench.running.progress import Progress
 from bench.running.runner import Runner
-from bench.statistics import Interval, Refusal, cluster_bootstrap, wilson
+from bench.statistics.bootstrap import cluster_bootstrap, wilson
+from bench.statistics.results import Interval, Refusal
 from bench.studies.common import why
 
 JUDGED = "accuracy"

@@ -18,7 +18,10 @@ from bench.metrics.specs import PRIMARY
 from bench.planning.plan import PlannedCell
 from bench.results.predictions import Predictions
 from bench.results.records import Record
-from bench.statistics import Evidence, Refusal, ranking, score_interval
+from bench.statistics.bootstrap import score_interval
+from bench.statistics.draws import Evidence
+from bench.statistics.ranking import ranking
+from bench.statistics.results import Refusal
 from bench.studies.sweep.shape import steepness
 
 LEVEL = 0.05

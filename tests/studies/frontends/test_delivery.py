@@ -17,7 +17,7 @@ from torch import nn
 from bench.clips import Clips
 from bench.data.waveforms import open_waveforms
 from bench.recipe import Recipe
-from bench.statistics import Refusal
+from bench.statistics.results import Refusal
 from bench.studies.frontends import delivery as module
 from bench.studies.frontends import page_cache
 from bench.studies.frontends.delivery import GENERATED, ON_CPU, Amount, measure_delivery, rounds_interval, stored_clips

@@ -22,7 +22,7 @@ from bench.planning.plan import PlannedCell
 from bench.plugins.discovery import load_modules
 from bench.results.records import Failure, Record, Score
 from bench.running.progress import Progress
-from bench.statistics import ranking
+from bench.statistics.ranking import ranking
 from bench.studies.sweep.plot import draw, drawn_lines, positions
 from bench.studies.sweep.read import GridPoint, is_diverged, read_curve
 from bench.studies.sweep.render import header, markdown, sentences, table_csv, table_rows

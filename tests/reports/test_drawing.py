@@ -13,7 +13,7 @@ from bench import builtin
 from bench.analysis.board import build_board
 from bench.metrics.scoring import catalog
 from bench.plugins.discovery import load_modules
-from bench.reports import curves, drawn, plots
+from bench.reports import curves, drawing, plots
 from bench.results.store import Store
 
 METRICS = catalog(load_modules(builtin).registry)
@@ -25,7 +25,7 @@ NUMBERS = st.floats(min_value=-1e4, max_value=1e4)
 @given(NUMBERS, NUMBERS, st.integers(min_value=1, max_value=10))
 def test_ticks_are_few_even_and_inside(low, high, most):
     assume(high - low > 1e-6 * max(abs(low), abs(high), 1))
-    shown = drawn.ticks(low, high, most)
+    shown = drawing.ticks(low, high, most)
     assert len(shown) <= most + 1
     room = 1e-6 * (high - low)
     assert all(low - room <= value <= high + room for value in shown)
@@ -35,19 +35,19 @@ def test_ticks_are_few_even_and_inside(low, high, most):
 
 @given(st.text(max_size=80), st.floats(min_value=40, max_value=400))
 def test_a_shortened_name_fits_and_keeps_both_ends(name, room):
-    made = drawn.shortened(name, room)
-    assert drawn.width_of(made) <= room or made == name
+    made = drawing.shortened(name, room)
+    assert drawing.width_of(made) <= room or made == name
     assert made[0:1] == name[0:1]
     assert made[-1:] == name[-1:]
 
 
 def test_a_range_is_never_empty():
-    assert drawn.spread([1.0, 1.0])[0] < 1 < drawn.spread([1.0, 1.0])[1]
-    assert drawn.spread([0.0])[0] < 0 < drawn.spread([0.0])[1]
+    assert drawing.spread([1.0, 1.0])[0] < 1 < drawing.spread([1.0, 1.0])[1]
+    assert drawing.spread([0.0])[0] < 0 < drawing.spread([0.0])[1]
 
 
 def test_places_within_a_panel():
-    panel = drawn.Panel(left=10, top=20, width=100, height=50, x=(0, 1), y=(0, 2))
+    panel = drawing.Panel(left=10, top=20, width=100, height=50, x=(0, 1), y=(0, 2))
     assert panel.at(0, 0) == (10, 70)
     assert panel.at(1, 2) == (110, 20)
 
