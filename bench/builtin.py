@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 from bench import hookimpl
 from bench.plugins.specs import FrontendSpec, LauncherSpec, MetricSpec, ProtocolSpec, ReporterSpec
@@ -40,30 +41,17 @@ def bench_add_launchers() -> Iterable[LauncherSpec]:
 @hookimpl
 def bench_add_reporters() -> Iterable[ReporterSpec]:
     """Leaderboard formats."""
-    tables = (
-        ("md", "markdown", ".md", "Markdown tables for people"),
-        ("csv", "csv", ".csv", "one line per row, raw numbers"),
-        ("json", "json_", ".json", "rows as objects, raw numbers"),
-        ("latex", "latex", ".tex", "a booktabs table for papers"),
+    both: tuple[Literal["run", "report"], ...] = ("run", "report")
+    formats = (
+        ("md", "formats:markdown", ".md", both, "Markdown tables for people"),
+        ("csv", "formats:csv", ".csv", both, "one line per row, raw numbers"),
+        ("json", "formats:json_", ".json", both, "rows as objects, raw numbers"),
+        ("latex", "formats:latex", ".tex", both, "a booktabs table for papers"),
+        ("html", "html:render", ".html", both[1:], "one self-contained page"),
     )
     return [
-        *(
-            ReporterSpec(
-                name=name,
-                render=f"bench.reports.formats:{function}",
-                suffix=suffix,
-                verbs=("run", "report"),
-                description=text,
-            )
-            for name, function, suffix, text in tables
-        ),
-        ReporterSpec(
-            name="html",
-            render="bench.reports.html:render",
-            suffix=".html",
-            verbs=("report",),
-            description="one self-contained page",
-        ),
+        ReporterSpec(name=name, render=f"bench.reports.{render}", suffix=suffix, verbs=verbs, description=text)
+        for name, render, suffix, verbs, text in formats
     ]
 
 

@@ -10,15 +10,9 @@ from bench.errors import SelectionError
 
 MODES = ("scratch", "finetune", "probe", "knn")
 """The modes that can be asked for."""
-
-
 WAVEFORM = "waveform"
-
-
 GIVEN = "given"
 """The front end of data whose publishers give features instead of audio."""
-
-
 CellKind = Literal["evaluate", "profile"]
 
 

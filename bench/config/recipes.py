@@ -31,9 +31,6 @@ BUILTIN: Mapping[str, Mapping[str, Any]] = {
 def parse_overrides(items: Sequence[str]) -> dict[str, Any]:
     """``("recipe.lr=1e-4", ...)`` as a mapping; values are read as TOML, bare words as strings.
 
-    Raises:
-        RecipeError: Not of that form, or several values where one is meant.
-
     >>> parse_overrides(["recipe.lr=1e-4", "recipe.schedule=step"])
     {'lr': 0.0001, 'schedule': 'step'}
     """
@@ -52,15 +49,8 @@ def parse_overrides(items: Sequence[str]) -> dict[str, Any]:
 def parse_lists(items: Sequence[str]) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
     """Overrides with one value, and those with several.
 
-    Args:
-        items: ``recipe.key=value`` or ``recipe.key=value,value,...``; commas within brackets or quotes separate
-            nothing.
-
     Returns:
         The items with one value as they are, and for each key with several their texts in the order given.
-
-    Raises:
-        RecipeError: Not of that form, a value is empty or stands twice, or a listed key is given again.
 
     >>> parse_lists(["recipe.lr=1e-4,1e-3", "recipe.epochs=5"])
     (('recipe.epochs=5',), {'lr': ('1e-4', '1e-3')})
@@ -127,12 +117,7 @@ def _read_value(text: str) -> Any:
 
 
 def read_recipe(name: str) -> tuple[str, dict[str, Any]]:
-    """The label and settings of a built-in recipe or of a TOML file (keys at the top or under ``[recipe]``).
-
-    Raises:
-        RecipeError: The file cannot be read or is not TOML.
-        UnknownNameError: Neither a built-in name nor a file.
-    """
+    """The label and settings of a built-in recipe or of a TOML file (keys at the top or under ``[recipe]``)."""
     if name in BUILTIN:
         return name, dict(BUILTIN[name])
     if not name.endswith(".toml"):

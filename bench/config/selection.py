@@ -71,11 +71,7 @@ class Selection:
 
 
 def check_names(selection: Selection, registry: Registry) -> None:
-    """Refuse unknown names before any data is touched.
-
-    Raises:
-        BenchError: Of the kind that fits, naming what is close.
-    """
+    """Refuse unknown names before any data is touched."""
     if selection.processes < 1:
         raise SelectionError(f"processes is {selection.processes}; speed is measured in at least 1")
     select_models(selection.models, registry)
@@ -111,11 +107,7 @@ def _check_axes(selection: Selection, registry: Registry) -> None:
 
 
 def select_models(names: Sequence[str], registry: Registry) -> list[Entry[ModelSpec]]:
-    """The models that a selection names, sorted, each once.
-
-    Raises:
-        UnknownNameError: A name is no model, family or set.
-    """
+    """The models that a selection names, sorted, each once."""
     entries = registry.models.entries
     chosen: dict[str, Entry[ModelSpec]] = {}
     sets = {name for entry in entries.values() for name in entry.spec.sets}

@@ -18,7 +18,7 @@ from bench.measurement.machine import hardware_fingerprint
 from bench.measurement.readings import Reading, join, table
 from bench.metrics.specs import PRIMARY
 from bench.plugins.registry import Registry
-from bench.protocols.split import Split, describe_split, division_name, protocol_hash
+from bench.protocols.split import HOME, Split, describe_split, protocol_hash
 from bench.results.provenance import PROFILE_CODE, RESULT_CODE, engine_hash, git_state, source_hash
 from bench.results.records import SCHEMA_VERSION, Record
 
@@ -147,7 +147,7 @@ def _protocol(registry: Registry, job: Job, data: Inputs, split: Split) -> dict[
         "name": spec.name,
         "version": spec.version,
         "hash": protocol_hash(protocol, data.spec.name, data.clips.manifest_sha256, known),
-        "scheme": division_name(spec),
+        "scheme": spec.divide.removeprefix(HOME),
         "description": spec.description,
         "validation": spec.validation,
         "select_on": spec.select_on,

@@ -32,14 +32,7 @@ class Axes:
 def read_weights(given: str | Path | None) -> tuple[str | None, str]:
     """What ``--weights`` asks training to start from, as :attr:`bench.cell.Cell.weights` says it, and its checksum.
 
-    Args:
-        given: ``masked``, ``random``, or a file or folder, which is hashed here; ``None`` = the model's own choice.
-
-    Returns:
-        ``random``, ``masked``, ``NAME~hash`` or ``None``; the checksum is empty where there is no file.
-
-    Raises:
-        SelectionError: There is no such file.
+    ``None`` = the model's own choice; the checksum is empty where there is no file.
     """
     if given in (None, "masked", "random"):
         return (None if given is None else str(given)), ""
@@ -57,15 +50,7 @@ def target_of(named: ModelSpec, registry: Registry) -> ModelSpec:
 def choose_axes(
     selection: Selection, registry: Registry, named: ModelSpec, clips: Clips, weights: str | None = None
 ) -> Axes:
-    """The axes of a model: what the user asks for, else what the alias fixes, else the model's default.
-
-    Args:
-        selection: Of the user.
-        registry: For the front ends.
-        named: The model or alias that was selected.
-        clips: The data set.
-        weights: What the user lets training start from, of :func:`read_weights`.
-    """
+    """The axes of a model: what the user asks for, else what the alias fixes, else the model's default."""
     target = target_of(named, registry)
     fixed = {**target.axes, **named.axes}
     mode = selection.mode or fixed.get("mode") or ("finetune" if target.needs_weights else "scratch")
@@ -97,13 +82,7 @@ def choose_axes(
 def resolve_inputs(spec: ModelSpec, clips: Clips, wish: str | None) -> tuple[Ways, list[str]]:
     """What a model gets of a data set, in the order in which it declares its modalities, and what stands against it.
 
-    Args:
-        spec: Its modalities and which of them may be derived.
-        clips: The data set.
-        wish: ``audio.shuffled+image``; ``None`` = everything that is given or can be derived.
-
-    Raises:
-        SelectionError: ``wish`` is not in the grammar.
+    Without a ``wish`` it gets everything that is given or can be derived.
     """
     declared = dict.fromkeys((*spec.modalities, *spec.optional_modalities))
     asked = None if wish is None else parse_inputs(wish)

@@ -62,12 +62,7 @@ def _mode_key(planned: PlannedCell, model: Entry[ModelSpec]) -> list[object]:
 
 
 def with_costs(plan: Plan, costs: Mapping[Cell, Cost | str]) -> Plan:
-    """The plan with expected seconds and budget decisions.
-
-    Args:
-        plan: From :func:`expand`.
-        costs: By cell; a string says why a cost is unknown.
-    """
+    """The plan with expected seconds and budget decisions; a string says why a cost is unknown."""
     return replace(plan, cells=tuple(_priced(planned, costs.get(planned.cell, "not asked")) for planned in plan.cells))
 
 

@@ -25,16 +25,7 @@ from bench.results.provenance import (
 def fingerprint(
     cell: Cell, recipe: Recipe, registry: Registry, clips: Clips, *, limit: int | None = None, weights_sha256: str = ""
 ) -> str:
-    """Sixteen hex digits over all that a cell's result depends on.
-
-    Args:
-        cell: Its id names every axis.
-        recipe: Resolved settings.
-        registry: For the sources of models, front ends, protocols and measurements.
-        clips: The loaded data set.
-        limit: ``--limit``.
-        weights_sha256: Of the file that training starts from, empty where there is none.
-    """
+    """Sixteen hex digits over all that a cell's result depends on."""
     model = registry.models[cell.model]
     manifest = clips.manifest_sha256
     parts: list[Any] = [

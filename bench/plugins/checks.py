@@ -13,29 +13,18 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from bench.cell import MODES, parse_inputs
 from bench.errors import SelectionError, did_you_mean
+from bench.plugins import specs
 from bench.plugins.factories import FACTORY
-from bench.plugins.specs import (
-    Axis,
-    DatasetSpec,
-    Feeding,
-    FrontendSpec,
-    LauncherSpec,
-    MeasurementSpec,
-    MetricSpec,
-    ModelSpec,
-    ProtocolSpec,
-    ReporterSpec,
-)
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9_.+-]*[a-z0-9])?")
 RESERVED = frozenset({"all", "default", "documented"})
 """What ``--models`` takes besides names."""
 OWN_AXES = ("mode", "weights", "inputs")
 """Those that a model of its own may fix too: how it is meant to be trained. Its front end is a field."""
-AXIS_WORDS: Mapping[Axis, tuple[str, ...]] = {
+AXIS_WORDS: Mapping[specs.Axis, tuple[str, ...]] = {
     "mode": MODES,
     "weights": ("random", "masked"),
-    "feeding": get_args(Feeding),
+    "feeding": get_args(specs.Feeding),
 }
 """The axes that take one of a few words."""
 UNITS = ("fraction", "nats")
@@ -44,14 +33,7 @@ UNITS = ("fraction", "nats")
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of thing plugins give.
-
-    Attributes:
-        field: Attribute of the registry, and the end of the hook's name.
-        label: For messages.
-        spec: Type that the hook's results must have.
-        factory: Attribute of the spec that names its code.
-    """
+    """One kind of thing plugins give: its field of the registry, and the field of its spec that names its code."""
 
     field: str
     label: str
@@ -65,14 +47,14 @@ class Kind:
 
 
 KINDS: tuple[Kind, ...] = (
-    Kind("models", "model", ModelSpec, "factory"),
-    Kind("datasets", "data set", DatasetSpec, "load"),
-    Kind("frontends", "front end", FrontendSpec, "factory"),
-    Kind("metrics", "metric", MetricSpec, "compute"),
-    Kind("measurements", "measurement", MeasurementSpec, "measure"),
-    Kind("launchers", "launcher", LauncherSpec, "factory"),
-    Kind("reporters", "reporter", ReporterSpec, "render"),
-    Kind("protocols", "protocol", ProtocolSpec, "divide"),
+    Kind("models", "model", specs.ModelSpec, "factory"),
+    Kind("datasets", "data set", specs.DatasetSpec, "load"),
+    Kind("frontends", "front end", specs.FrontendSpec, "factory"),
+    Kind("metrics", "metric", specs.MetricSpec, "compute"),
+    Kind("measurements", "measurement", specs.MeasurementSpec, "measure"),
+    Kind("launchers", "launcher", specs.LauncherSpec, "factory"),
+    Kind("reporters", "reporter", specs.ReporterSpec, "render"),
+    Kind("protocols", "protocol", specs.ProtocolSpec, "divide"),
 )
 
 
@@ -87,13 +69,7 @@ def shape_problem(kind: Kind, result: Any) -> str | None:
 
 
 def spec_problems(kind: Kind, spec: Any, module: str) -> list[str]:
-    """What is wrong with one spec on its own: types, closed sets of words, then what they mean together.
-
-    Args:
-        kind: Which hook it came from.
-        spec: The returned item.
-        module: Import name of the plugin module, where ``":function"`` is looked up.
-    """
+    """What is wrong with one spec on its own: types, closed sets of words, then what they mean together."""
     if not isinstance(spec, kind.spec):
         return [f"{kind.hook}() gave {_short(spec)}, a {type(spec).__name__}; it must give {kind.spec.__name__}"]
     name: Any = getattr(spec, "name", None)
@@ -186,7 +162,7 @@ def _factory_problems(where: str, factory: str, module: str) -> Iterator[str]:
             yield f"{where} {factory!r}: the plugin has no function {first!r}; {did_you_mean(first, functions)}"
 
 
-def _model_problems(spec: ModelSpec) -> Iterator[str]:
+def _model_problems(spec: specs.ModelSpec) -> Iterator[str]:
     if spec.alias_of is None and (fixed := [axis for axis in spec.axes if axis not in OWN_AXES]):
         own = ", ".join(OWN_AXES)
         yield f"fixes {', '.join(fixed)} but is no alias: it may fix {own}; set alias_of"
@@ -203,12 +179,12 @@ def _model_problems(spec: ModelSpec) -> Iterator[str]:
             yield f"recipes[{key!r}]: mode {mode!r}; {did_you_mean(mode, MODES)}"
 
 
-def _metric_problems(spec: MetricSpec) -> Iterator[str]:
+def _metric_problems(spec: specs.MetricSpec) -> Iterator[str]:
     if spec.unit not in UNITS and (close := difflib.get_close_matches(spec.unit, UNITS, n=1, cutoff=0.75)):
         yield f"unit {spec.unit!r}; did you mean {close[0]!r}?"
 
 
-def _protocol_problems(spec: ProtocolSpec) -> Iterator[str]:
+def _protocol_problems(spec: specs.ProtocolSpec) -> Iterator[str]:
     if (spec.select_on == "validation") != (spec.validation != "none"):
         said = f"select_on {spec.select_on!r} with validation {spec.validation!r}"
         yield f"{said}; the two go together: the epoch is picked on validation clips, or there are none"
@@ -219,9 +195,9 @@ def _protocol_problems(spec: ProtocolSpec) -> Iterator[str]:
 
 
 _MEANINGS: Mapping[type, Callable[[Any], Iterator[str]]] = {
-    ModelSpec: _model_problems,
-    MetricSpec: _metric_problems,
-    ProtocolSpec: _protocol_problems,
+    specs.ModelSpec: _model_problems,
+    specs.MetricSpec: _metric_problems,
+    specs.ProtocolSpec: _protocol_problems,
 }
 
 

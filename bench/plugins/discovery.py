@@ -11,7 +11,7 @@ import inspect
 import time
 import types
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
@@ -48,28 +48,19 @@ class Host:
         return self.manager.hook
 
 
-@dataclass(slots=True)
-class _Problems:
-    """Everything found wrong so far, raised together."""
+_Problems = list[tuple[Provenance, str]]
 
-    items: list[tuple[Provenance, str]] = field(default_factory=list)
 
-    def add(self, provenance: Provenance, text: str) -> None:
-        self.items.append((provenance, text))
-
-    def check(self) -> None:
-        if not self.items:
-            return
-        lines = [f"{provenance}: {text}" for provenance, text in self.items]
-        names = sorted({p.plugin for p, _ in self.items if not p.file})
-        advice = ["go on without: " + " ".join(f"--no-plugin {name}" for name in names)] if names else []
-        advice += [f"leave out --plugin {f}" for f in sorted({p.file for p, _ in self.items if p.file})]
-        count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
-        raise PluginError(
-            f"{count} with plugins:\n"
-            + "\n".join(f"  - {line}" for line in lines)
-            + f"\nMend, or {', or '.join(advice)}"
-        )
+def _refuse(problems: _Problems) -> None:
+    """Everything found wrong, raised together."""
+    if not problems:
+        return
+    lines = [f"  - {provenance}: {text}" for provenance, text in problems]
+    names = sorted({p.plugin for p, _ in problems if not p.file})
+    advice = ["go on without: " + " ".join(f"--no-plugin {name}" for name in names)] if names else []
+    advice += [f"leave out --plugin {f}" for f in sorted({p.file for p, _ in problems if p.file})]
+    count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
+    raise PluginError("\n".join([f"{count} with plugins:", *lines, f"Mend, or {', or '.join(advice)}"]))
 
 
 def plugin_manager() -> pluggy.PluginManager:
@@ -111,16 +102,12 @@ def load(
 
 
 def load_modules(*modules: types.ModuleType) -> Host:
-    """Discovery over modules in memory and nothing else, each a plugin under its import name.
-
-    Raises:
-        PluginError: As :func:`load`.
-    """
+    """Discovery over modules in memory and nothing else, each a plugin under its import name."""
     return _assemble([in_memory(module) for module in modules])
 
 
 def _assemble(candidates: list[Candidate]) -> Host:
-    problems = _Problems()
+    problems: _Problems = []
     kept = _unique(candidates, problems)
     manager, seconds = plugin_manager(), {}
     for candidate in kept:
@@ -129,10 +116,10 @@ def _assemble(candidates: list[Candidate]) -> Host:
         seconds[candidate.key] = time.perf_counter() - start
     givers = {candidate.key: candidate.provenance for candidate in kept}
     catalogs = {kind.field: _collect(manager, kind, givers, problems) for kind in KINDS}
-    problems.check()
+    _refuse(problems)
     registry = Registry(**catalogs, plugins=tuple(sorted(givers.values(), key=lambda p: (p.plugin, p.file))))
     _check_references(registry, problems)
-    problems.check()
+    _refuse(problems)
     return Host(registry=registry, manager=manager, import_seconds=MappingProxyType(seconds))
 
 
@@ -152,12 +139,12 @@ def _unique(candidates: list[Candidate], problems: _Problems) -> list[Candidate]
         unique.append(first)
         for other in others:
             if other.value != first.value:
-                problems.add(
-                    other.provenance,
+                text = (
                     f"its name is taken by {first.value} of {first.provenance.distribution} "
                     f"{first.provenance.version} (this one is {other.value}); uninstall one of the two, "
-                    f"or --no-plugin {other.provenance.distribution}",
+                    f"or --no-plugin {other.provenance.distribution}"
                 )
+                problems.append((other.provenance, text))
     return unique
 
 
@@ -166,7 +153,7 @@ def _register(manager: pluggy.PluginManager, candidate: Candidate, problems: _Pr
     try:
         plugin = candidate.load()
     except (Exception, SystemExit) as error:  # noqa: BLE001  a plugin may raise anything; it is reported below
-        problems.add(provenance, describe(error, provenance.file))
+        problems.append((provenance, describe(error, provenance.file)))
         return
     mistakes = list(_hook_mistakes(manager, plugin))
     if manager.is_registered(plugin):
@@ -176,8 +163,7 @@ def _register(manager: pluggy.PluginManager, candidate: Candidate, problems: _Pr
             manager.register(plugin, name=candidate.key)
         except pluggy.PluginValidationError as error:
             mistakes.append(" ".join(str(error).split()))
-    for mistake in mistakes:
-        problems.add(provenance, mistake)
+    problems += [(provenance, mistake) for mistake in mistakes]
 
 
 def _hook_mistakes(manager: pluggy.PluginManager, plugin: object) -> Iterator[str]:
@@ -217,17 +203,16 @@ def _collect(
         except (Exception, SystemExit) as error:  # noqa: BLE001  a plugin may raise anything; it is reported below
             wrong, specs = f"{kind.hook}() raised {describe(error, provenance.file)}", []
         if wrong:
-            problems.add(provenance, wrong)
+            problems.append((provenance, wrong))
         for spec in specs:
             mistakes = spec_problems(kind, spec, provenance.module)
-            for mistake in mistakes:
-                problems.add(provenance, mistake)
+            problems += [(provenance, mistake) for mistake in mistakes]
             if mistakes:
                 continue
             if spec.name in entries:
                 other = entries[spec.name].provenance
                 who = "itself a second time" if other == provenance else f"also given by {other}"
-                problems.add(provenance, f"{kind.label} {spec.name!r} is {who}; names must be unique")
+                problems.append((provenance, f"{kind.label} {spec.name!r} is {who}; names must be unique"))
                 continue
             factory = getattr(spec, kind.factory)
             home = provenance.module if factory.startswith(":") else ""
@@ -238,11 +223,10 @@ def _collect(
 def _check_references(registry: Registry, problems: _Problems) -> None:
     """Names in specs that stand for other specs."""
     for name, entry in registry.models.entries.items():
-        for text in _model_references(entry.spec, registry):
-            problems.add(entry.provenance, f"model {name!r}: {text}")
+        problems += [(entry.provenance, f"model {name!r}: {text}") for text in _model_references(entry.spec, registry)]
     for name, given in registry.datasets.entries.items():
-        for text in _dataset_references(given.spec, registry):
-            problems.add(given.provenance, f"data set {name!r}: {text}")
+        found = _dataset_references(given.spec, registry)
+        problems += [(given.provenance, f"data set {name!r}: {text}") for text in found]
 
 
 def _model_references(spec: ModelSpec, registry: Registry) -> Iterator[str]:

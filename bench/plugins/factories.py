@@ -19,12 +19,6 @@ FILE_PREFIX = "bench_file_"
 def load_factory(factory: str) -> Callable[..., Any]:
     """The callable that an ``Entry.factory`` names.
 
-    Args:
-        factory: ``"package.module:function"``; the part behind the colon may be dotted.
-
-    Raises:
-        PluginError: The string has another form, the module cannot be imported, or it has no such callable.
-
     >>> load_factory("math:hypot")(3, 4)
     5.0
     """

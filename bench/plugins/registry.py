@@ -8,16 +8,7 @@ from types import MappingProxyType
 from typing import Generic, TypeVar
 
 from bench.errors import UnknownNameError
-from bench.plugins.specs import (
-    DatasetSpec,
-    FrontendSpec,
-    LauncherSpec,
-    MeasurementSpec,
-    MetricSpec,
-    ModelSpec,
-    ProtocolSpec,
-    ReporterSpec,
-)
+from bench.plugins import specs
 
 S = TypeVar("S")
 
@@ -90,12 +81,12 @@ class Catalog(Generic[S]):
 class Registry:
     """Everything the plugins gave, by kind."""
 
-    models: Catalog[ModelSpec]
-    datasets: Catalog[DatasetSpec]
-    frontends: Catalog[FrontendSpec]
-    metrics: Catalog[MetricSpec]
-    measurements: Catalog[MeasurementSpec]
-    launchers: Catalog[LauncherSpec]
-    reporters: Catalog[ReporterSpec]
-    protocols: Catalog[ProtocolSpec]
+    models: Catalog[specs.ModelSpec]
+    datasets: Catalog[specs.DatasetSpec]
+    frontends: Catalog[specs.FrontendSpec]
+    metrics: Catalog[specs.MetricSpec]
+    measurements: Catalog[specs.MeasurementSpec]
+    launchers: Catalog[specs.LauncherSpec]
+    reporters: Catalog[specs.ReporterSpec]
+    protocols: Catalog[specs.ProtocolSpec]
     plugins: tuple[Provenance, ...] = ()

@@ -44,14 +44,7 @@ class Candidate:
 
 
 def installed(entry_points: Iterable[importlib.metadata.EntryPoint] | None) -> Iterator[Candidate]:
-    """The plugins of installed distributions, sorted by name.
-
-    Args:
-        entry_points: Instead of those of the group ``bench`` that are installed.
-
-    Raises:
-        PluginError: Not even the host's own plugins are installed.
-    """
+    """The plugins of installed distributions, sorted by name."""
     # importlib.metadata lists a distribution once even where the path holds it twice (editable and PYTHONPATH).
     found = importlib.metadata.entry_points(group=GROUP) if entry_points is None else entry_points
     points = sorted(found, key=lambda point: (point.name, point.value))

@@ -58,9 +58,6 @@ def few_shot(clips: Clips, fold: int, *, seed: int, shots: int) -> Parts:
 
     Each seed is a draw, and a draw of fewer shots is part of the draw of more. A clip of several labels counts for
     each of them, so that there are at least ``shots`` of every class.
-
-    Raises:
-        DataError: A class has too few clips outside the test fold.
     """
     pool, nothing, test = folds(clips, fold, validation="none")
     rng = np.random.default_rng([abs(seed), abs(fold)])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from inspect import getsource, signature
 from typing import TYPE_CHECKING, Any
 
@@ -93,11 +93,6 @@ def protocol_label(spec: ProtocolSpec) -> str:
     return f"{spec.name}@{spec.version}"
 
 
-def division_name(spec: ProtocolSpec) -> str:
-    """What divides, as records say it: ``"folds"`` for one of the host's own, else the string of the spec."""
-    return spec.divide.removeprefix(HOME)
-
-
 def protocol_hash(protocol: Protocol, dataset: str, manifest: str, exceptions: Sequence[str] = ()) -> str:
     """Sixteen hex digits over the rule, the data set's manifest and the documented exceptions.
 
@@ -105,7 +100,7 @@ def protocol_hash(protocol: Protocol, dataset: str, manifest: str, exceptions: S
     """
     spec = protocol.spec
     rule: dict[str, Any] = {key: getattr(spec, key) for key in ("name", "version", "validation", "select_on", "ranked")}
-    rule["scheme"] = division_name(spec)
+    rule["scheme"] = spec.divide.removeprefix(HOME)
     if spec.options:
         rule["options"] = dict(spec.options)
     outside = [protocol.home(name) for name in (spec.divide, spec.folds) if name and not name.startswith(HOME)]
@@ -134,12 +129,7 @@ def check_needs(spec: ProtocolSpec, clips: Clips) -> None:
 
 
 def available_folds(protocol: Protocol, clips: Clips) -> tuple[int, ...]:
-    """The test folds that a protocol has on these clips, ascending; ``(0,)`` for a fixed split.
-
-    Raises:
-        DataError: The data set lacks what the protocol needs, or has one fold only.
-        PluginError: The protocol's function raises, or gives no number for each clip.
-    """
+    """The test folds that a protocol has on these clips, ascending; ``(0,)`` for a fixed split."""
     import numpy as np
 
     spec = protocol.spec
@@ -169,16 +159,9 @@ def takes_seed(protocol: Protocol) -> bool:
 def make_split(protocol: Protocol, clips: Clips, fold: int, *, seed: int = 0, known_leaks: Sequence[str] = ()) -> Split:
     """Divide the clips of one cell and refuse a division that leaks.
 
-    Args:
-        protocol: With who gave it.
-        clips: The loaded data set.
-        fold: Test fold; 0 for a fixed split.
-        seed: Of the cell, for protocols that draw.
-        known_leaks: Group ids that the official split itself shares; reported, not refused.
-
     Raises:
-        LeakError: Train or validation shares a group with test that is not documented, and the protocol is not one
-            that exists to report its leak.
+        LeakError: Train or validation shares a group with test that is not one of ``known_leaks``, and the protocol is
+            not one that exists to report its leak.
         DataError: The data set lacks the folds or splits that the protocol needs, or a part is empty.
         PluginError: The division raises, or its parts overlap, leave the clips or hold clips with no known target.
     """
@@ -275,10 +258,8 @@ def _name(protocol: Protocol) -> str:
 def describe_split(split: Split, known_leaks: Sequence[str]) -> dict[str, Any]:
     """The leak report as it stands in a record; of many shared groups the first are named."""
     return {
+        **asdict(split.leak),
         "rate": split.leak.rate,
-        "clips": split.leak.clips,
-        "train_clips": split.leak.train_clips,
-        "test_clips": split.leak.test_clips,
         "groups": list(split.leak.groups[:NAMED_GROUPS]),
         "group_count": len(split.leak.groups),
         "documented": bool(split.leak.groups) and set(split.leak.groups) <= set(known_leaks),

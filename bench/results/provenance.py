@@ -39,9 +39,6 @@ def source_hash(module: str) -> str:
     """Sixteen hex digits over the Python files that make up a factory's family.
 
     For a module inside a package these are all files of its folder; for a ``--plugin`` file the file itself.
-
-    Raises:
-        PluginError: The module cannot be found.
     """
     origin = _origin(module)
     if origin.parent.joinpath("__init__.py").is_file():
@@ -95,9 +92,6 @@ def weights_label(path: Path) -> str:
     """What a cell calls a weight file: its name without suffix, ``~`` and six digits of its contents.
 
     Characters that a cell's id cannot hold become ``_``; a long name is cut, since the id is also a file name.
-
-    Raises:
-        CheckpointError: As :func:`weights_sha256`.
     """
     name = re.sub(r"[^A-Za-z0-9._+]", "_", path.name if path.is_dir() else path.stem)
     return f"{name[:24]}~{weights_sha256(path)[:6]}"
@@ -111,13 +105,15 @@ def _file_sha256(path: Path) -> str:
 @functools.lru_cache(maxsize=1)
 def library_versions() -> dict[str, str | None]:
     """Version of each library that can change a score, ``None`` where it is not installed; imports none of them."""
-    versions: dict[str, str | None] = {"python": ".".join(map(str, sys.version_info[:3]))}
-    for name in LIBRARIES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = None
-    return versions
+    python = ".".join(map(str, sys.version_info[:3]))
+    return {"python": python, **{name: _version(name) for name in LIBRARIES}}
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 _OF_EXTRA = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)[^;]*;\s*extra\s*==\s*['\"]([^'\"]+)['\"]\s*")
@@ -127,23 +123,13 @@ def extra_versions(extra: str, distribution: str) -> dict[str, str | None]:
     """Version of each distribution that an extra asks for, ``None`` where it is not installed.
 
     Requirements under a further condition (a Python version, a platform) are left out: they may not apply here.
-
-    Args:
-        extra: Its name.
-        distribution: Whose extra it is; empty, or one that is not installed, knows no extra.
     """
     try:
         lines = importlib.metadata.requires(distribution) if distribution else None
     except importlib.metadata.PackageNotFoundError:
         lines = None
-    versions: dict[str, str | None] = {}
-    for found in filter(None, map(_OF_EXTRA.fullmatch, lines or ())):
-        if found[2] == extra:
-            try:
-                versions[found[1]] = importlib.metadata.version(found[1])
-            except importlib.metadata.PackageNotFoundError:
-                versions[found[1]] = None
-    return versions
+    found = filter(None, map(_OF_EXTRA.fullmatch, lines or ()))
+    return {match[1]: _version(match[1]) for match in found if match[2] == extra}
 
 
 @functools.lru_cache(maxsize=1)

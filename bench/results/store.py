@@ -71,11 +71,7 @@ class Store:
         return self.root / "logs" / f"{cell.id}.log"
 
     def prepare(self) -> None:
-        """Make the run folder and prove that it can be written.
-
-        Raises:
-            StoreError: It cannot.
-        """
+        """Make the run folder and prove that it can be written."""
         probe = self.root / f".{uuid.uuid4().hex}.probe"
         write_atomic(probe, b"")
         probe.unlink(missing_ok=True)
@@ -85,9 +81,6 @@ class Store:
         """Hold the folder for one run at a time; the kernel lets go when the process dies.
 
         What a killed run left half written is removed: nobody else writes while the folder is held.
-
-        Raises:
-            StoreError: Another run holds it.
         """
         self.prepare()
         with (self.root / ".lock").open("w") as handle:
@@ -165,11 +158,7 @@ class Store:
         return {"file": path.name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
 
     def predictions(self, record: Record) -> Arrays:
-        """The arrays stored beside a record, checked against its checksum; each is unpacked when it is asked for.
-
-        Raises:
-            StoreError: They are missing or were changed.
-        """
+        """The arrays stored beside a record, checked against its checksum; each is unpacked when it is asked for."""
         from bench.results.predictions import NpzArrays
 
         entry = record.artifacts.get("predictions")

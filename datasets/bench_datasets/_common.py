@@ -22,16 +22,7 @@ _SPLITS = ("train", "val", "test")
 
 
 def find_root(root: Path | None, marker: str, names: Sequence[str]) -> Path:
-    """The folder below ``root`` that holds ``marker``: ``root`` itself, one of ``names``, or any subfolder.
-
-    Args:
-        root: Folder the host located.
-        marker: Relative path that must exist in it.
-        names: Subfolders tried first, in order.
-
-    Raises:
-        DataError: ``root`` is a file, or no such folder holds the marker.
-    """
+    """The folder below ``root`` that holds ``marker``: ``root`` itself, one of ``names``, or any subfolder."""
     if root is None or not root.is_dir():
         raise DataError(f"{root} is no folder; this data set needs the one that holds {marker}")
     try:
@@ -46,12 +37,7 @@ def find_root(root: Path | None, marker: str, names: Sequence[str]) -> Path:
 def read_lines(path: Path, *, spaced: bool = False) -> list[tuple[int, list[str]]]:
     """The lines of a CSV file that are not blank, each with its number from 1 and its cells.
 
-    Args:
-        path: The file, UTF-8.
-        spaced: Whether blanks after a comma belong to the comma, and lines that begin with ``#`` are remarks.
-
-    Raises:
-        DataError: The file cannot be read or is not UTF-8 CSV.
+    ``spaced``: blanks after a comma belong to the comma, and lines that begin with ``#`` are remarks.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -62,12 +48,7 @@ def read_lines(path: Path, *, spaced: bool = False) -> list[tuple[int, list[str]
 
 
 def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of a CSV file that must have ``columns``.
-
-    Raises:
-        DataError: The file cannot be read, is not UTF-8 CSV, is empty, lacks a column, or has lines of another length
-            than the first one.
-    """
+    """The rows of a CSV file that must have ``columns``."""
     lines = read_lines(path)
     found = lines.pop(0)[1] if lines else []
     if missing := [column for column in columns if column not in found]:
@@ -82,16 +63,7 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
 
 
 def indicators(labels: Sequence[Sequence[str]], names: Sequence[str], where: Path) -> npt.NDArray[np.float32]:
-    """``(clips, classes)``: 1 where a clip has a label, else 0.
-
-    Args:
-        labels: Those of each clip.
-        names: Of the classes, in order.
-        where: For the message.
-
-    Raises:
-        DataError: A label is none of ``names``, or a clip has none.
-    """
+    """``(clips, classes)``: 1 where a clip has a label, else 0."""
     index = {name: column for column, name in enumerate(names)}
     if unknown := sorted({label for found in labels for label in found} - set(index)):
         raise DataError(f"{where} has {len(unknown)} labels that are no class: {shorten(unknown)}")
@@ -104,15 +76,9 @@ def indicators(labels: Sequence[Sequence[str]], names: Sequence[str], where: Pat
 
 
 def read_each(path: Path, parse: Callable[[int, list[str]], T], *, spaced: bool = False) -> list[T]:
-    """What ``parse`` makes of each line of a list that has no first line of names.
+    """What ``parse`` makes of each line (number, cells) of a list that has no first line of names.
 
-    Args:
-        path: The file.
-        parse: Gets the line's number and its cells; raises ``ValueError`` in words that say what is wrong with them.
-        spaced: As for :func:`read_lines`.
-
-    Raises:
-        DataError: Lines are wrong (all are counted and the first ones named), or there is none.
+    All lines for which it raises ``ValueError`` are counted and the first ones named.
     """
     found, problems = [], []
     for number, cells in read_lines(path, spaced=spaced):
@@ -134,13 +100,7 @@ def re_encoded(audio: Iterable[Path], what: str) -> list[str]:
 
 
 def left_out(listed: Sequence[str], present: Sequence[str], lacking: str) -> tuple[str, ...]:
-    """A note on listed clips that are not there, by split; none where all are.
-
-    Args:
-        listed: Split of each listed clip.
-        present: Split of each one that is there.
-        lacking: What the others lack.
-    """
+    """A note on listed clips that are not there, by split; none where all are."""
     wanted, found = Counter(listed), Counter(present)
     counts = ", ".join(
         f"{wanted[split] - found[split]} of {wanted[split]} {split}" for split in _SPLITS if wanted[split]
@@ -149,15 +109,7 @@ def left_out(listed: Sequence[str], present: Sequence[str], lacking: str) -> tup
 
 
 def find_audio(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
-    """The file of each name, whatever its audio extension; ``.wav`` before ``.flac`` before ``.ogg``.
-
-    Args:
-        folder: Where the clips lie.
-        names: File names as the publishers wrote them, with a subfolder where they have one.
-
-    Raises:
-        DataError: Files are missing; says how many and which.
-    """
+    """The file of each name, whatever its audio extension; ``.wav`` before ``.flac`` before ``.ogg``."""
     wanted = [Path(name).with_suffix("") for name in names]
     found: dict[Path, Path] = {}
     for part in {stem.parent for stem in wanted}:
@@ -194,30 +146,20 @@ def shorten(items: Sequence[object]) -> str:
 
 
 def sha256(path: Path) -> str:
-    """Checksum of a small file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """Checksum of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def manifest_digest(files: Sequence[Path] = (), **columns: Any) -> str:
-    """64 hex digits over the columns of a clip list and the names and sizes of its files.
-
-    Args:
-        files: Audio or image files, in the order of the clips.
-        columns: Sequences or arrays, one entry per clip, and constants.
-    """
-    plain: Mapping[str, Any] = {
-        key: values.tolist() if hasattr(values, "tolist") else values for key, values in columns.items()
-    }
+    """64 hex digits over the columns of a clip list and the names and sizes of its files."""
+    plain = {key: values.tolist() if hasattr(values, "tolist") else values for key, values in columns.items()}
     identity = [(path.name, path.stat().st_size) for path in files]
     return hashlib.sha256(json.dumps([identity, plain], sort_keys=True).encode()).hexdigest()
 
 
 def integer(row: Mapping[str, str], column: str, allowed: range) -> int:
-    """The whole number in a column.
-
-    Raises:
-        DataError: It is none, or outside ``allowed``.
-    """
+    """The whole number in a column; one outside ``allowed`` is refused."""
     text = row[column]
     try:
         value = int(text)

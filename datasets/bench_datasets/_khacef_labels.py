@@ -14,17 +14,7 @@ _HEAD = "label"
 
 
 def read_labels(path: Path, count: int) -> npt.NDArray[np.int64]:
-    """The digit of each row ``(count,)``.
-
-    Args:
-        path: A column of digits, or row numbers (from 0 or 1, in order) and digits; a header names the digits
-            ``label`` where there are two columns.
-        count: Rows that the arrays have.
-
-    Raises:
-        DataError: It cannot be read, has other columns, another length, a label that is no digit, or row numbers
-            that do not count up.
-    """
+    """The digit of each row ``(count,)``: a column of digits, or of row numbers that count up and one of digits."""
     lines = [(number, [cell.strip() for cell in cells]) for number, cells in read_lines(path)]
     if not lines:
         raise DataError(f"{path} holds no line")

@@ -28,13 +28,9 @@ USUAL = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """The rows of a table under this project's column names.
+    """The rows ``(line number, values)`` by this project's column names; a surplus cell has the empty name.
 
-    Attributes:
-        columns: Names in the order of the file.
-        lines: ``(line number, values by column)``; a surplus cell stands under the empty name.
-        unused: Columns of the file that have no meaning here.
-        notes: What was not plain: another delimiter or encoding, a row index, renamed columns.
+    ``notes`` says what was not plain: another delimiter or encoding, a row index, renamed columns.
     """
 
     columns: tuple[str, ...]
@@ -44,15 +40,7 @@ class Table:
 
 
 def read_table(path: Path, columns: str = "") -> Table:
-    """The table of a file.
-
-    Args:
-        path: Comma, semicolon or tab separated text in UTF-8 or UTF-16, the first line names the columns.
-        columns: ``path=filename,label=category``: which column of the file is meant; ``fold=`` leaves one out.
-
-    Raises:
-        DataError: It cannot be read, or a required column is missing; the message shows the command that helps.
-    """
+    """The table of a file; ``columns``, ``path=filename,fold=``, says which column is meant and which is left out."""
     text, encoding = _decoded(path)
     wanted = _renames(columns)
     first = text.partition("\n")[0]
@@ -145,28 +133,15 @@ def _values(names: Sequence[str], row: Sequence[str]) -> dict[str, str]:
 
 
 def split_labels(labels: Sequence[str], separator: str = "") -> list[tuple[str, ...]]:
-    """The parts of each label.
-
-    Args:
-        labels: As they stand in the table.
-        separator: What joins several labels of one clip; ``none`` = a label is one name whatever it holds; empty =
-            ``|``, and a label that holds a comma or semicolon is asked about.
-
-    Raises:
-        DataError: A label may be one or several, or two labels differ in spelling only.
-    """
-    if separator not in ("", "none"):
-        parts = [tuple(part.strip() for part in label.split(separator)) for label in labels]
-    elif separator == "none":
-        parts = [(label,) for label in labels]
-    else:
-        for mark in SEPARATORS:
-            if doubtful := next((label for label in labels if mark in label), None):
-                raise DataError(
-                    f"label {doubtful!r} holds {mark!r}: did you mean multi-label? --data "
-                    f"'TABLE?label_separator={mark}' splits it, label_separator=none takes it as one name"
-                )
-        parts = [tuple(part.strip() for part in label.split("|")) for label in labels]
+    """The parts of each label between ``separator``; ``none`` = nothing separates, empty = ``|``."""
+    for mark in () if separator else SEPARATORS:
+        if doubtful := next((label for label in labels if mark in label), None):
+            raise DataError(
+                f"label {doubtful!r} holds {mark!r}: did you mean multi-label? --data "
+                f"'TABLE?label_separator={mark}' splits it, label_separator=none takes it as one name"
+            )
+    whole = separator == "none"
+    parts = [(label,) if whole else tuple(map(str.strip, label.split(separator or "|"))) for label in labels]
     if broken := next((label for label, found in zip(labels, parts, strict=True) if not all(found)), None):
         raise DataError(f"label {broken!r} has an empty part between its separators")
     _check_spelling(parts)

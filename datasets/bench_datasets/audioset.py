@@ -45,15 +45,7 @@ _OWN_COPY = "clips cut from videos by whoever made this folder: nothing says tha
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """A line of a list.
-
-    Attributes:
-        video: YouTube id.
-        start: First second.
-        end: Last second.
-        labels: Ids of its classes.
-        split: ``train`` or ``test``.
-    """
+    """A line of a list: a YouTube id, the first and last second, and ids of classes."""
 
     video: str
     start: float
@@ -75,11 +67,7 @@ def load(root: Path | None) -> Clips:
 
 
 def load_balanced(root: Path | None) -> Clips:
-    """The clips of the balanced training list and of the evaluation list.
-
-    Raises:
-        DataError: As :func:`load`.
-    """
+    """The clips of the balanced training list and of the evaluation list."""
     return _clips(root, ("balanced_train", "eval"), "AudioSet, balanced training")
 
 
@@ -123,6 +111,8 @@ def _clips(root: Path | None, lists: Sequence[str], title: str) -> Clips:
     ids = tuple(segment.video for segment in kept)
     audio = tuple(path for _, path in found)
     labels = [segment.labels for segment in kept]
+    gone = sorted({segment.video for segment in listed} - set(ids))
+    missing_clips = (f"missing clips: {shorten(gone)}",) if gone else ()
     complete = "" if len(kept) == len(listed) else f" ({len(kept)} of {len(listed)} clips)"
     return Clips(
         title=f"{title}{complete}",
@@ -135,14 +125,9 @@ def _clips(root: Path | None, lists: Sequence[str], title: str) -> Clips:
         manifest_sha256=manifest_digest(audio, ids=ids, labels=labels, splits=splits),
         groups=ids,
         splits=splits,
-        notes=(_OWN_COPY, *left_out([segment.split for segment in listed], splits, "sound"), *_missing(listed, ids)),
+        notes=(_OWN_COPY, *left_out([segment.split for segment in listed], splits, "sound"), *missing_clips),
         faithful=False,
     )
-
-
-def _missing(listed: Sequence[Segment], ids: Sequence[str]) -> tuple[str, ...]:
-    missing = sorted({segment.video for segment in listed} - set(ids))
-    return (f"missing clips: {shorten(missing)}",) if missing else ()
 
 
 def _read(path: Path, split: str) -> list[Segment]:

@@ -44,16 +44,6 @@ _WORDS = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
-    """True class, source and fold of every clip, and the label it is given."""
-
-    truth: npt.NDArray[np.int64]
-    source: npt.NDArray[np.int64]
-    folds: npt.NDArray[np.int64]
-    labels: npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
 class Sounds:
     """The clips' waveforms, made when asked for.
 
@@ -74,7 +64,9 @@ class Sounds:
         pattern = _pattern(int(self.truth[index]), pitch, rng)
         pattern = pattern / pattern.std() + _FLOOR * rng.standard_normal(SAMPLES)
         gain = np.exp(rng.uniform(np.log(_QUIETEST), np.log(_LOUDEST)))
-        return (gain * _in_order_of(pattern, self.amplitudes)).astype(np.float32), RATE
+        mapped = np.empty(SAMPLES)
+        mapped[np.argsort(pattern)] = self.amplitudes  # rearranged to rise and fall as the pattern does
+        return (gain * mapped).astype(np.float32), RATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,31 +92,32 @@ class Pictures:
 
 def load(root: Path | None = None) -> Clips:  # noqa: ARG001  (the contract of every loader)
     """400 clips of 1 s: 10 classes, 5 folds of 80, 4 takes of each source, no source in two folds."""
-    plan = _plan()
-    ids = tuple(f"demo-{i:03d}" for i in range(len(plan.truth)))
-    groups = tuple(f"source-{number:03d}" for number in plan.source)
+    truth, source, folds, labels = _plan()
+    ids = tuple(f"demo-{i:03d}" for i in range(len(truth)))
+    groups = tuple(f"source-{number:03d}" for number in source)
     return Clips(
         title="Demo (generated)",
         ids=ids,
-        targets=plan.labels,
+        targets=labels,
         label_names=LABELS,
-        audio=Sounds(plan.truth, plan.source, ndtri((np.arange(SAMPLES) + 0.5) / SAMPLES)),
+        audio=Sounds(truth, source, ndtri((np.arange(SAMPLES) + 0.5) / SAMPLES)),
         sample_rate=RATE,
         clip_samples=SAMPLES,
         manifest_sha256=manifest_digest(
-            version=_VERSION, seed=_SEED, ids=ids, targets=plan.labels, folds=plan.folds, groups=groups
+            version=_VERSION, seed=_SEED, ids=ids, targets=labels, folds=folds, groups=groups
         ),
-        folds=plan.folds,
+        folds=folds,
         groups=groups,
-        splits=tuple("test" if fold == TEST_FOLD else "train" for fold in plan.folds.tolist()),
-        images=Pictures(plan.truth),
+        splits=tuple("test" if fold == TEST_FOLD else "train" for fold in folds.tolist()),
+        images=Pictures(truth),
         image_shape=(1, SIDE, SIDE),
-        texts=tuple(_text(i, int(kind)) for i, kind in enumerate(plan.truth)),
+        texts=tuple(_text(i, int(kind)) for i, kind in enumerate(truth)),
         notes=(f"one label in ten is wrong on purpose: the best accuracy to expect is {BAYES_ACCURACY:.2f}",),
     )
 
 
-def _plan() -> _Plan:
+def _plan() -> tuple[npt.NDArray[np.int64], ...]:
+    """True class, source and fold of every clip, and the label it is given."""
     classes = len(LABELS)
     per_fold = classes * SOURCES * TAKES
     number = np.arange(FOLDS * per_fold)
@@ -137,17 +130,11 @@ def _plan() -> _Plan:
     for fold in range(1, FOLDS + 1):
         picked = rng.choice(np.flatnonzero(folds == fold), wrong, replace=False)
         labels[picked] = (truth[picked] + rng.integers(1, classes, wrong)) % classes
-    return _Plan(truth=truth, source=source, folds=folds, labels=labels)
+    return truth, source, folds, labels
 
 
 def _pattern(kind: int, pitch: float, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """A sound ``(16000,)`` of one kind, of any level.
-
-    Args:
-        kind: Class index.
-        pitch: Factor on every frequency, a property of the source.
-        rng: Random numbers of the clip.
-    """
+    """A sound ``(16000,)`` of one kind, of any level."""
     if kind in (0, 1):
         root = (220.0, 1400.0)[kind] * pitch
         return sum_of_tones([root, root * 1.26, root * 1.5], rng)
@@ -159,7 +146,7 @@ def _pattern(kind: int, pitch: float, rng: np.random.Generator) -> npt.NDArray[n
         low, high = ((150.0, 600.0), (3500.0, 6000.0), (900.0, 2400.0))[kind - 5]
         band = _band(low * pitch, high * pitch, rng)
         return band * (1 + 0.8 * np.sin(2 * np.pi * (5 * turns + start))) if kind == 7 else band
-    return _glide(pitch * _course(kind, turns, start))
+    return np.asarray(np.sin(2 * np.pi * np.cumsum(pitch * _course(kind, turns, start)) / RATE))
 
 
 def _course(kind: int, turns: npt.NDArray[np.float64], start: float) -> npt.NDArray[np.float64]:
@@ -179,23 +166,12 @@ def sum_of_tones(frequencies: Sequence[float], rng: np.random.Generator) -> npt.
     return np.fft.irfft(spectrum, SAMPLES)
 
 
-def _glide(frequency: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return np.asarray(np.sin(2 * np.pi * np.cumsum(frequency) / RATE))
-
-
 def _band(low: float, high: float, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     spectrum = np.fft.rfft(rng.standard_normal(SAMPLES))
     frequency = np.fft.rfftfreq(SAMPLES, 1 / RATE)
     spectrum[(frequency < low) | (frequency > high)] = 0
     band = np.fft.irfft(spectrum, SAMPLES)
     return np.asarray(band / band.std())
-
-
-def _in_order_of(pattern: npt.NDArray[np.float64], amplitudes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The ascending ``amplitudes`` rearranged to rise and fall as ``pattern`` does."""
-    mapped = np.empty(SAMPLES)
-    mapped[np.argsort(pattern)] = amplitudes
-    return mapped
 
 
 def _text(index: int, kind: int) -> str:

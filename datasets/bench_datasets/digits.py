@@ -40,11 +40,7 @@ def load_official(root: Path | None) -> Clips:
 
 
 def load_speaker(root: Path | None) -> Clips:
-    """All pairs with one fold per speaker.
-
-    Raises:
-        DataError: As :func:`load_official`.
-    """
+    """All pairs with one fold per speaker."""
     return _clips(root, speaker=True)
 
 
@@ -62,11 +58,7 @@ class IdxImages:
     _kept: list[npt.NDArray[np.uint8]] = field(default_factory=list, repr=False, compare=False)
 
     def __call__(self, indices: Sequence[int]) -> npt.NDArray[np.float32]:
-        """``(len(indices), 1, 28, 28)`` float32 in [0, 1].
-
-        Raises:
-            DataError: An idx file is damaged or shorter than the table says.
-        """
+        """``(len(indices), 1, 28, 28)`` float32 in [0, 1]."""
         if not self._kept:
             self._kept.append(self._read())
         pixels = self._kept[0][np.asarray(indices)][:, None]
@@ -85,11 +77,7 @@ class IdxImages:
 
 
 def read_idx(path: Path) -> npt.NDArray[np.uint8]:
-    """The images ``(images, 28, 28)`` of a gzipped idx3 file (http://yann.lecun.com/exdb/mnist/).
-
-    Raises:
-        DataError: The file is missing, damaged or of another shape.
-    """
+    """The images ``(images, 28, 28)`` of a gzipped idx3 file (http://yann.lecun.com/exdb/mnist/)."""
     try:
         content = gzip.decompress(path.read_bytes())
     except (OSError, EOFError, ValueError) as error:

@@ -41,14 +41,7 @@ def load_esc50(root: Path | None) -> Clips:
 
 
 def load_esc10(root: Path | None) -> Clips:
-    """The 400 clips that ``meta/esc50.csv`` marks as ESC-10: 10 classes, 5 folds of 80.
-
-    Args:
-        root: A folder of ESC-10 or of the whole of ESC-50, or one that holds it.
-
-    Raises:
-        DataError: The table is not ESC-50's, marks no clip, or clips are missing.
-    """
+    """The 400 clips that ``meta/esc50.csv`` marks as ESC-10: 10 classes, 5 folds of 80."""
     place = find_root(root, _META, _ESC10_FOLDERS)
     rows = [row for row in read_table(place / _META, _COLUMNS) if row["esc10"].strip().lower() == "true"]
     if not rows:
@@ -57,11 +50,7 @@ def load_esc10(root: Path | None) -> Clips:
 
 
 def load_esc50_titles(root: Path | None) -> Clips:
-    """ESC-50 with the title that each recording's author gave it as text.
-
-    Raises:
-        DataError: As :func:`load_esc50`, or ``meta/titles.csv`` is missing or lacks a clip.
-    """
+    """ESC-50 with the title that each recording's author gave it as text."""
     clips = load_esc50(root)
     path = find_root(root, _META, _ESC50_FOLDERS) / "meta" / "titles.csv"
     titles = {Path(row["filename"]).stem: row["title"] for row in read_table(path, ("filename", "title"))}
@@ -94,7 +83,7 @@ def _clips(place: Path, rows: list[dict[str, str]], name: str, official: tuple[s
         title=title,
         ids=ids,
         targets=targets,
-        label_names=_label_names(rows, classes, original, place),
+        label_names=_label_names(rows, original, place),
         audio=audio,
         sample_rate=_RATE,
         clip_samples=_RATE * _SECONDS,
@@ -106,13 +95,12 @@ def _clips(place: Path, rows: list[dict[str, str]], name: str, official: tuple[s
     )
 
 
-def _label_names(rows: list[dict[str, str]], classes: list[int], original: list[int], place: Path) -> tuple[str, ...]:
-    names: dict[int, set[str]] = {value: set() for value in classes}
-    for row, value in zip(rows, original, strict=True):
-        names[value].add(row["category"])
-    if clash := [f"{value}: {', '.join(sorted(found))}" for value, found in names.items() if len(found) > 1]:
+def _label_names(rows: list[dict[str, str]], original: list[int], place: Path) -> tuple[str, ...]:
+    pairs = sorted({(value, row["category"]) for row, value in zip(rows, original, strict=True)})
+    names = {value: [name for other, name in pairs if other == value] for value, _ in pairs}
+    if clash := [f"{value}: {', '.join(found)}" for value, found in names.items() if len(found) > 1]:
         raise DataError(f"{place / _META} gives one target several categories ({'; '.join(clash)})")
-    return tuple(names[value].pop() for value in classes)
+    return tuple(name for _, name in pairs)
 
 
 def _describe(name: str, audio: tuple[Path, ...], official: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:

@@ -60,7 +60,9 @@ def load(root: Path | None) -> Clips:
         for part, listed in (("dev", dev), ("eval", test))
         for path in find_audio(place / f"FSD50K.{part}_audio", [f"{row['fname']}.wav" for row in listed])
     )
-    notes = _differences(len(dev), len(test), audio)
+    counts = f"{len(dev)} of {DEV_CLIPS} development and {len(test)} of {EVAL_CLIPS} evaluation clips"
+    partial = (len(dev), len(test)) != (DEV_CLIPS, EVAL_CLIPS)
+    notes = ((f"the lists name {counts}",) if partial else ()) + tuple(re_encoded(audio, "clips"))
     return Clips(
         title="FSD50K" if not notes else "FSD50K (altered copy)",
         ids=ids,
@@ -84,10 +86,3 @@ def _vocabulary(path: Path) -> tuple[str, ...]:
     if len(lines) != CLASSES:
         raise DataError(f"{path} lists {len(lines)} classes, FSD50K has {CLASSES}: not the whole list")
     return tuple(cells[1] for _, cells in lines)
-
-
-def _differences(dev: int, test: int, audio: tuple[Path, ...]) -> tuple[str, ...]:
-    notes = []
-    if (dev, test) != (DEV_CLIPS, EVAL_CLIPS):
-        notes.append(f"the lists name {dev} of {DEV_CLIPS} development and {test} of {EVAL_CLIPS} evaluation clips")
-    return (*notes, *re_encoded(audio, "clips"))

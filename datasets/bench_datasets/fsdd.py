@@ -41,20 +41,12 @@ def load_official(root: Path | None) -> Clips:
 
 
 def load_speaker(root: Path | None) -> Clips:
-    """All recordings with one fold per speaker.
-
-    Raises:
-        DataError: As :func:`load_official`, or a speaker is not one of :data:`SPEAKERS`.
-    """
+    """All recordings with one fold per speaker."""
     return _clips(root, speaker=True)
 
 
 def speaker_folds(speakers: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """``(clips,)`` fold numbers 1 to 6.
-
-    Raises:
-        DataError: A speaker is not one of :data:`SPEAKERS`.
-    """
+    """``(clips,)`` fold numbers 1 to 6."""
     if unknown := sorted(set(speakers) - set(SPEAKERS)):
         raise DataError(f"unknown speakers {', '.join(unknown)}; the six are {', '.join(SPEAKERS)}")
     return np.array([SPEAKERS.index(name) + 1 for name in speakers], dtype=np.int64)
@@ -90,13 +82,9 @@ def _clips(root: Path | None, *, speaker: bool) -> Clips:
         folds=folds,
         groups=speakers if speaker else None,
         splits=None if speaker else splits,
-        notes=_notes(complete=complete, speaker=speaker),
+        notes=(
+            *(() if complete else ("the file names are not the official 3000",)),
+            *(() if speaker else ("the official split has every speaker in train and test",)),
+        ),
         faithful=complete,
     )
-
-
-def _notes(*, complete: bool, speaker: bool) -> tuple[str, ...]:
-    notes = [] if complete else ["the file names are not the official 3000"]
-    if not speaker:
-        notes.append("the official split has every speaker in train and test")
-    return tuple(notes)

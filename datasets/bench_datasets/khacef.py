@@ -9,6 +9,7 @@ files are those that Jaron-U/Multimodal-Image-and-Audio-Recognition-Model reads;
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench import Clips, DataError
-from bench_datasets._common import find_root, manifest_digest
+from bench_datasets._common import find_root, manifest_digest, sha256
 from bench_datasets._khacef_labels import read_labels
 
 FRAMES, COEFFICIENTS, SIDE = 39, 13, 28
@@ -49,55 +50,27 @@ def load(root: Path | None) -> Clips:
     place = find_root(root, _IMAGES[0], ("digits-khacef", "khacef"))
     if missing := [name for name in (*_IMAGES, *_SPEECH, _LABELS) if not (place / name).is_file()]:
         raise DataError(f"{place} lacks {', '.join(missing)}; it needs all five published files")
-    return _clips(_read(place))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Published:
-    """The five files, checked.
-
-    Attributes:
-        place: Their folder.
-        images: Of all clips, those for training first.
-        vectors: ``(clips, 507)`` float32 in the same order.
-        labels: Of the training clips.
-        correlation: Of values 13 apart.
-    """
-
-    place: Path
-    images: PublishedImages
-    vectors: Floats
-    labels: npt.NDArray[np.int64]
-    correlation: float
-
-
-def _read(place: Path) -> _Published:
     train, test = (_open(place / name, SIDE * SIDE) for name in _IMAGES)
     spoken = [_open(place / name, FRAMES * COEFFICIENTS) for name in _SPEECH]
     for image, speech, names in zip((train, test), spoken, zip(_IMAGES, _SPEECH, strict=True), strict=True):
         if len(image) != len(speech):
             raise DataError(f"{place}: {names[0]} has {len(image)} rows, {names[1]} has {len(speech)}; they are pairs")
     vectors = _finite(place, spoken)
-    return _Published(
-        place=place,
-        images=PublishedImages(train=train, test=test, scale=_scale(place, (train, test))),
-        vectors=vectors,
-        labels=read_labels(place / _LABELS, len(train)),
-        correlation=check_order(vectors[: len(train)], place / _SPEECH[0]),
-    )
+    return _clips(place, PublishedImages(train=train, test=test, scale=_scale(place, (train, test))), vectors)
 
 
-def _clips(found: _Published) -> Clips:
-    images, labels = found.images, found.labels
+def _clips(place: Path, images: PublishedImages, vectors: Floats) -> Clips:
     train, test = len(images.train), len(images.test)
-    groups = tuple(hashlib.blake2b(row.tobytes(), digest_size=8).hexdigest() for row in found.vectors)
-    twofold = _twofold(found.place, groups[:train], labels)
+    labels = read_labels(place / _LABELS, train)
+    correlation = check_order(vectors[:train], place / _SPEECH[0])
+    groups = tuple(hashlib.blake2b(row.tobytes(), digest_size=8).hexdigest() for row in vectors)
+    twofold = _twofold(place, groups[:train], labels)
     splits = ("train",) * train + ("predict",) * test
     ids = tuple(f"train-{i:05d}" for i in range(train)) + tuple(f"test-{i:05d}" for i in range(test))
     targets = np.concatenate([labels, np.zeros(test, dtype=np.int64)])
     distinct = len(set(groups[:train]))
     faithful = (train, test, distinct, twofold) == (TRAIN_CLIPS, TEST_CLIPS, TRAIN_UTTERANCES, 0)
-    pictures = [_digest(found.place / name) for name in _IMAGES]
+    pictures = [sha256(place / name) for name in _IMAGES]
     return Clips(
         title=f"Written and spoken digits (Khacef et al.{'' if faithful else ', altered'})",
         ids=ids,
@@ -108,14 +81,14 @@ def _clips(found: _Published) -> Clips:
         clip_samples=_RATE,
         manifest_sha256=manifest_digest(ids=ids, targets=targets, groups=groups, splits=splits, images=pictures),
         groups=groups,
-        features=np.ascontiguousarray(found.vectors.reshape(-1, FRAMES, COEFFICIENTS).transpose(0, 2, 1)),
+        features=np.ascontiguousarray(vectors.reshape(-1, FRAMES, COEFFICIENTS).transpose(0, 2, 1)),
         splits=splits,
         images=images,
         image_shape=(1, SIDE, SIDE),
         notes=(
             f"{distinct} distinct utterances among {train} training clips",
             f"images stored as 0 to {images.scale:.0f}{', divided by 255' if images.scale > 1 else ''}",
-            f"frame by frame order confirmed: values 13 apart correlate {found.correlation:.2f}",
+            f"frame by frame order confirmed: values 13 apart correlate {correlation:.2f}",
             *([f"{twofold} utterances carry two labels"] if twofold else []),
         ),
         faithful=faithful,
@@ -153,15 +126,8 @@ def check_order(vectors: Floats, path: Path) -> float:
     The same coefficient changes little from one frame to the next: of all distances, values 13 apart must correlate
     most. Stored coefficient by coefficient, neighbours would.
 
-    Args:
-        vectors: ``(clips, 507)``.
-        path: For the message.
-
     Returns:
         The correlation of values 13 apart over the clips, averaged over the columns that vary.
-
-    Raises:
-        DataError: Another distance correlates more, or none does.
     """
     step = max(1, len(vectors) // _LOOKED_AT)
     centred = vectors[::step].astype(np.float64)
@@ -219,33 +185,21 @@ def _scale(place: Path, written: Sequence[npt.NDArray[Any]]) -> float:
 
 def _finite(place: Path, spoken: Sequence[npt.NDArray[Any]]) -> Floats:
     """``(clips, 507)`` float32, the training clips first."""
-    parts = []
-    for name, values in zip(_SPEECH, spoken, strict=True):
-        part = np.asarray(values, dtype=np.float32)
+    parts = [np.asarray(values, dtype=np.float32) for values in spoken]
+    for name, part in zip(_SPEECH, parts, strict=True):
         if bad := int((~np.isfinite(part)).any(axis=1).sum()):
             raise DataError(f"{place / name}: {bad} of {len(part)} rows hold values that are not finite")
-        parts.append(part)
     return np.concatenate(parts)
 
 
 def _twofold(place: Path, groups: Sequence[str], labels: npt.NDArray[np.int64]) -> int:
     """Utterances with more than one label; most of the repeated ones having several means labels of other rows."""
-    said: dict[str, set[int]] = {}
-    counts: dict[str, int] = {}
-    for group, label in zip(groups, labels.tolist(), strict=True):
-        said.setdefault(group, set()).add(label)
-        counts[group] = counts.get(group, 0) + 1
-    repeated = sum(count > 1 for count in counts.values())
-    twofold = sum(len(names) > 1 for names in said.values())
+    repeated = sum(count > 1 for count in Counter(groups).values())
+    said = Counter(group for group, _ in set(zip(groups, labels.tolist(), strict=True)))
+    twofold = sum(count > 1 for count in said.values())
     if 2 * twofold > repeated:
         raise DataError(
             f"{place / _LABELS} does not belong to {_SPEECH[0]}: {twofold} of {repeated} repeated utterances have "
             "several labels; its lines must stand in the order of the rows"
         )
     return twofold
-
-
-def _digest(path: Path) -> str:
-    """Checksum of a file whose size says nothing about its content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,24 +29,17 @@ _SPLITS = ("train", "val", "test")
 _IMAGE_SIDE = 224
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Row:
-    line: int
+class _Row(NamedTuple):
     values: dict[str, str]
     audio: Path
     image: Path | None
-    seconds: float = 0.0
-    shape: tuple[int, int, int] | None = None
+    seconds: float
+    shape: tuple[int, int, int] | None
 
 
 @dataclass(frozen=True, slots=True)
 class FileImages:
-    """Image files, decoded when asked for and brought to one shape.
-
-    Attributes:
-        files: One per clip.
-        shape: ``(channels, height, width)``; 1 channel = grey, 3 = RGB.
-    """
+    """Image files, decoded when asked for and brought to one ``(channels, height, width)``; 1 channel = grey."""
 
     files: tuple[Path, ...]
     shape: tuple[int, int, int]
@@ -96,7 +90,7 @@ def _parse(folder: Path, table: Table) -> tuple[list[_Row], list[str]]:
     for line, values in table.lines:
         bad = ["has more cells than the first line"] if values.pop("", None) is not None else []
         bad += _bad_cells(values, table.columns)
-        row, unreadable = _files(folder, line, values)
+        row, unreadable = _files(folder, values)
         bad += unreadable
         same = row.audio.resolve()
         if values["path"] and same in seen:
@@ -130,7 +124,7 @@ def _is_integer(text: str) -> bool:
     return True
 
 
-def _files(folder: Path, line: int, values: dict[str, str]) -> tuple[_Row, list[str]]:
+def _files(folder: Path, values: dict[str, str]) -> tuple[_Row, list[str]]:
     """The row with the length of its audio and the shape of its image, and what is wrong with these files."""
     bad: list[str] = []
     audio = folder / values["path"]
@@ -150,12 +144,15 @@ def _files(folder: Path, line: int, values: dict[str, str]) -> tuple[_Row, list[
                 shape = (1 if picture.mode in ("L", "1") else 3, picture.height, picture.width)
         except (OSError, UnidentifiedImageError) as error:
             bad.append(f"{image}: {'no such file' if not image.is_file() else f'not readable as image ({error})'}")
-    return _Row(line=line, values=values, audio=audio, image=image, seconds=seconds, shape=shape), bad
+    return _Row(values, audio, image, seconds, shape), bad
 
 
 def _clips(path: Path, table: Table, rows: list[_Row], labels: Sequence[tuple[str, ...]]) -> Clips:
     ids = tuple(Path(row.values["path"]).as_posix() for row in rows)
-    targets, names = _targets(path, labels)
+    names = tuple(sorted({part for found in labels for part in found}))
+    targets: npt.NDArray[np.int64] | npt.NDArray[np.float32] = indicators(labels, names, path)
+    if all(len(found) == 1 for found in labels):
+        targets = np.array([names.index(found[0]) for found in labels], dtype=np.int64)
     if len(names) < 2:
         raise DataError(f"{path} holds only the label {names[0]!r}; a task needs at least 2")
     seconds = min(LONGEST_SECONDS, max(row.seconds for row in rows))
@@ -163,8 +160,10 @@ def _clips(path: Path, table: Table, rows: list[_Row], labels: Sequence[tuple[st
         *table.notes,
         f"clips are brought to {seconds:.3g} s at {RATE} Hz (the longest clip, at most {LONGEST_SECONDS:g} s)",
     ]
-    groups = _column(rows, table.columns, "group")
-    splits = _column(rows, table.columns, "split")
+    groups, splits, texts = (
+        tuple(row.values[name] for row in rows) if name in table.columns else None
+        for name in ("group", "split", "text")
+    )
     folds: npt.NDArray[np.int64] | None = None
     if "fold" in table.columns:
         folds = np.array([int(row.values["fold"]) for row in rows], dtype=np.int64)
@@ -176,7 +175,6 @@ def _clips(path: Path, table: Table, rows: list[_Row], labels: Sequence[tuple[st
     notes += _untrained(labels, folds, splits)
     images = _images(rows, notes)
     audio = tuple(row.audio for row in rows)
-    texts = _column(rows, table.columns, "text")
     files = (*audio, *(images.files if images else ()))
     return Clips(
         title=path.stem,
@@ -197,41 +195,24 @@ def _clips(path: Path, table: Table, rows: list[_Row], labels: Sequence[tuple[st
     )
 
 
-def _targets(
-    path: Path, labels: Sequence[tuple[str, ...]]
-) -> tuple[npt.NDArray[np.int64] | npt.NDArray[np.float32], tuple[str, ...]]:
-    """Class indices, or indicators where any label has several parts; names in alphabetical order."""
-    names = tuple(sorted({part for found in labels for part in found}))
-    index = {name: i for i, name in enumerate(names)}
-    if all(len(found) == 1 for found in labels):
-        return np.array([index[found[0]] for found in labels], dtype=np.int64), names
-    return indicators(labels, names, path), names
-
-
 def _untrained(
     labels: Sequence[tuple[str, ...]], folds: npt.NDArray[np.int64] | None, splits: Sequence[str] | None
 ) -> list[str]:
     """A line for each class that a division must guess, since no training clip has it."""
     places: dict[str, set[str]] = defaultdict(set)
-    where = splits if folds is None else [str(fold) for fold in folds]
+    where = splits if folds is None else [f"fold {fold}" for fold in folds]
     for found, place in zip(labels, where or (), strict=True):
         for name in found:
             places[name].add(place)
-    if folds is not None:
-        alone = {name: f"fold {next(iter(have))}" for name, have in places.items() if len(have) == 1}
-    else:
+    if folds is None:
         alone = {name: "test" for name, have in places.items() if "train" not in have}
+    else:
+        alone = {name: have.pop() for name, have in places.items() if len(have) == 1}
     return [f"class {name!r} stands in {place} alone: no training clip has it" for name, place in sorted(alone.items())]
 
 
 def draw_folds(labels: Sequence[str], groups: Sequence[str], folds: int = FOLDS) -> npt.NDArray[np.int64]:
-    """Fold numbers from 1, the same on every machine: a group never spans folds, each label is spread evenly.
-
-    Args:
-        labels: One per clip.
-        groups: One per clip; a clip without mates is a group of its own.
-        folds: How many.
-    """
+    """Fold numbers from 1, the same on every machine: a group never spans folds, each label is spread evenly."""
     members: dict[str, list[int]] = defaultdict(list)
     for index, group in enumerate(groups):
         members[group].append(index)
@@ -247,10 +228,6 @@ def draw_folds(labels: Sequence[str], groups: Sequence[str], folds: int = FOLDS)
         for label, count in counts.items():
             load[label][best] += count
     return drawn
-
-
-def _column(rows: list[_Row], columns: Sequence[str], name: str) -> tuple[str, ...] | None:
-    return tuple(row.values[name] for row in rows) if name in columns else None
 
 
 def _images(rows: list[_Row], notes: list[str]) -> FileImages | None:

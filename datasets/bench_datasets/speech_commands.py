@@ -46,16 +46,7 @@ _FOLDERS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recordings:
-    """The recordings of a tree in the publishers' layout, sorted by word and name.
-
-    Attributes:
-        place: The folder with the words.
-        ids: ``word/speaker_nohash_take`` of each recording.
-        files: Their audio files.
-        speakers: Their speakers.
-        splits: ``train``, ``val`` or ``test`` of each.
-        notes: Where this copy differs from the published one; empty if nowhere.
-    """
+    """The recordings of a tree in the publishers' layout, sorted by word and name (``word/speaker_nohash_take``)."""
 
     place: Path
     ids: tuple[str, ...]
@@ -105,13 +96,12 @@ def read_recordings(root: Path | None) -> Recordings:
     clips = _walk(place)
     parts = _read_lists(place, clips)
     ids = tuple(clips)
-    splits = tuple(parts.get(clip_id, "train") for clip_id in ids)
     return Recordings(
         place=place,
         ids=ids,
         files=tuple(clips.values()),
         speakers=_speakers(place, ids),
-        splits=splits,
+        splits=tuple(parts.get(clip_id, "train") for clip_id in ids),
         notes=_differences(place, clips),
     )
 

@@ -18,6 +18,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -44,57 +45,36 @@ _NOTE = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    """A clip: a whole file, or one second of it.
-
-    Attributes:
-        path: The file.
-        start: First sample at the file's own rate; ``None`` = the whole file.
-    """
-
-    path: Path
-    start: int | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Audio source over files and parts of files: ``windows(i) -> (waveform, sample_rate)``."""
+    """Audio source over files (start ``None``) and one second of files from a first sample at the file's own rate."""
 
-    clips: tuple[Window, ...]
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The file of each clip."""
-        return tuple(clip.path for clip in self.clips)
+    files: tuple[Path, ...]
+    starts: tuple[int | None, ...]
 
     def __call__(self, index: int) -> tuple[npt.NDArray[np.float32], int]:
-        """``(channels, samples)`` float32 of clip ``index`` and its rate in Hz.
-
-        Raises:
-            DataError: The file is missing, unreadable or shorter than it was.
-        """
-        clip = self.clips[index]
+        """``(channels, samples)`` float32 of clip ``index`` and its rate in Hz."""
+        path, start = self.files[index], self.starts[index]
         try:
-            with soundfile.SoundFile(clip.path) as file:
-                wanted = file.frames if clip.start is None else file.samplerate
-                file.seek(clip.start or 0)
+            with soundfile.SoundFile(path) as file:
+                wanted = file.frames if start is None else file.samplerate
+                file.seek(start or 0)
                 samples = file.read(wanted, dtype="float32", always_2d=True)
                 rate = int(file.samplerate)
         except (soundfile.SoundFileError, OSError) as error:
-            raise DataError(f"cannot read {clip.path}: {error}") from error
+            raise DataError(f"cannot read {path}: {error}") from error
         if len(samples) < wanted:
-            raise DataError(f"cannot read {clip.path}: it ends after {len(samples)} of {wanted} frames")
+            raise DataError(f"cannot read {path}: it ends after {len(samples)} of {wanted} frames")
         return np.asarray(samples.T, dtype=np.float32), rate
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Row:
+class _Row(NamedTuple):
     clip_id: str
     label: str
     group: str
     split: str
-    window: Window
+    file: Path
+    start: int | None = None
 
 
 def load(root: Path | None) -> Clips:
@@ -114,17 +94,14 @@ def load(root: Path | None) -> Clips:
         commands = _commands(found, split)
         share = -(-len(commands) // _SHARE)
         rows += [*commands, *_unknown(found, split, share), *_silence(noises, split, share)]
-    ids = tuple(row.clip_id for row in rows)
-    targets = np.array([LABELS.index(row.label) for row in rows], dtype=np.int64)
-    groups, splits = tuple(row.group for row in rows), tuple(row.split for row in rows)
-    files = tuple(row.window.path for row in rows)
-    starts = [row.window.start for row in rows]
+    ids, labels, groups, splits, files, starts = zip(*rows, strict=True)
+    targets = np.array([LABELS.index(label) for label in labels], dtype=np.int64)
     return Clips(
         title="Speech Commands v2-12" if not found.notes else "Speech Commands v2-12 (altered copy)",
         ids=ids,
         targets=targets,
         label_names=LABELS,
-        audio=Windows(tuple(row.window for row in rows)),
+        audio=Windows(files, starts),
         sample_rate=RATE,
         clip_samples=CLIP_SAMPLES,
         manifest_sha256=manifest_digest(files, ids=ids, targets=targets, groups=groups, splits=splits, starts=starts),
@@ -156,13 +133,7 @@ def _unknown(found: Recordings, split: str, count: int) -> list[_Row]:
 
 
 def _recording(found: Recordings, index: int, label: str) -> _Row:
-    return _Row(
-        clip_id=found.ids[index],
-        label=label,
-        group=found.speakers[index],
-        split=found.splits[index],
-        window=Window(path=found.files[index]),
-    )
+    return _Row(found.ids[index], label, found.speakers[index], found.splits[index], found.files[index])
 
 
 def _silence(noises: Sequence[Path], split: str, count: int) -> list[_Row]:
@@ -170,16 +141,7 @@ def _silence(noises: Sequence[Path], split: str, count: int) -> list[_Row]:
     rows = []
     for number, (name, path) in enumerate(zip(NOISES, noises, strict=True)):
         starts = _starts(path, split, len(range(number, count, len(NOISES))))
-        rows += [
-            _Row(
-                clip_id=f"silence/{name}_{start}",
-                label="silence",
-                group=name,
-                split=split,
-                window=Window(path=path, start=start),
-            )
-            for start in starts
-        ]
+        rows += [_Row(f"silence/{name}_{start}", "silence", name, split, path, start) for start in starts]
     return rows
 
 

@@ -58,7 +58,8 @@ def load(root: Path | None) -> Clips:
     audio = find_audio(place / "audio", [f"fold{int(row['fold'])}/{row['slice_file_name']}" for row in rows])
     ids = tuple(Path(row["slice_file_name"]).stem for row in rows)
     groups = tuple(row["fsID"] for row in rows)
-    notes = _differences(place, audio)
+    altered = [] if sha256(place / _META) == OFFICIAL_CSV else [f"{_META} is not the official one"]
+    notes = (*altered, *re_encoded(audio, "slices"))
     return Clips(
         title="UrbanSound8K" if not notes else "UrbanSound8K (altered copy)",
         ids=ids,
@@ -85,10 +86,3 @@ def _check_classes(table: Path, rows: Sequence[Mapping[str, str]]) -> None:
         raise DataError(f"{table}: class and classID disagree in {len(wrong)} rows: {shorten(wrong)}")
     if nameless := [number for number, row in enumerate(rows, 2) if not (row["slice_file_name"] and row["fsID"])]:
         raise DataError(f"{table}: slice_file_name or fsID is empty on lines {shorten(nameless)}")
-
-
-def _differences(place: Path, audio: Sequence[Path]) -> tuple[str, ...]:
-    notes = []
-    if sha256(place / _META) != OFFICIAL_CSV:
-        notes.append(f"{_META} is not the official one")
-    return (*notes, *re_encoded(audio, "slices"))

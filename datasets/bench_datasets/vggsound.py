@@ -44,14 +44,7 @@ _OWN_COPY = "clips cut from videos by whoever made this folder: nothing says tha
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """A line of ``vggsound.csv``.
-
-    Attributes:
-        name: ``<YouTube id>_<start second, six digits>``.
-        video: YouTube id.
-        label: Its class.
-        split: ``train`` or ``test``.
-    """
+    """A line of ``vggsound.csv``; ``name`` is ``<YouTube id>_<start second, six digits>``, ``video`` the id."""
 
     name: str
     video: str
@@ -61,20 +54,12 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class FrameImages:
-    """Frames read when asked for: shorter side scaled to 224 pixels, the middle 224 x 224 of that, RGB.
-
-    Attributes:
-        files: One frame per clip.
-    """
+    """A frame per clip, read when asked for: shorter side scaled to 224 pixels, the middle 224 x 224 of that, RGB."""
 
     files: tuple[Path, ...]
 
     def __call__(self, indices: Sequence[int]) -> npt.NDArray[np.float32]:
-        """``(len(indices), 3, 224, 224)`` float32 in [0, 1].
-
-        Raises:
-            DataError: A frame is missing or damaged.
-        """
+        """``(len(indices), 3, 224, 224)`` float32 in [0, 1]."""
         images = np.empty((len(indices), 3, SIDE, SIDE), dtype=np.float32)
         for row, index in enumerate(indices):
             images[row] = _pixels(self.files[index]).transpose(2, 0, 1)
@@ -94,11 +79,7 @@ def load(root: Path | None) -> Clips:
 
 
 def load_audio(root: Path | None) -> Clips:
-    """The same without pictures; needs no frames.
-
-    Raises:
-        DataError: As :func:`load`, or no clip has sound.
-    """
+    """The same without pictures; needs no frames."""
     return _clips(root, pictures=False)
 
 

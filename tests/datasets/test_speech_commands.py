@@ -221,7 +221,7 @@ def test_broken_noise(tree):
     noise = tree / "_background_noise_" / "running_tap.wav"
     clips = speech_commands_12.load(tree)
     rows = [row for row, clip_id in enumerate(clips.ids) if clip_id.startswith("silence/doing_the_dishes")]
-    assert [clips.audio.clips[row].start for row in rows] == [0, 57_600, 76_800]
+    assert [clips.audio.starts[row] for row in rows] == [0, 57_600, 76_800]
     soundfile.write(tree / "_background_noise_" / "doing_the_dishes.wav", np.zeros(100), 16_000)
     with pytest.raises(DataError, match=r"doing_the_dishes\.wav: it ends after 100 of 16000 frames"):
         clips.audio(rows[0])
