@@ -37,7 +37,7 @@ _NAMES = {
 """The public names by the module that defines them."""
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
-__all__ = [*sorted([*_HOMES, "__version__", "hookimpl"])]
+__all__ = tuple(sorted((*_HOMES, "__version__", "hookimpl")))
 
 
 def __getattr__(name: str) -> Any:
@@ -47,4 +47,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return list(__all__)

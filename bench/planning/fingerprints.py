@@ -64,10 +64,9 @@ def _source(factory: str) -> str:
 
 def machine() -> dict[str, Any]:
     """What makes a timing comparable, as far as it can be read without torch."""
-    model = "unknown"
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
     except OSError:
-        model = "unknown"  # not Linux: the count of cores still separates machines
+        lines = []  # not Linux: the count of cores still separates machines
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
     return {"cpu": model, "cores": os.cpu_count()}

@@ -113,13 +113,9 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Division:
-    """A data set as the selected protocol divides it.
+    """A data set as the selected protocol divides it: clips of each part, by fold and seed, or why there is no fold.
 
-    Attributes:
-        protocol: Name and version.
-        sizes: By fold and seed the clips of the training, validation and test part, after ``--limit``; only the first
-            seed where all are alike.
-        problems: By fold why there is no such part.
+    Where all seeds are alike, sizes stand under the first one.
     """
 
     protocol: str

@@ -25,13 +25,7 @@ GROUP = "bench"
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A plugin that has not been imported yet.
-
-    Attributes:
-        provenance: Who gives it.
-        value: The entry point's target or the file; tells two plugins of one name apart.
-        load: Imports it; may raise anything.
-    """
+    """A plugin not imported yet; ``value``, the entry point's target or the file, tells two of one name apart."""
 
     provenance: Provenance
     value: str

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def folds(clips: Clips, fold: int, *, validation: str) -> Parts:
     """Test = one of the authors' folds; validation = the next one (``next_fold``) or none; train = the others."""
-    return _hold_out(clips, author_folds(clips), fold, validation)
+    return _hold_out(clips, np.asarray(clips.folds, dtype=np.int64), fold, validation)
 
 
 def random(clips: Clips, fold: int, *, version: int, validation: str) -> Parts:
@@ -72,11 +72,6 @@ def few_shot(clips: Clips, fold: int, *, seed: int, shots: int) -> Parts:
         more = f" and {len(short) - 5} more classes have too few" if len(short) > 5 else ""
         raise DataError(f"{clips.title}: outside fold {fold} {', '.join(short[:5])} of {shots} clips needed{more}")
     return np.unique(np.concatenate(drawn)), nothing, test
-
-
-def author_folds(clips: Clips) -> Indices:
-    """``(clips,)``: the fold of each clip in the authors' numbering."""
-    return np.asarray(clips.folds, dtype=np.int64)
 
 
 def random_folds(clips: Clips, *, version: int) -> Indices:

@@ -17,16 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import Clips, DataError
-from bench_datasets._common import (
-    find_root,
-    indicators,
-    left_out,
-    list_audio,
-    manifest_digest,
-    read_each,
-    read_table,
-    shorten,
-)
+from bench_datasets import _common as common
 
 CLASSES = 527
 RATE = 16_000
@@ -90,8 +81,8 @@ def stems(segment: Segment) -> tuple[str, ...]:
 
 
 def _clips(root: Path | None, lists: Sequence[str], title: str) -> Clips:
-    place = find_root(root, _NAMES, _FOLDERS)
-    classes = read_table(place / _NAMES, ("index", "mid", "display_name"))
+    place = common.find_root(root, _NAMES, _FOLDERS)
+    classes = common.read_table(place / _NAMES, ("index", "mid", "display_name"))
     if len(classes) != CLASSES:
         raise DataError(f"{place / _NAMES} lists {len(classes)} classes, AudioSet has {CLASSES}: not the whole list")
     listed: list[Segment] = []
@@ -112,20 +103,20 @@ def _clips(root: Path | None, lists: Sequence[str], title: str) -> Clips:
     audio = tuple(path for _, path in found)
     labels = [segment.labels for segment in kept]
     gone = sorted({segment.video for segment in listed} - set(ids))
-    missing_clips = (f"missing clips: {shorten(gone)}",) if gone else ()
+    missing_clips = (f"missing clips: {common.shorten(gone)}",) if gone else ()
     complete = "" if len(kept) == len(listed) else f" ({len(kept)} of {len(listed)} clips)"
     return Clips(
         title=f"{title}{complete}",
         ids=ids,
-        targets=indicators(labels, [row["mid"] for row in classes], place),
+        targets=common.indicators(labels, [row["mid"] for row in classes], place),
         label_names=tuple(row["display_name"] for row in classes),
         audio=audio,
         sample_rate=RATE,
         clip_samples=RATE * SECONDS,
-        manifest_sha256=manifest_digest(audio, ids=ids, labels=labels, splits=splits),
+        manifest_sha256=common.manifest_digest(audio, ids=ids, labels=labels, splits=splits),
         groups=ids,
         splits=splits,
-        notes=(_OWN_COPY, *left_out([segment.split for segment in listed], splits, "sound"), *missing_clips),
+        notes=(_OWN_COPY, *common.left_out([segment.split for segment in listed], splits, "sound"), *missing_clips),
         faithful=False,
     )
 
@@ -137,13 +128,13 @@ def _read(path: Path, split: str) -> list[Segment]:
         video, start, end, labels = cells
         return Segment(video=video, start=float(start), end=float(end), labels=tuple(labels.split(",")), split=split)
 
-    return read_each(path, parse, spaced=True)
+    return common.read_each(path, parse, spaced=True)
 
 
 def _present(place: Path, folders: Sequence[str], segments: Sequence[Segment]) -> list[tuple[Segment, Path]]:
     """The segments whose clip is there, each with its file."""
     files: dict[str, Path] = {}
     for folder in (place, place / "audio", *(top / name for name in folders for top in (place / "audio", place))):
-        files |= list_audio(folder)
+        files |= common.list_audio(folder)
     named = ((segment, next((files[stem] for stem in stems(segment) if stem in files), None)) for segment in segments)
     return [(segment, path) for segment, path in named if path is not None]

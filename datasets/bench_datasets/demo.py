@@ -45,13 +45,7 @@ _WORDS = (
 
 @dataclass(frozen=True, slots=True)
 class Sounds:
-    """The clips' waveforms, made when asked for.
-
-    Attributes:
-        truth: ``(clips,)`` true class of each clip.
-        source: ``(clips,)`` number of its source.
-        amplitudes: ``(16000,)`` ascending: the sample values that every clip shares, before its gain.
-    """
+    """Waveforms, made when asked for; all share the ascending ``amplitudes`` ``(16000,)`` before the gain."""
 
     truth: npt.NDArray[np.int64]
     source: npt.NDArray[np.int64]

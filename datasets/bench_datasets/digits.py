@@ -46,12 +46,7 @@ def load_speaker(root: Path | None) -> Clips:
 
 @dataclass(frozen=True)
 class IdxImages:
-    """Images read from gzipped idx files when first asked for, then kept as bytes.
-
-    Attributes:
-        files: The idx file of each clip.
-        rows: The row of each clip's image in its file.
-    """
+    """The image of each clip by its gzipped idx file and row there; read when first asked for, then kept as bytes."""
 
     files: tuple[Path, ...]
     rows: tuple[int, ...]

@@ -12,16 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench import Clips, DataError
-from bench_datasets._common import (
-    find_audio,
-    find_root,
-    indicators,
-    manifest_digest,
-    re_encoded,
-    read_lines,
-    read_table,
-    shorten,
-)
+from bench_datasets import _common as common
 
 CLASSES = 200
 DEV_CLIPS, EVAL_CLIPS = 40_966, 10_231
@@ -44,25 +35,25 @@ def load(root: Path | None) -> Clips:
     Raises:
         DataError: A table is malformed or not FSD50K's, a label is no class, or clips are missing.
     """
-    place = find_root(root, f"{_TRUTH}/dev.csv", _FOLDERS)
+    place = common.find_root(root, f"{_TRUTH}/dev.csv", _FOLDERS)
     truth = place / _TRUTH
     names = _vocabulary(truth / "vocabulary.csv")
-    dev = read_table(truth / "dev.csv", ("fname", "labels", "split"))
-    test = read_table(truth / "eval.csv", ("fname", "labels"))
+    dev = common.read_table(truth / "dev.csv", ("fname", "labels", "split"))
+    test = common.read_table(truth / "eval.csv", ("fname", "labels"))
     if wrong := [f"{row['fname']}: {row['split']!r}" for row in dev if row["split"] not in ("train", "val")]:
-        raise DataError(f"{truth / 'dev.csv'} has clips that are neither train nor val: {shorten(wrong)}")
+        raise DataError(f"{truth / 'dev.csv'} has clips that are neither train nor val: {common.shorten(wrong)}")
     rows = [*dev, *test]
     ids = tuple(row["fname"] for row in rows)
     splits = tuple(row.get("split", "test") for row in rows)
-    targets = indicators([[label for label in row["labels"].split(",") if label] for row in rows], names, truth)
+    targets = common.indicators([[label for label in row["labels"].split(",") if label] for row in rows], names, truth)
     audio = tuple(
         path
         for part, listed in (("dev", dev), ("eval", test))
-        for path in find_audio(place / f"FSD50K.{part}_audio", [f"{row['fname']}.wav" for row in listed])
+        for path in common.find_audio(place / f"FSD50K.{part}_audio", [f"{row['fname']}.wav" for row in listed])
     )
     counts = f"{len(dev)} of {DEV_CLIPS} development and {len(test)} of {EVAL_CLIPS} evaluation clips"
     partial = (len(dev), len(test)) != (DEV_CLIPS, EVAL_CLIPS)
-    notes = ((f"the lists name {counts}",) if partial else ()) + tuple(re_encoded(audio, "clips"))
+    notes = ((f"the lists name {counts}",) if partial else ()) + tuple(common.re_encoded(audio, "clips"))
     return Clips(
         title="FSD50K" if not notes else "FSD50K (altered copy)",
         ids=ids,
@@ -71,7 +62,7 @@ def load(root: Path | None) -> Clips:
         audio=audio,
         sample_rate=RATE,
         clip_samples=RATE * SECONDS,
-        manifest_sha256=manifest_digest(audio, ids=ids, splits=splits, labels=[row["labels"] for row in rows]),
+        manifest_sha256=common.manifest_digest(audio, ids=ids, splits=splits, labels=[row["labels"] for row in rows]),
         splits=splits,
         notes=(_CUT, *notes),
         faithful=not notes,
@@ -80,7 +71,7 @@ def load(root: Path | None) -> Clips:
 
 def _vocabulary(path: Path) -> tuple[str, ...]:
     """The classes in the order of their indices: lines of index, name and Freebase id, without a first line."""
-    lines = read_lines(path)
+    lines = common.read_lines(path)
     if wrong := [number for place, (number, cells) in enumerate(lines) if len(cells) != 3 or cells[0] != str(place)]:
         raise DataError(f"{path}: line {wrong[0]} is not index, name and id with indices that count up from 0")
     if len(lines) != CLASSES:

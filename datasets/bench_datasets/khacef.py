@@ -19,8 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench import Clips, DataError
-from bench_datasets._common import find_root, manifest_digest, sha256
-from bench_datasets._khacef_labels import read_labels
+from bench_datasets._common import find_root, manifest_digest, read_lines, sha256
 
 FRAMES, COEFFICIENTS, SIDE = 39, 13, 28
 TRAIN_CLIPS, TEST_CLIPS, TRAIN_UTTERANCES = 60_000, 10_000, 34_801
@@ -30,6 +29,7 @@ _RATE = 16_000
 _IMAGES = ("x_train_wr.npy", "x_test_wr.npy")
 _SPEECH = ("x_train_sp.npy", "x_test_sp.npy")
 _LABELS = "y_train.csv"
+_DIGITS_COLUMN = "label"
 _LAGS = 20
 _LEAST_CORRELATION = 0.3
 """Frame after frame the same coefficient correlates 0.78 on spoken digits at this spacing, shuffled values 0.04."""
@@ -97,13 +97,7 @@ def _clips(place: Path, images: PublishedImages, vectors: Floats) -> Clips:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PublishedImages:
-    """The rows of the two image arrays, read when asked for.
-
-    Attributes:
-        train: ``(clips, 784)``, mapped from its file.
-        test: ``(clips, 784)``, the clips after those of ``train``.
-        scale: What white is stored as: 1 or 255.
-    """
+    """The rows ``(clips, 784)`` of the two image arrays, read when asked for; white is stored as ``scale``."""
 
     train: npt.NDArray[Any]
     test: npt.NDArray[Any]
@@ -203,3 +197,56 @@ def _twofold(place: Path, groups: Sequence[str], labels: npt.NDArray[np.int64]) 
             "several labels; its lines must stand in the order of the rows"
         )
     return twofold
+
+
+def read_labels(path: Path, count: int) -> npt.NDArray[np.int64]:
+    """The digit of each row ``(count,)``: a column of digits, or of row numbers that count up and one of digits."""
+    lines = [(number, [cell.strip() for cell in cells]) for number, cells in read_lines(path)]
+    if not lines:
+        raise DataError(f"{path} holds no line")
+    widths = {len(cells) for _, cells in lines}
+    if not widths <= {1, 2} or len(widths) != 1:
+        raise DataError(f"{path} has lines of {', '.join(map(str, sorted(widths)))} cells; expected are 1 or 2 in all")
+    column = widths.pop() - 1
+    if _digit(lines[0][1][column]) is None:
+        column = _named(path, lines.pop(0)[1])
+    if len(lines) != count:
+        raise DataError(f"{path} holds {len(lines)} labels for {count} training clips")
+    labels = [_digit(cells[column]) for _, cells in lines]
+    wrong = [(number, cells[column]) for (number, cells), label in zip(lines, labels, strict=True) if label is None]
+    if wrong:
+        number, text = wrong[0]
+        raise DataError(f"{path}: {len(wrong)} labels are no digit; line {number} has {text!r}, allowed are 0 to 9")
+    if len(lines[0][1]) > 1:
+        _check_numbers(path, [(number, cells[1 - column]) for number, cells in lines])
+    return np.array(labels, dtype=np.int64)
+
+
+def _named(path: Path, head: list[str]) -> int:
+    """The column of the digits by the header."""
+    if len(head) == 1:
+        return 0
+    if head.count(_DIGITS_COLUMN) != 1:
+        raise DataError(f"{path} has columns {', '.join(map(repr, head))}; one of two must be named {_DIGITS_COLUMN!r}")
+    return head.index(_DIGITS_COLUMN)
+
+
+def _digit(text: str) -> int | None:
+    """``"7"`` or ``"7.0"`` as 7."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return int(value) if value in range(10) else None
+
+
+def _check_numbers(path: Path, numbers: list[tuple[int, str]]) -> None:
+    """Row numbers must count up from 0 or 1, or labels would go to other rows."""
+    start = 1 if numbers[0][1] in ("1", "1.0") else 0
+    for place, (line, text) in enumerate(numbers):
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if value != place + start:
+            raise DataError(f"{path}: line {line} is row {text!r}, not {place + start}; rows must stand in order")

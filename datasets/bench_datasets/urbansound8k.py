@@ -13,16 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from bench import Clips, DataError
-from bench_datasets._common import (
-    find_audio,
-    find_root,
-    integer,
-    manifest_digest,
-    re_encoded,
-    read_table,
-    sha256,
-    shorten,
-)
+from bench_datasets import _common as common
 
 OFFICIAL_CSV = "d69575a159ba4135597c7f4c08cee6916b997ed47c5260349e5d2e7415e28924"
 """sha256 of the published ``metadata/UrbanSound8K.csv`` (lines end with CR LF)."""
@@ -50,16 +41,16 @@ def load(root: Path | None) -> Clips:
     Raises:
         DataError: The table is not UrbanSound8K's or slices are missing.
     """
-    place = find_root(root, _META, _FOLDERS)
-    rows = read_table(place / _META, _COLUMNS)
+    place = common.find_root(root, _META, _FOLDERS)
+    rows = common.read_table(place / _META, _COLUMNS)
     _check_classes(place / _META, rows)
-    targets = np.array([integer(row, "classID", range(len(CLASSES))) for row in rows], dtype=np.int64)
-    folds = np.array([integer(row, "fold", FOLDS) for row in rows], dtype=np.int64)
-    audio = find_audio(place / "audio", [f"fold{int(row['fold'])}/{row['slice_file_name']}" for row in rows])
+    targets = np.array([common.integer(row, "classID", range(len(CLASSES))) for row in rows], dtype=np.int64)
+    folds = np.array([common.integer(row, "fold", FOLDS) for row in rows], dtype=np.int64)
+    audio = common.find_audio(place / "audio", [f"fold{int(row['fold'])}/{row['slice_file_name']}" for row in rows])
     ids = tuple(Path(row["slice_file_name"]).stem for row in rows)
     groups = tuple(row["fsID"] for row in rows)
-    altered = [] if sha256(place / _META) == OFFICIAL_CSV else [f"{_META} is not the official one"]
-    notes = (*altered, *re_encoded(audio, "slices"))
+    altered = [] if common.sha256(place / _META) == OFFICIAL_CSV else [f"{_META} is not the official one"]
+    notes = (*altered, *common.re_encoded(audio, "slices"))
     return Clips(
         title="UrbanSound8K" if not notes else "UrbanSound8K (altered copy)",
         ids=ids,
@@ -68,7 +59,7 @@ def load(root: Path | None) -> Clips:
         audio=audio,
         sample_rate=_RATE,
         clip_samples=_RATE * _SECONDS,
-        manifest_sha256=manifest_digest(audio, ids=ids, targets=targets, folds=folds, groups=groups),
+        manifest_sha256=common.manifest_digest(audio, ids=ids, targets=targets, folds=folds, groups=groups),
         folds=folds,
         groups=groups,
         notes=notes,
@@ -80,9 +71,9 @@ def _check_classes(table: Path, rows: Sequence[Mapping[str, str]]) -> None:
     wrong = [
         f"{row['slice_file_name']} is {row['class']!r} and not {CLASSES[target]!r}"
         for row in rows
-        if row["class"] != CLASSES[target := integer(row, "classID", range(len(CLASSES)))]
+        if row["class"] != CLASSES[target := common.integer(row, "classID", range(len(CLASSES)))]
     ]
     if wrong:
-        raise DataError(f"{table}: class and classID disagree in {len(wrong)} rows: {shorten(wrong)}")
+        raise DataError(f"{table}: class and classID disagree in {len(wrong)} rows: {common.shorten(wrong)}")
     if nameless := [number for number, row in enumerate(rows, 2) if not (row["slice_file_name"] and row["fsID"])]:
-        raise DataError(f"{table}: slice_file_name or fsID is empty on lines {shorten(nameless)}")
+        raise DataError(f"{table}: slice_file_name or fsID is empty on lines {common.shorten(nameless)}")

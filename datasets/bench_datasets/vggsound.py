@@ -110,6 +110,9 @@ def _clips(root: Path | None, *, pictures: bool) -> Clips:
     targets = np.array([labels.index(row.label) for row in rows], dtype=np.int64)
     groups, splits = tuple(row.video for row in rows), tuple(row.split for row in rows)
     lacking = "sound or frame" if pictures else "sound"
+    have = {row.label for row in rows}
+    empty = [label for label in labels if label not in have]
+    silent = (f"{len(empty)} classes have no clip: {shorten(empty)}",) if empty else ()
     complete = "" if len(rows) == len(wanted) else f" ({len(rows)} of {len(wanted)} clips)"
     return Clips(
         title=f"VGGSound instruments{complete}",
@@ -124,7 +127,7 @@ def _clips(root: Path | None, *, pictures: bool) -> Clips:
         splits=splits,
         images=FrameImages(images) if pictures else None,
         image_shape=(3, SIDE, SIDE) if pictures else None,
-        notes=(_OWN_COPY, *left_out([row.split for row in wanted], splits, lacking), *_empty(rows, labels)),
+        notes=(_OWN_COPY, *left_out([row.split for row in wanted], splits, lacking), *silent),
         faithful=False,
     )
 
@@ -193,12 +196,6 @@ def _pixels(path: Path) -> npt.NDArray[np.float32]:
     picture = picture.resize((width, height), Image.Resampling.BICUBIC)
     left, top = (width - SIDE) // 2, (height - SIDE) // 2
     return np.asarray(picture.crop((left, top, left + SIDE, top + SIDE)), dtype=np.float32)
-
-
-def _empty(rows: Sequence[Listed], labels: Sequence[str]) -> tuple[str, ...]:
-    have = {row.label for row in rows}
-    empty = [label for label in labels if label not in have]
-    return (f"{len(empty)} classes have no clip: {shorten(empty)}",) if empty else ()
 
 
 def _nothing(place: Path, count: int, *, pictures: bool, sounds: bool) -> str:

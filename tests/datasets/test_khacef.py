@@ -19,7 +19,7 @@ from bench.plugins.discovery import load_modules
 from bench.protocols.split import make_split
 from bench.results.store import Store
 from bench_datasets import khacef
-from bench_datasets._khacef_labels import read_labels
+from bench_datasets.khacef import read_labels
 
 FRAMES, COEFFICIENTS, SIDE = 39, 13, 28
 
