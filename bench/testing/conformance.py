@@ -7,11 +7,13 @@ out as an exception. The state of the random generators is left as it was.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
@@ -21,6 +23,7 @@ from bench.clips import Clips
 from bench.config.recipes import resolve
 from bench.errors import CheckpointError, DataError
 from bench.execution.build import build_model
+from bench.execution.estimators import inputs_of
 from bench.execution.pipeline import count_parameters
 from bench.plugins.checks import KINDS
 from bench.plugins.factories import load_factory
@@ -40,8 +43,7 @@ from bench.testing.estimators import EstimatorCase, estimator_checks
 from bench.testing.frontends import FrontendCase, frontend_checks
 from bench.testing.inputs import as_inputs, own_randomness, synthetic_clips
 from bench.testing.metrics import MetricCase, metric_checks
-from bench.testing.networks import NetworkCase, network_checks, pipeline_of
-from bench.testing.overfit import overfit
+from bench.testing.networks import NetworkCase, network_checks, overfit, pipeline_of
 from bench.testing.results import Bench, Check, CheckResult, OnResult, failed, judge, passed, skipped
 from bench.testing.seams import ProtocolCase, launcher_checks, measures, protocol_checks, reporter_checks
 
@@ -103,7 +105,7 @@ def check_model(
                 return effort.chosen(estimator_checks(case))
             more: dict[str, Check] = {
                 "front_ends": lambda: _front_ends(registry, entry, small=small),
-                "overfit": lambda: _overfit(case, effort),
+                "overfit": lambda: _overfit(registry, case, effort),
             }
             return effort.chosen(network_checks(case) | more | _with_optional(registry, entry))
 
@@ -146,11 +148,7 @@ def check_dataset(
 def check_frontend(
     frontend: FrontendSpec | str, registry: Registry, *, on_result: OnResult | None = None
 ) -> tuple[CheckResult, ...]:
-    """Check a front end with its default options, at 16 kHz.
-
-    Raises:
-        UnknownNameError: No front end has this name.
-    """
+    """Check a front end with its default options, at 16 kHz. Raises ``UnknownNameError``."""
     entry = _entry(registry.frontends, frontend)
     bench = Bench("frontend", entry.spec.name, on_result)
     if entry.spec.name == GIVEN:
@@ -162,18 +160,14 @@ def check_frontend(
 def check_metric(
     metric: MetricSpec | str, registry: Registry, *, on_result: OnResult | None = None
 ) -> tuple[CheckResult, ...]:
-    """Check a metric on each kind of task that it is declared for.
-
-    Raises:
-        UnknownNameError: No metric has this name.
-    """
+    """Check a metric on each kind of task that it is declared for. Raises ``UnknownNameError``."""
     entry = _entry(registry.metrics, metric)
     bench = Bench("metric", entry.spec.name, on_result)
-    results: tuple[CheckResult, ...] = ()
-    for task_type in entry.spec.task_types:
-        make = functools.partial(MetricCase.of, entry, task_type)
-        results += bench.build(make, metric_checks, f"build[{task_type}]")
-    return results
+    results = [
+        bench.build(functools.partial(MetricCase.of, entry, task_type), metric_checks, f"build[{task_type}]")
+        for task_type in entry.spec.task_types
+    ]
+    return tuple(itertools.chain(*results))
 
 
 def check_launcher(
@@ -241,8 +235,8 @@ def _build(registry: Registry, entry: Entry[ModelSpec]) -> NetworkCase | Estimat
             raise
         return skipped(f"the extra {entry.spec.extra!r} is not installed: {error}")
     if isinstance(model, nn.Module):
-        return NetworkCase.of(registry, entry, data, model)
-    return EstimatorCase.of(entry, data)
+        return NetworkCase.of(entry, data, model)
+    return EstimatorCase(entry, data, inputs_of(data, np.arange(len(data.clips))))
 
 
 def _with_optional(registry: Registry, entry: Entry[ModelSpec]) -> dict[str, Check]:
@@ -253,7 +247,7 @@ def _with_optional(registry: Registry, entry: Entry[ModelSpec]) -> dict[str, Che
     @functools.cache
     def checks() -> dict[str, Check]:
         data = as_inputs(registry, entry.spec, synthetic_clips(), optional=True)
-        return network_checks(NetworkCase.of(registry, entry, data, build_model(entry, data.task, 0)))
+        return network_checks(NetworkCase.of(entry, data, build_model(entry, data.task, 0)))
 
     inputs = "+".join((*entry.spec.modalities, *entry.spec.optional_modalities))
     names = ("logits", "finite", "gradient", "deterministic", "batch_mates", "permutation", "state_dict", "bf16")
@@ -265,24 +259,22 @@ def _front_ends(registry: Registry, entry: Entry[ModelSpec], *, small: bool) -> 
     if not small:
         return skipped(f"more than {LARGE / 1e6:g} M parameters; --slow builds it on every front end")
     names = [name for name in entry.spec.frontends if name not in (entry.spec.frontend, GIVEN)]
-    clips = synthetic_clips(clips=2)
     for name in names:
-        data = as_inputs(registry, entry.spec, clips, frontend=name)
+        data = as_inputs(registry, entry.spec, synthetic_clips(clips=2), frontend=name)
         model = build_model(entry, data.task, 0)
         if isinstance(model, nn.Module):
             pipeline_of(model, data, resolve("full", entry.spec.recipes))
     return passed(f"takes {', '.join(names)} too") if names else skipped("it names no other front end")
 
 
-def _overfit(case: NetworkCase, effort: Effort) -> CheckResult:
+def _overfit(registry: Registry, case: NetworkCase, effort: Effort) -> CheckResult:
     count = count_parameters(case.pipeline.model)
     if case.entry.spec.inductive and count > OVERFIT_LIMIT and not effort.slow:
         return skipped(f"{count / 1e6:.1f} M parameters are more than {OVERFIT_LIMIT / 1e6:g} M; --slow trains it")
     if effort.overfit_clips is None:
         return overfit(case)
-    data = as_inputs(case.registry, case.entry.spec, effort.overfit_clips)
-    model = build_model(case.entry, data.task, 0)
-    return overfit(NetworkCase.of(case.registry, case.entry, data, model))
+    data = as_inputs(registry, case.entry.spec, effort.overfit_clips)
+    return overfit(NetworkCase.of(case.entry, data, build_model(case.entry, data.task, 0)))
 
 
 def _entry(catalog: Catalog[Any], named: Any) -> Entry[Any]:

@@ -19,7 +19,7 @@ from bench.data.locate import locate, open_clips
 from bench.errors import LeakError
 from bench.plugins.registry import Entry, Registry
 from bench.plugins.specs import DatasetSpec, ProtocolSpec
-from bench.protocols.split import Split, available_folds, make_split
+from bench.protocols.split import available_folds, make_split
 from bench.testing.results import Check, CheckResult, checks_of, failed, judge, passed, skipped
 
 DECODED = 8
@@ -29,17 +29,9 @@ _METADATA = (".csv", ".tsv", ".txt", ".json")
 _LARGEST_METADATA = 16_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class DatasetCase:
-    """A loaded data set.
-
-    Attributes:
-        registry: For the protocols.
-        entry: The declaration.
-        data: What ``--data`` said.
-        root: What its loader was given; ``None`` for generated data.
-        clips: What it gave.
-    """
+    """A loaded data set: where ``--data`` and the loader looked (``root``), and what was found."""
 
     registry: Registry
     entry: Entry[DatasetSpec]
@@ -49,14 +41,9 @@ class DatasetCase:
 
     @classmethod
     def of(cls, registry: Registry, entry: Entry[DatasetSpec], data: Path | None) -> DatasetCase:
-        """Locate and load; nothing is downloaded.
-
-        Raises:
-            DataError: It is nowhere, or inconsistent.
-        """
+        """Locate and load; nothing is downloaded. Raises ``DataError`` where it is nowhere, or inconsistent."""
         root = locate(entry.spec, data, load=entry.factory, offline=True)
-        clips = open_clips(entry.spec, data, load=entry.factory, offline=True)
-        return cls(registry=registry, entry=entry, data=data, root=root, clips=clips)
+        return cls(registry, entry, data, root, open_clips(entry.spec, data, load=entry.factory, offline=True))
 
     @property
     def protocols(self) -> list[Entry[ProtocolSpec]]:
@@ -132,19 +119,13 @@ def folds(case: DatasetCase) -> CheckResult:
     for protocol in case.protocols:
         name = protocol.spec.name
         tested = np.zeros(len(case.clips), dtype=np.int64)
-        numbers = available_folds(protocol, case.clips)
+        numbers = available_folds(protocol, case.clips)  # leaks are for `groups` to find
         for fold in numbers:
-            tested[_split(case, protocol, fold).test] += 1
+            tested[make_split(protocol, case.clips, fold, known_leaks=case.clips.groups or ()).test] += 1
         if len(numbers) > 1 and not (tested[known] == 1).all():
             return failed(f"{name}: {int((tested[known] != 1).sum())} clips are not tested exactly once over all folds")
         said.append(f"{name} ({len(numbers)})")
     return passed(f"parts are disjoint under {', '.join(said)}") if said else skipped("it has no clean protocol")
-
-
-def _split(case: DatasetCase, protocol: Entry[ProtocolSpec], fold: int) -> Split:
-    """Leaks are for :func:`groups` to find."""
-    known = case.clips.groups or ()
-    return make_split(protocol, case.clips, fold, known_leaks=known)
 
 
 def groups(case: DatasetCase) -> CheckResult:
@@ -245,9 +226,8 @@ def texts(case: DatasetCase) -> CheckResult:
     if case.clips.texts is None:
         return skipped("it gives no texts")
     empty = sum(not text.strip() for text in case.clips.texts)
-    return judge(
-        not empty, f"{len(case.clips.texts)} texts, {empty} empty", "leave texts out, or fill them", float(empty)
-    )
+    said = f"{len(case.clips.texts)} texts, {empty} empty"
+    return judge(not empty, said, "leave texts out, or fill them", float(empty))
 
 
 def spread(count: int, wanted: int) -> Sequence[int]:

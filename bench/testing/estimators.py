@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,60 +10,48 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.execution.build import build_model
-from bench.execution.estimators import inputs_of, logits_of
+from bench.execution.estimators import logits_of
 from bench.execution.inputs import Inputs
 from bench.plugins.registry import Entry
 from bench.plugins.specs import ModelSpec
 from bench.testing.results import Check, CheckResult, checks_of, failed, judge, passed, skipped
 
 Logits = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True)
 class EstimatorCase:
-    """An estimator with inputs, fitted once.
-
-    Attributes:
-        entry: The model.
-        data: The clips as it sees them.
-        x: ``(clips, ...)`` float32.
-        fitted: Fitted on the first three quarters of the clips, ``None`` before.
-    """
+    """An estimator with inputs ``x (clips, ...)``, fitted once on the first three quarters of the clips."""
 
     entry: Entry[ModelSpec]
     data: Inputs
     x: npt.NDArray[np.float32]
-    fitted: Any = None
-
-    @classmethod
-    def of(cls, entry: Entry[ModelSpec], data: Inputs) -> EstimatorCase:
-        """Compute the inputs."""
-        return cls(entry=entry, data=data, x=inputs_of(data, np.arange(len(data.clips))))
 
     @property
-    def train(self) -> npt.NDArray[np.int64]:
+    def train(self) -> Rows:
         """Rows it is fitted on."""
         return np.arange(3 * len(self.x) // 4, dtype=np.int64)
 
     @property
-    def test(self) -> npt.NDArray[np.int64]:
+    def test(self) -> Rows:
         """The other rows."""
         return np.arange(3 * len(self.x) // 4, len(self.x), dtype=np.int64)
 
-    def fit(self, rows: npt.NDArray[np.int64]) -> Any:
+    @functools.cached_property
+    def fitted(self) -> Any:
+        """The estimator fitted on ``train``, the same each time."""
+        return self.fit(self.train)
+
+    def fit(self, rows: Rows) -> Any:
         """A new estimator of seed 0, fitted."""
         estimator = build_model(self.entry, self.data.task, 0)
         estimator.fit(self.x[rows], self.data.clips.targets[rows])
         return estimator
 
-    def once(self) -> Any:
-        """The estimator fitted on ``train``, the same each time."""
-        self.fitted = self.fit(self.train) if self.fitted is None else self.fitted
-        return self.fitted
-
-    def scores(self, estimator: Any, rows: npt.NDArray[np.int64]) -> Logits:
-        """Logits ``(rows, classes)``; another shape or nan is an error."""
-        return logits_of(estimator, self.x[rows], self.data.task)
+    def scores(self, rows: Rows, estimator: Any = None) -> Logits:
+        """Logits ``(rows, classes)``, by default of ``fitted``; another shape or nan is an error."""
+        return logits_of(self.fitted if estimator is None else estimator, self.x[rows], self.data.task)
 
 
 def estimator_checks(case: EstimatorCase) -> dict[str, Check]:
@@ -72,24 +61,22 @@ def estimator_checks(case: EstimatorCase) -> dict[str, Check]:
 
 def logits(case: EstimatorCase) -> CheckResult:
     """It can be fitted, and gives one finite score per clip and class."""
-    found = case.scores(case.once(), case.test)
+    found = case.scores(case.test)
     return passed(f"{found.shape} after fitting {len(case.train)} clips, all finite", float(found.shape[1]))
 
 
 def answers(case: EstimatorCase) -> CheckResult:
     """Whether ``predict`` agrees with the largest score; where it does not, its answers are what is scored."""
-    estimator = case.once()
-    if not hasattr(estimator, "predict"):
+    if not hasattr(case.fitted, "predict"):
         return skipped("it has no predict: the largest score is its answer")
-    largest = case.scores(estimator, case.test).argmax(axis=1)
-    other = int((np.asarray(estimator.predict(case.x[case.test])) != largest).sum())
+    largest = case.scores(case.test).argmax(axis=1)
+    other = int((np.asarray(case.fitted.predict(case.x[case.test])) != largest).sum())
     return passed(f"predict differs from the largest score for {other} of {len(largest)} clips", float(other))
 
 
 def batch_mates(case: EstimatorCase) -> CheckResult:
     """A clip alone gets the scores that it gets among others."""
-    together = case.scores(case.once(), case.test)
-    alone = case.scores(case.once(), case.test[:1])
+    together, alone = case.scores(case.test), case.scores(case.test[:1])
     change = float(np.abs(together[:1] - alone).max())
     advice = "predictions must not use statistics of the clips they are made for"
     return judge(change <= 1e-4 * max(1.0, float(together.std())), f"alone differs by {change:.3g}", advice, change)
@@ -97,15 +84,15 @@ def batch_mates(case: EstimatorCase) -> CheckResult:
 
 def permutation(case: EstimatorCase) -> CheckResult:
     """Clips in another order give the same scores in that order."""
-    straight = case.scores(case.once(), case.test)
-    change = float(np.abs(straight[::-1] - case.scores(case.once(), case.test[::-1])).max())
+    straight = case.scores(case.test)
+    change = float(np.abs(straight[::-1] - case.scores(case.test[::-1])).max())
     advice = "predictions must not depend on the order of the clips"
     return judge(change <= 1e-4 * max(1.0, float(straight.std())), f"reversed differs by {change:.3g}", advice, change)
 
 
 def deterministic(case: EstimatorCase) -> CheckResult:
     """Fitting twice from the same seed gives the same scores."""
-    first, again = case.scores(case.once(), case.test), case.scores(case.fit(case.train), case.test)
+    first, again = case.scores(case.test), case.scores(case.test, case.fit(case.train))
     change = float(np.abs(first - again).max())
     advice = "take `seed` as a keyword of the factory and hand it to random_state"
     return judge(change == 0.0, f"two fits from seed 0 differ by {change:.3g}", advice, change)
@@ -115,7 +102,7 @@ def missing_class(case: EstimatorCase) -> CheckResult:
     """A class without a training clip keeps its column and is never predicted."""
     absent = 1
     rows = case.train[case.data.clips.targets[case.train] != absent]
-    found = case.scores(case.fit(rows), case.test)
+    found = case.scores(case.test, case.fit(rows))
     if (found.argmax(axis=1) == absent).any():
         return failed(f"class {absent} had no training clip and was predicted; fill classes_ with the classes seen")
     return passed(f"class {absent} had no training clip: {found.shape[1]} columns, never predicted")

@@ -13,22 +13,16 @@ from bench.execution.inputs import feature_shape
 from bench.plugins.factories import load_factory
 from bench.plugins.registry import Entry
 from bench.plugins.specs import FrontendSpec
-from bench.testing.inputs import Tones
-from bench.testing.results import Check, CheckResult, change, checks_of, failed, judge, passed, skipped
+from bench.testing.inputs import tones
+from bench.testing.results import Check, CheckResult, change, checks_of, failed, judge, passed, skipped, twice
 
 _CLIPS = 6
 _TASK = TaskInfo(num_classes=2, sample_rate=16_000, clip_samples=16_000)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class FrontendCase:
-    """A built front end and waveforms for it.
-
-    Attributes:
-        spec: The declaration.
-        module: Built for 16 kHz and one second.
-        waveform: ``(6, 16000)`` float32 in [-1, 1].
-    """
+    """A front end built for 16 kHz and one second, and waveforms ``(6, 16000)`` float32 in [-1, 1] for it."""
 
     spec: FrontendSpec
     module: nn.Module
@@ -36,17 +30,12 @@ class FrontendCase:
 
     @classmethod
     def of(cls, entry: Entry[FrontendSpec]) -> FrontendCase:
-        """Build it.
-
-        Raises:
-            PluginError: Its factory gives no module.
-        """
+        """Build it; raises ``PluginError`` where its factory gives no module."""
         module = load_factory(entry.factory)(_TASK)
         if not isinstance(module, nn.Module):
             raise PluginError(f"{entry.factory} returned {type(module).__name__}; expected a torch.nn.Module")
-        tones = Tones(_TASK.clip_samples, _TASK.sample_rate, 0)
-        waveform = torch.stack([torch.from_numpy(tones(i)[0]) for i in range(_CLIPS)])
-        return cls(spec=entry.spec, module=module.eval(), waveform=waveform)
+        waveform = torch.stack([torch.from_numpy(tones(_TASK.clip_samples, 0, i)[0]) for i in range(_CLIPS)])
+        return cls(entry.spec, module.eval(), waveform)
 
     def features(self, waveform: Tensor) -> Tensor:
         """``(batch, freq, time)`` without gradients."""
@@ -86,13 +75,7 @@ def batch_mates(case: FrontendCase) -> CheckResult:
 
 def deterministic(case: FrontendCase) -> CheckResult:
     """The same clip gives the same features, to the last bit, in ``eval()``."""
-    found = []
-    for seed in (1, 2):
-        torch.manual_seed(seed)
-        found.append(case.features(case.waveform))
-    difference = float((found[0] - found[1]).abs().max())
-    advice = "no dither or other noise in eval()"
-    return judge(torch.equal(*found), f"two passes differ by {difference:.3g}", advice, difference)
+    return twice(lambda: case.features(case.waveform), "no dither or other noise in eval()")
 
 
 def autocast(case: FrontendCase) -> CheckResult:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,48 +29,29 @@ CLASSES = 7
 CLIPS = 32
 """Clips of a check, and of the overfitting test."""
 
+RATE = 16_000
+"""Of synthetic clips, in Hz."""
+
 IMAGE_SHAPE = (1, 28, 28)
 """Shape of synthetic images: that of the views which the host derives."""
 
 _WORDS = ("rain", "engine", "bird", "door", "water", "voice", "wind", "bell", "dog", "clock", "train", "step")
 
 
-@dataclass(frozen=True, slots=True)
-class Tones:
-    """Three sines of random pitch and level in noise; no two clips are alike.
-
-    Attributes:
-        samples: Length of a clip.
-        rate: In Hz.
-        seed: Of all clips.
-    """
-
-    samples: int
-    rate: int
-    seed: int
-
-    def __call__(self, index: int) -> tuple[npt.NDArray[np.float32], int]:
-        """Waveform ``(samples,)`` float32 in [-1, 1] of clip ``index``, and its rate in Hz."""
-        rng = np.random.default_rng([self.seed, 1, int(index)])
-        seconds = np.arange(self.samples) / self.rate
-        pitch = np.exp(rng.uniform(np.log(80.0), np.log(0.45 * self.rate), (3, 1)))
-        level = rng.uniform(0.2, 1.0, (3, 1)) / 6
-        tones = (level * np.sin(2 * np.pi * pitch * seconds + rng.uniform(0, 2 * np.pi, (3, 1)))).sum(axis=0)
-        noise = rng.uniform(0.005, 0.05) * rng.standard_normal(self.samples)
-        return np.clip(tones + noise, -1.0, 1.0).astype(np.float32), self.rate
+def tones(samples: int, seed: int, index: int) -> tuple[npt.NDArray[np.float32], int]:
+    """Three sines of random pitch and level in noise: waveform ``(samples,)`` float32 in [-1, 1], and 16 000 Hz."""
+    rng = np.random.default_rng([seed, 1, int(index)])
+    seconds = np.arange(samples) / RATE
+    pitch = np.exp(rng.uniform(np.log(80.0), np.log(0.45 * RATE), (3, 1)))
+    level = rng.uniform(0.2, 1.0, (3, 1)) / 6
+    sines = (level * np.sin(2 * np.pi * pitch * seconds + rng.uniform(0, 2 * np.pi, (3, 1)))).sum(axis=0)
+    noise = rng.uniform(0.005, 0.05) * rng.standard_normal(samples)
+    return np.clip(sines + noise, -1.0, 1.0).astype(np.float32), RATE
 
 
-@dataclass(frozen=True, slots=True)
-class Specks:
-    """Random images."""
-
-    shape: tuple[int, int, int]
-    seed: int
-
-    def __call__(self, indices: Sequence[int]) -> npt.NDArray[np.float32]:
-        """``(len(indices), channels, height, width)`` float32 in [0, 1]."""
-        rows = [np.random.default_rng([self.seed, 2, int(i)]).random(self.shape, dtype=np.float32) for i in indices]
-        return np.stack(rows)
+def specks(seed: int, indices: Sequence[int]) -> npt.NDArray[np.float32]:
+    """Random images ``(len(indices), channels, height, width)`` float32 in [0, 1]."""
+    return np.stack([np.random.default_rng([seed, 2, int(i)]).random(IMAGE_SHAPE, dtype=np.float32) for i in indices])
 
 
 def synthetic_clips(*, clips: int = CLIPS, classes: int = CLASSES, samples: int = 16_000, seed: int = 0) -> Clips:
@@ -80,11 +62,11 @@ def synthetic_clips(*, clips: int = CLIPS, classes: int = CLASSES, samples: int 
         ids=tuple(f"clip-{i:03d}" for i in range(clips)),
         targets=np.arange(clips, dtype=np.int64) % classes,
         label_names=tuple(f"class {i}" for i in range(classes)),
-        audio=Tones(samples, 16_000, seed),
-        sample_rate=16_000,
+        audio=functools.partial(tones, samples, seed),
+        sample_rate=RATE,
         clip_samples=samples,
         manifest_sha256=f"synthetic-{clips}-{classes}-{samples}-{seed}",
-        images=Specks(IMAGE_SHAPE, seed),
+        images=functools.partial(specks, seed),
         image_shape=IMAGE_SHAPE,
         texts=tuple(" ".join(rng.choice(_WORDS, 4)) for _ in range(clips)),
     )
@@ -102,12 +84,7 @@ def take(clips: Clips, count: int = CLIPS) -> Clips:
     depth = max(map(len, place.values()))
     turns = [rows[turn] for turn in range(depth) for rows in place.values() if turn < len(rows)]
     chosen = np.asarray(turns[:count], dtype=np.int64)
-    return _rows(clips, chosen)
-
-
-def _rows(clips: Clips, chosen: npt.NDArray[np.int64]) -> Clips:
-    audio, images = clips.sounds, clips.images
-    texts = clips.texts
+    audio, images, texts = clips.sounds, clips.images, clips.texts
     return replace(
         clips,
         ids=tuple(clips.ids[i] for i in chosen),
@@ -115,11 +92,8 @@ def _rows(clips: Clips, chosen: npt.NDArray[np.int64]) -> Clips:
         audio=(lambda i: audio(int(chosen[i]))) if callable(audio) else [audio[i] for i in chosen],
         images=None if images is None else lambda indices: images(chosen[np.asarray(indices)].tolist()),
         texts=None if texts is None else tuple(texts[i] for i in chosen),
-        folds=None,
-        groups=None,
-        splits=None,
-        listed_bad=(),
-    )
+        folds=None, groups=None, splits=None, listed_bad=(),
+    )  # fmt: skip
 
 
 def as_inputs(
@@ -142,46 +116,33 @@ def as_inputs(
     wanted = (*needed, *(model.optional_modalities if optional else ()))
     given: dict[str, str] = {name: "derived" if name in model.derived else "given" for name in wanted}
     samples = _samples(clips)
-    task = task_of(clips, tuple(given))
-    shapes = {"derived": IMAGE_SHAPE, "given": clips.image_shape}
-    task = replace(task, image_shape=shapes[given["image"]] if "image" in given else None)
+    shapes = {"derived": IMAGE_SHAPE, "given": clips.image_shape, None: None}
+    task = replace(task_of(clips, tuple(given)), image_shape=shapes[given.get("image")])
     name = frontend or model.axes.get("frontend") or model.frontend or "waveform"
     built = build_frontend(registry, model, name, task) if "audio" in given else None
     if built is not None:
         task = replace(task, feature_shape=feature_shape(built, task))
     return Inputs(
         spec=DatasetSpec(name="check", load="bench.testing.inputs:synthetic_clips", needs_files=False),
-        clips=clips,
         waveforms=Waveforms(
-            samples=samples,
-            lengths=np.full(len(samples), samples.shape[1], dtype=np.int64),
-            sample_rate=clips.sample_rate,
-            report={},
-            fingerprint="check",
+            samples=samples, lengths=np.full(len(samples), samples.shape[1], dtype=np.int64),
+            sample_rate=clips.sample_rate, report={}, fingerprint="check",
         ),
-        arrays=_arrays(samples, clips, given),
-        task=task,
-        frontend=built,
-        given=given,
-        declared=(*model.modalities, *model.optional_modalities),
-        stored_features=False,
-        bands=name == "waveform" or registry.frontends[name].spec.bands,
-        seconds=0.0,
-    )
+        clips=clips, arrays=_arrays(samples, clips, given), task=task, frontend=built, given=given,
+        declared=(*model.modalities, *model.optional_modalities), stored_features=False,
+        bands=name == "waveform" or registry.frontends[name].spec.bands, seconds=0.0,
+    )  # fmt: skip
 
 
 def _arrays(samples: npt.NDArray[Any], clips: Clips, given: dict[str, str]) -> dict[str, Any]:
-    arrays: dict[str, Any] = {}
-    if "audio" in given:
-        arrays["audio"] = samples
+    for name, source in (("image", clips.images), ("text", clips.texts)):
+        if given.get(name) == "given" and source is None:
+            raise DataError(f"{clips.title} has no {name}s, which the model needs")
+    arrays: dict[str, Any] = {"audio": samples} if "audio" in given else {}
     if "image" in given:
-        if given["image"] == "given" and clips.images is None:
-            raise DataError(f"{clips.title} has no images, which the model needs")
         arrays["image"] = clips.images if given["image"] == "given" else thumbnail(samples, clips.sample_rate)
     if "text" in given:
-        if clips.texts is None:
-            raise DataError(f"{clips.title} has no texts, which the model needs")
-        arrays["text"], arrays["text_mask"] = hash_tokens(clips.texts, TEXT_LENGTH)
+        arrays["text"], arrays["text_mask"] = hash_tokens(clips.texts or (), TEXT_LENGTH)
     return arrays
 
 

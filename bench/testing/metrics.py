@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,50 +23,42 @@ _SURE = 12.0
 Logits = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class MetricCase:
-    """A metric with targets and predictions from perfect to wrong.
+    """A metric with targets and predictions: ``perfect``, ``good``, ``bad`` and ``wrong`` (sure of it).
 
     Attributes:
         spec: The declaration.
         task_type: ``single_label`` or ``multi_label``.
         compute: Its function.
         truth: ``(clips,)`` class indices or ``(clips, classes)`` indicators.
-        perfect: ``(clips, classes)`` logits that are sure and right.
-        good: Right more often than not.
-        bad: Wrong more often than not.
-        wrong: Sure and wrong.
+        guesses: ``(clips, classes)`` logits of each kind of prediction.
     """
 
     spec: MetricSpec
     task_type: TaskType
     compute: Callable[[Any, Any], float | None]
     truth: npt.NDArray[Any]
-    perfect: Logits
-    good: Logits
-    bad: Logits
-    wrong: Logits
+    guesses: Mapping[str, Logits]
 
     @classmethod
     def of(cls, entry: Entry[MetricSpec], task_type: TaskType) -> MetricCase:
         """Make the predictions for one kind of task."""
         rng = np.random.default_rng(0)
-        classes = np.arange(_CLIPS) % _CLASSES
-        shown = np.eye(_CLASSES, dtype=np.float32)[classes]
-        truth: npt.NDArray[Any] = classes
+        truth: npt.NDArray[Any] = np.arange(_CLIPS) % _CLASSES
+        shown = np.eye(_CLASSES, dtype=np.float32)[truth]
         if task_type == "multi_label":
-            shown = np.maximum(shown, rng.random(shown.shape) < 0.2).astype(np.float32)
-            truth = shown
+            truth = shown = np.maximum(shown, rng.random(shown.shape) < 0.2).astype(np.float32)
         sign = 2 * shown - 1
         noise = 2 * rng.standard_normal(shown.shape).astype(np.float32)
-        return cls(
-            spec=entry.spec, task_type=task_type, compute=load_factory(entry.factory), truth=truth,
-            perfect=_SURE * sign, good=1.5 * sign + noise, bad=-1.5 * sign + noise, wrong=-_SURE * sign,
-        )  # fmt: skip
+        guesses = {
+            "perfect": _SURE * sign, "good": 1.5 * sign + noise, "bad": -1.5 * sign + noise, "wrong": -_SURE * sign,
+        }  # fmt: skip
+        return cls(entry.spec, task_type, load_factory(entry.factory), truth, guesses)
 
-    def score(self, logits: Logits) -> float | None:
+    def score(self, kind: str) -> float | None:
         """The score of some predictions."""
-        return self.compute(logits.copy(), self.truth.copy())
+        return self.compute(self.guesses[kind].copy(), self.truth.copy())
 
 
 def metric_checks(case: MetricCase) -> dict[str, Check]:
@@ -77,15 +69,15 @@ def metric_checks(case: MetricCase) -> dict[str, Check]:
 
 def value(case: MetricCase) -> CheckResult:
     """A finite number, or ``None`` where it is undefined; fractions lie between 0 and 1."""
-    for name in ("perfect", "good", "bad", "wrong"):
-        score = case.score(getattr(case, name))
+    for name in case.guesses:
+        score = case.score(name)
         if score is None:
             continue
         if not math.isfinite(score):
             return failed(f"{score} for {name} predictions; return None where the score is undefined")
         if case.spec.unit == "fraction" and not -1e-9 <= score <= 1 + 1e-9:
             return failed(f"{score:g} for {name} predictions, but the unit is a fraction, 0 to 1; declare another unit")
-    shown = case.score(case.good)
+    shown = case.score("good")
     if shown is None:
         return failed("None for predictions that are right more often than not, over all classes")
     return passed(f"{shown:.4g} {case.spec.unit} for good predictions".replace("  ", " "), float(shown))
@@ -95,7 +87,7 @@ def direction(case: MetricCase) -> CheckResult:
     """Better predictions score at least as well, in the declared direction."""
     told = []
     for better, worse in (("perfect", "wrong"), ("good", "bad")):
-        high, low = case.score(getattr(case, better)), case.score(getattr(case, worse))
+        high, low = case.score(better), case.score(worse)
         if high is None or low is None:
             continue
         told.append(f"{better} {high:.4g}, {worse} {low:.4g}")
@@ -107,7 +99,7 @@ def direction(case: MetricCase) -> CheckResult:
 def order(case: MetricCase) -> CheckResult:
     """The order of the clips does not matter."""
     order_ = np.random.default_rng(1).permutation(_CLIPS)
-    straight, mixed = case.score(case.good), case.compute(case.good[order_], case.truth[order_])
+    straight, mixed = case.score("good"), case.compute(case.guesses["good"][order_], case.truth[order_])
     if straight is None or mixed is None:
         return failed(f"{straight} in one order and {mixed} in another")
     if not math.isclose(straight, mixed, rel_tol=1e-6, abs_tol=1e-9):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,11 +20,11 @@ from bench.errors import PluginError
 from bench.execution.build import build_model, build_pipeline, materialise
 from bench.execution.inputs import Inputs
 from bench.execution.pipeline import Pipeline
-from bench.execution.step import Inference
-from bench.plugins.registry import Entry, Registry
+from bench.execution.step import Inference, StepSettings, TrainStep
+from bench.plugins.registry import Entry
 from bench.plugins.specs import ModelSpec
 from bench.recipe import Recipe
-from bench.testing.results import Check, CheckResult, change, checks_of, failed, judge, passed, skipped, some
+from bench.testing.results import Check, CheckResult, change, checks_of, failed, judge, passed, skipped, some, twice
 
 BATCH = 8
 """Clips of one forward pass."""
@@ -34,53 +35,46 @@ DEPENDENCE = 1e-3
 Rounding was measured at about 1e-6; the weaker dependence known, a graph over the clips of a batch, at 0.24.
 """
 
+STEPS = 400
+"""Optimiser steps over all clips at once after which a network has failed."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+_PLAIN: dict[str, Any] = {
+    "weight_decay": 0.0, "label_smoothing": 0.0, "schedule": "constant", "warmup": 0.0, "ema": None,
+    "mixup_alpha": 0.0, "spec_masks": 0,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class NetworkCase:
-    """A network with its data, ready to be called.
+    """A network of seed 0 with its data, and a batch of ``2 * BATCH`` clips as it takes them (features, ...).
 
-    Attributes:
-        registry: For other front ends.
-        entry: The model.
-        recipe: Its settings under ``full``, for the normalisation.
-        data: The clips as it sees them.
-        pipeline: Front end, normaliser and the network itself, seed 0.
-        inputs: ``2 * BATCH`` clips as the network takes them: features, images, texts.
-        targets: ``(2 * BATCH,)`` int64.
-        known: Logits computed before, by the clips of their batch; no check leaves the network changed.
+    No check leaves the network changed: ``known`` keeps its logits by the clips of their batch.
     """
 
-    registry: Registry
     entry: Entry[ModelSpec]
-    recipe: Recipe
     data: Inputs
+    recipe: Recipe
     pipeline: Pipeline
-    inputs: Mapping[str, Tensor]
-    targets: Tensor
+    batch: Batch
     known: dict[tuple[int, ...], Tensor] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, registry: Registry, entry: Entry[ModelSpec], data: Inputs, model: nn.Module) -> NetworkCase:
+    def of(cls, entry: Entry[ModelSpec], data: Inputs, model: nn.Module) -> NetworkCase:
         """Fit the normaliser, initialise lazy layers and compute the features."""
         recipe = resolve("full", entry.spec.recipes)
         pipeline = pipeline_of(model, data, recipe)
-        batch = featured(pipeline, data, 2 * BATCH)
-        return cls(
-            registry=registry, entry=entry, recipe=recipe, data=data, pipeline=pipeline, inputs=batch.inputs,
-            targets=batch.targets,
-        )  # fmt: skip
+        return cls(entry, data, recipe, pipeline, featured(pipeline, data, 2 * BATCH))
 
-    def rows(self, *index: int) -> dict[str, Tensor]:
-        """Some of the clips, by default the first ``BATCH``."""
-        chosen = list(index) if index else list(range(BATCH))
-        return {name: x[chosen] for name, x in self.inputs.items()}
+    def rows(self, index: Sequence[int] = range(BATCH)) -> dict[str, Tensor]:
+        """Some of the clips."""
+        return {name: x[list(index)] for name, x in self.batch.inputs.items()}
 
-    def logits(self, *index: int) -> Tensor:
-        """``(clips, classes)`` of some clips in ``eval()``, by default the first ``BATCH``; computed once."""
-        index = index or tuple(range(BATCH))
-        if index not in self.known:
-            self.known[index] = forward(self.pipeline, self.rows(*index))
-        return self.known[index]
+    def logits(self, index: Sequence[int] = range(BATCH)) -> Tensor:
+        """``(clips, classes)`` of some clips in ``eval()``; computed once."""
+        key = tuple(index)
+        if key not in self.known:
+            self.known[key] = forward(self.pipeline, self.rows(key))
+        return self.known[key]
 
     def fresh(self, seed: int) -> Pipeline:
         """The network built anew from another seed."""
@@ -136,9 +130,9 @@ def network_checks(case: NetworkCase) -> dict[str, Check]:
 def logits(case: NetworkCase) -> CheckResult:
     """Floating-point logits ``(batch, classes)`` for batches of one, two and many clips."""
     classes = case.data.task.num_classes
-    sizes = (BATCH, 2) if not case.entry.spec.inductive else (BATCH, 2, 1)
+    sizes = (BATCH, 2, 1) if case.entry.spec.inductive else (BATCH, 2)
     for size in sizes:
-        found = case.logits(*range(size))  # the pipeline refuses another shape
+        found = case.logits(range(size))  # the pipeline refuses another shape
         if found.dtype != torch.float32:
             return failed(f"logits are {found.dtype}; return float32 (autocast is the host's business)")
     return passed(f"(batch, {classes}) float32 for batches of {', '.join(map(str, sorted(sizes)))}", float(classes))
@@ -175,17 +169,15 @@ def gradient(case: NetworkCase) -> CheckResult:
     if broken:
         return failed(f"the gradient of {some(broken)} is nan or infinite", float(len(broken)))
     if unreached:
-        return failed(
-            f"no gradient reaches {some(unreached)} of {len(wanted)} tensors; use them in forward, delete them, or "
-            "freeze them with requires_grad_(False)",
-            float(len(unreached)),
-        )
+        advice = "use them in forward, delete them, or freeze them with requires_grad_(False)"
+        said = f"no gradient reaches {some(unreached)} of {len(wanted)} tensors"
+        return failed(f"{said}; {advice}", float(len(unreached)))
     note = f"; exactly 0 at the start for {some(still)}" if still else ""
     return passed(f"reaches all {len(wanted)} tensors{note}", 0.0)
 
 
 def _backward(case: NetworkCase) -> None:
-    inputs, targets = case.rows(), case.targets[:BATCH]
+    inputs, targets = case.rows(), case.batch.targets[:BATCH]
     pretrain = getattr(case.pipeline.model, "pretrain_loss", None)
     for training in (False, True):
         case.pipeline.train(training)
@@ -198,13 +190,8 @@ def _backward(case: NetworkCase) -> None:
 
 def deterministic(case: NetworkCase) -> CheckResult:
     """The same clips give the same logits in ``eval()``, to the last bit, whatever the state of the generators."""
-    found = []
-    for seed in (1, 2):
-        torch.manual_seed(seed)
-        found.append(forward(case.pipeline, case.rows()))
-    difference = float((found[0] - found[1]).abs().max())
     advice = "something random (dropout, a functional dropout without self.training, noise) is on in eval()"
-    return judge(torch.equal(*found), f"two passes differ by {difference:.3g}", advice, difference)
+    return twice(lambda: forward(case.pipeline, case.rows()), advice)
 
 
 def seeded(case: NetworkCase) -> CheckResult:
@@ -212,21 +199,16 @@ def seeded(case: NetworkCase) -> CheckResult:
     mine, again = case.pipeline.model.state_dict(), case.fresh(0).model.state_dict()
     changed = [name for name, x in mine.items() if isinstance(x, Tensor) and not torch.equal(x, again[name])]
     if changed:
-        return failed(
-            f"{some(changed)} differ between two builds from seed 0; draw from torch's generator, or take `seed` as a "
-            "keyword of the factory",
-            float(len(changed)),
-        )
+        advice = "draw from torch's generator, or take `seed` as a keyword of the factory"
+        return failed(f"{some(changed)} differ between two builds from seed 0; {advice}", float(len(changed)))
     return passed(f"all {len(mine)} tensors of two builds from seed 0 are equal", 0.0)
 
 
 def batch_mates(case: NetworkCase) -> CheckResult:
     """A clip's logits do not depend on the other clips of its batch; with ``inductive=False`` they must."""
-    first = case.logits(*range(BATCH))
-    other = case.logits(0, *range(BATCH, 2 * BATCH - 1))
-    moved = float((first[0] - other[0]).abs().max())
-    if case.entry.spec.inductive:
-        moved = max(moved, float((first[0] - case.logits(0)[0]).abs().max()))
+    first = case.logits()
+    others = [(0, *range(BATCH, 2 * BATCH - 1)), *([(0,)] if case.entry.spec.inductive else [])]
+    moved = max(float((first[0] - case.logits(other)[0]).abs().max()) for other in others)
     moved /= max(float(first.std()), 1e-12)
     felt = moved > DEPENDENCE
     said = f"other batch mates change a clip's logits by {moved:.2g} of their standard deviation"
@@ -238,7 +220,7 @@ def batch_mates(case: NetworkCase) -> CheckResult:
 def permutation(case: NetworkCase) -> CheckResult:
     """Clips in another order give the same logits in that order."""
     order = np.random.default_rng(0).permutation(BATCH).tolist()
-    moved = change(case.logits(*order), case.logits(*range(BATCH))[order])
+    moved = change(case.logits(order), case.logits()[order])
     said = f"another order changes the logits by {moved:.2g} of their standard deviation"
     return judge(moved <= DEPENDENCE, said, "something looks at a clip's place in the batch", moved)
 
@@ -266,15 +248,13 @@ def cuda(case: NetworkCase) -> CheckResult:
     """The CPU's logits on the GPU, and bfloat16 there."""
     if not torch.cuda.is_available():
         return skipped("no CUDA device on this machine")
-    expected = case.logits()
     other = case.fresh(0)
     other.load_state_dict(case.pipeline.state_dict())
     other.to("cuda")
     with torch.backends.cudnn.flags(allow_tf32=False):
         found = forward(other, case.rows(), "cuda").cpu()
-    moved = change(found, expected)
-    half = _autocast(case, other, "cuda")
-    if half.status == "failed":
+    moved = change(found, case.logits())
+    if (half := _autocast(case, other, "cuda")).status == "failed":
         return half
     said = f"CPU and GPU differ by {moved:.2g} of the logits' standard deviation"
     return judge(moved <= 0.01, said, "look for tensors made on the CPU, or for half precision", moved)
@@ -286,11 +266,35 @@ def _autocast(case: NetworkCase, pipeline: Pipeline, device: str) -> CheckResult
         pipeline.train()
         with torch.autocast(device, torch.bfloat16):
             found = pipeline.logits(inputs)
-        F.cross_entropy(found.float(), case.targets[:BATCH].to(device)).backward()  # type: ignore[no-untyped-call]
-        grads = {name: p.grad for name, p in pipeline.model.named_parameters() if p.grad is not None}
-        bad = [name for name, grad in grads.items() if not grad.isfinite().all()]
+        F.cross_entropy(found.float(), case.batch.targets[:BATCH].to(device)).backward()  # type: ignore[no-untyped-call]
+        bad = [n for n, p in pipeline.model.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
     if not found.isfinite().all():
         return failed(f"logits under bfloat16 autocast on {device} are nan or infinite")
     if bad:
         return failed(f"gradients of {some(bad)} under bfloat16 autocast on {device} are nan or infinite")
     return passed(f"logits and gradients are finite under bfloat16 autocast on {device}")
+
+
+def overfit(case: NetworkCase) -> CheckResult:
+    """Train on all clips of the case with the model's own rate and optimiser until each is right in ``eval()``."""
+    if not case.entry.spec.inductive:  # learning by heart means nothing there
+        return skipped("its logits depend on batch mates (inductive=False)")
+    pipeline = case.fresh(0)
+    recipe = resolve("full", case.entry.spec.recipes, _PLAIN)
+    batch = featured(pipeline, case.data, len(case.data.clips))
+    pipeline.frontend = pipeline.normaliser = None  # the batch holds features: they are computed once
+    step, infer = TrainStep(pipeline, StepSettings(recipe=recipe, seed=0, waveforms=False), 1), Inference(pipeline)
+    torch.manual_seed(0)
+    best = 0.0
+    for number in range(1, STEPS + 1):
+        step(batch)
+        if number % 10 == 0:
+            right = float((infer(batch).argmax(1) == batch.targets).float().mean())
+            best = max(best, right)
+            if right == 1.0:
+                return passed(f"all {len(batch)} clips right after {number} steps", right)
+    return failed(
+        f"at most {best:.1%} of {len(batch)} clips right in {STEPS} steps at rate {recipe.lr:g}; the network cannot "
+        "fit what it should learn by heart: look at the gradient, the rate, and what eval() changes",
+        best,
+    )

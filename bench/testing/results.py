@@ -69,6 +69,18 @@ def change(found: Any, expected: Any) -> float:
     return float(abs(found - expected).max()) / max(float(expected.std()), 1e-12)
 
 
+def twice(forward: Callable[[], Any], advice: str) -> CheckResult:
+    """Whether two passes from different states of torch's generator are equal to the last bit."""
+    import torch
+
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        found.append(forward())
+    difference = float((found[0] - found[1]).abs().max())
+    return judge(torch.equal(*found), f"two passes differ by {difference:.3g}", advice, difference)
+
+
 def some(names: list[str]) -> str:
     """The first few names, and how many there are beyond."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""

@@ -26,7 +26,6 @@ from bench.results.records import Record, Score
 from bench.testing.inputs import synthetic_clips
 from bench.testing.results import Check, CheckResult, checks_of, failed, judge, passed, skipped
 
-_RESOURCES = Resources(slots=2, threads=1)
 _CELL = Cell(
     kind="evaluate", dataset="check-clips", protocol="4+1@1", fold=1, model="check.constant", frontend="waveform",
     recipe="smoke",
@@ -41,7 +40,7 @@ def launcher_checks(entry: Entry[LauncherSpec]) -> dict[str, Check]:
 def _launch(entry: Entry[LauncherSpec], jobs: list[Job], on_event: Callable[[Event], None]) -> None:
     launcher: Launcher = load_factory(entry.factory)()
     try:
-        launcher.run(jobs, on_event, _RESOURCES)
+        launcher.run(jobs, on_event, Resources(slots=2, threads=1))
     finally:
         if hasattr(launcher, "close"):
             launcher.close()
@@ -49,8 +48,8 @@ def _launch(entry: Entry[LauncherSpec], jobs: list[Job], on_event: Callable[[Eve
 
 def _jobs(count: int) -> list[Job]:
     home = Path(__file__).with_name("shortest_cell.py")
-    common: dict[str, Any] = {"recipe": resolve("smoke"), "fingerprint": "check", "plugins": (home,), "timeout_s": 120}
-    return [Job(cell=replace(_CELL, seed=seed), **common) for seed in range(count)]
+    job = Job(cell=_CELL, recipe=resolve("smoke"), fingerprint="check", plugins=(home,), timeout_s=120)
+    return [replace(job, cell=replace(_CELL, seed=seed)) for seed in range(count)]
 
 
 def ends(entry: Entry[LauncherSpec]) -> CheckResult:
@@ -131,29 +130,25 @@ def empty(render: Render) -> CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class ProtocolCase:
-    """A protocol with clips that have all it may need.
+    """A protocol with clips that have folds, groups within folds and a published split.
 
     Attributes:
         entry: The declaration.
-        clips: Folds, groups within folds, and a published split; without groups where the protocol needs none.
-        grouped: The same with groups.
+        grouped: The clips.
+        clips: The same; without groups where the protocol needs none.
     """
 
     entry: Entry[ProtocolSpec]
-    clips: Clips
     grouped: Clips
+    clips: Clips
 
     @classmethod
     def of(cls, entry: Entry[ProtocolSpec]) -> ProtocolCase:
         """Make the clips."""
-        clips = synthetic_clips(clips=600, classes=3, samples=400)
-        place = np.arange(600) // 6
-        splits = np.array(["train", "train", "train", "val", "test"])[place % 5]
-        full = replace(
-            clips, folds=place % 5 + 1, groups=tuple(f"group {i}" for i in place), splits=tuple(splits.tolist())
-        )
-        bare = full if "groups" in entry.spec.needs else replace(full, groups=None)
-        return cls(entry=entry, clips=bare, grouped=full)
+        clips, place = synthetic_clips(clips=600, classes=3, samples=400), np.arange(600) // 6
+        splits = tuple(("train", "train", "train", "val", "test")[i % 5] for i in place)
+        full = replace(clips, folds=place % 5 + 1, groups=tuple(f"group {i}" for i in place), splits=splits)
+        return cls(entry, full, full if "groups" in entry.spec.needs else replace(full, groups=None))
 
     def split(self, fold: int, seed: int = 0) -> Split:
         """The parts of one fold; the host refuses what overlaps, is empty or leaves the clips."""

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from bench import Clips, DatasetSpec, ModelSpec, TaskInfo, hookimpl
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import numpy as np
-    import numpy.typing as npt
 
 
 @hookimpl
@@ -29,8 +27,6 @@ def bench_add_datasets() -> Iterable[DatasetSpec]:
 
 def load(root: Path | None) -> Clips:  # noqa: ARG001  there are no files
     """Twelve clips of a twentieth of a second."""
-    import numpy as np
-
     from bench.testing.inputs import synthetic_clips
 
     clips = synthetic_clips(clips=12, classes=2, samples=800)
@@ -49,12 +45,8 @@ class Constant:
 
     def predict_proba(self, x: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """``(clips, classes)``."""
-        import numpy as np
-
         return np.eye(self._classes)[np.zeros(len(x), dtype=np.int64)]
 
     def predict(self, x: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         """``(clips,)``."""
-        import numpy as np
-
         return np.zeros(len(x), dtype=np.int64)
