@@ -125,6 +125,7 @@ def _unknown(what: str, name: str, known: Iterable[str]) -> str:
 
 
 _TOLERANCE = (lambda value: finite(value) is not None and value >= 0, "a number of 0 or more, e.g. 0.05")
+_LEVEL = (lambda value: finite(value) is not None and 0.5 <= value < 1, "a number from 0.5 to below 1, e.g. 0.95")
 _SWITCH = (lambda value: isinstance(value, bool), "true or false")
 _ALLOWED: Mapping[str, tuple[Callable[[Any], bool], str]] = MappingProxyType(
     {
@@ -133,10 +134,7 @@ _ALLOWED: Mapping[str, tuple[Callable[[Any], bool], str]] = MappingProxyType(
         "better": (lambda value: value in ("lower", "higher", "neither"), "'lower', 'higher' or 'neither'"),
         "same_hardware": _SWITCH,
         "evidence": (lambda value: value in ("band", "change", "estimate"), "'band', 'change' or 'estimate'"),
-        "level": (
-            lambda value: finite(value) is not None and 0.5 <= value < 1,
-            "a number from 0.5 to below 1, e.g. 0.95",
-        ),
+        "level": _LEVEL,
         "skip": _SWITCH,
     }
 )
