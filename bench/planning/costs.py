@@ -15,14 +15,9 @@ from bench.results.provenance import digest, library_versions, source_hash
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What the parts of a cell of one model cost on this machine, in seconds.
+    """Seconds of the parts of a cell of one model, ``measured`` on this machine or ``estimated`` from FLOPs.
 
-    Attributes:
-        step_s: One training step at the cell's batch; 0 for a frozen network, ``None`` for an estimator.
-        infer_clip_s: Inference per clip.
-        fit_clip_s: Fitting per clip of an estimator, else ``None``.
-        pretrain_step_s: One step of masked pre-training at its batch; ``None`` where there is none.
-        source: ``measured`` on this machine, or ``estimated`` from FLOPs.
+    A training step is ``None`` for an estimator and 0 for a frozen network; only estimators are fitted per clip.
     """
 
     step_s: float | None

@@ -30,13 +30,7 @@ from bench.plugins.specs import DatasetSpec, ModelSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """What discovery gives.
-
-    Attributes:
-        registry: Every spec by kind and name.
-        manager: The plugin manager that holds the plugins.
-        import_seconds: How long each plugin took to import, by plugin name, or by path for a file.
-    """
+    """What discovery gives; the seconds that each import took stand by plugin name, or by path for a file."""
 
     registry: Registry
     manager: pluggy.PluginManager

@@ -42,13 +42,9 @@ NAMED_GROUPS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leak:
-    """Groups that a split shares between its test part and the rest.
+    """Groups that a split shares between its test part and the rest, and how many of ``test_clips`` are of these.
 
-    Attributes:
-        clips: Test clips whose group also stands in train or validation.
-        train_clips: The same against train only.
-        test_clips: Clips of the test part.
-        groups: Ids of the shared groups, sorted.
+    ``clips`` counts those whose group stands in train or validation, ``train_clips`` those in train alone.
     """
 
     clips: int
