@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -61,17 +60,14 @@ class Job:
 
     def to_json(self) -> str:
         """One line of JSON."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        values |= {"cell": self.cell.to_json(), "recipe": self.recipe.model_dump(mode="json")}
-        return json.dumps(values, default=str)
+        values = {"cell": self.cell.to_json(), "recipe": self.recipe.model_dump(mode="json")}
+        return json.dumps(asdict(self) | values, default=str)
 
     @classmethod
     def from_json(cls, line: str) -> Job:
         """The job that :meth:`to_json` wrote."""
         raw = json.loads(line)
-        raw["cell"] = Cell.from_json(raw["cell"])
-        raw["recipe"] = Recipe.model_validate(raw["recipe"])
-        raw["data"], raw["weights"] = (Path(raw[name]) if raw[name] else None for name in ("data", "weights"))
-        raw["plugins"] = tuple(Path(p) for p in raw["plugins"])
-        raw["without"] = tuple(raw["without"])
+        raw |= {"cell": Cell.from_json(raw["cell"]), "recipe": Recipe.model_validate(raw["recipe"])}
+        raw |= {name: Path(raw[name]) if raw[name] else None for name in ("data", "weights")}
+        raw |= {"plugins": tuple(Path(path) for path in raw["plugins"]), "without": tuple(raw["without"])}
         return cls(**raw)

@@ -37,7 +37,7 @@ class Decoded:
     Attributes:
         samples: ``(samples,)`` int16 mono at the wanted rate.
         scale: ``samples * scale / 32768`` is the clip: 1 but for clips that 16 bits at full scale would not hold.
-        changes: Names of :data:`bench.data.changes.PHRASES`: the rate was converted; several channels were averaged;
+        changes: Names of :data:`bench.data.check.PHRASES`: the rate was converted; several channels were averaged;
             they cancelled each other (20 dB less than each alone); overshoot of a lossy codec or of resampling beyond
             [-1, 1] was cut; a peak more than 6 dB beyond, so another unit, was kept by ``scale``; the file ends before
             what its header promises; every sample is zero; the peak lies below -60 dBFS.

@@ -70,10 +70,9 @@ def read_audio(source: AudioSource, index: int) -> Audio:
     read = _DECODERS[_chosen()]
     try:
         return read(path, data)
-    except soundfile.LibsndfileError as error:
-        raise DataError(f"cannot read {path}: {error.error_string.rstrip('. ')}. {CURE}") from error
     except (soundfile.SoundFileError, OSError, EOFError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {error}. {CURE}") from error
+        said = str(getattr(error, "error_string", error)).rstrip(". ")
+        raise DataError(f"cannot read {path}: {said}. {CURE}") from error
 
 
 def audio_seconds(path: Path) -> float:
@@ -84,13 +83,12 @@ def audio_seconds(path: Path) -> float:
     """
     if _chosen() == "libsndfile":
         with contextlib.suppress(soundfile.LibsndfileError, OSError), _Blocks(path) as file:
-            kind, length = file.format, file.frames / file.samplerate
-            if kind not in ("MP3", "OGG") and 0 < file.frames < _GUESSED:
-                return float(length)
-            data = path.read_bytes()
-            sure = without_xing(data) != data if kind == "MP3" else len(container(data).parts) == 1
-            if kind in ("MP3", "OGG") and sure:
-                return float(length)
+            sure = 0 < file.frames < _GUESSED
+            if file.format in ("MP3", "OGG"):
+                data = path.read_bytes()
+                sure = without_xing(data) != data if file.format == "MP3" else len(container(data).parts) == 1
+            if sure:
+                return float(file.frames / file.samplerate)
     audio = read_audio((path,), 0)
     return float(audio.samples.shape[1] / audio.rate)
 

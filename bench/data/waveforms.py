@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from bench.clips import Clips
 from bench.data.cache import Appender, cache_root, digest, ensure, read_header
-from bench.data.changes import FAULTS, PHRASES
+from bench.data.check import FAULTS, PHRASES
 from bench.data.contents import audio_digest
 from bench.data.decode import RESAMPLER, Decoded, at_level, decode
 from bench.data.decoders import decoder
@@ -46,7 +46,7 @@ class Waveforms:
             where 16 bits would lose a clip (see :class:`bench.data.decode.Decoded`).
         lengths: ``(clips,)`` int64: samples of each clip that are its own, before filling; 0 for a listed bad clip.
         sample_rate: In Hz.
-        report: Counts of what was done: ``decoded`` and each of :data:`bench.data.changes.PHRASES` (clips); ``failed``:
+        report: Counts of what was done: ``decoded`` and each of :data:`bench.data.check.PHRASES` (clips); ``failed``:
             ids of skipped clips; ``named``: the first ids with each fault; ``decoder``: name and version.
         fingerprint: 64 hex digits over what the files hold, decoder, rate, length, resampler, trimming, filling and
             code version, and a checksum of the samples.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.data.changes import decoding_faults, decoding_note
+from bench.data.check import decoding_faults, decoding_note
 from bench.execution.inputs import Inputs
 from bench.execution.pipeline import Pipeline
 from bench.job import Job

@@ -131,7 +131,8 @@ class Preparation:
 
         def on_event(event: Event) -> None:
             if isinstance(event, Answered):
-                answers[keys[event.job.cell]] = event.values.get("problem") or _cost(event.values)
+                known = {name: value for name, value in event.values.items() if name in Cost.__dataclass_fields__}
+                answers[keys[event.job.cell]] = event.values.get("problem") or Cost(**known)
             elif isinstance(event, Lost):
                 answers[keys[event.job.cell]] = event.failure.message
             self.progress.count(what, len(answers), len(asked))
@@ -172,8 +173,3 @@ def _remembered(key: str) -> Cost | None:
         return Cost(**json.loads(_cost_path(key).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None  # nothing remembered, or nothing that this version understands: it is asked again
-
-
-def _cost(values: Mapping[str, float | str]) -> Cost:
-    names = ("step_s", "infer_clip_s", "fit_clip_s", "pretrain_step_s", "source")
-    return Cost(**{name: values[name] for name in names if name in values})  # type: ignore[arg-type]

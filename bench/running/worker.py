@@ -52,10 +52,6 @@ class Channel:
             self._stream.write(content)
         self._stream.flush()
 
-    def observer_failed(self, plugin: str, hook: str, error: str) -> None:
-        """An observer raised and was switched off."""
-        self.send("observer", plugin=plugin, hook=hook, error=error)
-
 
 def main() -> None:
     """Run jobs until standard input closes, then leave without teardown (it would add to the peak memory)."""
@@ -93,6 +89,8 @@ def _read_jobs(inbox: queue.SimpleQueue[str | None], busy: threading.Event) -> N
 
 def _run_line(line: str, channel: Channel, kept: dict[Any, Any]) -> None:
     """One job; ``kept`` holds what the next one can use again: plugins, observers, the indexed data."""
+    import torch
+
     from bench.execution.inputs import WorkerCache
     from bench.execution.results import Progress
     from bench.job import Job
@@ -101,12 +99,16 @@ def _run_line(line: str, channel: Channel, kept: dict[Any, Any]) -> None:
 
     job = Job.from_json(line)
     channel.send("started")
+
+    def observer_failed(plugin: str, hook: str, error: str) -> None:
+        channel.send("observer", plugin=plugin, hook=hook, error=error)
+
     key = (job.plugins, job.without)
     if key not in kept:
         host = load(job.plugins, without=job.without)
-        kept[key] = host, Observers(host, channel.observer_failed), WorkerCache()
+        kept[key] = host, Observers(host, observer_failed), WorkerCache()
     host, observers, cache = kept[key]
-    _set_threads(job.threads)
+    torch.set_num_threads(job.threads)
     if job.action == "cell":
         _run_cell(job, host, observers, channel, cache)
         return
@@ -171,12 +173,6 @@ def _answer(
         return {"traces": traces}, {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
 
 
-def _set_threads(threads: int) -> None:
-    import torch
-
-    torch.set_num_threads(threads)
-
-
 def _failure(job: Job, host: Host, progress: Progress, error: BaseException, started: str) -> Record:
     import traceback
 
@@ -185,7 +181,8 @@ def _failure(job: Job, host: Host, progress: Progress, error: BaseException, sta
     from bench.results.records import Failure, Record
 
     status, reason = classify(error)
-    trace = "".join(traceback.format_exception(error))
+    trace = provenance.without_paths("".join(traceback.format_exception(error)))
+    message = f"{type(error).__name__}: {_one_line(error)}"
     return Record(
         cell=job.cell,
         status=status,
@@ -193,12 +190,7 @@ def _failure(job: Job, host: Host, progress: Progress, error: BaseException, sta
         environment=provenance.environment(job.cell.device),
         provenance=provenance.common(host.registry, job),
         started_at=started,
-        error=Failure(
-            reason=reason,
-            stage=progress.stage,
-            message=f"{type(error).__name__}: {_one_line(error)}",
-            detail=provenance.without_paths(trace)[-LOG_TAIL:],
-        ),
+        error=Failure(reason=reason, stage=progress.stage, message=message, detail=trace[-LOG_TAIL:]),
     )
 
 

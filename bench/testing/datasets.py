@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.clips import Clips
-from bench.data.changes import PHRASES
+from bench.data.check import PHRASES
 from bench.data.decode import decode
 from bench.data.download import download_folder
 from bench.data.locate import locate, open_clips

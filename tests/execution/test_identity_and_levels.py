@@ -11,7 +11,7 @@ import soundfile
 
 from bench.config.selection import Selection
 from bench.config.settings import Settings
-from bench.data.changes import decoding_faults, decoding_note
+from bench.data.check import decoding_faults, decoding_note
 from bench.running.runner import Runner
 
 RATE = 16_000
