@@ -121,11 +121,8 @@ def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
             kind = stat.S_IFMT(info.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise DataError(f"the archive holds a link or device: {info.filename!r}")
-            if info.is_dir():
-                yield info.filename, None
-            else:
-                with file.open(info) as content:
-                    yield info.filename, content
+            with contextlib.nullcontext() if info.is_dir() else file.open(info) as content:
+                yield info.filename, content
 
 
 def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
