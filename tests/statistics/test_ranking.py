@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -79,6 +79,8 @@ def test_negating_the_direction_reverses_the_order(seed: int) -> None:
     low = ranked(losses, groups, higher_is_better=False)
     high = ranked(losses, groups)
     negated = ranked({name: -values for name, values in losses.items()}, groups)
+    # What seeds add is drawn, so that a pair at the edge of the level may fall on either side of it.
+    assume(not ((low.p_values > 0.02) & (low.p_values < 0.12)).any())
     best = min(losses, key=lambda name: losses[name].mean())
     assert low.models[0].name == high.models[-1].name == negated.models[0].name == best
     assert [model.name for model in low.models] == [model.name for model in reversed(high.models)]
