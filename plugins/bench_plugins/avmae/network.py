@@ -125,11 +125,16 @@ class Encoder(nn.Module):
         """The patches of a modality."""
         return cast("Patches", self.patches[name])
 
-    def own(self, name: str, tokens: Tensor) -> Tensor:
-        """A modality's own blocks: ``(batch, tokens, dim)`` -> the same."""
+    def own(self, name: str, x: Tensor, visible: Tensor | None) -> Tensor:
+        """A padded picture's (visible) patches through its modality's own blocks -> ``(batch, tokens, dim)``."""
+        tokens: Tensor = self.patches[name](x, visible)
         for block in cast("nn.ModuleList", self.blocks[name]):
             tokens = block(tokens)
         return tokens
+
+    def joined(self, tokens: Mapping[str, Tensor]) -> Tensor:
+        """The joint stream of several modalities' tokens, ``(batch, all tokens, dim)``."""
+        return self.stream("joint", torch.cat(list(tokens.values()), dim=1))
 
     def stream(self, name: str, tokens: Tensor) -> Tensor:
         """The joint block and norm in one of its streams: ``(batch, tokens, dim)`` -> the same."""
@@ -152,28 +157,20 @@ class AvMae(nn.Module):
         self.head = nn.Sequential(nn.LayerNorm(config.dim), nn.Linear(config.dim, task.num_classes))
 
     def forward(self, audio: Tensor | None = None, image: Tensor | None = None) -> Tensor:
-        """Classify clips; one of the two may be missing.
+        """``audio (batch, freq, time)``, ``image (batch, channels, height, width)`` in [0, 1] -> ``(batch, classes)``.
 
-        Args:
-            audio: ``(batch, freq, time)``.
-            image: ``(batch, channels, height, width)`` in [0, 1].
-
-        Returns:
-            Logits ``(batch, classes)``.
+        One of the two may be missing.
         """
         logits: Tensor = self.head(self.embed(audio, image))  # (batch, classes)
         return logits
 
     def embed(self, audio: Tensor | None = None, image: Tensor | None = None) -> Tensor:
         """The vector before the head, ``(batch, dim)``: mean over tokens, then over streams."""
-        tokens = {}
-        for name, x in self.encoder.padded({"audio": audio, "image": image}).items():
-            seen = self.encoder.patches_of(name)(x, self._kept(name, x))  # (batch, n, dim)
-            tokens[name] = self.encoder.own(name, seen)
+        padded = self.encoder.padded({"audio": audio, "image": image})
+        tokens = {name: self.encoder.own(name, x, self._kept(name, x)) for name, x in padded.items()}
         pooled = [self.encoder.stream(name, x).mean(1) for name, x in tokens.items()]  # each (batch, dim)
         if len(tokens) > 1:
-            together = torch.cat(list(tokens.values()), dim=1)  # (batch, audio + image tokens, dim)
-            pooled.append(self.encoder.stream("joint", together).mean(1))
+            pooled.append(self.encoder.joined(tokens).mean(1))
         return torch.stack(pooled).mean(0)  # (batch, dim)
 
     def _kept(self, name: str, x: Tensor) -> Tensor | None:

@@ -40,15 +40,7 @@ class Decoder(nn.Module):
         self.heads = nn.ModuleDict({name: nn.Linear(dim, grid.pixels) for name, grid in geometry.items()})
 
     def forward(self, visible: Tensor, masks: dict[str, Mask]) -> dict[str, Tensor]:
-        """Guess every patch.
-
-        Args:
-            visible: Encoded tokens of all modalities in the order of ``masks``, ``(batch, visible, dim)``.
-            masks: Which patch each of them is.
-
-        Returns:
-            For each modality ``(batch, tokens, pixels)``.
-        """
+        """Encoded tokens ``(batch, visible, dim)``, modalities as in ``masks`` -> each ``(batch, tokens, pixels)``."""
         x = self.down(visible)  # (batch, visible, decoder dim)
         parts = x.split([mask.visible.shape[1] for mask in masks.values()], dim=1)
         whole = [
@@ -124,12 +116,9 @@ class PretrainedAvMae(AvMae):
             shape = self.encoder.patches_of(name).grid.shape
             kind = self.config.mask if name == "audio" else "unstructured"
             masks[name] = draw_mask(len(x), shape, self.config.mask_ratio, kind, x.device)
-            seen = self.encoder.patches_of(name)(x, masks[name].visible)  # (batch, visible, dim)
-            tokens[name] = self.encoder.own(name, seen)
+            tokens[name] = self.encoder.own(name, x, masks[name].visible)  # (batch, visible, dim)
         streams = {name: self.encoder.stream(name, x) for name, x in tokens.items()}
-        joint = next(iter(streams.values()))
-        if len(tokens) > 1:
-            joint = self.encoder.stream("joint", torch.cat(list(tokens.values()), dim=1))  # (batch, all visible, dim)
+        joint = self.encoder.joined(tokens) if len(tokens) > 1 else next(iter(streams.values()))
         return Guess(
             masks=masks,
             pixels={} if self.decoder is None else self.decoder(joint, masks),

@@ -107,12 +107,7 @@ class TextTokens(nn.Module):
             self.to_text = Attend(dim, config.heads, config.dropout, cross=True)
 
     def forward(self, audio: Tensor, text: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Encode the text and let both streams look at each other.
-
-        Args:
-            audio: Encoded audio tokens ``(batch, n, dim)``.
-            text: ``(batch, m)`` int64 ids, or ``None`` for the class bank.
-            mask: ``(batch, m)`` bool, True = token.
+        """Encode the text ``(batch, m)`` and let it and the audio tokens ``(batch, n, dim)`` look at each other.
 
         Returns:
             Audio ``(batch, n, dim)``, text ``(batch, m, dim)`` and the mask ``(batch, m)`` of the text.

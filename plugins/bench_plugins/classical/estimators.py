@@ -49,9 +49,7 @@ def build(task: TaskInfo, *, kind: Kind, seed: int = 0) -> Pipeline:
 
 def _makers(task: TaskInfo, seed: int) -> dict[str, Callable[[], Any]]:
     def forest() -> Any:
-        from sklearn.ensemble import (
-            RandomForestClassifier,  # takes as long to import as the rest, for two kinds of four
-        )
+        from sklearn.ensemble import RandomForestClassifier  # takes as long to import as the rest
 
         return RandomForestClassifier(n_estimators=500, random_state=seed, n_jobs=1)
 

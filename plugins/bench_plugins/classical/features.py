@@ -7,9 +7,8 @@ equal height (the harness's own log-mels). Windows and hops are in seconds, so a
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -36,7 +35,7 @@ def piczak_statistics(waveforms: Array, *, sample_rate: int) -> Array:
     Returns:
         ``(clips, 26)``: means of 12 MFCC and the zero-crossing rate (fraction of sample pairs), then deviations.
     """
-    return _by_chunks(waveforms, functools.partial(_piczak_chunk, sample_rate=sample_rate))
+    return _by_chunks(waveforms, sample_rate, _piczak_chunk)
 
 
 def tuned_statistics(waveforms: Array, *, sample_rate: int) -> Array:
@@ -51,10 +50,10 @@ def tuned_statistics(waveforms: Array, *, sample_rate: int) -> Array:
     Returns:
         ``(clips, 100)``, 20 columns for each statistic in the order above.
     """
-    return _by_chunks(waveforms, functools.partial(_tuned_chunk, sample_rate=sample_rate))
+    return _by_chunks(waveforms, sample_rate, _tuned_chunk)
 
 
-def _piczak_chunk(waveforms: Array, *, sample_rate: int) -> Array:
+def _piczak_chunk(waveforms: Array, sample_rate: int) -> Array:
     frames = frame(waveforms, size=round(0.064 * sample_rate), hop=round(0.032 * sample_rate))
     bands = mel_filters(40, frames.shape[2], sample_rate, (0.0, sample_rate / 2), "slaney")
     decibels = 10 * np.log10(np.maximum(power_spectrum(frames, frames.shape[2]) @ bands, 1e-10))
@@ -63,7 +62,7 @@ def _piczak_chunk(waveforms: Array, *, sample_rate: int) -> Array:
     return np.concatenate([series.mean(axis=1), series.std(axis=1)], axis=1)
 
 
-def _tuned_chunk(waveforms: Array, *, sample_rate: int) -> Array:
+def _tuned_chunk(waveforms: Array, sample_rate: int) -> Array:
     frames = frame(waveforms, size=round(0.040 * sample_rate), hop=round(0.020 * sample_rate))
     fft = 2 ** math.ceil(math.log2(frames.shape[2]))
     bands = mel_filters(64, fft, sample_rate, (20.0, min(8000.0, sample_rate / 2)), "htk")
@@ -74,12 +73,9 @@ def _tuned_chunk(waveforms: Array, *, sample_rate: int) -> Array:
 
 
 def frame(waveforms: Array, *, size: int, hop: int) -> Array:
-    """Overlapping frames, ``(clips, samples)`` to ``(clips, frames, size)``; half a frame of zeros at either end.
+    """Frames of ``size`` samples every ``hop``, ``(clips, samples)`` to ``(clips, frames, size)``.
 
-    Args:
-        waveforms: ``(clips, samples)``.
-        size: Samples of a frame.
-        hop: Samples between the starts of two frames.
+    Half a frame of zeros stands at either end.
     """
     padded = np.pad(waveforms, ((0, 0), (size // 2, size - size // 2)))
     return sliding_window_view(padded, size, axis=1)[:, ::hop]
@@ -145,9 +141,6 @@ def _slaney_inverse(mel: _Hertz) -> _Hertz:
     return np.where(mel < 15, 200 * mel / 3, 1000 * np.exp((mel - 15) * np.log(6.4) / 27))
 
 
-def _by_chunks(waveforms: Array, describe: Callable[[Array], Array]) -> Array:
-    def chunks() -> Iterator[Array]:
-        for start in range(0, len(waveforms), _CHUNK):
-            yield describe(np.asarray(waveforms[start : start + _CHUNK], dtype=np.float32))
-
-    return np.concatenate(list(chunks())).astype(np.float32)
+def _by_chunks(waveforms: Array, sample_rate: int, describe: Callable[[Array, int], Array]) -> Array:
+    parts = (waveforms[start : start + _CHUNK] for start in range(0, len(waveforms), _CHUNK))
+    return np.concatenate([describe(np.asarray(x, dtype=np.float32), sample_rate) for x in parts]).astype(np.float32)
