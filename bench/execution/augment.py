@@ -18,13 +18,7 @@ from bench.recipe import Recipe
 
 @dataclass(frozen=True, slots=True)
 class Augmenter:
-    """Draws from its own generator, so that augmentation never shifts the model's random numbers.
-
-    Attributes:
-        recipe: Which parts, how strong.
-        sample_rate: Of the waveforms, in Hz.
-        rng: The only source of randomness here.
-    """
+    """Draws from ``rng`` only, so that augmentation never shifts the model's random numbers; sample rate in Hz."""
 
     recipe: Recipe
     sample_rate: int
@@ -36,11 +30,9 @@ class Augmenter:
         return cls(recipe, sample_rate, np.random.default_rng([seed, stream]))
 
     def roll(self, inputs: dict[str, Tensor], *, derived: bool) -> dict[str, Tensor]:
-        """Start each clip somewhere else: its waveform and the picture that was made of it, by the same time.
+        """Start each clip somewhere else: its waveform and the picture ``derived`` from it, by the same time.
 
-        Args:
-            inputs: ``audio`` as ``(batch, samples)`` if at all, ``image`` as ``(batch, channels, height, width)``.
-            derived: Whether the picture's columns are the clip's time; a picture that was given stays as it is.
+        A picture's columns are the clip's time then; one that was given stays as it is.
         """
         rolled = {name: x for name, x in inputs.items() if name == "audio" or (name == "image" and derived)}
         if not self.recipe.roll or not rolled:
@@ -76,9 +68,7 @@ class Augmenter:
     def features(self, features: Tensor, *, bands: bool = True) -> Tensor:
         """SpecAugment on normalised ``(batch, freq, time)``: masked cells become 0, the training mean.
 
-        Args:
-            features: What the model would get.
-            bands: Whether ``freq`` counts bands, so that it is masked too.
+        ``freq`` is masked too where it counts ``bands``.
         """
         recipe = self.recipe
         for _ in range(recipe.spec_masks):
@@ -90,13 +80,7 @@ class Augmenter:
     def mixup(self, inputs: dict[str, Tensor], targets: Tensor, num_classes: int) -> tuple[dict[str, Tensor], Tensor]:
         """Mix each clip with another of the batch, its targets alike; text cannot be mixed and stops it.
 
-        Args:
-            inputs: Tensors with the batch first.
-            targets: ``(batch,)`` class indices or ``(batch, classes)`` indicators.
-            num_classes: Width of the mixed targets.
-
-        Returns:
-            The inputs, and targets ``(batch, classes)`` where they were mixed (else unchanged).
+        ``targets``, class indices or indicators, come back as ``(batch, num_classes)`` where they were mixed.
         """
         recipe = self.recipe
         if recipe.mixup_alpha <= 0 or "text" in inputs or self.rng.random() >= recipe.mixup_prob:

@@ -32,14 +32,10 @@ def takes_weights(entry: Entry[ModelSpec]) -> bool:
 def build_model(
     entry: Entry[ModelSpec], task: TaskInfo, seed: int, *, masked: bool = False, weights: Path | None = None
 ) -> Any:
-    """What the factory returns, seeded; ``seed`` and ``weights`` are handed to factories that take them.
+    """What the factory returns, seeded; ``masked`` builds it with what masked pre-training needs.
 
-    Args:
-        entry: Of the model.
-        task: What it may know.
-        seed: Of its random start.
-        masked: Build it with what masked pre-training needs.
-        weights: File or folder to start from; ``None`` = none, or what the spec's own options say.
+    ``seed`` and ``weights`` (a file or folder) are handed to factories that take them; without ``weights`` what the
+    spec's own options say holds.
 
     Raises:
         PluginError: It is neither a module nor an estimator, or cannot be pre-trained where it should be.
@@ -72,28 +68,14 @@ def build_model(
 
 
 def build_pipeline(model: nn.Module, data: Inputs, recipe: Recipe, train: Any) -> Pipeline:
-    """The pipeline of a cell, its normaliser fitted on the training clips.
-
-    Args:
-        model: From the factory.
-        data: The data set as this model sees it.
-        recipe: For the kind of statistics.
-        train: Indices of the training clips; no other clip is read.
-    """
-    frontend = None if data.stored_features else data.frontend
-    normaliser = None
+    """The pipeline of a cell, its normaliser fitted on the clips ``train``; no other clip is read."""
+    pipeline = Pipeline(
+        model, frontend=data.frontend, normaliser=None, modalities=data.modalities, by_name=data.by_name,
+        num_classes=data.task.num_classes,
+    )  # fmt: skip
+    pipeline.bands = data.bands
     if data.task.feature_shape is not None and recipe.normalise != "none":
         normaliser = Normaliser(data.task.feature_shape[0] if recipe.normalise == "bin" else 1)
-    pipeline = Pipeline(
-        model,
-        frontend=frontend,
-        normaliser=None,
-        modalities=data.modalities,
-        by_name=data.by_name,
-        num_classes=data.task.num_classes,
-    )
-    pipeline.bands = data.bands
-    if normaliser is not None:
         with torch.no_grad():
             audio = (batch.inputs["audio"] for batch in data.batches(train, 64).epoch(0))
             normaliser.fit((pipeline.features(x) for x in audio), recipe.normalise)

@@ -32,14 +32,9 @@ Targets = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """Logistic regression on standardised embeddings.
+    """Logistic regression on standardised embeddings: ``weight (classes, dim)``, the others ``(classes,)``, ``(dim,)``.
 
-    Attributes:
-        weight: ``(classes, dim)`` float64.
-        bias: ``(classes,)``.
-        mean: ``(dim,)`` of the training embeddings.
-        scale: ``(dim,)`` their deviation, 1 where it is 0.
-        converged: Whether the solver came to its tolerance in time.
+    ``scale`` is the deviation of the training embeddings, 1 where it is 0.
     """
 
     weight: npt.NDArray[np.float64]
@@ -64,12 +59,9 @@ class Probe:
 
 
 def fit_probe(x: Floats, targets: Targets, classes: int) -> Probe:
-    """Fit on training embeddings.
+    """Fit on training embeddings ``(clips, dim)``; a class that no training clip has is never predicted.
 
-    Args:
-        x: ``(clips, dim)``.
-        targets: ``(clips,)`` class indices, or ``(clips, classes)`` indicators: one regression per class then.
-        classes: Of the task; one that no training clip has is never predicted.
+    ``targets`` are class indices ``(clips,)``, or indicators ``(clips, classes)``: one regression per class then.
     """
     from sklearn.preprocessing import StandardScaler
 
@@ -112,10 +104,7 @@ def _regression(x: npt.NDArray[np.float64], targets: Targets) -> tuple[Any, Any,
 class Neighbours:
     """Votes of the nearest training clips by cosine, each weighted by ``exp(similarity / 0.07)``.
 
-    Attributes:
-        bank: ``(clips, dim)`` float32 training embeddings of length 1.
-        votes: ``(clips, classes)`` float32 indicators.
-        multi_label: Whether a clip may have several classes.
+    The ``bank`` holds their embeddings ``(clips, dim)`` of length 1, ``votes`` their indicators ``(clips, classes)``.
     """
 
     bank: Floats
@@ -131,9 +120,8 @@ class Neighbours:
         """``(clips, dim) -> (clips, classes)``: logarithm of the vote shares (multi-label: their logit)."""
         shares = np.concatenate([self._shares(_unit(x[i : i + _CHUNK])) for i in range(0, len(x), _CHUNK)])
         shares = np.clip(shares, _LEAST, 1 - _LEAST if self.multi_label else 1.0)
-        out = np.log(shares) - np.log1p(-shares) if self.multi_label else np.log(shares)
-        votes: Floats = out.astype(np.float32)
-        return votes
+        out: Floats = (np.log(shares) - np.log1p(-shares) if self.multi_label else np.log(shares)).astype(np.float32)
+        return out
 
     def _shares(self, unit: Floats) -> npt.NDArray[np.float64]:
         similarity = (unit @ self.bank.T).astype(np.float64)  # (clips, training clips)

@@ -32,12 +32,9 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Embeddings:
-    """What a network makes of some clips before its classifier.
+    """What a network makes of the clips at ``index`` before its classifier: ``(clips, dim)`` float32 by name.
 
-    Attributes:
-        values: ``(clips, dim)`` float32 by name; the only name is ``""`` where ``embed`` returns one tensor.
-        index: ``(clips,)`` positions in the data set.
-        seconds: Wall time.
+    The only name is ``""`` where ``embed`` returns one tensor.
     """
 
     values: dict[str, Floats]
@@ -74,14 +71,10 @@ def embed(infer: Inference, batches: Batches) -> Embeddings:
         PluginError: ``embed`` returns another shape than ``(batch, dim)``, or something that is not finite.
     """
     start = time.perf_counter()
-    parts: dict[str, list[Floats]] = {}
-    index = []
-    for batch, values in _embedded(infer, batches):
-        index.append(batch.index)
-        for name, x in values.items():
-            parts.setdefault(name, []).append(x)
+    index, parts = zip(*((batch.index, values) for batch, values in _embedded(infer, batches)), strict=True)
     rows = np.concatenate(index)
-    joined = {name: np.concatenate(found) for name, found in parts.items()}
+    names = dict.fromkeys(name for values in parts for name in values)
+    joined = {name: np.concatenate([values[name] for values in parts if name in values]) for name in names}
     for name, x in joined.items():
         if len(x) != len(rows):
             raise PluginError(f"embed gave {name!r} for {len(x)} of {len(rows)} clips; give the same names every time")
@@ -137,11 +130,7 @@ def _rows(x: Any, name: str, batch: int) -> Floats:
 def describe_embeddings(
     embeddings: Mapping[str, Floats], targets: npt.NDArray[Any]
 ) -> tuple[dict[str, Floats], dict[str, Any]]:
-    """Maps to draw and figures to quote.
-
-    Args:
-        embeddings: ``(clips, dim)`` by name (``""`` where a model gives one).
-        targets: ``(clips,)`` class indices of the same clips.
+    """Maps to draw and figures to quote of ``(clips, dim)`` embeddings by name.
 
     Returns:
         ``(clips, 2)`` float32 coordinates under ``embed_map`` or ``embed_map_NAME``, in units of their own spread; and
@@ -152,12 +141,12 @@ def describe_embeddings(
     figures: dict[str, Any] = {}
     for name, values in sorted(embeddings.items()):
         reason = _unfit(values, targets)
-        if reason:
-            figures[name or "embedding"] = {"dim": int(values.shape[1]), "reason": reason}
-            continue
-        standard = _standardised(values)
-        maps[f"embed_map_{name}" if name else "embed_map"] = tsne_map(standard)
-        figures[name or "embedding"] = {"dim": int(values.shape[1]), **cluster_figures(standard, targets)}
+        found: dict[str, Any] = {"reason": reason}
+        if not reason:
+            standard = _standardised(values)
+            maps[f"embed_map_{name}" if name else "embed_map"] = tsne_map(standard)
+            found = cluster_figures(standard, targets)
+        figures[name or "embedding"] = {"dim": int(values.shape[1]), **found}
     return maps, figures
 
 
@@ -201,9 +190,8 @@ def tsne_map(values: Floats) -> Floats:
 def cluster_figures(values: Floats, targets: npt.NDArray[Any]) -> dict[str, Any]:
     """k-means with as many clusters as there are classes among the clips, compared with the classes.
 
-    Returns:
-        ``clusters``, ``purity`` (0 to 1: share of clips whose cluster is mostly of their class) and ``adjusted_rand``
-        (1 = the classes, 0 = what chance gives).
+    ``purity`` is the share of clips whose cluster is mostly of their class; ``adjusted_rand`` 1 = the classes, 0 =
+    what chance gives.
     """
     from sklearn.cluster import KMeans
     from sklearn.metrics import adjusted_rand_score
@@ -212,11 +200,8 @@ def cluster_figures(values: Floats, targets: npt.NDArray[Any]) -> dict[str, Any]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # fewer distinct points than clusters: the figures say so
         found = KMeans(classes, n_init=10, random_state=0).fit_predict(values)
-    return {
-        "clusters": classes,
-        "purity": purity(found, targets),
-        "adjusted_rand": float(adjusted_rand_score(targets, found)),
-    }
+    rand = float(adjusted_rand_score(targets, found))
+    return {"clusters": classes, "purity": purity(found, targets), "adjusted_rand": rand}
 
 
 def purity(clusters: npt.NDArray[Any], targets: npt.NDArray[Any]) -> float:

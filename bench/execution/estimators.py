@@ -8,11 +8,12 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from bench.clips import TaskInfo
 from bench.errors import PluginError
 from bench.execution.inputs import Inputs
-from bench.execution.step import Predictions, check_finite, front_end_only
+from bench.execution.step import Predictions, check_finite
 
 Logits = npt.NDArray[np.float32]
 
@@ -38,10 +39,9 @@ def inputs_of(data: Inputs, index: npt.NDArray[np.int64]) -> npt.NDArray[np.floa
     """
     if data.modalities != ("audio",) or data.given["audio"] == "missing":
         raise PluginError(f"an estimator takes audio only, this one declares {', '.join(data.modalities)}")
-    frontend = None if data.stored_features else data.frontend
-    return np.concatenate(
-        [front_end_only(frontend, batch.inputs["audio"]).numpy() for batch in data.batches(index, 64).epoch(0)]
-    )
+    audio = (batch.inputs["audio"] for batch in data.batches(index, 64).epoch(0))
+    with torch.inference_mode():
+        return np.concatenate([(x if data.frontend is None else data.frontend.eval()(x)).numpy() for x in audio])
 
 
 def predict(estimator: Estimator, data: Inputs, index: npt.NDArray[np.int64]) -> Predictions:
@@ -102,11 +102,8 @@ def _positive(chances: npt.NDArray[Any], values: npt.NDArray[Any]) -> npt.NDArra
 def decided(logits: Logits, answers: npt.NDArray[Any]) -> Logits:
     """Logits that decide as an estimator answers, each moved as little as that takes.
 
-    The two may disagree: an SVC answers by its margins, its probabilities come from a fit of their own.
-
-    Args:
-        logits: ``(clips, classes)``.
-        answers: What ``predict`` gave: class indices ``(clips,)``, or indicators ``(clips, classes)``.
+    The two may disagree: an SVC answers by its margins, its probabilities come from a fit of their own. ``answers``
+    are what ``predict`` gave: class indices ``(clips,)``, or indicators ``(clips, classes)``.
     """
     out = logits.copy()
     if answers.ndim == 2:

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from bench.execution import estimators, provenance
 from bench.execution.build import MASKED, build_model
-from bench.execution.controls import arranged
-from bench.execution.inputs import Inputs, WorkerCache, prepare, split_for
+from bench.execution.inputs import Inputs, WorkerCache, arranged, prepare, split_for
 from bench.execution.network import Run, run_network
 from bench.execution.results import CellResult, Fitted, Progress
 from bench.execution.step import Predictions
@@ -26,8 +25,6 @@ from bench.measurement.memory import HostPeak
 from bench.metrics.scoring import compute_scores, primary
 from bench.plugins.registry import Registry
 from bench.protocols.split import Split
-
-__all__ = ["CellResult", "Progress", "predicted_csv", "run_evaluate"]
 
 
 def run_evaluate(
@@ -107,16 +104,15 @@ def predicted_csv(predictions: Predictions, data: Inputs) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["id", "label", "probability"])
-    if data.task.task_type == "multi_label":
+    several = data.task.task_type == "multi_label"
+    if several:
         chances = 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
-        for row, clip in enumerate(predictions.index):
-            writer.writerows([ids[clip], label, f"{chances[row, i]:.6f}"] for i, label in enumerate(labels))
     else:
         chances = np.exp(logits - logits.max(axis=1, keepdims=True))
         chances /= chances.sum(axis=1, keepdims=True)
-        for row, clip in enumerate(predictions.index):
-            best = int(chances[row].argmax())
-            writer.writerow([ids[clip], labels[best], f"{chances[row, best]:.6f}"])
+    for clip, row in zip(predictions.index, chances, strict=True):
+        shown = range(len(labels)) if several else [int(row.argmax())]
+        writer.writerows([ids[clip], labels[i], f"{row[i]:.6f}"] for i in shown)
     return text.getvalue().encode()
 
 

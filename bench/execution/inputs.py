@@ -1,4 +1,4 @@
-"""What one cell feeds its model: located, decoded once, split, with every shape known."""
+"""What one cell feeds its model: located, decoded once, split, shuffled where the cell says so, every shape known."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from bench.cell import GIVEN, WAVEFORM, parse_inputs
+from bench.cell import GIVEN, MODALITIES, WAVEFORM, parse_inputs
 from bench.clips import Clips, TaskInfo
-from bench.data.batches import Batches
+from bench.data.batches import Batches, Source
 from bench.data.derived import thumbnail
 from bench.data.features import open_features
 from bench.data.locate import open_clips
@@ -35,6 +35,8 @@ T = TypeVar("T")
 
 TEXT_LENGTH = 32
 """Tokens a text is cut or padded to where the data set declares no length."""
+_STREAM = 7
+"""Keeps the permutations of shuffled inputs apart from other draws of the same seed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,17 +44,14 @@ class Inputs:
     """A data set as one model sees it; shared by the cells that follow each other in a worker.
 
     Attributes:
-        spec: The data set's declaration.
-        clips: One row per clip.
         waveforms: Decoded, converted, filled clips ``(clips, samples)`` int16; ``None`` where the publishers give
             features.
         arrays: ``{modality: (clips, ...)}`` handed to the model (or its front end).
         task: With the feature shape filled in.
-        frontend: Fresh front end of the cell, ``None`` where the model takes the waveform.
+        frontend: Fresh front end of the cell, ``None`` where the model takes the waveform or features are stored.
         given: ``{modality: how}`` with how ``given``, ``derived``, ``shuffled``, ``missing`` (in test), or two of
             these: ``derived, shuffled``.
-        declared: Every modality that the model declares; several make it take its inputs by name.
-        stored_features: Whether ``audio`` holds features instead of waveforms.
+        by_name: Whether the model is called with keywords, which one that declares several modalities always is.
         bands: Whether the features' frequency axis counts bands.
         seconds: Time to get here.
     """
@@ -64,8 +63,7 @@ class Inputs:
     task: TaskInfo
     frontend: nn.Module | None
     given: Mapping[str, str]
-    declared: tuple[str, ...]
-    stored_features: bool
+    by_name: bool
     bands: bool
     seconds: float
 
@@ -80,9 +78,9 @@ class Inputs:
         return tuple(name for name, how in self.given.items() if "missing" not in how)
 
     @property
-    def by_name(self) -> bool:
-        """Whether the model is called with keywords, which one that declares several modalities always is."""
-        return len(self.declared) > 1
+    def stored_features(self) -> bool:
+        """Whether ``audio`` holds features instead of waveforms."""
+        return self.frontend is None and self.task.feature_shape is not None
 
     @property
     def waveform_report(self) -> Mapping[str, Any]:
@@ -95,8 +93,7 @@ class Inputs:
 
     def test_batches(self, indices: np.ndarray, size: int) -> Batches:
         """Batches in order as the model gets them in test: without the modalities that the cell calls missing."""
-        tested = self.tested
-        arrays = {key: source for key, source in self.arrays.items() if modality_of(key) in tested}
+        arrays = {key: source for key, source in self.arrays.items() if modality_of(key) in self.tested}
         return Batches(arrays, self.clips.targets, indices, size)
 
 
@@ -138,8 +135,7 @@ def build_frontend(
     """
     if name in (WAVEFORM, GIVEN):
         return None
-    entry = registry.frontends[name]
-    factory = load_factory(entry.factory)
+    factory = load_factory(registry.frontends[name].factory)
     seed_everything(seed)
     frontend = factory(task, **model.frontend_options)
     if not isinstance(frontend, nn.Module):
@@ -170,58 +166,50 @@ def prepare(registry: Registry, job: Job, cache: WorkerCache | None = None) -> I
     clips = cache.once(source, lambda: open_clips(entry.spec, job.data, load=entry.factory))
     model = registry.models[cell.model].spec
     ways = parse_inputs(cell.inputs)
-    waveforms = None if clips.features is not None else _waveforms(clips, job, cache)
+    waveforms = None
+    if clips.features is None and clips.audio is not None:
+        trim_db, fill = job.recipe.trim_db, job.recipe.fill
+        waveforms = cache.once((*source, trim_db, fill), lambda: open_waveforms(clips, trim_db=trim_db, fill=fill))
     declared = entry.spec.task.text_length if entry.spec.task else None
     task = task_of(clips, tuple(ways), declared or TEXT_LENGTH)
     if "derived" in ways.get("image", ()):
         task = replace(task, image_shape=(1, 28, 28))
-    audio = _audio(registry, job, clips, waveforms, task) if "audio" in ways else _Audio()
-    arrays: dict[str, Any] = {} if audio.array is None else {"audio": audio.array}
+    arrays: dict[str, Any] = {}
+    frontend = None
+    if "audio" in ways:
+        arrays["audio"], frontend, shape = _audio(registry, job, clips, waveforms, task)
+        task = replace(task, feature_shape=shape)
     if "image" in ways:
         arrays["image"] = _images(clips, waveforms, cache, derived="derived" in ways["image"])
     if "text" in ways:
         arrays["text"], arrays["text_mask"] = _tokens(registry, job, clips, task, cache)
     return Inputs(
-        spec=entry.spec, clips=clips, waveforms=waveforms, arrays=arrays,
-        task=replace(task, feature_shape=audio.shape), frontend=audio.frontend,
+        spec=entry.spec, clips=clips, waveforms=waveforms, arrays=arrays, task=task, frontend=frontend,
         given={name: ", ".join(how) or "given" for name, how in ways.items()},
-        declared=(*model.modalities, *model.optional_modalities), stored_features=audio.stored,
+        by_name=len(model.modalities) + len(model.optional_modalities) > 1,
         bands=cell.frontend == WAVEFORM or registry.frontends[cell.frontend].spec.bands,
         seconds=time.perf_counter() - start,
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class _Audio:
-    array: Any = None
-    frontend: nn.Module | None = None
-    shape: tuple[int, int] | None = None
-    stored: bool = False
-
-
-def _audio(registry: Registry, job: Job, clips: Clips, waveforms: Waveforms | None, task: TaskInfo) -> _Audio:
+def _audio(
+    registry: Registry, job: Job, clips: Clips, waveforms: Waveforms | None, task: TaskInfo
+) -> tuple[Any, nn.Module | None, tuple[int, int] | None]:
+    """What batches hold of the audio, the front end that it still has to go through, and the shape of the features."""
     cell = job.cell
     if clips.features is not None:
         freq, frames = clips.features.shape[1:]
-        return _Audio(clips.features, shape=(int(freq), int(frames)), stored=True)
+        return clips.features, None, (int(freq), int(frames))
     if waveforms is None:
         raise DataError(f"{clips.title} has no audio")
     model = registry.models[cell.model].spec
     frontend = build_frontend(registry, model, cell.frontend, task, seed=cell.seed)
     if frontend is None:
-        return _Audio(waveforms.samples)
+        return waveforms.samples, None, None
     shape = feature_shape(frontend, task)
     if cell.feeding == "precomputed":
-        return _Audio(_stored(registry, model, cell.frontend, waveforms, frontend), frontend, shape, stored=True)
-    return _Audio(waveforms.samples, frontend, shape)
-
-
-def _waveforms(clips: Clips, job: Job, cache: WorkerCache) -> Waveforms | None:
-    if clips.audio is None:
-        return None
-    trim_db, fill = job.recipe.trim_db, job.recipe.fill
-    view = (job.cell.dataset, job.data, trim_db, fill)
-    return cache.once(view, lambda: open_waveforms(clips, trim_db=trim_db, fill=fill))
+        return _stored(registry, model, cell.frontend, waveforms, frontend), None, shape
+    return waveforms.samples, frontend, shape
 
 
 def _images(clips: Clips, waveforms: Waveforms | None, cache: WorkerCache, *, derived: bool) -> Any:
@@ -242,23 +230,16 @@ def _tokens(registry: Registry, job: Job, clips: Clips, task: TaskInfo, cache: W
     if entry.spec.tokenizer is None:
         return hash_tokens(clips.texts, length)
     named, texts = entry.home(entry.spec.tokenizer), clips.texts
-    weights = str(job.weights) if job.weights else None
-    key = (job.cell.dataset, job.data, job.cell.model, length, weights)
+    options = {**entry.spec.options, **({"weights": str(job.weights)} if job.weights else {})}
 
     def tokenized() -> Tokens:
         build = load_factory(named)
-        options = {**entry.spec.options, **({"weights": weights} if weights else {})}
-        return own_tokens(build(**_accepted(build, options)), texts, length, entry.spec.name)
+        taken = inspect.signature(build).parameters
+        every = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in taken.values())
+        accepted = {name: value for name, value in options.items() if every or name in taken}
+        return own_tokens(build(**accepted), texts, length, entry.spec.name)
 
-    return cache.once(key, tokenized)
-
-
-def _accepted(function: Any, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a model's options that a function takes."""
-    parameters = inspect.signature(function).parameters
-    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
-        return dict(options)
-    return {name: value for name, value in options.items() if name in parameters}
+    return cache.once((job.cell.dataset, job.data, job.cell.model, length, job.weights), tokenized)
 
 
 def modality_of(key: str) -> str:
@@ -271,11 +252,10 @@ def _stored(
 ) -> np.ndarray[Any, Any]:
     if any(p.requires_grad for p in frontend.parameters()):
         raise PluginError(f"front end {name!r} is trained, so its features cannot be precomputed; use --feeding fly")
-    entry = registry.frontends[name]
     state = hashlib.sha256()
     for tensor in frontend.state_dict().values():  # weights drawn by the seed are features of their own
         state.update(tensor.numpy().tobytes())
-    code = source_hash(entry.factory.partition(":")[0])
+    code = source_hash(registry.frontends[name].factory.partition(":")[0])
     key = digest([name, dict(model.frontend_options), code, state.hexdigest()])
     return open_features(waveforms, frontend, key=key, dtype="float32").values
 
@@ -288,8 +268,33 @@ def split_for(registry: Registry, data: Inputs, job: Job) -> Split:
     if job.limit is None:
         return split
     rng = np.random.default_rng(0)
+    parts = (split.train, split.validation, split.test)
+    train, validation, test = (np.sort(rng.permutation(part)[: job.limit]) for part in parts)
+    return replace(split, train=train, validation=validation, test=test)
 
-    def cut(part: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        return np.sort(rng.permutation(part)[: job.limit])
 
-    return replace(split, train=cut(split.train), validation=cut(split.validation), test=cut(split.test))
+def arranged(data: Inputs, split: Split, seed: int) -> Inputs:
+    """The data with its ``shuffled`` modalities moved to other clips, each within its part of the split.
+
+    Every clip of a part gets the input of another clip of the same part (a random cycle through them, so that none
+    keeps its own unless it is alone), in training and in test: pairing is destroyed, every input still occurs once,
+    and no test clip's input is seen in training. Where nothing is shuffled, the same object is returned.
+    """
+    shuffled = [name for name, how in data.given.items() if "shuffled" in how]
+    if not shuffled:
+        return data
+    held = np.concatenate([split.train, split.validation, split.test])
+    rest = np.setdiff1d(np.arange(len(data.clips), dtype=np.int64), held)
+    arrays = dict(data.arrays)
+    for name in shuffled:
+        moved = np.arange(len(data.clips), dtype=np.int64)
+        for number, part in enumerate((rest, split.train, split.validation, split.test)):
+            order = np.random.default_rng([seed, _STREAM, MODALITIES.index(name), number]).permutation(part)
+            moved[order] = np.roll(order, 1)
+        arrays |= {key: _permuted(source, moved) for key, source in arrays.items() if modality_of(key) == name}
+    return replace(data, arrays=arrays)
+
+
+def _permuted(source: Source, rows: npt.NDArray[np.int64]) -> Source:
+    """Rows of an array (or of a function of indices) under a permutation ``(clips,)``."""
+    return lambda index: source(rows[index]) if callable(source) else source[rows[index]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from bench.execution.build import MASKED, build_pipeline, materialise, takes_wei
 from bench.execution.classifiers import FIT
 from bench.execution.inputs import Inputs
 from bench.execution.pipeline import Pipeline, compile_network
-from bench.execution.pretraining import SHOWN, PretrainStep, passes, pretrain, reconstructions
+from bench.execution.pretraining import SHOWN, PretrainStep, end_pretraining, passes, pretrain, reconstructions
 from bench.execution.results import Fitted, Progress
 from bench.execution.seeding import deterministic
 from bench.execution.step import Inference, Predictions, StepSettings, TrainStep, check_finite, predict
@@ -98,15 +99,10 @@ def _started(model: nn.Module, run: Run) -> tuple[Pipeline, dict[str, Any]]:
     masked, weights = cell.weights == MASKED, run.job.weights
     pipeline = build_pipeline(model, data, run.job.recipe, train_clips)
     section: dict[str, Any] = {
-        "kind": "masked" if masked else "random",
-        "name": cell.weights,
-        "from": "training part of the split" if masked else None,
-        "sha256": None,
-        "loaded": None,
-        "fresh": [],
-        "ignored": [],
-        "transductive": False,
-    }
+        "kind": "masked" if masked else "random", "name": cell.weights,
+        "from": "training part of the split" if masked else None, "sha256": None, "loaded": None, "fresh": [],
+        "ignored": [], "transductive": False,
+    }  # fmt: skip
     declared = run.entry.spec.options.get("weights")
     if weights is None:
         materialise(pipeline, data, train_clips)
@@ -123,13 +119,9 @@ def _loaded(pipeline: Pipeline, weights: Path, run: Run) -> dict[str, Any]:
     if takes_weights(run.entry):
         materialise(pipeline, run.data, run.split.train)
         return {}
-
-    def once() -> object:
-        return materialise(pipeline, run.data, run.split.train)
-
+    once = functools.partial(materialise, pipeline, run.data, run.split.train)
     once()  # lazy layers get their shapes
-    output = output_layer(pipeline.model, once, run.data.task.num_classes)
-    return load_weights(pipeline.model, weights, output)
+    return load_weights(pipeline.model, weights, output_layer(pipeline.model, once, run.data.task.num_classes))
 
 
 def _checked_sha256(weights: Path, label: str) -> str:
@@ -155,9 +147,7 @@ def _pretrained(pipeline: Pipeline, run: Run) -> tuple[dict[str, Any], dict[str,
     timing, arrays = pretrain(PretrainStep(pipeline, run.settings), batches, run.on_epoch)
     shown = clips[np.linspace(0, len(clips) - 1, min(SHOWN, len(clips))).astype(np.int64)]
     pictures = reconstructions(pipeline, run.data.batches(shown, len(shown)), run.settings, run.data.clips.ids)
-    finish = getattr(pipeline.model, "end_pretraining", None)
-    if callable(finish):
-        finish()
+    end_pretraining(pipeline)
     progress.passes = number
     return timing, {**arrays, **pictures}
 
@@ -212,10 +202,11 @@ def _embeddings(pipeline: Pipeline, run: Run, test: Indices) -> tuple[dict[str, 
         return {}, None
     data, infer = run.data, run.inference(pipeline)
     batches = data.test_batches(test, run.job.recipe.eval_batch)
-    size = 2 * len(test) * embeddings.width(infer, batches)
+    dim = embeddings.width(infer, batches)
+    size = 2 * len(test) * dim
     if size > EMBED_BYTES:
         reason = f"{size / 1e6:.0f} MB; kept up to {EMBED_BYTES / 1e6:.0f} MB"
-        return {}, {"embedding": {"dim": size // (2 * len(test)), "reason": reason}}
+        return {}, {"embedding": {"dim": dim, "reason": reason}}
     found = embeddings.embed(infer, batches)
     maps, figures = embeddings.describe_embeddings(found.values, data.clips.targets[found.index])
     if not run.job.keep_checkpoint:

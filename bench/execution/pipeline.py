@@ -31,16 +31,11 @@ class Normaliser(nn.Module):
 
         Sums are float64, so that the result does not depend on the batch size beyond rounding.
         """
-        total = square = None
-        count = 0
-        for features in batches:
-            x = features.double()
-            sums, squares = x.sum(dim=(0, 2)), (x * x).sum(dim=(0, 2))
-            total = sums if total is None else total + sums
-            square = squares if square is None else square + squares
-            count += x.shape[0] * x.shape[2]
-        if total is None or square is None:
+        wide = (features.double() for features in batches)
+        sums: list[Any] = [(x.sum(dim=(0, 2)), (x * x).sum(dim=(0, 2)), x.shape[0] * x.shape[2]) for x in wide]
+        if not sums:
             raise PluginError("no training clip to measure normalisation statistics on")
+        total, square, count = (sum(column) for column in zip(*sums, strict=True))
         per_bin = total / count
         mean = per_bin if kind == "bin" else per_bin.mean().expand(1)
         if kind == "bin":
@@ -64,8 +59,7 @@ class Pipeline(nn.Module):
         frontend: Waveform to features; ``None`` where the model takes the waveform or features come stored.
         normaliser: ``None`` where the model takes the waveform.
         modalities: Inputs handed to the model.
-        by_name: Whether the model is called with keywords: one that declares several modalities always is, even
-            where it gets one of them; ``None`` = where it gets several.
+        by_name: Whether the model is called with keywords; ``None`` = where it gets several modalities.
         num_classes: For the shape check of the logits.
 
     Attributes:
@@ -73,22 +67,13 @@ class Pipeline(nn.Module):
     """
 
     def __init__(
-        self,
-        model: nn.Module,
-        *,
-        frontend: nn.Module | None,
-        normaliser: Normaliser | None,
-        modalities: tuple[str, ...],
-        num_classes: int,
-        by_name: bool | None = None,
-    ) -> None:
+        self, model: nn.Module, *, frontend: nn.Module | None, normaliser: Normaliser | None,
+        modalities: tuple[str, ...], num_classes: int, by_name: bool | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.frontend = frontend
-        self.normaliser = normaliser
-        self.model = model
-        self.modalities = modalities
+        self.frontend, self.normaliser, self.model = frontend, normaliser, model
+        self.modalities, self.num_classes = modalities, num_classes
         self.by_name = len(modalities) > 1 if by_name is None else by_name
-        self.num_classes = num_classes
         self.bands = True
         self.call = call_model
         self.frontend_trains = frontend is not None and any(p.requires_grad for p in frontend.parameters())
@@ -96,9 +81,7 @@ class Pipeline(nn.Module):
     def features(self, audio: Tensor, hide: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """What the model gets for ``audio``: normalised features ``(batch, freq, time)``, or the waveform.
 
-        Args:
-            audio: Waveform ``(batch, samples)``, or stored features.
-            hide: Hides bands of a spectrogram; used by front ends whose features are no bands, ignored otherwise.
+        ``hide`` hides bands of a spectrogram; used by front ends whose features are no bands, ignored otherwise.
         """
         if self.frontend is not None:
             inside = () if hide is None or self.bands else (hide,)

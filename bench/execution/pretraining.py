@@ -17,7 +17,7 @@ from bench.data.batches import Batch, Batches
 from bench.errors import PluginError
 from bench.execution.optimisation import make_pretrainer, rate_factor
 from bench.execution.pipeline import Pipeline
-from bench.execution.step import DivergedError, Step, StepSettings, to_device
+from bench.execution.step import DivergedError, Step, StepSettings, autocast, to_device
 from bench.execution.train import OnEpoch
 
 WARMUP = 0.08
@@ -56,7 +56,7 @@ class PretrainStep(Step):
         """
         inputs = self.pipeline.prepare(self.sounding(batch))
         method: Callable[..., Any] = self.pipeline.model.pretrain_loss  # type: ignore[assignment]
-        with self.autocast():
+        with autocast(self.settings.device, self.settings.precision):
             loss = method(**inputs)
         if not isinstance(loss, Tensor) or loss.ndim != 0:
             got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
@@ -65,12 +65,10 @@ class PretrainStep(Step):
 
 
 def pretrain(step: PretrainStep, batches: Batches, on_epoch: OnEpoch) -> tuple[dict[str, Any], dict[str, Array]]:
-    """Train the whole pipeline of ``step``, in place; batches are whole ones, since losses may compare batch mates.
+    """Train the whole pipeline of a new ``step``, in place, on training clips at ``recipe.pretrain_batch``.
 
-    Args:
-        step: Not called before.
-        batches: Training clips only, at ``recipe.pretrain_batch``.
-        on_epoch: Told ``{"pretrain_loss": mean}`` after each pass.
+    Batches are whole ones, since losses may compare batch mates; ``on_epoch`` is told ``{"pretrain_loss": mean}``
+    after each pass.
 
     Returns:
         ``pretrain_s``, ``pretrain_steps`` and ``pretrain_clips`` (with repetition); and the curves ``pretrain_loss``
@@ -112,19 +110,20 @@ def _mean(losses: list[Tensor], step: int, rate: float) -> float:
     return mean
 
 
+def end_pretraining(pipeline: Pipeline) -> None:
+    """Let the model drop what only pre-training needs."""
+    finish = getattr(pipeline.model, "end_pretraining", None)
+    if callable(finish):
+        finish()
+
+
 def reconstructions(
     pipeline: Pipeline, batches: Batches, settings: StepSettings, ids: tuple[str, ...]
 ) -> dict[str, Array]:
-    """What the model makes of hidden parts of a few clips, for a report; nothing where it cannot show it.
+    """What the model makes of hidden parts of the first batch, for a report; nothing where it cannot show it.
 
     The clips are training clips: the decoder that guesses is dropped before the checkpoint is final, and until then
     the test clips are sealed. They show what was learnt, not how well it carries over.
-
-    Args:
-        pipeline: Pre-trained, its decoder still there.
-        batches: One batch of training clips, in order, not augmented.
-        settings: For the device and the seed of what is hidden.
-        ids: Names of all clips.
 
     Returns:
         ``reconstruct_{modality}_{input|masked|guess}`` ``(clips, channels, height, width)`` float16, hidden places of

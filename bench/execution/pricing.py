@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ from bench.execution.build import MASKED, build_model, build_pipeline, materiali
 from bench.execution.classifiers import FIT
 from bench.execution.estimators import inputs_of, logits_of
 from bench.execution.inputs import Inputs, WorkerCache, prepare
-from bench.execution.pipeline import Pipeline
-from bench.execution.pretraining import PretrainStep
+from bench.execution.pipeline import Pipeline, call_model
+from bench.execution.pretraining import PretrainStep, end_pretraining
 from bench.execution.results import Progress
 from bench.execution.step import Inference, StepSettings, TrainStep
 from bench.job import Job
@@ -40,21 +41,19 @@ def run_price(registry: Registry, job: Job, progress: Progress) -> dict[str, Any
     entry, masked = registry.models[job.cell.model], job.cell.weights == MASKED
     model = build_model(entry, data.task, job.cell.seed, masked=masked, weights=job.weights)
     progress.stage = "profile"
-    is_module = isinstance(model, nn.Module)
-    costs = _time_module(model, data, job) if is_module else _time_estimator(model, data)
+    costs = _time_module(model, data, job) if isinstance(model, nn.Module) else _time_estimator(model, data)
     return {**costs, "data_s": data.seconds, "probe_s": time.perf_counter() - start, "source": "measured"}
 
 
 def _time_module(model: nn.Module, data: Inputs, job: Job) -> dict[str, Any]:
-    clips = np.arange(min(2 * job.cell.batch, len(data.clips)), dtype=np.int64)
+    device, batch, masked = job.cell.device, job.cell.batch, job.cell.weights == MASKED
+    clips = np.arange(min(2 * batch, len(data.clips)), dtype=np.int64)
     pipeline = build_pipeline(model, data, job.recipe, clips)
     materialise(pipeline, data, clips)
-    pipeline.to(job.cell.device)
-    device, batch = job.cell.device, job.cell.batch
+    pipeline.to(device)
     infer = Inference(pipeline, device, job.cell.precision)
     single = next(data.test_batches(clips, 1).epoch(0))
-    forward = _best(lambda: infer(single), device, times=2)
-    masked = job.cell.weights == MASKED
+    forward = min(_seconds(lambda: infer(single), device, times=2))
     if 3 * forward * max(batch, job.recipe.pretrain_batch if masked else 0) > SLOW_STEP_S:
         return _from_forward(forward, job)
     pretrain_step_s = _time_pretraining(pipeline, data, job) if masked else None
@@ -64,9 +63,9 @@ def _time_module(model: nn.Module, data: Inputs, job: Job) -> dict[str, Any]:
         step = TrainStep(pipeline, StepSettings.of(job, data), -(-len(data.clips) // batch))
         trained = next(data.batches(wanted, batch).epoch(0))
         step(trained)
-        step_s = _best(lambda: step(trained), device, times=6, middle=True)
+        step_s = float(np.median(_seconds(lambda: step(trained), device, times=6)))
     tested = next(data.test_batches(wanted, batch).epoch(0))
-    infer_s = _best(lambda: infer(tested), device, times=2) / batch
+    infer_s = min(_seconds(lambda: infer(tested), device, times=2)) / batch
     return {"step_s": step_s, "infer_clip_s": infer_s, "fit_clip_s": None, "pretrain_step_s": pretrain_step_s}
 
 
@@ -75,10 +74,8 @@ def _time_pretraining(pipeline: Pipeline, data: Inputs, job: Job) -> float:
     clips = np.resize(np.arange(len(data.clips), dtype=np.int64), job.recipe.pretrain_batch)
     batch = next(data.batches(clips, len(clips)).epoch(0))
     step(batch)
-    seconds = _best(lambda: step(batch), job.cell.device, times=4, middle=True)
-    finish = getattr(pipeline.model, "end_pretraining", None)
-    if callable(finish):
-        finish()
+    seconds = float(np.median(_seconds(lambda: step(batch), job.cell.device, times=4)))
+    end_pretraining(pipeline)
     return seconds
 
 
@@ -93,14 +90,14 @@ def _from_forward(forward: float, job: Job) -> dict[str, Any]:
     return {"step_s": step, "infer_clip_s": forward, "fit_clip_s": None, "pretrain_step_s": pretrain_step}
 
 
-def _best(call: Any, device: str, *, times: int, middle: bool = False) -> float:
+def _seconds(call: Callable[[], object], device: str, *, times: int) -> list[float]:
     seconds = []
     for _ in range(times):
         start = time.perf_counter()
         call()
         synchronize(device)
         seconds.append(time.perf_counter() - start)
-    return float(np.median(seconds)) if middle else min(seconds)
+    return seconds
 
 
 def _time_estimator(model: Any, data: Inputs) -> dict[str, Any]:
@@ -108,34 +105,21 @@ def _time_estimator(model: Any, data: Inputs) -> dict[str, Any]:
     clips = np.linspace(0, len(data.clips) - 1, count).astype(np.int64)
     targets = data.clips.targets[clips].astype(np.int64)
     x = inputs_of(data, clips)
-    start = time.perf_counter()
-    model.fit(x, targets)
-    fitted = time.perf_counter() - start
-    start = time.perf_counter()
-    logits_of(model, x, data.task)
-    scored = time.perf_counter() - start
+    (fitted,) = _seconds(lambda: model.fit(x, targets), "cpu", times=1)
+    (scored,) = _seconds(lambda: logits_of(model, x, data.task), "cpu", times=1)
     return {"step_s": None, "infer_clip_s": scored / count, "fit_clip_s": fitted / count}
 
 
 def run_estimate(
     registry: Registry, job: Job, progress: Progress, cache: WorkerCache | None = None, speed: float | None = None
 ) -> dict[str, Any]:
-    """The same numbers without running the model: FLOPs counted on the meta device against a calibration.
+    """The numbers of :func:`run_price` without running the model: FLOPs counted on the meta device against ``speed``.
 
-    Args:
-        registry: Where the model is found.
-        job: The cell.
-        progress: Told the stage.
-        cache: What estimates that follow each other share.
-        speed: FLOP/s of :func:`calibrate`, if it is known already.
-
-    Returns:
-        As :func:`run_price`, with ``source`` ``"estimated"``.
+    Estimates that follow each other share a ``cache`` and the FLOP/s of :func:`calibrate`.
     """
     data = prepare(registry, job, cache)
     progress.stage = "build"
     entry = registry.models[job.cell.model]
-    speed = speed or calibrate()
     weights = job.weights if entry.spec.needs_weights else None  # its numbers do not change the count
     with torch.device("meta"):
         model = build_model(entry, data.task, job.cell.seed, masked=job.cell.weights == MASKED, weights=weights)
@@ -143,18 +127,12 @@ def run_estimate(
         return {"step_s": None, "infer_clip_s": 0.01, "fit_clip_s": 0.02, "data_s": 0.0, "source": "estimated"}
     progress.stage = "profile"
     model.to("meta").eval()
-    shapes = _meta_inputs(data)
-    by_name = data.by_name
-    counted = count_flops(lambda: model(**shapes) if by_name else model(shapes[data.modalities[0]]))
-    return {**_from_forward(counted.total / speed, job), "data_s": 0.0, "source": "estimated"}
-
-
-def _meta_inputs(data: Inputs) -> dict[str, torch.Tensor]:
-    batch = next(iter(data.batches(np.zeros(2, dtype=np.int64), 2).epoch(0)))
+    batch = next(data.batches(np.zeros(1, dtype=np.int64), 1).epoch(0))
     inputs = {name: torch.empty_like(x, device="meta") for name, x in batch.inputs.items()}
     if data.task.feature_shape is not None and "audio" in inputs:
-        inputs["audio"] = torch.empty(2, *data.task.feature_shape, device="meta")
-    return {name: x[:1] for name, x in inputs.items()}
+        inputs["audio"] = torch.empty(1, *data.task.feature_shape, device="meta")
+    counted = count_flops(lambda: call_model(model, inputs if data.by_name else inputs[data.modalities[0]]))
+    return {**_from_forward(counted.total / (speed or calibrate()), job), "data_s": 0.0, "source": "estimated"}
 
 
 def calibrate(seconds: float = 2.0) -> float:
@@ -175,7 +153,5 @@ def calibrate(seconds: float = 2.0) -> float:
     deadline = time.perf_counter() + seconds
     best = float("inf")
     while time.perf_counter() < deadline:
-        start = time.perf_counter()
-        once()
-        best = min(best, time.perf_counter() - start)
+        best = min(best, *_seconds(once, "cpu", times=1))
     return per_call / best

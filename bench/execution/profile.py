@@ -1,11 +1,11 @@
-"""One profile cell: speed and memory of a model on one machine, independent of folds."""
+"""One profile cell: speed and memory of a model on one machine, independent of folds; and its traces."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,13 @@ from bench.execution import provenance
 from bench.execution.build import build_model, build_pipeline, materialise
 from bench.execution.estimators import inputs_of
 from bench.execution.inputs import Inputs, prepare
-from bench.execution.measurements import added_measurements
 from bench.execution.pipeline import compile_network, compiled_graphs
 from bench.execution.profile_parts import (
     NO_NETWORK,
     Calls,
     EstimatorCalls,
     NetworkCalls,
+    added_measurements,
     energy_table,
     flops_table,
     guard_table,
@@ -37,53 +37,75 @@ from bench.measurement.latency import Latency, Sampling, measure_latency
 from bench.measurement.memory import HostPeak
 from bench.measurement.readings import join, table
 from bench.measurement.throughput import Blocks, Throughput, measure_throughput
+from bench.measurement.trace import write_trace
 from bench.plugins.registry import Registry
 
 CLIPS = 64
 """Distinct clips that the inputs rotate over."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Measured:
-    latency: Latency | None
-    infer: Throughput
-    learn: Throughput | None
-    memory: dict[str, Any]
-    changed: dict[str, tuple[Any, Any]]
-    compiling: dict[str, float | None] | None
+TRACED_STEPS, TOP_OPERATORS = 2, 20
 
 
 def run_profile(registry: Registry, job: Job, progress: Progress) -> CellResult:
     """Measure latency, throughput and memory, timing and memory in separate passes."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
     start = time.perf_counter()
-    device = job.cell.device
     changed: dict[str, tuple[Any, Any]] = {}
     with restored_flags(changed):
         data, calls = build_calls(registry, job, progress)
-        network = calls.inference.pipeline if isinstance(calls, NetworkCalls) else None
+        network = calls if isinstance(calls, NetworkCalls) else None
         progress.stage = "profile"
-        compiling = _first_calls(calls, device) if job.recipe.compile and network else None
-        memory = _memory(calls, device)
-    inductive = registry.models[job.cell.model].spec.inductive
-    blocks = _blocks(brief=not job.recipe.publishable)
-    found = _Measured(
-        latency=_latency(calls, job, data) if inductive else None,
-        infer=measure_throughput(calls.infer, device=device, blocks=blocks),
-        learn=None if calls.learn is None else measure_throughput(calls.learn, device=device, blocks=blocks),
-        memory=memory,
-        changed=changed,
-        compiling=compiling,
-    )
-    timing = _timing(calls, job, found)
-    if added := added_measurements(registry, calls.infer, found.infer.batch):
+        compiling = _first_calls(network, job.cell.device) if job.recipe.compile and network else None
+        memory = _memory(calls, job.cell.device)
+    latency = _latency(calls, job, data) if registry.models[job.cell.model].spec.inductive else None
+    infer = _throughput(calls.infer, job)
+    learn = None if calls.learn is None else _throughput(calls.learn, job)
+    timing: dict[str, Any] = {
+        "latency": None if latency is None else latency.to_json(),
+        "infer": infer.to_json(),
+        "train": None if learn is None else learn.to_json(),
+        **_look_inside(calls, job, changed, latency, infer, learn),
+    }
+    if compiling is not None:
+        timing["compile"] = {**compiling, "graphs": compiled_graphs()}
+    timing["reasons"] = _missing(calls, latency)
+    if added := added_measurements(registry, calls.infer, infer.batch):
         timing["measurements"] = added
     progress.stage = "record"
     record = provenance.ok_record(
-        registry, job, data, network, {},
-        started_at=started, memory=found.memory, timing={"wall_s": time.perf_counter() - start, **timing},
+        registry, job, data, None if network is None else network.inference.pipeline, {},
+        started_at=started, memory=memory, timing={"wall_s": time.perf_counter() - start, **timing},
     )  # fmt: skip
-    return CellResult(record=record, arrays=_arrays(found))
+    arrays = {} if latency is None else {"latency_s": latency.host.seconds}
+    for name, run in (("infer", infer), ("train", learn)):
+        if run is not None:
+            arrays |= {f"{name}_block_s": run.block_s, f"{name}_step_stamps_s": run.step_stamps_s}
+    return CellResult(record=record, arrays=arrays)
+
+
+def run_trace(registry: Registry, job: Job, progress: Progress, folder: Path) -> dict[str, Any]:
+    """Trace two batches of inference, and two training steps where the model has steps.
+
+    Args:
+        registry: All plugins.
+        job: Of the model.
+        progress: Where this is, for whoever catches what a plugin raises.
+        folder: Where the traces are written.
+
+    Returns:
+        By name (``infer``, ``train``) ``{"file": name in the folder, "steps", "batch", "operators": [row, ...]}``;
+        ``train`` is ``None`` where the model has no steps.
+    """
+    _, calls = build_calls(registry, job, progress)
+    progress.stage = "profile"
+    found: dict[str, Any] = {}
+    for name, step in (("infer", calls.infer), ("train", calls.learn)):
+        found[name] = None
+        if step is not None:
+            clips = step(0)
+            trace = write_trace(step, folder, device=job.cell.device, steps=TRACED_STEPS, name=name, top=TOP_OPERATORS)
+            found[name] = {"file": trace.file.name, "steps": TRACED_STEPS, "batch": clips}
+            found[name]["operators"] = list(trace.operators)
+    return found
 
 
 def build_calls(registry: Registry, job: Job, progress: Progress) -> tuple[Inputs, Calls]:
@@ -112,47 +134,24 @@ def build_calls(registry: Registry, job: Job, progress: Progress) -> tuple[Input
     return data, NetworkCalls.of(pipeline, data, job, clips, few=few)
 
 
-def _timing(calls: Calls, job: Job, found: _Measured) -> dict[str, Any]:
+def _missing(calls: Calls, latency: Latency | None) -> dict[str, str]:
     missing = {}
-    if found.latency is None:
+    if latency is None:
         missing["latency"] = "a clip's logits depend on its batch mates: it has no latency of its own"
-    if found.learn is None:
-        missing["train"] = "fitted as a whole, without steps; see the evaluate cells for its clips per second"
     if isinstance(calls, EstimatorCalls):
+        missing["train"] = "fitted as a whole, without steps; see the evaluate cells for its clips per second"
         missing |= {"stages": NO_NETWORK, "flops": NO_NETWORK}
-    inside = _look_inside(calls, job, found)
-    if found.compiling is not None:
-        inside |= {"compile": {**found.compiling, "graphs": compiled_graphs()}}
-    return {
-        "latency": None if found.latency is None else found.latency.to_json(),
-        "infer": found.infer.to_json(),
-        "train": None if found.learn is None else found.learn.to_json(),
-        **inside,
-        "reasons": missing,
-    }
+    return missing
 
 
-def _arrays(found: _Measured) -> dict[str, np.ndarray]:
-    arrays = {"infer_block_s": found.infer.block_s, "infer_step_stamps_s": found.infer.step_stamps_s}
-    if found.latency is not None:
-        arrays["latency_s"] = found.latency.host.seconds
-    if found.learn is not None:
-        arrays |= {"train_block_s": found.learn.block_s, "train_step_stamps_s": found.learn.step_stamps_s}
-    return arrays
-
-
-def _first_calls(calls: Calls, device: str) -> dict[str, float | None]:
+def _first_calls(calls: NetworkCalls, device: str) -> dict[str, float]:
     """Seconds of the first batch, training step and single clip of a compiled network: compilation and all."""
-    firsts: dict[str, Callable[[int], object] | None] = {
-        "first_infer_s": calls.infer, "first_train_s": calls.learn, "first_one_s": calls.one,
-    }  # fmt: skip
-    found: dict[str, float | None] = {}
-    for name, call in firsts.items():
+    found = {}
+    for name, call in (("first_infer_s", calls.infer), ("first_train_s", calls.learn), ("first_one_s", calls.one)):
         start = time.perf_counter()
-        if call is not None:
-            call(0)
-            synchronize(device)
-        found[name] = None if call is None else time.perf_counter() - start
+        call(0)
+        synchronize(device)
+        found[name] = time.perf_counter() - start
     return found
 
 
@@ -162,28 +161,33 @@ def _latency(calls: Calls, job: Job, data: Inputs) -> Latency:
     return measure_latency(calls.one, device=job.cell.device, sampling=sampling, clip_seconds=data.task.clip_seconds)
 
 
-def _blocks(*, brief: bool) -> Blocks:
-    if brief:
-        return Blocks(warmup_seconds=0.2, count=10, seconds=0.1, max_seconds=2.0)
-    return Blocks(count=10, seconds=0.4, max_seconds=12.0)
+def _throughput(step: Callable[[int], int], job: Job) -> Throughput:
+    blocks = Blocks(count=10, seconds=0.4, max_seconds=12.0)
+    if not job.recipe.publishable:
+        blocks = Blocks(warmup_seconds=0.2, count=10, seconds=0.1, max_seconds=2.0)
+    return measure_throughput(step, device=job.cell.device, blocks=blocks)
 
 
-def _look_inside(calls: Calls, job: Job, found: _Measured) -> dict[str, Any]:
+def _look_inside(
+    calls: Calls, job: Job, changed: dict[str, tuple[Any, Any]], latency: Latency | None, infer: Throughput,
+    learn: Throughput | None,
+) -> dict[str, Any]:  # fmt: skip
     """Stages, FLOPs, behaviour and energy, as far as they can be afforded."""
     brief = not job.recipe.publishable
-    infer_s, budget_s = _step_s(found.infer), 0.5 if brief else 4.0
+    budget_s = 0.5 if brief else 4.0
+    infer_s = _step_s(infer)
     steps: dict[str, tuple[Callable[[int], object], float]] = {"batch inference": (calls.infer, infer_s)}
     network: dict[str, Any] = {"stages": None, "flops": None}
-    if isinstance(calls, NetworkCalls) and found.learn is not None:
-        learn_s = _step_s(found.learn)
+    if isinstance(calls, NetworkCalls) and learn is not None:
+        learn_s = _step_s(learn)
         steps = {"training step": (calls.learn, learn_s), **steps}
         network["stages"] = stage_tables(calls, infer_s, learn_s, budget_s)
-        network["flops"] = flops_table(calls, found.infer.clips_per_s)
-    if found.latency is not None:
-        steps["inference of one clip"] = (calls.one, found.latency.host.median)
+        network["flops"] = flops_table(calls, infer.clips_per_s)
+    if latency is not None:
+        steps["inference of one clip"] = (calls.one, latency.host.median)
     return {
         **network,
-        "guards": guard_table(steps, found.changed, budget_s),
+        "guards": guard_table(steps, changed, budget_s),
         "energy": energy_table(calls.infer, job.cell.device, brief=brief),
     }
 

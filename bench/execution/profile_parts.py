@@ -1,4 +1,4 @@
-"""What a profile cell looks at beside speed and memory: stages, FLOPs, energy, and how the model behaves.
+"""What a profile cell looks at beside speed and memory: stages, FLOPs, energy, behaviour, what plugins measure.
 
 All of it runs after the timed passes and never inside them; what would take too long is ``None`` with the reason.
 """
@@ -27,6 +27,9 @@ from bench.measurement.flops import count_flops
 from bench.measurement.guards import MIN_STEPS, inspect_callable
 from bench.measurement.noise import Advice
 from bench.measurement.stages import Stage, measure_stages
+from bench.plugins.factories import load_factory
+from bench.plugins.registry import Registry
+from bench.results.quantities import finite
 
 NO_NETWORK = "fitted as a whole: it is no torch network that could be taken apart"
 GUARDED_STEPS = 20
@@ -39,10 +42,9 @@ class NetworkCalls:
 
     Attributes:
         inference: The one that evaluation runs.
-        step: The step that training runs.
+        step: The one that training runs.
         singles: Batches of one clip as in test.
-        tested: Batches of the cell's size as in test.
-        trained: Batches of the cell's size as in training.
+        tested: Batches of the cell's size as in test; ``trained`` as in training.
         source: All clips as in test.
         few: Clips that FLOPs are counted on: 1, or a batch where a clip's logits depend on its mates.
     """
@@ -102,14 +104,7 @@ class NetworkCalls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EstimatorCalls:
-    """A fitted estimator over ``x (clips, ...)``; it has no training steps.
-
-    Attributes:
-        model: Fitted.
-        x: What it is asked about.
-        task: For the width of its answers.
-        size: Clips of a batch.
-    """
+    """A fitted estimator over ``x (clips, ...)``, ``size`` clips a batch; it has no training steps."""
 
     model: Any
     x: npt.NDArray[np.float32]
@@ -132,13 +127,9 @@ Calls = NetworkCalls | EstimatorCalls
 
 
 def stage_tables(calls: NetworkCalls, infer_s: float, learn_s: float, budget_s: float) -> dict[str, Any]:
-    """Milliseconds of the stages of inference and of a training step at the cell's batch.
+    """Milliseconds of the stages of inference and of a training step, which take ``infer_s`` and ``learn_s`` seconds.
 
-    Args:
-        calls: Of the network.
-        infer_s: Seconds of one batch of inference.
-        learn_s: Seconds of one training step.
-        budget_s: Seconds that both breakdowns may take.
+    Both breakdowns together may take ``budget_s`` seconds.
     """
     parts: dict[str, Any] = {}
     reasons: dict[str, str] = {}
@@ -147,15 +138,14 @@ def stage_tables(calls: NetworkCalls, infer_s: float, learn_s: float, budget_s: 
         "train": (calls.step.parts, lambda i: calls.trained[i % len(calls.trained)], learn_s),
     }
     for name, (stages, feed, seconds) in looks.items():
-        passes = int(budget_s / (2 * seconds)) - STAGE_WARMUP
+        passes = min(MOST_PASSES, int(budget_s / (2 * seconds)) - STAGE_WARMUP)
+        parts[name] = None
         if passes < LEAST_PASSES:
-            parts[name] = None
             reasons[name] = (
                 f"one pass takes {seconds:.2g} s; {2 * (LEAST_PASSES + STAGE_WARMUP)} of them exceed the "
                 f"{budget_s:.2g} s that a breakdown may take"
             )
             continue
-        passes = min(passes, MOST_PASSES)
         table = measure_stages(stages, feed, device=calls.inference.device, passes=passes, warmup=STAGE_WARMUP)
         parts[name] = table.to_json()
     return {**parts, **({"reasons": reasons} if reasons else {})}
@@ -187,12 +177,9 @@ def guard_table(
     changed: Mapping[str, tuple[Any, Any]],
     budget_s: float,
 ) -> dict[str, Any]:
-    """What the model does to its process.
+    """What the model does to its process: torch's switches ``changed`` (and put back), and what a watched step does.
 
-    Args:
-        steps: By name what may be watched, with its seconds; the first that can be run often enough is.
-        changed: Torch's switches that were changed before anything was timed, and put back.
-        budget_s: Seconds for the watched steps.
+    Watched is the first of the ``steps`` (with their seconds) that ``budget_s`` seconds let run often enough.
     """
     found = [
         Advice(kind="flags", message=f"sets torch's global {name} from {before} to {after} (put back)")
@@ -202,16 +189,14 @@ def guard_table(
         count = min(GUARDED_STEPS, int(budget_s / seconds))
         if count >= MIN_STEPS:
             found += inspect_callable(call, steps=count)
-            return {"watched": name, "steps": count, "findings": _told(found)}
-    slowest = max(seconds for _, seconds in steps.values())
-    reason = f"{MIN_STEPS} steps of up to {slowest:.2g} s exceed the {budget_s:.2g} s that the guards may take"
-    return {"watched": None, "steps": 0, "findings": _told(found), "reasons": {"watched": reason}}
-
-
-def _told(findings: list[Advice]) -> list[dict[str, str]]:
-    return [
-        {"kind": kind, "message": text} for kind, text in dict.fromkeys((one.kind, one.message) for one in findings)
-    ]
+            watched: dict[str, Any] = {"watched": name, "steps": count}
+            break
+    else:
+        slowest = max(seconds for _, seconds in steps.values())
+        reason = f"{MIN_STEPS} steps of up to {slowest:.2g} s exceed the {budget_s:.2g} s that the guards may take"
+        watched = {"watched": None, "steps": 0, "reasons": {"watched": reason}}
+    told = dict.fromkeys((one.kind, one.message) for one in found)
+    return {**watched, "findings": [{"kind": kind, "message": text} for kind, text in told]}
 
 
 def energy_table(step: Callable[[int], int], device: str, *, brief: bool) -> dict[str, Any]:
@@ -227,3 +212,32 @@ def energy_table(step: Callable[[int], int], device: str, *, brief: bool) -> dic
             return unknown_energy(counter)
         idle, most = (0.3, 5.0) if brief else (2.0, 20.0)
         return measure_energy(waited, counter, idle_s=idle, max_seconds=most)
+
+
+def added_measurements(registry: Registry, call: Callable[[int], int], clips: int) -> dict[str, dict[str, Any]]:
+    """Every registered measurement by name: value, unit, direction and title, or the reason why there is no value.
+
+    Args:
+        registry: What plugins give.
+        call: Runs inference on a batch.
+        clips: Clips in it.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name, entry in registry.measurements.entries.items():
+        value = reason = None
+        try:
+            given = load_factory(entry.factory)(call, clips)
+        except Exception as error:  # noqa: BLE001  one measurement that fails leaves the others of the cell
+            reason = f"{entry.provenance} raised {type(error).__name__}: {error}"
+        else:
+            value = finite(given)
+            if value is None:
+                reason = "it cannot be measured here" if given is None else f"{given!r} is no finite number"
+        found[name] = {
+            "value": value,
+            "unit": entry.spec.unit,
+            "higher_is_better": entry.spec.higher_is_better,
+            "title": entry.spec.title or name,
+            **({} if reason is None else {"reasons": {"value": reason}}),
+        }
+    return found

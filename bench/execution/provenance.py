@@ -31,25 +31,32 @@ def ok_record(
 ) -> Record:  # fmt: skip
     """The record of a cell that came to its end.
 
-    Args:
-        registry: Where its model is found.
-        job: What was run.
-        data: What it was run on.
-        pipeline: Whose parameters are counted; ``None`` for an estimator, which has none to count.
-        sections: Further sections of the provenance.
-        **found: ``started_at``, ``timing``, ``memory`` and ``scores`` of the record.
+    ``pipeline`` is ``None`` for an estimator, which has no parameters to count; ``sections`` are further ones of the
+    provenance; ``found`` are ``started_at``, ``timing``, ``memory`` and ``scores`` of the record.
     """
     reasons = unpublishable(job, data)
     counts = {"parameters": None, "frontend_parameters": 0} if pipeline is None else pipeline.counts
+    known = common(registry, job)
+    spec = registry.models[job.cell.model].spec
+    model = {
+        **known["model"],
+        "inputs": dict(data.given),
+        "inductive": spec.inductive,
+        "trained_on": list(spec.trained_on),
+        "source": spec.source,
+        "license": spec.license,
+        "code_sha256": source_hash(registry.models[job.cell.model].factory.partition(":")[0]),
+        **counts,
+    }
     return Record(
         cell=job.cell,
         status="ok",
         recipe=job.recipe.model_dump(mode="json"),
         environment=environment(job.cell.device),
         provenance={
-            **common(registry, job),
+            **known,
             "dataset": dataset_section(data),
-            "model": {**model_section(registry, job, data), **counts},
+            "model": model,
             "publishable": not reasons,
             "not_publishable": reasons,
             **sections,
@@ -82,9 +89,7 @@ def common(registry: Registry, job: Job) -> dict[str, Any]:
         "model": {
             "name": entry.spec.name,
             "family": entry.spec.family,
-            "plugin": entry.provenance.plugin,
-            "distribution": entry.provenance.distribution,
-            "version": entry.provenance.version,
+            **{name: getattr(entry.provenance, name) for name in ("plugin", "distribution", "version")},
         },
     }
 
@@ -93,20 +98,6 @@ def environment(device: str) -> dict[str, Any]:
     """Hardware, libraries and state of the machine, and the short name of what makes speeds comparable."""
     description = describe_machine(device)
     return {**description, "hardware_fingerprint": hardware_fingerprint(description)}
-
-
-def model_section(registry: Registry, job: Job, data: Inputs) -> dict[str, Any]:
-    """Who gave the model, what it saw, whether it may be ranked."""
-    entry = registry.models[job.cell.model]
-    return {
-        **common(registry, job)["model"],
-        "inputs": dict(data.given),
-        "inductive": entry.spec.inductive,
-        "trained_on": list(entry.spec.trained_on),
-        "source": entry.spec.source,
-        "license": entry.spec.license,
-        "code_sha256": source_hash(entry.factory.partition(":")[0]),
-    }
 
 
 def unpublishable(job: Job, data: Inputs) -> list[str]:
@@ -125,15 +116,15 @@ def unpublishable(job: Job, data: Inputs) -> list[str]:
 def memory(train: Reading | None, infer: Reading, device: DevicePeak | None) -> dict[str, Any]:
     """Peaks in MiB per phase; unknown is ``None`` with its reason.
 
-    Args:
-        train: Host peak of training, ``None`` where a model has no training steps.
-        infer: Host peak of inference.
-        device: Device peaks of training (of inference without training), ``None`` where nothing ran there.
+    Of the host in training (``None`` where a model has no training steps) and inference; of the ``device`` in training
+    (in inference without training; ``None`` where nothing ran there).
     """
     known = [r.value for r in (train, infer) if r is not None and r.value is not None]
-    peak = Reading.of(max(known)) if known else infer
-    host = {"host_peak_mib": peak, "host_infer_mib": infer}
-    host["host_train_mib"] = train or Reading.unknown("no training steps")
+    host = {
+        "host_peak_mib": Reading.of(max(known)) if known else infer,
+        "host_infer_mib": infer,
+        "host_train_mib": train or Reading.unknown("no training steps"),
+    }
     if device is None:
         return table({**host, "device_peak_mib": Reading.unknown("runs on the host")})
     return join(table(host), device.to_json())
@@ -148,10 +139,7 @@ def _protocol(registry: Registry, job: Job, data: Inputs, split: Split) -> dict[
         "version": spec.version,
         "hash": protocol_hash(protocol, data.spec.name, data.clips.manifest_sha256, known),
         "scheme": spec.divide.removeprefix(HOME),
-        "description": spec.description,
-        "validation": spec.validation,
-        "select_on": spec.select_on,
-        "ranked": spec.ranked,
+        **{name: getattr(spec, name) for name in ("description", "validation", "select_on", "ranked")},
         "leak": describe_split(split, known),
     }
 
@@ -182,10 +170,7 @@ def _reference_rates(data: Inputs, split: Split) -> dict[str, Any]:
         return {"majority_accuracy": None, "chance_accuracy": None}
     classes = data.task.num_classes
     majority = int(np.bincount(targets[split.train].astype(np.int64), minlength=classes).argmax())
-    return {
-        "majority_accuracy": float(np.mean(targets[split.test] == majority)),
-        "chance_accuracy": 1 / classes,
-    }
+    return {"majority_accuracy": float(np.mean(targets[split.test] == majority)), "chance_accuracy": 1 / classes}
 
 
 def without_paths(text: str) -> str:

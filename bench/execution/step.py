@@ -32,12 +32,10 @@ class DivergedError(BenchError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepSettings:
-    """What a step is told beside its batch.
+    """What a step is told beside its batch: the recipe and the device.
 
     Attributes:
-        recipe: Training settings.
         seed: Of dropout and augmentation (order is seeded by the batches).
-        device: ``cpu`` or ``cuda``.
         precision: ``fp32`` or ``bf16`` (autocast around the model, never around the front end).
         sample_rate: Of the waveforms, in Hz.
         multi_label: Whether targets are indicators (binary cross-entropy) instead of classes.
@@ -65,26 +63,19 @@ class StepSettings:
         )  # fmt: skip
 
 
-@torch.inference_mode()
-def front_end_only(frontend: nn.Module | None, audio: Tensor) -> Tensor:
-    """Features ``(batch, freq, time)`` in ``eval()``, or the waveform where there is no front end."""
-    return audio if frontend is None else frontend.eval()(audio)
-
-
 def to_device(inputs: Mapping[str, Tensor], device: str) -> Tensors:
     """The inputs of a batch on a device."""
     return {name: x.to(device, non_blocking=True) for name, x in inputs.items()}
 
 
+def autocast(device: str, precision: str) -> torch.autocast:
+    """The precision that a model runs in."""
+    return torch.autocast(device, torch.bfloat16, enabled=precision == "bf16")
+
+
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """A batch in, logits on the device out: in ``eval()``, without gradients.
-
-    Attributes:
-        pipeline: On the device.
-        device: ``cpu`` or ``cuda``.
-        precision: ``fp32`` or ``bf16``.
-    """
+    """A batch in, logits on the device out: in ``eval()``, without gradients."""
 
     pipeline: Pipeline
     device: str = "cpu"
@@ -108,19 +99,13 @@ class Inference:
     @torch.inference_mode()
     def forward(self, inputs: Tensors, head: Callable[[Tensors], Any] | None = None) -> Any:
         """The third part: the model itself."""
-        with torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16"):
+        with autocast(self.device, self.precision):
             return (head or self.pipeline.logits)(inputs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predictions:
-    """Logits in the order of the clips, and what it took.
-
-    Attributes:
-        logits: ``(clips, classes)`` float32.
-        index: ``(clips,)`` positions in the data set.
-        seconds: Wall time, transfer and front end included.
-    """
+    """Logits ``(clips, classes)`` of the clips at ``index``, and the wall time, transfer and front end included."""
 
     logits: npt.NDArray[np.float32]
     index: npt.NDArray[np.int64]
@@ -135,11 +120,7 @@ def predict(infer: Inference, batches: Batches) -> Predictions:
     """
     start, was_training = time.perf_counter(), infer.pipeline.training
     infer.pipeline.eval()
-    outputs: list[torch.Tensor] = []
-    index: list[npt.NDArray[np.int64]] = []
-    for batch in batches.epoch(0):
-        outputs.append(infer(batch).float())
-        index.append(batch.index)
+    outputs, index = zip(*((infer(batch).float(), batch.index) for batch in batches.epoch(0)), strict=True)
     logits = torch.cat(outputs).cpu().numpy()
     infer.pipeline.train(was_training)
     check_finite(logits)
@@ -160,13 +141,7 @@ def check_finite(logits: npt.NDArray[np.float32]) -> None:
 class Step:
     """One optimiser step for each batch that it is called with; a subclass says what the loss is.
 
-    Attributes:
-        pipeline: What is trained, on its device.
-        settings: Of the cell.
-        augmenter: Draws for this step only.
-        optimizer: Over the trainable parameters.
-        schedule: Of the learning rate, moved on at each step.
-        average: Averaged weights, ``None`` where the recipe has none.
+    The learning rate's ``schedule`` moves on at each step; ``average`` is ``None`` where the recipe averages nothing.
     """
 
     def __init__(
@@ -230,10 +205,6 @@ class Step:
         inputs = self.augmenter.roll(inputs, derived=self.settings.derived_picture)
         return inputs | ({"audio": self.augmenter.waveform(inputs["audio"])} if "audio" in inputs else {})
 
-    def autocast(self) -> torch.autocast:
-        """The precision that the model runs in."""
-        return torch.autocast(self.settings.device, torch.bfloat16, enabled=self.settings.precision == "bf16")
-
 
 class TrainStep(Step):
     """A step on labels: cross-entropy, or binary cross-entropy where clips have several."""
@@ -252,7 +223,7 @@ class TrainStep(Step):
             audio = pipeline.features(inputs["audio"], augmenter.bands)
             inputs["audio"] = augmenter.features(audio, bands=pipeline.bands) if audio.ndim == 3 else audio
         inputs, targets = augmenter.mixup(inputs, targets, pipeline.num_classes)
-        with self.autocast():
+        with autocast(settings.device, settings.precision):
             logits = pipeline.logits(inputs)
         if settings.multi_label:
             return F.binary_cross_entropy_with_logits(logits.float(), targets)

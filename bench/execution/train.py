@@ -22,12 +22,7 @@ OnEpoch = Callable[[int, Mapping[str, float]], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validation:
-    """What epochs are selected by.
-
-    Attributes:
-        batches: Validation clips in order; no test clip.
-        metric: The data set's primary metric.
-    """
+    """What epochs are selected by: the data set's primary metric on the validation clips, in order."""
 
     batches: Batches
     metric: Metric
@@ -56,8 +51,6 @@ class Trained:
     Attributes:
         pipeline: The weights that are scored: averaged, or those of the selected epoch.
         curves: One value per epoch, by name: ``train_loss``, ``lr``, ``seconds`` and ``val_`` with the metric's name.
-        epochs: Epochs run.
-        steps: Optimiser steps run.
         clips: Training clips seen, counted with repetition.
         seconds: Wall time of the loop, validation not included.
         selected_epoch: Epoch whose weights these are.
@@ -78,13 +71,10 @@ def train(
     validation: Validation | None = None,
     on_epoch: OnEpoch = lambda _epoch, _scores: None,
 ) -> Trained:
-    """Fit the pipeline of ``step`` in place and return the weights to be scored.
+    """Fit the pipeline of a new ``step`` in place and return the weights to be scored.
 
-    Args:
-        step: Not called before.
-        batches: Training clips.
-        validation: Epochs are selected by it; without, their number is fixed.
-        on_epoch: Told each epoch, from 1, with its scores by name as in :attr:`Trained.curves`.
+    Epochs are selected by ``validation``; without, their number is fixed. ``on_epoch`` is told each epoch, from 1,
+    with its scores by name as in :attr:`Trained.curves`.
 
     Raises:
         DivergedError: The mean loss of an epoch is not finite.
@@ -93,8 +83,9 @@ def train(
     recipe = settings.recipe
     torch.manual_seed(settings.seed)
     curves: dict[str, list[float]] = {}
-    best = _Best()
-    seconds, clips, epoch = 0.0, 0, 0
+    best: Pipeline | None = None
+    best_value: float | None = None
+    seconds, clips, epoch, best_epoch = 0.0, 0, 0, 0
     for epoch in range(1, recipe.epochs + 1):
         start = time.perf_counter()
         step.pipeline.train()
@@ -111,30 +102,14 @@ def train(
         if validation is not None:
             value = validation.score(Inference(step.scored, settings.device, settings.precision))
             scores[f"val_{validation.metric.name}"] = value
-            best.update(epoch, value, step.scored, validation.metric)
+            if validation.metric.better(value, best_value):
+                best, best_value, best_epoch = copy.deepcopy(step.scored), value, epoch
         for name, value in scores.items():
             curves.setdefault(name, []).append(value)
         on_epoch(epoch, scores)
-        if validation is not None and recipe.patience is not None and epoch - best.epoch >= recipe.patience:
+        if validation is not None and recipe.patience is not None and epoch - best_epoch >= recipe.patience:
             break
     return Trained(
-        pipeline=best.weights or step.scored,
-        curves=curves,
-        epochs=epoch,
-        steps=epoch * len(batches),
-        clips=clips,
-        seconds=seconds,
-        selected_epoch=epoch if validation is None else best.epoch,
-    )
-
-
-class _Best:
-    """Keeps the weights of the best validation epoch."""
-
-    epoch = 0
-    value: float | None = None
-    weights: Pipeline | None = None
-
-    def update(self, epoch: int, value: float, pipeline: Pipeline, metric: Metric) -> None:
-        if metric.better(value, self.value):
-            self.epoch, self.value, self.weights = epoch, value, copy.deepcopy(pipeline)
+        pipeline=best or step.scored, curves=curves, epochs=epoch, steps=epoch * len(batches), clips=clips,
+        seconds=seconds, selected_epoch=epoch if validation is None else best_epoch,
+    )  # fmt: skip

@@ -6,7 +6,7 @@ A factory that takes ``weights`` loads its file itself; this is for all the othe
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,11 @@ OWN, BESIDE = "model.", ("frontend.", "normaliser.", "probe.")
 
 
 def load_weights(model: nn.Module, path: Path, output: str | None) -> dict[str, Any]:
-    """Load a file into a module, in place.
+    """Load a file (or a folder with one under transformers' names) into a module without lazy layers, in place.
 
-    Args:
-        model: All its parameters exist (no lazy layer waits for its shape).
-        path: A safetensors or torch file, or a folder with one under transformers' names. Its names are the model's
-            own, or those of a checkpoint of this project; the normalisation of such a checkpoint is not taken over,
-            since a cell measures its own on its training clips.
-        output: Name of the module's output layer (see :func:`output_layer`); only this one may have another number
-            of classes, or be missing, and stays fresh then.
+    The file's names are the model's own, or those of a checkpoint of this project; the normalisation of such a
+    checkpoint is not taken over, since a cell measures its own on its training clips. Only the ``output`` layer (see
+    :func:`output_layer`) may have another number of classes, or be missing, and stays fresh then.
 
     Returns:
         For the record: how many tensors were ``loaded``; the names of those of the output layer that stay ``fresh``
@@ -68,21 +64,15 @@ def load_weights(model: nn.Module, path: Path, output: str | None) -> dict[str, 
     return {"loaded": len(taken), "fresh": list(fresh), "ignored": list(ignored)}
 
 
-def output_layer(model: nn.Module, call: object, classes: int) -> str | None:
-    """Name of the layer that makes the logits: the last one to run, of those whose weight has a row per class.
-
-    Args:
-        model: The module that ``call`` runs.
-        call: ``call()`` makes it compute logits once.
-        classes: Their number.
-    """
+def output_layer(model: nn.Module, call: Callable[[], object], classes: int) -> str | None:
+    """Name of the layer that makes the logits: the last one that ``call()`` runs of those with a row per class."""
     seen: list[str] = []
     hooks = []
     for name, module in model.named_modules():
         if any(p.ndim and p.shape[0] == classes for p in module.parameters(recurse=False)):
             hooks.append(module.register_forward_hook(lambda *_, name=name: seen.append(name)))
     try:
-        call()  # type: ignore[operator]
+        call()
     finally:
         for hook in hooks:
             hook.remove()

@@ -60,12 +60,9 @@ class KaldiFbank(Frontend):
 
 
 def build(task: TaskInfo, **options: Unpack[SpectralOptions]) -> KaldiFbank:
-    """Build the front end; 400 and 160 samples at 16 kHz are Kaldi's 25 ms and 10 ms.
+    """Build the front end at the sample rate of ``task``; ``options`` as :class:`SpectralOptions`.
 
-    Args:
-        task: Its ``sample_rate`` sets the filter bank.
-        options: Fields of :class:`SpectralSettings` except ``sample_rate``; others are a ``TypeError``. ``floor``
-            is Kaldi's own (2 ** -23) unless given.
+    400 and 160 samples at 16 kHz are Kaldi's 25 ms and 10 ms; ``floor`` is Kaldi's own (2 ** -23) unless given.
     """
     options.setdefault("floor", KALDI_FLOOR)
     return KaldiFbank(SpectralSettings(sample_rate=task.sample_rate, **options))

@@ -57,13 +57,9 @@ class Mfcc(Frontend):
 
 
 def build(task: TaskInfo, *, n_mfcc: int = 40, **options: Unpack[SpectralOptions]) -> Mfcc:
-    """Build the front end.
+    """Build the front end at the sample rate of ``task``; ``options`` as :class:`SpectralOptions`.
 
-    Args:
-        task: Its ``sample_rate`` sets the filter bank.
-        n_mfcc: Coefficients kept, 1 to ``n_mels``.
-        options: Fields of :class:`SpectralSettings` except ``sample_rate``; others are a ``TypeError``. ``n_mels``
-            is 64 unless given.
+    ``n_mfcc`` coefficients are kept, 1 to ``n_mels``, which is 64 unless given.
     """
     options.setdefault("n_mels", 64)
     return Mfcc(SpectralSettings(sample_rate=task.sample_rate, **options), n_mfcc)

@@ -54,12 +54,9 @@ class NnAudioLogMel(Frontend):
 
 
 def build(task: TaskInfo, *, trainable: Trainable = "none", **options: Unpack[SpectralOptions]) -> NnAudioLogMel:
-    """Build the frozen front end, or a trainable one.
+    """Build the front end at the sample rate of ``task``; ``options`` as :class:`SpectralOptions`.
 
-    Args:
-        task: Its ``sample_rate`` sets the filter bank.
-        trainable: ``none``, ``mel`` (filter bank) or ``stft`` (Fourier kernels).
-        options: Fields of :class:`SpectralSettings` except ``sample_rate``; others are a ``TypeError``.
+    ``trainable`` is ``none``, ``mel`` (filter bank) or ``stft`` (Fourier kernels).
     """
     return NnAudioLogMel(SpectralSettings(sample_rate=task.sample_rate, **options), trainable)
 

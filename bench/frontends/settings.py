@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TypedDict
 
 
 class SpectralOptions(TypedDict, total=False):
-    """Keyword arguments that every front end takes; :class:`SpectralSettings` explains them."""
+    """Keyword arguments that every front end takes, others are a ``TypeError``; :class:`SpectralSettings` explains."""
 
     n_fft: int
     window: int
@@ -48,17 +48,14 @@ class SpectralSettings:
     floor: float = 1e-7
 
     def __post_init__(self) -> None:
-        for name in ("sample_rate", "n_fft", "window", "hop", "n_mels"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise TypeError(f"{name} = {value!r} is a {type(value).__name__}; a whole number is needed")
-            if value < 1:
+        for field in fields(self):
+            name, value, whole = field.name, getattr(self, field.name), field.name not in ("fmin", "fmax", "floor")
+            if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+                needed = "a whole number" if whole else "a number"
+                raise TypeError(f"{name} = {value!r} is a {type(value).__name__}; {needed} is needed")
+            if whole and value < 1:
                 raise ValueError(f"{name} = {value}: must be at least 1")
-        for name in ("fmin", "fmax", "floor"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise TypeError(f"{name} = {value!r} is a {type(value).__name__}; a number is needed")
-            if not math.isfinite(value):
+            if not whole and not math.isfinite(value):
                 raise ValueError(f"{name} = {value}: must be finite")
         self._check_relations()
 

@@ -46,10 +46,5 @@ class TorchaudioLogMel(Frontend):
 
 
 def build(task: TaskInfo, **options: Unpack[SpectralOptions]) -> TorchaudioLogMel:
-    """Build the front end.
-
-    Args:
-        task: Its ``sample_rate`` sets the filter bank.
-        options: Fields of :class:`SpectralSettings` except ``sample_rate``; others are a ``TypeError``.
-    """
+    """Build the front end at the sample rate of ``task``; ``options`` as :class:`SpectralOptions`."""
     return TorchaudioLogMel(SpectralSettings(sample_rate=task.sample_rate, **options))

@@ -160,7 +160,7 @@ def _answer(
     import tempfile
 
     from bench.execution import pricing
-    from bench.execution.tracing import run_trace
+    from bench.execution.profile import run_trace
 
     if job.action == "price":
         return pricing.run_price(host.registry, job, progress), {}

@@ -129,7 +129,7 @@ def as_inputs(
             sample_rate=clips.sample_rate, report={}, fingerprint="check",
         ),
         clips=clips, arrays=_arrays(samples, clips, given), task=task, frontend=built, given=given,
-        declared=(*model.modalities, *model.optional_modalities), stored_features=False,
+        by_name=len(model.modalities) + len(model.optional_modalities) > 1,
         bands=name == "waveform" or registry.frontends[name].spec.bands, seconds=0.0,
     )  # fmt: skip
 

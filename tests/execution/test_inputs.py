@@ -17,9 +17,8 @@ from bench.config.settings import Settings
 from bench.data.text import hash_tokens
 from bench.errors import DataError, PluginError, SelectionError
 from bench.execution.build import build_model, build_pipeline, materialise
-from bench.execution.controls import arranged
 from bench.execution.evaluate import Progress
-from bench.execution.inputs import Inputs, WorkerCache, prepare, split_for
+from bench.execution.inputs import Inputs, WorkerCache, arranged, prepare, split_for
 from bench.execution.pipeline import Pipeline
 from bench.execution.profile import build_calls
 from bench.job import Job

@@ -13,7 +13,7 @@ import pytest
 import bench
 from bench import builtin
 from bench.analysis.board import build_board
-from bench.execution.measurements import added_measurements
+from bench.execution.profile_parts import added_measurements
 from bench.metrics.scoring import catalog
 from bench.plugins.discovery import load_modules
 from bench.reports import formats, html

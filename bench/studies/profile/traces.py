@@ -25,7 +25,7 @@ def take_traces(planned: PlannedCell, selection: Selection, settings: Settings, 
         folder: Where the traces go; it is made.
 
     Returns:
-        As :func:`bench.execution.tracing.run_trace`.
+        As :func:`bench.execution.profile.run_trace`.
 
     Raises:
         BenchError: The model or its process failed; the message says where.
