@@ -56,15 +56,13 @@ def run_evaluate(
     files = _files(fitted, data, job)
     progress.stage = "record"
     targets = data.clips.targets[predictions.index]
-    scoring = {
-        "evaluate_s": predictions.seconds,
-        "infer_clips_per_s": len(predictions.index) / predictions.seconds,
-        "wall_s": time.perf_counter() - start,
-    }
+    timing = {
+        "data_s": data.seconds, **fitted.timing, "evaluate_s": predictions.seconds,
+        "infer_clips_per_s": len(predictions.index) / predictions.seconds, "wall_s": time.perf_counter() - start,
+    }  # fmt: skip
     sections = {**provenance.evaluation_sections(registry, job, data, split), **fitted.notes}
     record = provenance.ok_record(
-        registry, job, data, fitted.pipeline, sections,
-        started_at=started, memory=fitted.memory, timing={"data_s": data.seconds, **fitted.timing, **scoring},
+        registry, job, data, fitted.pipeline, sections, started_at=started, memory=fitted.memory, timing=timing,
         scores=compute_scores(registry, data.task.task_type, predictions.logits, targets),
     )  # fmt: skip
     return CellResult(record=record, arrays=_arrays(fitted, predictions, data), files=files)

@@ -41,8 +41,7 @@ class NetworkCalls:
     """The engine's own inference and training step of a network, with batches to rotate over.
 
     Attributes:
-        inference: The one that evaluation runs.
-        step: The one that training runs.
+        inference: The one that evaluation runs; ``step`` is the one of training.
         singles: Batches of one clip as in test.
         tested: Batches of the cell's size as in test; ``trained`` as in training.
         source: All clips as in test.

@@ -49,11 +49,10 @@ class Trained:
     """A finalised checkpoint and how it came about.
 
     Attributes:
-        pipeline: The weights that are scored: averaged, or those of the selected epoch.
+        pipeline: The weights that are scored: averaged, or those of the ``selected_epoch``.
         curves: One value per epoch, by name: ``train_loss``, ``lr``, ``seconds`` and ``val_`` with the metric's name.
         clips: Training clips seen, counted with repetition.
         seconds: Wall time of the loop, validation not included.
-        selected_epoch: Epoch whose weights these are.
     """
 
     pipeline: Pipeline

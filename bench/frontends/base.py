@@ -28,9 +28,7 @@ class Frontend(nn.Module, ABC):
 
     def __init__(self, settings: SpectralSettings, *, bins: int, min_samples: int) -> None:
         super().__init__()
-        self.settings = settings
-        self.bins = bins
-        self.min_samples = min_samples
+        self.settings, self.bins, self.min_samples = settings, bins, min_samples
 
     @abstractmethod
     def compute(self, waveform: Tensor) -> Tensor:
@@ -50,13 +48,7 @@ class Frontend(nn.Module, ABC):
         return self.bins, self.frames(samples)
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Transform a batch.
-
-        Args:
-            waveform: ``(batch, samples)`` float32 in [-1, 1].
-
-        Returns:
-            Features ``(batch, freq, time)`` float32.
+        """Features ``(batch, freq, time)`` of a batch.
 
         Raises:
             TypeError: Not a float32 tensor.
@@ -124,12 +116,9 @@ def own_filter_warning() -> Iterator[None]:
 
 
 def check_filters(bank: Tensor, settings: SpectralSettings, *, tolerated: int = 0) -> None:
-    """Warn where mel filters are narrower than the spacing of the Fourier bins and so hold none.
+    """Warn where filters of a ``bank (mel, frequency)`` are narrower than the spacing of the Fourier bins.
 
-    Args:
-        bank: Filter bank ``(mel, frequency)``.
-        settings: What it was made of.
-        tolerated: Empty filters that a published setting has and that need no warning.
+    So many of them are ``tolerated``, since a published setting has them.
     """
     empty = int((bank.detach().abs().amax(dim=1) == 0).sum())
     if empty > tolerated:
