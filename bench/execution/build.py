@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from bench.clips import TaskInfo
 from bench.errors import PluginError
 from bench.execution.estimators import Estimator
 from bench.execution.inputs import Inputs
-from bench.execution.pipeline import Normaliser, Pipeline
 from bench.execution.seeding import seed_everything
 from bench.plugins.factories import load_factory
 from bench.plugins.registry import Entry
 from bench.plugins.specs import ModelSpec
 from bench.recipe import Recipe
 
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from bench.execution.pipeline import Pipeline
+
 MASKED = "masked"
 """The value of ``Cell.weights`` for pre-training in the cell."""
+
+
+def is_network(model: Any) -> TypeGuard[nn.Module]:
+    """Whether it is a ``torch.nn.Module``; torch is not imported to tell."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(model, torch.nn.Module)
 
 
 def takes_weights(entry: Entry[ModelSpec]) -> bool:
@@ -55,7 +64,7 @@ def build_model(
         options["weights"] = str(weights)
     seed_everything(seed)
     model = factory(task, **options)
-    if not isinstance(model, nn.Module | Estimator):
+    if not (is_network(model) or isinstance(model, Estimator)):
         raise PluginError(
             f"{name} returned {type(model).__name__}; expected a torch.nn.Module or an estimator with fit()"
         )
@@ -69,6 +78,10 @@ def build_model(
 
 def build_pipeline(model: nn.Module, data: Inputs, recipe: Recipe, train: Any) -> Pipeline:
     """The pipeline of a cell, its normaliser fitted on the clips ``train``; no other clip is read."""
+    import torch
+
+    from bench.execution.pipeline import Normaliser, Pipeline
+
     pipeline = Pipeline(
         model, frontend=data.frontend, normaliser=None, modalities=data.modalities, by_name=data.by_name,
         num_classes=data.task.num_classes,
@@ -85,6 +98,8 @@ def build_pipeline(model: nn.Module, data: Inputs, recipe: Recipe, train: Any) -
 
 def materialise(pipeline: Pipeline, data: Inputs, index: Any) -> torch.Tensor:
     """Logits of two clips: lazy layers exist afterwards, and the shape of the logits has been checked."""
+    import torch
+
     pipeline.eval()
     with torch.no_grad():
         batch = next(iter(data.batches(index[:2], 2).epoch(0)))

@@ -8,12 +8,12 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from bench.clips import TaskInfo
+from bench.data.batches import rows_of, to_floats
 from bench.errors import PluginError
 from bench.execution.inputs import Inputs
-from bench.execution.step import Predictions, check_finite
+from bench.execution.results import Predictions, check_finite
 
 Logits = npt.NDArray[np.float32]
 
@@ -39,9 +39,13 @@ def inputs_of(data: Inputs, index: npt.NDArray[np.int64]) -> npt.NDArray[np.floa
     """
     if data.modalities != ("audio",) or data.given["audio"] == "missing":
         raise PluginError(f"an estimator takes audio only, this one declares {', '.join(data.modalities)}")
-    audio = (batch.inputs["audio"] for batch in data.batches(index, 64).epoch(0))
+    if data.frontend is None:
+        return to_floats(rows_of(data.arrays["audio"], index))
+    import torch
+
+    frontend = data.frontend.eval()
     with torch.inference_mode():
-        return np.concatenate([(x if data.frontend is None else data.frontend.eval()(x)).numpy() for x in audio])
+        return np.concatenate([frontend(batch.inputs["audio"]).numpy() for batch in data.batches(index, 64).epoch(0)])
 
 
 def predict(estimator: Estimator, data: Inputs, index: npt.NDArray[np.int64]) -> Predictions:

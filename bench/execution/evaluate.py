@@ -10,16 +10,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors.torch import save
-from torch import Tensor, nn
 
 from bench.execution import estimators, provenance
-from bench.execution.build import MASKED, build_model
+from bench.execution.build import MASKED, build_model, is_network
 from bench.execution.inputs import Inputs, WorkerCache, arranged, prepare, split_for
-from bench.execution.network import Run, run_network
-from bench.execution.results import CellResult, Fitted, Progress
-from bench.execution.step import Predictions
-from bench.execution.train import OnEpoch
+from bench.execution.results import CellResult, Fitted, OnEpoch, Predictions, Progress
 from bench.job import Job
 from bench.measurement.memory import HostPeak
 from bench.metrics.scoring import compute_scores, primary
@@ -44,7 +39,9 @@ def run_evaluate(
     progress.stage = "build"
     entry = registry.models[cell.model]
     model = build_model(entry, data.task, cell.seed, masked=cell.weights == MASKED, weights=job.weights)
-    if isinstance(model, nn.Module):
+    if is_network(model):
+        from bench.execution.network import Run, run_network
+
         run = Run(
             entry=entry, job=job, data=data, split=split, progress=progress, on_epoch=on_epoch,
             metric=primary(registry, data.spec, data.task.task_type),
@@ -86,6 +83,9 @@ def _files(fitted: Fitted, data: Inputs, job: Job) -> dict[str, bytes]:
     """The checkpoint where it is kept, and predictions of the clips whose target nobody knows."""
     files: dict[str, bytes] = {}
     if job.keep_checkpoint and fitted.pipeline is not None:
+        from safetensors.torch import save
+        from torch import Tensor
+
         state = {**fitted.pipeline.state_dict(), **fitted.tensors}
         tensors = {name: x.detach().cpu().contiguous().clone() for name, x in state.items() if isinstance(x, Tensor)}
         files["checkpoint.safetensors"] = save(tensors)

@@ -7,18 +7,14 @@ import inspect
 import time
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import nn
 
 from bench.cell import GIVEN, MODALITIES, WAVEFORM, parse_inputs
 from bench.clips import Clips, TaskInfo
 from bench.data.batches import Batches, Source
-from bench.data.derived import thumbnail
-from bench.data.features import open_features
 from bench.data.locate import open_clips
 from bench.data.text import Tokens, hash_tokens, own_tokens
 from bench.data.waveforms import Waveforms, open_waveforms
@@ -30,6 +26,9 @@ from bench.plugins.registry import Registry
 from bench.plugins.specs import DatasetSpec, ModelSpec
 from bench.protocols.split import Split, make_split
 from bench.results.provenance import digest, source_hash
+
+if TYPE_CHECKING:
+    from torch import nn
 
 T = TypeVar("T")
 
@@ -135,6 +134,8 @@ def build_frontend(
     """
     if name in (WAVEFORM, GIVEN):
         return None
+    from torch import nn
+
     factory = load_factory(registry.frontends[name].factory)
     seed_everything(seed)
     frontend = factory(task, **model.frontend_options)
@@ -149,6 +150,8 @@ def feature_shape(frontend: nn.Module, task: TaskInfo) -> tuple[int, int]:
     Raises:
         PluginError: Its output is not ``(1, freq, time)``.
     """
+    import torch
+
     with torch.no_grad():
         features = frontend(torch.zeros(1, task.clip_samples))
     if features.ndim != 3 or features.shape[0] != 1:
@@ -219,6 +222,8 @@ def _images(clips: Clips, waveforms: Waveforms | None, cache: WorkerCache, *, de
         return clips.images
     if waveforms is None:
         raise DataError(f"{clips.title} has no waveforms that an image could be derived from")
+    from bench.data.derived import thumbnail
+
     return cache.once(waveforms.fingerprint, lambda: thumbnail(waveforms.samples, waveforms.sample_rate))
 
 
@@ -250,6 +255,8 @@ def modality_of(key: str) -> str:
 def _stored(
     registry: Registry, model: ModelSpec, name: str, waveforms: Waveforms, frontend: nn.Module
 ) -> np.ndarray[Any, Any]:
+    from bench.data.features import open_features
+
     if any(p.requires_grad for p in frontend.parameters()):
         raise PluginError(f"front end {name!r} is trained, so its features cannot be precomputed; use --feeding fly")
     state = hashlib.sha256()

@@ -19,10 +19,10 @@ from bench.execution.classifiers import FIT
 from bench.execution.inputs import Inputs
 from bench.execution.pipeline import Pipeline, compile_network
 from bench.execution.pretraining import SHOWN, PretrainStep, end_pretraining, passes, pretrain, reconstructions
-from bench.execution.results import Fitted, Progress
+from bench.execution.results import Fitted, OnEpoch, Predictions, Progress, check_finite
 from bench.execution.seeding import deterministic
-from bench.execution.step import Inference, Predictions, StepSettings, TrainStep, check_finite, predict
-from bench.execution.train import OnEpoch, Validation, train
+from bench.execution.step import Inference, StepSettings, TrainStep, predict
+from bench.execution.train import Validation, train
 from bench.execution.weights import load_weights, output_layer
 from bench.job import Job
 from bench.measurement.device_memory import DevicePeak

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import PluginError
+from bench.execution.results import LogitsShapeError
 
 
 class Normaliser(nn.Module):
@@ -132,10 +133,6 @@ def compile_network(pipeline: Pipeline) -> None:
 def compiled_graphs() -> int:
     """Graphs that ``torch.compile`` made in this process: one for each use of a network, more where it recompiled."""
     return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])
-
-
-class LogitsShapeError(PluginError):
-    """A model's output is not ``(batch, num_classes)``."""
 
 
 def count_parameters(module: nn.Module | None) -> int:

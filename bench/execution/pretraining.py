@@ -17,8 +17,8 @@ from bench.data.batches import Batch, Batches
 from bench.errors import PluginError
 from bench.execution.optimisation import make_pretrainer, rate_factor
 from bench.execution.pipeline import Pipeline
-from bench.execution.step import DivergedError, Step, StepSettings, autocast, to_device
-from bench.execution.train import OnEpoch
+from bench.execution.results import DivergedError, OnEpoch
+from bench.execution.step import Step, StepSettings, autocast, to_device
 
 WARMUP = 0.08
 POINTS = 150

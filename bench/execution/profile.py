@@ -27,8 +27,7 @@ from bench.execution.profile_parts import (
     guard_table,
     stage_tables,
 )
-from bench.execution.results import CellResult, Progress
-from bench.execution.step import check_finite
+from bench.execution.results import CellResult, Progress, check_finite
 from bench.job import Job
 from bench.measurement.clocks import synchronize
 from bench.measurement.device_memory import DevicePeak

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bench.data.check import decoding_faults, decoding_note
 from bench.execution.inputs import Inputs
-from bench.execution.pipeline import Pipeline
 from bench.job import Job
-from bench.measurement.device_memory import DevicePeak
 from bench.measurement.environment import describe as describe_machine
 from bench.measurement.machine import hardware_fingerprint
 from bench.measurement.readings import Reading, join, table
@@ -21,6 +19,10 @@ from bench.plugins.registry import Registry
 from bench.protocols.split import HOME, Split, describe_split, protocol_hash
 from bench.results.provenance import PROFILE_CODE, RESULT_CODE, engine_hash, git_state, source_hash
 from bench.results.records import SCHEMA_VERSION, Record
+
+if TYPE_CHECKING:
+    from bench.execution.pipeline import Pipeline
+    from bench.measurement.device_memory import DevicePeak
 
 _PATH = re.compile(r"(?<![\w.])/(?:[\w.@+~-]+/){2,}[\w.@+~-]+")
 

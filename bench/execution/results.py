@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from bench.errors import DataError
-from bench.execution.pipeline import LogitsShapeError, Pipeline
-from bench.execution.step import DivergedError, Predictions
+from bench.errors import BenchError, DataError, PluginError
 from bench.results.records import Record, Status
+
+if TYPE_CHECKING:
+    import torch
+
+    from bench.execution.pipeline import Pipeline
+
+OnEpoch = Callable[[int, Mapping[str, float]], None]
+
+
+class DivergedError(BenchError):
+    """The training loss or the logits are not finite."""
+
+
+class LogitsShapeError(PluginError):
+    """A model's output is not ``(batch, num_classes)``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predictions:
+    """Logits ``(clips, classes)`` of the clips at ``index``, and the wall time, transfer and front end included."""
+
+    logits: npt.NDArray[np.float32]
+    index: npt.NDArray[np.int64]
+    seconds: float
+
 
 Predict = Callable[[npt.NDArray[np.int64]], Predictions]
 
@@ -67,9 +90,22 @@ class Fitted:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
+def check_finite(logits: npt.NDArray[np.float32]) -> None:
+    """Refuse logits that are nan or infinite.
+
+    Raises:
+        DivergedError: Naming how many clips are affected.
+    """
+    bad = int((~np.isfinite(logits)).any(axis=1).sum())
+    if bad:
+        raise DivergedError(f"the logits of {bad} of {len(logits)} clips are nan or infinite")
+
+
 def classify(error: BaseException) -> tuple[Status, str]:
     """``(status, reason)`` of what came out of a cell."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or _host_allocation(error):
+    torch = sys.modules.get("torch")
+    memory = (MemoryError, torch.OutOfMemoryError) if torch else MemoryError
+    if isinstance(error, memory) or _host_allocation(error):
         return "oom", "memory"
     kinds: tuple[tuple[type[BaseException], str], ...] = (
         (DivergedError, "nan"),

@@ -8,26 +8,21 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from bench.data.batches import Batch, Batches
-from bench.errors import BenchError
 from bench.execution.augment import Augmenter
 from bench.execution.inputs import Inputs
 from bench.execution.optimisation import make_average, make_optimizer, rate_factor
 from bench.execution.pipeline import Pipeline
+from bench.execution.results import Predictions, check_finite
 from bench.job import Job
 from bench.recipe import Recipe
 
 Tensors = dict[str, Tensor]
-
-
-class DivergedError(BenchError):
-    """The training loss or the logits are not finite."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,15 +98,6 @@ class Inference:
             return (head or self.pipeline.logits)(inputs)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Predictions:
-    """Logits ``(clips, classes)`` of the clips at ``index``, and the wall time, transfer and front end included."""
-
-    logits: npt.NDArray[np.float32]
-    index: npt.NDArray[np.int64]
-    seconds: float
-
-
 def predict(infer: Inference, batches: Batches) -> Predictions:
     """Logits of all batches in their order, in ``eval()``; the network's mode is put back.
 
@@ -125,17 +111,6 @@ def predict(infer: Inference, batches: Batches) -> Predictions:
     infer.pipeline.train(was_training)
     check_finite(logits)
     return Predictions(logits=logits, index=np.concatenate(index), seconds=time.perf_counter() - start)
-
-
-def check_finite(logits: npt.NDArray[np.float32]) -> None:
-    """Refuse logits that are nan or infinite.
-
-    Raises:
-        DivergedError: Naming how many clips are affected.
-    """
-    bad = int((~np.isfinite(logits)).any(axis=1).sum())
-    if bad:
-        raise DivergedError(f"the logits of {bad} of {len(logits)} clips are nan or infinite")
 
 
 class Step:

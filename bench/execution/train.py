@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +13,9 @@ from torch import Tensor
 from bench.data.batches import Batches
 from bench.errors import DataError
 from bench.execution.pipeline import Pipeline
-from bench.execution.step import DivergedError, Inference, TrainStep, predict
+from bench.execution.results import DivergedError, OnEpoch
+from bench.execution.step import Inference, TrainStep, predict
 from bench.metrics.scoring import Metric
-
-OnEpoch = Callable[[int, Mapping[str, float]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

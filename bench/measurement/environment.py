@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pynvml
-import torch
 
-from bench.measurement.clocks import device_type
-from bench.measurement.device_memory import cuda_uuid
 from bench.measurement.machine import CONTENDED_SHARE, describe_light, foreign_cpu
 from bench.measurement.nvml import (
     NvmlMissingError,
@@ -41,9 +39,11 @@ def describe(device: str, *, watch_s: float = 0.2) -> dict[str, Any]:
     """
     light = describe_light()
     reasons = dict(light.pop("reasons"))
-    gpu = describe_gpu(device) if device_type(device) == "cuda" else None
+    gpu = None if device == "cpu" else describe_gpu(device)
     if gpu is None:
         reasons["gpu"] = "the cell runs on the CPU"
+    if "torch" not in sys.modules:
+        reasons["torch"] = "not imported: only the threads that it and others are told to take"
     others = foreign_cpu(interval_s=watch_s)
     return {
         **light,
@@ -57,7 +57,11 @@ def describe(device: str, *, watch_s: float = 0.2) -> dict[str, Any]:
 
 
 def describe_torch() -> dict[str, Any]:
-    """Threads, precision switches and allocator settings of this process."""
+    """Threads, precision switches and allocator settings of this process; of a process without torch the threads."""
+    if "torch" not in sys.modules:
+        return {"threads": int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))}
+    import torch
+
     cudnn: Any = torch.backends.cudnn  # a module with properties, which the annotations do not show
     return {
         "threads": torch.get_num_threads(),
@@ -77,6 +81,12 @@ def describe_torch() -> dict[str, Any]:
 
 def describe_gpu(device: str) -> dict[str, Any]:
     """Name, driver, clocks, temperature, power, throttling and foreign processes of a GPU, by NVML where it answers."""
+    import torch
+
+    from bench.measurement.clocks import device_type
+    from bench.measurement.device_memory import cuda_uuid
+
+    device_type(device)  # refuses what is none
     properties = torch.cuda.get_device_properties(device)
     known: dict[str, Any] = {
         "name": properties.name,
@@ -105,7 +115,7 @@ def _foreign_processes(handle: Any) -> Reading:
     if isinstance(processes, str):
         return Reading.unknown(processes)
     pids = [process.pid for process in processes]
-    if pids and os.getpid() not in pids and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+    if pids and os.getpid() not in pids and sys.modules["torch"].cuda.is_initialized():
         return Reading.unknown("NVML shows processes under other ids than this container does")
     return Reading.of(sum(pid != os.getpid() for pid in pids))
 

@@ -25,10 +25,12 @@ class Resources:
     Attributes:
         slots: Jobs side by side, 1 or more.
         threads: Compute threads of each.
+        imports: Modules that the first job will need, for a worker that is started before there is one.
     """
 
     slots: int
     threads: int
+    imports: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ import inspect
 import os
 import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import psutil
@@ -46,16 +47,19 @@ class Launching:
         if not name:
             name = next((n for n, entry in registry.launchers.entries.items() if entry.spec.default), "")
         entry = registry.launchers[name]
-        self.name = name
+        self.name, self._registry = name, registry
         self._launcher = _build(f"--launcher {text or name}", load_factory(entry.factory), _options(text, options))
         if not callable(getattr(self._launcher, "run", None)):
             kind = type(self._launcher).__name__
             raise PluginError(f"launcher {name!r} of {entry.provenance}: {entry.factory} gave a {kind} without run()")
 
-    def prepare(self) -> None:
-        """Say that jobs may follow."""
+    def prepare(self, models: Sequence[str] = ()) -> None:
+        """Say that jobs of ``models`` (names, families or sets) may follow."""
         if prepare := getattr(self._launcher, "prepare", None):
-            prepare(self.side_by_side)
+            entries = [self._registry.models.entries.get(name) for name in models]
+            estimators = [entry.factory.partition(":")[0] for entry in entries if entry and entry.spec.estimator]
+            torch = () if models and len(estimators) == len(models) else ("bench.execution.network",)
+            prepare(replace(self.side_by_side, imports=(*torch, *sorted(set(estimators)))))
 
     def close(self) -> None:
         """Say that no job will follow."""

@@ -27,7 +27,7 @@ class LocalLauncher:
     def prepare(self, resources: Resources) -> None:
         """Start a worker, which imports what every cell needs, where a core is free for it."""
         if not self._early and len(os.sched_getaffinity(0)) > 1:
-            self._early = [Worker(resources.threads)]
+            self._early = [Worker(resources.threads, imports=resources.imports)]
 
     def run(self, jobs: Sequence[Job], on_event: OnEvent, resources: Resources) -> None:
         """Run all jobs; see :func:`bench.running.supervise.supervise`."""

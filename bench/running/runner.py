@@ -116,7 +116,7 @@ class Runner:
         """
         start = time.monotonic()
         with self.store.exclusive():
-            self.launching.prepare()
+            self.launching.prepare(self.selection.models)
             try:
                 plan = self._run()
             finally:

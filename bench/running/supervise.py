@@ -38,9 +38,10 @@ class Worker:
     Args:
         threads: Compute threads it may use.
         command: What starts it.
+        imports: Modules that it imports before its first job.
     """
 
-    def __init__(self, threads: int, command: Sequence[str] = COMMAND) -> None:
+    def __init__(self, threads: int, command: Sequence[str] = COMMAND, imports: Sequence[str] = ()) -> None:
         self.threads = threads
         self.job: Job | None = None
         self.key: tuple[str, str, str] | None = None
@@ -52,8 +53,8 @@ class Worker:
         self._log_start = 0
         self._last_words = b""
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=_environment(threads),
-            start_new_session=True,
+            [*command, *imports], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
+            env=_environment(threads), start_new_session=True,
         )  # fmt: skip
         self.pid = self._process.pid
         self.output = cast("IO[bytes]", self._process.stdout)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib
 import json
 import math
 import os
@@ -60,8 +61,9 @@ def main() -> None:
     inbox: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     busy = threading.Event()
     threading.Thread(target=_read_jobs, args=(inbox, busy), daemon=True).start()
-    import bench.execution.evaluate  # noqa: F401  what takes longest, while the host still plans
-
+    for name in ("bench.execution.evaluate", *sys.argv[1:]):  # while the host still plans
+        with contextlib.suppress(Exception, SystemExit):  # the job that needs it will say so
+            importlib.import_module(name)
     kept: dict[Any, Any] = {}
     while (line := inbox.get()) is not None:
         busy.set()
@@ -89,8 +91,6 @@ def _read_jobs(inbox: queue.SimpleQueue[str | None], busy: threading.Event) -> N
 
 def _run_line(line: str, channel: Channel, kept: dict[Any, Any]) -> None:
     """One job; ``kept`` holds what the next one can use again: plugins, observers, the indexed data."""
-    import torch
-
     from bench.execution.inputs import WorkerCache
     from bench.execution.results import Progress
     from bench.job import Job
@@ -108,7 +108,12 @@ def _run_line(line: str, channel: Channel, kept: dict[Any, Any]) -> None:
         host = load(job.plugins, without=job.without)
         kept[key] = host, Observers(host, observer_failed), WorkerCache()
     host, observers, cache = kept[key]
-    torch.set_num_threads(job.threads)
+    if not _estimator(job, host):
+        import torch
+
+        import bench.execution.network  # noqa: F401  its import is no part of the time of a cell
+
+        torch.set_num_threads(job.threads)
     if job.action == "cell":
         _run_cell(job, host, observers, channel, cache)
         return
@@ -151,6 +156,12 @@ def _run_cell(job: Job, host: Host, observers: Observers, channel: Channel, cach
         channel.send("record", {"predictions.npz": npz_bytes(done.arrays), **done.files}, text=done.record.to_json())
     else:
         channel.send("record", text=done.to_json())
+
+
+def _estimator(job: Job, host: Host) -> bool:
+    """Whether the job needs no torch: its cell fits what says that it is an estimator."""
+    entry = host.registry.models.entries.get(job.cell.model)
+    return job.action == "cell" and job.cell.kind == "evaluate" and entry is not None and entry.spec.estimator
 
 
 def _answer(

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.data.batches import Batches, to_tensor
+from bench.data.batches import Batches, to_floats, to_tensor
 from bench.errors import DataError
 
 
@@ -59,6 +59,14 @@ def test_conversions(dtype, value, expected, kind):
     tensor = to_tensor(np.array([value], dtype=dtype))
     assert tensor.dtype == kind
     assert tensor.item() == expected
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.uint8, np.float16, np.float32, np.float64, np.int64, np.bool_])
+def test_arrays_are_converted_as_tensors_are(dtype):
+    rows = np.arange(-(2**15), 2**15).astype(dtype)
+    floats, tensor = to_floats(rows), to_tensor(rows).numpy()
+    assert floats.dtype == tensor.dtype
+    assert floats.tobytes() == tensor.tobytes()
 
 
 def test_int16_stays_below_one():

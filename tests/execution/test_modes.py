@@ -32,7 +32,7 @@ from bench.execution.inputs import prepare, split_for
 from bench.execution.optimisation import make_optimizer
 from bench.execution.pretraining import passes
 from bench.execution.pricing import run_estimate, run_price
-from bench.execution.step import DivergedError
+from bench.execution.results import DivergedError
 from bench.job import Job
 from bench.planning.costs import Cost, cost_key, expected_seconds
 from bench.planning.plan import PlannedCell

@@ -16,8 +16,9 @@ from bench.data.batches import Batches
 from bench.errors import DataError, SealedError
 from bench.execution.augment import Augmenter
 from bench.execution.optimisation import make_optimizer, rate_factor
-from bench.execution.pipeline import LogitsShapeError, Normaliser, Pipeline
-from bench.execution.step import DivergedError, Inference, StepSettings, TrainStep, predict
+from bench.execution.pipeline import Normaliser, Pipeline
+from bench.execution.results import DivergedError, LogitsShapeError
+from bench.execution.step import Inference, StepSettings, TrainStep, predict
 from bench.execution.train import Trained, Validation, train
 from bench.frontends.mfcc import build as build_mfcc
 from bench.protocols.split import Leak, Split

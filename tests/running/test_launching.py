@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from bench.errors import PluginError, SelectionError, StoreError, UnknownNameErr
 from bench.job import Job
 from bench.plugins.discovery import load_modules
 from bench.plugins.interfaces import Answered, Lost, Resources
-from bench.plugins.specs import LauncherSpec
+from bench.plugins.specs import LauncherSpec, ModelSpec
 from bench.recipe import Recipe
 from bench.running.launching import Launching
 from bench.running.local import LocalLauncher
@@ -40,6 +41,9 @@ def registry(monkeypatch: pytest.MonkeyPatch):
             LauncherSpec(name="far", factory=":Recording"),
             LauncherSpec(name="broken", factory=":nothing"),
             LauncherSpec(name="near", factory="bench.running.local:LocalLauncher", default=True),
+            ModelSpec(name="far.near", factory=":nothing", estimator=True),
+            ModelSpec(name="far.tree", factory=":nothing", estimator=True),
+            ModelSpec(name="far.net", factory=":nothing"),
         ],
         Recording=Recording,
         nothing=lambda: 5,
@@ -134,4 +138,21 @@ def test_prepare_and_close_are_optional(registry) -> None:
     launching._launcher.close = types.MethodType(lambda _self: calls.append("close"), launching._launcher)
     launching.prepare()
     launching.close()
-    assert calls == [launching.side_by_side, "close"]
+    assert calls == [replace(launching.side_by_side, imports=("bench.execution.network",)), "close"]
+
+
+@pytest.mark.parametrize(
+    ("models", "imports"),
+    [
+        ((), ("bench.execution.network",)),
+        (("default",), ("bench.execution.network",)),
+        (("far.near", "far.tree"), ("far",)),
+        (("far.near", "far.net"), ("bench.execution.network", "far")),
+    ],
+)
+def test_a_launcher_learns_what_the_first_job_will_import(registry, models, imports) -> None:
+    told: list = []
+    launching = Launching("far:host=x", registry)
+    launching._launcher.prepare = told.append
+    launching.prepare(models)
+    assert [resources.imports for resources in told] == [imports]
