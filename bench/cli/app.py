@@ -63,11 +63,7 @@ def build(argv: Sequence[str]) -> typer.Typer:
 
 
 def execute(argv: Sequence[str]) -> int:
-    """Run one command line and give its exit status.
-
-    Raises:
-        BenchError: The user or a plugin must act.
-    """
+    """Run one command line and give its exit status."""
     command = typer.main.get_command(build(argv))
     try:
         command.main(args=list(argv), prog_name="bench")

@@ -50,10 +50,10 @@ def main(
     from bench.testing.conformance import Effort
 
     effort = Effort(slow=slow)
-    progress = _Progress(subjects)
+    progress = _Progress(len(subjects))
     results: list[CheckResult] = []
-    for subject in subjects:
-        progress.begin(subject)
+    for progress.number, subject in enumerate(subjects, 1):
+        progress.tell(f"{subject.kind} {subject.name}")
         found = subject.check(registry, effort=effort, data=data, on_result=progress.take)
         results += found
         if not as_json:
@@ -61,37 +61,27 @@ def main(
     if as_json:
         print_json([dataclasses.asdict(result) for result in results])
     else:
-        print(_counts(results), "in", f"{progress.seconds:.0f} s")
+        print(_counts(results), "in", f"{time.monotonic() - progress.start:.0f} s")
     return CELL_FAILED if any(result.status == "failed" for result in results) else OK
 
 
+@dataclasses.dataclass(slots=True)
 class _Progress:
     """A line on standard error for what takes long, at most one in two seconds."""
 
-    def __init__(self, subjects: list[Subject]) -> None:
-        self._total = len(subjects)
-        self._number = 0
-        self._start = self._last = time.monotonic()
+    total: int
+    number: int = 0
+    start: float = dataclasses.field(default_factory=time.monotonic)
+    last: float = dataclasses.field(default_factory=time.monotonic)
 
-    @property
-    def seconds(self) -> float:
-        """Since the start."""
-        return time.monotonic() - self._start
-
-    def begin(self, subject: Subject) -> None:
-        """The next subject."""
-        self._number += 1
-        self._tell(f"{subject.kind} {subject.name}")
+    def tell(self, what: str) -> None:
+        now = time.monotonic()
+        if now - self.last >= _QUIET_S:
+            self.last = now
+            print(f"[{self.number}/{self.total}, {now - self.start:.0f} s] {what}", file=sys.stderr, flush=True)
 
     def take(self, result: CheckResult) -> None:
-        """A check is over."""
-        self._tell(f"{result.kind} {result.subject}: {result.name} {result.status}")
-
-    def _tell(self, what: str) -> None:
-        now = time.monotonic()
-        if now - self._last >= _QUIET_S:
-            self._last = now
-            print(f"[{self._number}/{self._total}, {self.seconds:.0f} s] {what}", file=sys.stderr, flush=True)
+        self.tell(f"{result.kind} {result.subject}: {result.name} {result.status}")
 
 
 def _show(subject: Subject, results: tuple[CheckResult, ...]) -> None:

@@ -11,9 +11,9 @@ from bench.analysis import phrases
 from bench.analysis.comparison import Source
 from bench.analysis.ranking_claim import Held, hold, parse_claim
 from bench.cli.common import CELL_FAILED, OK, open_host, print_json, print_note, print_table
-from bench.cli.flags import AsJson, LeftOut, PluginFiles
+from bench.cli.flags import AsJson, LeftOut, OneDataset, PluginFiles, Results
 from bench.cli.options import MetricName
-from bench.cli.report import open_store
+from bench.cli.report import open_store, records_of
 from bench.errors import NoCellError
 from bench.metrics.scoring import catalog
 from bench.reports import formatting
@@ -25,9 +25,9 @@ def main(  # noqa: PLR0913  one parameter per option
     claim: Annotated[
         str, typer.Argument(metavar="CLAIM", show_default=False, help="'A > B > C', or with scores 'A = 99 > B = 98'.")
     ],
-    results: Annotated[Path, typer.Argument(metavar="RESULTS", show_default=False, help="Folder of a run (--out).")],
+    results: Results,
     *,
-    dataset: Annotated[str | None, typer.Option("--dataset", metavar="NAME", help="Look at this one only.")] = None,
+    dataset: OneDataset = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Also write the lines there.")] = None,
     metric: MetricName = None,
     as_json: AsJson = False,
@@ -40,9 +40,7 @@ def main(  # noqa: PLR0913  one parameter per option
     that both models share, with draws over groups and seeds; p values are adjusted by Holm's method.
     """
     store = open_store(results)
-    records, bad = store.records()
-    if not records:
-        raise NoCellError(f"no records in {store.root}; `bench run --out {store.root}` makes some")
+    records, bad = records_of(store)
     metrics = catalog(open_host(plugin, no_plugin).registry)
     source = Source(predictions=store.predictions, metrics=metrics, metric=metric)
     held, problems = hold(records, parse_claim(claim), source, dataset=dataset)

@@ -25,11 +25,7 @@ SLOW_IMPORT_SECONDS = 1.0
 
 
 def open_host(files: Sequence[Path] | None, without: Sequence[str] | None) -> Host:
-    """All plugins, with a note on standard error about those that are slow to import.
-
-    Raises:
-        PluginError: See :func:`bench.plugins.discovery.load`.
-    """
+    """All plugins, with a note on standard error about those that are slow to import."""
     with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints must not break `--json`
         host = load(files or (), without=without or ())
     for name, seconds in host.import_seconds.items():
@@ -81,13 +77,7 @@ def plain(value: Any) -> Any:
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, numeric: Iterable[str] = ()) -> None:
-    """A table: drawn by rich on a terminal, aligned plain text (never cut) elsewhere.
-
-    Args:
-        header: Titles of the columns.
-        rows: As many cells each as there are titles.
-        numeric: Titles of the columns that are aligned on the right.
-    """
+    """A table: drawn by rich on a terminal, aligned plain text (never cut) elsewhere."""
     table, right = [list(row) for row in rows], set(numeric)
     if sys.stdout.isatty():
         _print_rich(header, table, right)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
@@ -11,13 +12,13 @@ from bench.analysis import phrases
 from bench.analysis.comparison import AXES, Source, Verdict, compare, parse_choice
 from bench.cli import options as opt
 from bench.cli.common import CELL_FAILED, OK, open_host, print_json, print_note, print_table
-from bench.cli.flags import AsJson, LeftOut, PluginFiles
-from bench.cli.listening import with_paths
+from bench.cli.flags import AsJson, LeftOut, OneDataset, PluginFiles, Results
 from bench.cli.options import MetricName
-from bench.cli.report import open_store
+from bench.cli.report import open_store, records_of
 from bench.errors import NoCellError
 from bench.metrics.scoring import catalog
 from bench.metrics.specs import PRIMARY
+from bench.plugins.registry import Registry
 from bench.reports import formatting
 from bench.results.records import Score
 from bench.results.store import write_atomic
@@ -30,9 +31,9 @@ USUAL = PRIMARY["single_label"]
 def main(  # noqa: PLR0913  one parameter per option
     a: Annotated[str, typer.Argument(metavar="A", show_default=False, help="MODEL or MODEL,axis=value,...")],
     b: Annotated[str, typer.Argument(metavar="B", show_default=False, help="What A is compared with.")],
-    results: Annotated[Path, typer.Argument(metavar="RESULTS", show_default=False, help="Folder of a run (--out).")],
+    results: Results,
     *,
-    dataset: Annotated[str | None, typer.Option("--dataset", metavar="NAME", help="Look at this one only.")] = None,
+    dataset: OneDataset = None,
     metric: MetricName = None,
     clips: Annotated[int, typer.Option("--clips", min=0, help="How many discordant clips to list.")] = 10,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Also write the verdict there.")] = None,
@@ -47,9 +48,7 @@ def main(  # noqa: PLR0913  one parameter per option
     with their files, to listen to.
     """
     store = open_store(results)
-    records, bad = store.records()
-    if not records:
-        raise NoCellError(f"no records in {store.root}; `bench run --out {store.root}` makes some")
+    records, bad = records_of(store)
     registry = open_host(plugin, no_plugin).registry
     source = Source(predictions=store.predictions, metrics=catalog(registry), metric=metric)
     verdicts, problems = compare(records, parse_choice(a), parse_choice(b), source, dataset=dataset)
@@ -169,3 +168,27 @@ def _print_clips(verdict: Verdict, most: int) -> None:
     )  # fmt: skip
     if not listen:
         print(f"  to listen: the same command with --data DIR, the folder of {verdict.dataset_name}")
+
+
+def with_paths(verdict: Verdict, registry: Registry, data: Path) -> tuple[Verdict, list[str]]:
+    """The verdict with the file of each discordant clip.
+
+    Returns:
+        The verdict, and what must be said: files that do not exist as such, or clips of another copy.
+    """
+    from bench.data.locate import open_clips
+
+    entry = registry.datasets[verdict.dataset_name]
+    clips = open_clips(entry.spec, data, load=entry.factory, offline=True)
+    if clips.audio is None or callable(clips.audio):
+        return verdict, [f"{verdict.dataset}: its clips are no files of their own; listen by id"]
+    files = dict(zip(clips.ids, clips.audio, strict=True))
+    found = tuple(
+        dataclasses.replace(one, path=str(files[one.clip])) if one.clip in files else one for one in verdict.discordant
+    )
+    said = []
+    if clips.manifest_sha256 != verdict.manifest_sha256:
+        said.append(f"{verdict.dataset}: the data in {data} are another copy than the one measured")
+    if missing := sum(one.path is None for one in found):
+        said.append(f"{verdict.dataset}: {missing} of {len(found)} discordant clips are not in {data}")
+    return dataclasses.replace(verdict, discordant=found), said

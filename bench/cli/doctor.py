@@ -12,10 +12,8 @@ import typer
 
 from bench.cli.common import OK, USER, print_json, print_table
 from bench.cli.flags import AsJson, LeftOut, PluginFiles
+from bench.config.settings import DEFAULT_OUT
 from bench.studies.doctor.run import Checkup, examine, to_json
-
-DEFAULT_OUT = Path("results") / "runs"
-"""As the runner's; that one is not imported, so that the doctor works where torch does not."""
 
 
 def main(

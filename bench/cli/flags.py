@@ -15,4 +15,6 @@ LeftOut = Annotated[
     list[str] | None,
     typer.Option("--no-plugin", metavar="NAME", help="Leave a plugin or distribution out; may be given again."),
 ]
+Results = Annotated[Path, typer.Argument(metavar="RESULTS", show_default=False, help="Folder of a run (--out).")]
+OneDataset = Annotated[str | None, typer.Option("--dataset", metavar="NAME", help="Look at this one only.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

@@ -18,12 +18,7 @@ if TYPE_CHECKING:
 
 
 def parse_formats(words: str | None, registry: Registry, verb: str) -> list[str]:
-    """The names in a comma-separated list of formats, each once; ``None`` = those that a verb writes by itself.
-
-    Raises:
-        UnknownNameError: No plugin gives one of them.
-        SelectionError: The list is empty.
-    """
+    """The names in a comma-separated list of formats, each once; ``None`` = those that a verb writes by itself."""
     if words is None:
         return [name for name, entry in registry.reporters.entries.items() if verb in entry.spec.verbs]
     names = list(dict.fromkeys(word.strip() for word in words.split(",") if word.strip()))
@@ -39,10 +34,6 @@ def write_board(board: Board, registry: Registry, names: Sequence[str], folder: 
 
     Returns:
         The files, in the order of ``names``.
-
-    Raises:
-        StoreError: A file cannot be written.
-        PluginError: A reporter raised, or gave neither text nor bytes.
     """
     files = []
     suffixes = Counter(registry.reporters[name].spec.suffix for name in names)

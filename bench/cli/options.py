@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,10 +16,6 @@ from bench.config.selection import Selection
 from bench.config.settings import DEFAULT_OUT, Settings
 from bench.errors import SelectionError
 
-Models = Annotated[
-    str, typer.Option("--models", metavar="NAME,...", help="default, all, documented, a family or model names.")
-]
-Datasets = Annotated[str, typer.Option("--dataset", metavar="NAME,...", help="Data sets; `bench list datasets`.")]
 Data = Annotated[
     Path | None,
     typer.Option(
@@ -28,83 +24,78 @@ Data = Annotated[
         help="Folder with data sets by name, one data set, or a table my.csv[?KEY=VALUE].",
     ),
 ]
-ProtocolName = Annotated[
-    str | None, typer.Option("--protocol", metavar="NAME", help="Instead of the data set's own default.")
-]
-Folds = Annotated[str | None, typer.Option("--folds", metavar="1,2,...", help="Test folds; default: all.")]
-Seeds = Annotated[str, typer.Option("--seeds", metavar="0,1,...", help="One evaluate cell per fold and seed.")]
-ModeName = Annotated[
-    str | None, typer.Option("--mode", metavar="MODE", help="scratch, finetune, probe or knn; default: scratch.")
-]
-WeightsName = Annotated[
-    str | None,
-    typer.Option("--weights", metavar="masked|FILE", help="Start: masked pre-training in the cell, or a file."),
-]
-InputsName = Annotated[
-    str | None,
-    typer.Option("--inputs", metavar="audio+image", help="Also audio.shuffled+image, image.derived, image.missing."),
-]
-FrontendName = Annotated[
-    str | None, typer.Option("--frontend", metavar="NAME", help="Instead of the models' own; others are incompatible.")
-]
-FeedingName = Annotated[
-    str | None, typer.Option("--feeding", metavar="fly|precomputed", help="Features per batch, or read from a store.")
-]
-RecipeName = Annotated[
-    str | None,
-    typer.Option("--recipe", metavar="NAME|FILE.toml", help="smoke, quick, full or a file; default: quick."),
-]
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="recipe.KEY=VALUE", help="Change one setting; may be given again.")
-]
-Device = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where models run.")]
-Precision = Annotated[str, typer.Option("--precision", metavar="fp32|bf16", help="Of the models, not the front ends.")]
-Compile = Annotated[
-    bool, typer.Option("--compile", help="Run networks through torch.compile; short for --set recipe.compile=true.")
-]
-Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Run folder; an existing one is resumed.")]
-Timeout = Annotated[
-    str | None, typer.Option("--timeout", metavar="30m", help="Limit of one cell: 90s, 30m, 2h; default: at least 30m.")
-]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most N clips per part; not publishable.")]
-JobsCount = Annotated[
-    int | None, typer.Option("--jobs", min=1, help="Evaluate cells side by side; default: one per core.")
-]
-LauncherName = Annotated[
-    str,
-    typer.Option(
-        "--launcher", metavar="NAME[:KEY=VALUE,...]", show_default=False,
-        help="Who runs the cells; `bench list launchers`.",
-    ),
-]  # fmt: skip
 MetricName = Annotated[
     str | None, typer.Option("--metric", metavar="NAME", help="Sort, rank and compare by it; default: the data set's.")
 ]
 Formats = Annotated[
-    str | None,
-    typer.Option("--format", metavar="NAME,...", help="Files of the leaderboard; `bench list reporters`."),
+    str | None, typer.Option("--format", metavar="NAME,...", help="Files of the leaderboard; `bench list reporters`.")
 ]
-Profile = Annotated[bool, typer.Option("--profile/--no-profile", help="Measure speed and memory too.")]
-Processes = Annotated[
-    int,
-    typer.Option("--processes", min=1, help="Fresh processes per model for its speed, in turns; 8 give an interval."),
-]
-Evaluate = Annotated[bool, typer.Option("--evaluate/--no-evaluate", help="Train and score.")]
-Checkpoints = Annotated[
-    bool,
-    typer.Option("--keep-checkpoints/--no-keep-checkpoints", help="Store weights and embeddings beside the records."),
-]
+
+
+def _option(
+    kind: Any, flag: str, text: str, metavar: str | None = None, *, default: Any = None, **more: Any
+) -> tuple[Any, Any]:
+    """Type and default of one option."""
+    return Annotated[kind, typer.Option(flag, metavar=metavar, help=text, **more)], default
+
+
+_WORD, _COUNT = str | None, int | None
+OPTIONS: Mapping[str, tuple[Any, Any]] = {
+    "models": _option(
+        str, "--models", "default, all, documented, a family or model names.", "NAME,...", default="default"
+    ),
+    "dataset": _option(str, "--dataset", "Data sets; `bench list datasets`.", "NAME,...", default="demo"),
+    "data": (Data, None),
+    "protocol": _option(_WORD, "--protocol", "Instead of the data set's own default.", "NAME"),
+    "folds": _option(_WORD, "--folds", "Test folds; default: all.", "1,2,..."),
+    "seeds": _option(str, "--seeds", "One evaluate cell per fold and seed.", "0,1,...", default="0"),
+    "mode": _option(_WORD, "--mode", "scratch, finetune, probe or knn; default: scratch.", "MODE"),
+    "weights": _option(_WORD, "--weights", "Start: masked pre-training in the cell, or a file.", "masked|FILE"),
+    "inputs": _option(_WORD, "--inputs", "Also audio.shuffled+image, image.derived, image.missing.", "audio+image"),
+    "frontend": _option(_WORD, "--frontend", "Instead of the models' own; others are incompatible.", "NAME"),
+    "feeding": _option(_WORD, "--feeding", "Features per batch, or read from a store.", "fly|precomputed"),
+    "recipe": _option(_WORD, "--recipe", "smoke, quick, full or a file; default: quick.", "NAME|FILE.toml"),
+    "overrides": _option(list[str] | None, "--set", "Change one setting; may be given again.", "recipe.KEY=VALUE"),
+    "device": _option(str, "--device", "Where models run.", "auto|cpu|cuda", default="auto"),
+    "precision": _option(str, "--precision", "Of the models, not the front ends.", "fp32|bf16", default="fp32"),
+    "compiled": _option(
+        bool, "--compile", "Run networks through torch.compile; short for --set recipe.compile=true.", default=False
+    ),
+    "out": _option(Path, "--out", "Run folder; an existing one is resumed.", "DIR", default=DEFAULT_OUT),
+    "timeout": _option(_WORD, "--timeout", "Limit of one cell: 90s, 30m, 2h; default: at least 30m.", "30m"),
+    "limit": _option(_COUNT, "--limit", "At most N clips per part; not publishable.", min=1),
+    "jobs": _option(_COUNT, "--jobs", "Evaluate cells side by side; default: one per core.", min=1),
+    "launcher": _option(
+        str,
+        "--launcher",
+        "Who runs the cells; `bench list launchers`.",
+        "NAME[:KEY=VALUE,...]",
+        show_default=False,
+        default="",
+    ),
+    "profile": _option(bool, "--profile/--no-profile", "Measure speed and memory too.", default=True),
+    "processes": _option(
+        int, "--processes", "Fresh processes per model for its speed, in turns; 8 give an interval.", min=1, default=1
+    ),
+    "evaluate": _option(bool, "--evaluate/--no-evaluate", "Train and score.", default=True),
+    "keep_checkpoints": _option(
+        bool,
+        "--keep-checkpoints/--no-keep-checkpoints",
+        "Store weights and embeddings beside the records.",
+        default=True,
+    ),
+    "as_json": (AsJson, False),
+    "plugin": (PluginFiles, None),
+    "no_plugin": (LeftOut, None),
+}
+"""The options of ``bench run``: type and default by parameter."""
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)?")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 
 
 def names(text: str, option: str) -> tuple[str, ...]:
-    """``"a,b"`` as a tuple.
-
-    Raises:
-        SelectionError: Nothing is named.
-    """
+    """``"a,b"`` as a tuple."""
     found = tuple(part.strip() for part in text.split(",") if part.strip())
     if not found:
         raise SelectionError(f"{option} {text!r} names nothing")
@@ -139,22 +130,14 @@ def seconds(text: str) -> float:
 
 
 def choice(text: str, option: str, allowed: tuple[str, ...]) -> str:
-    """``text`` if it is allowed.
-
-    Raises:
-        SelectionError: It is not.
-    """
+    """``text`` if it is allowed."""
     if text not in allowed:
         raise SelectionError(f"{option} {text!r} is not one of {', '.join(allowed)}")
     return text
 
 
 def device(text: str) -> str:
-    """``auto`` becomes ``cuda`` where a driver shows a GPU, else ``cpu``; no torch is imported for it.
-
-    Raises:
-        SelectionError: ``cuda`` where there is none.
-    """
+    """``auto`` becomes ``cuda`` where a driver shows a GPU, else ``cpu``; no torch is imported for it."""
     choice(text, "--device", ("auto", "cpu", "cuda"))
     if text == "cpu":
         return text
@@ -169,11 +152,6 @@ def device(text: str) -> str:
         return "cpu"
 
 
-def settings_of(overrides: list[str] | None, *, compiled: bool) -> tuple[str, ...]:
-    """The ``--set`` items of a command, ``--compile`` among them."""
-    return (*(overrides or ()), *(("recipe.compile=true",) if compiled else ()))
-
-
 def with_run_options(
     *, without: Collection[str] = (), **defaults: Any
 ) -> Callable[[Callable[..., int]], Callable[..., int]]:
@@ -185,8 +163,13 @@ def with_run_options(
         without: Names of options that the verb does not take; they are as ``bench run`` has them.
         defaults: Other defaults, by name.
     """
-    known = inspect.signature(_template, eval_str=True).parameters
-    shared = {n: p.replace(default=defaults.get(n, p.default)) for n, p in known.items() if n not in without}
+    shared = {
+        name: inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=defaults.get(name, default)
+        )
+        for name, (kind, default) in OPTIONS.items()
+        if name not in without
+    }
 
     def decorate(body: Callable[..., int]) -> Callable[..., int]:
         taken = list(inspect.signature(body, eval_str=True).parameters.values())[2:]
@@ -207,80 +190,27 @@ def with_run_options(
     return decorate
 
 
-def _template(  # noqa: PLR0913  one parameter per option
-    *,
-    models: Models = "default",
-    dataset: Datasets = "demo",
-    data: Data = None,
-    protocol: ProtocolName = None,
-    folds: Folds = None,
-    seeds: Seeds = "0",
-    mode: ModeName = None,
-    weights: WeightsName = None,
-    inputs: InputsName = None,
-    frontend: FrontendName = None,
-    feeding: FeedingName = None,
-    recipe: RecipeName = None,
-    overrides: Overrides = None,
-    device: Device = "auto",
-    precision: Precision = "fp32",
-    compiled: Compile = False,
-    out: Out = DEFAULT_OUT,
-    timeout: Timeout = None,
-    limit: Limit = None,
-    jobs: JobsCount = None,
-    launcher: LauncherName = "",
-    profile: Profile = True,
-    processes: Processes = 1,
-    evaluate: Evaluate = True,
-    keep_checkpoints: Checkpoints = True,
-    as_json: AsJson = False,
-    plugin: PluginFiles = None,
-    no_plugin: LeftOut = None,
-) -> int:
-    """Carry the names, defaults and help of the options; never called."""
-    raise NotImplementedError
-
-
 def gather(given: dict[str, Any]) -> tuple[Selection, Settings]:
-    """The values of a verb's options as what to run and how.
-
-    Args:
-        given: The verb's parameters by name (its ``locals()``); what it lacks is as ``bench run`` has it.
-
-    Raises:
-        SelectionError: An option's text cannot be read.
-    """
-    given = {name: p.default for name, p in inspect.signature(_template).parameters.items()} | given
-    folds, feeding, timeout = given["folds"], given["feeding"], given["timeout"]
+    """The values of a verb's options as what to run and how."""
+    given = {name: default for name, (_, default) in OPTIONS.items()} | given
+    folds, mode, feeding, timeout = (given[name] for name in ("folds", "mode", "feeding", "timeout"))
+    same = ("data", "protocol", "weights", "inputs", "frontend", "recipe", "limit", "profile", "processes", "evaluate")
     selection = Selection(
         models=names(given["models"], "--models"),
         datasets=names(given["dataset"], "--dataset"),
-        data=given["data"],
-        protocol=given["protocol"],
         folds=None if folds is None else numbers(folds, "--folds"),
         seeds=numbers(given["seeds"], "--seeds"),
-        mode=None if given["mode"] is None else choice(given["mode"], "--mode", MODES),
-        weights=given["weights"],
-        inputs=given["inputs"],
-        frontend=given["frontend"],
+        mode=None if mode is None else choice(mode, "--mode", MODES),
         feeding=None if feeding is None else choice(feeding, "--feeding", ("fly", "precomputed")),
-        recipe=given["recipe"],
-        overrides=settings_of(given["overrides"], compiled=given["compiled"]),
+        overrides=(*(given["overrides"] or ()), *(("recipe.compile=true",) if given["compiled"] else ())),
         device=device(given["device"]),
         precision=choice(given["precision"], "--precision", ("fp32", "bf16")),
-        limit=given["limit"],
-        profile=given["profile"],
-        processes=given["processes"],
-        evaluate=given["evaluate"],
+        **{name: given[name] for name in same},
     )
     settings = Settings(
-        out=given["out"],
         timeout_s=None if timeout is None else seconds(timeout),
-        jobs=given["jobs"],
         plugins=tuple(given["plugin"] or ()),
         without=tuple(given["no_plugin"] or ()),
-        launcher=given["launcher"],
-        keep_checkpoints=given["keep_checkpoints"],
+        **{name: given[name] for name in ("out", "jobs", "launcher", "keep_checkpoints")},
     )
     return selection, settings

@@ -15,7 +15,6 @@ from bench.cli.study import as_text, deliver, resumable
 from bench.config.selection import Selection
 from bench.config.settings import Settings
 from bench.errors import BenchError
-from bench.studies.profile.max_batch_size import search_largest
 from bench.studies.profile.render import (
     STAGE_HEADER,
     header,
@@ -25,8 +24,7 @@ from bench.studies.profile.render import (
     stage_rows,
     table_rows,
 )
-from bench.studies.profile.run import ProfileStudy, run_batches
-from bench.studies.profile.traces import take_traces
+from bench.studies.profile.run import ProfileStudy, run_batches, search_largest, take_traces
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="One model; `bench list models`.")]
 Batches = Annotated[str, typer.Option("--batch", metavar="1,2,4,...", help="Batch sizes, one cell each.")]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from types import TracebackType
 from typing import Any, Self
 
 from bench.cell import Cell
@@ -26,53 +25,56 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
 
 
-class Eta:
+class _Counting(Progress):
     """Remaining time: the plan's costs of what is left, corrected by how the finished cells compared with theirs."""
 
-    def __init__(self, plan: Plan, slots: int) -> None:
+    _count = _done = 0
+    _planned: float | None = None
+    _total = _expected = _taken = _start = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+    def planned(self, plan: Plan, slots: int) -> None:
+        """One line on the plan."""
         self._costs = {p.cell: p.cost_s for p in plan.runnable}
-        self._planned = plan.eta_s(slots)
+        self._count, self._planned, self._start = len(self._costs), plan.eta_s(slots), time.monotonic()
+        self._done, self._expected, self._taken = 0, 0.0, 0.0
         self._total = sum(cost or 0.0 for cost in self._costs.values())
-        self._expected = self._taken = 0.0
-        self._start = time.monotonic()
-        self.count = len(self._costs)
-        self.finished = 0
+        self.note(summary(plan, slots))
 
-    def take(self, record: Record) -> None:
-        """A cell is over."""
-        if record.cell not in self._costs:
-            return
-        cost = self._costs.pop(record.cell)
-        self.finished += 1
-        seconds = record.timing.get("wall_s")
-        if cost is not None and seconds is not None:
-            self._expected += cost
-            self._taken += float(seconds)
+    def _state(self, record: Record, before: str) -> str | None:
+        """How far the run is with this record, ``None`` without a plan; ``before`` stands before the time left."""
+        if not self._start:
+            return None
+        if record.cell in self._costs:
+            cost, seconds = self._costs.pop(record.cell), record.timing.get("wall_s")
+            self._done += 1
+            if cost is not None and seconds is not None:
+                self._expected += cost
+                self._taken += float(seconds)
+        remaining = self._remaining()
+        left = "" if remaining is None else f"{before}{duration(remaining)} left"
+        return f"{self._done}/{self._count}{left}"
 
-    def remaining(self) -> float | None:
+    def _remaining(self) -> float | None:
         """Seconds left, ``None`` while nothing is known."""
-        spent = time.monotonic() - self._start
         if self._planned is None or not self._total:
-            return spent / self.finished * len(self._costs) if self.finished else None
+            spent = time.monotonic() - self._start
+            return spent / self._done * len(self._costs) if self._done else None
         left = sum(cost or 0.0 for cost in self._costs.values())
         pace = self._taken / self._expected if self._expected else 1.0
         return self._planned * left / self._total * min(4.0, max(0.25, pace))
 
 
-class LineProgress(Progress):
+class LineProgress(_Counting):
     """One line per event that matters; for logs and pipes."""
 
     def __init__(self) -> None:
-        self._eta: Eta | None = None
         self._counted: dict[str, float] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        return None
 
     def note(self, text: str) -> None:
         """A sentence."""
@@ -86,22 +88,13 @@ class LineProgress(Progress):
             self._counted[what] = now
             self.note(f"{what}: {done} of {total}")
 
-    def planned(self, plan: Plan, slots: int) -> None:
-        """One line on the plan."""
-        self._eta = Eta(plan, slots)
-        self.note(summary(plan, slots))
-
     def finished(self, record: Record) -> None:
         """A line for each finished cell."""
-        if self._eta is None:
-            return
-        self._eta.take(record)
-        remaining = self._eta.remaining()
-        left = "" if remaining is None else f", {duration(remaining)} left"
-        self.note(f"[{self._eta.finished}/{self._eta.count}{left}] {outcome(record)}")
+        if state := self._state(record, ", "):
+            self.note(f"[{state}] {outcome(record)}")
 
 
-class BarProgress(Progress):
+class BarProgress(_Counting):
     """A bar for the whole run, one line per running cell, finished cells above."""
 
     def __init__(self) -> None:
@@ -116,7 +109,6 @@ class BarProgress(Progress):
             console=self._console,
             transient=True,
         )
-        self._eta: Eta | None = None
         self._whole: Any = None
         self._tasks: dict[Any, Any] = {}
 
@@ -124,9 +116,7 @@ class BarProgress(Progress):
         self._bars.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._bars.stop()
 
     def note(self, text: str) -> None:
@@ -143,9 +133,8 @@ class BarProgress(Progress):
 
     def planned(self, plan: Plan, slots: int) -> None:
         """Begin the bar of the whole run."""
-        self._eta = Eta(plan, slots)
-        self.note(summary(plan, slots))
-        self._whole = self._bars.add_task("all cells", total=max(1, self._eta.count), state="")
+        super().planned(plan, slots)
+        self._whole = self._bars.add_task("all cells", total=max(1, len(plan.runnable)), state="")
 
     def started(self, cell: Cell) -> None:
         """A line for the cell."""
@@ -162,14 +151,9 @@ class BarProgress(Progress):
         """The bar of the whole run moves on, a line above tells the outcome."""
         if record.cell in self._tasks:
             self._bars.remove_task(self._tasks.pop(record.cell))
-        if self._eta is None:
-            return
-        self._eta.take(record)
-        remaining = self._eta.remaining()
-        left = "" if remaining is None else f"  {duration(remaining)} left"
-        state = f"{self._eta.finished}/{self._eta.count}{left}"
-        self._bars.update(self._whole, completed=self._eta.finished, state=state)
-        self.note(outcome(record))
+        if state := self._state(record, "  "):
+            self._bars.update(self._whole, completed=self._done, state=state)
+            self.note(outcome(record))
 
 
 def open_progress() -> LineProgress | BarProgress:

@@ -13,20 +13,21 @@ from bench.analysis.board import build_board
 from bench.analysis.model import Board, Published
 from bench.analysis.predictions import verify as verify_scores
 from bench.cli.common import CELL_FAILED, OK, collection_paused, open_host, print_json, print_note
-from bench.cli.flags import AsJson, LeftOut, PluginFiles
+from bench.cli.flags import AsJson, LeftOut, PluginFiles, Results
 from bench.cli.formats import parse_formats, write_board
 from bench.cli.options import Formats, MetricName
-from bench.errors import NoCellError, SelectionError
+from bench.errors import NoCellError, SelectionError, StoreError
 from bench.metrics.scoring import catalog
 from bench.plugins.registry import Registry
 from bench.reports.published import find_published, read_published
 from bench.reports.terminal import text
+from bench.results.records import Record
 from bench.results.store import Store
 from bench.studies.frontends.read import read_study
 
 
 def main(  # noqa: PLR0913  one parameter per option
-    results: Annotated[Path, typer.Argument(metavar="RESULTS", show_default=False, help="Folder of a run (--out).")],
+    results: Results,
     *,
     to: Annotated[
         Path | None, typer.Option("--to", metavar="DIR", help="Where the files go; default: RESULTS itself.")
@@ -73,29 +74,26 @@ def main(  # noqa: PLR0913  one parameter per option
 
 
 def open_store(results: Path) -> Store:
-    """The store of a run folder.
-
-    Raises:
-        SelectionError: There is no such folder.
-    """
+    """The store of a run folder."""
     if not results.is_dir():
         raise SelectionError(f"no folder {results}; give the --out folder of a run, e.g. bench report results/runs")
     return Store(results)
 
 
-def load_board(
-    store: Store, registry: Registry, published: Sequence[Published] = (), *, metric: str | None = None
-) -> Board:
-    """The board of a run folder, with its front-end study where it holds one.
-
-    Raises:
-        NoCellError: It holds no readable record.
-        UnknownNameError: Nobody knows the metric.
-    """
+def records_of(store: Store) -> tuple[list[Record], list[StoreError]]:
+    """The records of a run folder and what could not be read; no record at all is an error."""
     records, bad = store.records()
     if not records:
         reasons = "".join(f"\n  - {error}" for error in bad)
         raise NoCellError(f"no records in {store.root}; `bench run --out {store.root}` makes some{reasons}")
+    return records, bad
+
+
+def load_board(
+    store: Store, registry: Registry, published: Sequence[Published] = (), *, metric: str | None = None
+) -> Board:
+    """The board of a run folder, with its front-end study where it holds one."""
+    records, bad = records_of(store)
     study, broken = read_study(store.root)
     board = build_board(
         records,

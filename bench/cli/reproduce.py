@@ -14,7 +14,7 @@ from bench.cli.flags import AsJson, LeftOut, PluginFiles
 from bench.cli.progress import open_progress
 from bench.cli.report import open_store
 from bench.config.settings import Settings
-from bench.studies.reproduce.run import Reproduction, find_record, reproduce
+from bench.studies.reproduce.run import find_record, reproduce
 
 
 def main(  # noqa: PLR0913  one parameter per option
@@ -44,31 +44,7 @@ def main(  # noqa: PLR0913  one parameter per option
         )
         found = reproduce(store, record, settings, data, progress, weights)
     if as_json:
-        print_json(
-            {
-                "cell": record.cell.id,
-                "before": found.values[0],
-                "after": found.values[1],
-                "interval": [found.interval.low, found.interval.high],
-                "within": found.within,
-                "same_predictions": found.same_predictions,
-                "changed": list(found.changed),
-            }
-        )
+        print_json(found.to_json())
     else:
-        print(sentence(found))
+        print(found.sentence())
     return OK if found.within else CELL_FAILED
-
-
-def sentence(found: Reproduction) -> str:
-    """The verdict in words."""
-    before, after = found.values
-    if before is None or after is None:
-        return f"{found.before.cell.id}: no score to compare"
-    verdict = "reproduced" if found.within else "NOT reproduced"
-    exactly = ", every prediction identical" if found.same_predictions else ""
-    changed = f"; changed since: {', '.join(found.changed)}" if found.changed else "; nothing it depends on has changed"
-    return (
-        f"{verdict}: {found.before.cell.id}: {100 * after:.1f} % against {100 * before:.1f} % "
-        f"[{100 * found.interval.low:.1f}, {100 * found.interval.high:.1f}]{exactly}{changed}"
-    )

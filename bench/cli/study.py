@@ -51,16 +51,7 @@ def deliver(
     as_json: bool,
     also: Sequence[Path] = (),
 ) -> None:
-    """Write a study's files and print what was found: as JSON, or its tables and the names of the files.
-
-    Args:
-        found: JSON values of the study.
-        files: Contents by name within ``out``.
-        out: Folder.
-        show: Prints the tables.
-        as_json: Whether to print JSON instead.
-        also: Files that stand there already.
-    """
+    """Write a study's files and print what was found: as JSON, or its tables and the names of the files."""
     for name, content in files.items():
         write_atomic(out / name, content if isinstance(content, bytes) else content.encode())
     written = [*(out / name for name in files), *also]

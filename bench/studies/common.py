@@ -22,14 +22,7 @@ K = TypeVar("K")
 
 @dataclass(slots=True)
 class Profiled:
-    """The profile cells of one variant.
-
-    Attributes:
-        records: One per process.
-        planned: The first cell, ``None`` where nothing could be planned.
-        reused: Records that were there before.
-        refused: Why nothing could be planned.
-    """
+    """The profile cells of one variant."""
 
     records: list[Record] = field(default_factory=list)
     planned: PlannedCell | None = None
@@ -44,15 +37,6 @@ def profile_in_turns(
 
     Rounds alternate in direction, so that a drift of the machine meets all variants alike. They differ in their seed,
     which names the process. A budget that a recipe sets for many models does not hold here.
-
-    Args:
-        variants: One model and one data set each, by whatever tells them apart.
-        settings: How to run.
-        progress: Told what happens.
-        processes: Per variant, 1 or more; 8 give an interval.
-
-    Raises:
-        BenchError: As :meth:`bench.running.runner.Runner.run`.
     """
     found = {key: Profiled() for key in variants}
     for turn in range(processes):
@@ -79,11 +63,7 @@ def unlimited(selection: Selection) -> Selection:
 
 
 def run_cells(runner: Runner) -> Result:
-    """Run a selection of profile cells; where nothing fits together, say what does not.
-
-    Raises:
-        NoCellError: The model cannot be measured on these data, with the reason.
-    """
+    """Run a selection of profile cells; where nothing fits together, say what does not."""
     try:
         return runner.run()
     except NoCellError as error:
@@ -105,12 +85,7 @@ def load_all(selection: Selection, registry: Registry) -> dict[str, Loaded]:
 
 
 def only_model(selection: Selection, registry: Registry) -> str:
-    """The one model that a selection means, on one data set.
-
-    Raises:
-        SelectionError: It means several models, or data sets.
-        UnknownNameError: It means none.
-    """
+    """The one model that a selection means, on one data set."""
     found = [entry.spec.name for entry in select_models(selection.models, registry)]
     if len(found) > 1:
         shown = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "")

@@ -11,10 +11,13 @@ from bench.cell import Cell
 from bench.config.settings import Settings
 from bench.errors import SelectionError
 from bench.results.provenance import weights_label, weights_sha256
-from bench.results.records import Record
-from bench.studies.reproduce.run import base_recipe, find_record, reproduce, selection_of
+from bench.results.records import Record, Score
+from bench.statistics.results import Interval, Refusal
+from bench.studies.reproduce.run import Reproduction, base_recipe, find_record, reproduce, selection_of
 
 PLUGIN = Path(__file__).with_name("faulty_plugin.py")
+LOSS = Score(name="log_loss", value=None, unit="nats", higher_is_better=False)
+JUDGED = [("tags", "map", "fraction"), ("tags_by_loss", "log_loss", "nats")]
 
 
 @pytest.mark.slow
@@ -32,6 +35,54 @@ def test_a_record_is_reproduced_exactly(make_runner, tmp_path: Path) -> None:
         find_record(runner.store, "tones.good")
     with pytest.raises(SelectionError, match="no record"):
         find_record(runner.store, "tones.bad")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dataset", "metric", "unit"), JUDGED)
+def test_a_record_is_judged_by_the_metric_of_its_data(make_runner, tmp_path: Path, dataset, metric, unit) -> None:
+    plugins = (PLUGIN.with_name("multilabel_plugin.py"),)
+    runner = make_runner("several.net", datasets=(dataset,), folds=(1,), settings={"jobs": 1, "plugins": plugins})
+    (record,) = runner.run().records
+    settings = Settings(out=tmp_path / "again", plugins=plugins, jobs=1)
+    values = reproduce(runner.store, record, settings, None, None).to_json()
+    assert (values["metric"], values["unit"], values["within"]) == (metric, unit, True)
+    assert values["before"] == values["after"] == record.score(metric)
+
+
+def test_a_score_is_compared_with_its_own_interval(make_repetition) -> None:
+    found = make_repetition(Interval(estimate=0.7, low=0.6, high=0.8, level=0.95, method="bootstrap"), 0.75)
+    assert found.within
+    said = "log_loss 0.750 nats against 0.700 nats [0.600, 0.800]; changed since: data"
+    assert found.sentence() == f"reproduced: {found.before.cell.id}: {said}"
+    assert found.to_json()["interval"] == [0.6, 0.8]
+    assert not make_repetition(found.interval, 0.9).within
+
+
+def test_without_an_interval_only_the_same_score_is_reproduced(make_repetition) -> None:
+    refusal = Refusal(reason="3 groups")
+    assert make_repetition(refusal, 0.7).within
+    found = make_repetition(refusal, 0.71)
+    assert not found.within
+    assert "NOT reproduced" in found.sentence()
+    assert "[no interval: 3 groups]" in found.sentence()
+    assert (found.to_json()["interval"], found.to_json()["reason"]) == (None, "3 groups")
+
+
+@pytest.fixture
+def make_repetition():
+    """``make_repetition(interval, after)``: a log loss of 0.7 that came out as ``after``."""
+    cell = Cell(kind="evaluate", dataset="tones", protocol="4+1@1", fold=1, model="tones.good", mode="scratch")
+    before, after = (
+        Record(cell=cell, status="ok", started_at="2026-01-01", scores=(LOSS.of(value),)) for value in (0.7, 0.0)
+    )
+
+    def make(interval: Interval | Refusal, value: float) -> Reproduction:
+        new = after.model_copy(update={"scores": (LOSS.of(value),)})
+        return Reproduction(
+            before=before, after=new, score=LOSS.of(0.7), interval=interval, same_predictions=False, changed=("data",)
+        )
+
+    return make
 
 
 @pytest.mark.slow

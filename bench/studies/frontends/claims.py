@@ -28,20 +28,10 @@ BUSY = "others were busy on the machine while it was measured"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One claim under one reading of it.
+    """One claim under one reading of it: the numbers on the fly and stored, and the verdict.
 
-    Attributes:
-        claim: One of :data:`CLAIMS`.
-        case: What is compared, and the baseline, in words.
-        fly: The number for features computed on the fly, ``None`` where it is missing.
-        stored: The number for the baseline.
-        unit: Of both.
-        verdict: On the claim under this reading.
-        basis: What the verdict rests on: an exact count, an interval, or a margin for want of one.
-        interval: 95 % interval of ``ratio``, where there are enough processes.
-        processes: Of the two sides; ``None`` where none was run.
-        note: Why it is not resolvable, or what must be known.
-        main: Whether this is the reading meant first: frozen nnAudio against float32 features.
+    ``basis`` is what the verdict rests on: an exact count, a 95 % ``interval`` of the ratio, or a margin for want of
+    one; ``main`` marks the reading meant first, frozen nnAudio against float32 features.
     """
 
     claim: str
@@ -49,8 +39,8 @@ class Case:
     fly: float | None
     stored: float | None
     unit: str
-    verdict: ClaimVerdict
-    basis: str
+    verdict: ClaimVerdict = UNRESOLVED
+    basis: str = UNMEASURED
     interval: tuple[float, float] | None = None
     processes: tuple[int, int] | None = None
     note: str = ""
@@ -106,14 +96,7 @@ def judge_claims(
     features: Mapping[str, Any],
     delivery: Mapping[str, Any] | None = None,
 ) -> list[Case]:
-    """Every claim under every reading that the measurements allow.
-
-    Args:
-        rows: By feeding (``"nnaudio fly"``), the study's rows.
-        stored: Name of the row whose features are stored.
-        features: ``storage``, ``baseline`` and ``preparation`` of the study.
-        delivery: The delivery table, ``None`` where it was not measured.
-    """
+    """Every claim under every reading that the measurements allow."""
     cases = list(_storage(features["storage"], features["baseline"]))
     base = rows[stored]
     frontend = stored.partition(" ")[0]
@@ -172,7 +155,7 @@ def _measured(name: str, row: Mapping[str, Any], base: Mapping[str, Any], *, mai
         fly, stored = row.get(key), base.get(key)
         case = Case(
             claim=claim, case=f"{name}: {words}, against {LOADED}", fly=fly, stored=stored, unit=unit,
-            verdict=UNRESOLVED, basis=UNMEASURED, main=main and key in FIRSTS,
+            main=main and key in FIRSTS,
         )  # fmt: skip
         if fly is None or stored is None:
             yield replace(case, note=(base if stored is None else row)["reasons"].get(key) or NOT_MEASURED)
@@ -218,7 +201,7 @@ def _delivered_case(row: Mapping[str, Any], base: Mapping[str, Any], batch: str)
     fly, stored = (side.get("clips_per_s") for side in sides)
     case = Case(
         claim="faster training", case=f"data until the forward, batch {batch}: {row['name']} against {base['name']}",
-        fly=fly, stored=stored, unit="clips/s", verdict=UNRESOLVED, basis=UNMEASURED,
+        fly=fly, stored=stored, unit="clips/s",
     )  # fmt: skip
     if fly is None or stored is None:
         return replace(case, note=(base if stored is None else row)["reasons"].get("rates") or NOT_MEASURED)

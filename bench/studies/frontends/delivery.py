@@ -24,17 +24,20 @@ from bench.measurement.clocks import Clock, device_type, quiet_collector
 from bench.measurement.memory import HostPeak
 from bench.statistics.results import Interval, Refusal
 from bench.studies.frontends.loaders import (
+    MEANING,
     Deliver,
     Loader,
     StoredClips,
     StudyData,
     bytes_to_device,
+    evict,
     loaders_of,
+    not_cold,
     open_loader,
     rounds_of,
+    storage_bytes,
     usable,
 )
-from bench.studies.frontends.page_cache import MEANING, evict, not_cold, storage_bytes
 
 ON_CPU = "the device is the CPU: its memory is the RAM, see that row"
 GENERATED = "the clips are generated, there are no files to decode"
@@ -45,13 +48,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amount:
-    """How much is delivered.
-
-    Attributes:
-        clips: Distinct clips of a round, at most.
-        rounds: Timed rounds of each loader and batch; loaders take turns in alternating order.
-        batches: Clips a batch.
-    """
+    """How much is delivered: distinct clips of a round at most, rounds of each loader and batch, clips a batch."""
 
     clips: int = 128
     rounds: int = 9
@@ -67,11 +64,6 @@ def measure_delivery(data: StudyData, device: str, amount: Amount | None = None)
 
     Every loader is opened anew for every round, delivers the same clips in the same order and normalises them alike;
     the model takes no part. Times are wall times of a synchronised round.
-
-    Args:
-        data: Clips and front ends.
-        device: ``cpu``, ``cuda`` or ``cuda:N``.
-        amount: How much; by default what the recipe is worth.
 
     Returns:
         ``rows`` (one per loader: ``name``, ``kept``, ``place``, ``frontend``, ``rates`` by batch, bytes per clip, host

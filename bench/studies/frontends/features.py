@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import soundfile
 import torch
 from torch import nn
@@ -19,7 +20,9 @@ from bench.data.batches import to_tensor
 from bench.data.cache import cache_root
 from bench.data.decode import decode
 from bench.data.features import open_features
+from bench.data.waveforms import Waveforms
 from bench.execution.inputs import build_frontend, task_of
+from bench.frontends.settings import SpectralSettings
 from bench.measurement.clocks import Clock
 from bench.plugins.registry import Registry
 from bench.studies.frontends.loaders import StudyData, usable
@@ -100,13 +103,13 @@ def parity(frontends: Mapping[str, nn.Module], audio: torch.Tensor) -> dict[str,
     reference = features.pop(REFERENCE)
     found: dict[str, dict[str, Any]] = {}
     for name, values in features.items():
+        shapes, reason = (tuple(values.shape[1:]), tuple(reference.shape[1:])), ""
         if values.shape != reference.shape:
-            shapes = tuple(values.shape[1:]), tuple(reference.shape[1:])
-            found[name] = _unknown(f"another feature, {shapes[0]} instead of {shapes[1]} (freq, time)")
+            reason = f"another feature, {shapes[0]} instead of {shapes[1]} (freq, time)"
         elif name == "kaldi":
-            found[name] = _unknown("another feature: other scale, window and pre-emphasis")
-        else:
-            found[name] = _difference(values, reference)
+            reason = "another feature: other scale, window and pre-emphasis"
+        unknown = {"max_db": None, "mean_db": None, "reasons": {"max_db": reason, "mean_db": reason}}
+        found[name] = unknown if reason else _difference(values, reference)
     return {**found, f"{REFERENCE} as float16": _difference(reference.half().float(), reference)}
 
 
@@ -115,13 +118,75 @@ def _difference(features: torch.Tensor, reference: torch.Tensor) -> dict[str, An
     return {"max_db": float(gap.max()), "mean_db": float(gap.mean()), "clips": len(gap)}
 
 
-def _unknown(reason: str) -> dict[str, Any]:
-    return {"max_db": None, "mean_db": None, "reasons": {"max_db": reason, "mean_db": reason}}
-
-
 def frontend_of(registry: Registry, model: str, clips: Clips, name: str) -> nn.Module:
     """A fresh front end with the model's settings, on the CPU, in evaluation mode."""
     built = build_frontend(registry, registry.models[model].spec, name, task_of(clips, ("audio",)))
     if built is None:
         raise ValueError(f"{name!r} is no front end")
     return built
+
+
+FRAME_S = 0.01
+"""Silence is counted in frames of this length."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Spectrogram:
+    """One clip under one front end: raw natural log power ``values (freq, time)``, ``hertz (freq,)`` rising.
+
+    ``silent`` is the share of its 10 ms frames that are digital silence.
+    """
+
+    frontend: str
+    clip: str
+    silent: float
+    values: npt.NDArray[np.float32]
+    hertz: npt.NDArray[np.float64]
+    seconds: float
+
+
+def examples(clips: Clips, waveforms: Waveforms, frontends: Mapping[str, nn.Module]) -> list[Spectrogram]:
+    """The first clip by id, then the clip closest to half silence, each under every front end."""
+    shares = np.array([silent_share(row, waveforms.sample_rate) for row in waveforms.samples])
+    first = min(range(len(clips)), key=lambda row: clips.ids[row])
+    order = sorted(range(len(clips)), key=lambda row: (abs(shares[row] - 0.5), clips.ids[row]))
+    half = next((row for row in order if row != first), first)
+    found = []
+    for row in dict.fromkeys((first, half)):
+        audio = to_tensor(waveforms.samples[row : row + 1])
+        for name, frontend in frontends.items():
+            settings = getattr(frontend, "settings", None)
+            if not isinstance(settings, SpectralSettings):
+                continue
+            with torch.inference_mode():
+                values = frontend(audio)[0].float().numpy()
+            found.append(
+                Spectrogram(
+                    frontend=name, clip=clips.ids[row], silent=float(shares[row]), values=values,
+                    hertz=centres(settings, "htk" if name == "kaldi" else "slaney"),
+                    seconds=waveforms.samples.shape[1] / waveforms.sample_rate,
+                )
+            )  # fmt: skip
+    return found
+
+
+def silent_share(samples: npt.NDArray[np.int16], sample_rate: int) -> float:
+    """Share of whole 10 ms frames of ``samples (samples,)`` that hold nothing but zeros.
+
+    >>> silent_share(np.repeat(np.array([0, 9], dtype=np.int16), 500), 10_000)
+    0.5
+    """
+    frame = max(1, round(FRAME_S * sample_rate))
+    whole = len(samples) // frame * frame
+    if not whole:
+        return float(not samples.any())
+    return float(np.mean(~np.asarray(samples[:whole]).reshape(-1, frame).any(axis=1)))
+
+
+def centres(settings: SpectralSettings, scale: Literal["slaney", "htk"]) -> npt.NDArray[np.float64]:
+    """Centre frequency of each mel filter in Hz, ``(n_mels,)``."""
+    from transformers.audio_utils import hertz_to_mel, mel_to_hertz
+
+    low, high = (hertz_to_mel(edge, mel_scale=scale) for edge in (settings.fmin, settings.top))
+    mels = np.linspace(low, high, settings.n_mels + 2)[1:-1]
+    return np.asarray(mel_to_hertz(mels, mel_scale=scale), dtype=np.float64)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 import torch
 from torch import nn
 
@@ -32,16 +34,7 @@ KEPT: Mapping[Kept, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyData:
-    """What the study looks at.
-
-    Attributes:
-        clips: The data set.
-        waveforms: Its decoded clips.
-        recipe: For trimming, filling and normalisation.
-        frontends: By name, in evaluation mode, on the CPU: those computed on the fly, the stored one, torchaudio's.
-        fly: Names of the frozen ones that are computed on the fly; trainable ones compute the same before training.
-        stored: Name of the one whose features are stored.
-    """
+    """What the study looks at; front ends are on the CPU, in evaluation mode, ``fly`` the frozen ones among them."""
 
     clips: Clips
     waveforms: Waveforms
@@ -53,13 +46,7 @@ class StudyData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loader:
-    """One way for clips to come to the model.
-
-    Attributes:
-        kept: What is stored.
-        place: Where it lies when a round begins.
-        frontend: Computed on the fly; ``None`` where features are stored.
-    """
+    """One way for clips to come to the model; ``frontend`` is computed on the fly, ``None`` = features are stored."""
 
     kept: Kept
     place: Place
@@ -73,17 +60,7 @@ class Loader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredClips:
-    """The same clips, kept in each form.
-
-    Attributes:
-        data: Where they come from.
-        rows: Rows of the clips delivered, ``(delivered,)`` int64.
-        files: ``{kept: file}`` of ``int16``, ``float32``, ``float16``; row ``i`` is clip ``rows[i]``.
-        shapes: ``{kept: shape of the whole file}``.
-        frontends: Modules by name, on the device, in evaluation mode.
-        normaliser: Of the training clips; applied to features of every loader alike.
-        device: ``cpu``, ``cuda`` or ``cuda:N``.
-    """
+    """The same clips ``rows (delivered,)`` in each form: files and shapes by form, front ends on the device."""
 
     data: StudyData
     rows: npt.NDArray[np.int64]
@@ -110,12 +87,7 @@ def usable(clips: Clips) -> list[int]:
 
 
 def loaders_of(frontends: tuple[str, ...], stored: str) -> tuple[Loader, ...]:
-    """Every loader, in the order of the table.
-
-    Args:
-        frontends: Frozen front ends that are computed on the fly.
-        stored: The front end whose features are stored; its waveforms are also read cold.
-    """
+    """Every loader, in the order of the table."""
     found: list[tuple[Kept, Place, str | None]] = [("int16", "warm", name) for name in frontends]
     found += [("int16", "cold", stored)] if stored in frontends else []
     found += [("files", "warm", name) for name in frontends]
@@ -176,3 +148,56 @@ def _decoder(stored: StoredClips) -> Callable[[npt.NDArray[np.int64]], npt.NDArr
         return fit(samples, clips.clip_samples, clips.sample_rate, rule)[0]
 
     return lambda index: np.stack([read(int(row)) for row in stored.rows[index]])
+
+
+COLD_SHARE = 0.5
+"""A pass counts as cold when the kernel read at least this share of its bytes from storage."""
+MEANING = (
+    "Cold: the files are closed and synced, then posix_fadvise(DONTNEED) drops their pages before each round; what a "
+    "disk or a hypervisor keeps below the kernel is not dropped"
+)
+NO_CALL = "this system has no posix_fadvise: the page cache cannot be dropped file by file"
+
+
+def evict(files: Iterable[Path]) -> str | None:
+    """Ask the kernel to drop the pages of ``files``; no memory map of them may be open, mapped pages stay.
+
+    Returns:
+        ``None``, or the reason why it cannot be done.
+    """
+    advise = getattr(os, "posix_fadvise", None)
+    if advise is None:
+        return NO_CALL
+    for path in files:
+        with path.open("rb") as file:
+            try:
+                # Pages that wait to be written are not dropped.
+                os.fsync(file.fileno())
+                advise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            except OSError as error:
+                return f"posix_fadvise is refused: {error.strerror or error}"
+    return None
+
+
+def storage_bytes() -> int | None:
+    """Bytes that this process has had read from storage so far; ``None`` where the kernel does not count them."""
+    try:
+        return int(psutil.Process().io_counters().read_bytes)
+    except (AttributeError, psutil.Error, OSError):
+        return None
+
+
+def not_cold(before: int | None, after: int | None, expected: int) -> str | None:
+    """Why a pass that should have been cold was not, ``None`` where it was.
+
+    >>> not_cold(0, 900, 1000) is None
+    True
+    >>> not_cold(0, 0, 1000)
+    'the pages were dropped, yet only 0 of 1000 bytes came from storage (a file system in memory?)'
+    """
+    if before is None or after is None:
+        return "the kernel does not count bytes read from storage, so cold cannot be told from warm"
+    if after - before < COLD_SHARE * expected:
+        seen = f"{after - before} of {expected} bytes"
+        return f"the pages were dropped, yet only {seen} came from storage (a file system in memory?)"
+    return None

@@ -13,9 +13,8 @@ from bench.studies.frontends.render import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-    from bench.studies.frontends.spectrogram_examples import Spectrogram
+    from bench.studies.frontends.features import Spectrogram
 
 DECIBEL = 10 / math.log(10)
 """dB per unit of a natural logarithm of power."""
@@ -33,14 +32,8 @@ BARS = {
 def spectrograms(pictures: Sequence[Spectrogram]) -> Drawing:
     """Small spectrograms, a line per clip and a column per front end, with one colour scale for all.
 
-    Args:
-        pictures: Every clip under every front end, clip by clip.
-
     Returns:
         The drawing.
-
-    Raises:
-        ValueError: There is no picture.
     """
     if not pictures:
         raise ValueError("no picture to draw: no front end has known frequencies")
@@ -62,7 +55,7 @@ def spectrograms(pictures: Sequence[Spectrogram]) -> Drawing:
         bar.set_label("power, dB")
         bar.outline.set_visible(False)
         label = f"Spectrograms of {' and '.join(clips)} under {', '.join(names)}, one colour scale"
-        return _files(figure, "spectrograms", label)
+        return {**drawing_files(figure), "inline": render(figure, "spectrograms", label)}
 
 
 def bars(study: Mapping[str, Any]) -> Drawing:
@@ -75,7 +68,7 @@ def bars(study: Mapping[str, Any]) -> Drawing:
         for axes, panel in zip(grid.flat, panels, strict=True):
             _bars(axes, panel)
         label = "Clips per second, bytes per clip and host memory of each feeding"
-        return _files(figure, "feedings", label)
+        return {**drawing_files(figure), "inline": render(figure, "feedings", label)}
 
 
 def bar_panels(study: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -143,7 +136,3 @@ def _bars(axes: Axes, panel: Mapping[str, Any]) -> None:
     for place, (_, value, _) in zip(places, entries, strict=True):
         text = "not measured" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
         axes.text(start if value is None else value, float(place), f" {text}", va="center", fontsize=6.5, color=FG)
-
-
-def _files(figure: Figure, prefix: str, label: str) -> Drawing:
-    return {**drawing_files(figure), "inline": render(figure, prefix, label)}

@@ -24,15 +24,17 @@ from bench.studies.frontends.render import SPECTROGRAMS, VERDICTS, about, verdic
 FILE = "frontends.json"
 """What ``bench frontends`` writes."""
 MEMORY = ("host_train_mib", "host_infer_mib", "device_peak_mib", "device_infer_peak_mib")
+QUANTITIES = {
+    "infer": "infer_clips_per_s",
+    "train": "train_clips_per_s",
+    "flops": "flops_per_clip",
+    "joule": "joules_per_clip",
+}
 MEASURED = (*BUSY_SPOILS, *MEMORY, "flops", "joule")
 
 
 def feeding_row(records: Sequence[Record], refused: str | None = None) -> dict[str, Any]:
     """Speed and memory of one feeding as JSON values: medians over processes.
-
-    Args:
-        records: One per process.
-        refused: Why the model cannot be fed so.
 
     Returns:
         Every name of :data:`MEASURED` (``None`` = unknown), ``infer_spread`` and ``train_spread`` (over the blocks of
@@ -80,17 +82,10 @@ def feeding_row(records: Sequence[Record], refused: str | None = None) -> dict[s
 
 def _numbers(record: Record) -> dict[str, Any]:
     timing, memory = record.timing, record.memory
-    infer = timing["infer"]
-    names = {
-        "infer": "infer_clips_per_s",
-        "train": "train_clips_per_s",
-        "flops": "flops_per_clip",
-        "joule": "joules_per_clip",
-    }
     return {
-        **{name: NAMED[quantity].read(record) for name, quantity in names.items()},
+        **{name: NAMED[quantity].read(record) for name, quantity in QUANTITIES.items()},
         "latency_ms": (timing.get("latency") or {}).get("median_ms"),
-        "cpu_ms": 1e3 * infer["cpu_s"] / infer["clips"],
+        "cpu_ms": 1e3 * timing["infer"]["cpu_s"] / timing["infer"]["clips"],
         **{name: memory.get(name) for name in MEMORY},
     }
 

@@ -114,7 +114,7 @@ def markdown(study: Mapping[str, Any]) -> str:
         "Latency runs from the waveform to the logits; for stored features it begins with the features, so a new "
         "clip pays for its front end on top.",
         pipe_table(MORE, more_rows(study)),
-        _picture(BARS, "clips/s, bytes per clip and host memory of each feeding"),
+        f"![clips/s, bytes per clip and host memory of each feeding]({BARS}.svg)",
         "## Delivery: data until the model's forward would begin",
         pipe_table(delivery_header(study), delivery_rows(study)),
         _delivery(study["delivery"]),
@@ -132,17 +132,13 @@ def markdown(study: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _picture(name: str, shown: str) -> str:
-    return f"![{shown}]({name}.svg)"
-
-
 def _spectrograms(pictures: Sequence[Mapping[str, Any]]) -> str:
     if not pictures:
         return "Not drawn: none of these front ends says which frequencies its bins stand for."
     silent = {one["clip"]: one["silent"] for one in pictures}
     named = ", ".join(f"{clip} ({share:.0%} digital silence)" for clip, share in silent.items())
     shown = "the first clip by id and the one closest to half silence under each front end, one colour scale"
-    return f"{_picture(SPECTROGRAMS, shown)}\n\nClips: {named}. Trainable front ends start as frozen nnAudio."
+    return f"![{shown}]({SPECTROGRAMS}.svg)\n\nClips: {named}. Trainable front ends start as frozen nnAudio."
 
 
 def _delivery(delivery: Mapping[str, Any]) -> str:
@@ -163,7 +159,9 @@ def _storage(features: Mapping[str, Any]) -> str:
     shape = " x ".join(str(size) for size in baseline["shape"])
     named = f"Source: {baseline['codec']}. Waveforms: int16 at {baseline['sample_rate']} Hz. "
     named += f"Features: {baseline['frontend']}, {shape} (freq x time)."
-    rows = [[name, number(size, ".0f"), _times(size, storage["int16"])] for name, size in storage.items()]
+    base = storage["int16"]
+    ratios = [formatting.UNKNOWN if size is None else f"{size / base:.2f} x" for size in storage.values()]
+    rows = [[name, number(size, ".0f"), ratio] for (name, size), ratio in zip(storage.items(), ratios, strict=True)]
     table = pipe_table(("kept", "bytes/clip", "of the int16 waveform"), rows)
     seconds = (
         f"Preparing float32 features of all {preparation['of']} clips takes {preparation['seconds']:.3g} s once "
@@ -172,10 +170,6 @@ def _storage(features: Mapping[str, Any]) -> str:
     seconds += f" Decoding all of them takes {preparation['decode_s']:.3g} s (from {preparation['decoded']} clips)."
     unknown = [f"Unknown {name}: {why}." for name, why in features["reasons"].items()]
     return "\n\n".join([named, table, seconds, *unknown])
-
-
-def _times(size: float | None, base: float) -> str:
-    return formatting.UNKNOWN if size is None else f"{size / base:.2f} x"
 
 
 def _parity(parity: Mapping[str, Any]) -> str:

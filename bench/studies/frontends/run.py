@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from bench.analysis.comparison import Source, Verdict, compare, parse_choice
+from bench.analysis.comparison import Source, compare, parse_choice
 from bench.config.selection import Selection
 from bench.config.settings import Settings
 from bench.data.cache import digest
@@ -26,14 +26,14 @@ from bench.results.records import Record
 from bench.results.store import write_atomic
 from bench.running.progress import Progress
 from bench.running.runner import Runner
+from bench.statistics.paired import Comparison
 from bench.statistics.results import Refusal
 from bench.studies.common import only_model, profile_in_turns, unlimited
 from bench.studies.frontends.claims import judge_claims
 from bench.studies.frontends.delivery import measure_delivery
-from bench.studies.frontends.features import REFERENCE, frontend_of, look_at_features
+from bench.studies.frontends.features import REFERENCE, Spectrogram, examples, frontend_of, look_at_features
 from bench.studies.frontends.loaders import StudyData
 from bench.studies.frontends.read import feeding_row
-from bench.studies.frontends.spectrogram_examples import Spectrogram, examples
 
 CODE_VERSION = 1
 """Raised whenever what is measured of features and delivery changes."""
@@ -78,21 +78,7 @@ def run_study(
     evaluate: bool = False,
     processes: int = 1,
 ) -> FrontendStudy:
-    """Profile one model under each feeding, prepare, deliver and compare features, judge the claims.
-
-    Args:
-        selection: One model and one data set; front end and feeding are the study's own.
-        frontends: Computed on the fly; the model's own is also stored.
-        settings: How to run.
-        progress: Told what happens.
-        evaluate: Also train the frozen and the trainable front ends over the selection's seeds.
-        processes: Profile cells per feeding, each in a fresh process; 8 give the ratios an interval.
-
-    Raises:
-        SelectionError: No or several models, the model takes the waveform, or fewer than one process.
-        NoCellError: The model takes none of the front ends.
-        BenchError: As :meth:`bench.running.runner.Runner.run`.
-    """
+    """Profile one model under each feeding, prepare, deliver and compare features, judge the claims."""
     if processes < 1:
         raise SelectionError(f"processes is {processes}; it must be at least 1")
     registry = load(settings.plugins, without=settings.without).registry
@@ -155,7 +141,9 @@ def _key(data: StudyData, registry: Registry, model: str, taken: Sequence[str], 
 def _measured(data: StudyData, key: str, device: str, settings: Settings) -> tuple[dict[str, Any], bool]:
     """Features and delivery, measured now or taken from the run folder, and whether they were taken."""
     file = settings.out / KEPT
-    kept = _read(file)
+    kept: dict[str, Any] = {}
+    with contextlib.suppress(FileNotFoundError, ValueError):  # no whole file: it is measured afresh
+        kept = json.loads(file.read_text(encoding="utf-8"))
     if kept.get("key") == key:
         return kept, True
     before = describe(device)["contended"]
@@ -164,15 +152,6 @@ def _measured(data: StudyData, key: str, device: str, settings: Settings) -> tup
     found = {"key": key, "features": look_at_features(data), "delivery": delivery}
     write_atomic(file, (json.dumps(found, indent=1) + "\n").encode())
     return found, False
-
-
-def _read(file: Path) -> dict[str, Any]:
-    """What an earlier call kept; nothing where there is no whole file, so that it is measured afresh."""
-    try:
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return found
 
 
 def _accuracy(
@@ -193,23 +172,26 @@ def _accuracy(
         a, b = (parse_choice(f"{records[0].cell.model},frontend={name}") for name in (frontend, FROZEN))
         verdicts, problems = compare(records, a, b, source)
         sides = {"frontend": frontend, "against": FROZEN}
-        found += [{**sides, **_compared(verdict)} for verdict in verdicts]
+        for one in verdicts:
+            found.append(
+                {
+                    **sides,
+                    "protocol": one.protocol,
+                    "folds": list(one.folds),
+                    "seeds": [list(one.seeds_a), list(one.seeds_b)],
+                    "accuracy": one.value_a,
+                    "accuracy_frozen": one.value_b,
+                    "difference": one.value_a - one.value_b,
+                    **_ends(one.paired),
+                }
+            )
         if not verdicts:
             reason = "; ".join(problems) or "no fold that both have finished"
             found.append({**sides, "difference": None, "reason": reason})
     return found
 
 
-def _compared(verdict: Verdict) -> dict[str, Any]:
-    paired = verdict.paired
-    known: dict[str, Any] = {
-        "protocol": verdict.protocol,
-        "folds": list(verdict.folds),
-        "seeds": [list(verdict.seeds_a), list(verdict.seeds_b)],
-        "accuracy": verdict.value_a,
-        "accuracy_frozen": verdict.value_b,
-        "difference": verdict.value_a - verdict.value_b,
-    }
+def _ends(paired: Comparison | Refusal) -> dict[str, Any]:
     if isinstance(paired, Refusal):
-        return {**known, "interval": None, "reason": paired.reason}
-    return {**known, "interval": [paired.interval.low, paired.interval.high]}
+        return {"interval": None, "reason": paired.reason}
+    return {"interval": [paired.interval.low, paired.interval.high]}

@@ -10,59 +10,84 @@ from typing import Any
 
 import numpy as np
 
+from bench.analysis.evidence import evidence, shown_score
+from bench.analysis.predictions import Metrics, Reader
 from bench.config.selection import Selection
 from bench.config.settings import Settings
 from bench.errors import BenchError, SelectionError
-from bench.results.predictions import Arrays
+from bench.metrics.specs import PRIMARY
+from bench.reports import formatting
+from bench.results.predictions import Predictions
 from bench.results.provenance import weights_sha256
-from bench.results.records import Record
+from bench.results.records import Record, Score
 from bench.results.store import Store
 from bench.running.progress import Progress
 from bench.running.runner import Runner
-from bench.statistics.bootstrap import cluster_bootstrap, wilson
+from bench.statistics.bootstrap import score_interval
 from bench.statistics.results import Interval, Refusal
 from bench.studies.common import why
-
-JUDGED = "accuracy"
-"""What a repetition is judged by: right or wrong on each clip."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reproduction:
-    """A record beside its repetition.
-
-    Attributes:
-        before: The stored record.
-        after: The new one.
-        interval: Of the stored accuracy, over groups where there are any.
-        same_predictions: Whether every logit is bit-identical; ``None`` where the new cell has none.
-        changed: What differs in code, data, recipe or libraries (names only).
-    """
+    """A record beside its repetition."""
 
     before: Record
     after: Record
-    interval: Interval
-    same_predictions: bool | None
+    score: Score
+    interval: Interval | Refusal
+    same_predictions: bool
     changed: tuple[str, ...]
 
     @property
-    def values(self) -> tuple[float | None, float | None]:
-        """The stored accuracy and the new one."""
-        return self.before.score(JUDGED), self.after.score(JUDGED)
+    def value(self) -> float | None:
+        """The new score."""
+        return self.after.score(self.score.name)
 
     @property
     def within(self) -> bool:
-        """Whether the new accuracy lies in the stored one's interval."""
-        value = self.values[1]
-        return value is not None and self.interval.low <= value <= self.interval.high
+        """Whether the new score lies in the stored one's interval; without an interval, whether it is the same."""
+        if self.value is None or isinstance(self.interval, Refusal):
+            return self.value is not None and self.value == self.score.value
+        return self.interval.low <= self.value <= self.interval.high
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        return {
+            "cell": self.before.cell.id,
+            "metric": self.score.name,
+            "unit": self.score.unit,
+            "before": self.score.value,
+            "after": self.value,
+            "interval": None if isinstance(self.interval, Refusal) else [self.interval.low, self.interval.high],
+            "reason": self.interval.reason if isinstance(self.interval, Refusal) else "",
+            "within": self.within,
+            "same_predictions": self.same_predictions,
+            "changed": self.changed,
+        }
+
+    def sentence(self) -> str:
+        """The verdict in words."""
+        score, interval = self.score, self.interval
+        if score.value is None or self.value is None:
+            return f"{self.before.cell.id}: no score to compare"
+        verdict = "reproduced" if self.within else "NOT reproduced"
+        name = "" if score.name == PRIMARY["single_label"] else f"{score.name} "
+        after, before = (
+            f"{formatting.score(value, score)}{formatting.unit(score)}" for value in (self.value, score.value)
+        )
+        ends = (
+            f"[no interval: {interval.reason}]"
+            if isinstance(interval, Refusal)
+            else formatting.between(interval, score)
+        )
+        exactly = ", every prediction identical" if self.same_predictions else ""
+        changed = f"changed since: {', '.join(self.changed)}" if self.changed else "nothing it depends on has changed"
+        return f"{verdict}: {self.before.cell.id}: {name}{after} against {before} {ends}{exactly}; {changed}"
 
 
 def find_record(store: Store, name: str) -> Record:
-    """The record that a cell id, a part of one, or a path names.
-
-    Raises:
-        SelectionError: None or several do.
-    """
+    """The record that a cell id, a part of one, or a path names."""
     records, _ = store.records()
     path = Path(name)
     if path.suffix == ".json" and path.is_file():
@@ -83,11 +108,7 @@ def find_record(store: Store, name: str) -> Record:
 
 
 def check_weights(record: Record, weights: Path | None) -> None:
-    """Refuse to repeat a cell that started from a file unless that file is given.
-
-    Raises:
-        SelectionError: It is not given, is another one, or the cell started from no file.
-    """
+    """Refuse to repeat a cell that started from a file unless that file is given."""
     cell = record.cell
     started = cell.weights not in ("random", "masked")
     told = record.provenance.get("weights")
@@ -110,11 +131,7 @@ def check_weights(record: Record, weights: Path | None) -> None:
 
 
 def selection_of(record: Record, data: Path | None, weights: Path | None = None) -> Selection:
-    """The selection whose only cell is that of ``record``; every setting of its recipe is given.
-
-    Raises:
-        SelectionError: The cell started from a file of weights, and ``weights`` is not that file.
-    """
+    """The selection whose only cell is that of ``record``; every setting of its recipe is given."""
     cell = record.cell
     check_weights(record, weights)
     return Selection(
@@ -124,17 +141,13 @@ def selection_of(record: Record, data: Path | None, weights: Path | None = None)
         protocol=cell.protocol.partition("@")[0],
         folds=(cell.fold,),
         seeds=(cell.seed,),
-        mode=cell.mode,
         weights=weights or cell.weights,
-        inputs=cell.inputs,
         frontend=None if cell.frontend == "waveform" else cell.frontend,
-        feeding=cell.feeding,
         recipe=base_recipe(cell.recipe),
         overrides=tuple(f"recipe.{key}={_toml(value)}" for key, value in record.recipe.items() if key != "name"),
-        device=cell.device,
-        precision=cell.precision,
         limit=record.provenance.get("limit"),
         profile=False,
+        **{name: getattr(cell, name) for name in ("mode", "inputs", "feeding", "device", "precision")},
     )
 
 
@@ -152,41 +165,36 @@ def reproduce(
     progress: Progress | None,
     weights: Path | None = None,
 ) -> Reproduction:
-    """Run the cell again in ``settings.out``.
-
-    Args:
-        store: Where the record is.
-        record: What is repeated.
-        settings: How to run.
-        data: ``--data``.
-        progress: Told what happens.
-        weights: The file that the cell started from, where it did.
-
-    Raises:
-        BenchError: The cell cannot be run, or failed.
-    """
+    """Run the cell again in ``settings.out``."""
     result = Runner(selection_of(record, data, weights), settings, progress).run()
     (after,) = result.records
     if after.status != "ok":
         raise BenchError(f"the repetition of {record.cell.id} is {after.status}: {why(after)}")
-    before_arrays, after_arrays = store.predictions(record), Store(settings.out).predictions(after)
-    same = before_arrays["logits"].shape == after_arrays["logits"].shape
+    old, new = (found["logits"] for found in (store.predictions(record), result.store.predictions(after)))
+    score, interval = judged(record, store.predictions, result.metrics)
     return Reproduction(
         before=record,
         after=after,
-        interval=_interval(before_arrays),
-        same_predictions=same and bool(np.array_equal(before_arrays["logits"], after_arrays["logits"])),
+        score=score,
+        interval=interval,
+        same_predictions=old.shape == new.shape and bool(np.array_equal(old, new)),
         changed=tuple(_changed(record, after)),
     )
 
 
-def _interval(arrays: Arrays) -> Interval:
-    correct = arrays["logits"].argmax(axis=1) == arrays["targets"]
-    groups = arrays["groups"]
-    found = cluster_bootstrap(correct.astype(float), groups) if (groups != "").any() else None
-    if found is None or isinstance(found, Refusal):
-        return wilson(int(correct.sum()), len(correct))
-    return found
+def judged(record: Record, predictions: Predictions, metrics: Metrics) -> tuple[Score, Interval | Refusal]:
+    """The score that the data set of a record is judged by, and its interval, over groups where there are enough."""
+    shown, fold = shown_score([record], metrics), record.cell.fold
+    reader = Reader(predictions, metrics, shown)
+    one = reader.read([record]).get(record.cell)
+    pair = (fold, record.cell.seed)
+    score = shown.of(record.score(shown.name) if one is None else one.value)
+    compared = evidence({pair: one}, [fold], [pair[1]], reader) if one else Refusal(reason="no predictions")
+    if isinstance(compared, Refusal):
+        return score, compared
+    interval = score_interval(compared, reader.groups([fold]))
+    # Of too few groups there is no interval; each clip alone gives one that is too narrow, but a bound.
+    return score, score_interval(compared, None) if isinstance(interval, Refusal) else interval
 
 
 def _toml(value: Any) -> str:

@@ -27,10 +27,6 @@ _LOOK: dict[str, Any] = {
 def drawn_lines(curve: Curve, keys: Sequence[str]) -> list[tuple[str, list[Point]]]:
     """The lines of the drawing: along the first key, one per value of the second; further keys held at the best.
 
-    Args:
-        curve: See :func:`bench.studies.sweep.read.read_curve`.
-        keys: Swept settings.
-
     Returns:
         The text of the second key's value (empty with one key) and the points in the order of the grid.
     """

@@ -22,6 +22,7 @@ from bench.statistics.bootstrap import score_interval
 from bench.statistics.draws import Evidence
 from bench.statistics.ranking import ranking
 from bench.statistics.results import Refusal
+from bench.studies.common import known
 from bench.studies.sweep.shape import steepness
 
 LEVEL = 0.05
@@ -32,14 +33,7 @@ Found = dict[tuple[int, int], Evaluated]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GridPoint:
-    """One point of the grid for one curve.
-
-    Attributes:
-        texts: The values as they were typed, by key.
-        values: The same as read.
-        planned: Its cells.
-        records: Of those cells, as far as there are any.
-    """
+    """One point of the grid for one curve."""
 
     texts: Mapping[str, str]
     values: Mapping[str, Any]
@@ -62,12 +56,6 @@ def read_curve(
 ) -> dict[str, Any]:
     """Everything a report needs about one curve, as JSON values.
 
-    Args:
-        tried: The points in the order of the grid.
-        keys: Swept settings.
-        predictions: Gives the stored arrays of a record.
-        metrics: What can be computed.
-
     Returns:
         ``points`` (one per value), ``best`` (index, or ``None``), ``comparison`` (how the others compare with
         it), ``shape`` (per key the range around the best), ``budget``, ``chosen`` (on validation, fold by fold).
@@ -85,7 +73,17 @@ def read_curve(
         [cells if ok else {} for cells, ok in zip(found, complete, strict=True)], scores, reader
     )
     points = [
-        _point(one, {**score, "complete": ok, "against_best": comparison["rows"].get(i)}, cells)
+        {
+            "texts": dict(one.texts),
+            "values": dict(one.values),
+            "recipe": one.planned[0].cell.recipe,
+            **_state(one),
+            **score,
+            "complete": ok,
+            "against_best": comparison["rows"].get(i),
+            "validation": _mean([_peak(cell) for cell in cells.values()]) if ok else None,
+            **_budget(one),
+        }
         for i, (one, cells, score, ok) in enumerate(zip(tried, found, scores, complete, strict=True))
     ]
     first = next((record for one in tried for record in one.records if part(record, "dataset").get("test")), None)
@@ -104,19 +102,6 @@ def read_curve(
         "shape": {key: steepness(points, key, best) for key in keys} if best is not None else {},
         "chosen": _chosen(tried, found, complete, (folds, reader)),
         "problems": sorted(reader.problems),
-    }
-
-
-def _point(one: GridPoint, score: Mapping[str, Any], cells: Found) -> dict[str, Any]:
-    """One point as JSON values."""
-    return {
-        "texts": dict(one.texts),
-        "values": dict(one.values),
-        "recipe": one.planned[0].cell.recipe,
-        **_state(one),
-        **score,
-        "validation": _validation(cells) if score["complete"] else None,
-        **_budget(one),
     }
 
 
@@ -139,23 +124,23 @@ def _compare(
 
     The best is picked by looking, so p values are adjusted over all pairs, not only over those with the best.
     """
-    known: dict[int, Evidence] = {}
+    stacks: dict[int, Evidence] = {}
     folds: tuple[int, ...] = ()
     for index, cells in enumerate(found):
         folds, seeds = choose(cells, sorted({fold for fold, _ in cells})) if cells else (folds, ())
         compared = evidence(cells, folds, seeds, reader) if cells else Refusal(reason="no result")
         if not isinstance(compared, Refusal):
-            known[index] = compared
+            stacks[index] = compared
     scored = [index for index, cells in enumerate(found) if cells]
     if not scored:
         return None, {"rows": {}, "reason": "no value finished all its folds and seeds", "resolution": None}
     sign = reader.shown.sign
     best = max(scored, key=lambda index: (round(sign * scores[index]["score"], 12), -index))
-    if len(known) < 2 or len(known) < len(scored):
+    if len(stacks) < 2 or len(stacks) < len(scored):
         why = "one finished value: nothing to compare" if len(scored) < 2 else "predictions cannot be paired"
         return best, {"rows": {}, "reason": why, "resolution": None}
     result = ranking(
-        {f"{i:06d}": value for i, value in known.items()}, reader.groups(folds), adjust="holm", level=1 - LEVEL,
+        {f"{i:06d}": value for i, value in stacks.items()}, reader.groups(folds), adjust="holm", level=1 - LEVEL,
         higher_is_better=reader.shown.higher_is_better,
     )  # fmt: skip
     if isinstance(result, Refusal):
@@ -197,25 +182,23 @@ def _state(one: GridPoint) -> dict[str, Any]:
 def _budget(one: GridPoint) -> dict[str, Any]:
     """What one cell of the point was given: epochs, clips, seconds; planned where nothing was measured."""
     good = [record for record in one.records if record.status == "ok"]
-    recipe = one.planned[0].recipe
-    epochs = [float(e) for record in good if (e := record.timing.get("epochs")) is not None]
-    train = [float(c) for record in good if (c := part(record, "dataset").get("train")) is not None]
-    seconds = [float(s) for record in good if (s := record.timing.get("train_s")) is not None]
-    mean_epochs = sum(epochs) / len(epochs) if epochs else float(recipe.epochs)
+    epochs = known(good, lambda record: record.timing.get("epochs"))
+    train = known(good, lambda record: part(record, "dataset").get("train"))
+    mean_epochs = sum(epochs) / len(epochs) if epochs else float(one.planned[0].recipe.epochs)
     clips = sum(train) / len(train) if train else sum(p.train_clips for p in one.planned) / len(one.planned)
     return {
         "epochs": mean_epochs,
         "train_clips": clips,
         "clips_seen": mean_epochs * clips,
         "budget_measured": bool(epochs and train),
-        "train_s": sum(seconds) / len(seconds) if seconds else None,
+        "train_s": _mean(known(good, lambda record: record.timing.get("train_s"))),
     }
 
 
-def _validation(found: Found) -> float | None:
-    values = [_peak(one) for one in found.values()]
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known and len(known) == len(values) else None
+def _mean(values: Sequence[float | None]) -> float | None:
+    """The mean, ``None`` where there is no value or one is unknown."""
+    whole = [value for value in values if value is not None]
+    return sum(whole) / len(whole) if whole and len(whole) == len(values) else None
 
 
 def _peak(one: Evaluated) -> float | None:
@@ -247,11 +230,11 @@ def _chosen(
         if fold not in picks or fold not in reader.folds:
             return None
         scored = [one for (f, _), one in found[picks[fold]].items() if f == fold]
-        known = [one.value if one.values is None else float(one.values.mean()) for one in scored if not one.note]
-        if not known or len(known) < len(scored) or None in known:
+        tests = [one.value if one.values is None else float(one.values.mean()) for one in scored if not one.note]
+        if not tests or len(tests) < len(scored) or None in tests:
             return None
         clips = len(reader.folds[fold].ids)
-        right += float(np.mean(np.array(known, dtype=np.float64))) * clips
+        right += float(np.mean(np.array(tests, dtype=np.float64))) * clips
         total += clips
     values = {str(fold): dict(tried[index].texts) for fold, index in picks.items()}
     return {"by_fold": values, "test": right / total} if total else None

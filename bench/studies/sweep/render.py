@@ -55,12 +55,7 @@ def sentences(sweep: Mapping[str, Any], curve: Curve) -> list[str]:
 
 
 def markdown(sweep: Mapping[str, Any], pictures: Mapping[int, str]) -> str:
-    """The whole page.
-
-    Args:
-        sweep: The study.
-        pictures: File name of each curve's drawing by its place, as far as there is one.
-    """
+    """The whole page."""
     swept = " and ".join(f"recipe.{key}" for key in sweep["keys"])
     parts = [f"# Recipe sensitivity: {swept}", _about(sweep)]
     for place, curve in enumerate(sweep["curves"]):

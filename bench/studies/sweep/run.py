@@ -16,7 +16,6 @@ from bench.metrics.scoring import catalog
 from bench.planning.plan import PlannedCell, expand
 from bench.plugins.discovery import load
 from bench.plugins.registry import Registry
-from bench.plugins.specs import ProtocolSpec
 from bench.results.records import PLANNED, Record
 from bench.results.store import Store
 from bench.running.progress import Progress
@@ -24,19 +23,14 @@ from bench.running.runner import Runner
 from bench.studies.common import load_all
 from bench.studies.sweep.read import GridPoint, is_diverged, read_curve
 
+ASKED = ("models", "datasets", "recipe", "seeds", "device", "precision", "limit")
 LABEL = "sensitivity, not selection"
 """What a table is called whose values could only be picked on the clips that it is scored on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
-    """Every combination of the swept values.
-
-    Attributes:
-        fixed: Overrides that hold at every point.
-        keys: Swept settings, the one drawn along the axis first.
-        points: The text of each key's value, one tuple per point.
-    """
+    """Every combination of the swept values."""
 
     fixed: tuple[str, ...]
     keys: tuple[str, ...]
@@ -49,15 +43,7 @@ class Grid:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepStudy:
-    """What the study found.
-
-    Attributes:
-        what: What was asked, as JSON values.
-        keys: Swept settings.
-        curves: One per model, data set and protocol; see :func:`bench.studies.sweep.read.read_curve`.
-        records: Of every cell, for the exit status.
-        reused: Cells whose stored record was taken.
-    """
+    """What the study found."""
 
     what: dict[str, Any]
     keys: tuple[str, ...]
@@ -81,10 +67,6 @@ class SweepStudy:
 def make_grid(overrides: Sequence[str]) -> Grid:
     """The grid that ``--set`` items span, the first key varying slowest.
 
-    Raises:
-        RecipeError: An item cannot be read.
-        SelectionError: No item has several values.
-
     >>> make_grid(["recipe.lr=1e-4,1e-3", "recipe.epochs=5"]).points
     (('1e-4',), ('1e-3',))
     """
@@ -95,18 +77,7 @@ def make_grid(overrides: Sequence[str]) -> Grid:
 
 
 def run_sweep(selection: Selection, settings: Settings, progress: Progress) -> SweepStudy:
-    """Train every model at every point of the grid and read what comes out.
-
-    Args:
-        selection: As for a run; its overrides hold the lists. Speed is not profiled.
-        settings: How to run; the folder holds ordinary cells and may be resumed.
-        progress: Told what happens.
-
-    Raises:
-        SelectionError: Nothing is swept, or nothing would be trained.
-        NoCellError: No point could be run at all.
-        BenchError: As :meth:`bench.running.runner.Runner.run`; a value out of range is refused before anything runs.
-    """
+    """Train every model at every point of the grid and read what comes out."""
     if not selection.evaluate:
         raise SelectionError("--no-evaluate leaves nothing to sweep: the study trains and scores")
     grid = make_grid(selection.overrides)
@@ -128,7 +99,12 @@ def run_sweep(selection: Selection, settings: Settings, progress: Progress) -> S
     if problem is not None and all(one.decision != "run" or one.cell in barred for one in cells):
         raise problem
     return SweepStudy(
-        what=_what(selection, grid),
+        what={
+            **{name: getattr(selection, name) for name in ASKED},
+            "fixed": list(grid.fixed),
+            "swept": {key: list(dict.fromkeys(p[i] for p in grid.points)) for i, key in enumerate(grid.keys)},
+            "points": len(grid.points),
+        },
         keys=grid.keys,
         curves=tuple(_curves(_subjects(grid, planned, records), grid, registry, store)),
         records=tuple(records.values()),
@@ -164,7 +140,8 @@ def _curves(
 ) -> Iterator[dict[str, Any]]:
     for subject, tried in subjects.items():
         dataset = registry.datasets[subject.dataset].spec
-        protocol = registry.protocols[subject.protocol.partition("@")[0]].spec
+        validates = registry.protocols[subject.protocol.partition("@")[0]].spec.select_on == "validation"
+        known = [registry.protocols[name].spec for name in dataset.protocols]
         rivals = [other for other in subjects if (other.model, other.dataset) == (subject.model, subject.dataset)]
         yield {
             "model": subject.model,
@@ -172,7 +149,11 @@ def _curves(
             "dataset": subject.dataset,
             "protocol": subject.protocol,
             "axes": {name: value for name, value in subject.to_json().items() if name not in _NO_AXES},
-            "selection": _advice(protocol, [registry.protocols[name].spec for name in dataset.protocols]),
+            "selection": {
+                "validates": validates,
+                "label": None if validates else LABEL,
+                "protocols": [spec.name for spec in known if spec.select_on == "validation"],
+            },
             **read_curve(tried, grid.keys, store.predictions, catalog(registry)),
         }
 
@@ -186,19 +167,3 @@ def _label(subject: Cell, rivals: Sequence[Cell]) -> str:
     mine = subject.to_json()
     differing = [name for name in mine if name not in _NO_AXES and any(v[name] != mine[name] for v in values)]
     return ", ".join([subject.model, *(f"{name} {mine[name]}" for name in differing)])
-
-
-def _advice(protocol: ProtocolSpec, known: Sequence[ProtocolSpec]) -> dict[str, Any]:
-    """Whether a value may be picked under this protocol, and which protocol of the data set allows it."""
-    allowed = [spec.name for spec in known if spec.select_on == "validation"]
-    validates = protocol.select_on == "validation"
-    return {"validates": validates, "label": None if validates else LABEL, "protocols": allowed}
-
-
-def _what(selection: Selection, grid: Grid) -> dict[str, Any]:
-    asked = ("models", "datasets", "recipe", "seeds", "device", "precision", "limit")
-    swept = {key: list(dict.fromkeys(point[i] for point in grid.points)) for i, key in enumerate(grid.keys)}
-    return {
-        **{name: getattr(selection, name) for name in asked},
-        "fixed": list(grid.fixed), "swept": swept, "points": len(grid.points),
-    }  # fmt: skip

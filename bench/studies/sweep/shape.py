@@ -17,11 +17,6 @@ Point = Mapping[str, Any]
 def steepness(points: Sequence[Point], key: str, best: int) -> dict[str, Any]:
     """What the values of one key say, the other keys held at the best point.
 
-    Args:
-        points: Of :func:`bench.studies.sweep.read.read_curve`.
-        key: A swept setting.
-        best: Index of the best point.
-
     Returns:
         ``order`` (indices along the key), ``alike`` (indices that form one run around the best without a value that
         differs significantly from it), ``alike_elsewhere`` (others that do not either), ``edge`` (the best is the first
@@ -29,12 +24,9 @@ def steepness(points: Sequence[Point], key: str, best: int) -> dict[str, Any]:
     """
     order = along(points, key, best)
     place = order.index(best)
-    tied = [index == best or _tied(points[index]) for index in order]
-    low = high = place
-    while low > 0 and tied[low - 1]:
-        low -= 1
-    while high < len(order) - 1 and tied[high + 1]:
-        high += 1
+    against = [points[index]["against_best"] for index in order]
+    tied = [i == best or (bool(one) and not one["resolved"]) for i, one in zip(order, against, strict=True)]
+    low, high = around(tied, place)
     run = order[low : high + 1]
     compared = all(points[i]["against_best"] is not None for i in order if i != best and points[i]["complete"])
     return {
@@ -45,6 +37,12 @@ def steepness(points: Sequence[Point], key: str, best: int) -> dict[str, Any]:
         "edge": numeric([points[i]["values"][key] for i in order]) and place in (0, len(order) - 1),
         "sensitivity": sensitivity([points[i] for i in order], key, place),
     }
+
+
+def around(flags: Sequence[bool], place: int) -> tuple[int, int]:
+    """First and last of the run of true flags that ``place`` lies in."""
+    before = next((i for i in range(place - 1, -1, -1) if not flags[i]), -1)
+    return before + 1, next((i for i in range(place + 1, len(flags)) if not flags[i]), len(flags)) - 1
 
 
 def along(points: Sequence[Point], key: str, best: int) -> list[int]:
@@ -84,11 +82,7 @@ def sensitivity(line: Sequence[Point], key: str, place: int) -> dict[str, Any]:
         known = [score for score, ok in zip(scores, done, strict=True) if ok]
         lost = [point["texts"][key] for point, ok in zip(line, done, strict=True) if not ok]
         return {"range": max(known) - min(known), "low": None, "high": None, "factor": None, "lost": lost}
-    first = last = place
-    while first > 0 and done[first - 1]:
-        first -= 1
-    while last < len(line) - 1 and done[last + 1]:
-        last += 1
+    first, last = around(done, place)
     logs = np.log10(np.asarray(values, dtype=np.float64))
     half = math.log10(DECADE) / 2
     low, high = max(logs[first], logs[place] - half), min(logs[last], logs[place] + half)
@@ -103,8 +97,3 @@ def sensitivity(line: Sequence[Point], key: str, place: int) -> dict[str, Any]:
         "factor": float(10 ** (high - low)),
         "lost": [line[i]["texts"][key] for i in range(len(line)) if near[i] and not done[i]],
     }
-
-
-def _tied(point: Point) -> bool:
-    against = point["against_best"]
-    return against is not None and not against["resolved"]

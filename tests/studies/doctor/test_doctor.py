@@ -11,8 +11,7 @@ import pytest
 from bench.measurement import nvml
 from bench.measurement.nvml import look_at_gpus
 from bench.studies.doctor import run
-from bench.studies.doctor.run import cpu_quota, examine, to_json
-from bench.studies.doctor.torch_compat import Triple
+from bench.studies.doctor.run import Triple, cpu_quota, examine, to_json
 
 QUIET = run._Quiet(noise={"score": 0.01, "slowest_ratio": 1.1, "repetitions": 100.0}, neighbours=[], findings=[])
 

@@ -6,7 +6,7 @@ import importlib.metadata
 
 import pytest
 
-from bench.studies.doctor.torch_compat import check_triple, mismatches
+from bench.studies.doctor.run import check_triple, mismatches
 
 RELEASES = [("2.5.1", "2.5.1", "0.20.1"), ("2.8.0", "2.8.0", "0.23.0"), ("2.11.0", "2.11.0", "0.26.0")]
 

@@ -19,10 +19,19 @@ from bench.data.waveforms import open_waveforms
 from bench.recipe import Recipe
 from bench.statistics.results import Refusal
 from bench.studies.frontends import delivery as module
-from bench.studies.frontends import page_cache
+from bench.studies.frontends import loaders as page_cache
 from bench.studies.frontends.delivery import GENERATED, ON_CPU, Amount, measure_delivery, rounds_interval, stored_clips
-from bench.studies.frontends.loaders import KEPT, PLACES, StudyData, loaders_of, open_loader, rounds_of
-from bench.studies.frontends.page_cache import NO_CALL, evict, not_cold
+from bench.studies.frontends.loaders import (
+    KEPT,
+    NO_CALL,
+    PLACES,
+    StudyData,
+    evict,
+    loaders_of,
+    not_cold,
+    open_loader,
+    rounds_of,
+)
 
 RATE, SAMPLES, CLIPS, FREQ, FRAMES = 8000, 800, 6, 4, 10
 PLAN = Amount(clips=CLIPS, rounds=6, batches=(2, 4))

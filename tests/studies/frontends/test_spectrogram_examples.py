@@ -12,8 +12,7 @@ import torch
 from torch import nn
 
 from bench.frontends.settings import SpectralSettings
-from bench.studies.frontends.features import _difference, codec, parity
-from bench.studies.frontends.spectrogram_examples import centres, examples, silent_share
+from bench.studies.frontends.features import _difference, centres, codec, examples, parity, silent_share
 
 RATE = 8000
 

@@ -13,8 +13,7 @@ from bench.errors import BenchError
 from bench.results.records import Failure, Record
 from bench.running.progress import Progress
 from bench.studies import common
-from bench.studies.profile.max_batch_size import search_largest
-from bench.studies.profile.run import NOT_ASKED, ON_CPU, ProfileStudy
+from bench.studies.profile.run import NOT_ASKED, ON_CPU, ProfileStudy, search_largest
 
 
 def row(batch: int, status: str) -> dict:

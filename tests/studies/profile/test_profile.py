@@ -13,10 +13,8 @@ from bench.errors import SelectionError
 from bench.results.records import Failure, Record
 from bench.running.progress import Progress
 from bench.studies.common import pipe_table
-from bench.studies.profile.max_batch_size import LARGEST_TRIED, bisect_largest
-from bench.studies.profile.read import batch_row, saturation
 from bench.studies.profile.render import header, markdown, notes, stage_rows, table_rows
-from bench.studies.profile.run import run_batches
+from bench.studies.profile.run import LARGEST_TRIED, batch_row, bisect_largest, run_batches, saturation
 
 
 @given(st.dictionaries(st.integers(1, 4096), st.floats(0.1, 1e6), min_size=2))
