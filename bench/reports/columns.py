@@ -116,7 +116,7 @@ def _measured(quantity: Quantity, hardware: Hardware) -> Column:
 
 def marks(section: Section) -> dict[int, str]:
     """Row number to the mark of its footnote, for rows that something must be said about."""
-    noted = [number for number, row in enumerate(section.rows) if formatting.own_remarks(section, row)]
+    noted = [number for number, own in enumerate(formatting.own_remarks(section)) if own]
     return {number: str(mark) for mark, number in enumerate(noted, 1)}
 
 

@@ -40,8 +40,8 @@ def _markdown_section(section: Section, published: Sequence[Published]) -> Itera
     yield formatting.resolution(section)
     noted = marks(section)
     yield "\n".join(
-        f"- [{noted[number]}] `{formatting.label(row.key)}`: {'; '.join(formatting.own_remarks(section, row))}"
-        for number, row in enumerate(section.rows)
+        f"- [{noted[number]}] `{formatting.label(row.key)}`: {'; '.join(own)}"
+        for number, (row, own) in enumerate(zip(section.rows, formatting.own_remarks(section), strict=True))
         if number in noted
     )
     yield "\n".join(f"- {note}" for note in formatting.section_notes(section))

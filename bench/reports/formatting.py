@@ -171,10 +171,10 @@ def shared_remarks(section: Section) -> tuple[str, ...]:
     return tuple(text for text in rows[0] if all(text in row for row in rows)) if len(rows) > 1 else ()
 
 
-def own_remarks(section: Section, row: Row) -> tuple[str, ...]:
-    """What qualifies this row beyond the others."""
+def own_remarks(section: Section) -> list[tuple[str, ...]]:
+    """What qualifies each row beyond the others."""
     shared = shared_remarks(section)
-    return tuple(text for text in remarks(row) if text not in shared)
+    return [tuple(text for text in remarks(row) if text not in shared) for row in section.rows]
 
 
 def section_notes(section: Section) -> tuple[str, ...]:

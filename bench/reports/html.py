@@ -93,7 +93,10 @@ def _section(section: Section, index: int, board: Board) -> dict[str, Any]:
         "name": _name(section, board),
         "context": context(section),
         "columns": shown,
-        "rows": [_row(section, row, shown, min(low, default=0.0)) for row in section.rows],
+        "rows": [
+            {**_row(section, row, shown, min(low, default=0.0)), "own": own}
+            for row, own in zip(section.rows, formatting.own_remarks(section), strict=True)
+        ],
         "references": [(name, formatting.score(value, section.primary)) for name, value in reference_rows(section)],
         "resolution": formatting.resolution(section),
         "pictures": [picture for picture in pictures if picture[2]],
@@ -131,7 +134,6 @@ def _row(section: Section, row: Row, shown: list[Column], floor: float) -> dict[
         ],
         "bar": bar,
         "remarks": formatting.remarks(row),
-        "own": formatting.own_remarks(section, row),
         "table": cell_table(row),
         "speeds": [speed_words(section, speed) for speed in row.speeds],
         "hardest": [(name, formatting.percent(value)) for value, name in recall[:5]],

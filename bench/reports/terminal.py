@@ -50,6 +50,6 @@ def _section(section: Section) -> str:
     title = f"{section.dataset.title}, {section.protocol.name}: {section.protocol.words}"
     notes = [formatting.resolution(section), *formatting.section_notes(section)]
     notes += [f"{model}: {text}" for model, text in columns.outcomes(section)]
-    own = [(formatting.label(row.key), formatting.own_remarks(section, row)) for row in section.rows]
-    remarks = [f"{model}: {'; '.join(said)}" for model, said in own if said]
+    own = zip(section.rows, formatting.own_remarks(section), strict=True)
+    remarks = [f"{formatting.label(row.key)}: {'; '.join(said)}" for row, said in own if said]
     return "\n".join([title, "", *lines, "", *notes, *remarks])
