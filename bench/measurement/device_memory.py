@@ -25,12 +25,9 @@ def cuda_uuid(device: str) -> str:
 class DevicePeak:
     """Peak device memory of one phase: reset after a synchronise, read after a synchronise.
 
-    Warm up before entering, so that workspaces and the CUDA context are not taken for the phase's own.
-
-    Attributes:
-        readings: ``device_start_mib`` and ``device_peak_mib`` (allocated by torch's allocator at the start and at
-            most), ``device_reserved_mib`` (held by it at most), ``device_process_mib`` (this process, by NVML) and
-            ``device_used_mib`` (the whole device, by NVML) at the end; unknown until the phase ends.
+    Warm up before entering, so that workspaces and the CUDA context are not taken for the phase's own. ``readings`` has
+    ``device_start_mib`` and ``device_peak_mib`` (allocated by torch at the start and at most), ``device_reserved_mib``
+    (held by it at most), ``device_process_mib`` (this process) and ``device_used_mib`` (all) by NVML at the end.
     """
 
     def __init__(self, device: str) -> None:

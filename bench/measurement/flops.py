@@ -18,11 +18,8 @@ from torch.utils.flop_counter import FlopCounterMode
 class Flops:
     """Floating-point operations of one call; a multiply-add is two.
 
-    Attributes:
-        total: Matrix products, convolutions and attention, by operator (``aten.convolution``) in ``by_operator``.
-        uncounted: Operators that do arithmetic for which there is no formula (FFT, sorting, reductions,
-            normalisation, custom operators), with their calls. Views, copies and element-wise operators are left out
-            of the list as of the count.
+    ``total`` covers matrix products, convolutions and attention. ``uncounted`` has the calls of operators that do
+    arithmetic without a formula (FFT, sorting, reductions, custom ones); views, copies, element-wise are left out.
     """
 
     total: int

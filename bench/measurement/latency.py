@@ -23,11 +23,7 @@ LEAST = 11
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Samples:
-    """Raw times of one clock.
-
-    Attributes:
-        seconds: One time per call, shape ``(calls,)``, in the order in which they were taken.
-    """
+    """Raw times of one clock, one per call in the order in which they were taken, shape ``(calls,)``."""
 
     seconds: Seconds
 
@@ -104,9 +100,7 @@ class Latency:
         device_clock: CUDA events; ``None`` on CPU, where it coincides with ``host``.
         first_call_s: Seconds of the very first call: lazy initialisation, compilation, cold caches.
         warmup_calls: Calls before the first sample, the first one included, which took ``warmup_s`` together.
-        wall_s: Wall time of the sampling loop.
-        cpu_s: CPU time of this process in it, all threads.
-        clip_seconds: Length of a clip, for the real-time factor.
+        wall_s: Wall time of the sampling loop, in which this process took ``cpu_s`` of all threads.
     """
 
     host: Samples

@@ -21,12 +21,7 @@ Stage = tuple[str, Callable[[Any], Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Breakdown:
-    """Times of the stages of one pipeline.
-
-    Attributes:
-        stage_s: Seconds of each stage in each pass, shape ``(passes, stages)``.
-        end_to_end_s: Seconds of the same pipeline without stamps between its stages, shape ``(passes,)``.
-    """
+    """Seconds of each stage ``(passes, stages)``, and of the pipeline without stamps between ``(passes,)``."""
 
     names: tuple[str, ...]
     stage_s: Seconds

@@ -20,13 +20,9 @@ Step = Callable[[int], int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blocks:
-    """How long to warm up and how long to run.
+    """How long to warm up and how long to run: ``count`` blocks, whose spread is the spread of the result.
 
-    Attributes:
-        count: Blocks to run, at least 1; their spread is the spread of the result.
-        min_steps: Steps in a block, at least.
-        seconds: Planned length of a block; its number of steps is fixed from the warm-up.
-        max_seconds: No further block starts once the blocks have taken so long.
+    A block of about ``seconds`` has a number of steps fixed from the warm-up; none starts after ``max_seconds``.
     """
 
     warmup_steps: int = 3

@@ -47,6 +47,8 @@ from bench.testing.networks import NetworkCase, network_checks, overfit, pipelin
 from bench.testing.results import Bench, Check, CheckResult, OnResult, failed, judge, passed, skipped
 from bench.testing.seams import ProtocolCase, launcher_checks, measures, protocol_checks, reporter_checks
 
+Results = tuple[CheckResult, ...]
+
 TOLERANCE = 0.005
 """Largest difference of a counted from the declared number of parameters, as a fraction."""
 
@@ -61,10 +63,8 @@ OVERFIT_LIMIT = 6_000_000
 class Effort:
     """How much is checked.
 
-    Attributes:
-        slow: Whether to overfit large networks too, and build them on every front end.
-        only: Names of the checks to run; empty = all.
-        overfit_clips: What to learn by heart; ``None`` = 32 synthetic clips.
+    ``slow`` overfits large networks too and builds them on every front end; ``only`` names checks (empty = all);
+    ``overfit_clips`` are learnt by heart instead of 32 synthetic ones.
     """
 
     slow: bool = False
@@ -78,7 +78,7 @@ class Effort:
 
 def check_model(
     model: ModelSpec | str, registry: Registry, *, effort: Effort | None = None, on_result: OnResult | None = None
-) -> tuple[CheckResult, ...]:
+) -> Results:
     """Check a network or an estimator on synthetic clips of one second and, for its size, on the declared task.
 
     Args:
@@ -119,7 +119,7 @@ def check_dataset(
     data: Path | None = None,
     required: bool = False,
     on_result: OnResult | None = None,
-) -> tuple[CheckResult, ...]:
+) -> Results:
     """Check a data set; nothing is downloaded.
 
     Args:
@@ -145,9 +145,7 @@ def check_dataset(
     return Bench("dataset", entry.spec.name, on_result).build(load, dataset_checks, "load")
 
 
-def check_frontend(
-    frontend: FrontendSpec | str, registry: Registry, *, on_result: OnResult | None = None
-) -> tuple[CheckResult, ...]:
+def check_frontend(frontend: FrontendSpec | str, registry: Registry, *, on_result: OnResult | None = None) -> Results:
     """Check a front end with its default options, at 16 kHz. Raises ``UnknownNameError``."""
     entry = _entry(registry.frontends, frontend)
     bench = Bench("frontend", entry.spec.name, on_result)
@@ -157,9 +155,7 @@ def check_frontend(
         return bench.build(lambda: FrontendCase.of(entry), frontend_checks)
 
 
-def check_metric(
-    metric: MetricSpec | str, registry: Registry, *, on_result: OnResult | None = None
-) -> tuple[CheckResult, ...]:
+def check_metric(metric: MetricSpec | str, registry: Registry, *, on_result: OnResult | None = None) -> Results:
     """Check a metric on each kind of task that it is declared for. Raises ``UnknownNameError``."""
     entry = _entry(registry.metrics, metric)
     bench = Bench("metric", entry.spec.name, on_result)
@@ -170,25 +166,19 @@ def check_metric(
     return tuple(itertools.chain(*results))
 
 
-def check_launcher(
-    launcher: LauncherSpec | str, registry: Registry, *, on_result: OnResult | None = None
-) -> tuple[CheckResult, ...]:
+def check_launcher(launcher: LauncherSpec | str, registry: Registry, *, on_result: OnResult | None = None) -> Results:
     """Check a launcher, built without options, on cells that take no time. Raises ``UnknownNameError``."""
     entry = _entry(registry.launchers, launcher)
     return Bench("launcher", entry.spec.name, on_result).run(launcher_checks(entry))
 
 
-def check_reporter(
-    reporter: ReporterSpec | str, registry: Registry, *, on_result: OnResult | None = None
-) -> tuple[CheckResult, ...]:
+def check_reporter(reporter: ReporterSpec | str, registry: Registry, *, on_result: OnResult | None = None) -> Results:
     """Check a report format on a small board. Raises ``UnknownNameError``."""
     entry = _entry(registry.reporters, reporter)
     return Bench("reporter", entry.spec.name, on_result).build(lambda: load_factory(entry.factory), reporter_checks)
 
 
-def check_protocol(
-    protocol: ProtocolSpec | str, registry: Registry, *, on_result: OnResult | None = None
-) -> tuple[CheckResult, ...]:
+def check_protocol(protocol: ProtocolSpec | str, registry: Registry, *, on_result: OnResult | None = None) -> Results:
     """Check how a protocol divides clips that have all it may need. Raises ``UnknownNameError``."""
     entry = _entry(registry.protocols, protocol)
     return Bench("protocol", entry.spec.name, on_result).build(lambda: ProtocolCase.of(entry), protocol_checks)
@@ -196,7 +186,7 @@ def check_protocol(
 
 def check_measurement(
     measurement: MeasurementSpec | str, registry: Registry, *, on_result: OnResult | None = None
-) -> tuple[CheckResult, ...]:
+) -> Results:
     """Check a measurement on calls that multiply small matrices. Raises ``UnknownNameError``."""
     entry = _entry(registry.measurements, measurement)
     return Bench("measurement", entry.spec.name, on_result).run({"measures": lambda: measures(entry)})

@@ -18,14 +18,7 @@ from bench.plugins.checks import KINDS
 
 @dataclass(frozen=True, slots=True)
 class FakeDistribution:
-    """An installed distribution that :func:`write_distribution` puts on disk.
-
-    Attributes:
-        name: Of the distribution.
-        version: Of the distribution.
-        modules: Source text by module name (top-level modules).
-        entry_points: ``{"plugin name": "module"}`` of the group ``bench``.
-    """
+    """An installed distribution: source text by module name, and ``bench`` entry points by plugin name."""
 
     name: str
     version: str = "1.0"

@@ -73,11 +73,7 @@ def synthetic_clips(*, clips: int = CLIPS, classes: int = CLASSES, samples: int 
 
 
 def take(clips: Clips, count: int = CLIPS) -> Clips:
-    """``count`` clips of a loaded data set, its classes in turn (the first clips of each).
-
-    Raises:
-        DataError: It has fewer clips, or several labels a clip.
-    """
+    """``count`` clips of a loaded data set of one label each, its classes in turn (the first clips of each)."""
     if clips.targets.ndim != 1 or len(clips) < count:
         raise DataError(f"{clips.title}: {len(clips)} clips are given; {count} clips of one label each are needed")
     place = {int(label): np.flatnonzero(clips.targets == label) for label in np.unique(clips.targets)}
@@ -99,18 +95,9 @@ def take(clips: Clips, count: int = CLIPS) -> Clips:
 def as_inputs(
     registry: Registry, model: ModelSpec, clips: Clips, *, optional: bool = False, frontend: str | None = None
 ) -> Inputs:
-    """The clips as one model sees them.
+    """The clips, a few dozen decoded here and now, as one model sees them.
 
-    Args:
-        registry: For the front end.
-        model: Its modalities, front end and the front end's options.
-        clips: A few dozen; decoded here and now.
-        optional: Whether to hand over the optional modalities too.
-        frontend: Name of another front end than the model's own.
-
-    Raises:
-        DataError: The clips lack a modality that the model needs.
-        PluginError: The front end is broken.
+    ``optional`` hands over the optional modalities too; ``frontend`` names another front end than the model's own.
     """
     needed = model.modalities or model.optional_modalities[:1]  # one that does without each still needs one
     wanted = (*needed, *(model.optional_modalities if optional else ()))

@@ -27,12 +27,7 @@ Logits = npt.NDArray[np.float32]
 class MetricCase:
     """A metric with targets and predictions: ``perfect``, ``good``, ``bad`` and ``wrong`` (sure of it).
 
-    Attributes:
-        spec: The declaration.
-        task_type: ``single_label`` or ``multi_label``.
-        compute: Its function.
-        truth: ``(clips,)`` class indices or ``(clips, classes)`` indicators.
-        guesses: ``(clips, classes)`` logits of each kind of prediction.
+    ``truth`` is ``(clips,)`` class indices or ``(clips, classes)`` indicators, ``guesses`` ``(clips, classes)`` logits.
     """
 
     spec: MetricSpec

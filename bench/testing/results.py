@@ -94,13 +94,7 @@ def checks_of(case: Any, *functions: Callable[[Any], CheckResult]) -> dict[str, 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Runs the checks of one subject and keeps their results in order.
-
-    Attributes:
-        kind: Of the subject.
-        subject: Its name.
-        on_result: Told each result when it is there.
-    """
+    """Runs the checks of one subject and keeps their results in order; ``on_result`` is told each when it is there."""
 
     kind: str
     subject: str
@@ -113,13 +107,7 @@ class Bench:
     def build(
         self, make: Callable[[], Any], checks: Callable[[Any], Mapping[str, Check]], name: str = "build"
     ) -> tuple[CheckResult, ...]:
-        """Say whether a case can be made, and run its checks if so.
-
-        Args:
-            make: Gives the case, or a result that says why there is none.
-            checks: Gives the case's checks.
-            name: Of the first check.
-        """
+        """Say whether ``make`` gives a case, or a result that says why there is none; run its checks if so."""
         made: list[Any] = []
 
         def check() -> CheckResult:

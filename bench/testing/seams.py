@@ -130,13 +130,7 @@ def empty(render: Render) -> CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class ProtocolCase:
-    """A protocol with clips that have folds, groups within folds and a published split.
-
-    Attributes:
-        entry: The declaration.
-        grouped: The clips.
-        clips: The same; without groups where the protocol needs none.
-    """
+    """A protocol with clips of folds, groups and a published split; ``clips`` have groups only where it needs them."""
 
     entry: Entry[ProtocolSpec]
     grouped: Clips

@@ -20,13 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Something that can be checked.
-
-    Attributes:
-        kind: ``model``, ``dataset``, ``frontend``, ...: one of those that plugins give.
-        name: Under which it is registered.
-        named: Whether the user named it, rather than a family or ``all``: then absent files are a failure.
-    """
+    """One of what plugins give; ``named`` by the user, rather than in a family or ``all``, its files must be there."""
 
     kind: str
     name: str
@@ -48,9 +42,6 @@ def select(names: Sequence[str], registry: Registry) -> list[Subject]:
     """What ``names`` stand for, each once: ``all``, models, families, sets, data sets, front ends, ...
 
     A name that several kinds carry stands for all of them.
-
-    Raises:
-        UnknownNameError: A name stands for nothing.
     """
     found: dict[tuple[str, str], Subject] = {}
     for name in names:
@@ -64,15 +55,7 @@ def select(names: Sequence[str], registry: Registry) -> list[Subject]:
 
 
 def given_by(registry: Registry, plugins: Collection[str]) -> list[Subject]:
-    """Everything that some plugins give.
-
-    Args:
-        registry: With these plugins loaded.
-        plugins: Names of plugins or distributions, or absolute paths of ``--plugin`` files.
-
-    Raises:
-        UnknownNameError: No plugin has this name.
-    """
+    """Everything that some plugins give: names of plugins or distributions, or absolute paths of ``--plugin`` files."""
     for name in plugins:
         if not any(name in _names(provenance) for provenance in registry.plugins):
             raise UnknownNameError("plugin", name, {text for p in registry.plugins for text in _names(p)[:2] if text})

@@ -13,12 +13,7 @@ MaskKind = Literal["unstructured", "time", "freq", "time_freq"]
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """The patches that the encoder sees, and those it must guess.
-
-    Attributes:
-        visible: Their indices ``(batch, visible)`` int64.
-        hidden: The others ``(batch, hidden)``.
-    """
+    """Indices of the patches that the encoder sees ``(batch, visible)`` and of those it must guess, int64."""
 
     visible: Tensor
     hidden: Tensor
@@ -34,9 +29,6 @@ def draw_mask(batch: int, shape: tuple[int, int], ratio: float, kind: MaskKind, 
         kind: ``unstructured`` hides single patches, ``time`` whole columns, ``freq`` whole rows, ``time_freq`` both.
             Since every clip keeps the same number of patches, one column or row may be hidden in part.
         device: Where the indices are needed.
-
-    Raises:
-        ValueError: The kind is unknown or the ratio out of range, or there is but one row (column) to hide.
     """
     if not 0 <= ratio < 1:
         raise ValueError(f"mask ratio {ratio} is out of range; allowed are 0 up to, not including, 1")
@@ -66,16 +58,7 @@ def pick(tokens: Tensor, index: Tensor) -> Tensor:
 
 
 def put_back(visible: Tensor, filler: Tensor, mask: Mask) -> Tensor:
-    """Tokens in their places again, a filler where they were hidden.
-
-    Args:
-        visible: ``(batch, visible, dim)``.
-        filler: ``(dim,)``.
-        mask: What :func:`draw_mask` gave.
-
-    Returns:
-        ``(batch, visible + hidden, dim)``.
-    """
+    """Visible tokens in their places, ``filler (dim,)`` where others are hidden -> ``(batch, tokens, dim)``."""
     hidden = filler.expand(len(visible), mask.hidden.shape[1], -1)
     tokens = torch.cat([visible, hidden.to(visible.dtype)], dim=1)  # (batch, tokens, dim), shuffled
     places = torch.cat([mask.visible, mask.hidden], dim=1).argsort(dim=1)

@@ -110,11 +110,7 @@ class Encoder(nn.Module):
         self.norms = nn.ModuleDict({name: nn.LayerNorm(config.dim) for name in self.streams})
 
     def padded(self, inputs: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
-        """The given modalities as padded pictures ``(batch, channels, height, width)``.
-
-        Raises:
-            ValueError: None is given, or one that this model was not built for.
-        """
+        """The given modalities as padded pictures ``(batch, channels, height, width)``."""
         given = {name: x for name, x in inputs.items() if x is not None}
         if not given or set(given) - set(self.patches):
             built, got = " and ".join(self.patches), " and ".join(given) or "nothing"
@@ -143,12 +139,7 @@ class Encoder(nn.Module):
 
 
 class AvMae(nn.Module):
-    """The classifier: encoder, mean over tokens, LayerNorm, Linear.
-
-    Args:
-        task: Gives the feature shape and, where ``image`` is among its modalities, the image shape.
-        config: Size and variant.
-    """
+    """The classifier: encoder, mean over tokens, LayerNorm, Linear."""
 
     def __init__(self, task: TaskInfo, config: AvMaeConfig) -> None:
         super().__init__()

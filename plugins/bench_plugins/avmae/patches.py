@@ -19,14 +19,7 @@ SHORTEST = 15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
-    """How one modality is cut into patches.
-
-    Attributes:
-        channels: Of the input.
-        height: Rows after padding: mel bins or pixels.
-        width: Columns after padding: frames or pixels.
-        patch: ``(rows, columns)`` of a patch.
-    """
+    """How one modality is cut: channels, rows and columns after padding, and ``(rows, columns)`` of a patch."""
 
     channels: int
     height: int
@@ -87,11 +80,7 @@ def image_grid(image_shape: tuple[int, int, int]) -> Grid:
 
 
 def grids(task: TaskInfo, patch: tuple[int, int] | None = None) -> dict[str, Grid]:
-    """The grids of the modalities that a task gives: ``audio``, ``image`` or both.
-
-    Raises:
-        ValueError: The task gives neither, no features, or images of unknown shape.
-    """
+    """The grids of the modalities that a task gives: ``audio``, ``image`` or both."""
     found: dict[str, Grid] = {}
     if "audio" in task.modalities:
         if task.feature_shape is None:
@@ -107,11 +96,7 @@ def grids(task: TaskInfo, patch: tuple[int, int] | None = None) -> dict[str, Gri
 
 
 def sincos(grid: Grid, dim: int) -> Tensor:
-    """Two-dimensional sine-cosine positions ``(tokens, dim)``: a quarter each for sine and cosine of column and row.
-
-    Raises:
-        ValueError: ``dim`` is not a multiple of 4.
-    """
+    """Two-dimensional sine-cosine positions ``(tokens, dim)``: a quarter each for sine and cosine of column and row."""
     if dim % 4:
         raise ValueError(f"dim {dim} is not a multiple of 4, which sine-cosine positions in two dimensions need")
     rates = 10_000.0 ** -(torch.arange(dim // 4) / (dim / 4))  # (dim/4,)
@@ -132,9 +117,6 @@ def bands(grid: Grid, dim: int) -> nn.Module:
 
     What a sound looks like is learnt once for all pitches. Time is cut exactly at the patches, so that a hidden patch
     leaves no trace in its neighbours.
-
-    Raises:
-        ValueError: A patch is not as high as the input.
     """
     rows, columns = grid.patch
     if rows != grid.height:
@@ -150,14 +132,7 @@ def bands(grid: Grid, dim: int) -> nn.Module:
 
 
 class Patches(nn.Module):
-    """Input -> padded, standardised picture -> tokens with position and modality.
-
-    Args:
-        grid: The geometry.
-        dim: Width of the tokens.
-        learn_positions: Let training change the sine-cosine positions (fine-tuning does).
-        along_frequency: Embed by :func:`bands` instead of one matrix.
-    """
+    """Input -> padded, standardised picture -> tokens ``(batch, tokens, dim)`` with position and modality."""
 
     def __init__(self, grid: Grid, dim: int, *, learn_positions: bool, along_frequency: bool = False) -> None:
         super().__init__()
@@ -176,14 +151,9 @@ class Patches(nn.Module):
         return F.pad(x, (0, self.grid.width - x.shape[3], 0, self.grid.height - x.shape[2]))
 
     def forward(self, x: Tensor, visible: Tensor | None = None) -> Tensor:
-        """Tokens of all patches, or of those that can be seen; no other is computed.
+        """Tokens ``(batch, tokens, dim)`` of a padded ``x (batch, channels, height, width)``.
 
-        Args:
-            x: Padded ``(batch, channels, height, width)``.
-            visible: Indices ``(batch, visible)``; ``None`` = all.
-
-        Returns:
-            ``(batch, tokens or visible, dim)``.
+        Of all patches, or of those that can be seen, ``visible (batch, visible)``: then no other is computed.
         """
         positions: Tensor = self.positions  # (tokens, dim)
         if visible is not None:
@@ -209,15 +179,7 @@ class Patches(nn.Module):
 
 
 def standardise(name: str, x: Tensor) -> Tensor:
-    """Audio gets its channel axis; pictures in [0, 1] are standardised, three channels by ImageNet's statistics.
-
-    Args:
-        name: ``audio`` or ``image``.
-        x: ``(batch, freq, time)`` or ``(batch, channels, height, width)``.
-
-    Returns:
-        ``(batch, channels, height, width)``.
-    """
+    """As ``(batch, channels, height, width)``: audio gets its channel axis, pictures in [0, 1] are standardised."""
     if name == "audio":
         return x.unsqueeze(1)  # (batch, 1, freq, time)
     if x.shape[1] != 3:

@@ -56,13 +56,9 @@ class Decoder(nn.Module):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guess:
-    """What pre-training made of a batch.
+    """What pre-training made of a batch, by modality; patches are ``(batch, tokens, pixels)``, standardised.
 
-    Attributes:
-        masks: By modality.
-        pixels: Guessed patches ``(batch, tokens, pixels)`` by modality, in units of the standardised target.
-        targets: Standardised target patches of the same shape.
-        pooled: Mean token of each modality's own stream ``(batch, dim)``.
+    ``pooled`` is the mean token of each modality's own stream, ``(batch, dim)``.
     """
 
     masks: dict[str, Mask]
@@ -103,11 +99,7 @@ class PretrainedAvMae(AvMae):
         self.decoder = None
 
     def guess(self, audio: Tensor | None = None, image: Tensor | None = None) -> Guess:
-        """Hide patches, encode the visible ones, decode; arguments as in :meth:`forward`.
-
-        Raises:
-            RuntimeError: The decoder has been dropped.
-        """
+        """Hide patches, encode the visible ones, decode; arguments as in :meth:`forward`."""
         if self.decoder is None and self.config.objective != "contrastive":
             raise RuntimeError("this avmae has no decoder any more: end_pretraining() was called; build it anew")
         padded = self.encoder.padded({"audio": audio, "image": image})

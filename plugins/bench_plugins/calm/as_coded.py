@@ -25,11 +25,7 @@ WIDTH = 1024
 
 
 class ClapGraph(nn.Module):
-    """The published graph on given vectors.
-
-    Args:
-        num_classes: Outputs; 10 in the original, which then has 8.93 M parameters.
-    """
+    """The published graph on given vectors; with the original's 10 classes it has 8.93 M parameters."""
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
@@ -48,14 +44,7 @@ class ClapGraph(nn.Module):
 
 
 class AsCoded(nn.Module):
-    """The published graph on stand-ins for its CLAP vectors.
-
-    Args:
-        task: Gives the number of cepstra and the class names.
-
-    Raises:
-        ValueError: The task has no features.
-    """
+    """The published graph on stand-ins for its CLAP vectors."""
 
     audio_map: Tensor
     text_vectors: Tensor

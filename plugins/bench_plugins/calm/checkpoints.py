@@ -29,11 +29,7 @@ _VOCABULARY = ("tokenizer.json", "vocab.txt")
 
 
 def minilm_folder() -> Path:
-    """The model folder inside the installed package; nothing of the package is imported.
-
-    Raises:
-        CheckpointError: The package is not installed.
-    """
+    """The model folder inside the installed package; nothing of the package is imported."""
     spec = importlib.util.find_spec(MINILM)
     if spec is None or not spec.submodule_search_locations:
         raise CheckpointError(
@@ -44,11 +40,7 @@ def minilm_folder() -> Path:
 
 
 def bert_folder(weights: str | Path | None) -> Path:
-    """The folder that the user gave.
-
-    Raises:
-        CheckpointError: None was given, or a file is missing.
-    """
+    """The folder that the user gave."""
     if weights is None:
         raise CheckpointError(
             "this text encoder starts from a pretrained BERT but no weights are given; add --weights DIR, a folder "
@@ -58,11 +50,7 @@ def bert_folder(weights: str | Path | None) -> Path:
 
 
 def checked(folder: Path) -> Path:
-    """The folder, if it holds all that a BERT needs.
-
-    Raises:
-        CheckpointError: It is no folder, a file is missing, or its ``config.json`` is not a BERT's.
-    """
+    """The folder, if it holds all that a BERT needs."""
     place = folder.absolute()
     if not folder.is_dir():
         raise CheckpointError(f"no BERT at {place}: give the folder that holds config.json, not a file")
@@ -80,11 +68,7 @@ def checked(folder: Path) -> Path:
 
 
 def load_bert(folder: Path) -> Any:
-    """The ``BertModel`` of transformers with the folder's weights, without the pooler, in float32.
-
-    Raises:
-        CheckpointError: The weights cannot be read, or a tensor is missing or has another shape.
-    """
+    """The ``BertModel`` of transformers with the folder's weights, without the pooler, in float32."""
     from safetensors import SafetensorError
     from transformers import BertModel
 
@@ -133,11 +117,7 @@ def on_meta() -> bool:
 
 
 def load_tokenizer(folder: Path) -> Tokenize:
-    """The folder's own tokenizer, padding at the end.
-
-    Raises:
-        CheckpointError: Its files cannot be read.
-    """
+    """The folder's own tokenizer, padding at the end."""
     from transformers import AutoTokenizer
 
     try:

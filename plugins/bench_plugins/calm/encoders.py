@@ -59,13 +59,9 @@ class Memory:
 
 
 class PretrainedText(TextEncoder):
-    """A BERT in the place of :class:`HashText`, with the same way of calling.
+    """A BERT without pooler in the place of :class:`HashText`, with the same way of calling.
 
-    Args:
-        bert: transformers' ``BertModel`` without pooler.
-        tokenize: What made the ids that it will be given; ``None`` on the meta device, where nothing is read.
-        names: One prompt for each class.
-        tuned: Whether it learns.
+    ``tokenize`` made the ids that it will be given (``None`` on the meta device); ``names`` are one prompt a class.
     """
 
     def __init__(self, bert: Any, tokenize: Tokenize | None, names: Sequence[str], *, tuned: bool) -> None:
@@ -86,15 +82,9 @@ class PretrainedText(TextEncoder):
         return self
 
     def forward(self, text: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Read a text, or the class names where there is none.
+        """Read a text, or the class names where there is none; arguments and result as of :class:`HashText`.
 
-        Args:
-            text: ``(batch, length)`` int64 ids of this encoder's tokenizer; ``None`` = the class names.
-            mask: ``(batch, length)`` bool, True = token; ``None`` = wherever the id is not padding.
-
-        Returns:
-            Tokens ``(batch, length, width)`` and their mask ``(batch, length)``; for the class names batch is 1 and
-            length is the number of classes.
+        The ids are those of this encoder's tokenizer.
         """
         if text is not None:
             mask = text.ne(self.padding) if mask is None else mask.bool()
@@ -170,11 +160,7 @@ class TunedCalm(Calm):
 
 
 def minilm_words(task: TaskInfo) -> PretrainedText:
-    """MiniLM, frozen, with the class names of ``task``.
-
-    Raises:
-        CheckpointError: The package with its weights is not installed or damaged.
-    """
+    """MiniLM, frozen, with the class names of ``task``."""
     names = class_names(task.label_names, task.num_classes)
     if on_meta():
         return PretrainedText(blank_bert(**MINILM_SHAPE), None, names, tuned=False)
@@ -183,29 +169,17 @@ def minilm_words(task: TaskInfo) -> PretrainedText:
 
 
 def minilm_tokens(**_options: Any) -> Tokenize:
-    """MiniLM's own tokenizer.
-
-    Raises:
-        CheckpointError: The package is not installed.
-    """
+    """MiniLM's own tokenizer."""
     return load_tokenizer(minilm_folder())
 
 
 def bert_tokens(*, weights: str | Path | None = None, **_options: Any) -> Tokenize:
-    """The tokenizer beside the weights of a BERT.
-
-    Raises:
-        CheckpointError: No folder is given, or a file is missing.
-    """
+    """The tokenizer beside the weights of a BERT."""
     return load_tokenizer(bert_folder(weights))
 
 
 def build_minilm(task: TaskInfo, **options: Any) -> Calm:
-    """Calm with MiniLM, frozen; the options are the fields of :class:`CalmConfig`.
-
-    Raises:
-        CheckpointError: The package with its weights is not installed or damaged.
-    """
+    """Calm with MiniLM, frozen; the options are the fields of :class:`CalmConfig`."""
     return Calm(task, CalmConfig(**options), minilm_words(task))
 
 
@@ -218,9 +192,6 @@ def build_bert(task: TaskInfo, *, tuned: bool, weights: str | Path | None = None
         weights: Folder in transformers' layout. On the meta device, where nothing has a value, it may be left out
             and stands for BERT base.
         options: Fields of :class:`CalmConfig`.
-
-    Raises:
-        CheckpointError: No folder is given, a file is missing, or the weights do not fit.
     """
     names = class_names(task.label_names, task.num_classes)
     if on_meta() and weights is None:
@@ -239,9 +210,6 @@ class TextOnly(Trunk):
         task: Its ``label_names`` are prompts, as in :class:`Calm`.
         config: As for :class:`Calm`; there is nothing to attend across to.
         words: The text encoder.
-
-    Raises:
-        ValueError: ``pooling`` is ``cls``, which needs a token that this control does not have.
     """
 
     def __init__(self, task: TaskInfo, config: CalmConfig, words: TextEncoder) -> None:
@@ -252,15 +220,7 @@ class TextOnly(Trunk):
         self.add_trunk(config, task.num_classes)
 
     def forward(self, text: Tensor, text_mask: Tensor | None = None) -> Tensor:
-        """Classify texts.
-
-        Args:
-            text: ``(batch, length)`` int64 ids.
-            text_mask: ``(batch, length)`` bool, True = token; ``None`` = wherever the id is not padding.
-
-        Returns:
-            Logits ``(batch, classes)``.
-        """
+        """``text (batch, length)`` int64 ids and their mask, True = token -> logits ``(batch, classes)``."""
         logits: Tensor = self.head(self.embed(text, text_mask))  # (batch, classes)
         return logits
 
@@ -272,9 +232,5 @@ class TextOnly(Trunk):
 
 
 def build_text_only(task: TaskInfo, **options: Any) -> TextOnly:
-    """The control for ``task`` with MiniLM as text encoder; the options are the fields of :class:`CalmConfig`.
-
-    Raises:
-        CheckpointError: The package with MiniLM's weights is not installed or damaged.
-    """
+    """The control for ``task`` with MiniLM as text encoder; the options are the fields of :class:`CalmConfig`."""
     return TextOnly(task, CalmConfig(**options), minilm_words(task))

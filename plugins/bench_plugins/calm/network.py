@@ -109,8 +109,7 @@ class TextTokens(nn.Module):
     def forward(self, audio: Tensor, text: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Encode the text ``(batch, m)`` and let it and the audio tokens ``(batch, n, dim)`` look at each other.
 
-        Returns:
-            Audio ``(batch, n, dim)``, text ``(batch, m, dim)`` and the mask ``(batch, m)`` of the text.
+        Gives audio ``(batch, n, dim)``, text ``(batch, m, dim)`` and the mask ``(batch, m)`` of the text.
         """
         tokens, mask = self.encode(text, mask)
         tokens = tokens.expand(len(audio), -1, -1)  # (batch, m, dim)
@@ -152,16 +151,7 @@ class Trunk(nn.Module):
 
 
 class Calm(Trunk):
-    """The cross-attention audio-text classifier.
-
-    Args:
-        task: Its ``feature_shape`` gives the number of cepstra, its ``label_names`` the class bank.
-        config: What the variant chooses.
-        words: A text encoder in the place of the hashed words.
-
-    Raises:
-        ValueError: The task has no features.
-    """
+    """The cross-attention audio-text classifier; ``words`` stands in the place of the hashed words."""
 
     def __init__(self, task: TaskInfo, config: CalmConfig, words: TextEncoder | None = None) -> None:
         super().__init__()

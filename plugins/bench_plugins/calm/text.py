@@ -35,11 +35,7 @@ def word_ids(text: str) -> list[int]:
 
 
 def class_names(label_names: Sequence[str], num_classes: int) -> list[str]:
-    """One name for each class; without names "class 0", "class 1", ...
-
-    Raises:
-        ValueError: There are names, but not one for each class.
-    """
+    """One name for each class; without names "class 0", "class 1", ..."""
     names = list(label_names) or [f"class {index}" for index in range(num_classes)]
     if len(names) != num_classes:
         raise ValueError(
@@ -49,18 +45,7 @@ def class_names(label_names: Sequence[str], num_classes: int) -> list[str]:
 
 
 def class_bank(label_names: Sequence[str], num_classes: int) -> Tensor:
-    """The hashed words of every class name.
-
-    Args:
-        label_names: Names in the order of the class indices; empty = "class 0", "class 1", ...
-        num_classes: Number of classes.
-
-    Returns:
-        ``(classes, words)`` int64, 0 = padding.
-
-    Raises:
-        ValueError: There are names, but not one for each class.
-    """
+    """The hashed words of every class name, ``(classes, words)`` int64, 0 = padding."""
     rows = [word_ids(name) for name in class_names(label_names, num_classes)]
     bank = torch.zeros(num_classes, max(map(len, rows)), dtype=torch.int64, device="cpu")
     for index, row in enumerate(rows):
@@ -69,11 +54,7 @@ def class_bank(label_names: Sequence[str], num_classes: int) -> Tensor:
 
 
 class TextEncoder(nn.Module):
-    """What reads the text: called with ids and mask as :class:`HashText` is.
-
-    Attributes:
-        width: Of the vectors it gives.
-    """
+    """What reads the text, called as :class:`HashText` is; it gives vectors of ``width``."""
 
     width: int
 

@@ -40,11 +40,7 @@ STRIDE = 10
 
 
 class RawMel(nn.Module):
-    """Waveform ``(batch, samples)`` to mel power ``(batch, 128, time)``, with the notebook's settings.
-
-    Args:
-        sample_rate: Of the waveform, in Hz; brought to 44.1 kHz.
-    """
+    """Waveform to mel power with the notebook's settings, after bringing ``sample_rate`` to 44.1 kHz."""
 
     def __init__(self, sample_rate: int) -> None:
         super().__init__()
@@ -72,14 +68,7 @@ class RawMel(nn.Module):
 
 
 class AsCoded(nn.Module):
-    """The published graph: 588 patches and two tokens for a clip of 5 s.
-
-    Args:
-        task: Its rate, clip length and number of classes set the geometry.
-
-    Raises:
-        DataError: The clips are too short for one patch.
-    """
+    """The published graph: 588 patches and two tokens for a clip of 5 s."""
 
     def __init__(self, task: TaskInfo) -> None:
         super().__init__()

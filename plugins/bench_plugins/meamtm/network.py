@@ -48,9 +48,6 @@ class AstSettings:
         dropout: On tokens and in the blocks, 0 to below 1.
         drop_path: Stochastic depth of the last block, rising linearly from 0 at the first; 0 to below 1.
         norm_eps: Added to the variance in every LayerNorm; 1e-6 as AST and DeiT, 1e-12 in transformers' copies.
-
-    Raises:
-        ValueError: A setting is out of range.
     """
 
     size: str = "micro"
@@ -78,9 +75,6 @@ def patch_grid(feature_shape: tuple[int, int], stride: int) -> tuple[int, int]:
 
     >>> patch_grid((128, 512), 10)
     (12, 50)
-
-    Raises:
-        ValueError: The features are smaller than one patch.
     """
     freq, time = feature_shape
     if freq < PATCH or time < PATCH:
@@ -105,16 +99,7 @@ class PatchEmbed(nn.Module):
 
 
 class AudioSpectrogramTransformer(nn.Module):
-    """AST over log-mel features.
-
-    Args:
-        num_classes: Number of logits.
-        feature_shape: ``(freq, time)`` of the features.
-        settings: What it is made of.
-
-    Attributes:
-        grid: ``(rows, columns)`` of patches.
-    """
+    """AST over log-mel features of one shape, ``(freq, time)``; ``grid`` is ``(rows, columns)`` of patches."""
 
     def __init__(self, num_classes: int, feature_shape: tuple[int, int], settings: AstSettings) -> None:
         super().__init__()
@@ -138,11 +123,7 @@ class AudioSpectrogramTransformer(nn.Module):
         nn.init.trunc_normal_(classifier.weight, std=0.02)
 
     def forward(self, audio: Tensor) -> Tensor:
-        """Normalised log-mel features ``(batch, freq, time)`` float32 -> logits ``(batch, num_classes)``.
-
-        Raises:
-            ValueError: The features have another shape than the one the network was built for.
-        """
+        """Normalised log-mel features ``(batch, freq, time)`` float32 -> logits ``(batch, num_classes)``."""
         logits: Tensor = self.head(self.embed(audio))  # (batch, freq, time) -> (batch, dim) -> (batch, num_classes)
         return logits
 

@@ -27,13 +27,7 @@ SUMMARY = 2
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Tensors under this network's names.
-
-    Attributes:
-        origin: Where they came from, for messages.
-        tensors: Name -> tensor; positions still on the source's grid.
-        norm_eps: What the source adds to the variance in its LayerNorms.
-    """
+    """Tensors under this network's names, positions still on the source's grid; ``origin`` is for messages."""
 
     origin: str
     tensors: Mapping[str, Tensor]
@@ -41,24 +35,12 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a file, or a folder in transformers' layout.
-
-    Raises:
-        CheckpointError: Nothing is there, it cannot be read, or its format is unknown.
-    """
+    """Read a file, or a folder in transformers' layout."""
     return convert(read_tensors(path), origin=str(path))
 
 
 def convert(tensors: Mapping[str, Tensor], *, origin: str = "state dict") -> Checkpoint:
-    """Bring a state dict of any known format to this network's names.
-
-    Args:
-        tensors: The state dict.
-        origin: Where it came from, for messages.
-
-    Raises:
-        CheckpointError: The format is unknown, or part of an attention is missing.
-    """
+    """Bring a state dict of any known format to this network's names; ``origin`` is for messages."""
     tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
     if any(name.startswith("audio_spectrogram_transformer.") for name in tensors):
         return Checkpoint(origin, _from_transformers(tensors, origin), 1e-12)
@@ -77,16 +59,9 @@ def convert(tensors: Mapping[str, Tensor], *, origin: str = "state dict") -> Che
 def load_into(
     model: AudioSpectrogramTransformer, checkpoint: Checkpoint, *, with_head: bool, grid: tuple[int, int] | None = None
 ) -> None:
-    """Load a checkpoint into a network; positions are fitted to the network's grid of patches.
+    """Load a checkpoint into a network, with its classifier or without; positions are fitted to the network's patches.
 
-    Args:
-        model: The network, changed in place.
-        checkpoint: What to load.
-        with_head: Load the classifier too, else leave it at its random start.
-        grid: ``(rows, columns)`` of the checkpoint's patches, where their number alone does not tell.
-
-    Raises:
-        CheckpointError: A tensor is missing, left over or of another shape.
+    ``grid`` is ``(rows, columns)`` of the checkpoint's patches, where their number alone does not tell.
     """
     own = model.state_dict()
     tensors = {name: tensor for name, tensor in checkpoint.tensors.items() if with_head or not name.startswith(HEAD)}
@@ -177,22 +152,10 @@ def _some(names: Iterable[str]) -> str:
 def fit_positions(
     positions: Tensor, grid: tuple[int, int], origin: str, *, source: tuple[int, int] | None = None
 ) -> Tensor:
-    """Bring learned positions to another grid of patches.
+    """Bring learned positions ``(1, 2 + patches, dim)`` to another grid of ``(rows, columns)``.
 
     Fewer columns at the same rows are the middle ones, since a column keeps its duration; everything else is
-    bilinear interpolation. AST does the same.
-
-    Args:
-        positions: ``(1, 2 + patches, dim)``.
-        grid: ``(rows, columns)`` wanted.
-        origin: Where they came from, for messages.
-        source: ``(rows, columns)`` they were learned on; found out where ``None``.
-
-    Returns:
-        Positions ``(1, 2 + rows * columns, dim)``.
-
-    Raises:
-        CheckpointError: The source grid is unknown or contradicts the number of positions.
+    bilinear interpolation. AST does the same. ``source`` is the old grid, found out where ``None``.
     """
     patches = positions.shape[1] - SUMMARY
     rows, columns = _source_grid(patches, grid, origin) if source is None else source
