@@ -43,8 +43,7 @@ class Inputs:
     """A data set as one model sees it; shared by the cells that follow each other in a worker.
 
     Attributes:
-        waveforms: Decoded, converted, filled clips ``(clips, samples)`` int16; ``None`` where the publishers give
-            features.
+        waveforms: Decoded, converted, filled clips ``(clips, samples)``; ``None`` where the publishers give features.
         arrays: ``{modality: (clips, ...)}`` handed to the model (or its front end).
         task: With the feature shape filled in.
         frontend: Fresh front end of the cell, ``None`` where the model takes the waveform or features are stored.
@@ -127,11 +126,7 @@ def task_of(clips: Clips, modalities: tuple[str, ...], text_length: int = TEXT_L
 def build_frontend(
     registry: Registry, model: ModelSpec, name: str, task: TaskInfo, *, seed: int = 0
 ) -> nn.Module | None:
-    """The front end of a cell, on the CPU, seeded and in ``eval()``; ``None`` for ``waveform`` and published features.
-
-    Raises:
-        PluginError: It is no module, or does not give ``(batch, freq, time)``.
-    """
+    """The front end of a cell, on the CPU, seeded and in ``eval()``; ``None`` for ``waveform`` and published features."""
     if name in (WAVEFORM, GIVEN):
         return None
     from torch import nn
@@ -145,11 +140,7 @@ def build_frontend(
 
 
 def feature_shape(frontend: nn.Module, task: TaskInfo) -> tuple[int, int]:
-    """``(freq, time)`` that a front end makes of one clip.
-
-    Raises:
-        PluginError: Its output is not ``(1, freq, time)``.
-    """
+    """``(freq, time)`` that a front end makes of one clip; any other shape is refused."""
     import torch
 
     with torch.no_grad():
