@@ -244,7 +244,11 @@ def _differences(record: Record, arrays: Arrays, metrics: Metrics) -> Iterable[s
         if score.name not in metrics:
             yield f"{score.name} cannot be recomputed: no plugin gives this metric"
             continue
-        found = metrics[score.name].score(logits, targets).value
+        try:
+            found = metrics[score.name].score(logits, targets).value
+        except Exception as error:  # noqa: BLE001  a plugin may raise anything; it is reported
+            yield f"{score.name} cannot be recomputed: it raised {type(error).__name__}: {error}"
+            continue
         if found is None or score.value is None:
             if found is not score.value:
                 yield f"{score.name} is stored as {score.value}, recomputed {found}"

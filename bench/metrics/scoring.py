@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -21,7 +22,10 @@ from bench.results.records import Score
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric(MetricSpec):
-    """A registered metric: its declaration with the ``"module:function"`` strings in full, and what they compute."""
+    """A registered metric: its declaration with the ``"module:function"`` strings in full, and what they compute.
+
+    A function of a plugin is handed copies: what it does to them in place reaches no other metric and no record.
+    """
 
     @classmethod
     def of(cls, entry: Entry[MetricSpec]) -> Metric:
@@ -36,7 +40,7 @@ class Metric(MetricSpec):
 
         Targets are class indices ``(clips,)`` or indicators ``(clips, classes)``.
         """
-        value = load_factory(self.compute)(logits, targets)
+        value = load_factory(self.compute)(logits.copy(), targets.copy())
         return self.described.of(float(value) if value is not None and math.isfinite(float(value)) else None)
 
     @property
@@ -46,7 +50,7 @@ class Metric(MetricSpec):
 
     def values(self, logits: npt.NDArray[Any], targets: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
         """Values per clip ``(clips,)`` whose mean is the score; ``None`` where it has none or is undefined."""
-        found = None if self.per_clip is None else load_factory(self.per_clip)(logits, targets)
+        found = None if self.per_clip is None else load_factory(self.per_clip)(logits.copy(), targets.copy())
         return None if found is None else _checked(self.per_clip, np.asarray(found), len(logits), "clip")
 
     def resampled(
@@ -57,7 +61,8 @@ class Metric(MetricSpec):
         Without a function for weighted clips each clip is repeated as often as its weight says.
         """
         if self.weighted is not None:
-            values = np.asarray(load_factory(self.weighted)(logits, targets, weights), dtype=np.float64)
+            arrays = (logits.copy(), targets.copy(), weights.copy())
+            values = np.asarray(load_factory(self.weighted)(*arrays), dtype=np.float64)
             return _checked(self.weighted, values, len(weights), "draw")
         drawn = np.full(len(weights), np.nan)
         for number, times in enumerate(weights.astype(np.int64)):
@@ -105,5 +110,14 @@ def primary(registry: Registry, dataset: DatasetSpec, task_type: TaskType) -> Me
 def compute_scores(
     registry: Registry, task_type: TaskType, logits: npt.NDArray[Any], targets: npt.NDArray[Any]
 ) -> tuple[Score, ...]:
-    """All scores defined for the task, in the order of their names; undefined here = ``None``."""
-    return tuple(metric.score(logits, targets) for metric in metrics_for(registry, task_type))
+    """All scores defined for the task, in the order of their names; undefined here = ``None``.
+
+    A metric that raises costs no cell its result: it is left out, its traceback is printed, and boards name it.
+    """
+    scores = []
+    for metric in metrics_for(registry, task_type):
+        try:
+            scores.append(metric.score(logits, targets))
+        except Exception:  # noqa: BLE001  a plugin may raise anything
+            traceback.print_exc()
+    return tuple(scores)

@@ -17,6 +17,7 @@ from bench.plugins import specs
 from bench.plugins.factories import FACTORY
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9_.+-]*[a-z0-9])?")
+SUFFIX = re.compile(r"(\.[A-Za-z0-9_-]+)+")
 RESERVED = frozenset({"all", "default", "documented"})
 """What ``--models`` takes besides names."""
 OWN_AXES = ("mode", "weights", "inputs")
@@ -184,6 +185,11 @@ def _metric_problems(spec: specs.MetricSpec) -> Iterator[str]:
         yield f"unit {spec.unit!r}; did you mean {close[0]!r}?"
 
 
+def _reporter_problems(spec: specs.ReporterSpec) -> Iterator[str]:
+    if not SUFFIX.fullmatch(spec.suffix):
+        yield f"suffix {spec.suffix!r}; it must be the end of a file name, such as '.csv'"
+
+
 def _protocol_problems(spec: specs.ProtocolSpec) -> Iterator[str]:
     if (spec.select_on == "validation") != (spec.validation != "none"):
         said = f"select_on {spec.select_on!r} with validation {spec.validation!r}"
@@ -197,6 +203,7 @@ def _protocol_problems(spec: specs.ProtocolSpec) -> Iterator[str]:
 _MEANINGS: Mapping[type, Callable[[Any], Iterator[str]]] = {
     specs.ModelSpec: _model_problems,
     specs.MetricSpec: _metric_problems,
+    specs.ReporterSpec: _reporter_problems,
     specs.ProtocolSpec: _protocol_problems,
 }
 

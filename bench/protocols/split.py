@@ -216,7 +216,10 @@ def _checked(protocol: Protocol, clips: Clips, parts: Any) -> Parts:
     """The parts as ascending int64 indices; they must be disjoint, in range and of clips whose target is known."""
     import numpy as np
 
-    arrays = [np.asarray(part) for part in parts] if isinstance(parts, (tuple, list)) else []
+    try:
+        arrays = [np.asarray(part) for part in parts] if isinstance(parts, (tuple, list)) else []
+    except ValueError:  # nested lists of unequal length
+        arrays = []
     if len(arrays) != 3:
         raise PluginError(f"{_name(protocol)}: divide must return train, validation and test, not {parts!r:.60}")
     for name, part in zip(PARTS, arrays, strict=True):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -34,7 +35,7 @@ class Launching:
     Raises:
         SelectionError: An option that the launcher does not have, lacks or refuses.
         UnknownNameError: No plugin gives it.
-        PluginError: What its factory returns is no launcher.
+        PluginError: Its factory raised, or what it returns is no launcher.
     """
 
     def __init__(self, text: str, registry: Registry, *, jobs: int | None = None, device: str = "cpu") -> None:
@@ -48,7 +49,9 @@ class Launching:
             name = next((n for n, entry in registry.launchers.entries.items() if entry.spec.default), "")
         entry = registry.launchers[name]
         self.name, self._registry = name, registry
-        self._launcher = _build(f"--launcher {text or name}", load_factory(entry.factory), _options(text, options))
+        given = _options(text, options)
+        with self._blamed():
+            self._launcher = _build(f"--launcher {text or name}", load_factory(entry.factory), given)
         if not callable(getattr(self._launcher, "run", None)):
             kind = type(self._launcher).__name__
             raise PluginError(f"launcher {name!r} of {entry.provenance}: {entry.factory} gave a {kind} without run()")
@@ -59,18 +62,32 @@ class Launching:
             entries = [self._registry.models.entries.get(name) for name in models]
             estimators = [entry.factory.partition(":")[0] for entry in entries if entry and entry.spec.estimator]
             torch = () if models and len(estimators) == len(models) else ("bench.execution.network",)
-            prepare(replace(self.side_by_side, imports=(*torch, *sorted(set(estimators)))))
+            with self._blamed():
+                prepare(replace(self.side_by_side, imports=(*torch, *sorted(set(estimators)))))
 
     def close(self) -> None:
         """Say that no job will follow."""
         if close := getattr(self._launcher, "close", None):
-            close()
+            with self._blamed():
+                close()
+
+    @contextlib.contextmanager
+    def _blamed(self, raised: Sequence[BaseException] = ()) -> Iterator[None]:
+        """What the launcher raises names it; what the host itself ``raised`` comes through."""
+        try:
+            yield
+        except BenchError:
+            raise
+        except Exception as error:
+            if error in raised:
+                raise
+            raise PluginError(f"launcher {self.name!r} raised {type(error).__name__}: {error}") from error
 
     def run(self, jobs: Sequence[Job], on_event: OnEvent, resources: Resources) -> None:
         """Run all jobs; a job that the launcher says nothing of is lost.
 
         Raises:
-            PluginError: The launcher raised.
+            PluginError: The launcher raised, or gave the record of another cell.
         """
         waiting = {job.cell: job for job in jobs}
         raised: list[BaseException] = []
@@ -81,24 +98,24 @@ class Launching:
             if known is None:
                 return  # told twice, or never asked
             try:
+                _check_cell(self.name, event)
                 on_event(event)
             except BaseException as error:
                 raised.append(error)
                 raise
 
-        try:
+        with self._blamed(raised):
             self._launcher.run(jobs, guarded, resources)
-        except (BenchError, KeyboardInterrupt):
-            raise
-        except Exception as error:
-            if error in raised:
-                raise
-            raise PluginError(f"launcher {self.name!r} raised {type(error).__name__}: {error}") from error
         if raised:
             raise raised[0]
         why = f"launcher {self.name!r} ended without a result of this cell"
         for job in list(waiting.values()):
             on_event(Lost(job=job, status="crashed", failure=Failure(reason="exit", stage="worker", message=why)))
+
+
+def _check_cell(name: str, event: Event) -> None:
+    if isinstance(event, Finished) and event.record.cell != event.job.cell:
+        raise PluginError(f"launcher {name!r} gave the record of {event.record.cell.id} for {event.job.cell.id}")
 
 
 def _options(text: str, items: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from bench.analysis.board import build_board
+from bench.analysis.predictions import verify
 from bench.errors import UnknownNameError
 from bench.metrics.scoring import Metric
 from bench.reports import formats
@@ -96,6 +98,9 @@ def test_a_metric_that_raises_is_named_and_spoils_nothing_else(samples, tmp_path
     board = build_board(store.records()[0], metrics=offered, predictions=store.predictions)
     assert [problem for problem in board.problems if problem.startswith("metric 'broken' raised")]
     assert board.sections[0].rows[0].interval is not None
+    gone = dataclasses.replace(offered["accuracy"], compute="math:no_such_function")
+    _, problems = verify(store.records()[0], store.predictions, {**offered, "accuracy": gone})
+    assert [problem for problem in problems if "accuracy cannot be recomputed: it raised" in problem]
 
 
 def test_a_plugin_metric_is_computed_from_stored_logits(samples, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -74,3 +76,35 @@ def test_scores_carry_unit_and_direction() -> None:
     assert scores["accuracy"].value == 0.5
     assert scores["top5_accuracy"].value is None
     assert (scores["log_loss"].unit, scores["log_loss"].higher_is_better) == ("nats", False)
+
+
+def test_a_metric_that_raises_or_writes_into_its_arguments_spoils_nothing_else(monkeypatch, capsys) -> None:
+    def greedy(logits, targets, *weights) -> float | np.ndarray:
+        for array in (logits, targets, *weights):
+            array[:] = 0
+        return weights[0][:, 0] if weights else np.float64(1)
+
+    def clips(logits, targets) -> np.ndarray:
+        return logits[:, 0] * greedy(logits, targets)
+
+    def raises(_logits, _targets) -> float:
+        raise RuntimeError("the metric broke")
+
+    specs = (
+        MetricSpec(name="a.greedy", compute=":greedy", per_clip=":clips"),
+        MetricSpec(name="a.raises", compute=":raises"),
+        MetricSpec(name="a.weighted", compute=":greedy", weighted=":greedy"),
+    )
+    module = fake_plugin("mine", specs, greedy=greedy, clips=clips, raises=raises)
+    monkeypatch.setitem(sys.modules, "mine", module)
+    registry = load_modules(builtin, module).registry
+    logits, targets, weights = LOGITS.copy(), TARGETS.copy(), np.ones((3, 2), dtype=np.float32)
+    scores = {score.name: score.value for score in compute_scores(registry, "single_label", logits, targets)}
+    assert scores.keys() == {metric.name for metric in metrics_for(registry, "single_label")} - {"a.raises"}
+    assert (scores["a.greedy"], scores["accuracy"]) == (1.0, 0.5)
+    assert "the metric broke" in capsys.readouterr().err
+    catalog(registry)["a.greedy"].values(logits, targets)
+    catalog(registry)["a.weighted"].resampled(logits, targets, weights)
+    assert np.array_equal(logits, LOGITS)
+    assert np.array_equal(targets, TARGETS)
+    assert (weights == 1).all()

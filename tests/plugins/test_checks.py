@@ -13,7 +13,7 @@ from bench.clips import TaskInfo
 from bench.errors import PluginError
 from bench.plugins.checks import KINDS, Kind
 from bench.plugins.discovery import load_modules
-from bench.plugins.specs import DatasetSpec, FrontendSpec, MetricSpec, ModelSpec, ProtocolSpec
+from bench.plugins.specs import DatasetSpec, FrontendSpec, MetricSpec, ModelSpec, ProtocolSpec, ReporterSpec
 from bench.testing.fakes import fake_plugin
 
 FIELDS = [(kind, field.name) for kind in KINDS for field in dataclasses.fields(kind.spec)]
@@ -129,3 +129,9 @@ def test_names_of_other_specs_must_exist() -> None:
         load_modules(
             fake_plugin("p", [alias, ModelSpec(name="a", factory="m:f"), FrontendSpec(name="mel", factory="m:f")])
         )
+
+
+@pytest.mark.parametrize("suffix", ["md", "", ".", "/../x.md", ".a b"])
+def test_a_suffix_that_is_no_end_of_a_file_name_is_refused(suffix: str) -> None:
+    said = f"reporter 'x': suffix {suffix!r}; it must be the end of a file name, such as '.csv'"
+    assert said in refusal(ReporterSpec(name="x", render="json:loads", suffix=suffix))

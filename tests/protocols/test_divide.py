@@ -74,6 +74,7 @@ def test_a_strangers_division_is_used_and_gets_what_it_names() -> None:
         ((np.ones(60, dtype=bool), [], [2]), PluginError, "the train part is bool (60,); it must be indices of clips"),
         (([[0]], [], [2]), PluginError, "the train part is int64 (1, 1)"),
         (([0], [1], [2]), PluginError, "divide gave validation clips, but validation is 'none'"),
+        (([0], [1, [2]], [3]), PluginError, "divide must return train, validation and test, not ([0], [1, [2]], [3])"),
         (([0], [2]), PluginError, "divide must return train, validation and test, not ([0], [2])"),
         (None, PluginError, "divide must return train, validation and test, not None"),
         (([], [], [2]), DataError, "the train part is empty"),

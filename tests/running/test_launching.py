@@ -10,9 +10,10 @@ import pytest
 from bench.errors import PluginError, SelectionError, StoreError, UnknownNameError
 from bench.job import Job
 from bench.plugins.discovery import load_modules
-from bench.plugins.interfaces import Answered, Lost, Resources
+from bench.plugins.interfaces import Answered, Finished, Lost, Resources
 from bench.plugins.specs import LauncherSpec, ModelSpec
 from bench.recipe import Recipe
+from bench.results.store import Store
 from bench.running.launching import Launching
 from bench.running.local import LocalLauncher
 from bench.testing.fakes import fake_plugin
@@ -24,6 +25,8 @@ class Recording:
     """Answers every job and remembers its options."""
 
     def __init__(self, *, host: str, nodes: int = 1, fast: bool = False) -> None:
+        if host == "locked":
+            raise PermissionError("no key for locked")
         if nodes > 8:
             raise ValueError(f"nodes={nodes}; there are 8")
         self.options = (host, nodes, fast)
@@ -78,6 +81,7 @@ def test_options_are_typed_and_handed_over(registry) -> None:
         ("far:host=x,nodes=9", SelectionError, r"nodes=9; there are 8"),
         ("near:slots=0", SelectionError, r"slots=0; give 1 or more"),
         ("near:slots=many", SelectionError, r"slots=many; give 1 or more"),
+        ("far:host=locked", PluginError, r"launcher 'far' raised PermissionError: no key for locked"),
         ("broken", PluginError, r"launcher 'broken' of .*gave a int without run\(\)"),
     ],
 )
@@ -156,3 +160,30 @@ def test_a_launcher_learns_what_the_first_job_will_import(registry, models, impo
     launching._launcher.prepare = told.append
     launching.prepare(models)
     assert [resources.imports for resources in told] == [imports]
+
+
+@pytest.mark.parametrize("method", ["prepare", "close"])
+def test_what_prepare_and_close_raise_names_the_launcher(registry, method) -> None:
+    def full(*_resources) -> None:
+        raise OSError("the queue is full")
+
+    launching = Launching("far:host=x", registry)
+    setattr(launching._launcher, method, full)
+    with pytest.raises(PluginError, match="launcher 'far' raised OSError: the queue is full"):
+        getattr(launching, method)()
+
+
+def test_the_record_of_another_cell_is_refused_even_if_swallowed(registry, jobs, samples, tmp_path) -> None:
+    records = {job.cell: samples.evaluated(Store(tmp_path), job.cell, 0.5) for job in jobs}
+
+    def swaps(given, on_event) -> None:
+        for job, other in zip(given, reversed(given), strict=True):
+            try:
+                on_event(Finished(job=job, record=records[other.cell]))
+            except PluginError:
+                continue
+
+    events: list = []
+    with pytest.raises(PluginError, match=r"launcher 'far' gave the record of .*/b/.* for .*/a/"):
+        launched(registry, swaps).run(jobs, events.append, ONE)
+    assert events == []
