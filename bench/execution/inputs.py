@@ -126,7 +126,7 @@ def task_of(clips: Clips, modalities: tuple[str, ...], text_length: int = TEXT_L
 def build_frontend(
     registry: Registry, model: ModelSpec, name: str, task: TaskInfo, *, seed: int = 0
 ) -> nn.Module | None:
-    """The front end of a cell, on the CPU, seeded and in ``eval()``; ``None`` for ``waveform`` and published features."""
+    """The front end of a cell, on the CPU, seeded, in ``eval()``; ``None`` for ``waveform`` and published features."""
     if name in (WAVEFORM, GIVEN):
         return None
     from torch import nn
