@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from bench.gate.baseline import packed, parse_baseline, unpacked
 from bench.gate.verdict import markdown
-from bench.metrics.scores import log_loss
+from bench.metrics.scores import log_loss, macro_f1
 from bench.results.records import Score
 from bench.results.store import Store
 
@@ -18,8 +19,19 @@ GOLDEN = Path(__file__).parent / "golden"
 LOSS = {"name": "log_loss", "unit": "nats", "higher_is_better": False}
 
 
+def costly_errors(logits, targets) -> float:
+    """A plugin's metric that the host does not know: twice the share of wrong answers."""
+    return 2 * float((logits.argmax(axis=1) != targets).mean())
+
+
 def judged_by(
-    store: Store, scale: float = 1.0, noise: float = 0.0, score: dict = LOSS, *, logits: bool = True
+    store: Store,
+    scale: float = 1.0,
+    noise: float = 0.0,
+    score: dict = LOSS,
+    *,
+    logits: bool = True,
+    compute: Callable[..., float] = log_loss,
 ) -> Store:
     """The run with another primary metric; ``scale`` multiplies the stored score, ``noise`` spoils the logits."""
     rng = np.random.default_rng(7)
@@ -28,7 +40,7 @@ def judged_by(
             continue
         arrays = dict(store.predictions(record))
         arrays["logits"] = (3 * arrays["logits"] + noise * rng.normal(size=arrays["logits"].shape)).astype(np.float32)
-        value = scale * log_loss(arrays["logits"], arrays["targets"])
+        value = scale * compute(arrays["logits"], arrays["targets"])
         dataset = {**record.provenance["dataset"], "primary_metric": score["name"]}
         changed = record.model_copy(
             update={
@@ -64,10 +76,22 @@ def test_a_score_that_rises_with_the_loss_is_the_other_way_round(runs, gated):
     assert finding.status == "improved"
 
 
-def test_a_verdict_by_log_loss(runs, gated):
-    found = markdown(gated(judged_by(runs(1), 3.0), judged_by(runs(1))))
-    path = GOLDEN / "verdict-log-loss.md"
-    assert found == path.read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("score", "compute", "scale"),
+    [
+        (LOSS, log_loss, 3.0),
+        ({"name": "macro_f1", "unit": "fraction", "higher_is_better": True}, macro_f1, 0.8),
+        ({"name": "costly_errors", "unit": "", "higher_is_better": False}, costly_errors, 1.5),
+    ],
+    ids=lambda value: value["name"] if isinstance(value, dict) else "",
+)
+def test_golden_verdicts(runs, gated, score, compute, scale):
+    found = gated(
+        judged_by(runs(1), scale, score=score, compute=compute), judged_by(runs(1), score=score, compute=compute)
+    )
+    assert found.outcome == "regression"
+    path = GOLDEN / f"verdict-{score['name'].replace('_', '-')}.md"
+    assert markdown(found) == path.read_text(encoding="utf-8")
 
 
 def test_a_score_of_another_name_is_no_comparison(runs, gated):
