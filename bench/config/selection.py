@@ -84,6 +84,11 @@ def check_names(selection: Selection, registry: Registry) -> None:
             parse_overrides(selection.overrides),
             clips=spec.settings,
         )
+    if selection.data is not None and not any(registry.datasets[name].spec.needs_files for name in selection.datasets):
+        raise SelectionError(
+            f"--data {str(selection.data)!r} would not be read: {', '.join(selection.datasets)} is generated; name the "
+            "data set that is there with --dataset (`manifest` for a table of your own)"
+        )
     if selection.frontend not in (None, WAVEFORM):
         registry.frontends[str(selection.frontend)]
     _check_axes(selection, registry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -118,6 +119,16 @@ def test_speed_takes_at_least_one_process(registry) -> None:
 
     with pytest.raises(SelectionError, match="processes is 0; speed is measured in at least 1"):
         check_names(Selection(models=("net.small",), datasets=("tones",), processes=0), registry)
+
+
+def test_data_that_no_data_set_of_the_selection_reads_are_refused():
+    from bench.config.selection import check_names
+    from bench.plugins.discovery import discover
+
+    generated = Selection(models=("classical.knn",), datasets=("demo",), data=Path("my.csv"))
+    with pytest.raises(SelectionError, match=r"--data 'my\.csv' would not be read: demo is generated"):
+        check_names(generated, discover())
+    check_names(replace(generated, datasets=("demo", "esc10")), discover())
 
 
 def test_an_alias_is_its_axes(registry) -> None:
