@@ -24,7 +24,7 @@ Place = tuple[Choice, float | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class ClaimStep:
     """One ``a > b`` of a claim in one section.
 
     Attributes:
@@ -42,8 +42,8 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """A claim held against one section.
+class JudgedClaim:
+    """A claim judged by one section.
 
     Attributes:
         dataset: Title of the data set.
@@ -53,7 +53,7 @@ class Held:
     dataset: str
     protocol: str
     resolution: float | None
-    steps: tuple[Step, ...]
+    steps: tuple[ClaimStep, ...]
 
     @property
     def outcome(self) -> Outcome:
@@ -88,9 +88,9 @@ def parse_claim(text: str) -> tuple[Place, ...]:
     return tuple(places)
 
 
-def hold(
+def judge_claim(
     records: Sequence[Record], places: Sequence[Place], source: Source, *, dataset: str | None = None
-) -> tuple[list[Held], list[str]]:
+) -> tuple[list[JudgedClaim], list[str]]:
     """Compare each model of a claim (best first) with the next, wherever both have results.
 
     Returns:
@@ -115,18 +115,18 @@ def hold(
             known = [one.resolution for one in compared if not isinstance(one.resolution, Refusal)]
             resolution = max(known) if len(known) == len(compared) else None
             made = _steps(steps, holm([one.p_value for one in compared]).tolist())
-            held.append(Held(dataset=title, protocol=protocol, resolution=resolution, steps=made))
+            held.append(JudgedClaim(dataset=title, protocol=protocol, resolution=resolution, steps=made))
     return held, list(dict.fromkeys(problems))
 
 
-def _steps(steps: Sequence[tuple[Place, Place, Verdict]], adjusted: Sequence[float]) -> tuple[Step, ...]:
+def _steps(steps: Sequence[tuple[Place, Place, Verdict]], adjusted: Sequence[float]) -> tuple[ClaimStep, ...]:
     made = []
     for (better, worse, verdict), p_value in zip(steps, adjusted, strict=True):
         outcome: Outcome = "unresolved"
         if p_value < ALPHA:
             outcome = "confirmed" if verdict.lead > 0 else "contradicted"
         made.append(
-            Step(
+            ClaimStep(
                 better=better[0].label,
                 worse=worse[0].label,
                 claimed=_claimed(better, worse, verdict.metric),

@@ -9,7 +9,7 @@ import typer
 
 from bench.analysis import phrases
 from bench.analysis.comparison import Source
-from bench.analysis.ranking_claim import Held, hold, parse_claim
+from bench.analysis.ranking_claim import JudgedClaim, judge_claim, parse_claim
 from bench.cli.common import CELL_FAILED, OK, open_host, print_json, print_note, print_table
 from bench.cli.flags import AsJson, LeftOut, OneDataset, PluginFiles, Results
 from bench.cli.options import MetricName
@@ -43,7 +43,7 @@ def main(  # noqa: PLR0913  one parameter per option
     records, bad = records_of(store)
     metrics = catalog(open_host(plugin, no_plugin).registry)
     source = Source(predictions=store.predictions, metrics=metrics, metric=metric)
-    held, problems = hold(records, parse_claim(claim), source, dataset=dataset)
+    held, problems = judge_claim(records, parse_claim(claim), source, dataset=dataset)
     if not held:
         reasons = "".join(f"\n  - {problem}" for problem in problems)
         raise NoCellError(f"no section of {store.root} has results of every model of the claim{reasons}")
@@ -63,19 +63,19 @@ def main(  # noqa: PLR0913  one parameter per option
     return CELL_FAILED if bad else OK
 
 
-def headers(held: Held) -> list[str]:
+def headers(held: JudgedClaim) -> list[str]:
     """What stands over :func:`rows`."""
     unit = _shown(held)[1]
     return ["claimed", f"claimed {unit}", f"measured {unit}", "95 % interval", "p (Holm)", "outcome"]
 
 
-def _shown(held: Held) -> tuple[float, str]:
+def _shown(held: JudgedClaim) -> tuple[float, str]:
     """What a difference is multiplied by to be shown, and what it is called."""
     metric = held.steps[0].verdict.metric
     return (100.0, "points") if metric.unit == "fraction" else (1.0, metric.unit or metric.name)
 
 
-def rows(held: Held) -> list[list[str]]:
+def rows(held: JudgedClaim) -> list[list[str]]:
     """One line per step, under :func:`headers`."""
     lines = []
     scale, _ = _shown(held)
@@ -94,7 +94,7 @@ def rows(held: Held) -> list[list[str]]:
     return lines
 
 
-def describe(held: Held) -> tuple[str, str]:
+def describe(held: JudgedClaim) -> tuple[str, str]:
     """What could be seen at all, and the verdict on the whole order."""
     first = held.steps[0].verdict
     paired = first.paired

@@ -7,7 +7,7 @@ import pytest
 
 from bench import builtin
 from bench.analysis.comparison import Source
-from bench.analysis.ranking_claim import hold, parse_claim
+from bench.analysis.ranking_claim import judge_claim, parse_claim
 from bench.cli.claim import describe, headers, rows
 from bench.errors import SelectionError
 from bench.metrics.scoring import catalog
@@ -33,7 +33,7 @@ def store(samples, tmp_path):
 
 
 def held(store, claim):
-    found, problems = hold(
+    found, problems = judge_claim(
         store.records()[0], parse_claim(claim), Source(predictions=store.predictions, metrics=METRICS)
     )
     assert not problems
@@ -84,7 +84,7 @@ def test_a_percentage_above_a_hundred_is_refused(store):
 
 def test_a_loss_is_claimed_the_other_way_round(store):
     source = Source(predictions=store.predictions, metrics=METRICS, metric="log_loss")
-    (one,), problems = hold(store.records()[0], parse_claim("good = 0.5 > poor = 2.5"), source)
+    (one,), problems = judge_claim(store.records()[0], parse_claim("good = 0.5 > poor = 2.5"), source)
     assert not problems
     assert one.outcome == "confirmed"
     assert one.steps[0].verdict.paired.difference < 0 < one.steps[0].verdict.lead
@@ -101,7 +101,7 @@ def test_axes_may_be_named():
 
 def test_a_model_without_results_is_said(samples, store):
     samples.ended(store, samples.cell("dead"), "failed", "nan", "train", "the loss became NaN")
-    found, problems = hold(
+    found, problems = judge_claim(
         store.records()[0], parse_claim("good > dead"), Source(predictions=store.predictions, metrics=METRICS)
     )
     assert not found
