@@ -5,7 +5,9 @@ SpecAugment: Park et al. 2019 (1904.08779), masks without time warping. Mixup: Z
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +18,29 @@ from torch import Tensor
 from bench.recipe import Recipe
 
 
+Array = npt.NDArray[Any]
+
+
+def drawn(make: Callable[[], Array]) -> Tensor:
+    """What ``make`` draws, as a tensor."""
+    return torch.from_numpy(make())
+
+
 @dataclass(frozen=True, slots=True)
 class Augmenter:
-    """Draws from ``rng`` only, so that augmentation never shifts the model's random numbers; sample rate in Hz."""
+    """Draws from ``rng`` only, so that augmentation never shifts the model's random numbers; sample rate in Hz.
+
+    Attributes:
+        give: How an array that is drawn on the host becomes a tensor. A captured step gives tensors that keep their
+            place, and draws them again for each batch.
+        branches: Whether a draw may decide what is computed; a captured step computes the same for every batch.
+    """
 
     recipe: Recipe
     sample_rate: int
     rng: np.random.Generator
+    give: Callable[[Callable[[], Array]], Tensor] = drawn
+    branches: bool = True
 
     @classmethod
     def of(cls, recipe: Recipe, sample_rate: int, seed: int, *, stream: int = 1) -> Augmenter:
@@ -38,7 +56,7 @@ class Augmenter:
         if not self.recipe.roll or not rolled:
             return inputs
         batch = len(next(iter(rolled.values())))
-        starts = self.rng.random(batch)
+        starts = self.give(lambda: self.rng.random(batch))
         return inputs | {name: _rolled(x, starts) for name, x in rolled.items()}
 
     def waveform(self, audio: Tensor) -> Tensor:
@@ -47,12 +65,14 @@ class Augmenter:
         if recipe.shift > 0:
             audio = self._shift(audio, int(recipe.shift * self.sample_rate))
         if recipe.gain_db > 0:
-            decibels = self.rng.uniform(-recipe.gain_db, recipe.gain_db, size=(len(audio), 1))
-            audio = audio * torch.from_numpy(10 ** (decibels / 20)).to(audio)
+            size = (len(audio), 1)
+            factor = self.give(lambda: 10 ** (self.rng.uniform(-recipe.gain_db, recipe.gain_db, size=size) / 20))
+            audio = audio * factor.to(audio)
         if recipe.noise_snr_db is not None:
             power = audio.square().mean(dim=1, keepdim=True)
-            noise = torch.from_numpy(self.rng.standard_normal(audio.shape, dtype=np.float32)).to(audio)
-            audio = audio + noise * (power * 10 ** (-recipe.noise_snr_db / 10)).sqrt()
+            shape = tuple(audio.shape)
+            noise = self.give(lambda: self.rng.standard_normal(shape, dtype=np.float32))
+            audio = audio + noise.to(audio) * (power * 10 ** (-recipe.noise_snr_db / 10)).sqrt()
         return audio
 
     def bands(self, spectrogram: Tensor) -> Tensor:
@@ -82,37 +102,62 @@ class Augmenter:
 
         ``targets``, class indices or indicators, come back as ``(batch, num_classes)`` where they were mixed.
         """
-        recipe = self.recipe
-        if recipe.mixup_alpha <= 0 or "text" in inputs or self.rng.random() >= recipe.mixup_prob:
+        if self.recipe.mixup_alpha <= 0 or "text" in inputs:
             return inputs, targets
         batch = len(targets)
-        weight = torch.from_numpy(self.rng.beta(recipe.mixup_alpha, recipe.mixup_alpha, size=batch))
-        order = torch.from_numpy(self.rng.permutation(batch))
+        if not self.branches:
+            partners = self.give(lambda: self._partners(batch, always=True))
+        elif len(found := self._partners(batch)):
+            partners = torch.from_numpy(found)
+        else:
+            return inputs, targets
+        weight, order = partners[0], partners[1].long()
         soft = targets if targets.ndim == 2 else F.one_hot(targets, num_classes).float()
         mixed = {name: _blend(x, x[order.to(x.device)], weight.to(x)) for name, x in inputs.items()}
         return mixed, _blend(soft, soft[order.to(soft.device)], weight.to(soft))
 
+    def _partners(self, batch: int, *, always: bool = False) -> Array:
+        """Weights and partners ``(2, batch)`` of a batch that is mixed; else nothing, or ``always`` each clip alone."""
+        if self.rng.random() < self.recipe.mixup_prob:
+            weights = self.rng.beta(self.recipe.mixup_alpha, self.recipe.mixup_alpha, size=batch)
+            return np.stack([weights, self.rng.permutation(batch)])
+        return np.stack([np.ones(batch), np.arange(batch)]) if always else np.empty((0, batch))
+
     def _shift(self, audio: Tensor, largest: int) -> Tensor:
-        offsets = self.rng.integers(2 * largest + 1, size=len(audio)).tolist()
-        samples = audio.shape[1]
-        padded = F.pad(audio, (largest, largest))
-        return torch.stack([x[o : o + samples] for x, o in zip(padded, offsets, strict=True)])
+        batch, samples = audio.shape
+        offsets = self.give(lambda: self.rng.integers(2 * largest + 1, size=batch))
+        return _windows(F.pad(audio, (largest, largest)), offsets, samples)
 
     def _mask(self, features: Tensor, axis: int, widest: int) -> Tensor:
         if widest < 1:
             return features
         batch, size = len(features), features.shape[axis]
-        width = self.rng.integers(widest + 1, size=(batch, 1))
-        start = self.rng.integers(0, size - width + 1)
-        place = np.arange(size)
-        hidden = torch.from_numpy((place >= start) & (place < start + width)).to(features.device)
+
+        def cells() -> Array:
+            width = self.rng.integers(widest + 1, size=(batch, 1))
+            start = self.rng.integers(0, size - width + 1)
+            place = np.arange(size)
+            covered: Array = (place >= start) & (place < start + width)
+            return covered
+
+        hidden = self.give(cells).to(features.device)
         return features.masked_fill(hidden[:, :, None] if axis == 1 else hidden[:, None, :], 0.0)
 
 
-def _rolled(x: Tensor, starts: npt.NDArray[np.float64]) -> Tensor:
+def _rolled(x: Tensor, starts: Tensor) -> Tensor:
     """Roll the last dimension of each item by a fraction of its length."""
-    offsets = np.rint(starts * x.shape[-1]).astype(np.int64).tolist()
-    return torch.stack([torch.roll(item, offset, -1) for item, offset in zip(x, offsets, strict=True)])
+    size = x.shape[-1]
+    offsets = (starts * size).round().long()
+    return _windows(torch.cat([x, x], dim=-1), size - offsets, size)
+
+
+def _windows(x: Tensor, offsets: Tensor, size: int) -> Tensor:
+    """``size`` values of each item's last dimension, each from its own offset on."""
+    if x.device.type == "cpu":
+        return torch.stack([item[..., o : o + size] for item, o in zip(x, offsets.tolist(), strict=True)])
+    place = offsets.to(x.device)[:, None] + torch.arange(size, device=x.device)  # no wait for the device
+    place = place.reshape(len(x), *([1] * (x.ndim - 2)), size).expand(*x.shape[:-1], size)
+    return x.gather(-1, place)
 
 
 def _blend(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
