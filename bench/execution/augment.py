@@ -17,7 +17,6 @@ from torch import Tensor
 
 from bench.recipe import Recipe
 
-
 Array = npt.NDArray[Any]
 
 
