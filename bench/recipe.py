@@ -35,7 +35,10 @@ class Recipe(BaseModel):
         spec_masks: Number of SpecAugment masks of each kind per clip.
         freq_mask: Largest width of a frequency mask in bands of the spectrogram, also where cepstra are made of it.
         time_mask: Largest width of a time mask in frames.
-        roll: Shift each training waveform circularly by a random amount.
+        mask_share: Largest share of the bands, and of the frames, that all masks of a clip hide together: each may be
+            as wide as this share divided by their number, where that is less than ``freq_mask`` or ``time_mask``.
+        roll: Shift each training waveform circularly by a random amount; a recipe may say ``"texture"`` here: where the
+            data set calls its sound a texture.
         shift: Largest random shift, zero-filled, in seconds.
         gain_db: Largest random gain in dB, either way.
         noise_snr_db: White noise at this signal-to-noise ratio in dB; ``None`` = none.
@@ -77,6 +80,7 @@ class Recipe(BaseModel):
     spec_masks: int = Field(0, ge=0)
     freq_mask: int = Field(12, ge=0)
     time_mask: int = Field(48, ge=0)
+    mask_share: float = Field(0.4, ge=0, le=1)
     roll: bool = False
     shift: float = Field(0.0, ge=0)
     gain_db: float = Field(0.0, ge=0)

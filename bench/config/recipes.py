@@ -16,8 +16,11 @@ from pydantic import ValidationError
 from bench.errors import RecipeError, UnknownNameError, did_you_mean
 from bench.recipe import Recipe
 
+TEXTURE = "texture"
+"""As a value of ``roll``: only where the data set's settings say ``texture``; as a key of these: whether they do."""
+
 _AUGMENTED: dict[str, Any] = {
-    "roll": True, "gain_db": 6.0, "spec_masks": 2, "mixup_alpha": 0.4, "mixup_prob": 0.5,
+    "roll": TEXTURE, "gain_db": 6.0, "spec_masks": 2, "mixup_alpha": 0.4, "mixup_prob": 0.5,
 }  # fmt: skip
 
 BUILTIN: Mapping[str, Mapping[str, Any]] = {
@@ -153,18 +156,23 @@ def resolve(
             ``"*@MODE"`` to one mode only.
         overrides: Settings of the command line; these win.
         mode: The run mode of the cell.
-        clips: ``DatasetSpec.settings``; what a model declares wins over it, what ``--set`` says over both.
+        clips: ``DatasetSpec.settings``; what a model declares wins over it, what ``--set`` says over both. Its
+            ``texture`` is no setting but what is known of the sound: ``roll = "texture"`` becomes this value.
 
     Raises:
         RecipeError: A setting is unknown or out of range.
     """
     label, values = read_recipe(name)
     declared = declared or {}
-    settings = {**values, **(clips or {})}
+    clips = dict(clips or {})
+    texture = clips.pop(TEXTURE, False)
+    settings = {**values, **clips}
     for key in ("*", name, f"*@{mode}", f"{name}@{mode}"):
         settings |= declared.get(key, {})
     settings |= overrides or {}
     settings.pop("name", None)
+    if settings.get("roll") == TEXTURE:
+        settings["roll"] = texture
     try:
         recipe = Recipe(name=label, **settings)
     except ValidationError as error:

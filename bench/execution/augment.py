@@ -81,7 +81,7 @@ class Augmenter:
         mean = spectrogram.mean(dim=(1, 2), keepdim=True)
         centred = spectrogram - mean
         for _ in range(self.recipe.spec_masks):
-            centred = self._mask(centred, 1, min(self.recipe.freq_mask, spectrogram.shape[1] // 2))
+            centred = self._mask(centred, 1, self.recipe.freq_mask)
         return centred + mean
 
     def features(self, features: Tensor, *, bands: bool = True) -> Tensor:
@@ -92,8 +92,8 @@ class Augmenter:
         recipe = self.recipe
         for _ in range(recipe.spec_masks):
             if bands:
-                features = self._mask(features, 1, min(recipe.freq_mask, features.shape[1] // 2))
-            features = self._mask(features, 2, min(recipe.time_mask, features.shape[2] // 2))
+                features = self._mask(features, 1, recipe.freq_mask)
+            features = self._mask(features, 2, recipe.time_mask)
         return features
 
     def mixup(self, inputs: dict[str, Tensor], targets: Tensor, num_classes: int) -> tuple[dict[str, Tensor], Tensor]:
@@ -128,9 +128,10 @@ class Augmenter:
         return _windows(F.pad(audio, (largest, largest)), offsets, samples)
 
     def _mask(self, features: Tensor, axis: int, widest: int) -> Tensor:
+        batch, size = len(features), features.shape[axis]
+        widest = min(widest, int(self.recipe.mask_share * size / self.recipe.spec_masks))
         if widest < 1:
             return features
-        batch, size = len(features), features.shape[axis]
 
         def cells() -> Array:
             width = self.rng.integers(widest + 1, size=(batch, 1))

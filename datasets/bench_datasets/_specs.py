@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from bench import DatasetSpec, TaskInfo
 
-_SPEECH = {"roll": False, "shift": 0.1}  # a word whose end comes before its beginning is another word
+_SPEECH = {"shift": 0.1}  # not rolled: a word whose end comes before its beginning is another word
+_TEXTURE = {"texture": True}  # a sound that goes on, or comes again, and may begin anywhere
 _FOLD_PROTOCOLS = ("4+1", "3+1+1", "paper-style", "random-5fold")
 _FIVE_SECONDS = TaskInfo(num_classes=50, sample_rate=16_000, clip_samples=80_000)
 _TEN_SECONDS = TaskInfo(num_classes=57, sample_rate=16_000, clip_samples=160_000)
@@ -19,6 +20,7 @@ ESC50 = DatasetSpec(
     name="esc50",
     load="bench_datasets.esc50:load_esc50",
     task=_FIVE_SECONDS,
+    settings=_TEXTURE,
     folds=(1, 2, 3, 4, 5),
     groups="source recording",
     protocols=_FOLD_PROTOCOLS,
@@ -51,6 +53,7 @@ URBANSOUND8K = DatasetSpec(
     name="urbansound8k",
     load="bench_datasets.urbansound8k:load",
     task=TaskInfo(num_classes=10, sample_rate=16_000, clip_samples=64_000),
+    settings=_TEXTURE,
     folds=(1, 2, 3, 4, 5, 6, 7, 8, 9, 10),
     groups="source recording",
     protocols=_FOLD_PROTOCOLS,
@@ -63,6 +66,7 @@ FSD50K = DatasetSpec(
     name="fsd50k",
     load="bench_datasets.fsd50k:load",
     task=_EVENTS,
+    settings=_TEXTURE,
     protocols=("official", "official-val"),
     license="CC BY 4.0; each clip has its own",
     description="51197 sounds of 0.3 to 30 s, 200 classes, several a clip, official split with validation part",
@@ -71,6 +75,7 @@ AUDIOSET = DatasetSpec(
     name="audioset",
     load="bench_datasets.audioset:load",
     task=replace(_EVENTS, num_classes=527),
+    settings=_TEXTURE,
     groups="video",
     protocols=("official",),
     license="CC BY 4.0 (labels)",

@@ -61,7 +61,7 @@ def test_file_with_a_base(tmp_path: Path) -> None:
     path.write_text('[recipe]\nbase = "full"\nepochs = 3\n')
     recipe = resolve(str(path))
     assert recipe.name.startswith("mine~")
-    assert (recipe.epochs, recipe.roll) == (3, True)
+    assert (recipe.epochs, recipe.spec_masks) == (3, 2)
 
 
 @pytest.mark.parametrize(
@@ -109,11 +109,33 @@ def test_trying_out_is_not_publishable() -> None:
 
 
 def test_what_the_clips_need_stands_between_the_recipe_and_the_model() -> None:
-    speech = {"roll": False, "shift": 0.1}
-    assert resolve("full").roll
+    speech = {"shift": 0.1}
     recipe = resolve("full", clips=speech)
     assert (recipe.roll, recipe.shift, recipe.name) == (False, 0.1, "full")
     assert resolve("full", {"*": {"shift": 0.2}}, clips=speech).shift == 0.2
     assert resolve("full", None, {"roll": True}, clips=speech).roll
     with pytest.raises(RecipeError, match="rol is no setting"):
         resolve("full", clips={"rol": False})
+
+
+@pytest.mark.parametrize("name", ["quick", "full"])
+def test_only_what_the_data_set_calls_a_texture_is_rolled(name: str) -> None:
+    assert not resolve(name).roll
+    assert resolve(name, clips={"texture": True}).roll
+    assert not resolve("smoke", clips={"texture": True}).roll
+    assert not resolve(name, {"*": {"roll": False}}, clips={"texture": True}).roll
+    assert resolve(name, None, {"roll": True}, clips={"texture": False}).roll
+    assert not resolve(name, None, {"roll": False}, clips={"texture": True}).roll
+
+
+def test_a_file_rolls_what_it_says(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    for said, texture, found in (("true", False, True), ("false", True, False), ('"texture"', True, True)):
+        path.write_text(f'base = "quick"\nroll = {said}\n')
+        assert resolve(str(path), clips={"texture": texture}).roll is found
+
+
+def test_environmental_clips_keep_their_recipe() -> None:
+    """The digests that the records of ESC-10 name, whose clips are of 5 s and textures."""
+    clips = {"texture": True}
+    assert (resolve("quick", clips=clips).digest(), resolve("full", clips=clips).digest()) == ("3f319fc7", "81ee0efb")

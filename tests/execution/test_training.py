@@ -295,6 +295,22 @@ class TestAugmenter:
         rebuilt = 1 - ((y == 0).all(dim=2)[:, :, None] | (y == 0).all(dim=1)[:, None, :]).float()
         assert torch.equal(y, rebuilt)
 
+    @pytest.mark.parametrize("frames", [10, 51, 251, 1501])
+    def test_masks_never_hide_more_than_their_share_together(self, frames: int) -> None:
+        y = self.augmenter(spec_masks=2).features(torch.ones(256, 64, frames))
+        hidden_frames, hidden_bands = (y == 0).all(dim=1).sum(dim=1), (y == 0).all(dim=2).sum(dim=1)
+        assert 0 < int(hidden_frames.max()) <= min(0.4 * frames, 96)
+        assert 12 < int(hidden_bands.max()) <= 24
+
+    def test_clips_of_five_seconds_are_masked_as_the_widths_say(self) -> None:
+        x = torch.ones(128, 64, 251)
+        found = self.augmenter(spec_masks=2).features(x)
+        assert torch.equal(found, self.augmenter(spec_masks=2, mask_share=1.0).features(x))
+
+    def test_a_share_of_nothing_hides_nothing(self) -> None:
+        x = torch.ones(4, 16, 40)
+        assert torch.equal(self.augmenter(spec_masks=3, mask_share=0.0).features(x), x)
+
     def test_where_the_frequency_axis_is_no_band_only_time_is_hidden(self) -> None:
         y = self.augmenter(spec_masks=2, freq_mask=6, time_mask=10).features(torch.ones(64, 16, 40), bands=False)
         assert not bool((y == 0).all(dim=2).any())
