@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,8 @@ from bench.errors import DataError
 if TYPE_CHECKING:
     import torch
 
-Source = npt.NDArray[Any] | Callable[[npt.NDArray[np.int64]], npt.NDArray[Any]]
+Rows = npt.NDArray[np.int64]
+Source = npt.NDArray[Any] | Callable[[Rows], Any]
 
 _SEED_STRIDE = 100_003
 
@@ -32,10 +33,15 @@ class Batch:
 
     inputs: dict[str, torch.Tensor]
     targets: torch.Tensor
-    index: npt.NDArray[np.int64]
+    index: Rows
 
     def __len__(self) -> int:
         return len(self.index)
+
+    def on(self, device: str) -> Batch:
+        """The same batch on a device."""
+        inputs = {name: x.to(device) for name, x in self.inputs.items()}
+        return replace(self, inputs=inputs, targets=self.targets.to(device))
 
 
 @dataclass(frozen=True)
@@ -44,8 +50,8 @@ class Batches:
 
     Attributes:
         inputs: Per modality an array whose first dimension is all clips of the data set (a memory map will do), or
-            a callable ``indices (batch,) -> array (batch, ...)``. int16 becomes float32 / 32768 in [-1, 1), uint8
-            float32 / 255 in [0, 1], float16 and float64 float32; int64 and bool stay.
+            a callable ``indices (batch,) -> array or tensor (batch, ...)``. int16 becomes float32 / 32768 in [-1, 1),
+            uint8 float32 / 255 in [0, 1], float16 and float64 float32; int64 and bool stay.
         targets: ``(clips,)`` int64 or ``(clips, classes)`` float32 for all clips of the data set.
         indices: Rows to go through.
         batch_size: Clips per batch; the last one may be smaller.
@@ -55,7 +61,7 @@ class Batches:
 
     inputs: Mapping[str, Source]
     targets: npt.NDArray[Any]
-    indices: npt.NDArray[np.int64]
+    indices: Rows
     batch_size: int
     seed: int | None = field(default=None, kw_only=True)
     drop_last: bool = field(default=False, kw_only=True)
@@ -78,14 +84,14 @@ class Batches:
         whole, rest = divmod(len(self.indices), self.batch_size)
         return whole + (rest > 0 and not self.drop_last)
 
-    def order(self, number: int) -> npt.NDArray[np.int64]:
+    def order(self, number: int) -> Rows:
         """The rows in the order of epoch ``number``."""
         if self.seed is None:
             return self.indices
         import torch
 
         generator = torch.Generator().manual_seed(self.seed * _SEED_STRIDE + number)
-        permutation: npt.NDArray[np.int64] = torch.randperm(len(self.indices), generator=generator).numpy()
+        permutation: Rows = torch.randperm(len(self.indices), generator=generator).numpy()
         return self.indices[permutation]
 
     def epoch(self, number: int) -> Iterator[Batch]:
@@ -94,29 +100,27 @@ class Batches:
         for start in range(0, len(self) * self.batch_size, self.batch_size):
             yield self.take(order[start : start + self.batch_size])
 
-    def take(self, index: npt.NDArray[np.int64]) -> Batch:
+    def take(self, index: Rows) -> Batch:
         """One batch of the rows ``index (batch,)``."""
         inputs = {name: to_tensor(rows_of(source, index)) for name, source in self.inputs.items()}
         return Batch(inputs, to_tensor(self.targets[index]), index)
 
 
-def to_tensor(rows: npt.NDArray[Any]) -> torch.Tensor:
-    """A fresh array as the tensor that models take; see :class:`Batches` for the conversions.
+def to_tensor(rows: npt.NDArray[Any] | torch.Tensor) -> torch.Tensor:
+    """A fresh array or tensor as the tensor that models take; see :class:`Batches` for the conversions.
 
     >>> to_tensor(np.array([-32768, 16384], dtype=np.int16)).tolist()
     [-1.0, 0.5]
     """
     import torch  # an estimator's cell does without
 
-    rows = np.asarray(rows)
-    if not rows.flags.writeable:
-        rows = rows.copy()
-    tensor = torch.from_numpy(rows)
-    if rows.dtype == np.int16:
-        return tensor.to(torch.float32).mul_(1.0 / FULL_SCALE)
-    if rows.dtype == np.uint8:
-        return tensor.to(torch.float32).mul_(1.0 / 255.0)
-    return tensor.to(torch.float32) if tensor.is_floating_point() else tensor
+    if not isinstance(rows, torch.Tensor):
+        rows = np.asarray(rows)
+        rows = torch.from_numpy(rows if rows.flags.writeable else rows.copy())
+    scale = {torch.int16: 1.0 / FULL_SCALE, torch.uint8: 1.0 / 255.0}.get(rows.dtype)
+    if scale is not None:
+        return rows.to(torch.float32).mul_(scale)
+    return rows.to(torch.float32) if rows.is_floating_point() else rows
 
 
 def to_floats(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -128,6 +132,16 @@ def to_floats(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return rows.astype(np.float32, copy=False) if rows.dtype.kind == "f" else rows
 
 
-def rows_of(source: Source, index: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-    """The rows ``index (batch,)`` of one input."""
+def rows_of(source: Source, index: Rows) -> Any:
+    """The rows ``index (batch,)`` of one input: an array, or a tensor where the source keeps one."""
     return source(index) if callable(source) else source[index]
+
+
+def resident(source: Source, device: str) -> Source:
+    """The same rows, kept on a device, so that a batch needs no copy from the host; a callable stays as it is."""
+    if callable(source):
+        return source
+    import torch
+
+    kept = torch.from_numpy(np.array(source)).to(device)
+    return lambda index: kept[torch.from_numpy(index).to(device, non_blocking=True)]

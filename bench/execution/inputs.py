@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from bench.cell import GIVEN, MODALITIES, WAVEFORM, parse_inputs
 from bench.clips import Clips, TaskInfo
-from bench.data.batches import Batches, Source
+from bench.data.batches import Batches, Source, resident
 from bench.data.locate import open_clips
 from bench.data.text import Tokens, hash_tokens, own_tokens
 from bench.data.waveforms import Waveforms, open_waveforms
@@ -34,6 +34,8 @@ T = TypeVar("T")
 
 TEXT_LENGTH = 32
 """Tokens a text is cut or padded to where the data set declares no length."""
+RESIDENT_SHARE = 0.25
+"""Largest part of a device's free memory that the data set may take there."""
 _STREAM = 7
 """Keeps the permutations of shuffled inputs apart from other draws of the same seed."""
 
@@ -88,6 +90,17 @@ class Inputs:
     def batches(self, indices: np.ndarray, size: int, *, seed: int | None = None) -> Batches:
         """Batches over some clips: shuffled by ``seed``, or in order."""
         return Batches(self.arrays, self.clips.targets, indices, size, seed=seed)
+
+    def on(self, device: str) -> Inputs:
+        """The same inputs with their arrays on a CUDA device where all of them fit in a part of its free memory."""
+        if device == "cpu":
+            return self
+        import torch
+
+        size = sum(x.nbytes for x in self.arrays.values() if not callable(x))
+        if size > RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
+            return self
+        return replace(self, arrays={name: resident(x, device) for name, x in self.arrays.items()})
 
     def test_batches(self, indices: np.ndarray, size: int) -> Batches:
         """Batches in order as the model gets them in test: without the modalities that the cell calls missing."""

@@ -65,6 +65,7 @@ def run_network(model: nn.Module, run: Run) -> tuple[Fitted, Predictions]:
     """Start, pre-train where the cell says so, fit, then score the sealed test clips."""
     cell = run.job.cell
     pipeline, weights = _started(model, run)
+    run = replace(run, data=run.data.on(cell.device))
     if cell.mode in FIT:
         embeddings.require(pipeline)
     with deterministic() as offenders, HostPeak() as host_train, DevicePeak(cell.device) as device_peak:
@@ -159,7 +160,8 @@ def _fit_all(pipeline: Pipeline, run: Run) -> tuple[Pipeline, Fitted]:
     if len(split.validation):
         validation = Validation(batches=data.batches(split.validation, recipe.eval_batch), metric=run.metric)
     batches = data.batches(split.train, cell.batch, seed=cell.seed)
-    trained = train(TrainStep(pipeline, run.settings, len(batches)), batches, validation, run.on_epoch)
+    step = TrainStep(pipeline, run.settings, len(batches))
+    trained = train(step, batches, validation, run.on_epoch)
 
     def score(index: Indices) -> Predictions:
         return predict(run.inference(trained.pipeline), data.test_batches(index, recipe.eval_batch))
@@ -171,7 +173,8 @@ def _fit_all(pipeline: Pipeline, run: Run) -> tuple[Pipeline, Fitted]:
         "steps": trained.steps,
         "selected_epoch": trained.selected_epoch,
     }
-    return trained.pipeline, Fitted(predict=score, timing=timing, curves=trained.curves)
+    notes = {} if cell.device == "cpu" else {"graphs": {"train": step.graphs.report()}}
+    return trained.pipeline, Fitted(predict=score, timing=timing, curves=trained.curves, notes=notes)
 
 
 def _fit_frozen(pipeline: Pipeline, run: Run) -> tuple[Pipeline, Fitted]:

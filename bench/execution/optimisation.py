@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from bench.errors import RecipeError
+from bench.execution.graphs import is_cuda
 from bench.recipe import Recipe
 
 
@@ -68,8 +69,11 @@ def _optimizer(groups: list[dict[str, Any]], recipe: Recipe, device: str) -> tor
         if group.pop("head", False):
             group["lr_scale"] *= recipe.head_lr_scale
         group["lr"] = recipe.lr * group["lr_scale"]
-    fused = device in ("cpu", "cuda")
-    return kind(groups, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay, fused=fused)
+    fused = device == "cpu" or is_cuda(device)
+    return kind(
+        groups, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay, fused=fused,
+        capturable=is_cuda(device),
+    )  # fmt: skip
 
 
 def rate_factor(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], float]:
@@ -94,21 +98,32 @@ def rate_factor(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], float]:
     return factor
 
 
-def make_average(pipeline: nn.Module, recipe: Recipe) -> AveragedModel | None:
-    """Exponentially averaged copy of the pipeline; ``None`` where the recipe has none.
+class Average:
+    """Exponentially averaged copy of a module; the first update copies. It never waits for the device.
 
     Buffers are averaged too, but those of whole numbers (counters, token ids) are copied: a mean of equal ids, rounded
     down, may be the id below.
     """
-    if recipe.ema is None:
-        return None
-    mix = get_ema_multi_avg_fn(recipe.ema)  # type: ignore[no-untyped-call]
 
-    def average(kept: Sequence[torch.Tensor], new: Sequence[torch.Tensor], count: torch.Tensor | int) -> None:
-        if kept[0].is_floating_point() or kept[0].is_complex():
-            mix(kept, new, count)
-            return
-        for old, value in zip(kept, new, strict=True):
-            old.copy_(value)
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.module, self.decay, self.updates = copy.deepcopy(module), decay, 0
 
-    return AveragedModel(pipeline, multi_avg_fn=average, use_buffers=True)
+    @torch.no_grad()
+    def update_parameters(self, module: nn.Module) -> None:
+        """Move towards the weights and buffers of ``module`` by ``1 - decay``."""
+        floats: list[tuple[torch.Tensor, torch.Tensor]] = []
+        pairs = [(self.module.parameters(), module.parameters()), (self.module.buffers(), module.buffers())]
+        for kept, new in ((kept, new) for ours, theirs in pairs for kept, new in zip(ours, theirs, strict=True)):
+            if self.updates and (kept.is_floating_point() or kept.is_complex()):
+                floats.append((kept, new))
+            else:
+                kept.copy_(new)
+        if floats:
+            ours, theirs = zip(*floats, strict=True)
+            torch._foreach_lerp_(ours, theirs, 1 - self.decay)
+        self.updates += 1
+
+
+def make_average(pipeline: nn.Module, recipe: Recipe) -> Average | None:
+    """The averaged copy of a pipeline; ``None`` where the recipe has none."""
+    return None if recipe.ema is None else Average(pipeline, recipe.ema)

@@ -13,8 +13,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bench.data.batches import Batch, Batches
+from bench.data.batches import Batches
 from bench.errors import PluginError
+from bench.execution.graphs import Tensors
 from bench.execution.optimisation import make_pretrainer, rate_factor
 from bench.execution.pipeline import Pipeline
 from bench.execution.results import DivergedError, OnEpoch
@@ -48,13 +49,13 @@ class PretrainStep(Step):
         optimizer = make_pretrainer(pipeline, recipe, settings.device)
         super().__init__(pipeline, settings, optimizer, rate_factor(factor, recipe.pretrain_steps), None, stream=2)
 
-    def loss(self, batch: Batch) -> Tensor:
+    def objective(self, inputs: Tensors) -> Tensor:
         """The model's loss of one batch; a scalar.
 
         Raises:
             PluginError: It is no scalar.
         """
-        inputs = self.pipeline.prepare(self.sounding(batch))
+        inputs = self.pipeline.prepare(self.sounding(inputs))
         method: Callable[..., Any] = self.pipeline.model.pretrain_loss  # type: ignore[assignment]
         with autocast(self.settings.device, self.settings.precision):
             loss = method(**inputs)

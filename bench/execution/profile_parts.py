@@ -40,6 +40,8 @@ LEAST_PASSES, MOST_PASSES, STAGE_WARMUP = 3, 20, 1
 class NetworkCalls:
     """The engine's own inference and training step of a network, with batches to rotate over.
 
+    On a GPU the batches stand there, as in a run whose data set fits; single clips come from the host.
+
     Attributes:
         inference: The one that evaluation runs; ``step`` is the one of training.
         singles: Batches of one clip as in test.
@@ -65,8 +67,8 @@ class NetworkCalls:
             inference=Inference(pipeline, job.cell.device, job.cell.precision),
             step=TrainStep(pipeline, StepSettings.of(job, data), -(-len(everything) // batch)),
             singles=list(data.test_batches(clips, 1).epoch(0)),
-            tested=list(data.test_batches(wanted, batch).epoch(0)),
-            trained=list(data.batches(wanted, batch).epoch(0)),
+            tested=[one.on(job.cell.device) for one in data.test_batches(wanted, batch).epoch(0)],
+            trained=[one.on(job.cell.device) for one in data.batches(wanted, batch).epoch(0)],
             source=data.test_batches(everything, batch),
             few=few,
         )
@@ -86,6 +88,11 @@ class NetworkCalls:
         batch = self.trained[i % len(self.trained)]
         self.step(batch)
         return len(batch)
+
+    @property
+    def graphs(self) -> dict[str, Any]:
+        """What was captured of the calls, and why not the rest."""
+        return {"infer": self.inference.graphs.report(), "train": self.step.graphs.report()}
 
     @property
     def inference_stages(self) -> tuple[Stage, ...]:

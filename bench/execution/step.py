@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from bench.data.batches import Batch, Batches
 from bench.execution.augment import Augmenter
+from bench.execution.graphs import Capture, Draws, Graphs, Tensors, cuda_graph, is_cuda
 from bench.execution.inputs import Inputs
-from bench.execution.optimisation import make_average, make_optimizer, rate_factor
+from bench.execution.optimisation import Average, make_average, make_optimizer, rate_factor
 from bench.execution.pipeline import Pipeline
 from bench.execution.results import Predictions, check_finite
 from bench.job import Job
 from bench.recipe import Recipe
 
-Tensors = dict[str, Tensor]
+TARGETS = "targets"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,15 +70,24 @@ def autocast(device: str, precision: str) -> torch.autocast:
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """A batch in, logits on the device out: in ``eval()``, without gradients."""
+    """A batch in, logits on the device out: in ``eval()``, without gradients; captured where it can be."""
 
     pipeline: Pipeline
     device: str = "cpu"
     precision: str = "fp32"
+    graphs: Graphs = field(init=False)
+
+    def __post_init__(self) -> None:
+        graphs = Graphs(
+            lambda inputs: self.forward(self.features(inputs)), self.device, Draws(self.device),
+            cuda_graph if is_cuda(self.device) and not self.pipeline.compiled else None,
+        )  # fmt: skip
+        object.__setattr__(self, "graphs", graphs)
 
     def __call__(self, batch: Batch, head: Callable[[Tensors], Any] | None = None) -> Any:
         """Logits ``(batch, classes)``, or what another ``head`` than the classifier makes of the inputs."""
-        return self.forward(self.features(self.to_device(batch.inputs)), head)
+        inputs = self.to_device(batch.inputs)
+        return self.graphs(inputs) if head is None else self.forward(self.features(inputs), head)
 
     def to_device(self, inputs: Mapping[str, Tensor]) -> Tensors:
         """The first part: inputs on the device."""
@@ -121,18 +130,34 @@ class Step:
 
     def __init__(
         self, pipeline: Pipeline, settings: StepSettings, optimizer: torch.optim.Optimizer,
-        factor: Callable[[int], float], average: AveragedModel | None, *, stream: int,
+        factor: Callable[[int], float], average: Average | None, *, stream: int,
     ) -> None:  # fmt: skip
         self.pipeline, self.settings = pipeline, settings
         self.augmenter = Augmenter.of(settings.recipe, settings.sample_rate, settings.seed, stream=stream)
         self.optimizer, self.average = optimizer, average
         self.schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        self.graphs = Graphs(self._learned, settings.device, Draws(settings.device), None)
+        if is_cuda(settings.device) and not pipeline.compiled:
+            self.capture(cuda_graph)
+
+    def capture(self, capture: Capture) -> None:
+        """From the next step on run what was captured: draws and learning rate keep their place on the device."""
+        graphs = self.graphs
+        graphs.capture = capture
+        self.augmenter = replace(self.augmenter, give=graphs.draws.give, branches=False)
+        for group in self.optimizer.param_groups:
+            group["lr"] = torch.tensor(float(group["lr"]), device=graphs.device)
 
     def __call__(self, batch: Batch) -> Tensor:
         """Learn from a batch; returns its loss, a scalar without graph."""
-        loss = self.loss(batch)
+        loss = self.graphs(self.received(batch))
+        self.schedule.step()
+        return loss
+
+    def _learned(self, inputs: Tensors) -> Tensor:
+        loss = self.objective(inputs)
         self.backward(loss)
-        self.update()
+        self.apply()
         return loss.detach()
 
     @property
@@ -148,12 +173,22 @@ class Step:
     @property
     def scored(self) -> Pipeline:
         """The weights to score: the averaged copy, or the pipeline itself where nothing is averaged yet."""
-        if self.average is None or int(self.average.n_averaged) == 0:
+        if self.average is None or not self.average.updates:
             return self.pipeline
         return cast("Pipeline", self.average.module)
 
+    def received(self, batch: Batch) -> Tensors:
+        """The inputs of a batch on the device, the :data:`TARGETS` among them."""
+        if not self.pipeline.training:
+            self.pipeline.train()
+        return to_device({**batch.inputs, TARGETS: batch.targets}, self.settings.device)
+
     def loss(self, batch: Batch) -> Tensor:
         """Scalar loss of a batch, transfer and augmentation included."""
+        return self.objective(self.received(batch))
+
+    def objective(self, inputs: Tensors) -> Tensor:
+        """Scalar loss of what was received: work on the device only."""
         raise NotImplementedError
 
     def backward(self, loss: Tensor) -> None:
@@ -163,18 +198,20 @@ class Step:
         if self.settings.recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.pipeline.parameters(), self.settings.recipe.clip_norm)
 
-    def update(self, _: None = None) -> None:
-        """Weights, learning rate and averaged weights."""
+    def apply(self) -> None:
+        """Weights and averaged weights."""
         self.optimizer.step()
-        self.schedule.step()
         if self.average is not None:
             self.average.update_parameters(self.pipeline)
 
-    def sounding(self, batch: Batch) -> Tensors:
-        """The inputs on the device, clips augmented as sounds, before any front end."""
-        if not self.pipeline.training:
-            self.pipeline.train()
-        inputs = to_device(batch.inputs, self.settings.device)
+    def update(self, _: None = None) -> None:
+        """Weights, averaged weights and learning rate."""
+        self.apply()
+        self.schedule.step()
+
+    def sounding(self, inputs: Tensors) -> Tensors:
+        """The inputs without targets, clips augmented as sounds, before any front end."""
+        inputs = {name: x for name, x in inputs.items() if name != TARGETS}
         if not self.settings.waveforms:
             return inputs
         inputs = self.augmenter.roll(inputs, derived=self.settings.derived_picture)
@@ -189,11 +226,10 @@ class TrainStep(Step):
         optimizer, average = make_optimizer(pipeline, recipe, settings.device), make_average(pipeline, recipe)
         super().__init__(pipeline, settings, optimizer, rate_factor(recipe, steps_per_epoch), average, stream=1)
 
-    def loss(self, batch: Batch) -> Tensor:
+    def objective(self, inputs: Tensors) -> Tensor:
         """Loss of one training batch; a scalar."""
         pipeline, augmenter, settings = self.pipeline, self.augmenter, self.settings
-        targets = batch.targets.to(settings.device, non_blocking=True)
-        inputs = self.sounding(batch)
+        targets, inputs = inputs[TARGETS], self.sounding(inputs)
         if "audio" in inputs:
             audio = pipeline.features(inputs["audio"], augmenter.bands)
             inputs["audio"] = augmenter.features(audio, bands=pipeline.bands) if audio.ndim == 3 else audio
