@@ -1,11 +1,11 @@
 """A folder of wheels and data for a GPU machine that has PyTorch and no network.
 
-``benchmarks/gpu/pack DIR`` (wheels of the versions installed here, for Linux x86-64) and, with ``--data FOLDER --sets
-esc10,esc50``, the data sets beside them. On the machine::
+``benchmarks/gpu/pack DIR`` (this project's wheel and those of the versions installed here, for Linux x86-64); with ``--data FOLDER --sets
+esc10,esc50`` the data sets beside them. On the machine::
 
     python3 -m pip install --no-index --no-deps --target SITE DIR/wheels/*.whl
-    PYTHONPATH=SITE:.:plugins:datasets python3 -P DIR/check.py
-    PYTHONPATH=SITE:.:plugins:datasets benchmarks/gpu/run --data DIR/data --out OUT
+    PYTHONPATH=.:plugins:datasets:SITE python3 -P DIR/check.py
+    PYTHONPATH=.:plugins:datasets:SITE benchmarks/gpu/run --data DIR/data --out OUT
 
 ``check.py`` imports everything and names what is missing, before any timed part.
 """
@@ -19,6 +19,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+HERE = Path(__file__).resolve().parents[2]
 WHEELS = (
     "nnAudio", "soundfile", "soxr", "pooch", "platformdirs", "pydantic", "pydantic_core", "annotated-types",
     "typing-inspection", "typing-extensions", "typer", "rich", "annotated-doc", "shellingham", "mdurl",
@@ -46,12 +47,13 @@ sys.exit(bool(missing))
 
 
 def wheels(folder: Path, python: str) -> None:
-    """Download the wheels, each in the version that is installed here."""
+    """Download the wheels, each in the version that is installed here, and build this project's own."""
     wanted = [f"{name}=={importlib.metadata.version(name)}" for name in WHEELS]
     platforms = [word for name in PLATFORMS for word in ("--platform", name)]
     command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", "--python-version",
                python, "--implementation", "cp", *platforms, "-d", str(folder), *wanted]  # fmt: skip
     subprocess.run(command, check=True)
+    subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(HERE)], check=True)
 
 
 def main() -> int:
