@@ -5,7 +5,7 @@ vision transformer (DeiT). Deliberate differences:
 
 - The geometry follows the task's features instead of a fixed 1024 frames, so that nothing is padded or cut.
 - Sizes below DeiT-Ti (``micro``, ``mini``) exist for training from scratch on a few hundred clips.
-- Patch dropout (training only) is an option; the paper has none.
+- Patch dropout (training only) is an option from scratch; the paper has none, nor has tuning of loaded weights.
 - Features arrive normalised with the training folds' statistics; the network does not normalise.
 - Weights start scaled to their fan-in (Glorot; positions 1/sqrt(dim)), as in L. Beyer, X. Zhai, A. Kolesnikov, Better
   plain ViT baselines, arXiv 2205.01580. The usual fixed deviation of 0.02 suits 768 dimensions and starts the
@@ -173,7 +173,8 @@ def build(
             an AST (transformers' or the authors' names) or a timm DeiT or ViT; ``None`` = from scratch.
         weights_grid: ``(rows, columns)`` of the checkpoint's patches, where their number alone does not tell.
         head: ``new`` starts a fresh classifier; ``load`` takes the checkpoint's, which must have the task's classes.
-        settings: Fields of :class:`AstSettings`; ``norm_eps`` is the checkpoint's own unless given.
+        settings: Fields of :class:`AstSettings`; with ``weights``, ``norm_eps`` is the checkpoint's own unless given,
+            and ``patch_dropout`` is 0: they were trained on whole clips.
 
     Raises:
         CheckpointError: ``weights`` is missing, unreadable or does not fit.
@@ -191,7 +192,7 @@ def build(
             raise ValueError("weights_grid and head='load' describe a checkpoint; give weights=FILE too")
         return AudioSpectrogramTransformer(task.num_classes, task.feature_shape, AstSettings(**settings))
     checkpoint = read_checkpoint(Path(weights))
-    settings.setdefault("norm_eps", checkpoint.norm_eps)
+    settings = {"norm_eps": checkpoint.norm_eps, **settings, "patch_dropout": 0.0}
     model = AudioSpectrogramTransformer(task.num_classes, task.feature_shape, AstSettings(**settings))
     load_into(model, checkpoint, with_head=head == "load", grid=weights_grid)
     return model

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from bench import Clips, TaskInfo
+from bench.config.recipes import resolve
 from bench.config.selection import Selection
 from bench.planning.axes import choose_axes, target_of
 from bench.plugins.discovery import discover
@@ -188,6 +189,20 @@ def test_the_head_is_what_recipes_call_the_head():
     assert {name.split(".")[0] for name, _ in model.named_parameters()} == {"encoder", "head"}
     assert not callable(getattr(model, "param_groups", None))
     assert "weights" not in inspect.signature(network.build).parameters
+
+
+@pytest.mark.parametrize("name", ["quick", "full"])
+def test_the_published_sizes_are_fine_tuned_as_published(name):
+    """From weights of its own the source trains the old layers at 1e-4 and the fresh head at ten times that."""
+    specs = {spec.name: spec for spec in bench_add_models()}
+    for size in ("small", "base"):
+        recipe = resolve(name, specs[f"avmae.{size}"].recipes, mode="finetune")
+        assert (recipe.lr, recipe.head_lr_scale, recipe.optimizer, recipe.betas) == (1e-4, 10.0, "adam", (0.95, 0.999))
+        assert (recipe.weight_decay, recipe.decay_all, recipe.label_smoothing) == (5e-7, True, 0.1)
+        assert (recipe.spec_masks, recipe.freq_mask, recipe.time_mask) == (1, 48, 192)
+        assert (recipe.mixup_alpha, recipe.mixup_prob) == (10.0, 0.5)
+    tiny = specs["avmae.tiny"].recipes
+    assert resolve(name, tiny, mode="finetune") == resolve(name, tiny)
 
 
 @pytest.mark.parametrize("along_frequency", [False, True])
