@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Recipe(BaseModel):
@@ -52,6 +52,8 @@ class Recipe(BaseModel):
         pretrain_lr: Its peak rate (warm-up and cosine; AdamW with ``weight_decay``).
         patience: Epochs without a better validation score before stopping; ``None`` = never.
         compile: Run the network through ``torch.compile`` (its front end, optimiser and pre-training stay as they are).
+        cuda_graphs: On a GPU capture training step and inference as CUDA graphs; what cannot be captured runs as it
+            stands and says why in the record. Without effect on a CPU.
         budget_seconds: Planned cost above which a cell is not run but shown as ``over_budget``.
         publishable: Whether its rows may enter a published table.
     """
@@ -94,8 +96,15 @@ class Recipe(BaseModel):
     pretrain_lr: float = Field(1e-3, gt=0, le=10)
     patience: int | None = Field(None, ge=1)
     compile: bool = False
+    cuda_graphs: bool = False
     budget_seconds: float | None = Field(None, gt=0)
     publishable: bool = True
+
+    @model_validator(mode="after")
+    def _one_way_to_run(self) -> Recipe:
+        if self.compile and self.cuda_graphs:
+            raise ValueError("compile and cuda_graphs exclude each other; set one of the two to false")
+        return self
 
     def digest(self) -> str:
         """Eight hex digits over every setting that is not the default; a setting added later changes no digest."""

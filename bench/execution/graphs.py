@@ -1,11 +1,14 @@
 """Calls captured as CUDA graphs: small networks spend their time launching kernels, a captured call launches once.
 
-Each shape of the inputs is called :data:`WARM` times as it stands, then captured and replayed; a call that cannot be
+Each shape of the inputs is called :data:`WARM` times as it stands, then captured and replayed. A call that cannot be
 captured (it waits for the device, or copies from the host in the middle) goes on as it stands, with the reason kept.
+So does one that could be captured but would repeat itself: one that draws from a generator of the host other than
+its ``draws``, or counts in an attribute of a module, since a replay runs no Python.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 WARM = 3
 """Calls of a shape before it is captured: libraries choose kernels and make workspaces in the first ones."""
@@ -109,6 +112,19 @@ def cuda_graph(call: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
     return graph.replay, output
 
 
+def host_state(module: nn.Module | None) -> dict[str, Hashable]:
+    """What Python keeps that a replay would not change: generators of the host, plain attributes of modules."""
+    kept: dict[str, Hashable] = {
+        "Python's random": random.getstate(),
+        "numpy's global generator": str(np.random.get_state(legacy=False)),  # noqa: NPY002  plugins may use it
+        "torch's generator of the CPU": torch.get_rng_state().numpy().tobytes(),
+    }
+    for path, part in () if module is None else module.named_modules():
+        plain = {name: value for name, value in vars(part).items() if isinstance(value, bool | int | float | str)}
+        kept |= {f"{path or type(part).__name__}.{name}": value for name, value in plain.items()}
+    return kept
+
+
 @dataclass
 class Graphs:
     """A call of tensors by name, captured for each shape that occurs often enough.
@@ -116,6 +132,7 @@ class Graphs:
     Attributes:
         call: Work on the device only; what it draws on the host it takes from ``draws``.
         device: Where; on a CPU nothing is captured.
+        module: Whose attributes are watched while the call runs as it stands.
         capture: How a call is captured; ``None`` = not at all.
         reason: Why calls are not captured any more.
     """
@@ -123,7 +140,8 @@ class Graphs:
     call: Callable[[Tensors], Tensor]
     device: str
     draws: Draws
-    capture: Capture | None = cuda_graph
+    module: nn.Module | None = None
+    capture: Capture | None = None
     reason: str | None = None
     held: dict[Hashable, Captured] = field(default_factory=dict)
     seen: dict[Hashable, int] = field(default_factory=dict)
@@ -137,7 +155,7 @@ class Graphs:
             return self.held[key](inputs)
         self.seen[key] = self.seen.get(key, 0) + 1
         if self.seen[key] <= WARM or len(self.held) == SHAPES:
-            return self._aside(inputs)
+            return self._watched(inputs)
         try:
             self.held[key] = self._captured(self.capture, inputs)
         except RuntimeError as error:  # torch raises nothing narrower for what cannot be captured
@@ -149,6 +167,15 @@ class Graphs:
     def report(self) -> dict[str, Any]:
         """For the record: how many shapes are captured, and why no more are."""
         return {"captured": len(self.held), "reason": self.reason}
+
+    def _watched(self, inputs: Tensors) -> Tensor:
+        before = host_state(self.module)
+        output = self._aside(inputs)
+        after = host_state(self.module)
+        changed = sorted(name for name in before | after if before.get(name) != after.get(name))
+        if changed:
+            self.reason = f"each call changes {changed[0]} on the host, which a captured call would not"
+        return output
 
     def _aside(self, inputs: Tensors) -> Tensor:
         """The call on a stream of its own, as whatever is captured later must have run before."""

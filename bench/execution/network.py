@@ -58,7 +58,8 @@ class Run:
 
     def inference(self, pipeline: Pipeline) -> Inference:
         """The inference of the cell's device and precision."""
-        return Inference(pipeline, self.job.cell.device, self.job.cell.precision)
+        cell = self.job.cell
+        return Inference(pipeline, cell.device, cell.precision, self.job.recipe.cuda_graphs)
 
 
 def run_network(model: nn.Module, run: Run) -> tuple[Fitted, Predictions]:
@@ -173,7 +174,7 @@ def _fit_all(pipeline: Pipeline, run: Run) -> tuple[Pipeline, Fitted]:
         "steps": trained.steps,
         "selected_epoch": trained.selected_epoch,
     }
-    notes = {} if cell.device == "cpu" else {"graphs": {"train": step.graphs.report()}}
+    notes = {"graphs": {"train": step.graphs.report()}} if recipe.cuda_graphs else {}
     return trained.pipeline, Fitted(predict=score, timing=timing, curves=trained.curves, notes=notes)
 
 

@@ -77,7 +77,6 @@ class Pipeline(nn.Module):
         self.by_name = len(modalities) > 1 if by_name is None else by_name
         self.bands = True
         self.call = call_model
-        self.compiled = False
         self.frontend_trains = frontend is not None and any(p.requires_grad for p in frontend.parameters())
 
     def features(self, audio: Tensor, hide: Callable[[Tensor], Tensor] | None = None) -> Tensor:
@@ -128,7 +127,7 @@ def compile_network(pipeline: Pipeline) -> None:
     many recompilations are an error here, where torch would go on uncompiled.
     """
     torch._dynamo.config.fail_on_recompile_limit_hit = True
-    pipeline.call, pipeline.compiled = torch.compile(call_model), True
+    pipeline.call = torch.compile(call_model)
 
 
 def compiled_graphs() -> int:

@@ -66,7 +66,7 @@ def run_profile(registry: Registry, job: Job, progress: Progress) -> CellResult:
     }
     if compiling is not None:
         timing["compile"] = {**compiling, "graphs": compiled_graphs()}
-    if network is not None and job.cell.device != "cpu":
+    if network is not None and job.recipe.cuda_graphs:
         timing["graphs"] = network.graphs
     timing["reasons"] = _missing(calls, latency)
     if added := added_measurements(registry, calls.infer, infer.batch):

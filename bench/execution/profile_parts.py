@@ -64,7 +64,7 @@ class NetworkCalls:
         batch, everything = job.cell.batch, np.arange(len(data.clips), dtype=np.int64)
         wanted = np.resize(clips, max(batch, len(clips) // batch * batch))
         return cls(
-            inference=Inference(pipeline, job.cell.device, job.cell.precision),
+            inference=Inference(pipeline, job.cell.device, job.cell.precision, job.recipe.cuda_graphs),
             step=TrainStep(pipeline, StepSettings.of(job, data), -(-len(everything) // batch)),
             singles=list(data.test_batches(clips, 1).epoch(0)),
             tested=[one.on(job.cell.device) for one in data.test_batches(wanted, batch).epoch(0)],

@@ -70,17 +70,18 @@ def autocast(device: str, precision: str) -> torch.autocast:
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """A batch in, logits on the device out: in ``eval()``, without gradients; captured where it can be."""
+    """A batch in, logits on the device out: in ``eval()``, without gradients; ``capture`` makes CUDA graphs of it."""
 
     pipeline: Pipeline
     device: str = "cpu"
     precision: str = "fp32"
+    capture: bool = False
     graphs: Graphs = field(init=False)
 
     def __post_init__(self) -> None:
         graphs = Graphs(
-            lambda inputs: self.forward(self.features(inputs)), self.device, Draws(self.device),
-            cuda_graph if is_cuda(self.device) and not self.pipeline.compiled else None,
+            lambda inputs: self.forward(self.features(inputs)), self.device, Draws(self.device), self.pipeline,
+            cuda_graph if self.capture and is_cuda(self.device) else None,
         )  # fmt: skip
         object.__setattr__(self, "graphs", graphs)
 
@@ -136,8 +137,8 @@ class Step:
         self.augmenter = Augmenter.of(settings.recipe, settings.sample_rate, settings.seed, stream=stream)
         self.optimizer, self.average = optimizer, average
         self.schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        self.graphs = Graphs(self._learned, settings.device, Draws(settings.device), None)
-        if is_cuda(settings.device) and not pipeline.compiled:
+        self.graphs = Graphs(self._learned, settings.device, Draws(settings.device), pipeline)
+        if is_cuda(settings.device) and settings.recipe.cuda_graphs:
             self.capture(cuda_graph)
 
     def capture(self, capture: Capture) -> None:

@@ -97,7 +97,7 @@ def train(
             raise DivergedError(f"the training loss of epoch {epoch} is {scores['train_loss']}; {advice}")
         scores |= {"lr": step.rate, "seconds": seconds}
         if validation is not None:
-            value = validation.score(Inference(step.scored, settings.device, settings.precision))
+            value = validation.score(Inference(step.scored, settings.device, settings.precision, recipe.cuda_graphs))
             scores[f"val_{validation.metric.name}"] = value
             if validation.metric.better(value, best_value):
                 best, best_value, best_epoch = copy.deepcopy(step.scored), value, epoch

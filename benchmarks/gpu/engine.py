@@ -4,9 +4,9 @@ Run from the repository root, on the machine with the GPU::
 
     python -P benchmarks/gpu/engine.py --data DIR [--models default] [--precisions fp32,bf16] [--json FILE]
 
-The three ways take turns in one process: ``captured`` is what cells and profiles run; ``launched`` is the same step
-without capture; ``bare`` is a hand-captured graph of front end, forward, cross-entropy, backward and a fused AdamW,
-without augmentation, clipping, averaging or copies: the limit of what a step can reach.
+The three ways take turns in one process: ``captured`` is what ``--set recipe.cuda_graphs=true`` runs; ``launched`` is
+the same step without capture; ``bare`` is a hand-captured graph of front end, forward, cross-entropy, backward and a
+fused AdamW, without augmentation, clipping, averaging or copies: the limit of what a step can reach.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +95,8 @@ def measure(job: Job, registry: Any) -> dict[str, Any]:
     """Clips per second of every way, the median of interleaved rounds with the extremes."""
     calls = calls_of(job, registry)
     torch.cuda.reset_peak_memory_stats()
-    launched = TrainStep(calls.step.pipeline, calls.step.settings, 100)
-    launched.graphs.capture = None
+    plain = replace(calls.step.settings, recipe=job.recipe.model_copy(update={"cuda_graphs": False}))
+    launched = TrainStep(calls.step.pipeline, plain, 100)
     infer_launched = calls.inference.graphs.call
     size = len(calls.trained[0])
     ways: dict[str, tuple[Callable[[int], object], int]] = {
@@ -144,7 +145,7 @@ def main() -> int:
     for precision in given.precisions.split(","):
         selection = Selection(
             models=tuple(given.models.split(",")), datasets=(given.dataset,), data=given.data, device="cuda",
-            precision=precision, evaluate=False,
+            precision=precision, evaluate=False, overrides=("recipe.cuda_graphs=true",),
         )  # fmt: skip
         for planned in expand(selection, registry, loaded).runnable:
             if registry.models[planned.cell.model].spec.estimator:

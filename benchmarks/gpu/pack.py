@@ -1,7 +1,7 @@
 """A folder of wheels and data for a GPU machine that has PyTorch and no network.
 
-``benchmarks/gpu/pack DIR`` (this project's wheel and those of the versions installed here, for Linux x86-64); with ``--data FOLDER --sets
-esc10,esc50`` the data sets beside them. On the machine::
+``benchmarks/gpu/pack DIR`` takes this project's wheel and those of the versions installed here, for Linux x86-64; with
+``--data FOLDER --sets esc10,esc50`` the data sets beside them. On the machine::
 
     python3 -m pip install --no-index --no-deps --target SITE DIR/wheels/*.whl
     PYTHONPATH=.:plugins:datasets:SITE python3 -P DIR/check.py

@@ -1,6 +1,7 @@
 """Captured steps: the same numbers as steps that run as they stand, from the same draws, and an honest way back."""
 
 import copy
+import random
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +10,11 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from bench.config.recipes import resolve
 from bench.data.batches import Batches, resident, to_tensor
+from bench.errors import RecipeError
 from bench.execution.augment import Augmenter
-from bench.execution.graphs import WARM, Draws, Graphs, Places
+from bench.execution.graphs import WARM, Draws, Graphs, Places, cuda_graph
 from bench.execution.optimisation import Average
 from bench.execution.pipeline import Pipeline
 from bench.execution.step import Inference, StepSettings, TrainStep, predict
@@ -88,6 +91,42 @@ def test_what_cannot_be_captured_goes_on_as_it_stands_and_says_why() -> None:
     assert step.graphs.report() == {"captured": 0, "reason": reason}
 
 
+class Counting(nn.Module):
+    """Does something else in every call, in Python."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way, self.calls = way, 0
+        self.inner = nn.Dropout(0.5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.way == "counter":
+            self.calls += 1
+        if self.way == "numpy":
+            np.random.random()  # noqa: NPY002
+        return x * (random.random() if self.way == "random" else 1.0)
+
+
+@pytest.mark.parametrize(
+    ("way", "named"),
+    [("counter", "Counting.calls"), ("numpy", "numpy's global generator"), ("random", "Python's random")],
+)
+def test_a_call_that_would_repeat_itself_is_not_captured(way: str, named: str) -> None:
+    module = Counting(way)
+    graphs = Graphs(
+        lambda inputs: module(inputs["x"]), "cpu", Draws("cpu"), module, lambda call: (lambda: None, call())
+    )
+    for _ in range(2 * WARM):
+        graphs({"x": torch.ones(2)})
+    assert graphs.report()["captured"] == 0
+    assert f"changes {named} " in graphs.report()["reason"]
+
+
+def test_compiled_and_captured_exclude_each_other() -> None:
+    with pytest.raises(RecipeError, match="cuda_graphs"):
+        resolve("quick", overrides={"compile": True, "cuda_graphs": True})
+
+
 def test_places_hold_what_the_same_generator_would_have_drawn() -> None:
     def drawing(rng: np.random.Generator):
         return (
@@ -148,7 +187,7 @@ def test_inference_is_not_captured_on_a_cpu_and_shapes_are_counted() -> None:
 
 
 def test_many_shapes_are_not_all_captured() -> None:
-    graphs = Graphs(lambda inputs: inputs["x"].sum(), "cpu", Draws("cpu"), lambda call: (lambda: None, call()))
+    graphs = Graphs(lambda inputs: inputs["x"].sum(), "cpu", Draws("cpu"), None, lambda call: (lambda: None, call()))
     for size in range(1, 9):
         for _ in range(WARM + 2):
             graphs({"x": torch.ones(size)})
@@ -164,12 +203,12 @@ def test_rows_kept_on_a_device_are_the_rows() -> None:
 @pytest.mark.gpu
 def test_captured_on_a_gpu() -> None:
     plain, captured = new_step("cuda"), new_step("cuda")
-    plain.graphs.capture = None
+    captured.capture(cuda_graph)
     expected, found = losses(plain), losses(captured)
     assert captured.graphs.report() == {"captured": 2, "reason": None}
     assert found == pytest.approx(expected, rel=1e-4)
     data = batches(seed=None)
-    infer = Inference(captured.scored, "cuda")
+    infer = Inference(captured.scored, "cuda", capture=True)
     logits = [predict(infer, data).logits for _ in range(3)]
     assert infer.graphs.report() == {"captured": 1, "reason": None}  # the last batch of an epoch came three times
     np.testing.assert_allclose(logits[2], logits[0], rtol=1e-4, atol=1e-5)
