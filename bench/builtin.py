@@ -89,11 +89,21 @@ def bench_add_protocols() -> Iterable[ProtocolSpec]:
             description="shuffled 80/20 that ignores groups, as published code does; shows its leak, never ranked",
         ),
         ProtocolSpec(
-            name="grouped-5",
-            divide=f"{home}:grouped",
-            folds=f"{home}:grouped_folds",
-            needs=("groups",),
-            description="five folds by a hash of the group; test on one, train on the others",
+            name="grouped-folds",
+            needs=("folds", "groups"),
+            description="test on one of the authors' folds, train on the others; no group may stand in two of them",
+        ),
+        *(
+            ProtocolSpec(
+                name=f"grouped-{count}",
+                version=2,
+                divide=f"{home}:grouped",
+                folds=f"{home}:draw_folds",
+                options={"count": count},
+                needs=("groups",),
+                description=f"test on one of {count} folds drawn of whole groups, classes spread evenly",
+            )
+            for count in (3, 5, 10)
         ),
         ProtocolSpec(
             name="official",

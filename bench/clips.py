@@ -71,7 +71,10 @@ class Clips:
         manifest_sha256: Checksum over ids, targets, folds, groups and the audio files' identity.
         contents_sha256: Checksum over what the files hold; the host fills it in before it plans.
         folds: ``(clips,)`` int64 fold numbers in the authors' numbering, or ``None``.
-        groups: Source recording, speaker or utterance of each clip, or ``None``.
+        groups: Source recording, speaker or utterance of each clip, or ``None``. Groups that share a copy of a clip are
+            one: the host merges them.
+        folds_to_draw: Where nobody gave folds: how many the host shall draw, of whole groups.
+        copies: ``(clips,)`` int64: the first clip that holds the same samples as each; the host fills it in.
         features: ``(clips, freq, time)`` float32 as published, in place of audio; models see them through the front
             end ``given``, which only those take that declare it. ``sample_rate`` and ``clip_samples`` then describe
             the original recordings.
@@ -98,6 +101,8 @@ class Clips:
     contents_sha256: str = ""
     folds: npt.NDArray[np.int64] | None = None
     groups: tuple[str, ...] | None = None
+    folds_to_draw: int = 0
+    copies: npt.NDArray[np.int64] | None = None
     features: npt.NDArray[np.float32] | None = None
     splits: tuple[str, ...] | None = None
     images: ImageSource | None = None

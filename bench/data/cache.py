@@ -122,9 +122,11 @@ def ensure(goal: Path, name: str, write: Callable[[Path], dict[str, Any]]) -> di
     Warns:
         CacheWarning: A damaged entry was set aside.
     """
+    there = goal.exists()  # asked first: an entry that another process publishes meanwhile is not damaged
     header = read_header(goal, name)
     if header is None:
-        _set_aside(goal)
+        if there:
+            _set_aside(goal)
         with staging(goal) as folder:
             _write_header(folder, name, write(folder))
             publish(folder, goal, lambda found: read_header(found, name) is not None)
@@ -164,8 +166,6 @@ def _write_header(folder: Path, name: str, values: Mapping[str, Any]) -> None:
 
 
 def _set_aside(goal: Path) -> None:
-    if not goal.exists():
-        return
     aside = goal.parent / f"damaged-{goal.name}-{uuid.uuid4().hex[:8]}"
     with disk_errors(goal), contextlib.suppress(FileNotFoundError):
         goal.rename(aside)

@@ -17,6 +17,7 @@ from bench.data.download import download, download_folder
 from bench.errors import DataError
 from bench.plugins.factories import load_factory
 from bench.plugins.specs import DatasetSpec
+from bench.protocols.groups import with_folds
 
 
 def open_clips(spec: DatasetSpec, data: Path | None = None, **how: Any) -> Clips:
@@ -54,7 +55,7 @@ def find(
         raise DataError(f"data set {spec.name!r} has no option {unknown[0]!r} behind the ? of --data; it takes {takes}")
 
     def read(root: Path | None) -> Clips:
-        return check_clips(loader(root, **options), spec.name)
+        return with_folds(check_clips(loader(root, **options), spec.name))
 
     if not spec.needs_files:
         return read(None), None

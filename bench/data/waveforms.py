@@ -25,7 +25,7 @@ from bench.data.decode import RESAMPLER, Decoded, at_level, decode
 from bench.data.decoders import decoder
 from bench.errors import DataError
 
-CODE_VERSION = 2
+CODE_VERSION = 3
 """Raised whenever decoding, trimming or filling changes what is stored."""
 
 Fill = Literal["zeros", "tile"]
@@ -35,6 +35,7 @@ _CHUNK = 64
 _THREADS = 2
 _SHOWN = 20
 _NAMED = 5
+_LISTED = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,50 @@ class Waveforms:
         return len(self.lengths)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recordings:
+    """Every clip at its native length: clip ``i`` is ``flat[offsets[i]:offsets[i + 1]]`` int16, times ``scales[i]``.
+
+    ``changed`` holds the first rows with each of :data:`bench.data.check.PHRASES`, ``key`` what all of it depends on.
+    """
+
+    key: str
+    flat: npt.NDArray[np.int16]
+    offsets: list[int]
+    scales: list[float]
+    report: dict[str, Any]
+    failed: list[int]
+    changed: dict[str, list[int]]
+
+    def __iter__(self) -> Iterator[npt.NDArray[np.int16]]:
+        return (np.asarray(self.flat[start:stop]) for start, stop in pairwise(self.offsets))
+
+
+def open_recordings(clips: Clips, *, cache: Path | None = None, progress: Progress | None = None) -> Recordings:
+    """The base layer, decoded now or read from the cache; arguments and errors of :func:`open_waveforms`."""
+    root = cache_root() if cache is None else cache
+    key, contents = _base_key(clips, root)
+
+    def decode_now(folder: Path) -> dict[str, Any]:
+        values = _write_base(folder, clips, progress)
+        if not callable(clips.sounds) and audio_digest(clips, cache=root) != contents:
+            raise DataError(f"files of {clips.title} changed while they were decoded; run again")
+        return values
+
+    folder = root / "waveforms" / f"base-{key[:32]}"
+    found = ensure(folder, _FILE, decode_now)
+    flat = np.memmap(folder / _FILE, dtype=np.int16, mode="r") if found["offsets"][-1] else np.zeros(0, dtype=np.int16)
+    kept = {name: found[name] for name in ("offsets", "scales", "report", "failed", "changed")}
+    return Recordings(key=key, flat=flat, **kept)
+
+
+def _base_key(clips: Clips, root: Path) -> tuple[str, str]:
+    """What the base layer depends on, and of that the digest of the files."""
+    contents = audio_digest(clips, cache=root)
+    bad = [clip_id in clips.listed_bad for clip_id in clips.ids]
+    return digest("base", CODE_VERSION, RESAMPLER, clips.sample_rate, bad, contents), contents
+
+
 def open_waveforms(
     clips: Clips, *, trim_db: float | None, fill: Fill, cache: Path | None = None, progress: Progress | None = None
 ) -> Waveforms:
@@ -80,25 +125,14 @@ def open_waveforms(
     if fill not in ("zeros", "tile"):
         raise DataError(f"fill={fill!r} is not allowed; use 'zeros' or 'tile'")
     root = cache_root() if cache is None else cache
-    contents = audio_digest(clips, cache=root)
-    rules = (CODE_VERSION, RESAMPLER, clips.sample_rate, [clip_id in clips.listed_bad for clip_id in clips.ids])
-    base_key = digest("base", *rules, contents)
-    view_key = digest("view", base_key, clips.clip_samples, trim_db, fill)
+    view_key = digest("view", _base_key(clips, root)[0], clips.clip_samples, trim_db, fill)
     view = root / "waveforms" / f"view-{view_key[:32]}"
     header = read_header(view, _FILE)
     if header is None:
-        base = root / "waveforms" / f"base-{base_key[:32]}"
-
-        def decode_now(folder: Path) -> dict[str, Any]:
-            values = _write_base(folder, clips, progress)
-            if not callable(clips.sounds) and audio_digest(clips, cache=root) != contents:
-                raise DataError(f"files of {clips.title} changed while they were decoded; run again")
-            return values
-
-        found = ensure(base, _FILE, decode_now)
-        header = ensure(view, _FILE, lambda folder: _write_view(folder, base, found, clips, (trim_db, fill)))
+        found = open_recordings(clips, cache=root, progress=progress)
+        header = ensure(view, _FILE, lambda folder: _write_view(folder, found, clips, (trim_db, fill)))
     report = header["report"]
-    named = {change: [clips.ids[row] for row in rows] for change, rows in header["named"].items()}
+    named = {fault: [clips.ids[row] for row in rows[:_NAMED]] for fault in FAULTS if (rows := header["changed"][fault])}
     return Waveforms(
         samples=np.memmap(view / _FILE, dtype=header["dtype"], mode="r", shape=(len(clips), clips.clip_samples)),
         lengths=np.asarray(header["lengths"], dtype=np.int64),
@@ -168,25 +202,21 @@ def _write_base(folder: Path, clips: Clips, progress: Progress | None) -> dict[s
     report: dict[str, Any] = {"decoded": len(clips) - len(failed)}
     report |= {change: len(rows) for change, rows in changed.items()}
     report["decoder"] = "generated" if callable(clips.sounds) else decoder()
-    named = {change: changed[change][:_NAMED] for change in FAULTS if changed[change]}
-    return {"offsets": offsets, "scales": scales, "report": report, "failed": list(failed), "named": named}
+    listed = {change: rows[:_LISTED] for change, rows in changed.items()}
+    return {"offsets": offsets, "scales": scales, "report": report, "failed": list(failed), "changed": listed}
 
 
-def _write_view(
-    folder: Path, base: Path, header: dict[str, Any], clips: Clips, rule: tuple[float | None, Fill]
-) -> dict[str, Any]:
-    offsets, scales = header["offsets"], header["scales"]
-    flat = np.memmap(base / _FILE, dtype=np.int16, mode="r") if offsets[-1] else np.zeros(0, dtype=np.int16)
+def _write_view(folder: Path, recordings: Recordings, clips: Clips, rule: tuple[float | None, Fill]) -> dict[str, Any]:
     counts: Counter[str] = Counter()
     lengths: list[int] = []
-    exact = all(scale == 1.0 for scale in scales)
+    exact = all(scale == 1.0 for scale in recordings.scales)
     with Appender(folder / _FILE) as file:
-        for (start, stop), scale in zip(pairwise(offsets), scales, strict=True):
-            row, length, done = fit(np.asarray(flat[start:stop]), clips.clip_samples, clips.sample_rate, rule)
+        for samples, scale in zip(recordings, recordings.scales, strict=True):
+            row, length, done = fit(samples, clips.clip_samples, clips.sample_rate, rule)
             file.append(row if exact else at_level(row, scale))
             lengths.append(length)
             counts.update(done)
-    kept = {"failed": header["failed"], "named": header["named"], "report": {**header["report"], **counts}}
+    kept = {"failed": recordings.failed, "changed": recordings.changed, "report": {**recordings.report, **counts}}
     return {"dtype": "int16" if exact else "float32", "lengths": lengths, **kept}
 
 

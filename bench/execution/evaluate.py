@@ -19,6 +19,7 @@ from bench.job import Job
 from bench.measurement.memory import HostPeak
 from bench.metrics.scoring import compute_scores, primary
 from bench.plugins.registry import Registry
+from bench.protocols.groups import units
 from bench.protocols.split import Split
 
 
@@ -67,7 +68,7 @@ def run_evaluate(
 
 def _arrays(fitted: Fitted, predictions: Predictions, data: Inputs) -> dict[str, np.ndarray]:
     index = predictions.index
-    groups = data.clips.groups or ("",) * len(data.clips)
+    groups = units(data.clips) or ("",) * len(data.clips)
     return {
         "ids": np.asarray([data.clips.ids[i] for i in index]),
         "groups": np.asarray([groups[i] for i in index]),

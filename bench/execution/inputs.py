@@ -15,6 +15,7 @@ import numpy.typing as npt
 from bench.cell import GIVEN, MODALITIES, WAVEFORM, parse_inputs
 from bench.clips import Clips, TaskInfo
 from bench.data.batches import Batches, Source, resident
+from bench.data.copies import know_copies
 from bench.data.locate import open_clips
 from bench.data.text import Tokens, hash_tokens, own_tokens
 from bench.data.waveforms import Waveforms, open_waveforms
@@ -170,7 +171,7 @@ def prepare(registry: Registry, job: Job, cache: WorkerCache | None = None) -> I
     cell = job.cell
     entry = registry.datasets[cell.dataset]
     source = (cell.dataset, job.data)
-    clips = cache.once(source, lambda: open_clips(entry.spec, job.data, load=entry.factory))
+    clips = cache.once(source, lambda: know_copies(open_clips(entry.spec, job.data, load=entry.factory)))
     model = registry.models[cell.model].spec
     ways = parse_inputs(cell.inputs)
     waveforms = None

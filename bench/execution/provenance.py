@@ -16,6 +16,7 @@ from bench.measurement.machine import hardware_fingerprint
 from bench.measurement.readings import Reading, join, table
 from bench.metrics.specs import PRIMARY
 from bench.plugins.registry import Registry
+from bench.protocols.groups import untrained
 from bench.protocols.split import HOME, Split, describe_split, protocol_hash
 from bench.results.provenance import PROFILE_CODE, RESULT_CODE, engine_hash, git_state, source_hash
 from bench.results.records import SCHEMA_VERSION, Record
@@ -70,9 +71,12 @@ def ok_record(
 def evaluation_sections(registry: Registry, job: Job, data: Inputs, split: Split) -> dict[str, Any]:
     """What the record of an evaluate cell says about its division of the data."""
     parts = {"train": len(split.train), "validation": len(split.validation), "test": len(split.test)}
+    section = dataset_section(data)
+    if said := untrained(data.clips, split.train, split.test):
+        section["notes"].append(f"fold {job.cell.fold}: {said}")
     return {
         "protocol": _protocol(registry, job, data, split),
-        "dataset": {**dataset_section(data), **parts, **_reference_rates(data, split)},
+        "dataset": {**section, **parts, **_reference_rates(data, split)},
         "waveform_augmentation": "not applied: features are stored" if data.stored_features else "as the recipe",
     }
 

@@ -99,6 +99,8 @@ class Plan:
 
 
 _SAID = ("decision", "reason", "cost_s", "cost_source", "reused", "fingerprint")
+GROUPED = "grouped-5"
+"""What divides clips of known groups that nobody has divided."""
 START_S = 4.0
 """Seconds until a fresh worker has imported what it needs."""
 
@@ -148,7 +150,7 @@ def _divide_all(selection: Selection, registry: Registry, loaded: Mapping[str, L
     found: dict[str, Division] = {}
     errors: list[DataError] = []
     for name in selection.datasets:
-        protocol = registry.protocols[selection.protocol or loaded[name].entry.spec.protocols[0]]
+        protocol = registry.protocols[selection.protocol or default_protocol(loaded[name], registry)]
         sizes: dict[tuple[int, int], tuple[int, ...]] = {}
         problems: dict[int, str] = {}
         try:
@@ -170,6 +172,15 @@ def _divide_all(selection: Selection, registry: Registry, loaded: Mapping[str, L
         if all(reasons):
             raise DataError("; ".join(dict.fromkeys(reasons)))
     return found
+
+
+def default_protocol(data: Loaded, registry: Registry) -> str:
+    """The first recommended protocol that suits the clips; ``grouped-5`` where they have groups and nobody's folds."""
+    wanted, has, clips = data.entry.spec.protocols, offered(data.clips), data.clips
+    fitting = [name for name in wanted if has >= set(registry.protocols[name].spec.needs)]
+    if clips.groups is not None and (clips.folds_to_draw or not fitting):
+        return GROUPED
+    return (fitting or wanted)[0]
 
 
 def _divide(

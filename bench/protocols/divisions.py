@@ -5,12 +5,12 @@ Clips to predict are in no part. Sources: Piczak 2015 (official folds of ESC-50)
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bench.errors import DataError
+from bench.protocols.groups import draw_folds
 
 if TYPE_CHECKING:
     from bench.clips import Clips
@@ -32,9 +32,9 @@ def group(clips: Clips, fold: int, *, validation: str) -> Parts:
     return _hold_out(clips, group_folds(clips), fold, validation)
 
 
-def grouped(clips: Clips, fold: int, *, version: int, validation: str) -> Parts:
-    """Test = one of five folds of whole groups."""
-    return _hold_out(clips, grouped_folds(clips, version=version), fold, validation)
+def grouped(clips: Clips, fold: int, *, count: int, validation: str) -> Parts:
+    """Test = one of ``count`` folds drawn of whole groups."""
+    return _hold_out(clips, draw_folds(clips, count=count), fold, validation)
 
 
 def split(clips: Clips, fold: int, *, validation: str) -> Parts:  # noqa: ARG001  there is one
@@ -75,26 +75,20 @@ def few_shot(clips: Clips, fold: int, *, seed: int, shots: int) -> Parts:
 
 
 def random_folds(clips: Clips, *, version: int) -> Indices:
-    """``(clips,)``: shuffled folds 1 to 5, a shuffle for each version."""
+    """``(clips,)``: shuffled folds 1 to 5, a shuffle for each version; copies of a clip stand in its fold."""
     order = np.random.default_rng(version).permutation(np.flatnonzero(clips.known))
     numbers = np.zeros(len(clips), dtype=np.int64)
     numbers[order] = np.arange(len(order)) % 5 + 1
+    if clips.copies is not None:
+        together = numbers.copy()
+        np.maximum.at(together, clips.copies, numbers)
+        numbers = np.where(clips.known, together[clips.copies], 0)
     return numbers
 
 
 def group_folds(clips: Clips) -> Indices:
     """``(clips,)``: the number of each clip's group, from 1, in alphabetical order."""
     return np.unique(np.asarray(clips.groups), return_inverse=True)[1].astype(np.int64) + 1
-
-
-def grouped_folds(clips: Clips, *, version: int) -> Indices:
-    """``(clips,)``: folds 1 to 5 from the names of the groups alone: clips that are added later move no other clip."""
-
-    def hashed(name: str) -> int:
-        return int(hashlib.sha256(f"{version}:{name}".encode()).hexdigest(), 16) % 5 + 1
-
-    fold_of = {name: hashed(name) for name in set(clips.groups or ())}
-    return np.asarray([fold_of[name] for name in clips.groups or ()], dtype=np.int64)
 
 
 def _hold_out(clips: Clips, numbers: Indices, fold: int, validation: str) -> Parts:

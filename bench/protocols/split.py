@@ -18,6 +18,7 @@ from bench.plugins.factories import load_factory
 from bench.plugins.registry import Entry
 from bench.plugins.sources import describe
 from bench.plugins.specs import Need, ProtocolSpec
+from bench.protocols.groups import units
 
 if TYPE_CHECKING:
     from bench.clips import Clips
@@ -168,14 +169,14 @@ def make_split(protocol: Protocol, clips: Clips, fold: int, *, seed: int = 0, kn
     for name, part in wanted.items():
         if len(part) == 0:
             raise DataError(f"{clips.title}: {_name(protocol)}, fold {fold}: the {name} part is empty")
-    leak = find_leak(clips.groups, train, validation, test)
+    leak = find_leak(units(clips), train, validation, test)
     undocumented = sorted(set(leak.groups) - set(known_leaks))
     if undocumented and spec.leaks == "refused":
         raise LeakError(
             f"{clips.title}: protocol {spec.name!r} leaks: the group of {leak.rate:.1%} of the test clips also "
-            f"stands in train or validation ({leak.train_clips / leak.test_clips:.1%} in train; e.g. group "
-            f"{undocumented[0]!r}). A score on it is not a test score; use one of the data set's own protocols "
-            "(`bench list datasets`)",
+            f"stands in train or validation ({leak.train_clips / leak.test_clips:.1%} in train; e.g. "
+            f"{_shared(clips, undocumented[0], (train, validation, test))}). A score on it is not a test score; "
+            "use one of the data set's own protocols (`bench list datasets`)",
             leak.rate,
         )
     return Split(train=train, validation=test if spec.select_on == "test" else validation, test=test, leak=leak)
@@ -196,6 +197,22 @@ def find_leak(groups: Sequence[str] | None, train: Indices, validation: Indices,
         test_clips=len(test),
         groups=tuple(sorted(set(shared) | between)),
     )
+
+
+def _shared(clips: Clips, group: str, parts: Parts) -> str:
+    """Two clips of a group that stand in two parts; where two are copies of one recording, these, and what to do."""
+    names = units(clips) or ()
+    rows = [(part, int(row)) for part, rows in zip(PARTS, parts, strict=True) for row in rows if names[row] == group]
+    whole = [0] * len(clips)
+    for same in (whole if clips.copies is None else clips.copies.tolist(), whole):
+        seen: dict[int, tuple[str, int]] = {}
+        for part, row in reversed(rows):
+            first, other = seen.setdefault(same[row], (part, row))
+            if first != part:
+                pair = f"{clips.ids[other]!r} ({first}) and {clips.ids[row]!r} ({part})"
+                told = "are the same recording: leave one out, or give both one fold"
+                return f"{pair} {f'are of group {group!r}' if same is whole else told}"
+    return f"group {group!r}"
 
 
 def _call(protocol: Protocol, factory: str, clips: Clips, *fold: int, seed: int = 0) -> Any:

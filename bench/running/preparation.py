@@ -13,6 +13,7 @@ from bench.clips import Clips
 from bench.config.selection import check_names
 from bench.data.cache import cache_root
 from bench.data.contents import content_digest
+from bench.data.copies import know_copies
 from bench.data.locate import open_clips
 from bench.data.waveforms import Fill, open_waveforms
 from bench.job import Job
@@ -82,6 +83,7 @@ class Preparation:
             entry = self.registry.datasets[name]
             fetching = self._counter(f"downloading {name}")
             clips = open_clips(entry.spec, self.selection.data, load=entry.factory, progress=fetching)
+            clips = know_copies(clips, progress=self._counter(f"decoding {name}"))
             self.loaded[name] = Loaded(entry=entry, clips=replace(clips, contents_sha256=content_digest(clips)))
         return self.loaded
 

@@ -180,7 +180,7 @@ SPEECH_COMMANDS_12 = replace(
 MANIFEST = DatasetSpec(
     name="manifest",
     load="bench_datasets.manifest:load",
-    protocols=(*_FOLD_PROTOCOLS, "official"),
+    protocols=("grouped-folds", "4+1", "official", "grouped-5", "3+1+1", "paper-style", "official-val", "random-5fold"),
     description="your own CSV: --data my.csv with path,label[,fold,split,group,text,image]",
 )
 DEMO = DatasetSpec(

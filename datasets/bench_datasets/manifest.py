@@ -6,8 +6,6 @@ multi-label. Every bad row is reported at once, with its line number.
 
 from __future__ import annotations
 
-import zlib
-from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,12 +165,11 @@ def _clips(path: Path, table: Table, rows: list[_Row], labels: Sequence[tuple[st
     folds: npt.NDArray[np.int64] | None = None
     if "fold" in table.columns:
         folds = np.array([int(row.values["fold"]) for row in rows], dtype=np.int64)
-    elif splits is None:
-        folds = draw_folds([row.values["label"] for row in rows], groups or ids)
+    drawn = FOLDS if folds is None and splits is None else 0
+    if drawn:
         notes.append(f"no column fold or split: {FOLDS} folds were drawn, each group in one fold, labels spread evenly")
     if table.unused:
         notes.append(f"columns not used: {', '.join(table.unused)}")
-    notes += _untrained(labels, folds, splits)
     images = _images(rows, notes)
     audio = tuple(row.audio for row in rows)
     files = (*audio, *(images.files if images else ()))
@@ -186,6 +183,7 @@ def _clips(path: Path, table: Table, rows: list[_Row], labels: Sequence[tuple[st
         clip_samples=max(1, round(seconds * RATE)),
         manifest_sha256=manifest_digest(files, table=sha256(path), targets=targets, folds=folds),
         folds=folds,
+        folds_to_draw=drawn,
         groups=groups,
         splits=splits,
         images=images,
@@ -193,41 +191,6 @@ def _clips(path: Path, table: Table, rows: list[_Row], labels: Sequence[tuple[st
         texts=texts,
         notes=tuple(notes),
     )
-
-
-def _untrained(
-    labels: Sequence[tuple[str, ...]], folds: npt.NDArray[np.int64] | None, splits: Sequence[str] | None
-) -> list[str]:
-    """A line for each class that a division must guess, since no training clip has it."""
-    places: dict[str, set[str]] = defaultdict(set)
-    where = splits if folds is None else [f"fold {fold}" for fold in folds]
-    for found, place in zip(labels, where or (), strict=True):
-        for name in found:
-            places[name].add(place)
-    if folds is None:
-        alone = {name: "test" for name, have in places.items() if "train" not in have}
-    else:
-        alone = {name: have.pop() for name, have in places.items() if len(have) == 1}
-    return [f"class {name!r} stands in {place} alone: no training clip has it" for name, place in sorted(alone.items())]
-
-
-def draw_folds(labels: Sequence[str], groups: Sequence[str], folds: int = FOLDS) -> npt.NDArray[np.int64]:
-    """Fold numbers from 1, the same on every machine: a group never spans folds, each label is spread evenly."""
-    members: dict[str, list[int]] = defaultdict(list)
-    for index, group in enumerate(groups):
-        members[group].append(index)
-    load: dict[str, list[int]] = defaultdict(lambda: [0] * folds)
-    totals = [0] * folds
-    drawn = np.zeros(len(labels), dtype=np.int64)
-    for group in sorted(members, key=lambda name: (-len(members[name]), zlib.crc32(name.encode()), name)):
-        counts = Counter(labels[i] for i in members[group])
-        common = counts.most_common(1)[0][0]
-        best = min(range(folds), key=lambda fold: (load[common][fold], totals[fold], fold))
-        drawn[members[group]] = best + 1
-        totals[best] += len(members[group])
-        for label, count in counts.items():
-            load[label][best] += count
-    return drawn
 
 
 def _images(rows: list[_Row], notes: list[str]) -> FileImages | None:

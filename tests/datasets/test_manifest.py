@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from PIL import Image
 from bench.data.check import check_clips
 from bench.errors import DataError
 from bench_datasets._table import split_labels
-from bench_datasets.manifest import draw_folds, load
+from bench_datasets.manifest import load
 
 
 def audio(folder: Path, name: str, seconds: float = 0.5, rate: int = 8_000) -> None:
@@ -147,23 +146,6 @@ def test_long_clips_are_capped(tmp_path):
     assert load(tmp_path / "m.csv").clip_samples == 160_000
 
 
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 30)), min_size=1, max_size=80))
-def test_drawn_folds(items):
-    labels, groups = [label for label, _ in items], [str(group) for _, group in items]
-    folds = draw_folds(labels, groups)
-    np.testing.assert_array_equal(folds, draw_folds(labels, groups))
-    assert ((folds >= 1) & (folds <= 5)).all()
-    assert len(set(zip(groups, folds.tolist(), strict=True))) == len(set(groups))
-
-
-def test_drawn_folds_are_even_without_groups():
-    labels = ["a"] * 50 + ["b"] * 25
-    folds = draw_folds(labels, [str(i) for i in range(75)])
-    assert Counter(zip(labels, folds.tolist(), strict=True)) == {
-        (label, fold): size for label, size in (("a", 10), ("b", 5)) for fold in range(1, 6)
-    }
-
-
 @pytest.mark.parametrize(
     "content",
     [
@@ -229,13 +211,6 @@ def test_any_spelling_of_one_class_is_one_class_or_an_error(names, data):
         assert len(set(spelled)) > len(set(names))
     else:
         assert len({part for (part,) in parts}) == len(set(names))
-
-
-def test_a_class_that_no_training_clip_has_is_named(table):
-    clips = load(table("path,label,fold\nclips/0.wav,dog,1\nclips/1.wav,cat,1\nclips/2.wav,cat,2\n"))
-    assert "class 'dog' stands in fold 1 alone: no training clip has it" in clips.notes
-    clips = load(table("path,label,split\nclips/0.wav,dog,test\nclips/1.wav,cat,train\nclips/2.wav,cat,test\n"))
-    assert "class 'dog' stands in test alone: no training clip has it" in clips.notes
 
 
 def test_latin_1_names_the_byte_and_the_command(tmp_path):

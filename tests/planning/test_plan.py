@@ -15,7 +15,7 @@ from bench.config.selection import Selection, select_models
 from bench.errors import DataError, NoCellError, SelectionError, UnknownNameError
 from bench.planning.axes import choose_axes
 from bench.planning.costs import Cost, cost_key, expected_seconds, with_costs
-from bench.planning.plan import Loaded, expand
+from bench.planning.plan import Loaded, default_protocol, expand
 from bench.plugins.discovery import load_modules
 from bench.plugins.specs import DatasetSpec, FrontendSpec, ModelSpec, ProtocolSpec
 from bench.testing.fakes import fake_plugin
@@ -436,8 +436,23 @@ def test_a_set_that_lacks_what_the_protocol_needs_is_named_and_the_others_run(tw
     }
     decision, reason = cells["split", 0, "evaluate"]
     assert decision == "incompatible"
-    assert reason.startswith("Split has no folds, which protocol '4+1' needs; --protocol may be grouped-5, ")
+    assert reason.startswith("Split has no folds, which protocol '4+1' needs; --protocol may be grouped-10, ")
     assert "official, " in reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "protocol"),
+    [
+        ({}, "grouped-folds"), ({"groups": None}, "4+1"), ({"folds_to_draw": 3}, "grouped-5"),
+        ({"folds_to_draw": 3, "groups": None}, "4+1"), ({"folds": None, "splits": ("train", "test") * 15}, "official"),
+        ({"folds": None}, "grouped-5"), ({"folds": None, "groups": None}, "grouped-folds"),
+    ],
+)  # fmt: skip
+def test_the_first_protocol_that_suits_the_clips_is_the_default(two_sets, changes, protocol) -> None:
+    registry, data = two_sets
+    spec = replace(data["set"].entry.spec, protocols=("grouped-folds", "4+1", "official"))
+    clips = replace(data["set"].clips, **{"groups": tuple(f"g{i}" for i in range(30)), **changes})
+    assert default_protocol(Loaded(entry=replace(data["set"].entry, spec=spec), clips=clips), registry) == protocol
 
 
 def test_a_protocol_that_no_set_has_what_it_takes_for_is_one_error(two_sets) -> None:

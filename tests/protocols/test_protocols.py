@@ -19,11 +19,11 @@ from bench.plugins.specs import ProtocolSpec
 from bench.protocols.split import available_folds, make_split, protocol_hash
 
 HOST = load_modules(bench.builtin).registry.protocols
-FOUR_ONE, THREE_ONE, PAPER, RANDOM, OFFICIAL, OFFICIAL_VAL, RANDOM_SPLIT, GROUPED, LEAVE_ONE = (
+FOUR_ONE, THREE_ONE, PAPER, RANDOM, OFFICIAL, OFFICIAL_VAL, RANDOM_SPLIT, GROUPED, LEAVE_ONE, GROUPED_FOLDS = (
     HOST[name]
     for name in (
         "4+1", "3+1+1", "paper-style", "random-5fold", "official", "official-val", "random-80-20", "grouped-5",
-        "leave-one-group-out",
+        "leave-one-group-out", "grouped-folds",
     )
 )  # fmt: skip
 
@@ -33,7 +33,7 @@ def varied(protocol: Entry[ProtocolSpec], **changes) -> Entry[ProtocolSpec]:
 
 
 def clips(folds, groups=None, splits=None) -> Clips:
-    n = len(folds)
+    n = len(groups if folds is None else folds)
     return Clips(
         title="Made up", ids=tuple(map(str, range(n))), targets=np.zeros(n, dtype=np.int64), label_names=("a", "b"),
         audio=lambda _: (np.zeros(4, dtype=np.float32), 8), sample_rate=8, clip_samples=4, manifest_sha256="m",
@@ -141,25 +141,33 @@ def test_random_split_reports_its_leak_and_is_not_refused() -> None:
         make_split(RANDOM, data, 1)
 
 
-def test_grouped_folds_follow_the_name_of_the_group_alone() -> None:
+@pytest.mark.parametrize("count", [3, 5, 10])
+def test_grouped_folds_hold_whole_groups_and_spread_classes(count: int) -> None:
     groups = tuple(f"speaker {i % 40}" for i in range(200))
-    data = clips([0] * 200, groups=groups)
-    assert available_folds(GROUPED, data) == (1, 2, 3, 4, 5)
+    data = replace(clips(None, groups=groups), targets=np.arange(200) // 100)
+    grouped = HOST[f"grouped-{count}"]
+    assert available_folds(grouped, data) == tuple(range(1, count + 1))
     fold_of = {}
-    for fold in range(1, 6):
-        split = make_split(GROUPED, data, fold)
+    for fold in range(1, count + 1):
+        split = make_split(grouped, data, fold)
         assert split.leak.clips == 0
+        assert abs(int(data.targets[split.test].sum()) - len(split.test) / 2) <= 5
         fold_of |= {groups[i]: fold for i in split.test}
     assert len(fold_of) == 40
-    # A hash of the name: other clips, other order, same fold.
-    fewer = clips([0] * 40, groups=tuple(sorted(set(groups))))
-    for fold in range(1, 6):
-        split = make_split(GROUPED, fewer, fold)
-        assert {fewer.groups[i] for i in split.test} == {name for name, one in fold_of.items() if one == fold}
-    moved = varied(GROUPED, version=2)
-    assert make_split(moved, data, 1).test.tolist() != make_split(GROUPED, data, 1).test.tolist()
-    with pytest.raises(DataError, match="has no groups, which protocol 'grouped-5' needs"):
-        available_folds(GROUPED, clips([1, 2]))
+    few = clips(None, groups=tuple(f"g{i % 2}" for i in range(8)))
+    assert available_folds(grouped, few) == (1, 2)
+    with pytest.raises(DataError, match=f"has no groups, which protocol 'grouped-{count}' needs"):
+        available_folds(grouped, clips([1, 2]))
+
+
+def test_grouped_folds_are_the_authors_and_need_groups() -> None:
+    data = clips([3, 3, 7, 7], groups=("a", "b", "c", "d"))
+    assert available_folds(GROUPED_FOLDS, data) == (3, 7)
+    assert make_split(GROUPED_FOLDS, data, 7).test.tolist() == [2, 3]
+    with pytest.raises(LeakError, match=r"'2' \(test\) and '1' \(train\) are of group 'b'"):
+        make_split(GROUPED_FOLDS, replace(data, groups=("a", "b", "b", "d")), 7)
+    with pytest.raises(DataError, match="has no groups"):
+        make_split(GROUPED_FOLDS, clips([1, 2]), 1)
 
 
 def test_hash_follows_every_part_of_the_rule() -> None:
@@ -177,10 +185,10 @@ def test_hash_follows_every_part_of_the_rule() -> None:
 
 def test_hashes_of_published_records_stay() -> None:
     hashes = {name: protocol_hash(HOST[name], "esc50", "m", ("a",)) for name in HOST}
-    assert {name: value for name, value in hashes.items() if not name.startswith("few-shot")} == {
+    later = ("few-shot", "grouped-")
+    assert {name: value for name, value in hashes.items() if not name.startswith(later)} == {
         "3+1+1": "b60874e3a1dbfb82",
         "4+1": "7f63ae8c16cd6f0e",
-        "grouped-5": "a397fabb39b63d4f",
         "leave-one-group-out": "0a31fda7e510a899",
         "official": "32a223b101baa1af",
         "official-val": "7e149a1ff8422ebb",
