@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from bench.execution import estimators, provenance
 from bench.execution.build import MASKED, build_model, is_network
-from bench.execution.inputs import Inputs, WorkerCache, arranged, prepare, split_for
+from bench.execution.inputs import Inputs, arranged, prepare, split_for
 from bench.execution.results import CellResult, Fitted, OnEpoch, Predictions, Progress
 from bench.job import Job
 from bench.measurement.memory import HostPeak
@@ -23,18 +23,15 @@ from bench.protocols.groups import units
 from bench.protocols.split import Split
 
 
-def run_evaluate(
-    registry: Registry, job: Job, progress: Progress, on_epoch: OnEpoch, cache: WorkerCache | None = None
-) -> CellResult:
+def run_evaluate(registry: Registry, job: Job, progress: Progress, on_epoch: OnEpoch) -> CellResult:
     """Train on the training clips, then score the sealed test clips.
 
-    Whatever a plugin raises comes through; ``progress.stage`` says where. A ``cache`` keeps what the next cell of the
-    same worker can use again.
+    Whatever a plugin raises comes through; ``progress.stage`` says where.
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
     start = time.perf_counter()
     cell = job.cell
-    data = prepare(registry, job, cache)
+    data = prepare(registry, job)
     split = split_for(registry, data, job)
     data = arranged(data, split, cell.seed)
     progress.stage = "build"

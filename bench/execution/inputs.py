@@ -43,7 +43,7 @@ _STREAM = 7
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """A data set as one model sees it; shared by the cells that follow each other in a worker.
+    """A data set as one model sees it.
 
     Attributes:
         waveforms: Decoded, converted, filled clips ``(clips, samples)``; ``None`` where the publishers give features.
@@ -110,7 +110,7 @@ class Inputs:
 
 
 class WorkerCache:
-    """What cells that follow each other in one worker share: clips, open waveforms, derived pictures, tokens."""
+    """What estimates that follow each other in one worker share: clips, open waveforms, derived pictures, tokens."""
 
     def __init__(self) -> None:
         self._kept: dict[Any, Any] = {}

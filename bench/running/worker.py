@@ -8,29 +8,26 @@ The process dies with its parent: the kernel signals it, and a closed standard i
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import functools
 import importlib
 import json
 import math
 import os
-import queue
-import signal
 import sys
-import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.running import isolation
+
 if TYPE_CHECKING:
-    from bench.execution.inputs import WorkerCache
     from bench.execution.results import CellResult, Progress
     from bench.job import Job
     from bench.plugins.discovery import Host
     from bench.results.records import Record
     from bench.running.progress import Observers
 
-PR_SET_PDEATHSIG = 1
 LOG_TAIL = 4000
 """Characters of a traceback that a record keeps."""
 
@@ -53,79 +50,117 @@ class Channel:
             self._stream.write(content)
         self._stream.flush()
 
+    @property
+    def descriptor(self) -> int:
+        """Of what was standard output."""
+        return self._stream.fileno()
+
 
 def main() -> None:
     """Run jobs until standard input closes, then leave without teardown (it would add to the peak memory)."""
-    _die_with_parent()
+    isolation.die_with(os.getppid())
     channel = Channel()
-    inbox: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-    busy = threading.Event()
-    threading.Thread(target=_read_jobs, args=(inbox, busy), daemon=True).start()
     for name in ("bench.execution.evaluate", *sys.argv[1:]):  # while the host still plans
-        with contextlib.suppress(Exception, SystemExit):  # the job that needs it will say so
-            importlib.import_module(name)
-    kept: dict[Any, Any] = {}
-    while (line := inbox.get()) is not None:
-        busy.set()
-        _run_line(line, channel, kept)
-        busy.clear()
+        _import(name)
+    image = Image(channel)
+    with open(0, "rb", buffering=0, closefd=False) as lines:
+        while line := lines.readline():
+            _run_line(line.decode(), image)
     os._exit(0)
 
 
-def _die_with_parent() -> None:
-    parent = os.getppid()
-    with contextlib.suppress(OSError, AttributeError):  # not on Linux: the closed pipe ends us instead
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if os.getppid() != parent:
-        os._exit(1)
+def _import(name: str) -> None:
+    with contextlib.suppress(Exception, SystemExit):  # the job that needs it will say so
+        importlib.import_module(name)
 
 
-def _read_jobs(inbox: queue.SimpleQueue[str | None], busy: threading.Event) -> None:
-    for line in sys.stdin:
-        inbox.put(line)
-    if busy.is_set():
-        os._exit(1)  # the supervisor is gone in the middle of a cell
-    inbox.put(None)
-
-
-def _run_line(line: str, channel: Channel, kept: dict[Any, Any]) -> None:
-    """One job; ``kept`` holds what the next one can use again: plugins, observers, the indexed data."""
-    from bench.execution.inputs import WorkerCache
-    from bench.execution.results import Progress
+def _run_line(line: str, image: Image) -> None:
+    """One job; a cell in a child of the image, so that the next one finds nothing of it."""
     from bench.job import Job
-    from bench.plugins.discovery import load
-    from bench.running.progress import Observers
 
     job = Job.from_json(line)
-    channel.send("started")
+    image.channel.send("started")
+    host, observers = image.load(job)
+    work = functools.partial(_run_job, job, host, observers, image)
+    if job.alone or job.action != "cell":  # the only one of its process, or nothing is trained
+        isolation.end_when_hung_up()
+        work()
+        return
+    image.prepare(job, host)
+    if isolation.forks():
+        image.wanted = isolation.in_child(work)
+    else:
+        isolation.end_when_hung_up()
+        work()
+        isolation.start_over(image.channel.descriptor)
 
-    def observer_failed(plugin: str, hook: str, error: str) -> None:
-        channel.send("observer", plugin=plugin, hook=hook, error=error)
 
-    key = (job.plugins, job.without)
-    if key not in kept:
-        host = load(job.plugins, without=job.without)
-        kept[key] = host, Observers(host, observer_failed), WorkerCache()
-    host, observers, cache = kept[key]
-    if not _estimator(job, host):
-        import torch
+class Image:
+    """What each cell of this process starts from: modules are imported and plugins loaded, nothing was built or run.
 
-        import bench.execution.network  # noqa: F401  its import is no part of the time of a cell
+    Args:
+        channel: Where events go.
 
+    Attributes:
+        kept: What jobs that run in this process itself can use again.
+        wanted: Modules that the last cell imported itself.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.kept: dict[str, Any] = {}
+        self.wanted: list[str] = []
+        self._hosts: dict[Any, tuple[Host, Observers]] = {}
+
+    def load(self, job: Job) -> tuple[Host, Observers]:
+        """The plugins of a job; torch is imported too unless its cell fits what says that it is an estimator."""
+        from bench.plugins.discovery import load
+        from bench.running.progress import Observers
+
+        key = (job.plugins, job.without)
+        if key not in self._hosts:
+            host = load(job.plugins, without=job.without)
+            self._hosts[key] = host, Observers(host, self._observer_failed)
+        host, observers = self._hosts[key]
+        if not _light(job, host):
+            _import("bench.execution.network")
+        return host, observers
+
+    def prepare(self, job: Job, host: Host) -> None:
+        """Import what the cell of a job needs, and what the one before it imported, so that it takes no time of it."""
+        registry, cell = host.registry, job.cell
+        own = () if _light(job, host) else ("torch._inductor",)  # of deterministic kernels
+        entries = (registry.datasets.entries.get(cell.dataset), registry.frontends.entries.get(cell.frontend))
+        factories = [entry.factory for entry in (*entries, registry.models.entries.get(cell.model)) if entry]
+        for name in (*own, *(factory.partition(":")[0] for factory in factories), *self.wanted):
+            _import(name)
+
+    def _observer_failed(self, plugin: str, hook: str, error: str) -> None:
+        self.channel.send("observer", plugin=plugin, hook=hook, error=error)
+
+
+def _light(job: Job, host: Host) -> bool:
+    entry = host.registry.models.entries.get(job.cell.model)
+    return job.action == "cell" and job.cell.kind == "evaluate" and entry is not None and entry.spec.estimator
+
+
+def _run_job(job: Job, host: Host, observers: Observers, image: Image) -> None:
+    from bench.execution.results import Progress
+
+    if torch := sys.modules.get("torch"):
         torch.set_num_threads(job.threads)
     if job.action == "cell":
-        _run_cell(job, host, observers, channel, cache)
+        _run_cell(job, host, observers, image.channel)
         return
     progress = Progress()
     try:
-        values, files = _answer(job, host, progress, cache, kept)
+        values, files = _answer(job, host, progress, image.kept)
     except (Exception, SystemExit) as error:  # noqa: BLE001  a plugin may raise anything; whoever asked is told
         values, files = {"problem": f"{type(error).__name__} in stage {progress.stage}: {_one_line(error)}"}, {}
-    channel.send("answer", files, **values)
+    image.channel.send("answer", files, **values)
 
 
-def _run_cell(job: Job, host: Host, observers: Observers, channel: Channel, cache: WorkerCache) -> None:
+def _run_cell(job: Job, host: Host, observers: Observers, channel: Channel) -> None:
     from bench.execution.evaluate import run_evaluate
     from bench.execution.results import CellResult, Progress
     from bench.results.store import npz_bytes
@@ -145,7 +180,7 @@ def _run_cell(job: Job, host: Host, observers: Observers, channel: Channel, cach
             from bench.execution.profile import run_profile
 
             return run_profile(host.registry, job, progress)
-        return run_evaluate(host.registry, job, progress, on_epoch, cache)
+        return run_evaluate(host.registry, job, progress, on_epoch)
 
     observers.tell("bench_cell_start", cell=job.cell)
     try:
@@ -158,27 +193,20 @@ def _run_cell(job: Job, host: Host, observers: Observers, channel: Channel, cach
         channel.send("record", text=done.to_json())
 
 
-def _estimator(job: Job, host: Host) -> bool:
-    """Whether the job needs no torch: its cell fits what says that it is an estimator."""
-    entry = host.registry.models.entries.get(job.cell.model)
-    return job.action == "cell" and job.cell.kind == "evaluate" and entry is not None and entry.spec.estimator
-
-
-def _answer(
-    job: Job, host: Host, progress: Progress, cache: WorkerCache, kept: dict[Any, Any]
-) -> tuple[dict[str, Any], dict[str, bytes]]:
+def _answer(job: Job, host: Host, progress: Progress, kept: dict[Any, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Values and files of a job that gives no record."""
     import tempfile
 
     from bench.execution import pricing
+    from bench.execution.inputs import WorkerCache
     from bench.execution.profile import run_trace
 
     if job.action == "price":
         return pricing.run_price(host.registry, job, progress), {}
     if job.action == "estimate":
-        if "speed" not in kept:
-            kept["speed"] = pricing.calibrate()
-        return pricing.run_estimate(host.registry, job, progress, cache, kept["speed"]), {}
+        if not kept:
+            kept |= {"cache": WorkerCache(), "speed": pricing.calibrate()}
+        return pricing.run_estimate(host.registry, job, progress, **kept), {}
     with tempfile.TemporaryDirectory(prefix="bench-trace-") as folder:
         traces = run_trace(host.registry, job, progress, Path(folder))
         return {"traces": traces}, {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}

@@ -1,0 +1,138 @@
+"""No state survives from one cell to the next: noise stays at chance, and each cell starts from the same image."""
+
+from __future__ import annotations
+
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from scipy.stats import binom
+
+from bench.cell import Cell
+from bench.config.recipes import resolve
+from bench.job import Job
+from bench.results.records import Record, parse_record
+from bench.running.supervise import Worker
+
+PLUGIN = Path(__file__).with_name("leaking_plugin.py")
+CHANCE, CLIPS = 1 / 3, 150
+KINDS = ("network", "cached", "backbone", "tensors", "forest", "scaled", "adapting")
+
+
+def job(kind: str, fold: int, plugin: Path = PLUGIN) -> Job:
+    """One cell of a model of the plugin, on noise."""
+    cell = Cell(
+        kind="evaluate", dataset="noise", protocol="4+1@1", fold=fold, model=f"leaks.{kind}", recipe="smoke", batch=16,
+        frontend="adapting" if kind == "adapting" else "waveform", device="cpu",
+    )  # fmt: skip
+    recipe = resolve("smoke", {"*": {"trim_db": None, "lr": 0.01, "epochs": 12}})
+    return Job(cell=cell, recipe=recipe, fingerprint="f", plugins=(plugin,), keep_checkpoint=False)
+
+
+def serve(jobs: Sequence[Job]) -> Iterator[Record]:
+    """The records of cells that follow each other in one worker."""
+    worker = Worker(1)
+    try:
+        for item in jobs:
+            worker.send(item)
+            ended: list[Record] = []
+            while not ended:
+                select.select([worker.output], [], [], 60)
+                events, closed = worker.read()
+                assert not closed, worker.log()
+                ended = [parse_record(e["values"]["text"], "") for e, _ in events if e["event"] == "record"]
+            yield ended[0]
+    finally:
+        worker.kill()
+
+
+@pytest.mark.slow
+def test_noise_stays_inside_the_chance_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    found: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    for record in serve([job(kind, fold) for kind in KINDS for fold in range(1, 6)]):
+        assert record.status == "ok", record.error
+        found[record.cell.model.partition(".")[2]] += [s.value for s in record.scores if s.name == "accuracy"]
+    low, high = binom.ppf([0.005, 0.995], CLIPS, CHANCE)
+    assert {k: v for k, v in found.items() if not low <= round(sum(v) / 5 * CLIPS) <= high} == {}
+
+
+@pytest.mark.slow
+def test_what_an_import_started_costs_a_fresh_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread would be missing in a child: each cell then has a process that begins anew, and is as clean."""
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    plugin, seen = tmp_path / "threaded.py", tmp_path / "seen"
+    plugin.write_text(
+        f"{PLUGIN.read_text()}\nimport os, threading, time\n"
+        "threading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n"
+        f"os.write(os.open({str(seen)!r}, os.O_APPEND | os.O_CREAT | os.O_WRONLY), b'started ')\n"
+    )
+    records = list(serve([job("forest", fold, plugin) for fold in (1, 2, 3)]))
+    assert [record.status for record in records] == ["ok"] * 3
+    assert seen.read_text() == "started " * 3
+    assert max(score.value for record in records for score in record.scores if score.name == "accuracy") < 0.7
+
+
+def run(code: str) -> subprocess.Popen[str]:
+    """A process with pipes that knows ``in_child`` and ``forks``."""
+    head = "import os, sys, time\nfrom bench.running.isolation import forks, in_child\n"
+    return subprocess.Popen(
+        [sys.executable, "-P", "-c", head + code], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    """All that it prints, while its standard input stays open."""
+    assert process.stdout is not None
+    return process.stdout.read()
+
+
+@pytest.mark.parametrize(
+    ("work", "code"),
+    [
+        ("os._exit(0)", 0), ("os._exit(7)", 7), ("sys.exit(3)", 3), ("os.abort()", -signal.SIGABRT),
+        ("os.kill(os.getpid(), 9)", -signal.SIGKILL),
+    ],
+)  # fmt: skip
+def test_a_cell_that_ends_its_process_ends_the_worker_in_the_same_way(work: str, code: int) -> None:
+    with run(f"in_child(lambda: {work}); print('went on')") as process:
+        assert said(process) == ""
+        assert process.wait(20) == code
+
+
+def test_the_next_cell_finds_what_the_last_one_imported_and_nothing_else() -> None:
+    code = (
+        "kept = {}\ndef work():\n    import colorsys; assert not kept; kept['x'] = 1\n"
+        "print('colorsys' in in_child(work), in_child(work), kept, forks())"
+    )
+    with run(code) as process:
+        first, second = said(process).split(" ", 1)
+    assert first == "True"
+    assert "{} True" in second
+
+
+def test_a_thread_of_an_import_forbids_children() -> None:
+    code = "import threading; threading.Thread(target=time.sleep, args=(60,), daemon=True).start(); print(forks())"
+    with run(code + "; sys.stdout.flush(); os._exit(0)") as process:
+        assert said(process) == "False\n"
+
+
+@pytest.mark.parametrize("how", ["the pipe closes", "the worker is killed"])
+def test_a_cell_ends_with_its_supervisor(how: str) -> None:
+    with run("in_child(lambda: (print(os.getpid(), flush=True), time.sleep(60)))") as process:
+        assert process.stdout is not None
+        cell = int(process.stdout.readline())
+        if how == "the pipe closes" and process.stdin is not None:
+            process.stdin.close()
+        else:
+            process.kill()
+        assert process.wait(20) in (1, -signal.SIGKILL)
+        gone = time.monotonic() + 20
+        while Path(f"/proc/{cell}").exists() and time.monotonic() < gone:
+            time.sleep(0.05)
+        assert not Path(f"/proc/{cell}").exists() or "Z" in Path(f"/proc/{cell}/stat").read_text().split()[2]
