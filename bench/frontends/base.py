@@ -1,4 +1,4 @@
-"""What all front ends have in common: input checks, the logarithm, full precision."""
+"""What all front ends have in common: input checks and the logarithm."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import DataError
+from bench.frontends.precision import full_precision
 from bench.frontends.settings import SpectralSettings
 
 
@@ -90,20 +91,6 @@ class Frontend(nn.Module, ABC):
 def log_power(power: Tensor, floor: float) -> Tensor:
     """``ln(max(power, floor))``: finite everywhere, gradient exactly 0 below the floor; same shape."""
     return power.clamp(min=floor).log()
-
-
-@contextlib.contextmanager
-def full_precision(device: torch.device) -> Iterator[None]:
-    """Float32 without autocast and, on CUDA, without TF32 in convolutions and products."""
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(torch.autocast(device_type=device.type, enabled=False))
-        if device.type == "cuda":
-            cudnn = torch.backends.cudnn
-            kept = {name: getattr(cudnn, name) for name in ("enabled", "benchmark", "deterministic")}
-            stack.enter_context(cudnn.flags(**kept, allow_tf32=False))
-            stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
-            torch.set_float32_matmul_precision("highest")
-        yield
 
 
 @contextlib.contextmanager

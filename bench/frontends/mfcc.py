@@ -9,7 +9,8 @@ import torchaudio.functional
 from torch import Tensor
 
 from bench.clips import TaskInfo
-from bench.frontends.base import Frontend, full_precision
+from bench.frontends.base import Frontend
+from bench.frontends.precision import full_precision
 from bench.frontends.settings import SpectralOptions, SpectralSettings
 from bench.frontends.torchaudio import TorchaudioLogMel
 

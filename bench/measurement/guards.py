@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from bench.errors import BenchError
+from bench.frontends.precision import read_precision, write_precision
 from bench.measurement.clocks import Call
 from bench.measurement.memory import MIB
 from bench.measurement.noise import Advice
@@ -62,42 +63,12 @@ def _switches() -> dict[str, tuple[Callable[[], Any], Callable[[Any], object]]]:
         "deterministic": (deterministic, lambda pair: torch.use_deterministic_algorithms(pair[0], warn_only=pair[1])),
         "grad_mode": (torch.is_grad_enabled, torch._C._set_grad_enabled),
         "anomaly_mode": (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
-        "float32_precision": (_precision, _set_precision),
+        "float32_precision": (read_precision, write_precision),
         "cudnn_enabled": attribute(torch.backends.cudnn, "enabled"),
         "cudnn_benchmark": attribute(torch.backends.cudnn, "benchmark"),
         "cudnn_deterministic": attribute(torch.backends.cudnn, "deterministic"),
         "mha_fastpath": (torch.backends.mha.get_fastpath_enabled, torch.backends.mha.set_fastpath_enabled),
     }
-
-
-def _precision_homes() -> tuple[Any, ...]:
-    cudnn: Any = torch.backends.cudnn  # a module with properties, which the annotations do not show
-    return torch.backends, torch.backends.cuda.matmul, cudnn, cudnn.conv
-
-
-def _precision() -> tuple[str | None, bool | None, tuple[str, ...]]:
-    """Both of torch's interfaces to TF32; one of the older pair is ``None`` where the newer one contradicts it."""
-    older: list[Any] = [None, None]
-    readers: tuple[Callable[[], Any], ...] = (
-        torch.get_float32_matmul_precision,
-        lambda: torch.backends.cudnn.allow_tf32,
-    )
-    for place, read in enumerate(readers):
-        with contextlib.suppress(RuntimeError):  # torch refuses to answer through it once both were used
-            older[place] = read()
-    return older[0], older[1], tuple(home.fp32_precision for home in _precision_homes())
-
-
-def _set_precision(value: tuple[str | None, bool | None, tuple[str, ...]]) -> None:
-    matmul, cudnn, newer = value
-    for home, precision in zip(_precision_homes(), newer, strict=True):
-        home.fp32_precision = precision
-    if matmul is not None:
-        torch.set_float32_matmul_precision(matmul)
-    if cudnn is not None:
-        torch.backends.cudnn.allow_tf32 = cudnn
-    if newer != tuple(home.fp32_precision for home in _precision_homes()):
-        torch.backends.cuda.matmul.fp32_precision = newer[1]
 
 
 def _set_device(device: torch.device) -> None:

@@ -21,6 +21,7 @@ from bench.execution.build import build_model, build_pipeline, materialise
 from bench.execution.inputs import Inputs
 from bench.execution.pipeline import Pipeline
 from bench.execution.step import Inference, StepSettings, TrainStep
+from bench.frontends.precision import full_precision
 from bench.plugins.registry import Entry
 from bench.plugins.specs import ModelSpec
 from bench.recipe import Recipe
@@ -251,7 +252,7 @@ def cuda(case: NetworkCase) -> CheckResult:
     other = case.fresh(0)
     other.load_state_dict(case.pipeline.state_dict())
     other.to("cuda")
-    with torch.backends.cudnn.flags(allow_tf32=False):
+    with full_precision(torch.device("cuda")):
         found = forward(other, case.rows(), "cuda").cpu()
     moved = change(found, case.logits())
     if (half := _autocast(case, other, "cuda")).status == "failed":

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from bench.clips import TaskInfo
 from bench.errors import DataError
-from bench.frontends.base import full_precision
+from bench.frontends import base, mfcc
+from bench.frontends.precision import full_precision, read_precision, write_precision
 from bench.frontends.settings import SpectralOptions, SpectralSettings
 from bench.frontends.specs import FRONTENDS
 
@@ -217,24 +218,55 @@ def test_listing_imports_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("precision", ["highest", "high"])
-def test_short_mantissas_are_off_on_cuda_and_restored(precision):
-    def state():
-        backends = torch.backends
-        return torch.get_float32_matmul_precision(), backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32
+def global_tf32():
+    torch.backends.fp32_precision = "tf32"
 
-    usual = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(precision)
-    try:
-        before = state()
-        with full_precision(torch.device("cuda")):
-            assert state() == ("highest", False, False)
-        assert state() == before
-        with pytest.raises(KeyError), full_precision(torch.device("cuda")):
-            raise KeyError
-        assert state() == before
-    finally:
-        torch.set_float32_matmul_precision(usual)
+
+PRECISIONS = [
+    lambda: None,
+    lambda: torch.set_float32_matmul_precision("high"),
+    global_tf32,
+    lambda: setattr(torch.backends.cudnn, "allow_tf32", False),
+    lambda: setattr(torch.backends.cudnn.rnn, "fp32_precision", "ieee"),
+    lambda: setattr(torch.backends.mkldnn.matmul, "fp32_precision", "bf16"),
+]
+
+
+@pytest.fixture
+def own_precision():
+    kept = read_precision()
+    yield
+    write_precision(kept)
+
+
+@pytest.mark.usefixtures("own_precision")
+@pytest.mark.parametrize("change", PRECISIONS)
+def test_short_mantissas_are_off_on_cuda_and_restored(change):
+    change()
+    before, backends = read_precision(), torch.backends
+    with full_precision(torch.device("cuda")):
+        found = [home.fp32_precision for home in (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)]
+        assert found == ["ieee"] * 3
+    assert read_precision() == before
+    with pytest.raises(KeyError), full_precision(torch.device("cuda")):
+        raise KeyError
+    assert read_precision() == before
+
+
+@EVERY
+@pytest.mark.usefixtures("own_precision")
+def test_a_front_end_on_cuda_leaves_every_switch_inheriting_as_it_was(name, monkeypatch):
+    def on_cuda(_device):
+        return full_precision(torch.device("cuda"))
+
+    for module in (base, mfcc):
+        monkeypatch.setattr(module, "full_precision", on_cuda)
+    before, front = read_precision(), build(name)
+    front(noise())
+    assert read_precision() == before
+    global_tf32()
+    assert torch.backends.cuda.matmul.fp32_precision == torch.backends.mkldnn.matmul.fp32_precision == "tf32"
+    front(noise())  # also where the older interface refuses to answer
 
 
 @pytest.mark.gpu

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from bench.errors import BenchError
+from bench.frontends.precision import read_precision
 from bench.measurement.guards import caught_output, inspect_callable, leaked_per_step, restored_flags
 
 CHANGES = {
@@ -49,12 +50,17 @@ PRECISIONS = [
 
 @pytest.mark.parametrize("change", PRECISIONS)
 def test_tf32_is_put_back_through_either_interface(change):
-    before = (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
+    before = read_precision()
     changed = {}
     with restored_flags(changed):
         change()
     assert set(changed) == {"float32_precision"}
-    assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == before
+    assert read_precision() == before
+    torch.backends.fp32_precision = "tf32"
+    try:
+        assert torch.backends.cuda.matmul.fp32_precision == "tf32"  # not pinned: a later global choice reaches it
+    finally:
+        torch.backends.fp32_precision = "none"
 
 
 def test_switches_are_put_back_although_the_callable_raised():
