@@ -43,6 +43,10 @@ class Batch:
         inputs = {name: x.to(device) for name, x in self.inputs.items()}
         return replace(self, inputs=inputs, targets=self.targets.to(device))
 
+    def copy(self) -> Batch:
+        """The same batch with inputs of its own."""
+        return replace(self, inputs={name: x.clone() for name, x in self.inputs.items()})
+
 
 @dataclass(frozen=True)
 class Batches:

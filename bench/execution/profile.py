@@ -123,7 +123,7 @@ def build_calls(registry: Registry, job: Job, progress: Progress) -> tuple[Input
         count = min(max(CLIPS, 4 * data.task.num_classes), len(data.clips))
         clips = np.linspace(0, len(data.clips) - 1, count).astype(np.int64)
         x = inputs_of(data, clips)
-        model.fit(x, data.clips.targets[clips].astype(np.int64))
+        model.fit(x.copy(), data.clips.targets[clips].astype(np.int64))
         return data, EstimatorCalls(model=model, x=x, task=data.task, size=min(cell.batch, len(x)))
     clips = np.arange(min(CLIPS, len(data.clips)), dtype=np.int64)
     pipeline = build_pipeline(model, data, job.recipe, clips)
@@ -188,7 +188,7 @@ def _look_inside(
         steps["inference of one clip"] = (calls.one, latency.host.median)
     return {
         **network,
-        "guards": guard_table(steps, changed, budget_s),
+        "guards": guard_table(steps, changed, budget_s, altering=calls.altering),
         "energy": energy_table(calls.infer, job.cell.device, brief=brief),
     }
 

@@ -5,8 +5,8 @@ All of it runs after the timed passes and never inside them; what would take too
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -48,6 +48,7 @@ class NetworkCalls:
         tested: Batches of the cell's size as in test; ``trained`` as in training.
         source: All clips as in test.
         few: Clips that FLOPs are counted on: 1, or a batch where a clip's logits depend on its mates.
+        altering: Whether the network writes into its inputs: each call then gets a copy, as a run gets a new batch.
     """
 
     inference: Inference
@@ -57,13 +58,14 @@ class NetworkCalls:
     trained: list[Batch]
     source: Batches
     few: int
+    altering: bool = False
 
     @classmethod
     def of(cls, pipeline: Pipeline, data: Inputs, job: Job, clips: npt.NDArray[np.int64], *, few: int) -> NetworkCalls:
         """The steps of a cell for a pipeline on its device, over ``clips``; a small data set repeats them."""
         batch, everything = job.cell.batch, np.arange(len(data.clips), dtype=np.int64)
         wanted = np.resize(clips, max(batch, len(clips) // batch * batch))
-        return cls(
+        calls = cls(
             inference=Inference(pipeline, job.cell.device, job.cell.precision, job.recipe.cuda_graphs),
             step=TrainStep(pipeline, StepSettings.of(job, data), -(-len(everything) // batch)),
             singles=list(data.test_batches(clips, 1).epoch(0)),
@@ -72,20 +74,33 @@ class NetworkCalls:
             source=data.test_batches(everything, batch),
             few=few,
         )
+        return replace(calls, altering=calls._alters())
+
+    def _alters(self) -> bool:
+        inputs = self.tested[0].copy().inputs
+        before = [x._version for x in inputs.values()]
+        with torch.compiler.set_stance("force_eager"):  # what compilation takes is told by the first real call
+            self.inference.forward(self.inference.features(self.inference.to_device(inputs)))
+        return before != [x._version for x in inputs.values()]
+
+    def given(self, batches: Sequence[Batch], i: int) -> Batch:
+        """Batch ``i`` as it was made."""
+        batch = batches[i % len(batches)]
+        return batch.copy() if self.altering else batch
 
     def one(self, i: int) -> None:
         """Clip ``i`` alone; its prediction is out when it stands on the host, so the copy is part of the work."""
-        self.inference(self.singles[i % len(self.singles)]).to("cpu", non_blocking=True)
+        self.inference(self.given(self.singles, i)).to("cpu", non_blocking=True)
 
     def infer(self, i: int) -> int:
         """Batch ``i``; returns its clips."""
-        batch = self.tested[i % len(self.tested)]
+        batch = self.given(self.tested, i)
         self.inference(batch).to("cpu", non_blocking=True)
         return len(batch)
 
     def learn(self, i: int) -> int:
         """Training step ``i``; returns its clips."""
-        batch = self.trained[i % len(self.trained)]
+        batch = self.given(self.trained, i)
         self.step(batch)
         return len(batch)
 
@@ -118,15 +133,16 @@ class EstimatorCalls:
     size: int
 
     learn: ClassVar[None] = None
+    altering: ClassVar[bool] = False
 
     def one(self, i: int) -> None:
-        """Clip ``i`` alone."""
-        logits_of(self.model, self.x[i % len(self.x)][None], self.task)
+        """Clip ``i`` alone; a copy, since an estimator may write into what it is given."""
+        logits_of(self.model, self.x[i % len(self.x)][None].copy(), self.task)
 
     def infer(self, i: int) -> int:
         """Batch ``i``; returns its clips."""
         start = i * self.size % (len(self.x) - self.size + 1)
-        return len(logits_of(self.model, self.x[start : start + self.size], self.task))
+        return len(logits_of(self.model, self.x[start : start + self.size].copy(), self.task))
 
 
 Calls = NetworkCalls | EstimatorCalls
@@ -141,7 +157,7 @@ def stage_tables(calls: NetworkCalls, infer_s: float, learn_s: float, budget_s: 
     reasons: dict[str, str] = {}
     looks: dict[str, tuple[tuple[Stage, ...], Callable[[int], Any], float]] = {
         "infer": (calls.inference_stages, lambda i: calls.trained[i % len(calls.trained)].index, infer_s),
-        "train": (calls.step.parts, lambda i: calls.trained[i % len(calls.trained)], learn_s),
+        "train": (calls.step.parts, lambda i: calls.given(calls.trained, i), learn_s),
     }
     for name, (stages, feed, seconds) in looks.items():
         passes = min(MOST_PASSES, int(budget_s / (2 * seconds)) - STAGE_WARMUP)
@@ -182,8 +198,12 @@ def guard_table(
     steps: Mapping[str, tuple[Callable[[int], object], float]],
     changed: Mapping[str, tuple[Any, Any]],
     budget_s: float,
+    *,
+    altering: bool = False,
 ) -> dict[str, Any]:
     """What the model does to its process: torch's switches ``changed`` (and put back), and what a watched step does.
+
+    ``altering`` says that it writes into its inputs.
 
     Watched is the first of the ``steps`` (with their seconds) that ``budget_s`` seconds let run often enough.
     """
@@ -191,6 +211,9 @@ def guard_table(
         Advice(kind="flags", message=f"sets torch's global {name} from {before} to {after} (put back)")
         for name, (before, after) in changed.items()
     ]
+    if altering:
+        message = "writes into its inputs; each call was given a copy, whose time is counted"
+        found.append(Advice(kind="inputs", message=message))
     for name, (call, seconds) in steps.items():
         count = min(GUARDED_STEPS, int(budget_s / seconds))
         if count >= MIN_STEPS:

@@ -28,6 +28,7 @@ def bench_add_models():
         ),
         ModelSpec(name="tell.hashed", factory=":build", modalities=("audio", "text")),
         ModelSpec(name="tell.careless", factory=":build", modalities=("audio", "text"), tokenizer=":build_careless"),
+        ModelSpec(name="tell.writes", factory=":build_writing", modalities=("audio",)),
         ModelSpec(name="tell.view", factory=":build", modalities=("audio", "image"), derived=("image",)),
     ]
 
@@ -86,6 +87,20 @@ class Tell(torch.nn.Module):
         first = next(x for name, x in named.items() if x.is_floating_point())
         mean = sum(x.float().flatten(1).mean(1, keepdim=True) for x in named.values())
         return self.scale(mean) + 0 * self.rows(first.flatten(1)[:, :1])
+
+
+class Writing(Tell):
+    """A hundred times its input, written into the input; ``loudest`` is the largest value that it was given."""
+
+    loudest = 0.0
+
+    def forward(self, x):
+        self.loudest = max(self.loudest, float(x.abs().max()))
+        return super().forward(audio=x.mul_(100))
+
+
+def build_writing(task):
+    return Writing(task.num_classes)
 
 
 def build(task, **options):

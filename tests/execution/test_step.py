@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from bench.execution.evaluate import run_evaluate
 from bench.execution.pipeline import Pipeline
 from bench.execution.pricing import run_price
 from bench.execution.profile import build_calls
+from bench.execution.profile_parts import guard_table, stage_tables
 from bench.execution.results import Progress
 from bench.execution.step import Inference, StepSettings, TrainStep
 from bench.job import Job
@@ -81,6 +83,22 @@ def test_training_profiling_and_pricing_run_one_step_with_the_same_inputs(regist
         assert spied["train"]
         assert {repr(one) for one in spied["train"]} == {repr(one) for one in trained}, other
         assert {repr(one) for one in spied["infer"]} == {repr(one) for one in tested}, other
+
+
+def test_a_model_that_writes_into_its_inputs_is_profiled_on_what_a_run_gives_it(registry) -> None:
+    plain = job()
+    cell = replace(plain.cell, model="tell.writes", inputs="audio")
+    recipe = plain.recipe.model_copy(update={"roll": False})
+    _, calls = build_calls(registry, replace(plain, cell=cell, recipe=recipe), Progress())
+    for i in range(30):
+        calls.one(i)
+        calls.infer(i)
+        calls.learn(i)
+    stage_tables(calls, 1e-3, 1e-3, 0.1)
+    assert calls.inference.pipeline.model.loudest < 1
+    (finding,) = guard_table({"nothing": (lambda _: None, 1e-3)}, {}, 1.0, altering=calls.altering)["findings"]
+    assert finding["kind"] == "inputs"
+    assert not build_calls(registry, plain, Progress())[1].altering
 
 
 def test_the_parts_that_are_timed_make_up_the_step() -> None:
