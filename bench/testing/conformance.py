@@ -43,7 +43,8 @@ from bench.testing.estimators import EstimatorCase, estimator_checks
 from bench.testing.frontends import FrontendCase, frontend_checks
 from bench.testing.inputs import as_inputs, own_randomness, synthetic_clips
 from bench.testing.metrics import MetricCase, metric_checks
-from bench.testing.networks import NetworkCase, network_checks, overfit, pipeline_of
+from bench.testing.networks import NetworkCase, network_checks, pipeline_of
+from bench.testing.overfit import overfit
 from bench.testing.results import Bench, Check, CheckResult, OnResult, failed, judge, passed, skipped
 from bench.testing.seams import ProtocolCase, launcher_checks, measures, protocol_checks, reporter_checks
 

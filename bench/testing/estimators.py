@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.execution.build import build_model
-from bench.execution.estimators import logits_of
+from bench.execution.estimators import inputs_of, logits_of
 from bench.execution.inputs import Inputs
 from bench.plugins.registry import Entry
 from bench.plugins.specs import ModelSpec
+from bench.testing.inputs import hardened
 from bench.testing.results import Check, CheckResult, checks_of, failed, judge, passed, skipped
 
 Logits = npt.NDArray[np.float32]
@@ -75,9 +76,15 @@ def answers(case: EstimatorCase) -> CheckResult:
 
 
 def batch_mates(case: EstimatorCase) -> CheckResult:
-    """A clip alone gets the scores that it gets among others."""
-    together, alone = case.scores(case.test), case.scores(case.test[:1])
-    change = float(np.abs(together[:1] - alone).max())
+    """A clip alone gets the scores that it gets among others, also beside silence, clicks and clips 100 dB apart."""
+    hard, count = hardened(case.data)
+    mates = np.concatenate([case.x[case.test], inputs_of(hard, np.arange(count))])
+
+    def scores(x: npt.NDArray[np.float32]) -> Logits:
+        return logits_of(case.fitted, x, case.data.task)
+
+    together, alone = scores(mates), np.concatenate([scores(one[None]) for one in mates])
+    change = float(np.abs(together - alone).max())
     advice = "predictions must not use statistics of the clips they are made for"
     return judge(change <= 1e-4 * max(1.0, float(together.std())), f"alone differs by {change:.3g}", advice, change)
 

@@ -13,7 +13,7 @@ from bench.execution.inputs import feature_shape
 from bench.plugins.factories import load_factory
 from bench.plugins.registry import Entry
 from bench.plugins.specs import FrontendSpec
-from bench.testing.inputs import tones
+from bench.testing.inputs import hard_clips, tones
 from bench.testing.results import Check, CheckResult, change, checks_of, failed, judge, passed, skipped, twice
 
 _CLIPS = 6
@@ -59,16 +59,24 @@ def shape(case: FrontendCase) -> CheckResult:
 
 
 def silence(case: FrontendCase) -> CheckResult:
-    """Digital silence gives finite features."""
-    bad = int((~case.features(torch.zeros_like(case.waveform)).isfinite()).sum())
-    return judge(not bad, f"{bad} values of silence are nan or infinite", "clamp before the logarithm", float(bad))
+    """Digital silence gives finite features, and so do the hardest sounds."""
+    hard = torch.from_numpy(hard_clips(case.waveform.numpy()))
+    found = case.features(torch.cat([torch.zeros_like(case.waveform), hard]))
+    bad = int((~found.isfinite()).sum())
+    return judge(
+        not bad,
+        f"{bad} values of silence, clicks and the like are nan or infinite",
+        "clamp before the logarithm",
+        float(bad),
+    )
 
 
 def batch_mates(case: FrontendCase) -> CheckResult:
-    """A clip's features are its own, also beside clips ten times as loud."""
-    alone = case.features(case.waveform[:1])
-    loud = torch.cat([case.waveform[:1], 10 * case.waveform[1:]])
-    moved = change(case.features(loud)[:1], alone)
+    """A clip's features are its own, whatever stands beside it: silence, a click, clips 100 dB apart, real sounds."""
+    mates = torch.cat([case.waveform, torch.from_numpy(hard_clips(case.waveform.numpy()))])
+    alone = torch.cat([case.features(one[None]) for one in mates])
+    found = torch.where(alone.isfinite(), case.features(mates), 0.0)  # what is not finite is for `silence` to tell
+    moved = change(found, torch.where(alone.isfinite(), alone, 0.0))
     said = f"batch mates change a clip's features by {moved:.2g} of their standard deviation"
     return judge(moved <= 1e-3, said, "take maxima and means per clip, not over the batch", moved)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ import numpy.typing as npt
 import torch
 
 from bench.clips import Clips
+from bench.data.batches import to_floats
 from bench.data.decode import at_level, decode
 from bench.data.derived import thumbnail
 from bench.data.text import hash_tokens
@@ -35,6 +38,7 @@ RATE = 16_000
 IMAGE_SHAPE = (1, 28, 28)
 """Shape of synthetic images: that of the views which the host derives."""
 
+_SOUNDS = (".wav", ".flac", ".ogg", ".mp3")
 _WORDS = ("rain", "engine", "bird", "door", "water", "voice", "wind", "bell", "dog", "clock", "train", "step")
 
 
@@ -47,6 +51,45 @@ def tones(samples: int, seed: int, index: int) -> tuple[npt.NDArray[np.float32],
     sines = (level * np.sin(2 * np.pi * pitch * seconds + rng.uniform(0, 2 * np.pi, (3, 1)))).sum(axis=0)
     noise = rng.uniform(0.005, 0.05) * rng.standard_normal(samples)
     return np.clip(sines + noise, -1.0, 1.0).astype(np.float32), RATE
+
+
+def real_sounds(samples: int, count: int = 4) -> list[npt.NDArray[np.float32]]:
+    """The first seconds of the first few audio files below ``BENCH_DATA``, at 16 kHz; none where it has none."""
+    root, found = os.environ.get("BENCH_DATA", ""), []
+    for folder, folders, names in os.walk(root) if root else ():
+        folders.sort()
+        for path in (Path(folder, name) for name in sorted(names) if name.lower().endswith(_SOUNDS)):
+            with contextlib.suppress(DataError):  # a damaged file is for the data set's own check
+                one = decode([path], 0, path.name, RATE)
+                found.append(np.resize(at_level(one.samples, one.scale), samples))
+            if len(found) == count:
+                return found
+    return found
+
+
+FULL_SCALE = 3
+"""Row of :func:`hard_clips` that is as loud as a clip can be."""
+
+
+def hard_clips(sounds: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """What recordings do and plain tones do not: ``(clips, samples)`` float32 in [-1, 1].
+
+    Half digital silence, 60 and 100 dB below full scale, at full scale, one click of one sample, then real sounds
+    where ``BENCH_DATA`` has some.
+    """
+    half, click = sounds[0].copy(), np.zeros_like(sounds[0])
+    half[len(half) // 2 :] = 0.0
+    click[len(click) // 3] = 1.0
+    full = sounds[1] / max(float(np.abs(sounds[1]).max()), 1e-12)
+    return np.stack([half, 1e-3 * full, 1e-5 * full[::-1], full, click, *real_sounds(len(half))])
+
+
+def hardened(data: Inputs) -> tuple[Inputs, int]:
+    """The data of a check with :func:`hard_clips` in place of its first sounds, and how many these are."""
+    samples = to_floats(data.arrays["audio"]).copy()
+    hard = hard_clips(samples)[: len(samples)]
+    samples[: len(hard)] = hard
+    return replace(data, arrays={**data.arrays, "audio": samples}), len(hard)
 
 
 def specks(seed: int, indices: Sequence[int]) -> npt.NDArray[np.float32]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,11 +19,12 @@ from bench.errors import PluginError
 from bench.execution.build import build_model, build_pipeline, materialise
 from bench.execution.inputs import Inputs
 from bench.execution.pipeline import Pipeline
-from bench.execution.step import Inference, StepSettings, TrainStep
+from bench.execution.step import Inference
 from bench.frontends.precision import full_precision
 from bench.plugins.registry import Entry
 from bench.plugins.specs import ModelSpec
 from bench.recipe import Recipe
+from bench.testing.inputs import FULL_SCALE, hardened
 from bench.testing.results import Check, CheckResult, change, checks_of, failed, judge, passed, skipped, some, twice
 
 BATCH = 8
@@ -35,14 +35,6 @@ DEPENDENCE = 1e-3
 
 Rounding was measured at about 1e-6; the weaker dependence known, a graph over the clips of a batch, at 0.24.
 """
-
-STEPS = 400
-"""Optimiser steps over all clips at once after which a network has failed."""
-
-_PLAIN: dict[str, Any] = {
-    "weight_decay": 0.0, "label_smoothing": 0.0, "schedule": "constant", "warmup": 0.0, "ema": None,
-    "mixup_alpha": 0.0, "spec_masks": 0,
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +68,10 @@ class NetworkCase:
         if key not in self.known:
             self.known[key] = forward(self.pipeline, self.rows(key))
         return self.known[key]
+
+    def hard(self) -> Batch:
+        """Sounds as recordings have them and tones have not, see :func:`bench.testing.inputs.hard_clips`."""
+        return featured(self.pipeline, *hardened(self.data))
 
     def fresh(self, seed: int) -> Pipeline:
         """The network built anew from another seed."""
@@ -146,6 +142,7 @@ def finite(case: NetworkCase) -> CheckResult:
         with torch.no_grad():
             silence = case.pipeline.features(torch.zeros(BATCH, case.data.task.clip_samples))
         inputs["silence"] = {**case.rows(), "audio": silence}
+        inputs["hard sounds"] = case.hard().inputs
     for what, batch in inputs.items():
         found = forward(case.pipeline, batch)
         if bad := int((~found.isfinite()).sum()):
@@ -210,12 +207,26 @@ def batch_mates(case: NetworkCase) -> CheckResult:
     first = case.logits()
     others = [(0, *range(BATCH, 2 * BATCH - 1)), *([(0,)] if case.entry.spec.inductive else [])]
     moved = max(float((first[0] - case.logits(other)[0]).abs().max()) for other in others)
+    if case.entry.spec.inductive and "audio" in case.data.given:
+        moved = max(moved, _beside_loud(case))
     moved /= max(float(first.std()), 1e-12)
     felt = moved > DEPENDENCE
     said = f"other batch mates change a clip's logits by {moved:.2g} of their standard deviation"
     if case.entry.spec.inductive:
         return judge(not felt, said, "mend it, or declare inductive=False (such rows are never ranked)", moved)
     return judge(felt, said, "inductive=False is declared but no dependence was found; leave it out", moved)
+
+
+def _beside_loud(case: NetworkCase) -> float:
+    """Largest change of a finite logit of the hard sounds, each alone and beside the one at full scale."""
+    hard, moved = case.hard(), 0.0
+    for i in range(len(hard)):
+        alone, beside = (
+            forward(case.pipeline, {name: x[rows] for name, x in hard.inputs.items()})[0]
+            for rows in ([i], [i, FULL_SCALE])
+        )
+        moved = max(moved, float(torch.where(alone.isfinite(), beside - alone, 0.0).abs().max()))
+    return moved
 
 
 def permutation(case: NetworkCase) -> CheckResult:
@@ -274,28 +285,3 @@ def _autocast(case: NetworkCase, pipeline: Pipeline, device: str) -> CheckResult
     if bad:
         return failed(f"gradients of {some(bad)} under bfloat16 autocast on {device} are nan or infinite")
     return passed(f"logits and gradients are finite under bfloat16 autocast on {device}")
-
-
-def overfit(case: NetworkCase) -> CheckResult:
-    """Train on all clips of the case with the model's own rate and optimiser until each is right in ``eval()``."""
-    if not case.entry.spec.inductive:  # learning by heart means nothing there
-        return skipped("its logits depend on batch mates (inductive=False)")
-    pipeline = case.fresh(0)
-    recipe = resolve("full", case.entry.spec.recipes, _PLAIN)
-    batch = featured(pipeline, case.data, len(case.data.clips))
-    pipeline.frontend = pipeline.normaliser = None  # the batch holds features: they are computed once
-    step, infer = TrainStep(pipeline, StepSettings(recipe=recipe, seed=0, waveforms=False), 1), Inference(pipeline)
-    torch.manual_seed(0)
-    best = 0.0
-    for number in range(1, STEPS + 1):
-        step(batch)
-        if number % 10 == 0:
-            right = float((infer(batch).argmax(1) == batch.targets).float().mean())
-            best = max(best, right)
-            if right == 1.0:
-                return passed(f"all {len(batch)} clips right after {number} steps", right)
-    return failed(
-        f"at most {best:.1%} of {len(batch)} clips right in {STEPS} steps at rate {recipe.lr:g}; the network cannot "
-        "fit what it should learn by heart: look at the gradient, the rate, and what eval() changes",
-        best,
-    )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import soundfile
 import torch
+import torchaudio
 from torch import nn
 
 import bench.builtin
@@ -12,6 +14,7 @@ from bench import FrontendSpec, MetricSpec
 from bench.plugins.discovery import load_modules
 from bench.testing import check_frontend, check_metric
 from bench.testing.fakes import fake_plugin
+from bench.testing.inputs import hard_clips
 
 HOST = load_modules(bench.builtin).registry
 
@@ -75,6 +78,26 @@ def build_trainable(task):
     return _variant("trainable")()
 
 
+class Decibels(nn.Module):
+    """The log-mel that tutorials show: its floor lies 80 dB below the loudest frame of the whole batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mel = torchaudio.transforms.MelSpectrogram(16_000, n_fft=400, hop_length=160, n_mels=40)
+        self.decibels = torchaudio.transforms.AmplitudeToDB(top_db=80)
+
+    def forward(self, waveform):
+        return self.decibels(self.mel(waveform))
+
+
+def build_decibels(task):
+    return Decibels()
+
+
+def build_mfcc(task):
+    return torchaudio.transforms.MFCC(16_000, melkwargs={"n_fft": 400, "hop_length": 160, "n_mels": 40})
+
+
 def build_nothing(task):
     return 3
 
@@ -98,6 +121,28 @@ def test_each_fault_of_a_front_end_is_found_by_its_check(fault):
     found = {name for name, result in results.items() if result.status == "failed"}
     assert fault in found
     assert found == {fault} or (fault == "deterministic" and found == {fault, "batch_mates", "autocast"})
+
+
+@pytest.mark.parametrize("build", ["build_decibels", "build_mfcc"])
+def test_a_floor_over_the_whole_batch_is_found_without_any_data(build, monkeypatch):
+    monkeypatch.delenv("BENCH_DATA", raising=False)
+    result = frontend(build)["batch_mates"]
+    assert result.status == "failed"
+    assert "per clip" in result.message
+
+
+def test_real_sounds_join_where_there_are_some(tmp_path, monkeypatch):
+    sine = np.sin(np.arange(8000, dtype=np.float32))
+    soundfile.write(tmp_path / "b.wav", sine, 16_000)
+    (tmp_path / "a.wav").write_bytes(b"no sound at all")
+    tones = np.ones((3, 16_000), dtype=np.float32)
+    monkeypatch.delenv("BENCH_DATA", raising=False)
+    alone = hard_clips(tones)
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path))
+    more = hard_clips(tones)
+    assert len(more) == len(alone) + 1
+    assert np.abs(more[-1, :8000] - sine).max() < 1e-4
+    assert np.abs(more).max() <= 1
 
 
 def test_a_declared_trainable_front_end_is_sound():

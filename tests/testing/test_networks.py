@@ -46,6 +46,8 @@ class Net(nn.Module):
         x = x + 10 * stretches[..., 0]
         if self.fault == "batch_mates":
             x = x - 0.1 * x.mean(0)
+        if self.fault == "floor":
+            x = x.maximum(x.amax() - 8)
         if self.fault == "permutation":
             x = x + torch.arange(len(x))[:, None]
         x = self.hidden(x)
@@ -78,6 +80,8 @@ class Nearest:
         level = x.std(1)
         if self.fault == "batch_mates":
             level = level / level.mean()
+        if self.fault == "floor":
+            level = np.maximum(level, 0.01 * level.max())
         if self.fault == "permutation":
             level = level + np.arange(len(x)) * (len(x) > 1)
         scores = np.stack(
@@ -136,6 +140,12 @@ def test_each_fault_is_found_by_its_check(fault):
     assert set(found) <= {fault, "build", *({"state_dict"} if fault == "deterministic" else ()),
                           *({"batch_mates", "permutation"} if fault == "deterministic" else ()),
                           *({"seeded"} if fault == "state_dict" else ())}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [Net, Nearest])
+def test_a_floor_below_the_loudest_batch_mate_is_found(kind):
+    found = failures(registry_of(options={"fault": "floor", "kind": kind}), only={"batch_mates", "permutation"})
+    assert set(found) == {"batch_mates"}
 
 
 def test_half_precision_logits_are_refused():
