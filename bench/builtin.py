@@ -68,6 +68,12 @@ def bench_add_protocols() -> Iterable[ProtocolSpec]:
             description="test on one fold, pick the epoch on the next, train on the others",
         ),
         ProtocolSpec(
+            name="inner",
+            divide=f"{home}:inner",
+            ranked=False,
+            description="one fold left out altogether, test on the next, train on the others: chooses settings for it",
+        ),
+        ProtocolSpec(
             name="paper-style",
             select_on="test",
             ranked=False,

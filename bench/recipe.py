@@ -8,6 +8,28 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+ESTIMATOR_SETTINGS = ("trim_db", "fill")
+"""What an estimator's cell reads of a recipe; the rest is for networks."""
+
+
+class TunedOn(BaseModel):
+    """What settings were chosen by: results on these clips.
+
+    Attributes:
+        dataset: Name of the data set.
+        folds: Its folds in the authors' numbering that were looked at; empty = all of it.
+        date: Day of the choice (ISO 8601); ``None`` = unknown.
+        settings: Which settings were chosen so; empty = the whole recipe. An entry holds for those of them that no
+            later layer (a model's declaration, ``--set``) gives another value.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str
+    folds: tuple[int, ...] = ()
+    date: str | None = None
+    settings: tuple[str, ...] = ()
+
 
 class Recipe(BaseModel):
     """Everything that training may be told. Immutable; unknown keys are refused.
@@ -56,6 +78,7 @@ class Recipe(BaseModel):
             stands and says why in the record. Without effect on a CPU.
         budget_seconds: Planned cost above which a cell is not run but shown as ``over_budget``.
         publishable: Whether its rows may enter a published table.
+        tuned_on: What its settings were chosen by; boards mark a row whose recipe saw the row's own test clips.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
@@ -99,6 +122,7 @@ class Recipe(BaseModel):
     cuda_graphs: bool = False
     budget_seconds: float | None = Field(None, gt=0)
     publishable: bool = True
+    tuned_on: tuple[TunedOn, ...] = ()
 
     @model_validator(mode="after")
     def _one_way_to_run(self) -> Recipe:
@@ -106,7 +130,12 @@ class Recipe(BaseModel):
             raise ValueError("compile and cuda_graphs exclude each other; set one of the two to false")
         return self
 
-    def digest(self) -> str:
-        """Eight hex digits over every setting that is not the default; a setting added later changes no digest."""
-        values = self.model_dump(mode="json", exclude={"name"}, exclude_defaults=True)
+    def digest(self, *, estimator: bool = False) -> str:
+        """Eight hex digits over every setting that is not the default; a setting added later changes no digest.
+
+        Args:
+            estimator: Count only what an estimator's cell reads.
+        """
+        read = set(ESTIMATOR_SETTINGS) if estimator else None
+        values = self.model_dump(mode="json", include=read, exclude={"name", "tuned_on"}, exclude_defaults=True)
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]

@@ -142,7 +142,7 @@ def recipe_table() -> str:
     resolved = [resolve(name) for name in BUILTIN]
     rows = []
     for key, info in Recipe.model_fields.items():
-        if key != "name":
+        if key not in ("name", "tuned_on"):
             rows.append((f"`{key}`", str(info.default), *(str(getattr(r, key)) for r in resolved)))
     return table(("setting", "default", *BUILTIN), rows)
 

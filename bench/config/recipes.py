@@ -7,14 +7,14 @@ cosine, averaged weights, silence trimmed and clips tiled. A model may declare w
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from bench.errors import RecipeError, UnknownNameError, did_you_mean
-from bench.recipe import Recipe
+from bench.recipe import Recipe, TunedOn
 
 TEXTURE = "texture"
 """As a value of ``roll``: only where the data set's settings say ``texture``; as a key of these: whether they do."""
@@ -119,10 +119,13 @@ def _read_value(text: str) -> Any:
         return text
 
 
-def read_recipe(name: str) -> tuple[str, dict[str, Any]]:
-    """The label and settings of a built-in recipe or of a TOML file (keys at the top or under ``[recipe]``)."""
+def read_recipe(name: str) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
+    """The label of a recipe, the built-in settings it starts from, and those of its TOML files, the base file first.
+
+    A file holds its keys at the top or under ``[recipe]``, and names what it starts from as ``base``.
+    """
     if name in BUILTIN:
-        return name, dict(BUILTIN[name])
+        return name, dict(BUILTIN[name]), []
     if not name.endswith(".toml"):
         raise UnknownNameError("recipe", name, BUILTIN)
     path = Path(name)
@@ -132,12 +135,10 @@ def read_recipe(name: str) -> tuple[str, dict[str, Any]]:
         raise RecipeError(f"recipe file {name!r} cannot be read: {error.strerror}") from error
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"recipe file {name!r} is not TOML: {error}") from error
-    values = values.get("recipe", values)
+    values = dict(values.get("recipe", values))
     base = values.pop("base", None)
-    label = path.stem
-    if base is not None:
-        values = {**read_recipe(base)[1], **values}
-    return label, values
+    _, builtin, files = ("", {}, []) if base is None else read_recipe(base)
+    return path.stem, builtin, [*files, values]
 
 
 def resolve(
@@ -148,7 +149,7 @@ def resolve(
     mode: str = "scratch",
     clips: Mapping[str, Any] | None = None,
 ) -> Recipe:
-    """The recipe of one model: built-in or file, then what the model declares, then ``--set``.
+    """The recipe of one model: built-in settings, then what the model declares, then those of a file, then ``--set``.
 
     Args:
         name: ``smoke``, ``quick``, ``full`` or a TOML file.
@@ -162,24 +163,33 @@ def resolve(
     Raises:
         RecipeError: A setting is unknown or out of range.
     """
-    label, values = read_recipe(name)
+    label, builtin, files = read_recipe(name)
     declared = declared or {}
     clips = dict(clips or {})
     texture = clips.pop(TEXTURE, False)
-    settings = {**values, **clips}
-    for key in ("*", name, f"*@{mode}", f"{name}@{mode}"):
-        settings |= declared.get(key, {})
-    settings |= overrides or {}
-    settings.pop("name", None)
-    if settings.get("roll") == TEXTURE:
-        settings["roll"] = texture
+    layers = [builtin, clips, *(declared.get(key, {}) for key in ("*", name, f"*@{mode}", f"{name}@{mode}")), *files]
+    settings: dict[str, Any] = {}
+    tuned: list[TunedOn] = []
     try:
-        recipe = Recipe(name=label, **settings)
+        for layer in (*layers, overrides or {}):
+            settings |= layer
+            tuned = [*_still_true(tuned, layer), *map(TunedOn.model_validate, layer.get("tuned_on", ()))]
+        if settings.get("roll") == TEXTURE:
+            settings["roll"] = texture
+        recipe = Recipe(**{**settings, "name": label, "tuned_on": tuple(dict.fromkeys(tuned))})
     except ValidationError as error:
         raise RecipeError(_explain(error)) from error
     if overrides or name not in BUILTIN:
         recipe = recipe.model_copy(update={"name": f"{label}~{recipe.digest()[:6]}"})
     return recipe
+
+
+def _still_true(tuned: Sequence[TunedOn], layer: Mapping[str, Any]) -> Iterator[TunedOn]:
+    """The entries that hold when a further layer has given some settings another value."""
+    for entry in tuned:
+        left = tuple(name for name in entry.settings if name not in layer)
+        if left or not entry.settings:
+            yield entry.model_copy(update={"settings": left})
 
 
 def _explain(error: ValidationError) -> str:

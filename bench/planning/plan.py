@@ -19,7 +19,7 @@ from bench.planning.fingerprints import fingerprint
 from bench.plugins.registry import Entry, Registry
 from bench.plugins.specs import DatasetSpec, ModelSpec, ProtocolSpec
 from bench.protocols.split import available_folds, make_split, offered, protocol_label, takes_seed
-from bench.recipe import Recipe
+from bench.recipe import ESTIMATOR_SETTINGS, Recipe, TunedOn
 
 Decision = Literal["run", "incompatible", "over_budget"]
 
@@ -219,6 +219,7 @@ def _cells_of(
         mode=axes.mode,
         clips=spec.settings,
     )
+    recipe = recipe.model_copy(update={"tuned_on": _tuned_on(recipe, target, spec, registry)})
     base = Cell(
         kind="evaluate", dataset=spec.name, protocol=division.protocol, fold=0, model=target.name, mode=axes.mode,
         weights=axes.weights, inputs=axes.inputs, frontend=axes.frontend, feeding=axes.feeding,
@@ -244,3 +245,12 @@ def _cells_of(
     if selection.profile and not axes.problem and (division.sizes or not division.problems):
         for process in range(selection.processes):
             yield planned(replace(base, kind="profile", protocol="profile@1", seed=first + process))
+
+
+def _tuned_on(recipe: Recipe, model: ModelSpec, dataset: DatasetSpec, registry: Registry) -> tuple[TunedOn, ...]:
+    """What the settings that the model reads were chosen by, said of this data set too where it shares clips."""
+    known = registry.datasets.entries
+    read = [e for e in recipe.tuned_on if not (model.estimator and e.settings) or {*e.settings} & {*ESTIMATOR_SETTINGS}]
+    whole = {name: entry.spec.part_of or name for name, entry in known.items()}
+    here = [e for e in read if e.dataset in known and whole[e.dataset] == whole[dataset.name]]
+    return tuple(dict.fromkeys((*read, *(e.model_copy(update={"dataset": dataset.name}) for e in here))))

@@ -41,7 +41,8 @@ class ModelSpec:
         frontends: Other front ends it accepts through ``--frontend``.
         frontend_options: Keyword arguments of the front end's factory (mel bins, hop, ...).
         recipes: Per recipe name (``"*"`` = all) the settings that this model deserves to differ in;
-            ``"full@finetune"`` and ``"*@finetune"`` are meant for that mode only.
+            ``"full@finetune"`` and ``"*@finetune"`` are meant for that mode only. ``tuned_on`` among them says on what
+            they were chosen: ``({"dataset": "esc10", "folds": (1, 2)},)``, with ``date`` and ``settings`` if known.
         sets: The named selections it belongs to: ``default``, ``documented``.
         alias_of: Name of the model that this one is a fixed choice of run axes of.
         axes: The axes (``mode``, ``weights``, ``frontend``, ``feeding``, ``inputs``) that an alias fixes; a model of
@@ -109,6 +110,7 @@ class DatasetSpec:
             host located (``--data``, ``BENCH_DATA`` or the download cache), ``None`` for generated data.
         task: What is known before loading; ``None`` where the user's files decide.
         folds: The authors' fold numbers, ``()`` where there are none.
+        part_of: Name of the data set whose clips these are, under the same fold numbers; empty where there is none.
         groups: What a group is (``"source recording"``, ``"speaker"``), empty where clips are independent.
         protocols: Names of the protocols that are recommended for it, the default first. Any other runs too where the
             clips have what it needs.
@@ -132,6 +134,7 @@ class DatasetSpec:
     load: str
     task: TaskInfo | None = None
     folds: tuple[int, ...] = ()
+    part_of: str = ""
     groups: str = ""
     protocols: tuple[str, ...] = ("4+1",)
     primary_metric: str | None = None

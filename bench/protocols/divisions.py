@@ -22,6 +22,12 @@ def folds(clips: Clips, fold: int, *, validation: str) -> Parts:
     return _hold_out(clips, np.asarray(clips.folds, dtype=np.int64), fold, validation)
 
 
+def inner(clips: Clips, fold: int) -> Parts:
+    """Inside the training folds of ``fold``: test = the fold after it, train = the others; ``fold`` is in no part."""
+    train, after, _ = folds(clips, fold, validation="next_fold")
+    return train, after[:0], after
+
+
 def random(clips: Clips, fold: int, *, version: int, validation: str) -> Parts:
     """The same on five shuffled folds that ignore groups."""
     return _hold_out(clips, random_folds(clips, version=version), fold, validation)

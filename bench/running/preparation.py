@@ -19,7 +19,7 @@ from bench.data.waveforms import Fill, open_waveforms
 from bench.job import Job
 from bench.measurement.machine import foreign_cpu
 from bench.planning.costs import Cost, cost_key, with_costs
-from bench.planning.plan import Loaded, Plan, PlannedCell, expand
+from bench.planning.plan import Loaded, Plan, PlannedCell
 from bench.plugins.interfaces import Answered, Event, Lost, Resources
 from bench.results.store import write_atomic
 
@@ -38,6 +38,7 @@ class Preparation:
 
     def __init__(self, runner: Runner) -> None:
         self.selection, self.settings, self.store = runner.selection, runner.settings, runner.store
+        self.planner = runner.planner
         self.registry, self.launching, self.progress = runner.host.registry, runner.launching, runner.progress
         self.loaded: dict[str, Loaded] = {}
 
@@ -51,7 +52,7 @@ class Preparation:
             BenchError: The selection names what does not exist, data is missing, a split leaks.
         """
         check_names(self.selection, self.registry)
-        plan = expand(self.selection, self.registry, self._open())
+        plan = self.planner(self.registry, self._open())
         plan = replace(plan, cells=tuple(self._kept(planned) for planned in plan.cells))
         views = self._views(plan)
         if measure:  # every data set is decoded once, here and with a count, before workers ask for it

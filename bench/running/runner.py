@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -17,9 +18,10 @@ from bench.errors import NoCellError, PluginError
 from bench.job import Job
 from bench.measurement.machine import describe_light, hardware_fingerprint
 from bench.metrics.scoring import Metric, catalog
-from bench.planning.plan import Plan, PlannedCell
+from bench.planning.plan import Loaded, Plan, PlannedCell, expand
 from bench.plugins import interfaces
 from bench.plugins.discovery import Host, load
+from bench.plugins.registry import Registry
 from bench.results.provenance import git_state
 from bench.results.records import SCHEMA_VERSION, Failure, Record
 from bench.results.store import Store
@@ -29,6 +31,9 @@ from bench.running.progress import Observers, Progress
 if TYPE_CHECKING:
     from bench.analysis.model import Board
     from bench.running.preparation import Preparation
+
+
+Planner = Callable[[Registry, Mapping[str, Loaded]], Plan]
 
 
 @dataclass(kw_only=True)
@@ -76,14 +81,22 @@ class Runner:
         selection: What to measure.
         settings: How.
         progress: Told what happens.
+        planner: What gives the cells, of plugins and opened data sets; ``None`` = all that the selection names.
 
     Raises:
         PluginError: A plugin is broken.
         SelectionError: The launcher does not take its options.
     """
 
-    def __init__(self, selection: Selection, settings: Settings, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        selection: Selection,
+        settings: Settings,
+        progress: Progress | None = None,
+        planner: Planner | None = None,
+    ) -> None:
         self.selection = selection
+        self.planner: Planner = planner or functools.partial(expand, selection)
         self.settings = settings
         self.progress = progress or Progress()
         self.host: Host = load(settings.plugins, without=settings.without)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from bench.config.recipes import BUILTIN, parse_overrides, resolve
 from bench.errors import RecipeError, UnknownNameError
-from bench.recipe import Recipe
+from bench.recipe import Recipe, TunedOn
 
 
 @pytest.mark.parametrize("name", sorted(BUILTIN))
@@ -139,3 +139,43 @@ def test_environmental_clips_keep_their_recipe() -> None:
     """The digests that the records of ESC-10 name, whose clips are of 5 s and textures."""
     clips = {"texture": True}
     assert (resolve("quick", clips=clips).digest(), resolve("full", clips=clips).digest()) == ("3f319fc7", "81ee0efb")
+
+
+CHOSEN = {"dataset": "toy", "folds": [1, 2]}
+
+
+def test_what_settings_were_chosen_on_travels_with_them_and_changes_no_digest() -> None:
+    declared = {"*": {"lr": 0.5, "tuned_on": [{**CHOSEN, "settings": ["lr"]}]}, "full": {"tuned_on": [CHOSEN]}}
+    whole, picked = TunedOn(dataset="toy", folds=(1, 2)), TunedOn(dataset="toy", folds=(1, 2), settings=("lr",))
+    assert resolve("full", declared).tuned_on == (picked, whole)
+    assert resolve("quick", declared).tuned_on == (picked,)
+    assert resolve("quick", declared).digest() == resolve("quick", {"*": {"lr": 0.5}}).digest()
+    assert resolve("quick", declared, {"epochs": 3}).tuned_on == (picked,)
+    assert resolve("quick", declared, {"lr": 0.25}).tuned_on == ()
+    assert resolve("full", declared, {"lr": 0.25}).tuned_on == (whole,)
+
+
+def test_a_recipe_file_says_what_it_was_chosen_on(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('lr = 1e-4\ntuned_on = [{dataset = "toy", folds = [3], date = "2026-11-28", settings = ["lr"]}]\n')
+    expected = TunedOn(dataset="toy", folds=(3,), date="2026-11-28", settings=("lr",))
+    assert resolve(str(path)).tuned_on == (expected,)
+    path.write_text('tuned_on = [{data = "toy"}]\n')
+    with pytest.raises(RecipeError, match="dataset"):
+        resolve(str(path))
+
+
+def test_an_estimator_reads_little_of_a_recipe() -> None:
+    assert Recipe(lr=0.1).digest(estimator=True) == Recipe().digest(estimator=True)
+    assert Recipe(trim_db=30.0).digest(estimator=True) != Recipe().digest(estimator=True)
+
+
+def test_what_a_file_says_holds_whatever_the_model_declares(tmp_path: Path) -> None:
+    """A model's "*" won over the user's own file without a word."""
+    first, second = tmp_path / "first.toml", tmp_path / "second.toml"
+    first.write_text('base = "quick"\nlr = 1e-4\nroll = true\n')
+    second.write_text(f'base = "{first}"\nepochs = 3\n')
+    declared = {"*": {"lr": 0.5, "epochs": 9, "warmup": 0.2}}
+    for path, epochs in ((first, 9), (second, 3)):
+        recipe = resolve(str(path), declared, clips={"roll": False})
+        assert (recipe.lr, recipe.epochs, recipe.warmup, recipe.roll) == (1e-4, epochs, 0.2, True)

@@ -18,6 +18,7 @@ from bench.planning.costs import Cost, cost_key, expected_seconds, with_costs
 from bench.planning.plan import Loaded, default_protocol, expand
 from bench.plugins.discovery import load_modules
 from bench.plugins.specs import DatasetSpec, FrontendSpec, ModelSpec, ProtocolSpec
+from bench.protocols.split import make_split
 from bench.testing.fakes import fake_plugin
 
 MODELS = [
@@ -474,3 +475,36 @@ def test_a_protocol_of_a_stranger_runs_where_the_clips_have_what_it_needs(two_se
 def test_too_few_clips_for_a_draw_are_named_for_the_set_that_has_them(two_sets) -> None:
     with pytest.raises(DataError, match="Set: outside fold 1 'a' has 6, 'b' has 7, 'c' has 7 of 20 clips needed"):
         decided(two_sets, protocol="few-shot-20")
+
+
+def test_a_recipe_chosen_on_a_part_is_chosen_on_the_whole_and_an_estimator_reads_none_of_it() -> None:
+    chosen = {"*": {"lr": 0.5, "tuned_on": ({"dataset": "part", "folds": (1,), "settings": ("lr",)},)}}
+    specs = [
+        ModelSpec(name="net", factory="json:loads", recipes=chosen),
+        ModelSpec(name="forest", factory="json:loads", recipes=chosen, estimator=True),
+        DatasetSpec(name="set", load="json:loads"),
+        DatasetSpec(name="part", load="json:loads", part_of="set"),
+        DatasetSpec(name="other", load="json:loads"),
+        *bench_add_protocols(),
+    ]
+    registry = load_modules(fake_plugin("parts", specs)).registry
+    clips = loaded(registry)["set"].clips
+    data = {name: Loaded(entry=registry.datasets[name], clips=clips) for name in ("set", "part", "other")}
+    plan = expand(Selection(models=("net", "forest"), datasets=tuple(data), profile=False), registry, data)
+    seen = {(p.cell.model, p.cell.dataset): [entry.dataset for entry in p.recipe.tuned_on] for p in plan.cells}
+    assert seen == {
+        ("net", "set"): ["part", "set"], ("net", "part"): ["part"], ("net", "other"): ["part"],
+        **{("forest", name): [] for name in data},
+    }  # fmt: skip
+    plain = load_modules(fake_plugin("plain", [replace(specs[0], recipes={"*": {"lr": 0.5}}), *specs[1:]])).registry
+    again = expand(Selection(models=("net", "forest"), datasets=tuple(data), profile=False), plain, data)
+    assert [p.fingerprint for p in again.cells] == [p.fingerprint for p in plan.cells]
+
+
+def test_inner_division_leaves_the_outer_fold_out(two_sets) -> None:
+    registry, data = two_sets
+    split = make_split(registry.protocols["inner"], data["set"].clips, 3)
+    folds = np.asarray(data["set"].clips.folds)
+    assert {*folds[split.train]} == {2}
+    assert {*folds[split.test]} == {1}
+    assert len(split.validation) == 0

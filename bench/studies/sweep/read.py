@@ -95,6 +95,8 @@ def read_curve(
         "title": "" if first is None else str(part(first, "dataset")["title"]),
         "chance": part(first, "dataset").get("chance_accuracy") if first and of_accuracy else None,
         "folds": folds,
+        "tuned_folds": folds if all(part(r, "protocol").get("scheme") == "folds" for r in records) else [],
+        "date": max((record.started_at[:10] for record in records), default=None),
         "seeds": sorted({planned.cell.seed for one in tried for planned in one.planned}),
         "points": points,
         "best": best,

@@ -10,6 +10,8 @@ from typing import Any
 from bench.analysis import phrases
 from bench.reports import formatting
 from bench.studies.common import pipe_table
+from bench.studies.sweep.nested_render import nested_part
+from bench.studies.sweep.words import is_percent, shown, texts_of, unit_of
 
 Curve = Mapping[str, Any]
 Point = Mapping[str, Any]
@@ -21,7 +23,7 @@ ALIKE = "no significant difference"
 
 def header(sweep: Mapping[str, Any], curve: Curve) -> tuple[str, ...]:
     """Titles of one curve's table."""
-    score = f"{curve['metric']} %" if _is_percent(curve) else str(curve["metric"])
+    score = f"{curve['metric']} %" if is_percent(curve) else str(curve["metric"])
     return (*sweep["keys"], score, "95 % interval", "against the best", "epochs x clips", "train s/cell", "status")
 
 
@@ -29,11 +31,11 @@ def table_rows(sweep: Mapping[str, Any], curve: Curve) -> list[list[str]]:
     """The cells under :func:`header`, one row per point of the grid, in its order."""
     rows = []
     for index, point in enumerate(curve["points"]):
-        ends = [_value(curve, end) for end in point["interval"] or ()]
+        ends = [shown(curve, end) for end in point["interval"] or ()]
         interval = f"[{', '.join(ends)}]" if ends else formatting.UNKNOWN
         budget = f"{point['epochs']:.4g} x {point['train_clips']:.0f}"
         texts = [point["texts"][key] for key in sweep["keys"]]
-        score, seconds = _value(curve, point["score"]), formatting.significant(point["train_s"])
+        score, seconds = shown(curve, point["score"]), formatting.significant(point["train_s"])
         rows.append([*texts, score, interval, _against(curve, index), budget, seconds, point["status"]])
     return rows
 
@@ -41,6 +43,8 @@ def table_rows(sweep: Mapping[str, Any], curve: Curve) -> list[list[str]]:
 def sentences(sweep: Mapping[str, Any], curve: Curve) -> list[str]:
     """What the table says, one statement each: warning first, then best, alike, steepness, budget and losses."""
     said = [_label(curve)]
+    if (alike := sweep["what"]["points"] - len(curve["points"])) > 0:
+        said.append(f"{phrases.plural(alike, 'further point')} would train the same: the model reads nothing of it.")
     if curve["best"] is None:
         said.append(f"No best value: {curve['comparison']['reason']}.")
     else:
@@ -57,7 +61,9 @@ def sentences(sweep: Mapping[str, Any], curve: Curve) -> list[str]:
 def markdown(sweep: Mapping[str, Any], pictures: Mapping[int, str]) -> str:
     """The whole page."""
     swept = " and ".join(f"recipe.{key}" for key in sweep["keys"])
-    parts = [f"# Recipe sensitivity: {swept}", _about(sweep)]
+    title = "Nested search" if sweep.get("nested") else "Recipe sensitivity"
+    parts = [f"# {title}: {swept}", _about(sweep)]
+    parts += [part for one in sweep.get("nested", ()) for part in nested_part(one, sweep["keys"])]
     for place, curve in enumerate(sweep["curves"]):
         label = curve["selection"]["label"]
         parts.append(f"## {curve['label']} on {curve['title'] or curve['dataset']}{f' ({label})' if label else ''}")
@@ -111,7 +117,7 @@ def _label(curve: Curve) -> str:
 def _best(sweep: Mapping[str, Any], curve: Curve) -> list[str]:
     point, compared = curve["points"][curve["best"]], curve["comparison"]
     end = "Highest" if curve.get("higher_is_better", True) else "Lowest"
-    said = f"{end}: {_texts(sweep['keys'], point['texts'])} with {_value(curve, point['score'])}{_unit(curve)}"
+    said = f"{end}: {texts_of(sweep['keys'], point['texts'])} with {shown(curve, point['score'])}{unit_of(curve)}"
     if compared["reason"]:
         return [f"{said}; no paired test: {compared['reason']}."]
     counted = phrases.plural(compared["clips"], "clip")
@@ -125,7 +131,7 @@ def _along(sweep: Mapping[str, Any], curve: Curve, key: str) -> list[str]:
     shape, points = curve["shape"][key], curve["points"]
     name, said = f"recipe.{key}", []
     held = [other for other in sweep["keys"] if other != key]
-    where = f" (at {_texts(held, points[curve['best']]['texts'])})" if held else ""
+    where = f" (at {texts_of(held, points[curve['best']]['texts'])})" if held else ""
     if len(shape["order"]) < 2:
         return []
     if shape["compared"]:
@@ -150,7 +156,7 @@ def _alike(points: Sequence[Point], key: str, shape: Mapping[str, Any]) -> str:
 
 
 def _steep(curve: Curve, found: Mapping[str, Any], name: str) -> str:
-    amount = f"{_value(curve, found['range'])}{' points' if _is_percent(curve) else ''}"
+    amount = f"{shown(curve, found['range'])}{' points' if is_percent(curve) else ''}"
     lost = f"; {', '.join(found['lost'])} gave no complete result" if found["lost"] else ""
     if found["factor"] is None:
         return f"Sensitivity to {name}: the score spans {amount} over all values{lost}."
@@ -166,7 +172,7 @@ def _resolution(curve: Curve) -> list[str]:
     if smallest is None:
         return []
     return [
-        f"Not significant is not equal: differences below about {_value(curve, smallest)} points are found less than "
+        f"Not significant is not equal: differences below about {shown(curve, smallest)} points are found less than "
         "four times in five here."
     ]
 
@@ -175,8 +181,8 @@ def _chosen(sweep: Mapping[str, Any], curve: Curve) -> list[str]:
     chosen = curve["chosen"]
     if chosen is None or not curve["selection"]["validates"]:
         return []
-    picked = "; ".join(f"fold {fold}: {_texts(sweep['keys'], texts)}" for fold, texts in chosen["by_fold"].items())
-    return [f"Picked on validation ({picked}), the test score is {_value(curve, chosen['test'])}{_unit(curve)}."]
+    picked = "; ".join(f"fold {fold}: {texts_of(sweep['keys'], texts)}" for fold, texts in chosen["by_fold"].items())
+    return [f"Picked on validation ({picked}), the test score is {shown(curve, chosen['test'])}{unit_of(curve)}."]
 
 
 def _budgets(curve: Curve) -> str:
@@ -194,7 +200,7 @@ def _budgets(curve: Curve) -> str:
 
 def _lost(sweep: Mapping[str, Any], curve: Curve) -> list[str]:
     lost = [point for point in curve["points"] if not point["complete"]]
-    named = [(_texts(sweep["keys"], p["texts"]), p["status"].replace("_", " "), p["problem"]) for p in lost]
+    named = [(texts_of(sweep["keys"], p["texts"]), p["status"].replace("_", " "), p["problem"]) for p in lost]
     return [f"{texts}: {status}{f' ({problem})' if problem else ''}." for texts, status, problem in named]
 
 
@@ -204,22 +210,6 @@ def _against(curve: Curve, index: int) -> str:
     against = curve["points"][index]["against_best"]
     if against is None:
         return formatting.UNKNOWN
-    scale, digits = (100, 1) if _is_percent(curve) else (1, 3)
+    scale, digits = (100, 1) if is_percent(curve) else (1, 3)
     sign = f"{scale * against['difference'] + 0.0:+.{digits}f}"  # no minus before a zero
     return f"{sign}, {LOWER if against['resolved'] else ALIKE} ({formatting.p_value(against['p_value'])})"
-
-
-def _is_percent(curve: Curve) -> bool:
-    return bool(curve.get("unit", "fraction") == "fraction")
-
-
-def _value(curve: Curve, value: float | None) -> str:
-    return formatting.percent(value) if _is_percent(curve) else formatting.significant(value)
-
-
-def _unit(curve: Curve) -> str:
-    return " %" if _is_percent(curve) else f" {curve['unit']}".rstrip()
-
-
-def _texts(keys: Sequence[str], texts: Mapping[str, str]) -> str:
-    return ", ".join(f"{key} {texts[key]}" for key in keys)

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.cell import Cell
 from bench.config.recipes import parse_lists, parse_overrides
-from bench.config.selection import Selection
+from bench.config.selection import Selection, check_names
 from bench.config.settings import Settings
-from bench.errors import NoCellError, SelectionError
+from bench.errors import SelectionError
 from bench.metrics.scoring import catalog
-from bench.planning.plan import PlannedCell, expand
-from bench.plugins.discovery import load
+from bench.planning.plan import Loaded, Plan, PlannedCell, expand
 from bench.plugins.registry import Registry
 from bench.results.records import PLANNED, Record
 from bench.results.store import Store
 from bench.running.progress import Progress
 from bench.running.runner import Runner
-from bench.studies.common import load_all
 from bench.studies.sweep.read import GridPoint, is_diverged, read_curve
 
+Points = dict[tuple[str, ...], tuple[PlannedCell, ...]]
+"""Cells by the texts of their swept values."""
 ASKED = ("models", "datasets", "recipe", "seeds", "device", "precision", "limit")
 LABEL = "sensitivity, not selection"
 """What a table is called whose values could only be picked on the clips that it is scored on."""
@@ -50,6 +50,7 @@ class SweepStudy:
     curves: tuple[dict[str, Any], ...]
     records: tuple[Record, ...]
     reused: int
+    nested: tuple[dict[str, Any], ...] = ()
 
     @property
     def failed(self) -> list[Record]:
@@ -60,7 +61,8 @@ class SweepStudy:
         """JSON values."""
         return {
             "what": self.what, "keys": list(self.keys), "curves": list(self.curves), "cells": len(self.records),
-            "reused": self.reused, "statuses": {record.cell.id: record.status for record in self.records},
+            "reused": self.reused, "nested": list(self.nested),
+            "statuses": {record.cell.id: record.status for record in self.records},
         }  # fmt: skip
 
 
@@ -76,28 +78,70 @@ def make_grid(overrides: Sequence[str]) -> Grid:
     return Grid(fixed=fixed, keys=tuple(swept), points=tuple(itertools.product(*swept.values())))
 
 
+def sweep_runner(selection: Selection, settings: Settings, progress: Progress) -> tuple[Grid, Points, Runner]:
+    """The grid, its cells (known when the runner has planned them), and what runs them."""
+    grid, fixed = asked(selection)
+    planned: Points = {}
+
+    def every_point(registry: Registry, loaded: Mapping[str, Loaded]) -> Plan:
+        planned.update(plan_points(grid, fixed, registry, loaded))
+        return together(planned.values())
+
+    runner = Runner(fixed, settings, progress, every_point)
+    check_points(grid, fixed, runner.host.registry)
+    return grid, planned, runner
+
+
 def run_sweep(selection: Selection, settings: Settings, progress: Progress) -> SweepStudy:
     """Train every model at every point of the grid and read what comes out."""
+    grid, planned, runner = sweep_runner(selection, settings, progress)
+    result = runner.run()
+    records = {record.cell: record for record in result.records}
+    return read_sweep(selection, grid, planned, records, runner, reused=len(result.reused))
+
+
+def asked(selection: Selection) -> tuple[Grid, Selection]:
+    """The grid of a selection, and the selection without what it sweeps."""
     if not selection.evaluate:
         raise SelectionError("--no-evaluate leaves nothing to sweep: the study trains and scores")
     grid = make_grid(selection.overrides)
-    chosen = {point: replace(selection, profile=False, overrides=grid.overrides(point)) for point in grid.points}
-    registry = load(settings.plugins, without=settings.without).registry
-    loaded = load_all(selection, registry)
-    planned = {point: expand(one, registry, loaded).cells for point, one in chosen.items()}
-    reused, problem = 0, None
-    for number, (point, one) in enumerate(chosen.items(), 1):
-        progress.note(f"point {number} of {len(chosen)}: {' '.join(grid.overrides(point)[len(grid.fixed) :])}")
-        try:
-            reused += len(Runner(one, settings, progress).run().reused)
-        except NoCellError as error:  # the records of this point say why; the others may still run
-            problem = error
-    store = Store(settings.out)
-    cells = [one for group in planned.values() for one in group]
-    records = {one.cell: record for one in cells if (record := store.read(one.cell)) is not None}
-    barred = {cell for cell, record in records.items() if record.status in PLANNED}
-    if problem is not None and all(one.decision != "run" or one.cell in barred for one in cells):
-        raise problem
+    return grid, replace(selection, profile=False, overrides=grid.fixed)
+
+
+def check_points(grid: Grid, fixed: Selection, registry: Registry) -> None:
+    """Refuse unknown names and values out of range before anything runs."""
+    for point in grid.points:
+        check_names(replace(fixed, overrides=grid.overrides(point)), registry)
+
+
+def plan_points(grid: Grid, fixed: Selection, registry: Registry, loaded: Mapping[str, Loaded]) -> Points:
+    """The cells of each point; those that differ in nothing that their model reads stand under the first one only."""
+    planned: Points = {}
+    known: set[tuple[Cell, str]] = set()
+    for point in grid.points:
+        cells = expand(replace(fixed, overrides=grid.overrides(point)), registry, loaded).cells
+        marks = {trained(one, registry): one for one in cells}
+        planned[point] = tuple(one for mark, one in marks.items() if mark not in known)
+        known |= marks.keys()
+    return planned
+
+
+def trained(planned: PlannedCell, registry: Registry) -> tuple[Cell, str]:
+    """Equal for two cells that train the same: the cell without its recipe, and what its model reads of that."""
+    estimator = registry.models[planned.cell.model].spec.estimator
+    return replace(planned.cell, recipe="", batch=1), planned.recipe.digest(estimator=estimator)
+
+
+def together(groups: Iterable[Iterable[PlannedCell]]) -> Plan:
+    """One plan, so that no core waits for the end of a point."""
+    unique = {one.cell: one for group in groups for one in group}
+    return Plan(cells=tuple(unique[cell] for cell in sorted(unique)))
+
+
+def read_sweep(
+    selection: Selection, grid: Grid, planned: Points, records: Mapping[Cell, Record], runner: Runner, *, reused: int
+) -> SweepStudy:
+    """What the cells of a grid say."""
     return SweepStudy(
         what={
             **{name: getattr(selection, name) for name in ASKED},
@@ -106,15 +150,13 @@ def run_sweep(selection: Selection, settings: Settings, progress: Progress) -> S
             "points": len(grid.points),
         },
         keys=grid.keys,
-        curves=tuple(_curves(_subjects(grid, planned, records), grid, registry, store)),
+        curves=tuple(_curves(_subjects(grid, planned, records), grid, runner.host.registry, runner.store)),
         records=tuple(records.values()),
         reused=reused,
     )
 
 
-def _subjects(
-    grid: Grid, planned: Mapping[tuple[str, ...], Sequence[PlannedCell]], records: Mapping[Cell, Record]
-) -> dict[Cell, list[GridPoint]]:
+def _subjects(grid: Grid, planned: Points, records: Mapping[Cell, Record]) -> dict[Cell, list[GridPoint]]:
     """By what is the same at every point, the points in the order of the grid."""
     found: dict[Cell, list[GridPoint]] = {}
     for point, group in planned.items():
@@ -122,7 +164,7 @@ def _subjects(
         parsed = parse_overrides([f"recipe.{key}={text}" for key, text in texts.items()])
         here: dict[Cell, list[PlannedCell]] = {}
         for one in group:
-            here.setdefault(_subject(one.cell), []).append(one)
+            here.setdefault(subject_of(one.cell), []).append(one)
         for subject, cells in here.items():
             known = tuple(records[one.cell] for one in cells if one.cell in records)
             tried = GridPoint(texts=texts, values=parsed, planned=tuple(cells), records=known)
@@ -130,7 +172,7 @@ def _subjects(
     return found
 
 
-def _subject(cell: Cell) -> Cell:
+def subject_of(cell: Cell) -> Cell:
     """What a curve is about: the cell without fold, seed and whatever a recipe decides."""
     return replace(cell, fold=0, seed=0, recipe="", batch=1)
 

@@ -21,9 +21,10 @@ _SMALL: Mapping[str, Any] = {
 _BASE: Mapping[str, Any] = {"drop_path": 0.1}
 
 _RECIPES: Mapping[str, Mapping[str, Any]] = {
+    "*": {"tuned_on": ({"dataset": "esc10", "folds": (1,)},)},
     "smoke": {"epochs": 8, "pretrain_steps": 60},
     "quick": {"pretrain_steps": 300},
-    "full": {"epochs": 30, "pretrain_steps": 800},
+    "full": {"epochs": 30, "pretrain_steps": 800, "tuned_on": ({"dataset": "esc10", "folds": (1, 2, 5)},)},
 }
 """Of the smallest size: as many epochs and steps as a CPU has time for; both ways to start train equally long.
 

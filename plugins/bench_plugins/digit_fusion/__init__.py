@@ -9,7 +9,11 @@ from bench import ModelSpec, hookimpl
 
 _SOURCE = "github.com/Jaron-U/Multimodal-Image-and-Audio-Recognition-Model; data of Khacef et al., Zenodo 4452953"
 _FRONTEND = {"n_mfcc": 13, "n_mels": 64, "fmin": 20, "fmax": 8000, "n_fft": 1024, "window": 640, "hop": 320}
-_RECIPES: Mapping[str, Mapping[str, Any]] = {"full": {"epochs": 60, "spec_masks": 1}}
+_RECIPES: Mapping[str, Mapping[str, Any]] = {
+    "*": {"tuned_on": ({"dataset": "esc10", "folds": (1,)},)},
+    "full": {"epochs": 60, "spec_masks": 1, "tuned_on": ({"dataset": "esc10", "folds": (1, 2, 5)},)},
+}
+"""The design and the settings that all share were chosen on ESC-10 fold 1, ``full`` on folds 1, 2 and 5."""
 _BUILD = "bench_plugins.digit_fusion.network:build"
 
 _DOCUMENTED: Mapping[tuple[str, str], int] = {

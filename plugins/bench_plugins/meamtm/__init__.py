@@ -59,10 +59,10 @@ _LARGER: Mapping[str, Mapping[str, Any]] = {
 """From scratch as described: low rate, long, features as AST normalises them; mixup and SpecAugment are ``full``'s."""
 
 _MICRO: Mapping[str, Mapping[str, Any]] = {
-    "*": {"lr": 6e-4, "warmup": 0.1},
+    "*": {"lr": 6e-4, "warmup": 0.1, "tuned_on": ({"dataset": "esc10", "folds": (1,)},)},
     "smoke": {"lr": 1e-3},
     "quick": {"epochs": 16},
-    "full": {"epochs": 60},
+    "full": {"epochs": 60, "tuned_on": ({"dataset": "esc10", "folds": (1, 2, 5)},)},
 }
 """Of the smallest size: the rate that learns fastest on ESC-10 fold 1, and as many epochs as a CPU has time for.
 
