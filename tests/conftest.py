@@ -25,6 +25,27 @@ def data_root() -> Path:
     pytest.skip(f"no real clips: looked in {', '.join(map(str, places))}; set BENCH_DATA to a folder with esc10/")
 
 
+@pytest.fixture(scope="session")
+def evaluated():
+    """``evaluated(registry, job, ...)``: one evaluate cell in this process, scored as the host scores it."""
+    from bench.data.locate import open_clips
+    from bench.execution.evaluate import run_evaluate
+    from bench.execution.results import CellResult, Progress
+    from bench.plugins.interfaces import Finished
+    from bench.results.predictions import NpzArrays
+    from bench.results.store import npz_bytes
+    from bench.running.scoring import completed
+
+    def evaluate(registry, job, progress=None, on_epoch=lambda *_: None) -> CellResult:
+        found = run_evaluate(registry, job, progress or Progress(), on_epoch)
+        entry = registry.datasets[job.cell.dataset]
+        event = Finished(job=job, record=found.record, files={"predictions.npz": npz_bytes(found.arrays)})
+        done = completed(registry, open_clips(entry.spec, job.data, load=entry.factory), event)
+        return CellResult(record=done.record, arrays=dict(NpzArrays(done.files["predictions.npz"])), files=found.files)
+
+    return evaluate
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what needs a GPU where there is none."""
     if not any(item.get_closest_marker("gpu") for item in items):

@@ -1,7 +1,6 @@
-"""What networks make of clips before their classifier: computed, drawn in a plane, and how well clusters match classes.
+"""What networks make of clips before their classifier: computed, drawn in a plane, put into clusters.
 
-Source: t-SNE, van der Maaten & Hinton, JMLR 9 (2008); purity, Manning et al., *Introduction to Information Retrieval*,
-16.3; adjusted Rand index, Hubert & Arabie, Journal of Classification 2 (1985).
+Source: t-SNE, van der Maaten & Hinton, JMLR 9 (2008).
 """
 
 from __future__ import annotations
@@ -128,30 +127,32 @@ def _rows(x: Any, name: str, batch: int) -> Floats:
 
 
 def describe_embeddings(
-    embeddings: Mapping[str, Floats], targets: npt.NDArray[Any]
-) -> tuple[dict[str, Floats], dict[str, Any]]:
-    """Maps to draw and figures to quote of ``(clips, dim)`` embeddings by name.
+    embeddings: Mapping[str, Floats], classes: int, *, multi_label: bool = False
+) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+    """Maps to draw, clusters and figures of ``(clips, dim)`` embeddings by name; no target is looked at.
 
     Returns:
-        ``(clips, 2)`` float32 coordinates under ``embed_map`` or ``embed_map_NAME``, in units of their own spread; and
-        for each name the dimension, the number of clusters, purity and adjusted Rand index, or the reason there is
-        none.
+        ``(clips, 2)`` float32 coordinates under ``embed_map`` or ``embed_map_NAME``, in units of their own spread; the
+        cluster of each clip under ``clusters_NAME``, of as many as there are ``classes``; and for each name the
+        dimension and the number of clusters, or the reason there is none. The only name of a single one is
+        ``embedding``.
     """
-    maps: dict[str, Floats] = {}
+    arrays: dict[str, npt.NDArray[Any]] = {}
     figures: dict[str, Any] = {}
     for name, values in sorted(embeddings.items()):
-        reason = _unfit(values, targets)
+        shown, reason = name or "embedding", _unfit(values, multi_label=multi_label)
         found: dict[str, Any] = {"reason": reason}
         if not reason:
             standard = _standardised(values)
-            maps[f"embed_map_{name}" if name else "embed_map"] = tsne_map(standard)
-            found = cluster_figures(standard, targets)
-        figures[name or "embedding"] = {"dim": int(values.shape[1]), **found}
-    return maps, figures
+            arrays[f"embed_map_{name}" if name else "embed_map"] = tsne_map(standard)
+            found = {"clusters": classes}
+            arrays[f"clusters_{shown}"] = clusters_of(standard, classes)
+        figures[shown] = {"dim": int(values.shape[1]), **found}
+    return arrays, figures
 
 
-def _unfit(values: Floats, targets: npt.NDArray[Any]) -> str:
-    if targets.ndim != 1:
+def _unfit(values: Floats, *, multi_label: bool) -> str:
+    if multi_label:
         return "clips have several labels"
     if not MIN_CLIPS <= len(values) <= MAX_CLIPS:
         return f"{len(values)} test clips; drawn for {MIN_CLIPS} to {MAX_CLIPS}"
@@ -187,28 +188,11 @@ def tsne_map(values: Floats) -> Floats:
     return out
 
 
-def cluster_figures(values: Floats, targets: npt.NDArray[Any]) -> dict[str, Any]:
-    """k-means with as many clusters as there are classes among the clips, compared with the classes.
-
-    ``purity`` is the share of clips whose cluster is mostly of their class; ``adjusted_rand`` 1 = the classes, 0 =
-    what chance gives.
-    """
+def clusters_of(values: Floats, classes: int) -> npt.NDArray[np.int64]:
+    """The k-means cluster of each row of ``(clips, dim)``, of as many as there are classes."""
     from sklearn.cluster import KMeans
-    from sklearn.metrics import adjusted_rand_score
 
-    classes = len(np.unique(targets))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # fewer distinct points than clusters: the figures say so
-        found = KMeans(classes, n_init=10, random_state=0).fit_predict(values)
-    rand = float(adjusted_rand_score(targets, found))
-    return {"clusters": classes, "purity": purity(found, targets), "adjusted_rand": rand}
-
-
-def purity(clusters: npt.NDArray[Any], targets: npt.NDArray[Any]) -> float:
-    """Share of clips that belong to the majority class of their cluster.
-
-    >>> purity(np.array([0, 0, 1, 1]), np.array([5, 5, 5, 7]))
-    0.75
-    """
-    right = sum(np.bincount(targets[clusters == one].astype(np.int64)).max() for one in np.unique(clusters))
-    return float(right / len(targets))
+        found = KMeans(min(classes, len(values)), n_init=10, random_state=0).fit_predict(values)
+    return np.asarray(found, dtype=np.int64)

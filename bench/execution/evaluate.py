@@ -1,4 +1,4 @@
-"""One evaluate cell from start to record."""
+"""One evaluate cell from start to the logits of its test clips; the host scores them."""
 
 from __future__ import annotations
 
@@ -13,27 +13,30 @@ import numpy.typing as npt
 
 from bench.execution import estimators, provenance
 from bench.execution.build import MASKED, build_model, is_network
-from bench.execution.inputs import Inputs, arranged, prepare, split_for
+from bench.execution.inputs import Inputs, arranged, prepare
 from bench.execution.results import CellResult, Fitted, OnEpoch, Predictions, Progress
+from bench.execution.sealed import open_sealed
 from bench.job import Job
 from bench.measurement.memory import HostPeak
-from bench.metrics.scoring import compute_scores, primary
+from bench.metrics.scoring import primary
 from bench.plugins.registry import Registry
-from bench.protocols.groups import units
 from bench.protocols.split import Split
 
 
 def run_evaluate(registry: Registry, job: Job, progress: Progress, on_epoch: OnEpoch) -> CellResult:
-    """Train on the training clips, then score the sealed test clips.
+    """Train on the training clips, then predict the sealed test clips, whose targets are nowhere in this process.
 
     Whatever a plugin raises comes through; ``progress.stage`` says where.
+
+    Returns:
+        A record without scores, and logits without targets: :func:`bench.running.scoring.completed` adds both.
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
     start = time.perf_counter()
     cell = job.cell
-    data = prepare(registry, job)
-    split = split_for(registry, data, job)
-    data = arranged(data, split, cell.seed)
+    opened, split = open_sealed(registry, job)
+    data = arranged(prepare(registry, job, opened=opened), split, cell.seed)
+    ready = time.perf_counter() - start
     progress.stage = "build"
     entry = registry.models[cell.model]
     model = build_model(entry, data.task, cell.seed, masked=cell.weights == MASKED, weights=job.weights)
@@ -50,26 +53,20 @@ def run_evaluate(registry: Registry, job: Job, progress: Progress, on_epoch: OnE
         fitted, predictions = _estimator(model, data, split)
     files = _files(fitted, data, job)
     progress.stage = "record"
-    targets = data.clips.targets[predictions.index]
     timing = {
-        "data_s": data.seconds, **fitted.timing, "evaluate_s": predictions.seconds,
+        "data_s": ready, **fitted.timing, "evaluate_s": predictions.seconds,
         "infer_clips_per_s": len(predictions.index) / predictions.seconds, "wall_s": time.perf_counter() - start,
     }  # fmt: skip
     sections = {**provenance.evaluation_sections(registry, job, data, split), **fitted.notes}
     record = provenance.ok_record(
         registry, job, data, fitted.pipeline, sections, started_at=started, memory=fitted.memory, timing=timing,
-        scores=compute_scores(registry, data.task.task_type, predictions.logits, targets),
     )  # fmt: skip
     return CellResult(record=record, arrays=_arrays(fitted, predictions, data), files=files)
 
 
 def _arrays(fitted: Fitted, predictions: Predictions, data: Inputs) -> dict[str, np.ndarray]:
-    index = predictions.index
-    groups = units(data.clips) or ("",) * len(data.clips)
     return {
-        "ids": np.asarray([data.clips.ids[i] for i in index]),
-        "groups": np.asarray([groups[i] for i in index]),
-        "targets": data.clips.targets[index],
+        "ids": np.asarray([data.clips.ids[i] for i in predictions.index]),
         "logits": predictions.logits,
         **{f"curve_{name}": np.asarray(values, dtype=np.float64) for name, values in fitted.curves.items()},
         "curve_epoch": np.arange(1, len(fitted.curves.get("train_loss", ())) + 1, dtype=np.int64),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import inspect
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,23 +15,20 @@ import numpy.typing as npt
 from bench.cell import GIVEN, MODALITIES, WAVEFORM, parse_inputs
 from bench.clips import Clips, TaskInfo
 from bench.data.batches import Batches, Source, resident
-from bench.data.copies import know_copies
-from bench.data.locate import open_clips
 from bench.data.text import Tokens, hash_tokens, own_tokens
-from bench.data.waveforms import Waveforms, open_waveforms
+from bench.data.waveforms import Waveforms
 from bench.errors import DataError, PluginError
+from bench.execution.opening import Opened, WorkerCache, open_data
 from bench.execution.seeding import seed_everything
 from bench.job import Job
 from bench.plugins.factories import load_factory
 from bench.plugins.registry import Registry
 from bench.plugins.specs import DatasetSpec, ModelSpec
-from bench.protocols.split import Split, make_split
+from bench.protocols.split import Split
 from bench.results.provenance import digest, source_hash
 
 if TYPE_CHECKING:
     from torch import nn
-
-T = TypeVar("T")
 
 TEXT_LENGTH = 32
 """Tokens a text is cut or padded to where the data set declares no length."""
@@ -109,20 +106,6 @@ class Inputs:
         return Batches(arrays, self.clips.targets, indices, size)
 
 
-class WorkerCache:
-    """What estimates that follow each other in one worker share: clips, open waveforms, derived pictures, tokens."""
-
-    def __init__(self) -> None:
-        self._kept: dict[Any, Any] = {}
-
-    def once(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What stands under ``key``, made where it is not there yet."""
-        if key not in self._kept:
-            self._kept[key] = make()
-        found: T = self._kept[key]
-        return found
-
-
 def task_of(clips: Clips, modalities: tuple[str, ...], text_length: int = TEXT_LENGTH) -> TaskInfo:
     """What a model may know about loaded clips, before the front end."""
     return TaskInfo(
@@ -164,20 +147,16 @@ def feature_shape(frontend: nn.Module, task: TaskInfo) -> tuple[int, int]:
     return int(features.shape[1]), int(features.shape[2])
 
 
-def prepare(registry: Registry, job: Job, cache: WorkerCache | None = None) -> Inputs:
+def prepare(registry: Registry, job: Job, cache: WorkerCache | None = None, opened: Opened | None = None) -> Inputs:
     """Everything up to the model, for the data set and front end of a job; nothing is shuffled yet."""
     start = time.perf_counter()
     cache = cache or WorkerCache()
     cell = job.cell
     entry = registry.datasets[cell.dataset]
-    source = (cell.dataset, job.data)
-    clips = cache.once(source, lambda: know_copies(open_clips(entry.spec, job.data, load=entry.factory)))
+    opened = opened or open_data(registry, job, cache)
+    clips, waveforms = opened.clips, opened.waveforms
     model = registry.models[cell.model].spec
     ways = parse_inputs(cell.inputs)
-    waveforms = None
-    if clips.features is None and clips.audio is not None:
-        trim_db, fill = job.recipe.trim_db, job.recipe.fill
-        waveforms = cache.once((*source, trim_db, fill), lambda: open_waveforms(clips, trim_db=trim_db, fill=fill))
     declared = entry.spec.task.text_length if entry.spec.task else None
     task = task_of(clips, tuple(ways), declared or TEXT_LENGTH)
     if "derived" in ways.get("image", ()):
@@ -270,19 +249,6 @@ def _stored(
     code = source_hash(registry.frontends[name].factory.partition(":")[0])
     key = digest([name, dict(model.frontend_options), code, state.hexdigest()])
     return open_features(waveforms, frontend, key=key, dtype="float32").values
-
-
-def split_for(registry: Registry, data: Inputs, job: Job) -> Split:
-    """The split of a cell, cut to ``--limit`` clips a part."""
-    cell = job.cell
-    protocol = registry.protocols[cell.protocol.partition("@")[0]]
-    split = make_split(protocol, data.clips, cell.fold, seed=cell.seed, known_leaks=data.spec.known_leaks)
-    if job.limit is None:
-        return split
-    rng = np.random.default_rng(0)
-    parts = (split.train, split.validation, split.test)
-    train, validation, test = (np.sort(rng.permutation(part)[: job.limit]) for part in parts)
-    return replace(split, train=train, validation=validation, test=test)
 
 
 def arranged(data: Inputs, split: Split, seed: int) -> Inputs:

@@ -201,7 +201,7 @@ def _fit_frozen(pipeline: Pipeline, run: Run) -> tuple[Pipeline, Fitted]:
 
 
 def _embeddings(pipeline: Pipeline, run: Run, test: Indices) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """Maps of the test embeddings and what they amount to; the embeddings themselves as float16 beside a checkpoint."""
+    """Maps and clusters of the test embeddings, and their figures; themselves as float16 beside a checkpoint."""
     if not embeddings.can_embed(pipeline):
         return {}, None
     data, infer = run.data, run.inference(pipeline)
@@ -212,7 +212,10 @@ def _embeddings(pipeline: Pipeline, run: Run, test: Indices) -> tuple[dict[str, 
         reason = f"{size / 1e6:.0f} MB; kept up to {EMBED_BYTES / 1e6:.0f} MB"
         return {}, {"embedding": {"dim": dim, "reason": reason}}
     found = embeddings.embed(infer, batches)
-    maps, figures = embeddings.describe_embeddings(found.values, data.clips.targets[found.index])
+    task = data.task
+    maps, figures = embeddings.describe_embeddings(
+        found.values, task.num_classes, multi_label=task.task_type == "multi_label"
+    )
     if not run.job.keep_checkpoint:
         return maps, figures
     limit = float(np.finfo(np.float16).max)

@@ -13,7 +13,8 @@ from torch import nn
 from bench.execution.build import MASKED, build_model, build_pipeline, materialise
 from bench.execution.classifiers import FIT
 from bench.execution.estimators import inputs_of, logits_of
-from bench.execution.inputs import Inputs, WorkerCache, prepare
+from bench.execution.inputs import Inputs, prepare
+from bench.execution.opening import WorkerCache
 from bench.execution.pipeline import Pipeline, call_model
 from bench.execution.pretraining import PretrainStep, end_pretraining
 from bench.execution.results import Progress

@@ -16,7 +16,6 @@ from bench.measurement.machine import hardware_fingerprint
 from bench.measurement.readings import Reading, join, table
 from bench.metrics.specs import PRIMARY
 from bench.plugins.registry import Registry
-from bench.protocols.groups import untrained
 from bench.protocols.split import HOME, Split, describe_split, protocol_hash
 from bench.results.provenance import PROFILE_CODE, RESULT_CODE, engine_hash, git_state, source_hash
 from bench.results.records import SCHEMA_VERSION, Record
@@ -71,12 +70,9 @@ def ok_record(
 def evaluation_sections(registry: Registry, job: Job, data: Inputs, split: Split) -> dict[str, Any]:
     """What the record of an evaluate cell says about its division of the data."""
     parts = {"train": len(split.train), "validation": len(split.validation), "test": len(split.test)}
-    section = dataset_section(data)
-    if said := untrained(data.clips, split.train, split.test):
-        section["notes"].append(f"fold {job.cell.fold}: {said}")
     return {
         "protocol": _protocol(registry, job, data, split),
-        "dataset": {**section, **parts, **_reference_rates(data, split)},
+        "dataset": {**dataset_section(data), **parts, **_references(data, split)},
         "waveform_augmentation": "not applied: features are stored" if data.stored_features else "as the recipe",
     }
 
@@ -147,6 +143,7 @@ def _protocol(registry: Registry, job: Job, data: Inputs, split: Split) -> dict[
         "scheme": spec.divide.removeprefix(HOME),
         **{name: getattr(spec, name) for name in ("description", "validation", "select_on", "ranked")},
         "leak": describe_split(split, known),
+        "test_targets": "scored outside" if spec.select_on != "test" else "seen by the process that fits",
     }
 
 
@@ -170,13 +167,14 @@ def dataset_section(data: Inputs) -> dict[str, Any]:
     }
 
 
-def _reference_rates(data: Inputs, split: Split) -> dict[str, Any]:
+def _references(data: Inputs, split: Split) -> dict[str, Any]:
+    """The commonest label in training, whose accuracy in test the host works out, and the accuracy of chance."""
     targets = data.clips.targets
     if targets.ndim == 2:
-        return {"majority_accuracy": None, "chance_accuracy": None}
-    classes = data.task.num_classes
-    majority = int(np.bincount(targets[split.train].astype(np.int64), minlength=classes).argmax())
-    return {"majority_accuracy": float(np.mean(targets[split.test] == majority)), "chance_accuracy": 1 / classes}
+        return {"majority_label": None, "majority_accuracy": None, "chance_accuracy": None}
+    majority = int(np.bincount(targets[split.train].astype(np.int64)).argmax())
+    chance = 1 / data.task.num_classes
+    return {"majority_label": data.clips.label_names[majority], "majority_accuracy": None, "chance_accuracy": chance}
 
 
 def without_paths(text: str) -> str:

@@ -118,6 +118,6 @@ def compute_scores(
     for metric in metrics_for(registry, task_type):
         try:
             scores.append(metric.score(logits, targets))
-        except Exception:  # noqa: BLE001  a plugin may raise anything
+        except (Exception, SystemExit):  # noqa: BLE001  a plugin may raise anything
             traceback.print_exc()
     return tuple(scores)

@@ -82,7 +82,8 @@ class Finished:
 
     Attributes:
         job: Of the cell.
-        record: What became of it, without ``artifacts``: the host fills them in when it stores the files.
+        record: What became of it, without ``scores`` and ``artifacts``: the host, which alone knows the targets of the
+            test clips, fills them in when it stores the files.
         files: Contents by name (``predictions.npz``, ``checkpoint.safetensors``), to be stored beside the record.
         log: What was printed meanwhile.
     """

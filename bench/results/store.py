@@ -194,14 +194,14 @@ class Store:
         return [Cell.from_json(upgraded_cell(values)) for values in plan.get("cells", ())]
 
 
-def npz_bytes(arrays: Mapping[str, np.ndarray[Any, Any]]) -> bytes:
-    """A compressed ``.npz`` whose bytes depend on its content only (no time stamps)."""
+def npz_bytes(arrays: Mapping[str, np.ndarray[Any, Any]], *, compressed: bool = True) -> bytes:
+    """An ``.npz`` whose bytes depend on its content only (no time stamps)."""
     import zipfile
 
     import numpy as np
 
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", compression=zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED) as archive:
         for name in sorted(arrays):
             member = io.BytesIO()
             np.lib.format.write_array(member, np.asanyarray(arrays[name]), allow_pickle=False)

@@ -27,6 +27,7 @@ from bench.results.records import SCHEMA_VERSION, Failure, Record
 from bench.results.store import Store
 from bench.running.launching import Launching
 from bench.running.progress import Observers, Progress
+from bench.running.scoring import completed
 
 if TYPE_CHECKING:
     from bench.analysis.model import Board
@@ -187,6 +188,8 @@ class Runner:
             case interfaces.ObserverFailed():
                 self.observers.failed(event.plugin, event.hook, event.error)
             case interfaces.Finished() | interfaces.Lost():
+                if isinstance(event, interfaces.Finished):
+                    event = self._completed(event)
                 self.store.write_log(event.job.cell, event.log)
                 if isinstance(event, interfaces.Finished):
                     record = self.store.write(event.record, files=event.files)
@@ -196,6 +199,10 @@ class Runner:
                     self._finish(record)
             case interfaces.Answered():
                 raise PluginError(f"launcher {self.launching.name!r} gave no record of {event.job.cell.id}")
+
+    def _completed(self, event: interfaces.Finished) -> interfaces.Finished:
+        clips = self.preparation.loaded[event.job.cell.dataset].clips
+        return completed(self.host.registry, clips, event)
 
     def _finish(self, record: Record) -> None:
         self.observers.tell("bench_cell_finish", record=record)

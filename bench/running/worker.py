@@ -188,7 +188,8 @@ def _run_cell(job: Job, host: Host, observers: Observers, channel: Channel) -> N
     except (Exception, SystemExit) as error:  # noqa: BLE001  a plugin may raise anything; it becomes a record
         done = _failure(job, host, progress, error, started)
     if isinstance(done, CellResult):
-        channel.send("record", {"predictions.npz": npz_bytes(done.arrays), **done.files}, text=done.record.to_json())
+        arrays = npz_bytes(done.arrays, compressed=job.cell.kind != "evaluate")  # the host adds to those
+        channel.send("record", {"predictions.npz": arrays, **done.files}, text=done.record.to_json())
     else:
         channel.send("record", text=done.to_json())
 
@@ -198,7 +199,7 @@ def _answer(job: Job, host: Host, progress: Progress, kept: dict[Any, Any]) -> t
     import tempfile
 
     from bench.execution import pricing
-    from bench.execution.inputs import WorkerCache
+    from bench.execution.opening import WorkerCache
     from bench.execution.profile import run_trace
 
     if job.action == "price":

@@ -18,7 +18,8 @@ from bench.data.text import hash_tokens
 from bench.errors import DataError, PluginError, SelectionError
 from bench.execution.build import build_model, build_pipeline, materialise
 from bench.execution.evaluate import Progress
-from bench.execution.inputs import Inputs, WorkerCache, arranged, prepare, split_for
+from bench.execution.inputs import Inputs, arranged, prepare
+from bench.execution.opening import WorkerCache, split_for
 from bench.execution.pipeline import Pipeline
 from bench.execution.profile import build_calls
 from bench.job import Job
@@ -46,7 +47,7 @@ def job_of(model: str, inputs: str, *, dataset: str = "views", seed: int = 0, **
 def inputs_of_cell(registry, model: str, inputs: str, **more) -> Inputs:
     job = job_of(model, inputs, **more)
     data = prepare(registry, job)
-    split = split_for(registry, data, job)
+    split = split_for(registry, data.clips, job)
     return arranged(data, split, job.cell.seed)
 
 
@@ -107,7 +108,7 @@ def test_the_shuffle_follows_the_seed_and_touches_no_shared_array(registry) -> N
     cache = WorkerCache()
     job = job_of("tell.both", "audio.shuffled+image")
     data = prepare(registry, job, cache)
-    arranged(data, split_for(registry, data, job), 0)
+    arranged(data, split_for(registry, data.clips, job), 0)
     assert owners(prepare(registry, job_of("tell.both", "audio+image"), cache), "audio") == list(range(24))
 
 

@@ -28,7 +28,8 @@ from bench.execution.build import build_model, build_pipeline
 from bench.execution.classifiers import fit_neighbours, fit_probe
 from bench.execution.embeddings import Embeddings, like
 from bench.execution.evaluate import CellResult, Progress, run_evaluate
-from bench.execution.inputs import prepare, split_for
+from bench.execution.inputs import prepare
+from bench.execution.opening import split_for
 from bench.execution.optimisation import make_optimizer
 from bench.execution.pretraining import passes
 from bench.execution.pricing import run_estimate, run_price
@@ -55,11 +56,11 @@ def registry():
 
 
 @pytest.fixture
-def run(registry, tmp_path: Path) -> Callable[..., CellResult]:
+def run(registry, evaluated, tmp_path: Path) -> Callable[..., CellResult]:
     """``run(mode, weights, model, ...)`` one cell in this process."""
 
     def one(mode="scratch", weights="random", model="modes.good", **changes) -> CellResult:
-        return run_evaluate(registry, job(mode, weights, model, **changes), Progress(), lambda *_: None)
+        return evaluated(registry, job(mode, weights, model, **changes))
 
     return one
 
@@ -132,7 +133,7 @@ def test_pretraining_sees_training_clips_only(run, registry, tmp_path, monkeypat
     seen = np.concatenate([json.loads(line) for line in log.read_text().splitlines()])
     work = job("knn", "masked", "modes.good", limit=20)
     data = prepare(registry, work)
-    split = split_for(registry, data, work)
+    split = split_for(registry, data.clips, work)
     pipeline = build_pipeline(build_model(registry.models["modes.good"], data.task, 0), data, PLAIN, split.train)
     everything = data.batches(np.arange(len(data.clips)), 64).epoch(0)
     with torch.no_grad():

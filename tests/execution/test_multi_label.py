@@ -12,8 +12,7 @@ from bench.cell import Cell
 from bench.clips import TaskInfo
 from bench.config.selection import Selection
 from bench.execution.estimators import decided, logits_of
-from bench.execution.evaluate import CellResult, run_evaluate
-from bench.execution.results import Progress
+from bench.execution.results import CellResult
 from bench.job import Job
 from bench.planning.plan import Loaded, expand
 from bench.plugins.discovery import load
@@ -30,7 +29,7 @@ def registry():
 
 
 @pytest.fixture
-def run(registry):
+def run(registry, evaluated):
     """``run(model, dataset, feeding=..., **recipe)`` one cell of fold 1 in this process."""
 
     def one(model: str, dataset: str, *, feeding: str = "fly", **settings) -> CellResult:
@@ -41,7 +40,7 @@ def run(registry):
         )  # fmt: skip
         plain = {"epochs": 2, "batch": 8, "ema": None, "mixup_alpha": 0.0, "trim_db": None, "normalise": "global"}
         recipe = Recipe(name="plain", **(plain | settings))
-        return run_evaluate(registry, Job(cell=cell, recipe=recipe, fingerprint="f"), Progress(), lambda *_: None)
+        return evaluated(registry, Job(cell=cell, recipe=recipe, fingerprint="f"))
 
     return one
 

@@ -1,0 +1,68 @@
+"""A data set before any model sees it: located, decoded once, divided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from bench.clips import Clips
+from bench.data.copies import know_copies
+from bench.data.locate import open_clips
+from bench.data.waveforms import Waveforms, open_waveforms
+from bench.job import Job
+from bench.plugins.registry import Registry
+from bench.protocols.split import Split, make_split
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A data set before any model sees it; ``waveforms`` are ``None`` where its publishers give features."""
+
+    clips: Clips
+    waveforms: Waveforms | None
+
+
+class WorkerCache:
+    """What estimates that follow each other in one worker share: clips, open waveforms, derived pictures, tokens."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Any, Any] = {}
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What stands under ``key``, made where it is not there yet."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        found: T = self._kept[key]
+        return found
+
+
+def open_data(registry: Registry, job: Job, cache: WorkerCache | None = None) -> Opened:
+    """The data set of a job, located and decoded once."""
+    cache = cache or WorkerCache()
+    entry = registry.datasets[job.cell.dataset]
+    source = (job.cell.dataset, job.data)
+    clips = cache.once(source, lambda: know_copies(open_clips(entry.spec, job.data, load=entry.factory)))
+    waveforms = None
+    if clips.features is None and clips.audio is not None:
+        trim_db, fill = job.recipe.trim_db, job.recipe.fill
+        waveforms = cache.once((*source, trim_db, fill), lambda: open_waveforms(clips, trim_db=trim_db, fill=fill))
+    return Opened(clips=clips, waveforms=waveforms)
+
+
+def split_for(registry: Registry, clips: Clips, job: Job) -> Split:
+    """The split of a cell, cut to ``--limit`` clips a part."""
+    cell = job.cell
+    protocol = registry.protocols[cell.protocol.partition("@")[0]]
+    known_leaks = registry.datasets[cell.dataset].spec.known_leaks
+    split = make_split(protocol, clips, cell.fold, seed=cell.seed, known_leaks=known_leaks)
+    if job.limit is None:
+        return split
+    rng = np.random.default_rng(0)
+    parts = (split.train, split.validation, split.test)
+    train, validation, test = (np.sort(rng.permutation(part)[: job.limit]) for part in parts)
+    return replace(split, train=train, validation=validation, test=test)

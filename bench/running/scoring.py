@@ -1,0 +1,95 @@
+"""What a result gets from the host: true targets, and all that is worked out with them.
+
+The process that fits never holds a target of the test clips. It gives logits with the names of the clips.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from bench.clips import Clips, TaskType
+from bench.errors import DataError
+from bench.metrics.scoring import compute_scores
+from bench.plugins.interfaces import Finished
+from bench.plugins.registry import Registry
+from bench.protocols.groups import units
+from bench.results.records import Failure, Record
+from bench.results.store import npz_bytes
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+PREDICTIONS = "predictions.npz"
+
+
+def completed(registry: Registry, clips: Clips, event: Finished) -> Finished:
+    """What a worker gave of an evaluate cell, scored; anything else as it is. What metrics print joins the log.
+
+    A result that cannot be scored is a failed one: predictions missing, or made on other data than ``clips``.
+    """
+    if event.record.status != "ok" or event.record.cell.kind != "evaluate":
+        return event
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        try:
+            arrays, rows = _predictions(clips, event)
+            record, arrays = scored(registry, clips, event.record, arrays, rows)
+        except DataError as error:
+            failure = Failure(reason="data", stage="record", message=f"DataError: {error}")
+            record = event.record.model_copy(update={"status": "failed", "error": failure, "scores": ()})
+            return replace(event, record=record, files={})
+    files = {**event.files, PREDICTIONS: npz_bytes(arrays)}
+    return replace(event, record=record, files=files, log=event.log + printed.getvalue())
+
+
+def _predictions(clips: Clips, event: Finished) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[np.int64]]:
+    """The arrays of a result, and which of the clips they are of."""
+    import numpy as np
+
+    from bench.results.predictions import NpzArrays
+
+    if PREDICTIONS not in event.files:
+        raise DataError(f"the record came without its {PREDICTIONS}; a launcher hands over the files of the event too")
+    arrays = dict(NpzArrays(event.files[PREDICTIONS]))
+    theirs = event.record.provenance["dataset"]["manifest_sha256"]
+    places = {name: row for row, name in enumerate(clips.ids)}
+    unknown = [name for name in arrays["ids"].tolist() if name not in places]
+    if unknown or theirs != clips.manifest_sha256:
+        raise DataError(
+            f"the cell ran on another copy of {clips.title} than the host has (manifest {theirs[:12]}, here "
+            f"{clips.manifest_sha256[:12]}); give both the same files with --data"
+        )
+    return arrays, np.asarray([places[name] for name in arrays["ids"].tolist()], dtype=np.int64)
+
+
+def scored(
+    registry: Registry, clips: Clips, record: Record, arrays: Mapping[str, npt.NDArray[Any]],
+    rows: npt.NDArray[np.int64],
+) -> tuple[Record, dict[str, npt.NDArray[Any]]]:  # fmt: skip
+    """The record and arrays of the clips ``rows`` with everything that takes their targets."""
+    import numpy as np
+
+    from bench.metrics.clusters import cluster_figures
+
+    targets, found = clips.targets[rows], dict(arrays)
+    groups = units(clips) or ("",) * len(clips)
+    found |= {"targets": targets, "groups": np.asarray([groups[row] for row in rows])}
+    provenance = dict(record.provenance)
+    majority = provenance["dataset"].get("majority_label")
+    if majority is not None:
+        rate = float(np.mean(targets == clips.label_names.index(majority)))
+        provenance["dataset"] = {**provenance["dataset"], "majority_accuracy": rate}
+    if figures := provenance.get("embeddings"):
+        figures = dict(figures)
+        for name in list(figures):
+            if (clusters := found.pop(f"clusters_{name}", None)) is not None:
+                figures[name] = {**figures[name], **cluster_figures(clusters, targets)}
+        provenance["embeddings"] = figures
+    kind: TaskType = "single_label" if targets.ndim == 1 else "multi_label"
+    scores = compute_scores(registry, kind, found["logits"], targets)
+    return record.model_copy(update={"scores": scores, "provenance": provenance}), found
