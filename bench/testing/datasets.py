@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from bench.clips import Clips
-from bench.data.check import PHRASES
-from bench.data.decode import decode
+from bench.data.copies import know_copies
 from bench.data.download import download_folder
-from bench.data.locate import locate, open_clips
-from bench.errors import LeakError
+from bench.data.locate import find, open_clips
+from bench.errors import DataError, LeakError
 from bench.plugins.registry import Entry, Registry
 from bench.plugins.specs import DatasetSpec, ProtocolSpec
-from bench.protocols.split import available_folds, make_split
+from bench.protocols.groups import units, untrained
+from bench.protocols.split import available_folds, make_split, offered
+from bench.testing.recordings import DECODED, EVERY, copies, decodes, near_copies, spread
 from bench.testing.results import Check, CheckResult, checks_of, failed, judge, passed, skipped
-
-DECODED = 8
-"""Clips that are decoded, spread over the data set."""
 
 _METADATA = (".csv", ".tsv", ".txt", ".json")
 _LARGEST_METADATA = 16_000_000
+_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +40,18 @@ class DatasetCase:
     @classmethod
     def of(cls, registry: Registry, entry: Entry[DatasetSpec], data: Path | None) -> DatasetCase:
         """Locate and load; nothing is downloaded. Raises ``DataError`` where it is nowhere, or inconsistent."""
-        root = locate(entry.spec, data, load=entry.factory, offline=True)
-        return cls(registry, entry, data, root, open_clips(entry.spec, data, load=entry.factory, offline=True))
+        clips, root = find(entry.spec, data, load=entry.factory, offline=True)
+        if len(clips) <= EVERY:
+            with contextlib.suppress(DataError):  # a clip that cannot be decoded is for `decodes` to find
+                clips = know_copies(clips)
+        return cls(registry, entry, data, root, clips)
 
     @property
     def protocols(self) -> list[Entry[ProtocolSpec]]:
         """Its own protocols whose parts must be clean; those that need nothing of it shuffle, to be refused."""
         entries = [self.registry.protocols[name] for name in self.entry.spec.protocols]
-        return [entry for entry in entries if entry.spec.needs or entry.spec.leaks == "reported"]
+        fitting = [entry for entry in entries if offered(self.clips) >= set(entry.spec.needs)]
+        return [entry for entry in fitting or entries if entry.spec.needs or entry.spec.leaks == "reported"]
 
 
 def at_hand(spec: DatasetSpec, data: Path | None) -> bool:
@@ -64,7 +66,9 @@ def at_hand(spec: DatasetSpec, data: Path | None) -> bool:
 
 def dataset_checks(case: DatasetCase) -> dict[str, Check]:
     """The checks of one loaded data set, by name, in order."""
-    return checks_of(case, declared, ids, labels, folds, groups, manifest, repeatable, decodes, images, texts)
+    return checks_of(
+        case, declared, ids, labels, folds, groups, manifest, repeatable, decodes, copies, near_copies, images, texts
+    )
 
 
 def declared(case: DatasetCase) -> CheckResult:
@@ -114,24 +118,30 @@ def labels(case: DatasetCase) -> CheckResult:
 
 def folds(case: DatasetCase) -> CheckResult:
     """Under every protocol the parts are sound (the host sees to it); over all folds each clip is tested once."""
-    said = []
+    said, gaps = [], []
     known = case.clips.known
     for protocol in case.protocols:
         name = protocol.spec.name
         tested = np.zeros(len(case.clips), dtype=np.int64)
         numbers = available_folds(protocol, case.clips)  # leaks are for `groups` to find
         for fold in numbers:
-            tested[make_split(protocol, case.clips, fold, known_leaks=case.clips.groups or ()).test] += 1
+            split = make_split(protocol, case.clips, fold, known_leaks=units(case.clips) or ())
+            tested[split.test] += 1
+            if gap := untrained(case.clips, split.train, split.test):
+                gaps.append(f"; {name}, fold {fold}: {gap}")
         if len(numbers) > 1 and not (tested[known] == 1).all():
             return failed(f"{name}: {int((tested[known] != 1).sum())} clips are not tested exactly once over all folds")
         said.append(f"{name} ({len(numbers)})")
-    return passed(f"parts are disjoint under {', '.join(said)}") if said else skipped("it has no clean protocol")
+    if not said:
+        return skipped("it has no clean protocol")
+    return passed(f"parts are disjoint under {', '.join(said)}{''.join(gaps[:_SHOWN])}")
 
 
 def groups(case: DatasetCase) -> CheckResult:
     """No group (source recording, speaker, ...) stands in train and test, except those that are documented."""
     spec, clips = case.entry.spec, case.clips
-    if clips.groups is None:
+    known = units(clips)
+    if known is None or (clips.groups is None and spec.groups):
         missing = f"groups are declared as {spec.groups!r} but the loader gives none"
         return failed(missing) if spec.groups else skipped("its clips belong to no groups")
     shared: set[str] = set()
@@ -144,7 +154,7 @@ def groups(case: DatasetCase) -> CheckResult:
                 return failed(f"fold {fold}: {error}", error.rate)
             shared |= set(leak.groups)
             rate = max(rate, leak.rate)
-    count = len(set(clips.groups))
+    count = len(set(known))
     note = f"; {len(shared)} documented exceptions, in at most {rate:.1%} of a test part" if shared else ""
     if stale := sorted(set(spec.known_leaks) - shared):
         return failed(f"known_leaks names {', '.join(stale[:5])}, which no split shares; leave it out", rate)
@@ -189,23 +199,6 @@ def repeatable(case: DatasetCase) -> CheckResult:
     return judge(same, f"manifest {case.clips.manifest_sha256[:12]}", "sort what the loader lists; fix its seed")
 
 
-def decodes(case: DatasetCase) -> CheckResult:
-    """Some clips can be decoded; says how many have another rate or length than the host will give them."""
-    clips = case.clips
-    if clips.audio is None:
-        return skipped("the publishers give features, there is nothing to decode")
-    chosen = [i for i in spread(len(clips), DECODED) if clips.ids[i] not in clips.listed_bad]
-    counts: Counter[str] = Counter()
-    for index in chosen:
-        decoded = decode(clips.audio, index, clips.ids[index], clips.sample_rate)
-        counts.update(decoded.changes)
-        counts["padded"] += len(decoded.samples) < clips.clip_samples
-        counts["truncated"] += len(decoded.samples) > clips.clip_samples
-    said = f"{len(chosen)} clips to {clips.sample_rate} Hz and {clips.clip_samples} samples"
-    notes = [f"{counts[name]} {phrase}" for name, phrase in PHRASES.items() if counts[name]]
-    return passed(f"{said} ({', '.join(notes) or 'none changed'})", float(len(chosen)))
-
-
 def images(case: DatasetCase) -> CheckResult:
     """Images are float32 in [0, 1], of the declared shape, and do not depend on what is asked for with them."""
     clips = case.clips
@@ -228,12 +221,3 @@ def texts(case: DatasetCase) -> CheckResult:
     empty = sum(not text.strip() for text in case.clips.texts)
     said = f"{len(case.clips.texts)} texts, {empty} empty"
     return judge(not empty, said, "leave texts out, or fill them", float(empty))
-
-
-def spread(count: int, wanted: int) -> Sequence[int]:
-    """At most ``wanted`` rows from first to last.
-
-    >>> spread(100, 3)
-    [0, 50, 99]
-    """
-    return sorted({int(i) for i in np.linspace(0, count - 1, min(count, wanted)).round()})

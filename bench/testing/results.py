@@ -15,6 +15,15 @@ _SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """What a check counted beside its verdict: ``count`` of ``what``, the first of them by name."""
+
+    what: str
+    count: int
+    first: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
     """One check of one subject.
 
@@ -26,6 +35,7 @@ class CheckResult:
         message: Why, with the values; for a failure also what to do.
         measured: The number behind it; ``None`` where a check measures none.
         seconds: Time it took.
+        listed: What it found in clips or pairs of clips.
     """
 
     kind: str = ""
@@ -35,6 +45,7 @@ class CheckResult:
     message: str
     measured: float | None = None
     seconds: float = 0.0
+    listed: tuple[Listed, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.status}: {self.kind} {self.subject}: {self.name}: {self.message}"

@@ -62,7 +62,7 @@ def test_a_broken_model_exits_1_and_says_why(plugin, capsys):
     results = json.loads(capsys.readouterr().out)
     failed = [result for result in results if result["status"] == "failed"]
     assert {result["name"] for result in failed} == {"batch_mates"}
-    assert set(failed[0]) == {"kind", "subject", "name", "status", "message", "measured", "seconds"}
+    assert set(failed[0]) == {"kind", "subject", "name", "status", "message", "measured", "seconds", "listed"}
     assert failed[0]["measured"] > 0.001
     assert "inductive=False" in failed[0]["message"]
 

@@ -14,9 +14,9 @@ import bench.builtin
 from bench import DataError, DatasetSpec, TaskInfo
 from bench.plugins.discovery import load_modules
 from bench.testing import check_dataset
-from bench.testing.datasets import spread
 from bench.testing.fakes import fake_plugin
 from bench.testing.inputs import IMAGE_SHAPE, synthetic_clips, take
+from bench.testing.recordings import spread
 
 TASK = TaskInfo(
     num_classes=4, modalities=("audio", "image", "text"), clip_samples=800, image_shape=IMAGE_SHAPE, text_length=8
@@ -88,7 +88,8 @@ def test_a_sound_data_set_passes_everything():
     assert results.pop("manifest").status == "skipped"
     assert {result.status for result in results.values()} == {"passed"}
     assert set(results) == {
-        "load", "declared", "ids", "labels", "folds", "groups", "repeatable", "decodes", "images", "texts"
+        "load", "declared", "ids", "labels", "folds", "groups", "repeatable", "decodes", "copies",
+        "near_copies", "images", "texts",
     }  # fmt: skip
     assert "20 groups (pair), pure" in results["groups"].message
 
@@ -112,6 +113,40 @@ def test_each_fault_is_found_by_its_check(fault, check, says):
     found = {name: result.message for name, result in results.items() if result.status == "failed"}
     assert set(found) == {check}
     assert says in found[check]
+
+
+def faulty(root=None):
+    """Forty clips of noise: one silent, one half empty, a copy in another fold, a near copy in another fold."""
+    rows = list(np.random.default_rng(0).uniform(-0.5, 0.5, (40, 16_000)).astype(np.float32))
+    rows[3], rows[4] = np.zeros(800, np.float32), np.concatenate([rows[4], np.zeros(20_000, np.float32)])
+    rows[31] = rows[2]
+    rows[23] = np.concatenate([np.zeros(2_000, np.float32), 0.2 * rows[5]])
+    return replace(sound(), audio=lambda i: (rows[i], 16_000), clip_samples=16_000)
+
+
+def test_faults_of_recordings_are_listed_by_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    results = results_of("faulty", task=replace(TASK, clip_samples=16_000))
+    listed = {one.what: one for result in results.values() for one in result.listed}
+    names = faulty().ids
+    for what, rows in {"silent": (3,), "more than half digital silence": (4,)}.items():
+        assert (listed[what].count, listed[what].first) == (len(rows), tuple(names[row] for row in rows))
+    assert listed["truncated to the length of a clip"].count == 2
+    assert listed["the same samples as another clip"].first == (f"{names[2]} = {names[31]}",)
+    (pair,) = listed["such pairs in different folds or parts"].first
+    assert pair.startswith(f"{names[5]} ~ {names[23]} (1.0")
+    assert "1 pair of clips sounding alike (0 of one group, 1 in different folds" in results["near_copies"].message
+    assert results["groups"].status == "failed"
+    assert "the same recording: leave one out" in results["groups"].message
+
+
+def test_a_class_without_a_training_clip_is_named():
+    assert "; 4+1, fold 1: no training clip has class" in results_of("lonely")["folds"].message
+
+
+def lonely(root=None):
+    clips = sound()
+    return replace(clips, targets=np.where(np.arange(40) < 8, 3, np.arange(40) % 3))
 
 
 def test_documented_leaks_are_told_and_stale_ones_refused():
@@ -191,4 +226,4 @@ def test_the_data_sets_at_hand_keep_their_contract(name, data_root):
     registry = load_modules(bench_datasets, bench.builtin).registry
     results = check_dataset(name, registry, data=data_root)
     assert [str(result) for result in results if result.status == "failed"] == []
-    assert len(results) == 11
+    assert len(results) == 13
