@@ -31,10 +31,20 @@ Slow = Annotated[
 ]
 
 
-def main(
+Augmentations = Annotated[
+    bool,
+    typer.Option(
+        "--augmentations",
+        help="Measure on each data set which augmentation hurts a small network: two minutes, no test clip is heard.",
+    ),
+]
+
+
+def main(  # noqa: PLR0913  one parameter per option
     names: Names = None,
     *,
     slow: Slow = False,
+    augmentations: Augmentations = False,
     data: opt.Data = None,
     as_json: AsJson = False,
     plugin: PluginFiles = None,
@@ -49,12 +59,12 @@ def main(
         raise SelectionError("the --plugin files give nothing to check")
     from bench.testing.conformance import Effort
 
-    effort = Effort(slow=slow)
+    effort = Effort(slow=slow, augmentations=augmentations)
     progress = _Progress(len(subjects))
     results: list[CheckResult] = []
     for progress.number, subject in enumerate(subjects, 1):
         progress.tell(f"{subject.kind} {subject.name}")
-        found = subject.check(registry, effort=effort, data=data, on_result=progress.take)
+        found = subject.check(registry, effort=effort, data=data, on_result=progress.take, tell=progress.tell)
         results += found
         if not as_json:
             _show(subject, found)

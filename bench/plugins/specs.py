@@ -117,9 +117,9 @@ class DatasetSpec:
         primary_metric: Name of the metric that epochs are chosen by and boards sort by; ``None`` = that of the task
             type: accuracy, or mean average precision for ``multi_label``.
         recipe: Default recipe; ``None`` = the host's (``quick``).
-        settings: Recipe settings that these clips need whatever the recipe, below what a model declares. ``texture``
-            says whether a clip means the same wherever it begins (rain, an engine; no word, no tune): only then do
-            the recipes ``quick`` and ``full`` roll it.
+        settings: Recipe settings that these clips need, below what a file states or a model declares. ``texture`` says
+            whether a clip means the same wherever it begins (rain, an engine; no word, no tune): only then do the
+            recipes ``quick`` and ``full`` roll it.
         license: SPDX identifier or a short name.
         url: Where it can be downloaded, empty where it cannot.
         download_bytes: Size of that download.

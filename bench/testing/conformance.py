@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -65,12 +65,14 @@ class Effort:
     """How much is checked.
 
     ``slow`` overfits large networks too and builds them on every front end; ``only`` names checks (empty = all);
-    ``overfit_clips`` are learnt by heart instead of 32 synthetic ones.
+    ``overfit_clips`` are learnt by heart instead of 32 synthetic ones; ``augmentations`` measures on a data set, in
+    about two minutes, which of them hurt.
     """
 
     slow: bool = False
     only: Collection[str] = ()
     overfit_clips: Clips | None = None
+    augmentations: bool = False
 
     def chosen(self, checks: Mapping[str, Check]) -> dict[str, Check]:
         """The checks that were asked for."""
@@ -113,13 +115,15 @@ def check_model(
         return results + bench.build(lambda: _build(registry, entry), checks)
 
 
-def check_dataset(
+def check_dataset(  # noqa: PLR0913  one parameter per option
     dataset: DatasetSpec | str,
     registry: Registry,
     *,
     data: Path | None = None,
     required: bool = False,
+    effort: Effort | None = None,
     on_result: OnResult | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Results:
     """Check a data set; nothing is downloaded.
 
@@ -128,7 +132,9 @@ def check_dataset(
         registry: Where its protocols are found.
         data: As ``--data``.
         required: Whether absent files are a failure instead of a skip.
+        effort: Whether augmentations are measured too.
         on_result: Told each result when it is there.
+        tell: Told what is being done, and for how long yet, where a check takes long.
 
     Raises:
         UnknownNameError: No data set has this name.
@@ -143,7 +149,15 @@ def check_dataset(
                 return failed(str(error))
             return skipped("its files are not here; give them with --data DIR, or set BENCH_DATA")
 
-    return Bench("dataset", entry.spec.name, on_result).build(load, dataset_checks, "load")
+    def checks(case: DatasetCase) -> Mapping[str, Check]:
+        if not (effort or Effort()).augmentations:
+            return dataset_checks(case)
+        from bench.testing.augmentations import augmentation_checks
+
+        return {**dataset_checks(case), **augmentation_checks(case, tell)}
+
+    with own_randomness():
+        return Bench("dataset", entry.spec.name, on_result).build(load, checks, "load")
 
 
 def check_frontend(frontend: FrontendSpec | str, registry: Registry, *, on_result: OnResult | None = None) -> Results:

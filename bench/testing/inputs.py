@@ -20,7 +20,7 @@ from bench.data.batches import to_floats
 from bench.data.decode import at_level, decode
 from bench.data.derived import thumbnail
 from bench.data.text import hash_tokens
-from bench.data.waveforms import Waveforms
+from bench.data.waveforms import Waveforms, fit
 from bench.errors import DataError
 from bench.execution.inputs import TEXT_LENGTH, Inputs, build_frontend, feature_shape, task_of
 from bench.plugins.registry import Registry
@@ -122,7 +122,11 @@ def take(clips: Clips, count: int = CLIPS) -> Clips:
     place = {int(label): np.flatnonzero(clips.targets == label) for label in np.unique(clips.targets)}
     depth = max(map(len, place.values()))
     turns = [rows[turn] for turn in range(depth) for rows in place.values() if turn < len(rows)]
-    chosen = np.asarray(turns[:count], dtype=np.int64)
+    return subset(clips, np.asarray(turns[:count], dtype=np.int64))
+
+
+def subset(clips: Clips, chosen: npt.NDArray[np.int64]) -> Clips:
+    """Some clips of a loaded data set, in the order of ``chosen``, in no fold, group or part any more."""
     audio, images, texts = clips.sounds, clips.images, clips.texts
     return replace(
         clips,
@@ -136,16 +140,23 @@ def take(clips: Clips, count: int = CLIPS) -> Clips:
 
 
 def as_inputs(
-    registry: Registry, model: ModelSpec, clips: Clips, *, optional: bool = False, frontend: str | None = None
+    registry: Registry,
+    model: ModelSpec,
+    clips: Clips,
+    *,
+    optional: bool = False,
+    frontend: str | None = None,
+    trim_db: float | None = None,
 ) -> Inputs:
     """The clips, a few dozen decoded here and now, as one model sees them.
 
-    ``optional`` hands over the optional modalities too; ``frontend`` names another front end than the model's own.
+    ``optional`` hands over the optional modalities too; ``frontend`` names another front end than the model's own;
+    ``trim_db`` cuts silent ends as a recipe does.
     """
     needed = model.modalities or model.optional_modalities[:1]  # one that does without each still needs one
     wanted = (*needed, *(model.optional_modalities if optional else ()))
     given: dict[str, str] = {name: "derived" if name in model.derived else "given" for name in wanted}
-    samples = _samples(clips)
+    samples = _samples(clips, trim_db)
     shapes = {"derived": IMAGE_SHAPE, "given": clips.image_shape, None: None}
     task = replace(task_of(clips, tuple(given)), image_shape=shapes[given.get("image")])
     name = frontend or model.axes.get("frontend") or model.frontend or "waveform"
@@ -176,12 +187,12 @@ def _arrays(samples: npt.NDArray[Any], clips: Clips, given: dict[str, str]) -> d
     return arrays
 
 
-def _samples(clips: Clips) -> npt.NDArray[Any]:
+def _samples(clips: Clips, trim_db: float | None) -> npt.NDArray[Any]:
     """Each clip repeated or cut to ``(clips, clip_samples)``: int16, or float32 where that would lose one."""
     found = [decode(clips.sounds, i, clips.ids[i], clips.sample_rate) for i in range(len(clips))]
     exact = all(one.scale == 1.0 for one in found)
-    rows = [one.samples if exact else at_level(one.samples, one.scale) for one in found]
-    return np.stack([np.resize(row, clips.clip_samples) for row in rows])
+    rows = [fit(one.samples, clips.clip_samples, clips.sample_rate, (trim_db, "tile"))[0] for one in found]
+    return np.stack([row if exact else at_level(row, one.scale) for row, one in zip(rows, found, strict=True)])
 
 
 @contextlib.contextmanager

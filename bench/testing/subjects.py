@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,12 +27,15 @@ class Subject:
     named: bool = False
 
     def check(
-        self, registry: Registry, *, effort: Effort, data: Path | None = None, on_result: OnResult | None = None
-    ) -> tuple[CheckResult, ...]:
-        """Run its checks; ``data`` is where data sets are looked for."""
+        self, registry: Registry, *, effort: Effort, data: Path | None = None, on_result: OnResult | None = None,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> tuple[CheckResult, ...]:  # fmt: skip
+        """Run its checks; ``data`` is where data sets are looked for, ``tell`` is told what takes long."""
+        required = self.named and data is not None
         options: dict[str, dict[str, Any]] = {
-            "model": {"effort": effort}, "dataset": {"data": data, "required": self.named and data is not None},
-        }  # fmt: skip
+            "model": {"effort": effort},
+            "dataset": {"data": data, "required": required, "effort": effort, "tell": tell},
+        }
         check = getattr(importlib.import_module("bench.testing.conformance"), f"check_{self.kind}")
         results: tuple[CheckResult, ...] = check(self.name, registry, on_result=on_result, **options.get(self.kind, {}))
         return results

@@ -135,6 +135,17 @@ def test_a_file_rolls_what_it_says(tmp_path: Path) -> None:
         assert resolve(str(path), clips={"texture": texture}).roll is found
 
 
+def test_what_a_file_states_wins_over_the_clips_and_its_base_does_not(tmp_path: Path) -> None:
+    path, above = tmp_path / "mine.toml", tmp_path / "above.toml"
+    path.write_text('base = "quick"\ntime_mask = 20\n')
+    above.write_text(f'base = "{path}"\nspec_masks = 1\n')
+    clips = {"spec_masks": 0, "time_mask": 5}
+    found, stated = resolve(str(path), clips=clips), resolve(str(above), clips=clips)
+    assert (found.spec_masks, found.time_mask) == (0, 20)
+    assert (stated.spec_masks, stated.time_mask) == (1, 20)
+    assert resolve(str(path), {"*": {"spec_masks": 3}}, clips=clips).spec_masks == 3
+
+
 def test_environmental_clips_keep_their_recipe() -> None:
     """The digests that the records of ESC-10 name, whose clips are of 5 s and textures."""
     clips = {"texture": True}

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from bench.builtin import bench_add_protocols
+from bench.config.recipes import resolve
 from bench.data.locate import open_clips
 from bench.errors import DataError
 from bench.plugins.factories import load_factory
@@ -28,6 +29,16 @@ def test_names():
         "manifest", "demo", "speech_commands", "speech_commands-12", "urbansound8k",
         "vggsound_instruments", "vggsound_instruments-audio", "fsd50k", "audioset", "audioset-balanced",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("recipe", ["quick", "full"])
+@pytest.mark.parametrize("name", SPECS)
+def test_only_sounds_that_go_on_are_rolled_and_what_is_unknown_is_neither_masked_nor_shifted(name, recipe):
+    found = resolve(recipe, clips=SPECS[name].settings)
+    textures = {"esc50", "esc10", "esc50-titles", "urbansound8k", "fsd50k", "audioset", "audioset-balanced"}
+    assert found.roll is (name in textures)
+    if name in ("manifest", "fsdd", "fsdd-speaker", "digits", "digits-speaker"):
+        assert (found.spec_masks, found.shift) == (0, 0.0)
 
 
 @pytest.mark.parametrize("name", SPECS)
