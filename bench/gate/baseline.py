@@ -16,7 +16,9 @@ from bench.errors import StoreError
 from bench.metrics.specs import METRICS
 from bench.results.quantities import QUANTITIES
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+DRAWS = 200
+"""Of groups, for scores that are no mean over clips."""
 
 RowKind = Literal["evaluate", "profile", "pytest-benchmark"]
 
@@ -36,6 +38,8 @@ class Scored(_Frozen):
         clips_sha256: Over the ids, groups and targets of the test clips, sorted by id; ``None`` without predictions.
         per_clip: Values of the clips, sorted by id, whose mean is the score, see :func:`packed`; ``None`` without
             predictions and for scores that are no mean over clips.
+        drawn: Of such a score its values under draws of the fold's groups, see :func:`packed`; both sides of a gate
+            draw alike. ``None`` for every other score.
         groups: Of the clips, sorted by id, while a run is read; never written, since ``clips_sha256`` covers them.
     """
 
@@ -45,6 +49,7 @@ class Scored(_Frozen):
     clips: int | None = Field(default=None, ge=1)
     clips_sha256: str | None = None
     per_clip: str | None = None
+    drawn: str | None = None
     groups: tuple[str, ...] | None = Field(default=None, exclude=True)
 
 
@@ -121,7 +126,7 @@ class Baseline(_Frozen):
 
 
 def packed(values: npt.NDArray[np.float64]) -> str:
-    """Values per clip as text: hexadecimal digits of single bits for right and wrong, else of float32."""
+    """Values per clip or draw as text: hexadecimal digits of single bits for right and wrong, else of float32."""
     if np.isin(values, (0, 1)).all():
         return f"bits:{np.packbits(values.astype(np.bool_)).tobytes().hex()}"
     return f"float32:{values.astype('<f4').tobytes().hex()}"
@@ -152,7 +157,9 @@ def _with_directions(raw: dict[str, Any]) -> dict[str, Any]:
     return {**raw, "rows": rows}
 
 
-UPGRADES: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = MappingProxyType({1: _with_directions})
+UPGRADES: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = MappingProxyType(
+    {1: _with_directions, 2: lambda raw: raw}  # version 2 had no draws: such a score has no interval
+)
 """``{n: function}``: each turns the raw values of version n into those of version n + 1."""
 
 

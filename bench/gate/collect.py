@@ -15,14 +15,18 @@ from scipy.stats import median_abs_deviation
 
 from bench.cell import Cell
 from bench.errors import DataError
-from bench.gate.baseline import Measured, PinnedRow, Scored, packed
+from bench.gate.baseline import DRAWS, Measured, PinnedRow, Scored, packed
 from bench.metrics.scoring import Metric
 from bench.plugins.factories import load_factory
 from bench.results.predictions import Arrays, Predictions
 from bench.results.quantities import QUANTITIES, Quantity, finite, follow, measurements
 from bench.results.records import PLANNED, Record
+from bench.statistics.draws import clip_weights
+from bench.statistics.results import Refusal
 
 MAX_SAMPLES = 200
+
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,25 +178,39 @@ def _scored(record: Record, value: float, metric: Metric | None, predictions: Pr
     clips = clips if isinstance(clips, int) and clips > 0 else None
     plain = Scored(fold=record.cell.fold, seed=record.cell.seed, value=value, clips=clips)
     arrays = predictions(record) if "predictions" in record.artifacts else {}
-    if metric is None or metric.per_clip is None or "logits" not in arrays:
-        return plain
-    found = load_factory(metric.per_clip)(arrays["logits"], arrays["targets"])
-    values = np.asarray(found, dtype=np.float64)
-    if not _explains(values, value):
+    if metric is None or "logits" not in arrays:
         return plain
     order = np.argsort(arrays["ids"])
+    logits, targets = arrays["logits"][order], arrays["targets"][order]
     groups = tuple(str(group) for group in arrays["groups"][order])
-    return plain.model_copy(
-        update={
-            "clips": len(order) or None,
-            "clips_sha256": _digest(arrays, order),
-            "per_clip": packed(values[order]),
-            "groups": groups if all(groups) else None,
-        }
-    )
+    known = groups if all(groups) else None
+    if metric.per_clip is None:
+        name, values = "drawn", _drawn(metric, value, logits, targets, known, record.cell.fold)
+    else:
+        name, values = "per_clip", np.asarray(load_factory(metric.per_clip)(logits, targets), dtype=np.float64)
+        values = values if _explains(values, value) else None
+    if values is None:
+        return plain
+    found = {"clips": len(order) or None, "clips_sha256": _digest(arrays, order), name: packed(values), "groups": known}
+    return plain.model_copy(update=found)
 
 
-def _explains(values: npt.NDArray[np.float64], score: float) -> bool:
+def _drawn(
+    metric: Metric, value: float, logits: Floats, targets: npt.NDArray[Any], groups: Sequence[str] | None, fold: int
+) -> Floats | None:
+    """A score that is no mean over clips under draws of groups, each fold by its own; ``None`` where there are none."""
+    weights = clip_weights(groups, len(logits), draws=DRAWS, seed=fold)
+    if isinstance(weights, Refusal):
+        return None
+    try:
+        score = metric.score(logits, targets).value
+        known = score is not None and _explains(np.asarray([score]), value)
+        return metric.resampled(logits, targets, weights[0]) if known else None
+    except Exception:  # noqa: BLE001  a metric that cannot be computed on draws has no interval, as the note says
+        return None
+
+
+def _explains(values: Floats, score: float) -> bool:
     """Whether these are the predictions that the stored score was computed from."""
     return bool(values.size and np.isfinite(values).all() and abs(values.mean() - score) <= 0.01 * abs(score) + 1e-6)
 

@@ -141,24 +141,28 @@ def judge(
     scale = 1.0 if rule.relative is None else abs(old)
     band = rule.tolerance * scale + _ROUNDING * max(abs(old), abs(difference.candidate))
     low, high = difference.low, difference.high
+    method = difference.method
+    if rule.evidence == "estimate" and method != "exact":
+        low = high = None
+        method = "the estimate alone decides (policy)"
     ends = (change, change) if low is None or high is None else (low, high)
     direction = rule.better or ("higher" if higher_is_better else "lower")
     worse, better = _least(change, change, direction)
     sure_worse, sure_better = _least(*ends, direction)
-    needed = {"band": band, "change": _ROUNDING * abs(old), "estimate": float("-inf")}[rule.evidence]
+    needed = band if rule.evidence == "band" else _ROUNDING * abs(old)
     status: Status = "ok"
     if worse > band:
         status = "regression" if sure_worse > needed else "unresolved"
     elif better > band and sure_better > needed:
         status = "improved"
-    shown = (None, None) if low is None or high is None or difference.method == "exact" else ends
+    shown = (None, None) if low is None or high is None or method == "exact" else ends
     change_shown, low_shown, high_shown = (
         end / scale if end is not None and scale else None for end in (change, *shown)
     )
     return Finding(
         row=row, quantity=quantity, unit=unit, status=status, baseline=old, candidate=difference.candidate,
         change=change_shown, low=low_shown, high=high_shown, tolerance=rule.tolerance,
-        relative=rule.relative is not None, reason=difference.method,
+        relative=rule.relative is not None, reason=method,
     )  # fmt: skip
 
 

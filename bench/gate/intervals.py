@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bench.gate.baseline import Measured, PinnedRow, Scored, unpacked
+from bench.gate.baseline import DRAWS, Measured, PinnedRow, Scored, unpacked
 from bench.statistics.bootstrap import wilson
+from bench.statistics.draws import Resampled
 from bench.statistics.paired import paired_cluster_bootstrap
 from bench.statistics.results import Refusal
 from bench.statistics.timing import MIN_PROCESSES, compare_times
@@ -64,21 +65,25 @@ def measured_difference(candidate: Measured, baseline: Measured, level: float) -
 def score_difference(candidate: PinnedRow, baseline: PinnedRow, level: float) -> Difference:
     """Difference of two scores over the folds and seeds of the baseline.
 
-    Paired over groups of clips where both sides kept their values on the same clips; else, for an accuracy,
-    from the two binomial intervals as if the sides were independent, which is wider. Other scores have no interval
-    then: the estimate decides.
+    Paired over groups of clips where both sides kept their values, or their score under draws of groups, on the same
+    clips; else, for an accuracy, from the two binomial intervals as if the sides were independent, which is wider.
+    Other scores have no interval then: the estimate decides.
     """
     keys = {(cell.fold, cell.seed) for cell in baseline.cells}
     new = [cell for cell in candidate.cells if (cell.fold, cell.seed) in keys]
     old = list(baseline.cells)
-    before, after = _matrix(old), _matrix(new)
     pinned = {(cell.fold, cell.seed): cell.clips_sha256 for cell in old}
     same = all(cell.clips_sha256 and cell.clips_sha256 == pinned[cell.fold, cell.seed] for cell in new)
-    if same and before is not None and after is not None and before.shape == after.shape:
-        found = paired_cluster_bootstrap(after, before, _groups(new), level=level)
+    groups = _groups(new)
+    for read in (_matrix, _resampled) if same else ():
+        before, after = read(old, groups), read(new, groups)
+        if before is None or after is None:
+            continue
+        found = paired_cluster_bootstrap(after, before, groups, level=level)
         if not isinstance(found, Refusal):
+            value = score_mean(old)
             return Difference(
-                baseline=float(before.mean()), candidate=float(after.mean()),
+                baseline=value, candidate=value + found.difference,
                 low=found.interval.low, high=found.interval.high, method=found.interval.method,
             )  # fmt: skip
     return _independent(new, old, level, proportion=baseline.metric == "accuracy")
@@ -95,18 +100,39 @@ def _blocks(measured: Measured) -> tuple[float, ...]:
     return tuple(medians)
 
 
-def _matrix(cells: Sequence[Scored]) -> Floats | None:
-    """``(seeds, clips)`` over all folds; ``None`` where a fold lacks a seed or its values per clip."""
-    by_seed: dict[int, list[Floats]] = {}
-    layouts: dict[int, list[tuple[int, str | None]]] = {}
+def _by_seed(cells: Sequence[Scored]) -> dict[int, list[Scored]] | None:
+    """The cells of each seed by fold; ``None`` where a fold lacks a seed."""
+    seeds: dict[int, list[Scored]] = {}
     for cell in sorted(cells, key=lambda cell: (cell.seed, cell.fold)):
-        if cell.per_clip is None or cell.clips is None:
-            return None
-        by_seed.setdefault(cell.seed, []).append(unpacked(cell.per_clip, cell.clips))
-        layouts.setdefault(cell.seed, []).append((cell.fold, cell.clips_sha256))
-    if len({tuple(layout) for layout in layouts.values()}) != 1:
+        seeds.setdefault(cell.seed, []).append(cell)
+    layouts = {tuple((cell.fold, cell.clips_sha256) for cell in folds) for folds in seeds.values()}
+    return seeds if len(layouts) == 1 else None
+
+
+def _matrix(cells: Sequence[Scored], _: object = None) -> Floats | None:
+    """``(seeds, clips)`` over all folds; ``None`` where a fold lacks a seed or its values per clip."""
+    seeds = _by_seed(cells)
+    if seeds is None or any(cell.per_clip is None or cell.clips is None for cell in cells):
         return None
-    return np.stack([np.concatenate(values) for values in by_seed.values()])
+    rows = ([unpacked(cell.per_clip or "", cell.clips or 0) for cell in folds] for folds in seeds.values())
+    return np.stack([np.concatenate(row) for row in rows])
+
+
+def _resampled(cells: Sequence[Scored], groups: Sequence[str] | None) -> Resampled | None:
+    """A score that is no mean over clips, averaged over folds by their clips; ``None`` where a cell has no draws."""
+    seeds = _by_seed(cells)
+    if seeds is None or any(cell.drawn is None or cell.clips is None for cell in cells):
+        return None
+    first = next(iter(seeds.values()))
+    sizes = [cell.clips or 1 for cell in first]
+    drawn = [[unpacked(cell.drawn or "", DRAWS) for cell in folds] for folds in seeds.values()]
+    return Resampled(
+        observed=np.array([score_mean(folds) for folds in seeds.values()]),
+        drawn=np.average(np.array(drawn), axis=1, weights=sizes),
+        clips=sum(sizes),
+        groups=sum(sizes) if groups is None else len(set(groups)),
+        fraction=all(0 <= cell.value <= 1 for cell in cells),
+    )
 
 
 def _groups(cells: Sequence[Scored]) -> list[str] | None:

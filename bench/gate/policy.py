@@ -29,8 +29,8 @@ class Rule:
             tolerance counts as worse.
         same_hardware: Whether it may be compared on the same hardware only.
         evidence: What must be worse than tolerated besides the estimate: the whole interval (``band``), or nothing
-            (``estimate``); with ``change`` the interval need only leave out "no change". Where the measurements give
-            no interval, the estimate decides.
+            (``estimate``, which shows no interval); with ``change`` the interval need only leave out "no change".
+            Where the measurements give no interval, the estimate decides.
         level: Nominal coverage of the interval.
         skip: Leave the family out of the gate.
     """
@@ -54,8 +54,8 @@ Policy = Mapping[str, Rule]
 
 DEFAULTS: Policy = MappingProxyType(
     {
-        "accuracy": Rule(absolute=0.02),
-        "score": Rule(relative=0.05),
+        "accuracy": Rule(absolute=0.02, evidence="change"),
+        "score": Rule(relative=0.05, evidence="change"),
         "latency": Rule(relative=0.15, same_hardware=True),
         "throughput": Rule(relative=0.15, same_hardware=True),
         "host_memory": Rule(relative=0.03, same_hardware=True),

@@ -10,7 +10,7 @@ Status = Literal["ok", "improved", "unresolved", "regression", "vanished", "new"
 Outcome = Literal["passed", "regression", "vanished"]
 
 _ORDER: tuple[Status, ...] = ("regression", "vanished", "unresolved", "improved", "new", "not_compared", "ok")
-_WORDS = {"unresolved": "worse, not resolved", "not_compared": "not compared"}
+_WORDS = {"unresolved": "over tolerance, not resolved", "not_compared": "not compared"}
 HEADER = ("verdict", "row", "quantity", "baseline", "candidate", "change", "interval", "tolerated", "note")
 
 
@@ -20,7 +20,7 @@ class Finding:
 
     Attributes:
         quantity: Name of a score or quantity (``latency``, ...); ``all`` for a row that is gone.
-        status: ``unresolved`` = worse than tolerated, but not beyond the noise of the measurement.
+        status: ``unresolved`` = worse than tolerated, but not by the evidence that the rule asks for.
         baseline: Value of the baseline, in the quantity's unit.
         candidate: Value of the candidate.
         change: Relative or absolute, candidate against baseline; ``None`` where it is not defined.

@@ -88,7 +88,7 @@ def test_edited_newer_and_missing_baselines(runs, pinned, capsys):
     pinned.write_text(good.replace('"pinned_at": "20', '"pinned_at": "19'))
     assert gate(store, pinned) == 2
     assert "changed after it was pinned" in capsys.readouterr().err
-    pinned.write_text(good.replace('"schema_version": 2', '"schema_version": 7'))
+    pinned.write_text(good.replace('"schema_version": 3', '"schema_version": 7'))
     assert gate(store, pinned) == 2
     assert "schema version 7" in capsys.readouterr().err
     assert gate(store, pinned.with_name("nowhere.json")) == 2

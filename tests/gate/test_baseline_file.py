@@ -11,7 +11,7 @@ from bench.errors import StoreError
 from bench.gate.baseline import SCHEMA_VERSION, Baseline, Measured, PinnedRow, Scored, parse_baseline
 from bench.gate.collect import measured
 
-GOLDEN = Path(__file__).parent / "golden" / "baseline-v2.json"
+GOLDEN = Path(__file__).parent / "golden" / "baseline-v3.json"
 
 
 def example() -> Baseline:
@@ -67,7 +67,7 @@ def changed(**values) -> str:
         ("[]", "no baseline of bench"),
         ('{"a": 1}', "no baseline of bench"),
         ('{"schema_version": true, "rows": []}', "no baseline of bench"),
-        (changed(schema_version=999), "schema version 999.*reads up to 2.*pip install -U"),
+        (changed(schema_version=999), "schema version 999.*reads up to 3.*pip install -U"),
         (changed(pinned_at="2027"), "changed after it was pinned"),
         (changed(sha256="0" * 64), "changed after it was pinned"),
         (changed(extra=1), "changed after it was pinned"),

@@ -11,7 +11,7 @@ import pytest
 
 from bench.gate.baseline import packed, parse_baseline, unpacked
 from bench.gate.verdict import markdown
-from bench.metrics.scores import log_loss, macro_f1
+from bench.metrics.scores import log_loss, macro_f1, mean_average_precision
 from bench.results.records import Score
 from bench.results.store import Store
 
@@ -92,6 +92,19 @@ def test_golden_verdicts(runs, gated, score, compute, scale):
     assert found.outcome == "regression"
     path = GOLDEN / f"verdict-{score['name'].replace('_', '-')}.md"
     assert markdown(found) == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("score", "compute"), [("macro_f1", macro_f1), ("map", mean_average_precision)])
+def test_a_score_of_classes_is_paired_by_draws_of_groups(runs, gated, score, compute):
+    judged = {"score": {"name": score, "unit": "fraction", "higher_is_better": True}, "compute": compute}
+    baseline = judged_by(runs(1), **judged)
+    _, same = verdict_on(gated, judged_by(runs(2), **judged), baseline, score)
+    assert same.status == "ok"
+    _, worse = verdict_on(gated, judged_by(runs(1, worse=0.1), **judged), baseline, score)
+    assert worse.status == "regression"
+    assert "of the score itself" in worse.reason
+    assert worse.low < worse.change < worse.high < 0
+    assert worse.high - worse.low < 0.1
 
 
 def test_a_score_of_another_name_is_no_comparison(runs, gated):

@@ -6,11 +6,13 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bench.errors import SelectionError
 from bench.gate.comparison import judge
 from bench.gate.intervals import Difference
-from bench.gate.policy import DEFAULTS, Rule, parse_policy
+from bench.gate.policy import DEFAULTS, Rule, family, parse_policy
 from bench.results.records import Failure, Score
 
 
@@ -58,7 +60,7 @@ def test_a_drop_below_what_is_tolerated_passes(runs, gated):
 
 
 def test_without_predictions_the_interval_is_wider_and_a_small_drop_is_not_resolved(runs, gated):
-    verdict = gated(runs(1, worse=0.05, logits=False), runs(2))
+    verdict = gated(runs(1, worse=0.03, logits=False), runs(2))
     assert verdict.outcome == "passed"
     (finding,) = [f for f in verdict.findings if f.status == "unresolved"]
     assert finding.quantity == "accuracy"
@@ -234,7 +236,7 @@ def test_what_is_new_and_which_libraries_changed_is_noted(runs, gated):
         (0.30, 0.10, 0.50, Rule(relative=0.15), "unresolved"),
         (0.30, 0.10, 0.50, Rule(relative=0.15, evidence="change"), "regression"),
         (0.30, -0.10, 0.70, Rule(relative=0.15, evidence="change"), "unresolved"),
-        (0.30, -0.10, 0.70, Rule(relative=0.15, evidence="estimate"), "regression"),
+        (0.30, None, None, Rule(relative=0.15, evidence="estimate"), "regression"),
         (0.30, None, None, Rule(relative=0.15), "regression"),
         (0.15, 0.15, 0.15, Rule(relative=0.15), "ok"),
         (0.30, 0.20, 0.40, Rule(relative=0.15, better="higher"), "improved"),
@@ -253,6 +255,43 @@ def test_estimate_and_interval_must_both_be_beyond_the_band(change, low, high, r
     assert finding.status == status
     assert finding.change == pytest.approx(change)
     assert finding.low is None if low is None else finding.low == pytest.approx(low)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    change=st.floats(-0.5, 0.5), below=st.floats(0, 0.5), above=st.floats(0, 0.5), tolerance=st.floats(0, 0.3),
+    evidence=st.sampled_from(["band", "change", "estimate"]), better=st.sampled_from(["lower", "higher", "neither"]),
+)  # fmt: skip
+def test_no_verdict_contradicts_the_interval_beside_it(change, below, above, tolerance, evidence, better):
+    rule = Rule(absolute=tolerance, evidence=evidence, better=better)
+    low, high = change - below, change + above
+    found = judge("r", "accuracy", Difference(baseline=0.0, candidate=change, low=low, high=high, method="m"), rule)
+    if evidence == "estimate":
+        assert found.low is None
+        return
+    most = tolerance + 1e-6  # rounding
+    worse = {"lower": low > 0, "higher": high < 0, "neither": low > 0 or high < 0}[better]
+    beyond = {
+        "lower": low > most, "higher": high < -most, "neither": low > most or high < -most
+    }[better]  # fmt: skip
+    if found.status == "regression":
+        assert worse
+    if found.status == "improved":
+        assert {"lower": high < 0, "higher": low > 0, "neither": False}[better]
+    if found.status == "unresolved":
+        assert not beyond
+        assert evidence == "band" or not worse or min(abs(low), abs(high)) < 1e-6
+    if found.status == "ok":
+        assert not beyond
+
+
+@pytest.mark.parametrize("quantity", ["accuracy", "macro_f1", "log_loss"])
+def test_by_default_ten_points_that_exclude_no_change_are_a_regression(quantity):
+    unit = "nats" if quantity == "log_loss" else "fraction"
+    rule, sign = DEFAULTS[family(quantity, unit, score=True)], -1 if unit == "fraction" else 1
+    low, high = sorted([sign * 0.19, sign * 0.01])
+    drop = Difference(baseline=0.8, candidate=0.8 + sign * 0.1, low=low, high=high, method="paired")
+    assert judge("r", quantity, drop, rule, unit=unit, higher_is_better=sign < 0).status == "regression"
 
 
 def test_a_baseline_of_zero_has_no_relative_change():
