@@ -27,7 +27,8 @@ def main(
 ) -> int:
     """Find what would spoil measurements on this machine, with the command for each.
 
-    Exit status 2 where libraries, plugins or folders must be mended first; noise and neighbours are warnings.
+    Exit status 2 where libraries, plugins or folders must be mended first, or the machine is too noisy or too busy
+    to measure anything; less noise and neighbours are warnings.
     """
     with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints must not break `--json`
         checkup = examine(out=out, files=plugin or (), without=no_plugin or ())

@@ -18,6 +18,9 @@ from bench.measurement.nvml import process_name
 
 QUIET = 0.05
 """A noise score up to this is a quiet machine."""
+UNFIT = 0.25
+"""A noise score above this hides what benchmarks are for; so does a load of :data:`UNFIT_LOAD` times the cores."""
+UNFIT_LOAD = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,9 +114,10 @@ def diagnose(*, noise: Noise | None = None, neighbours: Sequence[Neighbour] | No
     seen = busy_neighbours() if neighbours is None else neighbours
     score = (measure_noise() if noise is None else noise).score
     current, cores, load = governor(), os.cpu_count() or 1, os.getloadavg()[0]
-    found = [
+    found: list[tuple[str, bool, str, str]] = [
         (
             "neighbour",
+            False,
             f"process {one.pid} ({one.name}) uses {one.cores:.1f} cores beside the benchmark; stop it or wait",
             f"ps -o pid,etime,pcpu,comm -p {one.pid}",
         )
@@ -121,13 +125,17 @@ def diagnose(*, noise: Noise | None = None, neighbours: Sequence[Neighbour] | No
     ]
     if score > QUIET:
         message = f"the same work varies by {score:.0%} (above {QUIET:.0%}); see what else runs"
-        found.append(("noise", message, "top -b -n 1 | head -20"))
+        found.append(("noise", score > UNFIT, message, "top -b -n 1 | head -20"))
     if current not in {None, "performance"}:
         message = f"the CPU governor is {current}; clocks change while the clock runs"
-        found.append(("governor", message, "sudo cpupower frequency-set -g performance"))
+        found.append(("governor", False, message, "sudo cpupower frequency-set -g performance"))
     if load > cores:
-        found.append(("load", f"load average {load:.1f} on {cores} cores; wait for it", "uptime"))
+        message = f"load average {load:.1f} on {cores} cores; wait for it"
+        found.append(("load", load > UNFIT_LOAD * cores, message, "uptime"))
     if "OMP_NUM_THREADS" not in os.environ:
         message = "OMP_NUM_THREADS is not set; the number of threads follows the machine"
-        found.append(("threads", message, "export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE"))
-    return tuple(Advice(kind=kind, message=message, command=command) for kind, message, command in found)
+        found.append(("threads", False, message, "export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE"))
+    return tuple(
+        Advice(kind=kind, level="problem" if unfit else "warning", message=message, command=command)
+        for kind, unfit, message, command in found
+    )

@@ -63,6 +63,18 @@ def test_every_finding_ends_in_a_command(monkeypatch):
     assert all(finding.command and str(finding).endswith(f"`{finding.command}`") for finding in findings)
 
 
+@pytest.mark.parametrize(
+    ("score", "load", "unfit"),
+    [(2.17, 0.5, {"noise"}), (0.1, 12.0, {"load"}), (0.2, 3.0, set()), (2.17, 12.0, {"noise", "load"})],
+)
+def test_what_hides_every_measurement_is_a_problem(monkeypatch, score, load, unfit):
+    monkeypatch.setattr(noise.os, "getloadavg", lambda: (load, 0.0, 0.0))
+    monkeypatch.setattr(noise.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(Noise, "score", score)
+    found = diagnose(noise=Noise(seconds=np.ones(2)), neighbours=[])
+    assert {one.kind for one in found if one.level == "problem"} == unfit
+
+
 def test_a_quiet_machine_has_no_findings(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr(noise, "governor", lambda: "performance")
