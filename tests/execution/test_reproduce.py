@@ -9,11 +9,14 @@ import pytest
 
 from bench.cell import Cell
 from bench.config.settings import Settings
+from bench.data.contents import content_digest
+from bench.data.locate import open_clips
 from bench.errors import SelectionError
 from bench.results.provenance import weights_label, weights_sha256
 from bench.results.records import Record, Score
+from bench.running.runner import Runner
 from bench.statistics.results import Interval, Refusal
-from bench.studies.reproduce.run import Reproduction, base_recipe, find_record, reproduce, selection_of
+from bench.studies.reproduce.run import Reproduction, base_recipe, check_data, find_record, reproduce, selection_of
 
 PLUGIN = Path(__file__).with_name("faulty_plugin.py")
 LOSS = Score(name="log_loss", value=None, unit="nats", higher_is_better=False)
@@ -47,6 +50,22 @@ def test_a_record_is_judged_by_the_metric_of_its_data(make_runner, tmp_path: Pat
     values = reproduce(runner.store, record, settings, None, None).to_json()
     assert (values["metric"], values["unit"], values["within"]) == (metric, unit, True)
     assert values["before"] == values["after"] == record.score(metric)
+
+
+def test_other_data_are_refused_before_anything_runs(make_runner, tmp_path: Path, monkeypatch) -> None:
+    runner = make_runner("tones.good", folds=(1,))
+    entry = runner.host.registry.datasets["tones"]
+    clips = open_clips(entry.spec, None, load=entry.factory)
+    cell = Cell(kind="evaluate", dataset="tones", protocol="4+1@1", fold=1, model="tones.good", mode="scratch")
+    own = {"manifest_sha256": clips.manifest_sha256, "contents_sha256": content_digest(clips)}
+    record = Record(cell=cell, status="ok", started_at="2026-01-01", provenance={"dataset": own})
+    check_data(record, entry, None)
+    check_data(record.model_copy(update={"provenance": {}}), entry, None)  # an old record names neither
+    monkeypatch.setattr(Runner, "run", lambda _: pytest.fail("it ran"))
+    for name, words in (("manifest_sha256", "other clips"), ("contents_sha256", "other recordings")):
+        foreign = record.model_copy(update={"provenance": {"dataset": {**own, name: "0" * 64}}})
+        with pytest.raises(SelectionError, match=f"{words}.*000000000000.*--data"):
+            reproduce(runner.store, foreign, Settings(out=tmp_path / "again", plugins=(PLUGIN,)), None, None)
 
 
 def test_a_score_is_compared_with_its_own_interval(make_repetition) -> None:

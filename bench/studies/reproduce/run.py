@@ -14,8 +14,12 @@ from bench.analysis.evidence import evidence, shown_score
 from bench.analysis.predictions import Metrics, Reader
 from bench.config.selection import Selection
 from bench.config.settings import Settings
+from bench.data.contents import content_digest
+from bench.data.locate import open_clips
 from bench.errors import BenchError, SelectionError
 from bench.metrics.specs import PRIMARY
+from bench.plugins.registry import Entry
+from bench.plugins.specs import DatasetSpec
 from bench.reports import formatting
 from bench.results.predictions import Predictions
 from bench.results.provenance import weights_sha256
@@ -130,6 +134,20 @@ def check_weights(record: Record, weights: Path | None) -> None:
         )
 
 
+def check_data(record: Record, entry: Entry[DatasetSpec], data: Path | None) -> None:
+    """Refuse to repeat a cell on other clips than its own: the number would say nothing about the record's."""
+    told = record.provenance.get("dataset") or {}
+    clips = open_clips(entry.spec, data, load=entry.factory)
+    found = {"manifest_sha256": clips.manifest_sha256, "contents_sha256": content_digest(clips)}
+    for name, here in found.items():
+        if told.get(name) not in (None, "", here):
+            what = "lists other clips" if name == "manifest_sha256" else "holds other recordings"
+            raise SelectionError(
+                f"{clips.title} here {what} than {record.cell.id} was scored on ({name} {here[:12]}, its record says "
+                f"{told[name][:12]}); give its own data with --data, or score these with `bench run`"
+            )
+
+
 def selection_of(record: Record, data: Path | None, weights: Path | None = None) -> Selection:
     """The selection whose only cell is that of ``record``; every setting of its recipe is given."""
     cell = record.cell
@@ -165,8 +183,10 @@ def reproduce(
     progress: Progress | None,
     weights: Path | None = None,
 ) -> Reproduction:
-    """Run the cell again in ``settings.out``."""
-    result = Runner(selection_of(record, data, weights), settings, progress).run()
+    """Run the cell again in ``settings.out``; other data or weights than its own are refused."""
+    runner = Runner(selection_of(record, data, weights), settings, progress)
+    check_data(record, runner.host.registry.datasets[runner.selection.datasets[0]], data)
+    result = runner.run()
     (after,) = result.records
     if after.status != "ok":
         raise BenchError(f"the repetition of {record.cell.id} is {after.status}: {why(after)}")
