@@ -5,18 +5,17 @@ The clips held back are of the training part, whole groups where there are any; 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from scipy import special
 from torch import Tensor, nn
-from torchaudio.functional import melscale_fbanks
 
 from bench.config.recipes import resolve
 from bench.errors import BenchError
@@ -25,11 +24,12 @@ from bench.execution.inputs import Inputs, feature_shape
 from bench.execution.seeding import seed_everything
 from bench.execution.step import Inference, StepSettings, TrainStep, predict
 from bench.execution.train import train
+from bench.frontends.torchaudio import build
 from bench.plugins.specs import ModelSpec
 from bench.protocols.split import available_folds, make_split
 from bench.recipe import Recipe
 from bench.testing.datasets import DatasetCase
-from bench.testing.inputs import as_inputs, subset
+from bench.testing.inputs import as_inputs, in_turn, subset
 from bench.testing.results import Check, CheckResult, failed, passed, skipped
 
 OFF: Mapping[str, Any] = {"roll": False, "spec_masks": 0, "mixup_alpha": 0.0, "gain_db": 0.0, "shift": 0.0}
@@ -53,27 +53,6 @@ _SEGMENTS = 8
 
 Rows = npt.NDArray[np.int64]
 Tell = Callable[[str], None]
-
-
-class Bands(nn.Module):
-    """``(batch, samples) -> (batch, 48, about 130)``: log power in mel bands, however long a clip is."""
-
-    window: Tensor
-    mel: Tensor
-
-    def __init__(self, samples: int, rate: int) -> None:
-        super().__init__()
-        self.hop = max(64, samples // 128)
-        size = 1 << int(max(2 * self.hop, 0.04 * rate) - 1).bit_length()
-        self.register_buffer("window", torch.hann_window(size))
-        self.register_buffer("mel", melscale_fbanks(size // 2 + 1, 50.0, rate / 2, _BANDS, rate).T)
-
-    def forward(self, audio: Tensor) -> Tensor:
-        """Waveform to features."""
-        size = len(self.window)
-        spectrum = torch.stft(audio, size, self.hop, window=self.window, pad_mode="constant", return_complex=True)
-        power = torch.view_as_real(spectrum).square().sum(dim=-1)
-        return (self.mel @ power + 1e-7).log()  # -> (batch, bands, time)
 
 
 class Ear(nn.Module):
@@ -100,12 +79,11 @@ def augmentation_checks(case: DatasetCase, tell: Tell) -> dict[str, Check]:
     return {f"augmentation[{name}]": functools.partial(_judged, case, name, measured) for name in ALONE}
 
 
-def _judged(case: DatasetCase, name: str, measured: Callable[[], Measured | str]) -> CheckResult:
+def _judged(case: DatasetCase, name: str, measured: Callable[[], Measured]) -> CheckResult:
     found = measured()
-    if isinstance(found, str):
-        return skipped(found)
-    key, value = ALONE[name]
-    change, half = found.effects[name]
+    if name not in found.effects:
+        return skipped(found.about)
+    (key, value), (change, half) = ALONE[name], found.effects[name]
     said = (
         f"{found.plain:.1%} without, {found.plain + change:.1%} with it alone: {100 * change:+.1f} points "
         f"[{100 * (change - half):+.1f}, {100 * (change + half):+.1f}] ({found.about})"
@@ -119,47 +97,43 @@ def _judged(case: DatasetCase, name: str, measured: Callable[[], Measured | str]
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Accuracy without any augmentation, what each alone changes with half its 95 % interval, and on what."""
+    """On what, or why nothing was; accuracy without any augmentation; what each changes and half its 95 % interval."""
 
-    plain: float
-    effects: Mapping[str, tuple[float, float]]
     about: str
+    plain: float = 0.0
+    effects: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
-def measure(case: DatasetCase, tell: Tell) -> Measured | str:
-    """Train and score; a sentence where nothing can be measured."""
-    clips = case.clips
+def measure(case: DatasetCase, tell: Tell) -> Measured:
+    """Train and score: without, and with each augmentation alone, from the same seeds."""
+    clips, recipe = case.clips, resolve("quick", overrides=OFF)
     if clips.audio is None:
-        return "the publishers give features: no waveform is augmented"
+        return Measured("the publishers give features: no waveform is augmented")
     learnt, held = _parts(case)
+    about = f"{len(learnt)} training clips and {len(held)} held back"
     if min(len(learnt), len(held)) < len(clips.label_names):
-        return (
-            f"{len(learnt)} training clips and {len(held)} held back are too few for {len(clips.label_names)} classes"
-        )
-    recipe = resolve("quick", overrides=OFF)
-    tell(f"decoding {len(learnt) + len(held)} clips")
+        return Measured(f"{about} are too few for {len(clips.label_names)} classes")
+    tell(f"decoding {about}")
     data = _inputs(case, np.concatenate([learnt, held]), recipe)
     rows, tested = np.arange(len(learnt)), np.arange(len(learnt), len(learnt) + len(held))
-    runs = SEEDS * (1 + len(ALONE))
+    runs = [(seed, name) for seed in range(SEEDS) for name in ("none", *ALONE)]
     pace = _pace(data, recipe, rows[:_TRIED])
-    each = SECONDS / runs / pace - len(held)  # clips that one run may go through, scoring aside
-    rows = rows[: max(FEWEST, int(each / (recipe.epochs + 1)))]
-    right: dict[str, list[npt.NDArray[np.bool_]]] = {}
-    start = time.perf_counter()
-    for number, (seed, name) in enumerate((seed, name) for seed in range(SEEDS) for name in ("none", *ALONE)):
-        spent = time.perf_counter() - start
-        left = spent / number * (runs - number) if number else pace * len(rows) * recipe.epochs * runs
-        tell(f"augmentation {name}, seed {seed}: run {number + 1} of {runs}, about {left:.0f} s left")
-        settings = dict([ALONE[name]]) if name in ALONE else {}
-        right.setdefault(name, []).append(_run(data, recipe.model_copy(update=settings), rows, tested, seed))
-    groups = held if clips.groups is None else np.asarray(clips.groups)[held]
+    passes = SECONDS / len(runs) / pace - len(held)  # clips that one run may go through, scoring aside
+    rows = rows[: max(FEWEST, int(passes / (recipe.epochs + 1)))]
+    right: dict[str, list[npt.NDArray[np.bool_]]] = {name: [] for name in ("none", *ALONE)}
+    left, start = SECONDS, time.perf_counter()
+    for number, (seed, name) in enumerate(runs, 1):
+        tell(f"augmentation {name}, seed {seed}: run {number} of {len(runs)}, about {left:.0f} s left")
+        changed = recipe.model_copy(update=dict([ALONE[name]]) if name in ALONE else {})
+        right[name].append(_run(data, changed, rows, tested, seed))
+        left = (time.perf_counter() - start) / number * (len(runs) - number)
+    scored = np.array(list(right.values()), dtype=float)
+    found = effects(scored, held if clips.groups is None else np.asarray(clips.groups)[held])
     about = f"a small network, {len(rows)} clips learnt, {len(held)} held back, {SEEDS} seeds"
-    scored = np.stack([right[name] for name in ("none", *ALONE)]).astype(float)
-    changes, halves = effects(scored, groups)
-    return Measured(float(scored[0].mean()), dict(zip(ALONE, zip(changes, halves, strict=True), strict=True)), about)
+    return Measured(about, float(scored[0].mean()), dict(zip(ALONE, found, strict=True)))
 
 
-def effects(right: npt.NDArray[np.float64], groups: npt.NDArray[Any]) -> tuple[list[float], list[float]]:
+def effects(right: npt.NDArray[np.float64], groups: npt.NDArray[Any]) -> list[tuple[float, float]]:
     """What each way to train changes against the first, and half of its 95 % interval.
 
     ``right`` is ``(ways, seeds, clips)``. The variance of a difference is that over groups of clips, where there are at
@@ -172,20 +146,22 @@ def effects(right: npt.NDArray[np.float64], groups: npt.NDArray[Any]) -> tuple[l
         names, place = np.arange(clips), np.arange(clips)
     freedom = ways * (seeds - 1)
     noise = ((right.mean(axis=2) - right.mean(axis=(1, 2))[:, None]) ** 2).sum() / freedom
-    changes, halves = [], []
-    for found in right[1:]:
-        clipwise = (found - right[0]).mean(axis=0)
+    found = []
+    for way in right[1:]:
+        clipwise = (way - right[0]).mean(axis=0)
         sums = np.bincount(place, clipwise - clipwise.mean(), len(names))
         variance = (sums**2).sum() / clips**2 * len(names) / (len(names) - 1) + 2 * noise / seeds
-        changes.append(float(clipwise.mean()))
-        halves.append(float(special.stdtrit(freedom, 0.975) * np.sqrt(variance)))
-    return changes, halves
+        found.append((float(clipwise.mean()), float(special.stdtrit(freedom, 0.975) * np.sqrt(variance))))
+    return found
 
 
 def _inputs(case: DatasetCase, chosen: Rows, recipe: Recipe) -> Inputs:
+    """The clips as the small network hears them: about 130 frames of mel bands, however long a clip is."""
     model = ModelSpec(name="ear", factory="bench.testing.augmentations:Ear", frontend=None)
     data = as_inputs(case.registry, model, subset(case.clips, chosen), trim_db=recipe.trim_db)
-    bands = Bands(data.task.clip_samples, data.task.sample_rate).eval()
+    hop = max(64, data.task.clip_samples // 128)
+    window = 1 << int(max(2 * hop, 0.04 * data.task.sample_rate) - 1).bit_length()
+    bands = build(data.task, n_fft=window, window=window, hop=hop, n_mels=_BANDS).eval()
     return replace(data, frontend=bands, task=replace(data.task, feature_shape=feature_shape(bands, data.task)))
 
 
@@ -217,33 +193,18 @@ def _run(data: Inputs, recipe: Recipe, rows: Rows, tested: Rows, seed: int) -> n
 def _parts(case: DatasetCase) -> tuple[Rows, Rows]:
     """Training clips of the first division that there is: those to learn, those held back; classes in turn."""
     clips, rng = case.clips, np.random.default_rng(0)
-    rows = next(_divisions(case), np.flatnonzero(np.asarray(clips.splits or ["train"] * len(clips)) == "train"))
-    rows = rows[~np.isin(np.asarray(clips.ids)[rows], clips.listed_bad)]
-    groups = np.asarray(clips.groups)[rows] if clips.groups else rows
-    if len(set(groups.tolist())) < 2:
-        groups = rows
+    rows = np.flatnonzero(np.asarray(clips.splits or ["train"] * len(clips)) == "train")
+    for protocol in case.protocols:
+        with contextlib.suppress(BenchError):  # one that these clips have not
+            fold = available_folds(protocol, clips)[0]
+            rows = make_split(protocol, clips, fold, known_leaks=clips.groups or ()).train
+            break
+    rows = rng.permutation(rows[~np.isin(np.asarray(clips.ids)[rows], clips.listed_bad)])
+    groups = np.asarray(clips.groups)[rows] if len(set(clips.groups or ())) > 1 else rows
     names, sizes = np.unique(groups, return_counts=True)
     order = rng.permutation(len(names))
     count = int(np.searchsorted(np.cumsum(sizes[order]), len(rows) / 4)) + 1
     held = np.isin(groups, names[order[: min(count, len(names) - 1)]])
     labels = clips.targets.argmax(axis=1) if clips.targets.ndim == 2 else clips.targets
-    return _in_turn(rows[~held], labels, LARGEST, rng), _in_turn(rows[held], labels, LARGEST // 2, rng)
-
-
-def _divisions(case: DatasetCase) -> Iterator[Rows]:
-    for protocol in case.protocols:
-        try:
-            fold = available_folds(protocol, case.clips)[0]
-            yield make_split(protocol, case.clips, fold, known_leaks=case.clips.groups or ()).train
-        except BenchError:  # one that these clips have not
-            continue
-
-
-def _in_turn(rows: Rows, labels: npt.NDArray[Any], most: int, rng: np.random.Generator) -> Rows:
-    """At most so many rows in random order, one of each class after the other."""
-    rows = rng.permutation(rows)
-    turns = np.zeros(len(rows), dtype=np.int64)
-    for label in np.unique(labels[rows]):
-        found = labels[rows] == label
-        turns[found] = np.arange(found.sum())
-    return rows[np.argsort(turns, kind="stable")][:most]
+    learnt, held_back = (part[in_turn(labels[part])] for part in (rows[~held], rows[held]))
+    return learnt[:LARGEST], held_back[: LARGEST // 2]

@@ -119,10 +119,19 @@ def take(clips: Clips, count: int = CLIPS) -> Clips:
     """``count`` clips of a loaded data set of one label each, its classes in turn (the first clips of each)."""
     if clips.targets.ndim != 1 or len(clips) < count:
         raise DataError(f"{clips.title}: {len(clips)} clips are given; {count} clips of one label each are needed")
-    place = {int(label): np.flatnonzero(clips.targets == label) for label in np.unique(clips.targets)}
-    depth = max(map(len, place.values()))
-    turns = [rows[turn] for turn in range(depth) for rows in place.values() if turn < len(rows)]
-    return subset(clips, np.asarray(turns[:count], dtype=np.int64))
+    return subset(clips, in_turn(clips.targets)[:count])
+
+
+def in_turn(labels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """An order of ``labels`` with one of each class after the other: the first of each, the second of each, ...
+
+    >>> in_turn(np.array([1, 1, 0, 1, 0]))
+    array([2, 0, 4, 1, 3])
+    """
+    turns = np.zeros(len(labels), dtype=np.int64)
+    for label in np.unique(labels):
+        turns[labels == label] = np.arange((labels == label).sum())
+    return np.lexsort((labels, turns))
 
 
 def subset(clips: Clips, chosen: npt.NDArray[np.int64]) -> Clips:
