@@ -81,6 +81,9 @@ def pages() -> Iterator[tuple[Path, str]]:
     registry = discover(without=[p.plugin for p in discover().plugins if p.distribution != OUR])
     yield ROOT / "docs" / "hooks.md", hooks_page()
     yield ROOT / "docs" / "reference.md", reference_page(registry)
+    datasets = runpy.run_path(str(ROOT / "docs" / "datasets_page.py"))["page"]
+    published = ROOT / "results" / "published"
+    yield ROOT / "docs" / "datasets.md", NOTE + datasets(published, registry.datasets.specs(), table)
     yield ROOT / "docs" / "cli.md", cli_page()
     yield ROOT / "docs" / "findings.md", findings_page(ROOT / "results" / "published" / "findings.json")
     yield ROOT / "docs" / "gpu-pending.md", gpu_page(ROOT / "results" / "published" / "gpu")
