@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.metadata
-import importlib.util
 import json
 import re
 import subprocess
@@ -14,7 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bench.errors import CheckpointError, PluginError
+from bench.errors import CheckpointError
+from bench.results.imports import code_files
 
 LIBRARIES = (
     "torch", "torchaudio", "torchvision", "nnAudio", "timm", "transformers", "numpy", "scipy", "scikit-learn",
@@ -36,14 +36,13 @@ def digest(value: Any) -> str:
 
 @functools.lru_cache(maxsize=256)
 def source_hash(module: str) -> str:
-    """Sixteen hex digits over the Python files that make up a factory's family.
+    """Sixteen hex digits over the files that a factory's code is made of (:mod:`bench.results.imports`).
 
-    For a module inside a package these are all files of its folder; for a ``--plugin`` file the file itself.
+    Of a library that stands in :data:`LIBRARIES` the name is enough: its version is part of every fingerprint.
     """
-    origin = _origin(module)
-    if origin.parent.joinpath("__init__.py").is_file():
-        return hash_files(origin.parent, sorted(origin.parent.rglob("*.py")))
-    return hash_files(origin.parent, [origin])
+    if module.partition(".")[0] in {*LIBRARIES, "sklearn"}:
+        return digest(module)
+    return hash_files(*code_files(module))
 
 
 @functools.lru_cache(maxsize=8)
@@ -149,16 +148,3 @@ def git_state() -> dict[str, Any] | None:
 def _git(root: Path, *arguments: str) -> str:
     command = ["git", "-C", str(root), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-
-
-def _origin(module: str) -> Path:
-    loaded = sys.modules.get(module)
-    if loaded is not None and getattr(loaded, "__file__", None):
-        return Path(str(loaded.__file__)).resolve()
-    try:
-        found = importlib.util.find_spec(module)
-    except (ImportError, ValueError) as error:
-        raise PluginError(f"factory module {module!r} cannot be found: {error}") from error
-    if found is None or not found.origin:
-        raise PluginError(f"factory module {module!r} cannot be found; check the factory string of its spec")
-    return Path(found.origin).resolve()
