@@ -22,7 +22,8 @@ class Cell:
 
     Attributes:
         kind: ``evaluate`` (train, then score) or ``profile`` (speed and memory).
-        dataset: Name of the data set.
+        dataset: Name of the data set; where the user decides its files, with their title and six digits of what they
+            hold: ``manifest@birds~ab12cd``.
         protocol: Name and version of the protocol, ``"4+1@1"``.
         fold: Test fold in the authors' numbering; 0 for a fixed split and for profile cells.
         model: Name of the model, aliases already expanded.
@@ -71,6 +72,11 @@ class Cell:
         return f"{self.dataset}/{self.protocol}/{self.model}/{self.kind}-{'-'.join(axes)}"
 
     @property
+    def data_name(self) -> str:
+        """What ``--dataset`` takes: the name of the data set without the identity of the user's files."""
+        return registered(self.dataset)
+
+    @property
     def short(self) -> str:
         """Enough of the id for a progress line."""
         what = f"fold {self.fold} seed {self.seed}" if self.kind == "evaluate" else "profile"
@@ -96,6 +102,15 @@ class Cell:
         if missing := sorted(known - values.keys()):
             raise ValueError(f"missing keys in a cell: {', '.join(missing)}")
         return cls(**values)
+
+
+def registered(dataset: str) -> str:
+    """The registry's name of what a cell calls its data set.
+
+    >>> registered("manifest@birds~ab12cd")
+    'manifest'
+    """
+    return dataset.partition("@")[0]
 
 
 MODALITIES = ("audio", "image", "text")

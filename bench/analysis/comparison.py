@@ -10,6 +10,7 @@ from bench.analysis.evidence import check_metric, evidence, shown_score
 from bench.analysis.grouping import RowGroup, RowKey, SectionGroup, gather, part
 from bench.analysis.predictions import Metrics, Reader
 from bench.analysis.rows import choose, finished
+from bench.cell import registered
 from bench.errors import SelectionError, UnknownNameError
 from bench.results.predictions import Predictions
 from bench.results.records import Record, Score
@@ -59,7 +60,7 @@ class Verdict:
     """A against B in one section.
 
     Attributes:
-        dataset: Title of the data set; ``dataset_name`` is what ``--dataset`` takes.
+        dataset: Title of the data set; ``dataset_name`` is what ``--dataset`` of a run takes.
         folds: Folds that both have.
         metric: The score they are compared by, without a value.
         value_a: That score over the shared clips and A's seeds.
@@ -130,7 +131,7 @@ def compare(
     check_metric(source.metric, records, source.metrics)
     verdicts, problems = [], []
     for section in gather(records, ()):
-        if dataset is not None and section.identity.dataset != dataset:
+        if dataset not in (None, section.identity.dataset, registered(section.identity.dataset)):
             continue
         rows = [_row(section, choice) for choice in (a, b)]
         if rows[0] is None or rows[1] is None:
@@ -150,9 +151,9 @@ def compare(
 
 
 def _known(records: Sequence[Record], a: Choice, b: Choice, dataset: str | None) -> None:
-    for kind, name in (("model", a.model), ("model", b.model), ("dataset", dataset)):
-        known = {getattr(record.cell, kind) for record in records}
-        if name is not None and name not in known:
+    models, datasets = ({getattr(record.cell, kind) for record in records} for kind in ("model", "dataset"))
+    for kind, name, known in (("model", a.model, models), ("model", b.model, models), ("dataset", dataset, datasets)):
+        if name is not None and name not in known | set(map(registered, known)):
             raise UnknownNameError(kind, name, known)
 
 
@@ -185,7 +186,7 @@ def _verdict(section: SectionGroup, reader: Reader, a: RowGroup, b: RowGroup) ->
     told_apart = all(side.right_or_wrong for side in sides)
     return Verdict(
         dataset=section.identity.title,
-        dataset_name=section.identity.dataset,
+        dataset_name=registered(section.identity.dataset),
         manifest_sha256=section.identity.manifest,
         protocol=section.identity.protocol,
         a=a.key,

@@ -96,15 +96,16 @@ def judge_claim(
     Returns:
         One result per section in which every step could be compared, and what was left out, with its reason.
     """
-    found: dict[tuple[str, str], list[tuple[Place, Place, Verdict]]] = {}
+    found: dict[tuple[str, str, str], list[tuple[Place, Place, Verdict]]] = {}
     problems: list[str] = []
     for better, worse in pairwise(places):
         verdicts, left_out = compare(records, better[0], worse[0], source, dataset=dataset)
         problems += left_out
         for verdict in verdicts:
-            found.setdefault((verdict.dataset, verdict.protocol), []).append((better, worse, verdict))
+            where = (verdict.dataset, verdict.protocol, verdict.manifest_sha256)
+            found.setdefault(where, []).append((better, worse, verdict))
     held = []
-    for (title, protocol), steps in sorted(found.items()):
+    for (title, protocol, _), steps in sorted(found.items()):
         if len(steps) < len(places) - 1:
             problems.append(f"{title}, {protocol}: not every model of the claim has results here")
             continue

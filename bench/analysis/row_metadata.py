@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.analysis.grouping import RowGroup, RowKey, part
+from bench.analysis.grouping import RowGroup, part
 from bench.cell import Cell
 from bench.config.recipes import BUILTIN
 from bench.results.records import Status
@@ -136,24 +137,37 @@ def recipe_source(recipe: str) -> str:
     return base if base in BUILTIN else f"{base}.toml"
 
 
-def command(key: RowKey, cells: Sequence[Cell]) -> str:
-    """A command that makes the row again, as far as names can say it."""
+def typed(group: RowGroup) -> list[tuple[str, str]]:
+    """Options that its cells do not name, with their values, as they were typed for the row's first record."""
+    found = (record.provenance.get("typed") for record in [*group.evaluate, *group.profile])
+    return [(str(option), str(value)) for option, value in next(filter(None, found), ())]
+
+
+def command(group: RowGroup, cells: Sequence[Cell]) -> str:
+    """A command that makes the row again; of earlier records as far as names can say it."""
     if not cells:
         return ""
-    first = min(cells)
+    key, first, options = group.key, min(cells), typed(group)
     folds = sorted({cell.fold for cell in cells} - {0})
+    named = {option for option, _ in options}
+    given = key.weights != "random" and "--weights" not in named
+    label, _, limit = key.recipe.partition("@limit")
     words = [
         "bench run",
         f"--models {key.model}",
-        f"--dataset {first.dataset}",
+        f"--dataset {first.data_name}",
         f"--protocol {first.protocol.partition('@')[0]}",
         f"--folds {','.join(map(str, folds))}" if folds else "",
         f"--seeds {','.join(map(str, sorted({cell.seed for cell in cells})))}",
         f"--mode {key.mode}" if key.mode != "scratch" else "",
-        f"--weights {key.weights}" if key.weights != "random" else "",
+        f"--weights {key.weights}" if given else "",
         f"--inputs {key.inputs}",
         f"--frontend {key.frontend}" if key.frontend not in ("waveform", "given") else "",
-        f"--recipe {recipe_source(key.recipe)}",
+        f"--feeding {key.feeding}" if key.feeding != "fly" and key.frontend != "given" else "",
+        f"--recipe {recipe_source(label)}" if "--recipe" not in named else "",
         f"--device {first.device}",
+        f"--precision {key.precision}" if key.precision != "fp32" else "",
+        f"--limit {limit}" if limit else "",
+        *(f"{option} {shlex.quote(value)}" for option, value in options),
     ]
     return " ".join(word for word in words if word)

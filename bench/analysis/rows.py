@@ -10,11 +10,11 @@ import numpy as np
 
 from bench.analysis.artifacts import Detail, Embedding
 from bench.analysis.evidence import Pair, evidence
-from bench.analysis.grouping import RowGroup, RowKey, part
+from bench.analysis.grouping import RowGroup, part
 from bench.analysis.model import CellScore, Row
 from bench.analysis.phrases import labelled, plural
 from bench.analysis.predictions import Evaluated, Reader, confusion
-from bench.analysis.row_metadata import ModelFacts, command, facts, outcomes, publishable
+from bench.analysis.row_metadata import ModelFacts, command, facts, outcomes, publishable, typed
 from bench.analysis.speed import speeds
 from bench.cell import Cell
 from bench.config.recipes import BUILTIN
@@ -117,11 +117,11 @@ def draft(
         not_ranked=not_ranked,
         notes=(
             *_notes(found, folds, seeds, common),
-            *_recipe_notes(group.key),
+            *_recipe_notes(group),
             *([f"no interval: {refusal.reason}"] if refusal and refusal.reason else ()),
             *notes,
         ),
-        command=command(group.key, cells),
+        command=command(group, cells),
         detail=_detail(found, used, reader, common),
     )
     return row, None if isinstance(compared, Refusal) or not rankable else compared
@@ -177,10 +177,11 @@ def _notes(
         yield f"few seeds ({len(seeds)} of at least {MIN_SEEDS})"
 
 
-def _recipe_notes(key: RowKey) -> Iterable[str]:
-    base, changed, _ = key.recipe.partition("~")
+def _recipe_notes(group: RowGroup) -> Iterable[str]:
+    base, changed, _ = group.key.recipe.partition("~")
     if changed and base in BUILTIN:
-        yield f"recipe {base!r} with other settings, which its records hold (the command below names the recipe only)"
+        told = "and the command below names" if typed(group) else "(the command below names the recipe only)"
+        yield f"recipe {base!r} with other settings, which its records hold {told}"
     elif changed:
         yield f"recipe file {base}.toml, whose settings its records hold"
 

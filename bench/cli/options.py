@@ -84,6 +84,9 @@ OPTIONS: Mapping[str, tuple[Any, Any]] = {
         "Store weights and embeddings beside the records.",
         default=True,
     ),
+    "rehash": _option(
+        bool, "--rehash", "Read every data file again instead of trusting size, times and inode.", default=False
+    ),
     "as_json": (AsJson, False),
     "plugin": (PluginFiles, None),
     "no_plugin": (LeftOut, None),
@@ -211,6 +214,6 @@ def gather(given: dict[str, Any]) -> tuple[Selection, Settings]:
         timeout_s=None if timeout is None else seconds(timeout),
         plugins=tuple(given["plugin"] or ()),
         without=tuple(given["no_plugin"] or ()),
-        **{name: given[name] for name in ("out", "jobs", "launcher", "keep_checkpoints")},
+        **{name: given[name] for name in ("out", "jobs", "launcher", "keep_checkpoints", "rehash")},
     )
     return selection, settings

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.config.selection import Selection
+
 DEFAULT_OUT = Path("results") / "runs"
 
 
@@ -20,6 +22,7 @@ class Settings:
         without: Plugins not to load.
         launcher: Who runs the cells, ``NAME`` or ``NAME:key=value,...``; empty = the registry's default.
         metric: What boards sort and rank by where it is defined, ``None`` = each data set's own.
+        rehash: Read every file of the data again, whatever is remembered of it.
         keep_checkpoints: Store weights and test embeddings beside the records.
     """
 
@@ -30,4 +33,24 @@ class Settings:
     without: tuple[str, ...] = ()
     launcher: str = ""
     metric: str | None = None
+    rehash: bool = False
     keep_checkpoints: bool = True
+
+
+def typed(selection: Selection, settings: Settings) -> list[tuple[str, str]]:
+    """Options of a run that its cells do not name, each with its value; of an absolute path the last name only."""
+    started = None if selection.weights in ("masked", "random") else selection.weights
+    found = [
+        ("--data", _portable(selection.data)),
+        ("--weights", _portable(started)),
+        ("--recipe", _portable(selection.recipe)),
+        *(("--set", item) for item in selection.overrides),
+        *(("--plugin", _portable(path)) for path in settings.plugins),
+        *(("--no-plugin", name) for name in settings.without),
+    ]
+    return [(option, value) for option, value in found if value]
+
+
+def _portable(path: str | Path | None) -> str:
+    place, mark, options = str(path or "").partition("?")
+    return f"{Path(place).name if Path(place).is_absolute() else place}{mark}{options}"

@@ -9,14 +9,20 @@ import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from bench.clips import Clips
 from bench.data.cache import cache_root, digest
-from bench.data.decoders import decoder, read_audio
+from bench.data.decoders import read_audio
 
+_LISTED = (
+    "ids", "targets", "label_names", "sample_rate", "clip_samples", "manifest_sha256", "folds", "groups", "splits",
+    "texts", "listed_bad",
+)  # fmt: skip
+"""Fields of :class:`bench.clips.Clips` that say which clips there are and what they are."""
 _THREADS = 2
 _PATIENCE_S = 30.0
 _WHOLE = 1 << 24
@@ -25,22 +31,29 @@ _SETTLED_NS = 2 * 10**9
 """A file that changed less than 2 s before it was hashed is not remembered: clocks of file systems are coarse."""
 
 
+def identified(clips: Clips, *, rehash: bool = False) -> Clips:
+    """The clips with ``contents_sha256`` filled in."""
+    return replace(clips, contents_sha256=content_digest(clips, rehash=rehash))
+
+
 def content_digest(clips: Clips, *, cache: Path | None = None, rehash: bool = False) -> str:
-    """64 hex digits over what a data set's files hold, and over its features; the same on every machine."""
+    """64 hex digits over a data set's list of clips and over what its files hold; the same on every machine."""
+    listed = [getattr(clips, column) for column in _LISTED]
+    columns = [values.tolist() if isinstance(values, np.ndarray) else values for values in listed]
     pictures = [Path(path) for path in getattr(clips.images, "files", ())]
     features = None if clips.features is None else hashlib.sha256(np.ascontiguousarray(clips.features).data).hexdigest()
     sounds = None if clips.audio is None else audio_digest(clips, cache=cache, rehash=rehash)
-    return digest("contents", sounds, file_digests(pictures, cache=cache, rehash=rehash), features)
+    return digest("contents", columns, sounds, file_digests(pictures, cache=cache, rehash=rehash), features)
 
 
 def audio_digest(clips: Clips, *, cache: Path | None = None, rehash: bool = False) -> str:
-    """What tells this audio from other audio, and how it is decoded.
+    """What tells this audio from other audio.
 
     Files: the contents of each in their order, so that data sets over the same recordings share one cache.
     Generators: the manifest, three of the clips, and the files that they name in their attribute ``files``.
     """
     if not callable(clips.sounds):
-        return digest(decoder(), file_digests(clips.sounds, cache=cache, rehash=rehash))
+        return digest(file_digests(clips.sounds, cache=cache, rehash=rehash))
     probes = [read_audio(clips.sounds, i) for i in sorted({0, len(clips) // 2, len(clips) - 1})]
     files = file_digests(getattr(clips.sounds, "files", ()), cache=cache, rehash=rehash)
     return digest(clips.manifest_sha256, [(probe.rate, probe.samples.tobytes().hex()) for probe in probes], files)

@@ -104,7 +104,8 @@ def _base_key(clips: Clips, root: Path) -> tuple[str, str]:
     """What the base layer depends on, and of that the digest of the files."""
     contents = audio_digest(clips, cache=root)
     bad = [clip_id in clips.listed_bad for clip_id in clips.ids]
-    return digest("base", CODE_VERSION, RESAMPLER, clips.sample_rate, bad, contents), contents
+    reads = "generated" if callable(clips.sounds) else decoder()
+    return digest("base", CODE_VERSION, RESAMPLER, reads, clips.sample_rate, bad, contents), contents
 
 
 def open_waveforms(

@@ -9,10 +9,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 from bench.clips import Clips
+from bench.data.contents import identified
 from bench.data.copies import know_copies
 from bench.data.locate import open_clips
 from bench.data.waveforms import Waveforms, open_waveforms
+from bench.errors import DataError
 from bench.job import Job
+from bench.planning.fingerprints import Loaded
 from bench.plugins.registry import Registry
 from bench.protocols.split import Split, make_split
 
@@ -42,11 +45,17 @@ class WorkerCache:
 
 
 def open_data(registry: Registry, job: Job, cache: WorkerCache | None = None) -> Opened:
-    """The data set of a job, located and decoded once."""
-    cache = cache or WorkerCache()
-    entry = registry.datasets[job.cell.dataset]
-    source = (job.cell.dataset, job.data)
-    clips = cache.once(source, lambda: know_copies(open_clips(entry.spec, job.data, load=entry.factory)))
+    """The data set of a job, located and decoded once.
+
+    Raises:
+        DataError: The user's files are others than those that were planned for.
+    """
+    cache, cell = cache or WorkerCache(), job.cell
+    entry = registry.datasets[cell.data_name]
+    source = (cell.dataset, job.data)
+    clips = cache.once(source, lambda: know_copies(identified(open_clips(entry.spec, job.data, load=entry.factory))))
+    if cell.dataset not in (cell.data_name, found := Loaded(entry=entry, clips=clips).label):
+        raise DataError(f"the data are {found} now, {cell.dataset} when this was planned; run the same command again")
     waveforms = None
     if clips.features is None and clips.audio is not None:
         trim_db, fill = job.recipe.trim_db, job.recipe.fill
@@ -58,7 +67,7 @@ def split_for(registry: Registry, clips: Clips, job: Job) -> Split:
     """The split of a cell, cut to ``--limit`` clips a part."""
     cell = job.cell
     protocol = registry.protocols[cell.protocol.partition("@")[0]]
-    known_leaks = registry.datasets[cell.dataset].spec.known_leaks
+    known_leaks = registry.datasets[cell.data_name].spec.known_leaks
     split = make_split(protocol, clips, cell.fold, seed=cell.seed, known_leaks=known_leaks)
     if job.limit is None:
         return split

@@ -15,6 +15,7 @@ from bench.measurement.environment import describe as describe_machine
 from bench.measurement.machine import hardware_fingerprint
 from bench.measurement.readings import Reading, join, table
 from bench.metrics.specs import PRIMARY
+from bench.planning.fingerprints import metric_sources
 from bench.plugins.registry import Registry
 from bench.protocols.split import HOME, Split, describe_split, protocol_hash
 from bench.results.provenance import PROFILE_CODE, RESULT_CODE, engine_hash, git_state, source_hash
@@ -73,6 +74,7 @@ def evaluation_sections(registry: Registry, job: Job, data: Inputs, split: Split
     return {
         "protocol": _protocol(registry, job, data, split),
         "dataset": {**dataset_section(data), **parts, **_references(data, split)},
+        "metrics": metric_sources(registry),
         "waveform_augmentation": "not applied: features are stored" if data.stored_features else "as the recipe",
     }
 
@@ -158,6 +160,7 @@ def dataset_section(data: Inputs) -> dict[str, Any]:
         "label_names": list(clips.label_names),
         "clips": len(clips),
         "manifest_sha256": clips.manifest_sha256,
+        "contents_sha256": clips.contents_sha256,
         "notes": notes,
         "faithful": clips.faithful,
         "license": spec.license,

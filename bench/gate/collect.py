@@ -48,13 +48,13 @@ class Collected:
 
 
 def row_name(cell: Cell) -> str:
-    """Every axis of a cell but fold and seed."""
+    """Every axis of a cell but fold and seed, and what the user's own files hold, which is the row's identity."""
     mode = cell.mode if cell.weights == "random" else f"{cell.mode}@{cell.weights}"
     axes = (
         cell.kind, mode, cell.inputs, cell.frontend, cell.feeding, cell.recipe,
         cell.device, cell.precision, f"b{cell.batch}", f"n{cell.clip_samples}",
     )  # fmt: skip
-    return f"{cell.dataset}/{cell.protocol}/{cell.model}/{'-'.join(axes)}"
+    return f"{cell.dataset.partition('~')[0]}/{cell.protocol}/{cell.model}/{'-'.join(axes)}"
 
 
 def collect(records: Iterable[Record], predictions: Predictions, metrics: Mapping[str, Metric]) -> Collected:
@@ -77,7 +77,8 @@ def collect(records: Iterable[Record], predictions: Predictions, metrics: Mappin
             continue
         libraries |= follow(record, "environment.libraries") or {}
         if record.cell.kind == "evaluate":
-            identity = str(follow(record, "provenance.protocol.hash") or "")
+            contents = record.cell.dataset.partition("~")[2]
+            identity = contents + str(follow(record, "provenance.protocol.hash") or "")
         else:
             where = hardware(record)
             machines |= {where: _words(record)} if where else {}

@@ -3,39 +3,60 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.cell import GIVEN, WAVEFORM, Cell, parse_inputs
 from bench.clips import Clips
-from bench.plugins.registry import Registry
+from bench.plugins.registry import Entry, Registry
+from bench.plugins.specs import DatasetSpec
 from bench.protocols.split import protocol_hash
 from bench.recipe import Recipe
+from bench.results.imports import ENGINE
 from bench.results.provenance import (
     PROFILE_CODE,
     RESULT_CODE,
     digest,
     engine_hash,
     extra_versions,
+    file_word,
     library_versions,
     source_hash,
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A located and indexed data set; ``decoder`` reads its files."""
+
+    entry: Entry[DatasetSpec]
+    clips: Clips
+    decoder: str = ""
+
+    @property
+    def label(self) -> str:
+        """:attr:`bench.cell.Cell.dataset`: the name, with title and contents where the user decides the files."""
+        spec, contents = self.entry.spec, self.clips.contents_sha256
+        if not spec.needs_files or spec.manifest_sha256 or spec.archive_sha256 or not contents:
+            return spec.name
+        return f"{spec.name}@{file_word(self.clips.title)}~{contents[:6]}"
+
+
 def fingerprint(
-    cell: Cell, recipe: Recipe, registry: Registry, clips: Clips, *, limit: int | None = None, weights_sha256: str = ""
-) -> str:
-    """Sixteen hex digits over all that a cell's result depends on."""
-    model = registry.models[cell.model]
-    manifest = clips.manifest_sha256
+    cell: Cell, recipe: Recipe, registry: Registry, loaded: Loaded, *,
+    limit: int | None = None, weights_sha256: str = "",
+) -> str:  # fmt: skip
+    """Sixteen hex digits over all that a cell's result depends on, but the metrics (:func:`metric_sources`)."""
+    model, data, clips = registry.models[cell.model], loaded.entry, loaded.clips
     parts: list[Any] = [
         cell.id,
         recipe.digest(),
         _source(model.factory),
         [dict(model.spec.options), dict(model.spec.frontend_options)],
         engine_hash(RESULT_CODE if cell.kind == "evaluate" else PROFILE_CODE),
-        manifest,
-        clips.contents_sha256,
+        [clips.manifest_sha256, clips.contents_sha256, loaded.decoder],
+        [_source(data.factory), data.spec.primary_metric, data.spec.task and data.spec.task.text_length],
         library_versions(),
         limit,
     ]
@@ -48,14 +69,25 @@ def fingerprint(
     if cell.weights not in ("random", "masked"):
         parts.append(weights_sha256)
     if cell.frontend not in (WAVEFORM, GIVEN) and cell.frontend in registry.frontends:
-        parts.append(_source(registry.frontends[cell.frontend].factory))
+        frontend = registry.frontends[cell.frontend]
+        parts.append([_source(frontend.factory), frontend.spec.bands])
     if cell.kind == "evaluate":
-        protocol, dataset = registry.protocols[cell.protocol.partition("@")[0]], registry.datasets[cell.dataset].spec
-        parts += [protocol_hash(protocol, cell.dataset, manifest, dataset.known_leaks), _source(protocol.factory)]
+        protocol, known = registry.protocols[cell.protocol.partition("@")[0]], data.spec.known_leaks
+        parts += [protocol_hash(protocol, data.spec.name, clips.manifest_sha256, known), _source(protocol.factory)]
+        parts += [_source(protocol.home(protocol.spec.folds))] if protocol.spec.folds else []
     else:
         parts.append(machine())
         parts += [[name, _source(entry.factory)] for name, entry in registry.measurements.entries.items()]
     return digest(parts)
+
+
+def metric_sources(registry: Registry) -> dict[str, str]:
+    """What decides whether stored scores hold: a digest of the code of each metric, the host's own apart.
+
+    Not part of a fingerprint, since a metric that is new gives its score of stored predictions.
+    """
+    entries = registry.metrics.entries.items()
+    return {name: _source(one.factory) for name, one in entries if not one.factory.startswith(f"{ENGINE}.")}
 
 
 def _source(factory: str) -> str:

@@ -10,16 +10,16 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from bench.cell import Cell, CellKind
-from bench.clips import Clips
 from bench.config.recipes import parse_overrides, resolve
 from bench.config.selection import DEFAULT_RECIPE, Selection, check_names, select_models
 from bench.errors import DataError, LeakError, NoCellError
 from bench.planning.axes import choose_axes, read_weights, target_of
-from bench.planning.fingerprints import fingerprint
+from bench.planning.fingerprints import Loaded, fingerprint
 from bench.plugins.registry import Entry, Registry
 from bench.plugins.specs import DatasetSpec, ModelSpec, ProtocolSpec
 from bench.protocols.split import available_folds, make_split, offered, protocol_label, takes_seed
 from bench.recipe import ESTIMATOR_SETTINGS, Recipe, TunedOn
+from bench.results.provenance import source_hash
 
 Decision = Literal["run", "incompatible", "over_budget"]
 
@@ -106,14 +106,6 @@ START_S = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
-    """A located and indexed data set."""
-
-    entry: Entry[DatasetSpec]
-    clips: Clips
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Division:
     """A data set as the selected protocol divides it: clips of each part, by fold and seed, or why there is no fold.
 
@@ -132,6 +124,7 @@ def expand(selection: Selection, registry: Registry, loaded: Mapping[str, Loaded
         LeakError: A split shares groups that are not documented.
         BenchError: Names or settings that do not exist; a protocol or a fold that no selected data set has.
     """
+    source_hash.cache_clear()  # files may have changed since the last plan of this process
     check_names(selection, registry)
     weights = read_weights(selection.weights)
     divisions = _divide_all(selection, registry, loaded)
@@ -221,7 +214,7 @@ def _cells_of(
     )
     recipe = recipe.model_copy(update={"tuned_on": _tuned_on(recipe, target, spec, registry)})
     base = Cell(
-        kind="evaluate", dataset=spec.name, protocol=division.protocol, fold=0, model=target.name, mode=axes.mode,
+        kind="evaluate", dataset=data.label, protocol=division.protocol, fold=0, model=target.name, mode=axes.mode,
         weights=axes.weights, inputs=axes.inputs, frontend=axes.frontend, feeding=axes.feeding,
         device=selection.device, precision=selection.precision, batch=recipe.batch,
         recipe=recipe.name if selection.limit is None else f"{recipe.name}@limit{selection.limit}",
@@ -229,7 +222,7 @@ def _cells_of(
     )  # fmt: skip
 
     def planned(cell: Cell, sizes: tuple[int, ...] = (0, 0, 0), problem: str = "") -> PlannedCell:
-        mark = fingerprint(cell, recipe, registry, clips, limit=selection.limit, weights_sha256=sha256)
+        mark = fingerprint(cell, recipe, registry, data, limit=selection.limit, weights_sha256=sha256)
         return PlannedCell(
             cell=cell, recipe=recipe, fingerprint=mark, train_clips=sizes[0], test_clips=sizes[1] + sizes[2],
             decision="incompatible" if problem else "run", reason=problem,

@@ -16,6 +16,7 @@ from typing import Any
 from bench.analysis import phrases
 from bench.analysis.artifacts import Detail
 from bench.analysis.model import Board, Published, Row, Section
+from bench.cell import registered
 from bench.reports import formatting
 from bench.reports.columns import MODEL, STATUS, Column, columns, marks, outcomes, reference_rows, speed_columns
 from bench.results.quantities import QUANTITIES
@@ -50,15 +51,20 @@ def _markdown_section(section: Section, published: Sequence[Published]) -> Itera
     if failures:
         yield "### Without a result"
         yield "\n".join(failures)
-    beside = [entry for entry in published if entry.dataset == section.dataset.name]
-    if beside:
+    elsewhere = beside(section, published)
+    if elsewhere:
         yield "### Published elsewhere, not ranked with the rows above"
         titles = [Column(title, str, numeric=False) for title in PUBLISHED_TITLES]
-        yield _table([published_cells(entry) for entry in beside], titles)
+        yield _table([published_cells(entry) for entry in elsewhere], titles)
     commands = [row.command for row in section.rows if row.command and row.value is not None]
     if commands:
         yield "### Make these rows again"
         yield "\n".join(["```sh", *commands, "```"])
+
+
+def beside(section: Section, published: Sequence[Published]) -> list[Published]:
+    """The results from elsewhere on the data set of a section."""
+    return [entry for entry in published if entry.dataset == registered(section.dataset.name)]
 
 
 def context(section: Section) -> list[str]:

@@ -10,7 +10,7 @@ from bench.analysis import phrases
 from bench.analysis.model import Board, Row, Section
 from bench.reports import curves, formatting, plots, representation_plots
 from bench.reports.columns import GROUPS, Column, outcomes, page_columns, reference_rows
-from bench.reports.formats import PUBLISHED_TITLES, context, published_cells
+from bench.reports.formats import PUBLISHED_TITLES, beside, context, published_cells
 from bench.results.quantities import OF_SPEED, Speed
 
 PICTURES = (
@@ -102,7 +102,7 @@ def _section(section: Section, index: int, board: Board) -> dict[str, Any]:
         "pictures": [picture for picture in pictures if picture[2]],
         "outcomes": outcomes(section),
         "published_titles": PUBLISHED_TITLES,
-        "published": [published_cells(entry) for entry in board.published if entry.dataset == section.dataset.name],
+        "published": [published_cells(entry) for entry in beside(section, board.published)],
         "method": next((row.interval.method for row in section.rows if row.interval), ""),
     }
 

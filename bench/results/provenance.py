@@ -88,12 +88,13 @@ def weights_sha256(path: Path) -> str:
 
 
 def weights_label(path: Path) -> str:
-    """What a cell calls a weight file: its name without suffix, ``~`` and six digits of its contents.
+    """What a cell calls a weight file: its name without suffix, ``~`` and six digits of its contents."""
+    return f"{file_word(path.name if path.is_dir() else path.stem)}~{weights_sha256(path)[:6]}"
 
-    Characters that a cell's id cannot hold become ``_``; a long name is cut, since the id is also a file name.
-    """
-    name = re.sub(r"[^A-Za-z0-9._+]", "_", path.name if path.is_dir() else path.stem)
-    return f"{name[:24]}~{weights_sha256(path)[:6]}"
+
+def file_word(name: str) -> str:
+    """A name as part of a cell's id, which is also a file name: other characters become ``_``, a long one is cut."""
+    return re.sub(r"[^A-Za-z0-9._+]", "_", name)[:24]
 
 
 def _file_sha256(path: Path) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import glob
 import hashlib
 import io
 import json
@@ -25,6 +26,7 @@ from bench.results.records import Record, parse_record, upgraded_cell
 if TYPE_CHECKING:
     import numpy as np
 
+    from bench.clips import Clips
     from bench.results.predictions import Arrays
 
 
@@ -35,16 +37,25 @@ def write_atomic(path: Path, content: bytes) -> None:
         StoreError: The disk is full or the folder cannot be written; nothing is left behind.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    with _disk_errors(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as handle:
+                handle.write(content)
+                handle.flush()
+                os.fsync(handle.fileno())
+            temporary.replace(path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+
+
+@contextlib.contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as handle:
-            handle.write(content)
-            handle.flush()
-            os.fsync(handle.fileno())
-        temporary.replace(path)
+        yield
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         what = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
         raise StoreError(
             f"cannot write {path}: {what}. Records written before are kept; free space or choose another "
@@ -147,6 +158,25 @@ class Store:
         record = record.model_copy(update={"artifacts": artifacts})
         write_atomic(path, record.to_json().encode())
         return record
+
+    def set_aside(self, cell: Cell, clips: Clips) -> Path | None:
+        """Move the result that stands under ``cell`` away if it was measured on other data than ``clips``.
+
+        Returns:
+            The run folder that holds it now, ``None`` where nothing had to be moved.
+        """
+        record = self.read(cell)
+        found = (record.provenance.get("dataset") or {}) if record is not None and record.status == "ok" else {}
+        # Records of earlier versions know the list of clips only.
+        name = next((name for name in ("contents_sha256", "manifest_sha256") if found.get(name)), None)
+        if name is None or found[name] == getattr(clips, name):
+            return None
+        aside, path = Store(self.root / "other-data" / found[name][:12]), self.path(cell)
+        with _disk_errors(aside.root):
+            aside.path(cell).parent.mkdir(parents=True, exist_ok=True)
+            for file in path.parent.glob(f"{glob.escape(path.stem)}.*"):
+                file.replace(aside.path(cell).with_name(file.name))
+        return aside.root
 
     def write_log(self, cell: Cell, text: str) -> None:
         """Keep what was printed while ``cell`` ran."""

@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING
 
 from bench.cell import Cell
 from bench.clips import Clips
-from bench.config.selection import check_names
+from bench.config.selection import Selection, check_names
 from bench.data.cache import cache_root
-from bench.data.contents import content_digest
+from bench.data.contents import identified
 from bench.data.copies import know_copies
+from bench.data.decoders import decoder
 from bench.data.locate import open_clips
 from bench.data.waveforms import Fill, open_waveforms
 from bench.job import Job
 from bench.measurement.machine import foreign_cpu
 from bench.planning.costs import Cost, cost_key, with_costs
-from bench.planning.plan import Loaded, Plan, PlannedCell
+from bench.planning.fingerprints import Loaded, metric_sources
+from bench.planning.plan import Plan, PlannedCell
 from bench.plugins.interfaces import Answered, Event, Lost, Resources
+from bench.plugins.registry import Registry
 from bench.results.store import write_atomic
 
 if TYPE_CHECKING:
@@ -80,25 +83,29 @@ class Preparation:
         )  # fmt: skip
 
     def _open(self) -> dict[str, Loaded]:
-        for name in self.selection.datasets:
-            entry = self.registry.datasets[name]
-            fetching = self._counter(f"downloading {name}")
-            clips = open_clips(entry.spec, self.selection.data, load=entry.factory, progress=fetching)
-            clips = know_copies(clips, progress=self._counter(f"decoding {name}"))
-            self.loaded[name] = Loaded(entry=entry, clips=replace(clips, contents_sha256=content_digest(clips)))
+        rehash = self.settings.rehash
+        self.loaded = load_all(self.selection, self.registry, rehash=rehash, counter=self._counter)
         return self.loaded
+
+    def described(self, cell: Cell) -> dict[str, str]:
+        """Name, title and identity of a cell's data set."""
+        clips = self.loaded[cell.data_name].clips
+        return {"name": cell.data_name, "title": clips.title, "contents_sha256": clips.contents_sha256}
 
     def _counter(self, what: str) -> Callable[[int, int], None]:
         return lambda done, total: self.progress.count(what, done, total)
 
     def _kept(self, planned: PlannedCell) -> PlannedCell:
         record = self.store.read(planned.cell)
-        valid = record is not None and record.status == "ok" and record.fingerprint == planned.fingerprint
-        return replace(planned, reused=valid and planned.decision == "run")
+        if record is None or record.status != "ok" or planned.decision != "run":
+            return planned
+        sources, scored = metric_sources(self.registry), record.provenance.get("metrics") or {}
+        same = all(sources.get(name, code) == code for name, code in scored.items())
+        return replace(planned, reused=same and record.fingerprint == planned.fingerprint)
 
     def _views(self, plan: Plan) -> list[tuple[str, Clips, float | None, Fill]]:
         """Name, clips, trimming and filling of every waveform cache that the plan needs."""
-        views = {(p.cell.dataset, p.recipe.trim_db, p.recipe.fill) for p in plan.runnable}
+        views = {(p.cell.data_name, p.recipe.trim_db, p.recipe.fill) for p in plan.runnable}
         every = ((name, self.loaded[name].clips, trim_db, fill) for name, trim_db, fill in sorted(views, key=str))
         return [view for view in every if view[1].audio is not None]
 
@@ -107,7 +114,7 @@ class Preparation:
         views = [(name, 2 * clips.clip_samples * len(clips)) for name, clips, *_ in self._views(plan)]
         total = sum(size for _, size in [*views, *set(views)])
         for planned in plan.runnable:
-            classes = len(self.loaded[planned.cell.dataset].clips.label_names)
+            classes = len(self.loaded[planned.cell.data_name].clips.label_names)
             parameters = self.registry.models[planned.cell.model].spec.parameters or 0
             weights = 4 * parameters if self.settings.keep_checkpoints and planned.cell.kind == "evaluate" else 0
             total += RECORD_BYTES + 4 * classes * planned.test_clips + weights
@@ -154,6 +161,28 @@ class Preparation:
                 if isinstance(cost, Cost):
                     write_atomic(_cost_path(key), json.dumps(asdict(cost)).encode())
         return answers
+
+
+def load_all(
+    selection: Selection,
+    registry: Registry,
+    *,
+    rehash: bool = False,
+    counter: Callable[[str], Callable[[int, int], None] | None] = lambda _: None,
+) -> dict[str, Loaded]:
+    """The data sets of a selection, opened, told by what their files hold, copies known.
+
+    ``counter("downloading esc50")`` gives the function that counts what is done.
+    """
+    found = {}
+    for name in selection.datasets:
+        entry = registry.datasets[name]
+        fetching = counter(f"downloading {name}")
+        clips = open_clips(entry.spec, selection.data, load=entry.factory, progress=fetching)
+        clips = know_copies(identified(clips, rehash=rehash), progress=counter(f"decoding {name}"))
+        reads = "" if clips.audio is None or callable(clips.audio) else decoder()
+        found[name] = Loaded(entry=entry, clips=clips, decoder=reads)
+    return found
 
 
 def _decided(planned: PlannedCell, previous: Mapping[str, str] | None) -> PlannedCell:

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from bench.cell import Cell
 from bench.config.selection import Selection
-from bench.config.settings import Settings
+from bench.config.settings import Settings, typed
 from bench.errors import NoCellError, PluginError
 from bench.job import Job
 from bench.measurement.machine import describe_light, hardware_fingerprint
 from bench.metrics.scoring import Metric, catalog
-from bench.planning.plan import Loaded, Plan, PlannedCell, expand
+from bench.planning.fingerprints import Loaded
+from bench.planning.plan import Plan, PlannedCell, expand
 from bench.plugins import interfaces
 from bench.plugins.discovery import Host, load
 from bench.plugins.registry import Registry
@@ -151,6 +152,7 @@ class Runner:
 
     def _run(self) -> Plan:
         plan = self.preparation.plan(measure=True)
+        self._set_aside([planned.cell for planned in plan.cells if not planned.reused])
         self._write_plan(plan)
         self.observers.tell("bench_run_start", plan=plan)
         self.progress.planned(plan, self.slots)
@@ -167,6 +169,15 @@ class Runner:
 
     def _observer_failed(self, plugin: str, hook: str, error: str) -> None:
         self.progress.note(f"plugin {plugin!r}: {hook} raised {error}; it is not called again in this run")
+
+    def _set_aside(self, cells: Sequence[Cell]) -> None:
+        """Results of the same cells on other files are kept apart, never replaced."""
+        moved = (self.store.set_aside(cell, self.preparation.loaded[cell.data_name].clips) for cell in cells)
+        for folder, count in Counter(filter(None, moved)).items():
+            self.progress.note(
+                f"{count} records in {self.store.root} were measured on other files than those here now; they are "
+                f"kept in {folder}: `bench report {folder}` shows them"
+            )
 
     def _write_plan(self, plan: Plan) -> None:
         """Keep this plan, and what earlier plans of the folder hold beyond it."""
@@ -192,16 +203,16 @@ class Runner:
                     event = self._completed(event)
                 self.store.write_log(event.job.cell, event.log)
                 if isinstance(event, interfaces.Finished):
-                    record = self.store.write(event.record, files=event.files)
+                    record = self._write(event.record, event.files)
                 else:
-                    record = self.store.write(self._blank(event.job, event.status, event.failure))
+                    record = self._write(self._blank(event.job, event.status, event.failure))
                 if record.status != "cancelled":
                     self._finish(record)
             case interfaces.Answered():
                 raise PluginError(f"launcher {self.launching.name!r} gave no record of {event.job.cell.id}")
 
     def _completed(self, event: interfaces.Finished) -> interfaces.Finished:
-        clips = self.preparation.loaded[event.job.cell.dataset].clips
+        clips = self.preparation.loaded[event.job.cell.data_name].clips
         return completed(self.host.registry, clips, event)
 
     def _finish(self, record: Record) -> None:
@@ -215,7 +226,12 @@ class Runner:
         reason = "needs" if planned.decision == "incompatible" else "budget"
         failure = Failure(reason=reason, stage="plan", message=planned.reason)
         costs = {"cost_s": planned.cost_s, "cost_source": planned.cost_source}
-        return self.store.write(self._blank(planned, planned.decision, failure, **costs))
+        return self._write(self._blank(planned, planned.decision, failure, **costs))
+
+    def _write(self, record: Record, files: Mapping[str, bytes] | None = None) -> Record:
+        """Store a record together with what was typed for it."""
+        provenance = {**record.provenance, "typed": typed(self.selection, self.settings)}
+        return self.store.write(record.model_copy(update={"provenance": provenance}), files=files)
 
     def _blank(self, of: PlannedCell | Job, status: Any, failure: Failure, **provenance: Any) -> Record:
         """A record of a cell without a result, made by the host."""
@@ -232,7 +248,7 @@ class Runner:
                 "fingerprint": of.fingerprint,
                 "git": git_state(),
                 "limit": self.selection.limit,
-                "dataset": {"name": of.cell.dataset, "title": self.preparation.loaded[of.cell.dataset].clips.title},
+                "dataset": self.preparation.described(of.cell),
                 "model": model,
                 **provenance,
             },

@@ -130,7 +130,7 @@ class Image:
         """Import what the cell of a job needs, and what the one before it imported, so that it takes no time of it."""
         registry, cell = host.registry, job.cell
         own = () if _light(job, host) else ("torch._inductor",)  # of deterministic kernels
-        entries = (registry.datasets.entries.get(cell.dataset), registry.frontends.entries.get(cell.frontend))
+        entries = (registry.datasets.entries.get(cell.data_name), registry.frontends.entries.get(cell.frontend))
         factories = [entry.factory for entry in (*entries, registry.models.entries.get(cell.model)) if entry]
         for name in (*own, *(factory.partition(":")[0] for factory in factories), *self.wanted):
             _import(name)

@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 from bench.config.selection import Selection, select_models
 from bench.config.settings import Settings
-from bench.data.locate import open_clips
 from bench.errors import NoCellError, SelectionError
-from bench.planning.plan import Loaded, PlannedCell, expand
+from bench.planning.plan import PlannedCell, expand
 from bench.plugins.registry import Registry
 from bench.reports.formatting import UNKNOWN
 from bench.results.records import Record
+from bench.running.preparation import load_all
 from bench.running.progress import Progress
 from bench.running.runner import Result, Runner
 
@@ -73,15 +73,6 @@ def run_cells(runner: Runner) -> Result:
         cells = expand(asked, registry, load_all(selection, registry)).cells
         reasons = {f"{p.cell.model} {p.reason}" for p in cells if p.reason}
         raise NoCellError("; ".join(sorted(reasons)) or str(error)) from error
-
-
-def load_all(selection: Selection, registry: Registry) -> dict[str, Loaded]:
-    """The data sets of a selection, opened."""
-    entries = {name: registry.datasets[name] for name in selection.datasets}
-    return {
-        name: Loaded(entry=entry, clips=open_clips(entry.spec, selection.data, load=entry.factory))
-        for name, entry in entries.items()
-    }
 
 
 def only_model(selection: Selection, registry: Registry) -> str:

@@ -18,7 +18,8 @@ from bench.data.locate import open_clips
 from bench.execution.evaluate import Progress
 from bench.execution.profile import run_profile
 from bench.job import Job
-from bench.planning.plan import Loaded, expand
+from bench.planning.fingerprints import Loaded
+from bench.planning.plan import expand
 from bench.plugins.discovery import discover
 
 TESTS = Path(__file__).resolve().parents[1]

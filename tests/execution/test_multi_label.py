@@ -14,7 +14,8 @@ from bench.config.selection import Selection
 from bench.execution.estimators import decided, logits_of
 from bench.execution.results import CellResult
 from bench.job import Job
-from bench.planning.plan import Loaded, expand
+from bench.planning.fingerprints import Loaded
+from bench.planning.plan import expand
 from bench.plugins.discovery import load
 from bench.plugins.factories import load_factory
 from bench.recipe import Recipe

@@ -15,7 +15,8 @@ from bench.config.selection import Selection, select_models
 from bench.errors import DataError, NoCellError, SelectionError, UnknownNameError
 from bench.planning.axes import choose_axes
 from bench.planning.costs import Cost, cost_key, expected_seconds, with_costs
-from bench.planning.plan import Loaded, default_protocol, expand
+from bench.planning.fingerprints import Loaded
+from bench.planning.plan import default_protocol, expand
 from bench.plugins.discovery import load_modules
 from bench.plugins.specs import DatasetSpec, FrontendSpec, ModelSpec, ProtocolSpec
 from bench.protocols.split import make_split

@@ -9,7 +9,7 @@ import pytest
 from bench import builtin
 from bench.analysis.board import build_board
 from bench.analysis.comparison import parse_choice
-from bench.analysis.grouping import matches, row_key
+from bench.analysis.grouping import RowGroup, matches, row_key
 from bench.analysis.row_metadata import ModelFacts, command
 from bench.cell import Cell
 from bench.gate.collect import row_name
@@ -67,9 +67,9 @@ def test_a_row_says_how_its_inputs_came_and_how_to_run_it_again() -> None:
     shown = text(board)
     assert "avmae.tiny, finetune from masked" in shown
     assert "audio (shuffled) + image (missing)" in shown
-    line = command(row.key, [TUNED])
+    line = command(RowGroup(row.key), [TUNED])
     assert "--mode finetune --weights masked --inputs audio.shuffled+image.missing" in line
-    assert "--mode " not in command(row_key(CELL), [CELL])
+    assert "--mode " not in command(RowGroup(row_key(CELL)), [CELL])
 
 
 def test_what_only_the_record_says_counts_too() -> None:

@@ -154,7 +154,7 @@ def selection_of(record: Record, data: Path | None, weights: Path | None = None)
     check_weights(record, weights)
     return Selection(
         models=(cell.model,),
-        datasets=(cell.dataset,),
+        datasets=(cell.data_name,),
         data=data,
         protocol=cell.protocol.partition("@")[0],
         folds=(cell.fold,),

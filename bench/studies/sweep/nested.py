@@ -13,8 +13,8 @@ from bench.config.selection import Selection
 from bench.config.settings import Settings
 from bench.errors import SelectionError
 from bench.planning.axes import read_weights
-from bench.planning.fingerprints import fingerprint
-from bench.planning.plan import Loaded, Plan, PlannedCell, expand
+from bench.planning.fingerprints import Loaded, fingerprint
+from bench.planning.plan import Plan, PlannedCell, expand
 from bench.plugins.registry import Registry
 from bench.protocols.split import HOME
 from bench.recipe import TunedOn
@@ -149,7 +149,7 @@ class _Chosen:
             for one in cells:
                 tried = self.scores.get((about(one.cell), one.cell.fold))
                 if tried is None or next(iter(tried or self.search.outer)) == point:
-                    planned.append(self._final(one, tried, registry, loaded[one.cell.dataset]))
+                    planned.append(self._final(one, tried, registry, loaded[one.cell.data_name]))
         return together([planned])
 
     def _final(
@@ -161,7 +161,7 @@ class _Chosen:
         recipe = one.recipe.model_copy(update={"name": name, "tuned_on": seen})
         cell = replace(one.cell, recipe=name if fixed.limit is None else f"{name}@limit{fixed.limit}")
         weights = read_weights(fixed.weights)[1]
-        mark = fingerprint(cell, recipe, registry, data.clips, limit=fixed.limit, weights_sha256=weights)
+        mark = fingerprint(cell, recipe, registry, data, limit=fixed.limit, weights_sha256=weights)
         final = replace(one, cell=cell, recipe=recipe, fingerprint=mark)
         if one.decision == "run" and tried == {}:
             return replace(final, decision="incompatible", reason="no setting finished inside the training folds")

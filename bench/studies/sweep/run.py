@@ -13,7 +13,8 @@ from bench.config.selection import Selection, check_names
 from bench.config.settings import Settings
 from bench.errors import SelectionError
 from bench.metrics.scoring import catalog
-from bench.planning.plan import Loaded, Plan, PlannedCell, expand
+from bench.planning.fingerprints import Loaded
+from bench.planning.plan import Plan, PlannedCell, expand
 from bench.plugins.registry import Registry
 from bench.results.records import PLANNED, Record
 from bench.results.store import Store
@@ -181,7 +182,7 @@ def _curves(
     subjects: Mapping[Cell, list[GridPoint]], grid: Grid, registry: Registry, store: Store
 ) -> Iterator[dict[str, Any]]:
     for subject, tried in subjects.items():
-        dataset = registry.datasets[subject.dataset].spec
+        dataset = registry.datasets[subject.data_name].spec
         validates = registry.protocols[subject.protocol.partition("@")[0]].spec.select_on == "validation"
         known = [registry.protocols[name].spec for name in dataset.protocols]
         rivals = [other for other in subjects if (other.model, other.dataset) == (subject.model, subject.dataset)]
