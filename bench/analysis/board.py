@@ -13,6 +13,7 @@ from bench.analysis.phrases import labelled, plural, protocol
 from bench.analysis.predictions import Evaluated, Groups, Metrics, Reader
 from bench.analysis.rows import Common, Draft, draft, finished, folds_by_seed
 from bench.analysis.speed import environment_words, hardware, hardware_key, hardware_words
+from bench.analysis.tuned import told, unseen
 from bench.cell import Cell, registered
 from bench.metrics.specs import PRIMARY
 from bench.results.predictions import Predictions
@@ -105,8 +106,10 @@ def _section(group: SectionGroup, reader: Reader, labels: Mapping[str, str], rel
     cells = [record.cell for record in group.records()]
     cells += [cell for row in group.rows.values() for cell in row.planned if cell.kind == "evaluate"]
     folds = tuple(sorted({cell.fold for cell in cells}))
+    whole = _common_folds(folds, [pairs for pairs, _ in found.values()])
     common = Common(
-        folds=_common_folds(folds, [pairs for pairs, _ in found.values()]),
+        folds=unseen(group.rows.values(), whole),
+        whole=whole,
         planned=folds,
         protocol_ranked=all(part(one.record, "protocol").get("ranked", True) for one in evaluated.values()),
         classes=len(group.identity.labels),
@@ -275,8 +278,11 @@ def _relatives(group: SectionGroup, groups: Sequence[SectionGroup]) -> list[str]
 
 def _section_notes(rows: Sequence[Row], common: Common, group: SectionGroup, relatives: Sequence[str]) -> Iterable[str]:
     yield from relatives
-    if common.folds != common.planned:
-        yield f"No row has all folds; averages cover {labelled('fold', common.folds)}, which every row has."
+    if common.whole != common.planned:
+        yield f"No row has all folds; averages cover {labelled('fold', common.whole)}, which every row has."
+    seen = [(row.key.model, row.seen) for row in rows if row.value is not None]
+    if note := told(seen, common.whole, common.folds):
+        yield note
     holes = [row for row in rows if row.value is not None and row.folds_used != common.folds]
     if holes:
         yield f"{plural(len(holes), 'row')} with missing folds: shown over the folds done, not ranked."

@@ -10,6 +10,7 @@ from bench.analysis.evidence import check_metric, evidence, shown_score
 from bench.analysis.grouping import RowGroup, RowKey, SectionGroup, gather, part
 from bench.analysis.predictions import Metrics, Reader
 from bench.analysis.rows import choose, finished
+from bench.analysis.tuned import seen_folds, told, unseen
 from bench.cell import registered
 from bench.errors import SelectionError, UnknownNameError
 from bench.results.predictions import Predictions
@@ -70,6 +71,7 @@ class Verdict:
         fold_differences: A minus B for each of ``folds``.
         fold_test: Corrected t over folds, or why there is none.
         discordant: Clips judged differently, the clearest first; empty likewise.
+        chosen: Which folds the recipes of the section's rows were chosen by, and what follows; empty for none.
     """
 
     dataset: str
@@ -89,6 +91,7 @@ class Verdict:
     fold_differences: tuple[float, ...]
     fold_test: FoldTest | Refusal
     discordant: tuple[Discordant, ...]
+    chosen: str = ""
 
     @property
     def lead(self) -> float:
@@ -169,7 +172,8 @@ def _row(section: SectionGroup, choice: Choice) -> RowGroup | None:
 def _verdict(section: SectionGroup, reader: Reader, a: RowGroup, b: RowGroup) -> Verdict | str:
     evaluated = reader.read([*a.evaluate, *b.evaluate])
     (found_a, _), (found_b, _) = finished(a, evaluated), finished(b, evaluated)
-    shared = sorted({fold for fold, _ in found_a} & {fold for fold, _ in found_b})
+    both = sorted({fold for fold, _ in found_a} & {fold for fold, _ in found_b})
+    shared = [fold for fold in unseen(section.rows.values(), _finished_folds(section)) if fold in both] or both
     folds_a, _ = choose(found_a, shared)
     folds, seeds_b = choose(found_b, folds_a)
     _, seeds_a = choose(found_a, folds)
@@ -206,7 +210,12 @@ def _verdict(section: SectionGroup, reader: Reader, a: RowGroup, b: RowGroup) ->
         fold_differences=differences,
         fold_test=_fold_test(differences, next(iter(found_a.values())).record),
         discordant=discordant(section, reader, *sides) if told_apart else (),
+        chosen=told([(row.key.model, seen_folds(row)) for row in (a, b)], both, folds),
     )
+
+
+def _finished_folds(section: SectionGroup) -> list[int]:
+    return sorted({record.cell.fold for record in section.records() if record.status == "ok"})
 
 
 def _fold_test(differences: Sequence[float], record: Record) -> FoldTest | Refusal:

@@ -68,6 +68,8 @@ class Row:
         not_publishable: Why not.
         not_ranked: Why it has no rank; empty for ranked rows.
         notes: What else a reader must know (``few seeds``, ...).
+        seen: Folds of its results that its recipe was chosen by; ``None`` where its records do not say.
+        whole: The score over all folds, where ``primary`` leaves out those that recipes of the section have seen.
         provenance: ``measured here``.
         command: A command that makes the row again.
         detail: For plots.
@@ -96,6 +98,8 @@ class Row:
     not_ranked: tuple[str, ...]
     notes: tuple[str, ...]
     command: str
+    seen: tuple[int, ...] | None = ()
+    whole: float | None = None
     provenance: str = "measured here"
     detail: Detail = field(default_factory=Detail)
 

@@ -16,6 +16,7 @@ from bench.analysis.phrases import labelled, plural
 from bench.analysis.predictions import Evaluated, Reader, confusion
 from bench.analysis.row_metadata import ModelFacts, command, facts, outcomes, publishable, typed
 from bench.analysis.speed import speeds
+from bench.analysis.tuned import seen_folds
 from bench.cell import Cell
 from bench.config.recipes import BUILTIN
 from bench.results.records import Score
@@ -29,9 +30,10 @@ MIN_SEEDS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Common:
-    """What all rows of a section share: folds that averages cover, all its folds, whether ranks are allowed."""
+    """What all rows of a section share: folds that averages cover, those with what recipes have seen, all its folds."""
 
     folds: tuple[int, ...]
+    whole: tuple[int, ...]
     planned: tuple[int, ...]
     protocol_ranked: bool
     classes: int
@@ -82,7 +84,10 @@ def draft(
     used = [(fold, seed) for seed in seeds for fold in folds]
     compared = evidence(found, folds, seeds, reader) if used else Refusal(reason="")
     about = facts(group)
+    seen = seen_folds(group)
     not_ranked = tuple(_not_ranked(about, common, folds, [found[pair] for pair in used], compared)) if used else ()
+    if used and common.folds != common.whole and {*(seen or ())} & {*common.folds}:
+        not_ranked = (*not_ranked, f"its recipe saw {labelled('fold', common.folds)} too")
     rankable = bool(used) and not not_ranked
     interval = None if rankable or isinstance(compared, Refusal) else score_interval(compared, reader.groups(folds))
     refusal = next((one for one in (compared, interval) if isinstance(one, Refusal)), None)
@@ -122,9 +127,20 @@ def draft(
             *notes,
         ),
         command=command(group, cells),
+        seen=seen,
+        whole=_whole(found, common, reader),
         detail=_detail(found, used, reader, common),
     )
     return row, None if isinstance(compared, Refusal) or not rankable else compared
+
+
+def _whole(found: Mapping[Pair, Evaluated], common: Common, reader: Reader) -> float | None:
+    """The score over the folds that recipes have seen too, where the board leaves them out."""
+    folds, seeds = choose(found, common.whole)
+    if common.folds == common.whole or folds != common.whole:
+        return None
+    cells = [found[fold, seed].value for seed in seeds for fold in folds]
+    return row_value(evidence(found, folds, seeds, reader), cells)
 
 
 def row_value(compared: Evidence | Refusal, cells: Sequence[float | None]) -> float | None:

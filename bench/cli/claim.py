@@ -107,6 +107,7 @@ def describe(held: JudgedClaim) -> tuple[str, str]:
     scale, unit = _shown(held)
     limit = "unknown" if held.resolution is None else f"{scale * held.resolution:.2f} {unit}"
     start = f"{held.dataset}, {held.protocol}: {size}{seeds}. Minimum detectable difference: {limit}."
+    start = " ".join([start, *dict.fromkeys(step.verdict.chosen for step in held.steps if step.verdict.chosen)])
     steps = len(held.steps)
     open_ = sum(step.outcome == "unresolved" for step in held.steps)
     wrong = sum(step.outcome == "contradicted" for step in held.steps)

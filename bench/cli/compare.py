@@ -83,6 +83,8 @@ def describe(verdict: Verdict) -> list[str]:
         f"{b}: {_value(verdict, verdict.value_b)} ({phrases.labelled('seed', verdict.seeds_b)}); "
         f"{phrases.labelled('fold', verdict.folds)}",
     ]
+    if verdict.chosen:
+        lines.append(f"  {verdict.chosen}")
     for seed, test in verdict.mcnemar:
         lines.append(
             f"  seed {seed}: {phrases.plural(test.only_a, 'clip')} only A gets right, {test.only_b} only B; "

@@ -212,7 +212,7 @@ def _cells_of(
         mode=axes.mode,
         clips=spec.settings,
     )
-    recipe = recipe.model_copy(update={"tuned_on": _tuned_on(recipe, target, spec, registry)})
+    recipe = recipe.model_copy(update={"tuned_on": chosen_by(recipe, target, spec, registry)})
     base = Cell(
         kind="evaluate", dataset=data.label, protocol=division.protocol, fold=0, model=target.name, mode=axes.mode,
         weights=axes.weights, inputs=axes.inputs, frontend=axes.frontend, feeding=axes.feeding,
@@ -240,7 +240,7 @@ def _cells_of(
             yield planned(replace(base, kind="profile", protocol="profile@1", seed=first + process))
 
 
-def _tuned_on(recipe: Recipe, model: ModelSpec, dataset: DatasetSpec, registry: Registry) -> tuple[TunedOn, ...]:
+def chosen_by(recipe: Recipe, model: ModelSpec, dataset: DatasetSpec, registry: Registry) -> tuple[TunedOn, ...]:
     """What the settings that the model reads were chosen by, said of this data set too where it shares clips."""
     known = registry.datasets.entries
     read = [e for e in recipe.tuned_on if not (model.estimator and e.settings) or {*e.settings} & {*ESTIMATOR_SETTINGS}]

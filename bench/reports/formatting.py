@@ -161,6 +161,11 @@ def remarks(row: Row) -> tuple[str, ...]:
             reasons.append(f"{' and '.join(concerned)} {meaning}")
     if row.model.trained_on:
         reasons.append(f"weights trained on {', '.join(row.model.trained_on)}")
+    if row.seen:
+        reasons.append(f"its recipe was chosen by results on {labelled('fold', row.seen)}")
+    if row.whole is not None:
+        over = f"{score(row.whole, row.primary)}{unit(row.primary)}"
+        reasons.append(f"over {labelled('fold', row.folds_done)}: {over}")
     spoken = dict.fromkeys(note for speed in row.speeds for note in speed.notes)
     return (*reasons, *row.notes, *spoken)
 

@@ -1,0 +1,70 @@
+"""Rows whose recipe was chosen by their own test clips, and the folds that none of them has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from bench.analysis.grouping import RowGroup, part
+from bench.analysis.phrases import labelled
+from bench.results.records import Record
+
+AUTHORS = ("folds", "inner", "few_shot", "grouped_folds", "split")
+"""Divisions that test on folds of the authors; under another one a fold holds clips of any of theirs."""
+MOST_NAMED = 6
+FEWEST = 2
+"""Folds that must be left to rank on."""
+
+
+def seen_folds(row: RowGroup) -> tuple[int, ...] | None:
+    """Folds of the row's results whose test clips its recipe was chosen by; ``None`` where a record does not say."""
+    good = [record for record in row.evaluate if record.status == "ok"]
+    if any(record.recipe and "tuned_on" not in record.recipe for record in good):
+        return None
+    return tuple(sorted({record.cell.fold for record in good if _saw(record)}))
+
+
+def _saw(record: Record) -> bool:
+    cell, own = record.cell, part(record, "protocol").get("scheme") in AUTHORS
+    chosen = [entry for entry in record.recipe.get("tuned_on") or () if entry["dataset"] == cell.dataset]
+    return any(not own or not entry.get("folds") or cell.fold in entry["folds"] for entry in chosen)
+
+
+def unseen(rows: Iterable[RowGroup], folds: Sequence[int]) -> tuple[int, ...]:
+    """The folds to rank on: those that no recipe saw where at least two are left, else all of ``folds``.
+
+    A recipe that saw all but one of them leaves the others theirs: its row is shown and not ranked.
+    """
+    results = [row for row in rows if any(record.status == "ok" for record in row.evaluate)]
+    left = [found for row in results if len(found := {*folds} - {*(seen_folds(row) or ())}) >= FEWEST]
+    shared = set.intersection(*left) if left else set()
+    return tuple(sorted(shared)) if len(shared) >= FEWEST else tuple(folds)
+
+
+def told(seen: Sequence[tuple[str, tuple[int, ...] | None]], whole: Sequence[int], used: Sequence[int]) -> str:
+    """What the folds of a comparison have to do with the recipes of its rows, empty where they have nothing.
+
+    Args:
+        seen: The name of each row and what :func:`seen_folds` says.
+        whole: The folds that there are.
+        used: Those that are compared on.
+    """
+    chosen: dict[tuple[int, ...], list[str]] = {}
+    for name, folds in dict.fromkeys(seen):
+        if folds:
+            chosen.setdefault(folds, []).append(name)
+    said = []
+    if chosen:
+        by = "; ".join(f"{labelled('fold', folds)} ({_named(names)})" for folds, names in sorted(chosen.items()))
+        clean = (
+            f"Ranked on {labelled('fold', used)}" if tuple(used) != tuple(whole) else "Too good, no two folds are clean"
+        )
+        said.append(f"{clean}: recipes were chosen by results on {by}.")
+    if unknown := [name for name, folds in dict.fromkeys(seen) if folds is None]:
+        said.append(f"Not recorded: what the recipe of {_named(unknown)} was chosen by.")
+    return " ".join(said)
+
+
+def _named(names: Sequence[str]) -> str:
+    """The first few."""
+    known = list(dict.fromkeys(names))
+    return ", ".join(known[:MOST_NAMED]) + (f" and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else "")

@@ -1,0 +1,96 @@
+"""Rows whose recipe was chosen by their own test clips: marked, and ranked where none of them has looked."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench import builtin
+from bench.analysis.board import build_board
+from bench.analysis.comparison import Source, compare, parse_choice
+from bench.metrics.scoring import catalog
+from bench.plugins.discovery import load_modules
+from bench.results.store import Store
+
+METRICS = catalog(load_modules(builtin).registry)
+FOLDS = (1, 2, 3, 4)
+
+
+@pytest.fixture
+def made(samples, tmp_path):
+    """Rows on four folds; of each the entries of ``tuned_on`` by test fold, ``None`` = a record that says nothing."""
+
+    def make(scheme="folds", **rows):
+        store = Store(tmp_path)
+        for number, (model, chosen) in enumerate(rows.items()):
+            for fold in FOLDS:
+                record = samples.evaluated(
+                    store, samples.cell(model, fold), 0.9 - 0.2 * number, protocol__scheme=scheme
+                )
+                tuned = chosen(fold) if callable(chosen) else chosen
+                recipe = {"name": "full"} | ({} if tuned is None else {"tuned_on": tuned})
+                store.write(record.model_copy(update={"recipe": recipe}))
+        records = store.records()[0]
+        (section,) = build_board(records, metrics=METRICS, predictions=store.predictions).sections
+        return (
+            section,
+            {row.key.model: row for row in section.rows},
+            Source(predictions=store.predictions, metrics=METRICS),
+            records,
+        )
+
+    return make
+
+
+def on(*folds, dataset="toy"):
+    return [{"dataset": dataset, "folds": list(folds), "date": None, "settings": []}]
+
+
+def test_rows_are_ranked_on_the_folds_that_no_recipe_saw(made) -> None:
+    section, rows, source, records = made(tuned=on(1, 2), clean=[])
+    assert (rows["tuned"].seen, rows["clean"].seen) == ((1, 2), ())
+    assert section.common_folds == (3, 4)
+    assert all(row.folds_used == (3, 4) and row.rank is not None for row in rows.values())
+    whole = [cell.value for cell in rows["tuned"].cells]
+    assert rows["tuned"].whole == pytest.approx(sum(whole) / 4)
+    assert rows["tuned"].value == pytest.approx(sum(whole[2:]) / 2)
+    assert "Ranked on folds 3, 4: recipes were chosen by results on folds 1, 2 (tuned)." in section.notes
+    (verdict,), _ = compare(records, parse_choice("tuned"), parse_choice("clean"), source)
+    assert verdict.folds == (3, 4)
+    assert verdict.chosen == "Ranked on folds 3, 4: recipes were chosen by results on folds 1, 2 (tuned)."
+
+
+def test_a_recipe_that_saw_every_fold_is_shown_and_not_ranked(made) -> None:
+    section, rows, _, _ = made(greedy=on(*FOLDS), tuned=on(1, 2), clean=[])
+    assert section.common_folds == (3, 4)
+    assert rows["greedy"].value is not None
+    assert rows["greedy"].not_ranked == ("its recipe saw folds 3, 4 too",)
+    assert rows["greedy"].rank is None
+    assert {rows["tuned"].rank is not None, rows["clean"].rank is not None} == {True}
+
+
+def test_where_no_two_folds_are_left_all_are_kept_and_it_is_said(made) -> None:
+    section, rows, _, _ = made(one=on(1, 2), two=on(3))
+    assert section.common_folds == FOLDS
+    assert all(row.rank is not None and row.whole is None for row in rows.values())
+    note = "Too good, no two folds are clean: recipes were chosen by results on folds 1, 2 (one); fold 3 (two)."
+    assert note in section.notes
+
+
+def test_a_choice_inside_the_training_folds_has_seen_no_test_fold(made) -> None:
+    section, rows, _, _ = made(nested=lambda fold: on(*(f for f in FOLDS if f != fold)), clean=[])
+    assert rows["nested"].seen == ()
+    assert section.common_folds == FOLDS
+    assert not any("recipe" in note for note in section.notes)
+
+
+def test_other_sets_do_not_count_and_divisions_of_our_own_mix_all_folds(made) -> None:
+    assert made(other=on(1, dataset="another"), clean=[])[1]["other"].seen == ()
+    assert made("random", mixed=on(1), clean=[])[1]["mixed"].seen == FOLDS
+    assert made(whole=on(), clean=[])[1]["whole"].seen == FOLDS
+
+
+def test_what_records_do_not_say_is_unknown_and_no_guess(made) -> None:
+    section, rows, _, _ = made(old=None, clean=[])
+    assert rows["old"].seen is None
+    assert section.common_folds == FOLDS
+    assert "Not recorded: what the recipe of old was chosen by." in section.notes
