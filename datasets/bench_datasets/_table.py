@@ -6,6 +6,7 @@ import codecs
 import csv
 import difflib
 import io
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ OPTIONAL = ("fold", "split", "group", "text", "image")
 DELIMITERS = (",", ";", "\t")
 SEPARATORS = (",", ";")
 """What may join several labels beside ``|``; a label that holds one must be decided by the user."""
+JOINS = ("/", "+", "&")
+"""What may join them too; asked about where what stands before or behind it is a label of its own."""
 USUAL = {
     "path": ("filename", "file_name", "file", "filepath", "file_path", "audio", "wav", "clip"),
     "label": ("category", "class", "class_name", "target", "labels", "tags", "species", "y"),
@@ -134,8 +137,11 @@ def _values(names: Sequence[str], row: Sequence[str]) -> dict[str, str]:
 
 def split_labels(labels: Sequence[str], separator: str = "") -> list[tuple[str, ...]]:
     """The parts of each label between ``separator``; ``none`` = nothing separates, empty = ``|``."""
-    for mark in () if separator else SEPARATORS:
-        if doubtful := next((label for label in labels if mark in label), None):
+    single = {plain(label) for label in labels}
+    for mark in () if separator else (*SEPARATORS, *JOINS):
+        sure = mark in SEPARATORS
+        among = (label for label in labels if mark in label)
+        if doubtful := next((x for x in among if sure or single & set(map(plain, x.split(mark)))), None):
             raise DataError(
                 f"label {doubtful!r} holds {mark!r}: did you mean multi-label? --data "
                 f"'TABLE?label_separator={mark}' splits it, label_separator=none takes it as one name"
@@ -144,15 +150,29 @@ def split_labels(labels: Sequence[str], separator: str = "") -> list[tuple[str, 
     parts = [(label,) if whole else tuple(map(str.strip, label.split(separator or "|"))) for label in labels]
     if broken := next((label for label, found in zip(labels, parts, strict=True) if not all(found)), None):
         raise DataError(f"label {broken!r} has an empty part between its separators")
-    _check_spelling(parts)
+    if clashes := alike([name for found in parts for name in found]):
+        raise DataError(f"labels differ in spelling only: {clashes}. Write each class in one way in the table")
     return parts
 
 
-def _check_spelling(parts: Sequence[tuple[str, ...]]) -> None:
-    counts = Counter(name for found in parts for name in found)
-    alike: dict[str, list[str]] = defaultdict(list)
+def alike(names: Sequence[str]) -> str:
+    """The names that differ in spelling only, with their counts; empty where there are none."""
+    counts = Counter(names)
+    spelled: dict[str, list[str]] = defaultdict(list)
     for name in sorted(counts):
-        alike[" ".join(unicodedata.normalize("NFKC", name).casefold().split())].append(name)
-    if clashes := [names for names in alike.values() if len(names) > 1]:
-        listed = "; ".join(" and ".join(f"{name!a} ({counts[name]} clips)" for name in names) for names in clashes[:5])
-        raise DataError(f"labels differ in spelling only: {listed}. Write each class in one way in the table")
+        spelled[plain(name)].append(name)
+    clashes = [found for found in spelled.values() if len(found) > 1]
+    return "; ".join(" and ".join(f"{name!a} ({counts[name]} clips)" for name in found) for found in clashes[:5])
+
+
+def plain(name: str) -> str:
+    """A name without what people do not see in it: case, forms of Unicode, marks of format, kinds of space, zeros.
+
+    >>> plain("Red_Fox") == plain("red  fox"), plain("01") == plain("1.0"), plain("-1") == plain("1")
+    (True, True, False)
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    seen = "".join(sign for sign in folded if unicodedata.category(sign) != "Cf").strip()
+    if re.fullmatch(r"[+-]?[0-9]+([.][0-9]+)?", seen):
+        return str(float(seen))
+    return re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", seen)

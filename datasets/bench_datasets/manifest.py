@@ -6,6 +6,8 @@ multi-label. Every bad row is reported at once, with its line number.
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,7 @@ from PIL import Image, UnidentifiedImageError
 
 from bench import Clips, DataError, audio_seconds
 from bench_datasets._common import indicators, manifest_digest, sha256
-from bench_datasets._table import Table, read_table, split_labels
+from bench_datasets._table import Table, alike, plain, read_table, split_labels
 
 RATE = 16_000
 LONGEST_SECONDS = 10.0
@@ -105,21 +107,13 @@ def _bad_cells(values: dict[str, str], columns: Sequence[str]) -> list[str]:
         bad.append("path is empty")
     if not all(part.strip() for part in values["label"].split("|")):
         bad.append("label is empty" if not values["label"] else f"label {values['label']!r} has an empty part")
-    if "fold" in columns and not (_is_integer(values["fold"]) and 0 <= int(values["fold"]) < LARGEST_FOLD):
+    if "fold" in columns and not (re.fullmatch("[0-9]+", values["fold"]) and int(values["fold"]) < LARGEST_FOLD):
         bad.append(f"fold {values['fold']!r} is not a whole number from 0 to {LARGEST_FOLD - 1}")
     if "split" in columns and values["split"] not in _SPLITS:
         bad.append(f"split {values['split']!r} is unknown; allowed are {', '.join(_SPLITS)}")
     if "group" in columns and not values["group"]:
         bad.append("group is empty")
     return bad
-
-
-def _is_integer(text: str) -> bool:
-    try:
-        int(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _files(folder: Path, values: dict[str, str]) -> tuple[_Row, list[str]]:
@@ -131,7 +125,7 @@ def _files(folder: Path, values: dict[str, str]) -> tuple[_Row, list[str]]:
         try:
             seconds = audio_seconds(audio)
         except DataError as error:
-            bad.append(str(error))
+            bad.append(f"{error}{_other_spelling(folder, values['path'])}")
         else:
             if seconds == 0:
                 bad.append(f"{audio}: no samples")
@@ -143,6 +137,15 @@ def _files(folder: Path, values: dict[str, str]) -> tuple[_Row, list[str]]:
         except (OSError, UnidentifiedImageError) as error:
             bad.append(f"{image}: {'no such file' if not image.is_file() else f'not readable as image ({error})'}")
     return _Row(values, audio, image, seconds, shape), bad
+
+
+def _other_spelling(folder: Path, path: str) -> str:
+    """What a file that is not there may be called: with other slashes, in other case, in another form of Unicode."""
+    wanted = (folder / path.replace("\\", "/")).resolve()
+    if (folder / path).exists() or not wanted.parent.is_dir():
+        return ""
+    close = next((found for found in sorted(wanted.parent.iterdir()) if plain(found.name) == plain(wanted.name)), None)
+    return "" if close is None else f"; did you mean {os.path.relpath(close, folder.resolve())!r}?"
 
 
 def _clips(path: Path, table: Table, rows: list[_Row], labels: Sequence[tuple[str, ...]]) -> Clips:
@@ -165,6 +168,8 @@ def _clips(path: Path, table: Table, rows: list[_Row], labels: Sequence[tuple[st
     folds: npt.NDArray[np.int64] | None = None
     if "fold" in table.columns:
         folds = np.array([int(row.values["fold"]) for row in rows], dtype=np.int64)
+    if clashes := alike(groups or ()):
+        notes.append(f"groups differ in spelling only, each counts as its own: {clashes}")
     drawn = FOLDS if folds is None and splits is None else 0
     if drawn:
         notes.append(f"no column fold or split: {FOLDS} folds were drawn, each group in one fold, labels spread evenly")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -202,15 +203,76 @@ def test_classes_that_differ_in_spelling_only_are_named(table, pair):
         load(table(f"path,label\nclips/0.wav,{pair[0]}\nclips/1.wav,{pair[1]}\nclips/2.wav,cat\n"))
 
 
-@given(st.lists(st.sampled_from(["dog", "cat", "red fox"]), min_size=2, max_size=6), st.data())
+SPELLINGS = (
+    str, str.upper, str.title, lambda x: unicodedata.normalize("NFD", x), lambda x: x.replace(" ", "_"),
+    lambda x: x.replace(" ", "-"), lambda x: x.replace(" ", "\u00a0"), lambda x: f"{x}\u200b", lambda x: f" {x} ",
+    lambda x: x.replace("fi", "\ufb01"),
+)  # fmt: skip
+
+
+@given(
+    st.lists(st.sampled_from(["dog", "caf\u00e9", "red fox", "stra\u00dfe", "finch"]), min_size=2, max_size=6),
+    st.data(),
+)
 def test_any_spelling_of_one_class_is_one_class_or_an_error(names, data):
-    spelled = [data.draw(st.sampled_from([name, name.upper(), name.title(), name])) for name in names]
+    spelled = [data.draw(st.sampled_from(SPELLINGS))(name).strip() for name in names]
     try:
         parts = split_labels(spelled)
     except DataError:
         assert len(set(spelled)) > len(set(names))
     else:
         assert len({part for (part,) in parts}) == len(set(names))
+
+
+@pytest.mark.parametrize("pair", [("1", "1.0"), ("01", "1"), ("red_fox", "red-fox"), ("dog", "dog\u00ad")])
+def test_labels_that_look_alike_are_asked_about(pair):
+    with pytest.raises(DataError, match="labels differ in spelling only"):
+        split_labels([*pair, "cat"])
+    assert len(split_labels(["-1", "1", "10", "a-b", "ab"])) == 5
+
+
+@pytest.mark.parametrize("mark", ["/", "+", " & "])
+def test_joined_labels_are_asked_about_where_a_part_is_a_label(mark):
+    with pytest.raises(DataError, match="did you mean multi-label"):
+        split_labels([f"dog{mark}cat", "Dog"])
+    assert split_labels([f"dog{mark}cat", "horse"]) == [(f"dog{mark}cat",), ("horse",)]
+    assert split_labels(["rock+roll", "roll"], "none") == [("rock+roll",), ("roll",)]
+
+
+@given(st.sampled_from(["clips/0.wav", "clips/Caf\u00e9 1.wav"]), st.data())
+def test_any_spelling_of_a_path_is_that_clip_or_an_error_that_shows_it(folder_of_two, name, data):
+    ways = (
+        str, lambda x: f"./{x}", lambda x: x.replace("/", "//"), lambda x: x.replace("/", "/../clips/"),
+        lambda x: str(folder_of_two / x), lambda x: x.replace("/", "\\"), str.upper, str.lower,
+        lambda x: unicodedata.normalize("NFD", x),
+    )  # fmt: skip
+    spelled = data.draw(st.sampled_from(ways))(name)
+    table = folder_of_two / "my.csv"
+    table.write_text(f"path,label\n{name},dog\nother.wav,cat\n")
+    assert load(table).audio[0].samefile(folder_of_two / name)
+    table.write_text(f"path,label\n{name},dog\n{spelled},cat\n")
+    with pytest.raises(DataError) as caught:
+        load(table)
+    told = str(caught.value)
+    assert "stands already on line 2" in told or f"did you mean {name!r}?" in told or "no such file" in told
+    if spelled.startswith(("clips", ".", "/")):
+        assert "stands already on line 2" in told or f"did you mean {name!r}?" in told
+
+
+@pytest.fixture(scope="module")
+def folder_of_two(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two")
+    for name in ("clips/0.wav", "clips/Caf\u00e9 1.wav", "other.wav"):
+        audio(folder, name)
+    return folder
+
+
+def test_groups_and_folds_are_not_guessed_either(table):
+    clips = load(table("path,label,group\nclips/0.wav,dog,Anna\nclips/1.wav,cat,anna\n"))
+    assert any("groups differ in spelling only" in note for note in clips.notes)
+    for fold in ("1_0", "\u0661", "1.0", "+1"):
+        with pytest.raises(DataError, match="is not a whole number"):
+            load(table(f"path,label,fold\nclips/0.wav,dog,{fold}\nclips/1.wav,cat,1\n"))
 
 
 def test_latin_1_names_the_byte_and_the_command(tmp_path):
