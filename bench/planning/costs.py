@@ -18,6 +18,7 @@ class Cost:
     """Seconds of the parts of a cell of one model, ``measured`` on this machine or ``estimated`` from FLOPs.
 
     A training step is ``None`` for an estimator and 0 for a frozen network; only estimators are fitted per clip.
+    ``contended``: others used the machine meanwhile, so that the truth lies anywhere up to :data:`CONTENDED` below.
     """
 
     step_s: float | None
@@ -25,12 +26,17 @@ class Cost:
     fit_clip_s: float | None
     pretrain_step_s: float | None = None
     source: str = "measured"
+    contended: bool = False
 
 
+CONTENDED = 2.0
+"""A cost that was measured beside others decides about a budget only where it exceeds it by more than this factor."""
 FROZEN = ("probe", "knn")
 """Modes that train no weight of the network."""
 PROBE_CLIP_S = {"probe": 3e-3, "knn": 1e-4}
 """Rough seconds per training clip of the classifier on a frozen network."""
+MAP_CLIP_S, MAP_CLIPS = 4e-3, 2000
+"""Rough seconds per test clip of the map of a network's embeddings, and the most clips that are drawn."""
 
 
 def cost_key(planned: PlannedCell, registry: Registry, threads: int) -> str:
@@ -67,14 +73,15 @@ def _priced(planned: PlannedCell, cost: Cost | str) -> PlannedCell:
     if isinstance(cost, str):
         return replace(planned, cost_s=None, cost_source=f"unknown: {cost}")
     seconds = expected_seconds(planned, cost)
+    source = f"{cost.source} beside others" if cost.contended else cost.source
     budget = planned.recipe.budget_seconds
-    if budget is not None and seconds > budget and not planned.reused:
+    if budget is not None and seconds > budget * (CONTENDED if cost.contended else 1.0) and not planned.reused:
         reason = (
-            f"expected {_duration(seconds)} ({cost.source}), the budget of recipe {planned.recipe.name!r} is "
+            f"expected {_duration(seconds)} ({source}), the budget of recipe {planned.recipe.name!r} is "
             f"{_duration(budget)} a cell; raise it with --set recipe.budget_seconds=..., or use --recipe full"
         )
-        return replace(planned, decision="over_budget", reason=reason, cost_s=seconds, cost_source=cost.source)
-    return replace(planned, cost_s=seconds, cost_source=cost.source)
+        return replace(planned, decision="over_budget", reason=reason, cost_s=seconds, cost_source=source)
+    return replace(planned, cost_s=seconds, cost_source=source)
 
 
 def expected_seconds(planned: PlannedCell, cost: Cost) -> float:
@@ -86,11 +93,14 @@ def expected_seconds(planned: PlannedCell, cost: Cost) -> float:
         return 0.5 + planned.train_clips * (cost.fit_clip_s or 0.0) + score
     normalise = 0.1 * planned.train_clips * cost.infer_clip_s
     before = 0.5 + normalise + pretraining_seconds(planned, cost)
+    test = planned.test_clips - planned.validation_clips
+    score += 2 * test * cost.infer_clip_s + (MAP_CLIP_S * test if test <= MAP_CLIPS else 0.0)  # embeddings, their map
     if planned.cell.mode in FROZEN:
         clip_s = cost.infer_clip_s + PROBE_CLIP_S[planned.cell.mode]
         return before + planned.train_clips * clip_s + score
     steps = -(-planned.train_clips // planned.cell.batch)
-    return before + planned.recipe.epochs * steps * cost.step_s + score
+    epoch = steps * cost.step_s + planned.validation_clips * cost.infer_clip_s
+    return before + planned.recipe.epochs * epoch + score
 
 
 def pretraining_seconds(planned: PlannedCell, cost: Cost) -> float:

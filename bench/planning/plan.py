@@ -34,6 +34,7 @@ class PlannedCell:
         fingerprint: Decides whether a stored record may be reused.
         train_clips: Clips of the training split, after ``--limit``.
         test_clips: Clips of the validation and test split, after ``--limit``.
+        validation_clips: Those of them that are scored after every epoch.
         decision: ``run``, or why not.
         reason: For the two other decisions.
         cost_s: Expected seconds; ``None`` where nothing is known.
@@ -46,6 +47,7 @@ class PlannedCell:
     fingerprint: str
     train_clips: int
     test_clips: int
+    validation_clips: int = 0
     decision: Decision = "run"
     reason: str = ""
     cost_s: float | None = None
@@ -225,6 +227,7 @@ def _cells_of(
         mark = fingerprint(cell, recipe, registry, data, limit=selection.limit, weights_sha256=sha256)
         return PlannedCell(
             cell=cell, recipe=recipe, fingerprint=mark, train_clips=sizes[0], test_clips=sizes[1] + sizes[2],
+            validation_clips=sizes[1],
             decision="incompatible" if problem else "run", reason=problem,
         )  # fmt: skip
 

@@ -134,7 +134,7 @@ class Preparation:
 
     def _ask(self, asked: Mapping[str, PlannedCell], *, measure: bool) -> dict[str, Cost | str]:
         """Costs timed in a worker, or estimated where nothing may run; those timed undisturbed are remembered."""
-        others = (foreign_cpu().value or 0.0) if measure else 0.0
+        watched = [foreign_cpu().value or 0.0] if measure else []
         answers: dict[str, Cost | str] = {}
         keys = {planned.cell: key for key, planned in asked.items()}
         what = f"{'timing' if measure else 'estimating'} {len(asked)} model{'s' if len(asked) > 1 else ''}"
@@ -154,12 +154,14 @@ class Preparation:
             for planned in asked.values()
         ]
         self.launching.run(jobs, on_event, resources)
+        others = max([*watched, *([foreign_cpu().value or 0.0] if measure else [])], default=0.0)
         if others > BUSY_CORES:
-            self.progress.note(f"others use {others:.1f} cores: the costs measured now are not kept for later plans")
-        elif measure:
-            for key, cost in answers.items():
-                if isinstance(cost, Cost):
-                    write_atomic(_cost_path(key), json.dumps(asdict(cost)).encode())
+            said = f"others use {others:.1f} cores: the costs measured now are not kept for later plans"
+            self.progress.note(f"{said}, and decide only about cells far over their budget")
+            return {k: replace(c, contended=True) if isinstance(c, Cost) else c for k, c in answers.items()}
+        for key, cost in answers.items() if measure else ():
+            if isinstance(cost, Cost):
+                write_atomic(_cost_path(key), json.dumps(asdict(cost)).encode())
         return answers
 
 
@@ -186,11 +188,9 @@ def load_all(
 
 
 def _decided(planned: PlannedCell, previous: Mapping[str, str] | None) -> PlannedCell:
-    """A budget decision that this run folder took before is kept, so that a resumed run is the same run."""
-    if previous is None or previous["fingerprint"] != planned.fingerprint or planned.decision == "incompatible":
+    """What this run folder once began to run stays in the run; what was over budget is decided again."""
+    if previous is None or previous["fingerprint"] != planned.fingerprint:
         return planned
-    if previous["decision"] == "over_budget" and planned.decision == "run" and not planned.reused:
-        return replace(planned, decision="over_budget", reason=previous["reason"])
     if previous["decision"] == "run" and planned.decision == "over_budget":
         return replace(planned, decision="run", reason="")
     return planned

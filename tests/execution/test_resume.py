@@ -13,7 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.measurement.readings import Reading
+from bench.plugins.interfaces import Answered
 from bench.results.store import Store
+from bench.running import preparation
 
 KILLS = int(os.environ.get("BENCH_KILLS", "3"))
 """Random moments at which the parent is killed; ``BENCH_KILLS=20`` for the whole campaign."""
@@ -76,6 +79,34 @@ def test_the_same_command_again_reuses_every_cell(make_runner) -> None:
     again = make_runner("tones.good").run()
     assert again.reused == {r.cell for r in again.records}
     assert [r.started_at for r in again.records] == [r.started_at for r in first.records]
+
+
+def test_a_budget_decision_is_made_again_once_the_machine_is_quiet(make_runner, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))  # costs that no other test may find
+
+    def planned(cores: float, step_s: float) -> tuple[str, list[str]]:
+        noted: list[str] = []
+        overrides = ("recipe.epochs=2", "recipe.budget_seconds=10")
+        runner = make_runner("tones.good", folds=(1,), recipe="quick", overrides=overrides)
+        monkeypatch.setattr(preparation, "foreign_cpu", lambda: Reading.of(cores))
+        monkeypatch.setattr(runner.progress, "note", noted.append)
+
+        def answer(jobs, on_event, _resources) -> None:
+            for job in jobs:
+                values = {"step_s": step_s, "infer_clip_s": 0.0, "fit_clip_s": None, "data_s": 0.0}
+                on_event(Answered(job=job, values=values))
+
+        monkeypatch.setattr(runner.launching, "run", answer)
+        plan = runner.preparation.plan(measure=True)
+        runner._write_plan(plan)
+        return plan.cells[0].decision, noted
+
+    decision, noted = planned(1.5, 30.0)
+    assert decision == "over_budget"
+    assert "others use 1.5 cores" in noted[0]
+    assert planned(1.5, 2.0) == ("run", noted)  # near the limit: the machine was busy, so it runs
+    decision, noted = planned(0.0, 30.0)
+    assert (decision, noted) == ("run", [])  # and stays in this run
 
 
 @pytest.mark.slow

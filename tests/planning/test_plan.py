@@ -172,6 +172,30 @@ def test_budget_decides_and_says_how_to_go_on(registry) -> None:
     )
 
 
+def test_a_cost_measured_beside_others_decides_only_far_from_the_budget(registry) -> None:
+    plan = plan_of(registry, "net.small", folds=(1,), recipe="quick", overrides=("recipe.budget_seconds=10",))
+
+    def decision(step_s: float, *, contended: bool) -> tuple[str, str]:
+        cost = Cost(step_s=step_s, infer_clip_s=0.0, fit_clip_s=None, contended=contended)
+        first = with_costs(plan, {p.cell: cost for p in plan.cells}).cells[0]
+        return first.decision, first.cost_source
+
+    assert decision(0.4, contended=False) == ("over_budget", "measured")
+    assert decision(0.4, contended=True) == ("run", "measured beside others")
+    assert decision(0.6, contended=True) == ("over_budget", "measured beside others")
+
+
+def test_the_expected_seconds_hold_validation_and_embeddings(registry) -> None:
+    (planned,) = plan_of(registry, "net.small", folds=(1,), recipe="quick", profile=False).cells
+    planned = replace(planned, test_clips=500, validation_clips=100)
+    cost = Cost(step_s=0.0, infer_clip_s=0.01, fit_clip_s=None)
+    without = replace(planned, validation_clips=0)
+    epochs = planned.recipe.epochs
+    seconds = expected_seconds(planned, cost)
+    assert seconds > epochs * 100 * 0.01 + 500 * 0.01 + 2 * 400 * 0.01 + 1
+    assert seconds - expected_seconds(without, cost) == pytest.approx(epochs - 2.4, abs=0.01)
+
+
 def test_unknown_cost_is_no_number(registry) -> None:
     plan = with_costs(plan_of(registry, "net.small", folds=(1,)), {})
     assert plan.cells[0].cost_s is None
