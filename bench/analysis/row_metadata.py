@@ -76,7 +76,7 @@ def facts(group: RowGroup) -> ModelFacts:
         parameters=next((found["parameters"] for found in blocks if found.get("parameters") is not None), None),
         frontend_parameters=block.get("frontend_parameters"),
         inputs=dict(block.get("inputs") or {}),
-        inductive=bool(block.get("inductive", True)),
+        inductive=all(one.get("inductive", True) for one in blocks),
         trained_on=tuple(block.get("trained_on") or ()),
         plugin=plugin,
         source=str(block.get("source") or ""),

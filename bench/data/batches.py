@@ -60,6 +60,8 @@ class Batches:
         indices: Rows to go through.
         batch_size: Clips per batch; the last one may be smaller.
         seed: Shuffles each epoch in an order fixed by ``(seed, epoch)``; ``None`` keeps the order of ``indices``.
+            Shuffled batches are for training: a clip that would be left alone joins the batch before it, since batch
+            normalisation cannot learn from one.
         drop_last: Leave out a last batch that is smaller.
     """
 
@@ -86,7 +88,8 @@ class Batches:
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self.indices), self.batch_size)
-        return whole + (rest > 0 and not self.drop_last)
+        joined = rest == 1 and whole > 0 and self.seed is not None
+        return whole + (rest > 0 and not self.drop_last and not joined)
 
     def order(self, number: int) -> Rows:
         """The rows in the order of epoch ``number``."""
@@ -101,8 +104,11 @@ class Batches:
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of epoch ``number``; the same number gives the same batches."""
         order = self.order(number)
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
-            yield self.take(order[start : start + self.batch_size])
+        starts = range(0, len(self) * self.batch_size, self.batch_size)
+        for start in starts:
+            left = len(order) - start - self.batch_size
+            joined = left == 1 and start == starts[-1] and not self.drop_last
+            yield self.take(order[start : start + self.batch_size + joined])
 
     def take(self, index: Rows) -> Batch:
         """One batch of the rows ``index (batch,)``."""

@@ -16,6 +16,7 @@ from bench.execution.build import MASKED, build_model, is_network
 from bench.execution.inputs import Inputs, arranged, prepare
 from bench.execution.results import CellResult, Fitted, OnEpoch, Predictions, Progress
 from bench.execution.sealed import open_sealed
+from bench.execution.trust import batch_mates, check_unchanged, estimator_state
 from bench.job import Job
 from bench.measurement.memory import HostPeak
 from bench.metrics.scoring import primary
@@ -117,7 +118,13 @@ def _estimator(model: Any, data: Inputs, split: Split) -> tuple[Fitted, Predicti
         start = time.perf_counter()
         model.fit(estimators.inputs_of(data, split.train), data.clips.targets[split.train].astype(np.int64))
         fitted = time.perf_counter() - start
-        predictions = score(split.test_indices(finalised=True))
+        test = split.test_indices(finalised=True)
+        score(split.train[:2])  # what is made at the first call only
+        state = estimator_state(model)
+        predictions = score(test)
+        mates = batch_mates(lambda index: score(index).logits, test, predictions.logits)
+        check_unchanged(state, estimator_state(model))
     timing = {"train_s": fitted, "train_clips_per_s": len(split.train) / fitted, "epochs": None, "steps": None}
     memory = provenance.memory(host.peak_mib, host.peak_mib, None)
-    return Fitted(predict=score, timing=timing, memory=memory, notes={"nondeterministic": []}), predictions
+    notes = {"nondeterministic": [], "batch_mates": mates}
+    return Fitted(predict=score, timing=timing, memory=memory, notes=notes), predictions

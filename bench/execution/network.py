@@ -23,6 +23,7 @@ from bench.execution.results import Fitted, OnEpoch, Predictions, Progress, chec
 from bench.execution.seeding import deterministic
 from bench.execution.step import Inference, StepSettings, TrainStep, predict
 from bench.execution.train import Validation, train
+from bench.execution.trust import batch_mates, check_unchanged, module_state
 from bench.execution.weights import load_weights, output_layer
 from bench.job import Job
 from bench.measurement.device_memory import DevicePeak
@@ -77,9 +78,16 @@ def run_network(model: nn.Module, run: Run) -> tuple[Fitted, Predictions]:
         scored, fitted = _fit_frozen(pipeline, run) if cell.mode in FIT else _fit_all(pipeline, run)
     run.progress.stage = "evaluate"
     test = run.split.test_indices(finalised=True)
+    state = module_state(scored)
     with HostPeak() as host_infer:
         predictions = fitted.predict(test)
     shown, figures = _embeddings(scored, run, test)
+    respond, known = fitted.respond, None
+    if respond is None:
+        respond, known = lambda index: fitted.predict(index).logits, predictions.logits
+    notes = {"weights": weights, "embeddings": figures, "nondeterministic": offenders}
+    notes["batch_mates"] = batch_mates(respond, test, known, coarse=cell.precision != "fp32" or cell.device != "cpu")
+    check_unchanged(state, module_state(scored))
     weights |= {"steps": None, "clips": None}
     if timing:
         distinct = min(len(run.split.train), timing["pretrain_clips"])
@@ -90,7 +98,7 @@ def run_network(model: nn.Module, run: Run) -> tuple[Fitted, Predictions]:
         timing={**timing, **fitted.timing},
         memory=provenance.memory(host_train.peak_mib, host_infer.peak_mib, device_peak),
         arrays={**arrays, **shown},
-        notes={"weights": weights, "embeddings": figures, **fitted.notes, "nondeterministic": offenders},
+        notes={**fitted.notes, **notes},
     )
     return done, predictions
 
@@ -195,9 +203,12 @@ def _fit_frozen(pipeline: Pipeline, run: Run) -> tuple[Pipeline, Fitted]:
         check_finite(logits)
         return Predictions(logits=logits, index=found.index, seconds=time.perf_counter() - begin)
 
+    def respond(index: Indices) -> npt.NDArray[np.float32]:
+        return embeddings.like(embeddings.embed(infer, data.test_batches(index, recipe.eval_batch)), seen)
+
     timing = {"train_s": seconds, "train_clips_per_s": len(seen.index) / seconds, "epochs": None, "steps": None}
     notes = {"frozen": {"mode": cell.mode, "embed_s": seen.seconds, **classifier.describe()}}
-    return pipeline, Fitted(predict=score, timing=timing, tensors=classifier.tensors(), notes=notes)
+    return pipeline, Fitted(predict=score, respond=respond, timing=timing, tensors=classifier.tensors(), notes=notes)
 
 
 def _embeddings(pipeline: Pipeline, run: Run, test: Indices) -> tuple[dict[str, Any], dict[str, Any] | None]:

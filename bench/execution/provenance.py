@@ -44,7 +44,7 @@ def ok_record(
     model = {
         **known["model"],
         "inputs": dict(data.given),
-        "inductive": spec.inductive,
+        "inductive": spec.inductive and not sections.get("batch_mates", {}).get("transductive"),
         "trained_on": list(spec.trained_on),
         "source": spec.source,
         "license": spec.license,

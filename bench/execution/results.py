@@ -25,6 +25,10 @@ class DivergedError(BenchError):
     """The training loss or the logits are not finite."""
 
 
+class StateChangedError(PluginError):
+    """A model that predicting has changed."""
+
+
 class LogitsShapeError(PluginError):
     """A model's output is not ``(batch, num_classes)``."""
 
@@ -71,6 +75,7 @@ class Fitted:
 
     Attributes:
         predict: Scores the clips of an index.
+        respond: What the network itself gives for them, where a classifier stands between it and the scores.
         timing: Of the record, scoring not included.
         memory: Of the record.
         pipeline: ``None`` for an estimator.
@@ -81,6 +86,7 @@ class Fitted:
     """
 
     predict: Predict
+    respond: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float32]] | None = None
     timing: dict[str, Any]
     memory: dict[str, Any] = field(default_factory=dict)
     pipeline: Pipeline | None = None
@@ -110,6 +116,7 @@ def classify(error: BaseException) -> tuple[Status, str]:
     kinds: tuple[tuple[type[BaseException], str], ...] = (
         (DivergedError, "nan"),
         (LogitsShapeError, "shape"),
+        (StateChangedError, "state"),
         (DataError, "data"),
         (SystemExit, "exit"),
     )

@@ -51,7 +51,7 @@ class Failure(_Frozen):
     """Why a cell has no result.
 
     Attributes:
-        reason: ``raised``, ``nan``, ``shape``, ``data``, ``memory``, ``timeout``, ``exit``, ``signal``, ``needs``,
+        reason: ``raised``, ``nan``, ``shape``, ``state``, ``data``, ``memory``, ``timeout``, ``exit``, ``signal``, ``needs``,
             ``budget``, ...
         stage: Where: ``plan``, ``data``, ``frontend``, ``build``, ``pretrain``, ``train``, ``evaluate``, ``profile``,
             ``record``.

@@ -29,6 +29,8 @@ def test_every_index_once(n, size, seed, drop):
         np.testing.assert_array_equal(batch.inputs["audio"][:, 0].numpy() * 32768, batch.index)
     if seed is None:
         np.testing.assert_array_equal(seen, indices[: len(seen)])
+    elif size > 1 and n > 1:
+        assert 1 not in map(len, epoch)  # a clip left alone joins the batch before it
 
 
 def test_the_order_is_the_documented_permutation():

@@ -1,0 +1,117 @@
+"""What is checked of a fitted model while it predicts: nothing of it moves, and batch mates are not felt."""
+
+from __future__ import annotations
+
+import pickle
+import zlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.execution.results import StateChangedError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Indices = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+
+COMPARED = 32
+"""Test clips whose batch mates are changed."""
+FELT, FELT_COARSE = 0.01, 0.1
+"""Change of an output, as a fraction of the outputs' standard deviation, above which batch mates are felt.
+
+Another batch size is another order of sums: about 1e-6 in float32 on a CPU; in bfloat16 and in the TensorFloat-32 of
+GPUs, which keep 8 and 11 bits, a few hundredths (the coarse bound).
+"""
+_FLOOR = 0.01
+"""Of the largest output: a deviation below this counts as this, since what a network that gives all clips the same
+varies by is rounding."""
+_ABSENT = -999.0
+"""Outputs below are those of classes that no training clip had."""
+_LARGEST = 64_000_000
+"""Pickled bytes above which the state of an estimator is not looked at."""
+
+
+def batch_mates(
+    respond: Callable[[Indices], Floats], test: Indices, known: Floats | None = None, *, coarse: bool = False
+) -> dict[str, Any]:
+    """For the record: how far other batch mates move the outputs of up to 32 test clips.
+
+    Args:
+        respond: Outputs ``(clips, ...)`` of the clips of an index, in batches of its order.
+        test: The test clips.
+        known: What ``respond`` gave for all of them; ``None`` = not asked yet.
+        coarse: Whether outputs are computed with few bits.
+
+    Returns:
+        ``moved`` in standard deviations of the outputs, the ``tolerance`` that it may reach, the number of ``clips``,
+        and whether it makes the model ``transductive``; without a figure for a single test clip.
+    """
+    rows = np.unique(np.linspace(0, len(test) - 1, min(COMPARED, len(test))).astype(np.int64))
+    tolerance = FELT_COARSE if coarse else FELT
+    if len(rows) < 2:
+        return {"moved": None, "tolerance": tolerance, "clips": len(rows), "transductive": False}
+    before = respond(test[rows]) if known is None else known[rows]
+    after = np.empty_like(before)
+    for half in (slice(0, None, 2), slice(1, None, 2)):
+        after[half] = respond(test[rows[half]])
+    there = before > _ABSENT
+    scale = max(float(before[there].std()), _FLOOR * float(np.abs(before[there]).max()), 1e-12)
+    moved = float(np.abs(before - after)[there].max()) / scale
+    return {"moved": moved, "tolerance": tolerance, "clips": len(rows), "transductive": moved > tolerance}
+
+
+def module_state(module: nn.Module) -> dict[str, int]:
+    """A checksum of each parameter and buffer by name."""
+    import torch
+
+    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    return {
+        name: zlib.crc32(x.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        for name, x in tensors.items()
+        if x.layout is torch.strided and not torch.nn.parameter.is_lazy(x)
+    }
+
+
+def estimator_state(estimator: Any) -> dict[str, int]:
+    """A checksum of a pickled estimator; empty where it is large or cannot be pickled."""
+    total = _Checksum()
+    try:
+        pickle.Pickler(total, pickle.HIGHEST_PROTOCOL).dump(estimator)
+    except Exception:  # noqa: BLE001  whatever its parts raise: it is not looked at
+        return {}
+    return {type(estimator).__name__: total.value}
+
+
+def check_unchanged(before: Mapping[str, int], after: Mapping[str, int]) -> None:
+    """Refuse a model that predicting has changed.
+
+    Raises:
+        StateChangedError: Naming what moved.
+    """
+    moved = [name for name, value in before.items() if name in after and after[name] != value]
+    if moved:
+        more = f" and {len(moved) - 4} more" if len(moved) > 4 else ""
+        raise StateChangedError(
+            f"predicting changed the model itself ({', '.join(moved[:4])}{more} of {len(before)}), so that a score "
+            "would depend on what was scored before; leave weights, buffers and fitted attributes alone in eval() and "
+            "predict, e.g. call no .train() in forward"
+        )
+
+
+class _Checksum:
+    """A file that keeps a checksum of what is written."""
+
+    def __init__(self) -> None:
+        self.value, self._size = 0, 0
+
+    def write(self, content: Any) -> int:
+        """Add to the checksum."""
+        size = memoryview(content).nbytes
+        self.value, self._size = zlib.crc32(content, self.value), self._size + size
+        if self._size > _LARGEST:
+            raise OverflowError(f"more than {_LARGEST} bytes")
+        return size

@@ -1,0 +1,81 @@
+"""What predicting may not do: change the model, or look at the other clips of a batch without its being said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.cell import Cell
+from bench.errors import PluginError
+from bench.execution.results import classify
+from bench.job import Job
+from bench.plugins.discovery import load
+from bench.recipe import Recipe
+
+PLUGIN = Path(__file__).with_name("trust_plugin.py")
+PLAIN = Recipe(
+    name="plain", epochs=2, batch=10, ema=None, mixup_alpha=0.0, trim_db=None, roll=False, gain_db=0.0, shift=0.0
+)
+
+
+@pytest.fixture(scope="module")
+def registry():
+    return load((PLUGIN,)).registry
+
+
+@pytest.fixture
+def run(registry, evaluated):
+    def one(model: str, mode: str = "scratch", **recipe):
+        frontend = registry.models[model].spec.frontend or "waveform"
+        settings = PLAIN.model_copy(update=recipe)
+        cell = Cell(
+            kind="evaluate", dataset="tones", protocol="official@1", fold=0, model=model, mode=mode,
+            weights="random", frontend=frontend, recipe="plain", batch=settings.batch, clip_samples=1600,
+        )  # fmt: skip
+        return evaluated(registry, Job(cell=cell, recipe=settings, fingerprint="f"))
+
+    return one
+
+
+@pytest.mark.parametrize(
+    ("model", "named"),
+    [("net.rewrites", "model.head.bias"), ("net.stays_in_train", "model.norm.running_mean"), ("plain.counts", "Plain")],
+)
+def test_a_model_that_predicting_changes_has_no_result(run, model: str, named: str) -> None:
+    with pytest.raises(PluginError, match="predicting changed the model itself") as found:
+        run(model)
+    assert named in str(found.value)
+    assert classify(found.value) == ("failed", "state")
+
+
+@pytest.mark.parametrize("model", ["net.batch_statistics", "plain.batch_wise"])
+def test_a_model_that_feels_its_batch_mates_is_transductive(run, model: str) -> None:
+    record = run(model).record
+    mates = record.provenance["batch_mates"]
+    assert mates["transductive"]
+    assert mates["moved"] > 5 * mates["tolerance"]
+    assert mates["clips"] == 32
+    assert record.provenance["model"]["inductive"] is False
+
+
+@pytest.mark.parametrize("eval_batch", [1, 7, 64])
+@pytest.mark.parametrize("model", ["net.good", "net.batch_norm", "plain.good", "plain.opaque"])
+def test_others_are_not(run, model: str, eval_batch: int) -> None:
+    record = run(model, eval_batch=eval_batch).record
+    assert record.provenance["batch_mates"]["moved"] < 1e-4
+    assert record.provenance["batch_mates"]["transductive"] is False
+    assert record.provenance["model"]["inductive"] is True
+
+
+def test_a_last_batch_of_one_clip_trains_batch_normalisation(run) -> None:
+    found = run("net.batch_norm", batch=10)  # 51 training clips
+    assert found.record.timing["steps"] == 2 * 5
+    with pytest.raises(PluginError, match=r"BatchNorm1d cannot learn from a batch of one clip.*recipe\.batch=8"):
+        run("net.batch_norm", batch=1)
+
+
+@pytest.mark.parametrize("mode", ["probe", "knn"])
+def test_frozen_networks_are_looked_at_before_their_classifier(run, mode: str) -> None:
+    assert run("net.frozen", mode).record.provenance["batch_mates"]["moved"] < 1e-4
+    assert run("net.batch_statistics", mode).record.provenance["batch_mates"]["transductive"]
