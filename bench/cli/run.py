@@ -35,7 +35,7 @@ def main(
         renderers = [registry.reporters[name].factory for name in names]
         threading.Thread(target=_import_board, args=(renderers,), daemon=True).start()
         result = runner.run()
-    files = write_board(result.board, registry, names, settings.out)
+    files = write_board(result.folder_board, registry, names, settings.out)
     _tell(result, runner.slots, files, as_json=as_json)
     return CELL_FAILED if result.failed else OK
 

@@ -68,11 +68,22 @@ class Result:
     @cached_property
     def board(self) -> Board:
         """The leaderboard of this run: its own cells, whatever else the folder holds."""
+        return self._board(())
+
+    @property
+    def folder_board(self) -> Board:
+        """The same, and the data sets of the run folder that this run did not touch: files stand for the folder."""
+        mine = {planned.cell.dataset for planned in self.plan.cells}
+        others = [cell for cell in self.store.planned() if cell.dataset not in mine]
+        return self._board(others) if others else self.board
+
+    def _board(self, others: Sequence[Cell]) -> Board:
         from bench.analysis.board import build_board
 
-        planned = [p.cell for p in self.plan.cells]
+        records = [*self.records, *filter(None, map(self.store.read, others))]
+        planned = [*(p.cell for p in self.plan.cells), *others]
         return build_board(
-            self.records, metrics=self.metrics, metric=self.metric, planned=planned, predictions=self.store.predictions
+            records, metrics=self.metrics, metric=self.metric, planned=planned, predictions=self.store.predictions
         )
 
 

@@ -56,13 +56,14 @@ def _predictions(clips: Clips, event: Finished) -> tuple[dict[str, npt.NDArray[A
     if PREDICTIONS not in event.files:
         raise DataError(f"the record came without its {PREDICTIONS}; a launcher hands over the files of the event too")
     arrays = dict(NpzArrays(event.files[PREDICTIONS]))
-    theirs = event.record.provenance["dataset"]["manifest_sha256"]
+    theirs = {name: event.record.provenance["dataset"].get(name) for name in ("manifest_sha256", "contents_sha256")}
     places = {name: row for row, name in enumerate(clips.ids)}
     unknown = [name for name in arrays["ids"].tolist() if name not in places]
-    if unknown or theirs != clips.manifest_sha256:
+    other = [name for name, digits in theirs.items() if digits and getattr(clips, name) not in ("", digits)]
+    if unknown or other:
         raise DataError(
-            f"the cell ran on another copy of {clips.title} than the host has (manifest {theirs[:12]}, here "
-            f"{clips.manifest_sha256[:12]}); give both the same files with --data"
+            f"the cell ran on another copy of {clips.title} than the host has (other {', '.join(other) or 'clips'}); "
+            "give both the same files with --data"
         )
     return arrays, np.asarray([places[name] for name in arrays["ids"].tolist()], dtype=np.int64)
 

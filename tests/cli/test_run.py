@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -199,3 +200,41 @@ def test_the_plan_shows_mode_weights_and_inputs(tmp_path: Path) -> None:
     assert cell["mode"] == "finetune"
     assert cell["weights"].startswith("ssl~")
     assert cell["inputs"].startswith("audio.shuffled+image")
+
+
+def own_table(folder: Path, *, seed: int) -> None:
+    folder.mkdir()
+    rng = np.random.default_rng(seed)
+    for i in range(20):
+        tone = np.sin(np.arange(2000) * (0.05 + 0.1 * (i % 2))) + 0.1 * rng.standard_normal(2000)
+        soundfile.write(folder / f"{i}.wav", 0.3 * tone, 16_000)
+    rows = "\n".join(f"{i}.wav,{'ab'[i % 2]},{i // 4 + 1}" for i in range(20))
+    (folder / "table.csv").write_text(f"file,label,fold\n{rows}\n")
+
+
+@pytest.mark.slow
+def test_the_command_under_a_board_runs_as_printed_and_means_the_same_cells(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "from bench import ModelSpec, hookimpl\n"
+        "from bench_plugins.classical.estimators import build\n"
+        "@hookimpl\n"
+        "def bench_add_models():\n"
+        "    return [ModelSpec(name='own.knn', factory=':build', estimator=True, options={'kind': 'knn'})]\n"
+    )
+    words = [
+        "run", "--models", "own.knn", "--dataset", "manifest", "--protocol", "4+1", "--folds", "1", "--no-profile",
+        "--plugin", "own.py", "--set", "recipe.fill=tile", "--set", "recipe.trim_db=30.0", "--limit", "12",
+    ]  # fmt: skip
+    for seed, name in enumerate("xy"):
+        own_table(tmp_path / name, seed=seed)
+        done = bench(*words, "--data", f"{name}/table.csv?columns=path=file", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    board = (tmp_path / "results" / "runs" / "leaderboard.md").read_text()
+    commands = [line for line in board.splitlines() if line.startswith("bench run ")]
+    assert len(commands) == 2
+    assert board.count("## table (") == 2
+    for command in commands:
+        assert "--limit 12 --data " in command
+        again = bench(*shlex.split(command)[1:], "--no-profile", cwd=tmp_path)
+        assert again.returncode == 0, again.stderr
+        assert "1 cells, 1 reused" in again.stderr
