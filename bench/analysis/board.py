@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from bench.analysis.evidence import Pair, check_metric, shown_score
-from bench.analysis.grouping import Identity, RowKey, SectionGroup, gather, part
+from bench.analysis.grouping import RowKey, SectionGroup, gather, part, titles
 from bench.analysis.model import Board, Dataset, Protocol, Published, Rank, Resolution, Row, Section
 from bench.analysis.phrases import labelled, plural, protocol
 from bench.analysis.predictions import Evaluated, Groups, Metrics, Reader
@@ -57,7 +56,7 @@ def build_board(  # noqa: PLR0913  one keyword per source
     check_metric(metric, records, metrics)
     kept, doubles = _latest(records)
     groups = gather(kept, planned)
-    titles = _titles([group.identity for group in groups])
+    names = titles([group.identity for group in groups])
     labels = {hardware_key(record): hardware_words(record) for record in kept}
     found = list(problems) + doubles
     sections = []
@@ -68,7 +67,7 @@ def build_board(  # noqa: PLR0913  one keyword per source
         if metric not in (None, shown.name):
             told.append(f"{metric} is not defined for these clips; sorted by {shown.name}.")
         section = _section(group, reader, labels, told)
-        dataset = dataclasses.replace(section.dataset, title=titles[group.identity])
+        dataset = dataclasses.replace(section.dataset, title=names[group.identity])
         sections.append(dataclasses.replace(section, dataset=dataset))
         found += reader.problems
     measured = {registered(section.dataset.name) for section in sections}
@@ -79,13 +78,6 @@ def build_board(  # noqa: PLR0913  one keyword per source
         published=tuple(entry for entry in published if entry.dataset in measured),
         records=len(kept),
     )
-
-
-def _titles(identities: Sequence[Identity]) -> dict[Identity, str]:
-    """What each section calls its data set; its contents tell apart data sets of one title."""
-    shared = Counter(title for title, _ in {(one.title, one.dataset) for one in identities})
-    own = {one: f" ({one.dataset.rpartition('~')[2]})" for one in identities if one.title and shared[one.title] > 1}
-    return {one: f"{one.title or one.dataset}{own.get(one, '')}" for one in identities}
 
 
 def _latest(records: Sequence[Record]) -> tuple[list[Record], list[str]]:

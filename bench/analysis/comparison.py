@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.analysis.discordant import Discordant, Side, discordant
 from bench.analysis.evidence import check_metric, evidence, shown_score
-from bench.analysis.grouping import RowGroup, RowKey, SectionGroup, gather, part
+from bench.analysis.grouping import RowGroup, RowKey, SectionGroup, gather, part, titles
 from bench.analysis.predictions import Metrics, Reader
 from bench.analysis.rows import choose, finished
 from bench.analysis.tuned import seen_folds, told, unseen
@@ -133,13 +133,15 @@ def compare(
     _known(records, a, b, dataset)
     check_metric(source.metric, records, source.metrics)
     verdicts, problems = [], []
-    for section in gather(records, ()):
+    sections = gather(records, ())
+    names = titles([section.identity for section in sections])
+    for section in sections:
         if dataset not in (None, section.identity.dataset, registered(section.identity.dataset)):
             continue
         rows = [_row(section, choice) for choice in (a, b)]
         if rows[0] is None or rows[1] is None:
             continue
-        where = f"{section.identity.title or section.identity.dataset}, {section.identity.protocol}"
+        where = f"{names[section.identity]}, {section.identity.protocol}"
         if rows[0] is rows[1]:
             raise SelectionError(f"{where}: {a.label!r} and {b.label!r} are the same row")
         shown = shown_score(section.records(), source.metrics, source.metric)
@@ -149,7 +151,7 @@ def compare(
         if isinstance(found, str):
             problems.append(f"{where}: {found}")
         else:
-            verdicts.append(found)
+            verdicts.append(replace(found, dataset=names[section.identity]))
     return verdicts, problems
 
 

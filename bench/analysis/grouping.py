@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
@@ -89,6 +90,13 @@ def identity(record: Record) -> Identity | None:
         labels=tuple(dataset.get("label_names") or ()),
         manifest=str(dataset["manifest_sha256"]),
     )
+
+
+def titles(identities: Sequence[Identity]) -> dict[Identity, str]:
+    """What each section calls its data set; its contents tell apart data sets of one title."""
+    shared = Counter(title for title, _ in {(one.title, one.dataset) for one in identities})
+    own = {one: f" ({one.dataset.rpartition('~')[2]})" for one in identities if one.title and shared[one.title] > 1}
+    return {one: f"{one.title or one.dataset}{own.get(one, '')}" for one in identities}
 
 
 def gather(records: Sequence[Record], planned: Sequence[Cell]) -> list[SectionGroup]:

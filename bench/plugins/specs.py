@@ -30,7 +30,8 @@ class ModelSpec:
             ``model(audio)`` when it declares one modality, ``model(audio=..., image=..., ...)`` when it declares
             several, with those that the cell gives. A factory that takes ``weights`` is handed the file of
             ``--weights FILE``; a module with ``embed(**inputs)`` -> ``(batch, dim)`` (or a mapping of such) can be
-            probed and drawn.
+            probed and drawn. An edit of this module, or of one that it imports of its own folder or distribution,
+            makes stored results void; an edit of a data file that it reads does not.
         options: Keyword arguments of the factory.
         modalities: What it needs.
         optional_modalities: What it can use and do without.

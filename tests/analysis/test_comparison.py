@@ -7,6 +7,7 @@ import pytest
 
 from bench import builtin
 from bench.analysis.comparison import Source, compare, parse_choice
+from bench.analysis.ranking_claim import judge_claim, parse_claim
 from bench.cli.compare import describe, sentence
 from bench.errors import SelectionError, UnknownNameError
 from bench.metrics.scoring import catalog
@@ -141,6 +142,22 @@ def test_sections_are_never_mixed_and_datasets_can_be_chosen(samples, store):
     )
     assert [verdict.dataset for verdict in verdicts] == ["other", "toy"]
     assert verdict_of(store, dataset="toy").dataset == "toy"
+
+
+def test_tables_of_one_title_are_told_apart_by_what_they_hold(samples, store):
+    for contents in ("ab12cd", "12ab34"):
+        for model in "ab":
+            cell = samples.cell(model, dataset=f"manifest@own~{contents}")
+            samples.evaluated(store, cell, 0.8, dataset__title="own", dataset__manifest_sha256=contents)
+    both = Source(predictions=store.predictions, metrics=METRICS)
+    choices = [parse_choice(name) for name in "ab"]
+    for asked, shown in ((None, ["own (12ab34)", "own (ab12cd)"]), ("manifest@own~ab12cd", ["own (ab12cd)"])):
+        verdicts, _ = compare(store.records()[0], *choices, both, dataset=asked)
+        assert [verdict.dataset for verdict in verdicts] == shown
+        assert {verdict.dataset_name for verdict in verdicts} == {"manifest"}
+    assert len(compare(store.records()[0], *choices, both, dataset="manifest")[0]) == 2
+    held, _ = judge_claim(store.records()[0], parse_claim("a > b"), both)
+    assert [one.dataset for one in held] == ["own (12ab34)", "own (ab12cd)"]
 
 
 def test_unknown_names(samples, store):

@@ -414,6 +414,42 @@ def test_fingerprint_follows_pretraining_and_tokenizer_sources(tmp_path, monkeyp
     assert words[1] != base[1]
 
 
+def test_fingerprint_follows_the_code_of_data_sets_front_ends_and_their_helpers(tmp_path, monkeypatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("data", "front", "helper", "unrelated"):
+        (tmp_path / f"such_{name}.py").write_text("import such_helper" if name in ("data", "front") else "")
+    specs = [
+        ModelSpec(name="net", factory="json:loads", frontend="own"),
+        ModelSpec(name="raw", factory="json:loads"),
+        DatasetSpec(name="set", load="such_data:load", groups="source"),
+        FrontendSpec(name="own", factory="such_front:build"),
+        ProtocolSpec(name="4+1"),
+    ]
+    own = load_modules(fake_plugin("such", specs)).registry
+
+    def marks() -> list[str]:
+        return [one(own, name, loaded(own)).fingerprint for name in ("net", "raw")]
+
+    for name, changes in (("unrelated", (False, False)), ("front", (True, False)), ("data", (True, True))):
+        before = marks()
+        (tmp_path / f"such_{name}.py").write_text("import such_helper  # edited")
+        assert tuple(a != b for a, b in zip(before, marks(), strict=True)) == changes
+    before = marks()
+    (tmp_path / "such_helper.py").write_text("# edited")
+    assert not set(before) & set(marks())
+
+
+def test_only_data_sets_of_the_user_carry_their_contents(registry) -> None:
+    (data,) = loaded(registry).values()
+    clips = replace(data.clips, title="My birds, 2", contents_sha256="ab12cd" + 58 * "0")
+    assert replace(data, clips=clips).label == "set@My_birds__2~ab12cd"
+    cell = one(registry, "forest", {"set": replace(data, clips=clips)}).cell
+    assert (cell.data_name, cell.id.partition("/")[0]) == ("set", "set@My_birds__2~ab12cd")
+    for own in ({"needs_files": False}, {"manifest_sha256": "m"}, {"archive_sha256": "a"}):
+        entry = replace(data.entry, spec=replace(data.entry.spec, **own))
+        assert replace(data, clips=clips, entry=entry).label == "set"
+
+
 def test_a_progress_line_names_what_is_unusual() -> None:
     cell = Cell(kind="evaluate", dataset="d", protocol="4+1@1", fold=1, model="m")
     assert cell.short == "m on d fold 1 seed 0"

@@ -47,6 +47,8 @@ def test_weights_make_another_row_for_boards_comparisons_and_baselines() -> None
     assert chosen.fits(row_key(masked))
     assert not chosen.fits(row_key(from_file))
     assert row_name(masked) != row_name(from_file)
+    first, second = (replace(CELL, dataset=f"manifest@own~{contents}") for contents in ("ab12cd", "12ab34"))
+    assert row_name(first) == row_name(second), "a gate names other contents by the row's identity"
     assert row_name(CELL) == "toy/4+1@1/avmae.tiny/evaluate-scratch-audio-waveform-fly-quick-cpu-fp32-b16-n80000"
     profile = replace(CELL, kind="profile", protocol="profile@1")
     assert matches(row_key(masked), profile), "speed does not depend on the weights"

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.cell import Cell
+from bench.clips import Clips
 from bench.errors import StoreError
 from bench.results.records import SCHEMA_VERSION, Failure, Record, Score, parse_record
 from bench.results.store import Store, write_atomic
@@ -189,3 +190,31 @@ def test_a_plan_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     del values["weights"]
     store.write_plan({"cells": [values], "decisions": []})
     assert store.planned() == [cell]
+
+
+def test_a_result_on_other_files_is_kept_apart_and_never_replaced(tmp_path: Path) -> None:
+    def clips(contents: str) -> Clips:
+        return Clips(
+            title="T", ids=("a",), targets=np.array([0]), label_names=("x", "y"), audio=None, sample_rate=1,
+            clip_samples=1, manifest_sha256="m", contents_sha256=contents,
+        )  # fmt: skip
+
+    store, other = Store(tmp_path), tmp_path / "other-data" / "c1c1c1c1c1c1"
+    told = {"dataset": {"manifest_sha256": "m", "contents_sha256": "c1" * 32}, "schema_version": SCHEMA_VERSION}
+    stored = store.write(record(provenance=told), {"logits": np.ones(2)}, {"checkpoint.safetensors": b"w"})
+    beside = replace(CELL, fold=2)
+    store.write(record(cell=beside, provenance=told))
+    assert store.set_aside(CELL, clips("c1" * 32)) is None
+    assert store.set_aside(CELL, clips("d2" * 32)) == other
+    assert store.read(CELL) is None
+    assert store.read(beside) is not None
+    kept = Store(other)
+    assert kept.records()[0] == [stored]
+    assert kept.predictions(stored)["logits"].tolist() == [1, 1]
+    assert [one.cell for one in store.records()[0]] == [beside]
+    assert store.set_aside(CELL, clips("e3" * 32)) is None
+    early = {"dataset": {"manifest_sha256": "another list"}, "schema_version": SCHEMA_VERSION}
+    store.write(record(provenance=early))
+    assert store.set_aside(CELL, clips("c1" * 32)) == tmp_path / "other-data" / "another list"
+    store.write(record(status="failed", scores=(), error=FAILED.error, provenance=early))
+    assert store.set_aside(CELL, clips("c1" * 32)) is None
