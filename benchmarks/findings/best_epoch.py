@@ -46,8 +46,10 @@ def find(data: Path | None) -> Finding:  # noqa: ARG001
     return Finding(
         title="The best epoch on the test fold is better than any epoch is",
         source="On ESC-50 the epoch is chosen on the test fold by AST (`src/traintest.py`, lines 170 to 221 "
-        "@ 31088be), AudioMAE (`main_finetune_esc.py`, 417 to 420 @ bd60e29) and X-ARES (`src/xares/task.py`, 266 to "
-        "272 @ 161f0ef); the ConvNeXt notebook "
+        "@ 31088be), AudioMAE (`main_finetune_esc.py`, 417 to 420 @ bd60e29), X-ARES (`src/xares/task.py`, 266 to "
+        "272 @ 161f0ef), EAT (`config/finetuning.yaml`, 15, 16 and 42 @ bad3ab9: the best checkpoint on the 400 clips "
+        "of the fold left out) and ESPnet (`egs2/esc50/cls1/conf/beats_cls.yaml`, 31 to 35 @ 20dab43, with "
+        "`run_single_fold.sh`, 22 and 23 @ 5dcdef1: validation and test are one set); the ConvNeXt notebook "
         "(`best_val_acc`, HazCodesLots/AudioForgeryDetection @ db33ba0) keeps the best epoch on the set it reports",
         practice="Accuracy is measured on the test clips after every epoch and the highest is reported.",
         method=f"Simulation: {EPOCHS} epochs of exactly equal quality, 80 % accurate, of which two differ on "
