@@ -30,6 +30,7 @@ OFF = {"roll": "false", "spec_masks": "0", "mixup_alpha": "0", "gain_db": "0", "
 ARMS = {
     "default": {},
     "off": OFF,
+    "before": {"roll": "true", "spec_masks": "2", "mask_share": "1.0", "mixup_alpha": "0.4", "gain_db": "6"},
     "roll": {**OFF, "roll": "true"},
     "masks": {**OFF, "spec_masks": "2"},
     "mixup": {**OFF, "mixup_alpha": "0.4"},

@@ -7,7 +7,7 @@ from dataclasses import replace
 from bench import DatasetSpec, TaskInfo
 
 _SPEECH = {"shift": 0.1}
-_FEW = {"spec_masks": 0}  # a few hundred clips, or nobody knows: masks and shifts may hurt (benchmarks/results)
+_FEW = {"spec_masks": 0, "mixup_alpha": 0.0}  # a few hundred clips, or nobody knows: both may hurt (benchmarks/results)
 _TEXTURE = {"texture": True}  # a sound that goes on, or comes again, and may begin anywhere
 _FOLD_PROTOCOLS = ("4+1", "3+1+1", "paper-style", "random-5fold")
 _FIVE_SECONDS = TaskInfo(num_classes=50, sample_rate=16_000, clip_samples=80_000)
