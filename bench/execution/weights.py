@@ -5,7 +5,9 @@ A factory that takes ``weights`` loads its file itself; this is for all the othe
 
 from __future__ import annotations
 
+import json
 import pickle
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,9 @@ from torch import Tensor, nn
 from bench.errors import CheckpointError
 
 FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
+INDEX = ".index.json"
+"""Behind one of these names: which shard holds what."""
+
 OWN, BESIDE = "model.", ("frontend.", "normaliser.", "probe.")
 """Prefixes in this project's checkpoints: of the model's tensors, and of what stands around it."""
 
@@ -37,7 +42,7 @@ def load_weights(model: nn.Module, path: Path, output: str | None) -> dict[str, 
         CheckpointError: Nothing is there, it cannot be read, or a tensor is missing, left over or of another shape.
     """
     own: dict[str, Tensor] = model.state_dict()
-    tensors, ignored = _unwrapped(read_tensors(path), own)
+    tensors, ignored = _unwrapped(_read(_locate(path)), own)
     head = {name for name in own if output is not None and name.rpartition(".")[0] == output}
     fresh = tuple(sorted(name for name in head if name not in tensors or _other_classes(tensors[name], own[name])))
     if fresh and any(name in tensors and name not in fresh for name in head if own[name].ndim):
@@ -80,48 +85,103 @@ def output_layer(model: nn.Module, call: Callable[[], object], classes: int) -> 
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file or folder on the CPU; code in it is never run.
+    """The tensors of a file or folder on the CPU under plain names; code in it is never run.
+
+    A folder may hold its tensors in shards with an index. What ``torch.compile``, data parallelism and averaging put
+    before each name is taken off.
 
     Raises:
-        CheckpointError: Nothing is there, or it holds no mapping of names to tensors.
+        CheckpointError: Nothing is there, or it holds no mapping of names to tensors, or several.
     """
-    file = _locate(path)
+    return _plain(_read(_locate(path)))
+
+
+def _read(file: Path) -> dict[str, Tensor]:
+    if file.name.endswith(INDEX):
+        shards = sorted(set(_loaded(file, lambda: json.loads(file.read_text(encoding="utf-8"))["weight_map"]).values()))
+        return {name: tensor for shard in shards for name, tensor in _read(file.parent / shard).items()}
+    if file.suffix == ".safetensors":
+        return dict(_loaded(file, lambda: safetensors.torch.load_file(file)))
+    state = _loaded(file, lambda: torch.load(file, map_location="cpu", weights_only=True))
+    if not _is_state(state) and isinstance(state, Mapping):
+        state = _chosen(state, file)
+    if not _is_state(state):
+        raise CheckpointError(f"{file.absolute()} holds a {type(state).__name__}, not a mapping of names to tensors")
+    return {str(name): tensor for name, tensor in state.items()}
+
+
+def _loaded(file: Path, load: Callable[[], Any]) -> Any:
     try:
-        if file.suffix == ".safetensors":
-            return safetensors.torch.load_file(file)
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, SafetensorError, pickle.UnpicklingError) as error:
+        return load()
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, SafetensorError, pickle.UnpicklingError) as error:
         first = str(error).strip().splitlines()[:1]
         raise CheckpointError(
             f"{file.absolute()} cannot be read as weights ({type(error).__name__}: {' '.join(first)}); give a "
             "safetensors file, or a torch file that holds tensors only"
         ) from error
+
+
+def _is_state(value: Any) -> bool:
+    return isinstance(value, Mapping) and bool(value) and all(isinstance(x, Tensor) for x in value.values())
+
+
+def _chosen(state: Mapping[Any, Any], file: Path) -> Any:
+    """The only weights in a training checkpoint, or what is there instead; raw beside averaged ones are refused."""
+    found: dict[tuple[str, ...], Any] = {(str(key),): value for key, value in state.items() if _is_state(value)}
     for key in ("state_dict", "model"):
-        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
-            state = state[key]
-    if not isinstance(state, Mapping) or not state or not all(isinstance(x, Tensor) for x in state.values()):
-        raise CheckpointError(f"{file.absolute()} holds a {type(state).__name__}, not a mapping of names to tensors")
-    return {str(name): tensor for name, tensor in state.items()}
+        inside = state.get(key)
+        if isinstance(inside, Mapping) and not _is_state(inside):
+            found |= {(key, name): value for name, value in inside.items() if _is_state(value)}
+    largest = max(found.values(), key=len, default=state)
+    names = {key: set(_plain(value)) for key, value in found.items()}
+    wanted = set(_plain(largest)) if found else set()
+    rivals = sorted(key for key, held in names.items() if 2 * len(held & wanted) > len(wanted))
+    if len(rivals) > 1:
+        last = "".join(f"[{name!r}]" for name in rivals[-1])
+        raise CheckpointError(
+            f"{file.absolute()} holds several sets of weights ({', '.join('.'.join(key) for key in rivals)}), raw and "
+            f"averaged perhaps; choose one: python -c \"import torch; torch.save(torch.load('{file.name}', "
+            f"weights_only=True){last}, 'chosen.pt')\", then --weights chosen.pt"
+        )
+    return largest
+
+
+def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Without what wrappers put before the names: ``_orig_mod.`` anywhere, ``module.`` where all have it."""
+    named = {name.replace("_orig_mod.", ""): x for name, x in tensors.items() if name != "n_averaged"}
+    while named and all(name.startswith("module.") for name in named):
+        named = {name.removeprefix("module."): tensor for name, tensor in named.items()}
+    return named
 
 
 def _locate(path: Path) -> Path:
     if path.is_dir():
-        for name in FOLDER_FILES:
+        for name in (*FOLDER_FILES, *(f"{name}{INDEX}" for name in FOLDER_FILES)):
             if (path / name).is_file():
                 return path / name
-        raise CheckpointError(f"no weights in the folder {path.absolute()}: looked for {' and '.join(FOLDER_FILES)}")
+        raise CheckpointError(
+            f"no weights in the folder {path.absolute()}: looked for {' and '.join(FOLDER_FILES)}, whole or in shards "
+            f"with their {INDEX}"
+        )
     if not path.is_file():
         raise CheckpointError(
             f"no weights at {path.absolute()}; give --weights an existing file or folder, or `masked`"
+        )
+    shards = re.search(r"-of-0*(\d+)\.", path.name)
+    if path.name.endswith(INDEX) or (shards and shards[1] != "1"):
+        raise CheckpointError(
+            f"{path.absolute()} is one part of several; give the folder of all: --weights {path.parent}"
         )
     return path
 
 
 def _unwrapped(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """The tensors under the model's names, and the names of those that stood around it in a checkpoint of ours."""
-    ours = all(name.startswith((OWN, *BESIDE)) for name in tensors)
-    if not ours or set(own) <= set(tensors):
+    if set(own) <= set(tensors):
         return dict(tensors), ()
+    tensors = _plain(tensors)
+    if set(own) <= set(tensors) or not all(name.startswith((OWN, *BESIDE)) for name in tensors):
+        return tensors, ()
     inside = {name.removeprefix(OWN): tensor for name, tensor in tensors.items() if name.startswith(OWN)}
     return inside, tuple(sorted(name for name in tensors if not name.startswith(OWN)))
 

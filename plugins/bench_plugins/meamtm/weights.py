@@ -21,6 +21,9 @@ from bench_plugins.meamtm.network import STRIDES, AudioSpectrogramTransformer, p
 
 HEAD = "head."
 
+AROUND = ("model.", "frontend.", "normaliser.", "probe.")
+"""What names begin with in a checkpoint of bench: of the network, and of what stands around it."""
+
 SUMMARY = 2
 """Summary tokens before the patches: CLS and DIST."""
 
@@ -42,6 +45,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
 def convert(tensors: Mapping[str, Tensor], *, origin: str = "state dict") -> Checkpoint:
     """Bring a state dict of any known format to this network's names; ``origin`` is for messages."""
     tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    if all(name.startswith(AROUND) for name in tensors):  # a checkpoint that bench kept of a cell
+        inside = {name.removeprefix(AROUND[0]): x for name, x in tensors.items() if name.startswith(AROUND[0])}
+        return convert(inside, origin=origin)
     if any(name.startswith("audio_spectrogram_transformer.") for name in tensors):
         return Checkpoint(origin, _from_transformers(tensors, origin), 1e-12)
     if "v.patch_embed.proj.weight" in tensors:  # the authors' files: timm's names below "v."

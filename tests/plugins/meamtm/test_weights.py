@@ -275,3 +275,15 @@ def test_a_lost_tensor_is_never_replaced_by_chance(ast_file, lost):
     state = {name: t for name, t in load_file(ast_file / "model.safetensors").items() if not name.endswith(lost)}
     with pytest.raises(CheckpointError, match=r"lacks|is not"):
         load_into(build(TASK), convert(state), with_head=True)
+
+
+def test_a_checkpoint_that_bench_kept_of_a_cell_loads(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    source = build(TASK, size="micro").eval()
+    around = {"frontend.window": torch.ones(4), "normaliser.mean": torch.zeros(1, 1)}
+    save_file(
+        {**{f"model.{name}": x.clone() for name, x in source.state_dict().items()}, **around},
+        tmp_path / "a.safetensors",
+    )
+    model = build(TASK, size="micro", weights=tmp_path / "a.safetensors", head="load").eval()
+    assert torch.equal(model(features()), source(features()))
