@@ -38,22 +38,20 @@ def decodes(case: DatasetCase) -> CheckResult:
     if len(clips) > EVERY:
         clips = _some_of(clips, [i for i in spread(len(clips), DECODED) if clips.ids[i] not in clips.listed_bad])
     recordings = open_recordings(clips)
-    rows: dict[str, tuple[int, Sequence[int]]] = {
-        PHRASES[change]: (recordings.report[change], found) for change, found in recordings.changed.items()
-    }
-    rows |= {words: (len(found), found) for words, found in _seen(recordings, clips).items()}
     listed = [
-        Listed(what=words, count=count, first=tuple(clips.ids[row] for row in found[:_FIRST]))
-        for words, (count, found) in rows.items()
-        if count
+        one
+        for change, rows in recordings.changed.items()
+        for one in _listed(PHRASES[change], [clips.ids[row] for row in rows], recordings.report[change])
     ]
+    for words, rows in _seen(recordings, clips).items():
+        listed += _listed(words, [clips.ids[row] for row in rows])
     bad = {*(PHRASES[fault] for fault in FAULTS), _EMPTY}
     notes = [f"{one.count} {one.what}{f': {some(list(one.first))}' if one.what in bad else ''}" for one in listed]
     said = f"{len(clips)} clips to {clips.sample_rate} Hz and {clips.clip_samples} samples"
     return replace(passed(f"{said} ({'; '.join(notes) or 'none changed'})", float(len(clips))), listed=tuple(listed))
 
 
-def _seen(recordings: Recordings, clips: Clips) -> dict[str, Sequence[int]]:
+def _seen(recordings: Recordings, clips: Clips) -> dict[str, list[int]]:
     """Rows of clips that are shorter or longer than a clip shall be, or hold little."""
     lengths = np.diff(recordings.offsets)
     nothing = [np.count_nonzero(samples) for samples in recordings] < lengths / 2
@@ -70,12 +68,16 @@ def copies(case: DatasetCase) -> CheckResult:
     clips = case.clips
     if clips.copies is None:
         return skipped(f"they are sought where there is sound, of at most {EVERY} clips")
-    pairs = [f"{clips.ids[first]} = {clips.ids[row]}" for row, first in enumerate(clips.copies) if row != first]
+    known, targets = clips.copies.tolist(), clips.targets
+    rows = [row for row, first in enumerate(known) if row != first]
+    other = [row for row in rows if not np.array_equal(targets[row], targets[known[row]])]
+    pairs, torn = ([f"{clips.ids[known[row]]} = {clips.ids[row]}" for row in found] for found in (rows, other))
     if not pairs:
         return passed("no clip holds the samples of another", 0.0)
-    listed = Listed(what="the same samples as another clip", count=len(pairs), first=tuple(pairs[:_FIRST]))
     said = f"{len(pairs)} clips hold the samples of another, each is one group with it: {some(pairs)}"
-    return replace(passed(said, float(len(pairs))), listed=(listed,))
+    said += f"; {len(torn)} of them have another label than it: {some(torn)}" if torn else ""
+    listed = (*_listed("the same samples as another clip", pairs), *_listed("the same with another label", torn))
+    return replace(passed(said, float(len(pairs))), listed=listed)
 
 
 def near_copies(case: DatasetCase) -> CheckResult:
@@ -90,11 +92,13 @@ def near_copies(case: DatasetCase) -> CheckResult:
     apart = [pair for pair in found if groups is None or groups[pair.first] != groups[pair.second]]
     across = [pair for pair in apart if parts is not None and parts[pair.first] != parts[pair.second]]
     apart.sort(key=lambda pair: pair not in across)
-    kinds = (("pairs that sound alike, of other groups", apart), ("such pairs in different folds or parts", across))
-    listed = tuple(
-        Listed(what=what, count=len(pairs), first=tuple(_pair(clips, pair) for pair in pairs[:_FIRST]))
-        for what, pairs in kinds
-        if pairs
+    shown, split = (
+        [f"{clips.ids[pair.first]} ~ {clips.ids[pair.second]} ({pair.correlation:.2f})" for pair in pairs]
+        for pairs in (apart, across)
+    )
+    listed = (
+        *_listed("pairs that sound alike, of other groups", shown),
+        *_listed("such pairs in different folds or parts", split),
     )
     same = f"{len(found) - len(apart)} of one group, " if groups is not None else ""
     said = f"{plural(len(found), 'pair')} of clips sounding alike ({same}{len(across)} in different folds or parts)"
@@ -106,8 +110,9 @@ def near_copies(case: DatasetCase) -> CheckResult:
     return replace(passed(said, float(len(found))), listed=listed)
 
 
-def _pair(clips: Clips, pair: search.NearCopies) -> str:
-    return f"{clips.ids[pair.first]} ~ {clips.ids[pair.second]} ({pair.correlation:.2f})"
+def _listed(what: str, names: Sequence[str], count: int | None = None) -> tuple[Listed, ...]:
+    """What was found, if anything was; ``count`` where ``names`` are not all of it."""
+    return (Listed(what=what, count=count or len(names), first=tuple(names[:_FIRST])),) if names else ()
 
 
 def _file(case: DatasetCase, row: int) -> str:

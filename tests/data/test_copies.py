@@ -87,6 +87,19 @@ def test_noise_with_copies_is_refused_or_scores_chance(tmp_path, run, column, ca
     assert any("60 of 120 clips are copies" in note for note in records[0].provenance["dataset"]["notes"])
 
 
+def test_a_class_without_a_training_clip_stands_under_the_board(tmp_path, run):
+    lines = ["path,label,fold"]
+    for number in range(24):
+        soundfile.write(tmp_path / f"{number}.wav", noise(number, 2_000), RATE)
+        lines.append(f"{number}.wav,{'rare' if number < 3 else 'ab'[number % 2]},{1 if number < 3 else number // 2 % 2 + 1}")
+    (tmp_path / "rare.csv").write_text("\n".join(lines))
+    status, records = run("classical.knn", tmp_path / "rare.csv")
+    assert status == 0
+    notes = {record.cell.fold: record.provenance["dataset"]["notes"] for record in records}
+    assert "fold 1: no training clip has class 'rare', which can only be guessed" in notes[1]
+    assert not any("no training clip" in note and "rare" in note for note in notes[2])
+
+
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     from bench.__main__ import main
