@@ -91,7 +91,8 @@ def test_a_class_without_a_training_clip_stands_under_the_board(tmp_path, run):
     lines = ["path,label,fold"]
     for number in range(24):
         soundfile.write(tmp_path / f"{number}.wav", noise(number, 2_000), RATE)
-        lines.append(f"{number}.wav,{'rare' if number < 3 else 'ab'[number % 2]},{1 if number < 3 else number // 2 % 2 + 1}")
+        label, fold = ("rare", 1) if number < 3 else ("ab"[number % 2], number // 2 % 2 + 1)
+        lines.append(f"{number}.wav,{label},{fold}")
     (tmp_path / "rare.csv").write_text("\n".join(lines))
     status, records = run("classical.knn", tmp_path / "rare.csv")
     assert status == 0
