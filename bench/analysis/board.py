@@ -236,8 +236,10 @@ def _protocol(group: SectionGroup, evaluated: Mapping[Cell, Evaluated]) -> Proto
 
 
 def _leak(records: Iterable[Record]) -> str:
-    """Test clips whose group also stands in training, over all folds."""
+    """Test clips whose group also stands in training, over all folds, or why that is unknown."""
     by_fold = {record.cell.fold: part(record, "protocol").get("leak") or {} for record in records}
+    if unknown := next((str(leak["unknown"]) for leak in by_fold.values() if leak.get("unknown")), ""):
+        return f"Whether test clips share a group with training is unknown: {unknown}"
     clips = sum(int(leak.get("clips") or 0) for leak in by_fold.values())
     total = sum(int(leak.get("test_clips") or 0) for leak in by_fold.values())
     if not clips or not total:

@@ -37,7 +37,10 @@ def ok_record(
     ``pipeline`` is ``None`` for an estimator, which has no parameters to count; ``sections`` are further ones of the
     provenance; ``found`` are ``started_at``, ``timing``, ``memory`` and ``scores`` of the record.
     """
+    leak = sections.get("protocol", {}).get("leak", {})
     reasons = unpublishable(job, data)
+    if leak.get("at_random") and leak["unknown"]:
+        reasons.append(f"divided at random, and whether recordings leak is unknown: {leak['unknown']}")
     counts = {"parameters": None, "frontend_parameters": 0} if pipeline is None else pipeline.counts
     known = common(registry, job)
     spec = registry.models[job.cell.model].spec

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from inspect import getsource, signature
 from typing import TYPE_CHECKING, Any
 
@@ -45,18 +45,21 @@ NAMED_GROUPS = 20
 class Leak:
     """Groups that a split shares between its test part and the rest, and how many of ``test_clips`` are of these.
 
-    ``clips`` counts those whose group stands in train or validation, ``train_clips`` those in train alone.
+    ``clips`` counts those whose group stands in train or validation, ``train_clips`` those in train alone. ``unknown``
+    says why it cannot be told how many these are, ``at_random`` that nothing of the authors divides the clips.
     """
 
     clips: int
     train_clips: int
     test_clips: int
     groups: tuple[str, ...]
+    unknown: str = ""
+    at_random: bool = False
 
     @property
-    def rate(self) -> float:
-        """Leaking fraction of the test clips, 0 to 1."""
-        return self.clips / self.test_clips if self.test_clips else 0.0
+    def rate(self) -> float | None:
+        """Leaking fraction of the test clips, 0 to 1; ``None`` where it is unknown."""
+        return None if self.unknown or not self.test_clips else self.clips / self.test_clips
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,15 +172,18 @@ def make_split(protocol: Protocol, clips: Clips, fold: int, *, seed: int = 0, kn
     for name, part in wanted.items():
         if len(part) == 0:
             raise DataError(f"{clips.title}: {_name(protocol)}, fold {fold}: the {name} part is empty")
-    leak = find_leak(units(clips), train, validation, test)
+    drawn = bool(clips.folds_to_draw) or not spec.needs
+    leak = replace(find_leak(units(clips), train, validation, test), at_random=drawn)
+    if clips.groups is None and not leak.groups:
+        leak = replace(leak, unknown="the data name no groups (recordings, speakers) of their clips")
     undocumented = sorted(set(leak.groups) - set(known_leaks))
     if undocumented and spec.leaks == "refused":
         raise LeakError(
-            f"{clips.title}: protocol {spec.name!r} leaks: the group of {leak.rate:.1%} of the test clips also "
+            f"{clips.title}: protocol {spec.name!r} leaks: the group of {leak.rate or 0:.1%} of the test clips also "
             f"stands in train or validation ({leak.train_clips / leak.test_clips:.1%} in train; e.g. "
             f"{_shared(clips, undocumented[0], (train, validation, test))}). A score on it is not a test score; "
             "use one of the data set's own protocols (`bench list datasets`)",
-            leak.rate,
+            leak.rate or 0.0,
         )
     return Split(train=train, validation=test if spec.select_on == "test" else validation, test=test, leak=leak)
 
@@ -273,8 +279,10 @@ def _name(protocol: Protocol) -> str:
 
 def describe_split(split: Split, known_leaks: Sequence[str]) -> dict[str, Any]:
     """The leak report as it stands in a record; of many shared groups the first are named."""
+    unknown = dict.fromkeys(("clips", "train_clips")) if split.leak.unknown else {}
     return {
         **asdict(split.leak),
+        **unknown,
         "rate": split.leak.rate,
         "groups": list(split.leak.groups[:NAMED_GROUPS]),
         "group_count": len(split.leak.groups),

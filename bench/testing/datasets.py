@@ -153,7 +153,7 @@ def groups(case: DatasetCase) -> CheckResult:
             except LeakError as error:
                 return failed(f"fold {fold}: {error}", error.rate)
             shared |= set(leak.groups)
-            rate = max(rate, leak.rate)
+            rate = max(rate, leak.rate or 0.0)
     count = len(set(known))
     note = f"; {len(shared)} documented exceptions, in at most {rate:.1%} of a test part" if shared else ""
     if stale := sorted(set(spec.known_leaks) - shared):

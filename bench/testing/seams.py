@@ -189,7 +189,7 @@ def groups(case: ProtocolCase) -> CheckResult:
         leak = make_split(case.entry, case.grouped, fold).leak
     except LeakError as error:
         return passed(f"it ignores groups, so the host refuses it where they leak ({error.rate:.0%})", error.rate)
-    said = f"{leak.rate:.0%} of the test clips share a group with train or validation"
+    said = f"{leak.rate or 0:.0%} of the test clips share a group with train or validation"
     allowed = not leak.groups or (case.entry.spec.leaks == "reported" and not case.entry.spec.ranked)
     return judge(allowed, said, "a protocol that reports its leak needs ranked=False", leak.rate)
 

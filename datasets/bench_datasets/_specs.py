@@ -10,6 +10,7 @@ _SPEECH = {"shift": 0.1}
 _FEW = {"spec_masks": 0, "mixup_alpha": 0.0}  # a few hundred clips, or nobody knows: both may hurt (benchmarks/results)
 _TEXTURE = {"texture": True}  # a sound that goes on, or comes again, and may begin anywhere
 _FOLD_PROTOCOLS = ("4+1", "3+1+1", "paper-style", "random-5fold")
+_SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")  # of FSDD, each in train and test
 _FIVE_SECONDS = TaskInfo(num_classes=50, sample_rate=16_000, clip_samples=80_000)
 _TEN_SECONDS = TaskInfo(num_classes=57, sample_rate=16_000, clip_samples=160_000)
 _DIGITS = TaskInfo(num_classes=10, sample_rate=8_000, clip_samples=8_000)
@@ -111,7 +112,9 @@ FSDD = DatasetSpec(
     load="bench_datasets.fsdd:load_official",
     task=_DIGITS,
     settings=_FEW,
+    groups="speaker",
     protocols=("official",),
+    known_leaks=_SPEAKERS,
     license="CC BY-SA 4.0",
     url="https://github.com/Jakobovski/free-spoken-digit-dataset/archive/26eb9aaf76e81b692f806f9140c2d2777410d7a1.zip",
     download_bytes=21_000_000,
@@ -123,8 +126,8 @@ FSDD_SPEAKER = replace(
     name="fsdd-speaker",
     load="bench_datasets.fsdd:load_speaker",
     folds=(1, 2, 3, 4, 5, 6),
-    groups="speaker",
     protocols=("speaker",),
+    known_leaks=(),
     description="3000 spoken digits at 8 kHz, one of 6 speakers left out at a time",
 )
 DIGITS = DatasetSpec(
@@ -132,7 +135,9 @@ DIGITS = DatasetSpec(
     load="bench_datasets.digits:load_official",
     task=_SEEN_DIGITS,
     settings=_FEW,
+    groups="speaker",
     protocols=("official",),
+    known_leaks=_SPEAKERS,
     license="CC BY-SA 4.0 and CC BY-SA 3.0",
     manifest_sha256="4b083a0389e3c202255427fcad97a6c43e2765683f826549c1373e70b44b3908",
     description="3000 pairs of a spoken and a handwritten digit, official splits of FSDD and MNIST",
@@ -142,8 +147,8 @@ DIGITS_SPEAKER = replace(
     name="digits-speaker",
     load="bench_datasets.digits:load_speaker",
     folds=FSDD_SPEAKER.folds,
-    groups="speaker",
     protocols=("speaker",),
+    known_leaks=(),
     description="3000 pairs of a spoken and a handwritten digit, one of 6 speakers left out at a time",
 )
 DIGITS_KHACEF = DatasetSpec(

@@ -97,12 +97,13 @@ def _clips(root: Path | None, *, speaker: bool) -> Clips:
     image_rows = tuple(integer(row, "image_index", range(10**6)) for row in rows)
     folds = np.array([integer(row, "speaker_fold", range(1, 7)) for row in rows], dtype=np.int64) if speaker else None
     splits = None if speaker else tuple(row["split"] for row in rows)
-    groups = tuple(row["speaker"] for row in rows) if speaker else None
+    speakers = tuple(row["speaker"] for row in rows)
     ids = tuple(f"{Path(row['audio']).stem}+{row['image_index']}" for row in rows)
     official = sha256(place / "pairs.csv") == OFFICIAL_PAIRS
     digest = manifest_digest(
-        (*audio, *sorted(set(files))), ids=ids, targets=targets, folds=folds, groups=groups, splits=splits
-    )
+        (*audio, *sorted(set(files))), ids=ids, targets=targets, folds=folds, groups=speakers if speaker else None,
+        splits=splits,
+    )  # fmt: skip
     return Clips(
         title="Digits (FSDD + MNIST)" if official else "Digits (FSDD + MNIST, altered pairs)",
         ids=ids,
@@ -113,7 +114,7 @@ def _clips(root: Path | None, *, speaker: bool) -> Clips:
         clip_samples=_CLIP_SAMPLES,
         manifest_sha256=digest,
         folds=folds,
-        groups=groups,
+        groups=speakers,
         splits=splits,
         images=IdxImages(files, image_rows),
         image_shape=(1, SIDE, SIDE),

@@ -80,7 +80,7 @@ def _clips(root: Path | None, *, speaker: bool) -> Clips:
             audio, ids=ids, targets=targets, splits=splits, folds=folds, groups=speakers if speaker else None
         ),
         folds=folds,
-        groups=speakers if speaker else None,
+        groups=speakers,
         splits=None if speaker else splits,
         notes=(
             *(() if complete else ("the file names are not the official 3000",)),

@@ -29,7 +29,7 @@ def test_fsdd_split_and_folds(tmp_path):
     assert clips.ids == ("0_george_0", "3_theo_4", "3_theo_5", "9_yweweler_49")
     assert clips.targets.tolist() == [0, 3, 3, 9]
     assert clips.splits == ("test", "test", "train", "train")
-    assert clips.groups is None
+    assert clips.groups == ("george", "theo", "theo", "yweweler")
     assert not clips.faithful
     by_speaker = fsdd.load_speaker(tmp_path)
     assert by_speaker.folds.tolist() == [1, 5, 5, 6]

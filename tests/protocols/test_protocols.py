@@ -16,7 +16,7 @@ from bench.errors import DataError, LeakError
 from bench.plugins.discovery import discover, load_modules
 from bench.plugins.registry import Entry
 from bench.plugins.specs import ProtocolSpec
-from bench.protocols.split import available_folds, make_split, protocol_hash
+from bench.protocols.split import available_folds, describe_split, make_split, protocol_hash
 
 HOST = load_modules(bench.builtin).registry.protocols
 FOUR_ONE, THREE_ONE, PAPER, RANDOM, OFFICIAL, OFFICIAL_VAL, RANDOM_SPLIT, GROUPED, LEAVE_ONE, GROUPED_FOLDS = (
@@ -250,3 +250,34 @@ class TestRealFolds:
         spec, data, _ = esc50
         splits = [make_split(THREE_ONE, data, fold, known_leaks=spec.known_leaks) for fold in range(1, 6)]
         assert sum(s.leak.train_clips for s in splits) == 5
+
+
+def test_unknown_leakage_is_null_with_its_reason_and_never_zero() -> None:
+    """It was recorded as 0.0."""
+    split = make_split(FOUR_ONE, clips([1, 2, 1, 2]), 1)
+    assert split.leak.rate is None
+    told = describe_split(split, ())
+    assert (told["rate"], told["clips"], told["train_clips"], told["at_random"]) == (None, None, None, False)
+    assert "name no groups" in told["unknown"]
+    known = describe_split(make_split(FOUR_ONE, clips([1, 2], groups=("a", "b")), 1), ())
+    assert (known["rate"], known["clips"], known["unknown"]) == (0.0, 0, "")
+
+
+def test_a_division_that_asks_nothing_of_the_authors_is_at_random() -> None:
+    data = clips(None, groups=tuple("abcdefghij"))
+    assert make_split(RANDOM, data, 1).leak.at_random
+    assert make_split(RANDOM_SPLIT, replace(data, groups=None), 0).leak.at_random
+    assert make_split(FOUR_ONE, replace(clips([1, 2, 1, 2]), folds_to_draw=2), 1).leak.at_random
+    assert not make_split(FOUR_ONE, clips([1, 2, 1, 2]), 1).leak.at_random
+
+
+@pytest.mark.parametrize("name", ["digits", "fsdd"])
+def test_speakers_of_official_digits_are_counted_and_not_refused(name: str) -> None:
+    """The official split has every speaker in training; the rate was 0.0."""
+    entry = discover().datasets[name]
+    speakers = entry.spec.known_leaks
+    data = clips(None, groups=(*speakers, *speakers), splits=("train", "test") * len(speakers))
+    data = replace(data, splits=("train",) * len(speakers) + ("test",) * len(speakers))
+    split = make_split(OFFICIAL, data, 0, known_leaks=speakers)
+    assert (entry.spec.groups, split.leak.rate) == ("speaker", 1.0)
+    assert describe_split(split, speakers)["documented"]
