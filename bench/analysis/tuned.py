@@ -25,7 +25,8 @@ def seen_folds(row: RowGroup) -> tuple[int, ...] | None:
 
 def _saw(record: Record) -> bool:
     cell, own = record.cell, part(record, "protocol").get("scheme") in AUTHORS
-    chosen = [entry for entry in record.recipe.get("tuned_on") or () if entry["dataset"] == cell.dataset]
+    names = (cell.data_name, cell.dataset.partition("~")[0])  # an edited table of the user is the same one here
+    chosen = [entry for entry in record.recipe.get("tuned_on") or () if entry["dataset"].partition("~")[0] in names]
     return any(not own or not entry.get("folds") or cell.fold in entry["folds"] for entry in chosen)
 
 

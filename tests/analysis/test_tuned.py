@@ -7,6 +7,8 @@ import pytest
 from bench import builtin
 from bench.analysis.board import build_board
 from bench.analysis.comparison import Source, compare, parse_choice
+from bench.analysis.grouping import RowGroup, row_key
+from bench.analysis.tuned import seen_folds
 from bench.metrics.scoring import catalog
 from bench.plugins.discovery import load_modules
 from bench.results.store import Store
@@ -87,6 +89,21 @@ def test_other_sets_do_not_count_and_divisions_of_our_own_mix_all_folds(made) ->
     assert made(other=on(1, dataset="another"), clean=[])[1]["other"].seen == ()
     assert made("random", mixed=on(1), clean=[])[1]["mixed"].seen == FOLDS
     assert made(whole=on(), clean=[])[1]["whole"].seen == FOLDS
+
+
+@pytest.mark.parametrize(
+    ("measured", "chosen", "seen"),
+    [
+        ("manifest@own~ab12cd", "manifest@own~12ab34", (1,)),
+        ("manifest@own~ab12cd", "manifest@other~ab12cd", ()),
+        ("fsd50k@FSD50K~ab12cd", "fsd50k", (1,)),
+    ],
+)
+def test_a_table_that_was_edited_has_been_seen_all_the_same(samples, tmp_path, measured, chosen, seen) -> None:
+    store = Store(tmp_path)
+    record = samples.evaluated(store, samples.cell("net", 1, dataset=measured), 0.8, protocol__scheme="folds")
+    tuned = record.model_copy(update={"recipe": {"name": "full", "tuned_on": on(1, dataset=chosen)}})
+    assert seen_folds(RowGroup(row_key(tuned.cell), evaluate=[tuned])) == seen
 
 
 def test_what_records_do_not_say_is_unknown_and_no_guess(made) -> None:
