@@ -246,7 +246,7 @@ def _stored(
     state = hashlib.sha256()
     for tensor in frontend.state_dict().values():  # weights drawn by the seed are features of their own
         state.update(tensor.numpy().tobytes())
-    code = source_hash(registry.frontends[name].factory.partition(":")[0])
+    code = source_hash(registry.frontends[name].factory)
     key = digest([name, dict(model.frontend_options), code, state.hexdigest()])
     return open_features(waveforms, frontend, key=key, dtype="float32").values
 

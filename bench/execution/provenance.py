@@ -51,7 +51,7 @@ def ok_record(
         "trained_on": list(spec.trained_on),
         "source": spec.source,
         "license": spec.license,
-        "code_sha256": source_hash(registry.models[job.cell.model].factory.partition(":")[0]),
+        "code_sha256": source_hash(registry.models[job.cell.model].factory),
         **counts,
     }
     return Record(

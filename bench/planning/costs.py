@@ -46,7 +46,7 @@ def cost_key(planned: PlannedCell, registry: Registry, threads: int) -> str:
     return digest(
         [
             cell.model, cell.dataset, cell.inputs, cell.frontend, cell.feeding, cell.device, cell.precision,
-            cell.batch, cell.clip_samples, source_hash(model.factory.partition(":")[0]),
+            cell.batch, cell.clip_samples, source_hash(model.factory),
             dict(model.spec.options), dict(model.spec.frontend_options), library_versions(), machine(), threads,
             planned.recipe.spec_masks, planned.recipe.roll, planned.recipe.ema is None, *_mode_key(planned, model),
         ]
@@ -57,7 +57,7 @@ def _mode_key(planned: PlannedCell, model: Entry[ModelSpec]) -> list[object]:
     """What the mode adds; nothing from scratch, and fine-tuning from a file costs what training costs."""
     key: list[object] = ["frozen"] if planned.cell.mode in FROZEN else []
     if planned.cell.weights == "masked" and model.spec.pretrain is not None:
-        source = source_hash(model.home(model.spec.pretrain).partition(":")[0])
+        source = source_hash(model.home(model.spec.pretrain))
         key += ["masked", planned.recipe.pretrain_batch, source]
     return key
 

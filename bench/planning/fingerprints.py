@@ -52,32 +52,32 @@ def fingerprint(
     parts: list[Any] = [
         cell.id,
         recipe.digest(),
-        _source(model.factory),
+        source_hash(model.factory),
         [dict(model.spec.options), dict(model.spec.frontend_options)],
         engine_hash(RESULT_CODE if cell.kind == "evaluate" else PROFILE_CODE),
         [clips.manifest_sha256, clips.contents_sha256, loaded.decoder],
-        [_source(data.factory), data.spec.primary_metric, data.spec.task and data.spec.task.text_length],
+        [source_hash(data.factory), data.spec.primary_metric, data.spec.task and data.spec.task.text_length],
         library_versions(),
         limit,
     ]
     if cell.weights == "masked" and model.spec.pretrain is not None:
-        parts.append(_source(model.home(model.spec.pretrain)))
+        parts.append(source_hash(model.home(model.spec.pretrain)))
     if model.spec.tokenizer is not None and "text" in parse_inputs(cell.inputs):
-        parts.append(_source(model.home(model.spec.tokenizer)))
+        parts.append(source_hash(model.home(model.spec.tokenizer)))
     if model.spec.extra is not None:
         parts.append(extra_versions(model.spec.extra, model.provenance.distribution))
     if cell.weights not in ("random", "masked"):
         parts.append(weights_sha256)
     if cell.frontend not in (WAVEFORM, GIVEN) and cell.frontend in registry.frontends:
         frontend = registry.frontends[cell.frontend]
-        parts.append([_source(frontend.factory), frontend.spec.bands])
+        parts.append([source_hash(frontend.factory), frontend.spec.bands])
     if cell.kind == "evaluate":
         protocol, known = registry.protocols[cell.protocol.partition("@")[0]], data.spec.known_leaks
-        parts += [protocol_hash(protocol, data.spec.name, clips.manifest_sha256, known), _source(protocol.factory)]
-        parts += [_source(protocol.home(protocol.spec.folds))] if protocol.spec.folds else []
+        parts += [protocol_hash(protocol, data.spec.name, clips.manifest_sha256, known), source_hash(protocol.factory)]
+        parts += [source_hash(protocol.home(protocol.spec.folds))] if protocol.spec.folds else []
     else:
         parts.append(machine())
-        parts += [[name, _source(entry.factory)] for name, entry in registry.measurements.entries.items()]
+        parts += [[name, source_hash(entry.factory)] for name, entry in registry.measurements.entries.items()]
     return digest(parts)
 
 
@@ -87,11 +87,7 @@ def metric_sources(registry: Registry) -> dict[str, str]:
     Not part of a fingerprint, since a metric that is new gives its score of stored predictions.
     """
     entries = registry.metrics.entries.items()
-    return {name: _source(one.factory) for name, one in entries if not one.factory.startswith(f"{ENGINE}.")}
-
-
-def _source(factory: str) -> str:
-    return source_hash(factory.partition(":")[0])
+    return {name: source_hash(one.factory) for name, one in entries if not one.factory.startswith(f"{ENGINE}.")}
 
 
 def machine() -> dict[str, Any]:

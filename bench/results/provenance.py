@@ -35,11 +35,12 @@ def digest(value: Any) -> str:
 
 
 @functools.lru_cache(maxsize=256)
-def source_hash(module: str) -> str:
-    """Sixteen hex digits over the files that a factory's code is made of (:mod:`bench.results.imports`).
+def source_hash(factory: str) -> str:
+    """Sixteen hex digits over the files that the code of a ``"module:function"`` is made of; see :func:`code_files`.
 
     Of a library that stands in :data:`LIBRARIES` the name is enough: its version is part of every fingerprint.
     """
+    module = factory.partition(":")[0]
     if module.partition(".")[0] in {*LIBRARIES, "sklearn"}:
         return digest(module)
     return hash_files(*code_files(module))

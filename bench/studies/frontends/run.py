@@ -129,7 +129,7 @@ def run_study(
 
 def _key(data: StudyData, registry: Registry, model: str, taken: Sequence[str], device: str) -> str:
     """What a stored measurement depends on: data, settings, front ends, libraries, machine."""
-    sources = [source_hash(registry.frontends[name].factory.partition(":")[0]) for name in (*taken, data.stored)]
+    sources = [source_hash(registry.frontends[name].factory) for name in (*taken, data.stored)]
     machine = describe(device, watch_s=0.1)
     return digest(
         CODE_VERSION, data.waveforms.fingerprint, list(taken), data.stored,
