@@ -16,7 +16,7 @@ SWITCHES = (
 
 They are reached below ``torch.backends``, whose ``mkldnn.fp32_precision`` writes the outermost switch (torch 2.11).
 """
-_SHORT = (("cuda", "matmul"), ("cuda", "conv"), ("cuda", "rnn"))
+_EXACT = (("cuda", "matmul"), ("mkldnn", "matmul"), ("cuda", "conv"), ("cuda", "rnn"))
 
 Precision = tuple[str | None, bool | None, tuple[str, ...]]
 """Of the older interface matrix products and cuDNN's TF32, ``None`` where torch refuses to answer through it because
@@ -62,7 +62,9 @@ def full_precision(device: torch.device) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(torch.autocast(device_type=device.type, enabled=False))
         if device.type == "cuda":
-            stack.callback(write_precision, read_precision())
-            for switch in _SHORT:
-                torch._C._set_fp32_precision_setter(*switch, "ieee")
+            matmul, cudnn, newer = kept = read_precision()
+            stack.callback(write_precision, kept)
+            exact = tuple("ieee" if switch in _EXACT else value for switch, value in zip(SWITCHES, newer, strict=True))
+            # The older interface must agree with the newer one, or torch refuses to answer through it.
+            write_precision((matmul and "highest", cudnn and False, exact))
         yield

@@ -19,6 +19,7 @@ from bench.execution.profile import build_calls
 from bench.execution.profile_parts import guard_table, stage_tables
 from bench.execution.results import Progress
 from bench.execution.step import Inference, StepSettings, TrainStep
+from bench.frontends.precision import read_precision
 from bench.job import Job
 from bench.plugins.discovery import load
 from bench.recipe import Recipe
@@ -63,6 +64,7 @@ def job() -> Job:
 
 
 def test_training_profiling_and_pricing_run_one_step_with_the_same_inputs(registry, spied) -> None:
+    before = read_precision()
     run_evaluate(registry, job(), Progress(), lambda *_: None)
     trained, tested = spied["train"].copy(), spied["infer"].copy()
     assert trained
@@ -83,6 +85,7 @@ def test_training_profiling_and_pricing_run_one_step_with_the_same_inputs(regist
         assert spied["train"]
         assert {repr(one) for one in spied["train"]} == {repr(one) for one in trained}, other
         assert {repr(one) for one in spied["infer"]} == {repr(one) for one in tested}, other
+    assert read_precision() == before  # nor does any of them leave a switch of torch pinned
 
 
 def test_a_model_that_writes_into_its_inputs_is_profiled_on_what_a_run_gives_it(registry) -> None:

@@ -247,6 +247,8 @@ def test_short_mantissas_are_off_on_cuda_and_restored(change):
     with full_precision(torch.device("cuda")):
         found = [home.fp32_precision for home in (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)]
         assert found == ["ieee"] * 3
+        older = read_precision()[:2]  # says the same, or nothing where it was at odds with the newer one before
+        assert older in [("highest", False), ("highest", None)]
     assert read_precision() == before
     with pytest.raises(KeyError), full_precision(torch.device("cuda")):
         raise KeyError
