@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from bench.cell import Cell
 from bench.config.settings import Settings
@@ -75,6 +77,15 @@ def test_a_score_is_compared_with_its_own_interval(make_repetition) -> None:
     assert found.sentence() == f"reproduced: {found.before.cell.id}: {said}"
     assert found.to_json()["interval"] == [0.6, 0.8]
     assert not make_repetition(found.interval, 0.9).within
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(low=st.floats(0, 0.7), high=st.floats(0.7, 2), value=st.floats(0, 2))
+def test_the_verdict_never_contradicts_the_interval_in_its_sentence(make_repetition, low, high, value) -> None:
+    found = make_repetition(Interval(estimate=0.7, low=low, high=high, level=0.95, method="bootstrap"), value)
+    said = found.sentence().partition(":")[0]
+    assert said == ("reproduced" if low <= value <= high else "NOT reproduced")
+    assert found.to_json()["within"] == (said == "reproduced")
 
 
 def test_without_an_interval_only_the_same_score_is_reproduced(make_repetition) -> None:
