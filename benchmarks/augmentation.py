@@ -1,6 +1,6 @@
 """Whether the augmentation that a data set gets by default hurts any default network: six sets, with and without.
 
-``python benchmarks/augmentation.py --data DIR [--sets words,...] [--arms default,off,...] [--models NAME,...]``.
+``python benchmarks/augmentation.py --data DIR [--sets words,...] [--arms default,...] [--models ...] [--seeds ...]``.
 ``DIR`` holds ESC-10 and the spoken digits. Three tables are made here as a user would bring them: spoken words of 1 s,
 split by speaker; recordings of 15 s; notes of ten synthetic instruments. One cell of the recipe ``quick`` for each set,
 network and arm, on one thread; finished cells are kept in ``--out`` and not run again. The difference is taken clip by
@@ -119,7 +119,7 @@ def table_of(name: str, data: Path, out: Path) -> Path:
     return table
 
 
-def run(name: str, arm: str, models: Sequence[str], data: Path, out: Path) -> None:
+def run(name: str, arm: str, models: Sequence[str], data: Path, out: Path, seeds: str = "0") -> None:
     """The cells of one set and arm; those that are there are kept."""
     if name in TABLES:
         source = ("--dataset", "manifest", "--protocol", "official", "--data", str(table_of(name, data, out)))
@@ -128,8 +128,8 @@ def run(name: str, arm: str, models: Sequence[str], data: Path, out: Path) -> No
     settings = [part for key, value in ARMS[arm].items() for part in ("--set", f"recipe.{key}={value}")]
     command = [
         sys.executable, "-P", "-m", "bench", "run", *source, "--models", ",".join(models), "--recipe", "quick",
-        *settings, "--set", "recipe.budget_seconds=none", "--no-profile", "--jobs", "1", "--device", "cpu",
-        "--no-keep-checkpoints", "--out", str(out / name / arm),
+        "--seeds", seeds, *settings, "--set", "recipe.budget_seconds=none", "--no-profile", "--jobs", "1",
+        "--device", "cpu", "--no-keep-checkpoints", "--out", str(out / name / arm),
     ]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
@@ -138,15 +138,16 @@ def run(name: str, arm: str, models: Sequence[str], data: Path, out: Path) -> No
 
 
 def correct(name: str, arm: str, out: Path) -> dict[str, np.ndarray]:
-    """Model -> whether each test clip, in the order of their names, was named right."""
+    """Model -> over seeds, how often each test clip, in the order of their names, was named right."""
     store = Store(out / name / arm)
-    found = {}
+    found: dict[str, list[np.ndarray]] = {}
     for record in store.records()[0]:
         if record.status == "ok" and record.cell.kind == "evaluate":
             arrays = store.predictions(record)
             order = np.argsort(arrays["ids"])
-            found[record.cell.model] = (arrays["logits"].argmax(axis=1) == arrays["targets"])[order]
-    return found
+            right = (arrays["logits"].argmax(axis=1) == arrays["targets"])[order]
+            found.setdefault(record.cell.model, []).append(right)
+    return {model: np.mean(rows, axis=0) for model, rows in found.items()}
 
 
 def compare(name: str, arms: Sequence[str], out: Path) -> Iterator[tuple[str, ...]]:
@@ -155,7 +156,7 @@ def compare(name: str, arms: Sequence[str], out: Path) -> Iterator[tuple[str, ..
     for arm in arms:
         for model, right in correct(name, arm, out).items() if arm != "off" else ():
             if model in plain:
-                difference = right.astype(float) - plain[model]
+                difference = right - plain[model]
                 drawn = np.random.default_rng(0).choice(difference, (5000, len(difference))).mean(axis=1)
                 low, high = np.percentile(drawn, (2.5, 97.5))
                 verdict = "hurts" if high < -ALLOWED else "no worse" if low > -ALLOWED else "not resolved"
@@ -171,12 +172,13 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("results/runs/augmentation"))
     for what, known in (("sets", tuple(SETS)), ("arms", ("default", "off")), ("models", MODELS)):
         parser.add_argument(f"--{what}", default=",".join(known))
+    parser.add_argument("--seeds", default="0", metavar="0,1,...")
     options = parser.parse_args()
     sets, arms, models = (getattr(options, what).split(",") for what in ("sets", "arms", "models"))
     rows = []
     for name in sets:
         for arm in arms:
-            run(name, arm, models, options.data.resolve(), options.out.resolve())
+            run(name, arm, models, options.data.resolve(), options.out.resolve(), options.seeds)
         rows += list(compare(name, arms, options.out))
     title = ("set", "network", "arm", "clips", "without", "with", "difference, points", "")
     for row in (title, ("---",) * len(title), *rows):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from bench import DatasetSpec, TaskInfo
 
 _SPEECH = {"shift": 0.1}
-_FEW = {"spec_masks": 0, "mixup_alpha": 0.0}  # a few hundred clips, or nobody knows: both may hurt (benchmarks/results)
+_FEW = {"spec_masks": 0, "mixup_alpha": 0.0, "gain_db": 0.0}  # each hurts somebody: benchmarks/results/augmentation.md
 _TEXTURE = {"texture": True}  # a sound that goes on, or comes again, and may begin anywhere
 _FOLD_PROTOCOLS = ("4+1", "3+1+1", "paper-style", "random-5fold")
 _SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")  # of FSDD, each in train and test

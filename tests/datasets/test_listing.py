@@ -33,12 +33,12 @@ def test_names():
 
 @pytest.mark.parametrize("recipe", ["quick", "full"])
 @pytest.mark.parametrize("name", SPECS)
-def test_only_sounds_that_go_on_are_rolled_and_what_is_unknown_is_neither_masked_nor_shifted_nor_mixed(name, recipe):
+def test_only_sounds_that_go_on_are_rolled_and_what_is_unknown_is_not_augmented(name, recipe):
     found = resolve(recipe, clips=SPECS[name].settings)
     textures = {"esc50", "esc10", "esc50-titles", "urbansound8k", "fsd50k", "audioset", "audioset-balanced"}
     assert found.roll is (name in textures)
     if name in ("manifest", "fsdd", "fsdd-speaker", "digits", "digits-speaker"):
-        assert (found.spec_masks, found.shift, found.mixup_alpha) == (0, 0.0, 0.0)
+        assert (found.spec_masks, found.shift, found.mixup_alpha, found.gain_db) == (0, 0.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("name", SPECS)
