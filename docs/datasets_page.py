@@ -47,7 +47,7 @@ def power(measured: dict[str, Any], table: Callable[..., str]) -> str:
         "Of the pairs of ESC-50 that it lists two are of one recording by the set's own table, and of four more both "
         "were published by one author; the other three, two of them in different folds, were published by two authors "
         "and agree in their waveforms all the same. Half of a clip is not found where the other half holds the sound. "
-        "Short words of one speaker may be listed although they are two takes.\n"
+        "Short words of one speaker may be listed although they are two takes; a second of plain noise may be missed.\n"
     )
 
 

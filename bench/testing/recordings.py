@@ -75,7 +75,7 @@ def copies(case: DatasetCase) -> CheckResult:
     if not pairs:
         return passed("no clip holds the samples of another", 0.0)
     said = f"{len(pairs)} clips hold the samples of another, each is one group with it: {some(pairs)}"
-    said += f"; {len(torn)} of them have another label than it: {some(torn)}" if torn else ""
+    said += f"; {len(torn)} of them with another label than it: {some(torn)}" if torn else ""
     listed = (*_listed("the same samples as another clip", pairs), *_listed("the same with another label", torn))
     return replace(passed(said, float(len(pairs))), listed=listed)
 

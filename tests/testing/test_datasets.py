@@ -135,7 +135,7 @@ def test_faults_of_recordings_are_listed_by_name(tmp_path, monkeypatch):
     assert listed["the same samples as another clip"].first == (f"{names[2]} = {names[31]}",)
     same_label = faulty().targets[2] == faulty().targets[31]
     assert ("the same with another label" in listed) == (not same_label)
-    assert ("have another label than it" in results["copies"].message) == (not same_label)
+    assert ("with another label than it" in results["copies"].message) == (not same_label)
     (pair,) = listed["such pairs in different folds or parts"].first
     assert pair.startswith(f"{names[5]} ~ {names[23]} (1.0")
     assert "1 pair of clips sounding alike (0 of one group, 1 in different folds" in results["near_copies"].message
