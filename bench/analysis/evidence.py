@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bench.analysis.grouping import part
 from bench.analysis.predictions import Evaluated, Metrics, Reader
@@ -77,8 +79,8 @@ def resampled(
 ) -> Resampled | Refusal:
     """A score as observed and under resampling of groups; cells come seed by seed, each with all of its folds.
 
-    A seed's score is the mean over its folds, as on the board. Groups are drawn over all folds together, the same
-    draws for every row over the same folds.
+    A seed's score is the mean over its folds, as on the board, or that of all folds together where one of them lacks a
+    class. Groups are drawn over all folds together, the same draws for every row over the same folds.
     """
     metric, clips = reader.metric, [reader.folds[fold] for fold in folds]
     if metric is None or any(one.value is None for one in cells):
@@ -90,19 +92,30 @@ def resampled(
     if isinstance(drawn, Refusal):
         return drawn
     weights = np.split(drawn[0], np.cumsum(sizes)[:-1], axis=1)
-    shape = (len(seeds), len(folds))
+    labels, values = [one.labels for one in clips], [one.value for one in cells]
+    logits = [one.logits for one in cells if one.logits is not None]
+    if len(logits) == len(cells) and lacks_class(labels):
+        joined = [np.concatenate(logits[at : at + len(folds)]) for at in range(0, len(cells), len(folds))]
+        logits, labels, weights = joined, [np.concatenate(labels)], [drawn[0]]
+        whole = [reader.guarded(metric.score, one, labels[0]) for one in logits]
+        values = [None if one is None else one.value for one in whole]
+    shape = (len(seeds), len(labels))
     scores = []
-    for number, one in enumerate(cells):
-        at = number % len(folds)
-        labels, drawn_here = clips[at].labels, weights[at]
-        made = None if one.logits is None else reader.guarded(metric.resampled, one.logits, labels, drawn_here)
-        if made is None:
-            return Refusal(reason=f"{metric.name} cannot be computed on resampled clips")
-        scores.append(made)
+    for number, one in enumerate(logits):
+        made = reader.guarded(metric.resampled, one, labels[number % len(labels)], weights[number % len(labels)])
+        scores += [] if made is None else [made]
+    if len(scores) < len(seeds) * len(labels) or None in values:
+        return Refusal(reason=f"{metric.name} cannot be computed on resampled clips")
     return Resampled(
-        observed=np.array([one.value for one in cells], dtype=np.float64).reshape(shape).mean(axis=1),
+        observed=np.array(values, dtype=np.float64).reshape(shape).mean(axis=1),
         drawn=np.stack(scores).reshape(*shape, -1).mean(axis=1),
         clips=sum(sizes),
         groups=drawn[1],
         fraction=reader.shown.unit == "fraction",
     )
+
+
+def lacks_class(labels: Sequence[npt.NDArray[Any]]) -> bool:
+    """Whether a fold has no clip of a class that another one has: a mean over classes means another thing in each."""
+    present = [frozenset(np.flatnonzero(one.any(axis=0) if one.ndim == 2 else np.bincount(one))) for one in labels]
+    return len(set(present)) > 1

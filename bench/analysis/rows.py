@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench.analysis.artifacts import Detail, Embedding
-from bench.analysis.evidence import Pair, evidence
+from bench.analysis.evidence import Pair, evidence, lacks_class
 from bench.analysis.grouping import RowGroup, part
 from bench.analysis.model import CellScore, Row
 from bench.analysis.phrases import labelled, plural
@@ -123,6 +123,7 @@ def draft(
         notes=(
             *_notes(found, folds, seeds, common),
             *_recipe_notes(group),
+            *_pooled_notes(compared, [found[pair].value for pair in used], folds, reader),
             *([f"no interval: {refusal.reason}"] if refusal and refusal.reason else ()),
             *notes,
         ),
@@ -144,8 +145,10 @@ def _whole(found: Mapping[Pair, Evaluated], common: Common, reader: Reader) -> f
 
 
 def row_value(compared: Evidence | Refusal, cells: Sequence[float | None]) -> float | None:
-    """Mean over seeds of the pooled values per clip; without them the mean of the cells' scores."""
-    if not isinstance(compared, Refusal | Resampled):
+    """Mean over seeds of what the row is compared by; without it the mean of the cells' scores."""
+    if isinstance(compared, Resampled):
+        return float(compared.observed.mean())
+    if not isinstance(compared, Refusal):
         return float(np.asarray(compared).mean(axis=1).mean())
     known = [value for value in cells if value is not None]
     return sum(known) / len(known) if known and len(known) == len(cells) else None
@@ -200,6 +203,16 @@ def _recipe_notes(group: RowGroup) -> Iterable[str]:
         yield f"recipe {base!r} with other settings, which its records hold {told}"
     elif changed:
         yield f"recipe file {base}.toml, whose settings its records hold"
+
+
+def _pooled_notes(
+    compared: Evidence | Refusal, values: Sequence[float | None], folds: Sequence[int], reader: Reader
+) -> Iterable[str]:
+    """The mean over folds beside a score that is pooled over them."""
+    known = [value for value in values if value is not None]
+    if isinstance(compared, Resampled) and lacks_class([reader.folds[fold].labels for fold in folds]):
+        mean = sum(known) / len(known)
+        yield f"pooled over folds, one of which lacks a class; the mean over folds is {mean:.4f}"
 
 
 def _detail(found: Mapping[Pair, Evaluated], used: Sequence[Pair], reader: Reader, common: Common) -> Detail:

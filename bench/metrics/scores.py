@@ -113,13 +113,10 @@ def auroc(logits: ArrayLike, targets: ArrayLike) -> float | None:
 
 
 def mean_average_precision(logits: ArrayLike, targets: ArrayLike) -> float | None:
-    """Average precision, one class against the rest, averaged over all classes; ``None`` where a class has no clip.
+    """Average precision, one class against the rest, averaged over the classes that have a clip; ``None`` without any.
 
     The step-wise sum over thresholds, clips of equal score entering together.
     """
-    _, true = scores_and_indicators(logits, targets)
-    if (true.sum(axis=0) == 0).any():
-        return None
     return _unweighted(weighted.mean_average_precision, logits, targets)
 
 

@@ -118,13 +118,27 @@ def test_equal_rows_are_refused_with_the_reason(samples, store):
     assert "cannot be compared: no draw of groups changes the difference" in sentence(verdict_of(store))
 
 
-def test_a_class_without_clips_and_lost_predictions_are_said(samples, store):
-    record = tagged(samples, store, "a", 1.0)
-    arrays = {name: values.copy() for name, values in store.predictions(record).items()}
-    arrays["targets"][:, 0] = 0
-    record = store.write(record.model_copy(update={"scores": (Score(name="map", value=None),)}), arrays)
+def test_a_fold_that_lacks_a_class_is_pooled_with_the_others(samples, store):
+    """One absent class made mAP None: no value, no interval, no rank."""
+    whole = [[], []]
+    for fold in (1, 2):
+        record = tagged(samples, store, "a", 1.5, fold)
+        arrays = {name: values.copy() for name, values in store.predictions(record).items()}
+        arrays["targets"][:, 0] *= fold - 1
+        value = mean_average_precision(arrays["logits"], arrays["targets"])
+        store.write(record.model_copy(update={"scores": (Score(name="map", value=value),)}), arrays)
+        whole[0].append(arrays["logits"])
+        whole[1].append(arrays["targets"])
+        assert value is not None
     (row,) = build_board(store.records()[0], metrics=METRICS, predictions=store.predictions).sections[0].rows
-    assert "no interval: map is not defined for every fold" in row.notes
+    assert row.value == pytest.approx(mean_average_precision(*map(np.concatenate, whole)))
+    assert row.interval.low < row.value < row.interval.high
+    mean = np.mean([cell.value for cell in row.cells])
+    assert f"pooled over folds, one of which lacks a class; the mean over folds is {mean:.4f}" in row.notes
+
+
+def test_lost_predictions_are_said(samples, store):
+    record = tagged(samples, store, "a", 1.0)
     store.write(record.model_copy(update={"artifacts": {}}))
     (row,) = build_board(store.records()[0], metrics=METRICS, predictions=store.predictions).sections[0].rows
     assert "no interval: no stored predictions to compare clip by clip" in row.notes

@@ -203,7 +203,10 @@ class TestUndefined:
     def test_class_without_clips(self) -> None:
         logits, targets = np.random.default_rng(0).normal(size=(6, 3)), np.array([0, 1, 0, 1, 0, 1])
         assert scores.auroc(logits, targets) is None
-        assert scores.mean_average_precision(logits, targets) is None
+        true = np.eye(3)[targets]
+        present = scores.mean_average_precision(logits[:, :2], true[:, :2])
+        assert scores.mean_average_precision(logits, true) == pytest.approx(present)
+        assert scores.mean_average_precision(logits, np.zeros((6, 3))) is None
         assert scores.d_prime(logits, targets) is None
 
     def test_class_with_every_clip(self) -> None:
