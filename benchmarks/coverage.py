@@ -1,15 +1,18 @@
-"""Do the 95 % intervals hold the truth 95 times in 100? Simulated, with the functions that the boards use.
+"""Do the 95 % intervals hold the truth 95 times in 100, and do boards tell equal models apart? Simulated, with the
+functions that the boards use.
 
-Run from the repository root (about a minute of one core)::
+Run from the repository root (about a quarter of an hour of one core)::
 
     python -P benchmarks/coverage.py
 
-It writes ``benchmarks/results/coverage.md`` and exits with 1 if a judged row leaves 93 to 97 %.
+It writes ``benchmarks/results/coverage.md`` and exits with 1 if a judged interval leaves 93 to 97 %, or if more than
+5 % of the boards of a judged row tell two equal models apart (beyond two standard errors of the simulation).
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import sys
 from collections.abc import Iterator
@@ -23,10 +26,16 @@ from scipy import special
 from bench.statistics.bootstrap import score_intervals, wilson
 from bench.statistics.draws import draw_scores
 from bench.statistics.paired import corrected_fold_t, difference_interval
+from bench.statistics.ranking import ranking
 from bench.statistics.results import Refusal
 
 T = TypeVar("T")
 SIZES = (400, 2000)
+SEEDS = (1, 2, 3, 5)
+SCATTERS = (0.0, 0.5, 1.5, 4.0)
+FOLD_SPREAD = 0.02
+LEAST_JUDGED = 3
+FALSE_BOARDS = 5.0
 ACCURACIES = (0.5, 0.7, 0.9, 0.95)
 GAP = 0.02
 GROUP_SHARE = 0.4
@@ -63,18 +72,40 @@ class Row:
 class Tally:
     """Counts intervals that hold the truth or miss it on either side."""
 
-    def __init__(self, truth: float) -> None:
-        self.truth = truth
+    def __init__(self) -> None:
         self.ends: list[tuple[float, float]] = []
 
-    def add(self, low: float, high: float) -> None:
-        self.ends.append((low, high))
+    def add(self, low: float, high: float, truth: float) -> None:
+        self.ends.append((low - truth, high - truth))
 
     def row(self, method: str, clips: int, accuracy: float | str, *, judged: bool = True) -> Row:
         low, high = np.array(self.ends).T
-        below, above = 100 * (high < self.truth - 1e-12).mean(), 100 * (low > self.truth + 1e-12).mean()
+        below, above = 100 * (high < -1e-12).mean(), 100 * (low > 1e-12).mean()
         width = 100 * (high - low).mean()
         return Row(method, str(clips), str(accuracy), 100 - below - above, below, above, width, judged)
+
+
+@dataclass(frozen=True, slots=True)
+class BoardRow:
+    """One line of the table of boards; shares in percent."""
+
+    what: str
+    clips: int
+    seeds: int
+    scatter: float
+    boards: int
+    false: float
+    found: float | None
+
+    @property
+    def verdict(self) -> str:
+        error = 100 * math.sqrt(0.05 * 0.95 / self.boards)
+        return "holds" if self.false <= FALSE_BOARDS + 2 * error else "FAILS"
+
+    def markdown(self) -> str:
+        found = "-" if self.found is None else f"{self.found:.1f}"
+        start = f"| {self.what} | {self.clips} | {self.seeds} | {self.scatter:g} "
+        return f"{start}| {self.false:.1f} | {found} | {self.verdict} |"
 
 
 def group_labels(clips: int, rng: np.random.Generator) -> np.ndarray:
@@ -83,25 +114,47 @@ def group_labels(clips: int, rng: np.random.Generator) -> np.ndarray:
     return np.repeat(np.arange(clips), sizes)[:clips]
 
 
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """What training adds, as standard deviations of an accuracy.
+
+    ``seed`` moves all clips of a seed, ``product`` those of one training (a seed and a fold), ``fold`` those of a fold
+    whatever the seed: the training set of that fold, and so part of what a board over these folds is about.
+    """
+
+    seed: float = 0.0
+    product: float = 0.0
+    fold: float = 0.0
+
+    @classmethod
+    def of(cls, scatter: float) -> Noise:
+        """So that the whole scores of seeds scatter by so many points, half of the variance from single trainings."""
+        half = scatter / 100 / math.sqrt(2)
+        return cls(seed=half, product=half * math.sqrt(5), fold=FOLD_SPREAD)
+
+
 def simulate(
-    labels: np.ndarray, accuracies: tuple[float, ...], seeds: int, seed_spread: float, rng: np.random.Generator
-) -> list[np.ndarray]:
-    """Right or wrong per model ``(seeds, clips)``: a normal score below the model's threshold.
+    labels: np.ndarray, accuracies: tuple[float, ...], seeds: int, noise: Noise, rng: np.random.Generator
+) -> tuple[list[np.ndarray], list[float]]:
+    """Right or wrong per model ``(seeds, clips)``, and the true accuracies: a normal score below a threshold.
 
     A share of the score's variance belongs to the group, a share to the clip (both common to all models and
-    seeds), the rest to the single training. A seed also moves the threshold of all its clips by ``seed_spread``
-    (in accuracy).
+    seeds), the rest to the single training. Groups lie in one of five folds; training moves thresholds.
     """
     clips = labels.size
     group = rng.standard_normal(labels.max() + 1)[labels]
     shared = math.sqrt(GROUP_SHARE) * group + math.sqrt(1 - GROUP_SHARE) * rng.standard_normal(clips)
-    results = []
+    fold = labels % 5
+    results, truths = [], []
     for accuracy in accuracies:
-        noise = rng.standard_normal((seeds, clips))
-        score = math.sqrt(MODEL_SHARE) * shared + math.sqrt(1 - MODEL_SHARE) * noise
-        moved = accuracy + seed_spread * rng.standard_normal((seeds, 1))
-        results.append((score < special.ndtri(np.clip(moved, 0.001, 0.999))).astype(np.float64))
-    return results
+        single = rng.standard_normal((seeds, clips))
+        score = math.sqrt(MODEL_SHARE) * shared + math.sqrt(1 - MODEL_SHARE) * single
+        expected = accuracy + noise.fold * rng.standard_normal(5)
+        moved = noise.seed * rng.standard_normal((seeds, 1)) + noise.product * rng.standard_normal((seeds, 5))
+        threshold = special.ndtri(np.clip(expected + moved, 0.001, 0.999))
+        results.append((score < threshold[:, fold]).astype(np.float64))
+        truths.append(float(expected[fold].mean()))
+    return results, truths
 
 
 def chunks(draws: int) -> Iterator[int]:
@@ -111,42 +164,85 @@ def chunks(draws: int) -> Iterator[int]:
 
 
 def wilson_row(clips: int, accuracy: float, draws: int, rng: np.random.Generator) -> Row:
-    tally = Tally(accuracy)
+    tally = Tally()
     for successes in rng.binomial(clips, accuracy, size=draws):
         interval = wilson(int(successes), clips)
-        tally.add(interval.low, interval.high)
+        tally.add(interval.low, interval.high, accuracy)
     return tally.row("Wilson, independent clips", clips, accuracy)
 
 
-def grouped_rows(
-    clips: int, accuracy: float, counts: tuple[int, int], seeds: tuple[int, float], rng: np.random.Generator
-) -> list[Row]:
-    """Cluster and paired bootstrap on the same simulated trainings; the naive interval beside them."""
+def grouped_rows(clips: int, accuracy: float, counts: tuple[int, int], rng: np.random.Generator) -> list[Row]:
+    """Cluster and paired bootstrap over clips only on the same simulated trainings; the naive interval beside them."""
     draws, inner = counts
-    naive, plain, cluster, paired = Tally(accuracy), Tally(accuracy), Tally(accuracy), Tally(GAP)
+    naive, plain, cluster, paired = Tally(), Tally(), Tally(), Tally()
     for block in chunks(draws):
         labels = group_labels(clips, rng)
-        models = [m for _ in range(block) for m in simulate(labels, (accuracy, accuracy - GAP), *seeds, rng)]
+        made = [simulate(labels, (accuracy, accuracy - GAP), 1, Noise(), rng)[0] for _ in range(block)]
+        models = [model for pair in made for model in pair]
         drawn = known(draw_scores(models, labels, draws=inner, seed=rng))
         for i, found in enumerate(score_intervals(drawn, 0.95)[::2]):
             interval, pair = known(found), known(difference_interval(drawn, 2 * i, 2 * i + 1, 0.95))
-            cluster.add(interval.low, interval.high)
-            plain.add(*np.quantile(drawn.drawn[:, 2 * i], [0.025, 0.975]))
+            cluster.add(interval.low, interval.high, accuracy)
+            plain.add(*np.quantile(drawn.drawn[:, 2 * i], [0.025, 0.975]), accuracy)
             independent = wilson(float(models[2 * i].mean()) * clips, clips)
-            naive.add(independent.low, independent.high)
-            paired.add(pair.low, pair.high)
-    if seeds[0] > 1:
-        name = f"{seeds[0]} seeds, seed sd {100 * seeds[1]:g} points"
-        return [
-            cluster.row(f"cluster bootstrap, {name}", clips, accuracy, judged=False),
-            paired.row(f"paired bootstrap, {name}", clips, f"{accuracy} - {accuracy - GAP:g}", judged=False),
-        ]
+            naive.add(independent.low, independent.high, accuracy)
+            paired.add(pair.low, pair.high, GAP)
     return [
         cluster.row("cluster bootstrap", clips, accuracy),
         paired.row("paired bootstrap", clips, f"{accuracy} - {accuracy - GAP:g}"),
         naive.row("Wilson although clips come in groups", clips, accuracy, judged=False),
         plain.row("cluster bootstrap, plain percentiles", clips, accuracy, judged=False),
     ]
+
+
+def seeded_rows(
+    clips: int, seeds: int, scatter: float, counts: tuple[int, int], rng: np.random.Generator
+) -> tuple[Row, Row]:
+    """One score and a difference, each the mean of some trainings that scatter by so many points."""
+    draws, inner = counts
+    one, pair, (high, low) = Tally(), Tally(), (0.72, 0.70)
+    for block in chunks(draws):
+        labels = group_labels(clips, rng)
+        made = [simulate(labels, (high, low), seeds, Noise.of(scatter), rng) for _ in range(block)]
+        drawn = known(draw_scores([model for models, _ in made for model in models], labels, draws=inner, seed=rng))
+        intervals = score_intervals(drawn, 0.95)
+        for i, (_, (first, second)) in enumerate(made):
+            interval, difference = known(intervals[2 * i]), known(difference_interval(drawn, 2 * i, 2 * i + 1, 0.95))
+            one.add(interval.low, interval.high, first)
+            pair.add(difference.low, difference.high, first - second)
+    name, judged = f"{seeds} seed{'s' * (seeds > 1)}, scatter {scatter:g} points", seeds >= LEAST_JUDGED
+    return (
+        one.row(f"cluster bootstrap, {name}", clips, high, judged=judged),
+        pair.row(f"paired bootstrap, {name}", clips, f"{high} - {low}", judged=judged),
+    )
+
+
+def board_row(
+    what: str, accuracies: tuple[float, ...], clips: int, seeds: int, scatter: float, counts: tuple[int, int],
+    rng: np.random.Generator,
+) -> BoardRow:  # fmt: skip
+    """How many boards tell equal models apart, and how many of the pairs that differ they find."""
+    boards, inner = counts
+    noise = dataclasses.replace(Noise.of(scatter), fold=0.0)
+    level = {f"m{i}": accuracy for i, accuracy in enumerate(accuracies)}
+    blamed, found = 0, []
+    for _ in range(boards):
+        labels = group_labels(clips, rng)
+        models = dict(zip(level, simulate(labels, accuracies, seeds, noise, rng)[0], strict=True))
+        made = known(ranking(models, labels, draws=inner))
+        true = np.array([level[model.name] for model in made.models])
+        same = true[:, None] == true
+        blamed += bool((made.p_values[same] < 0.05).any())
+        found.append((made.p_values[~same] < 0.05).mean() if (~same).any() else np.nan)
+    power = None if np.isnan(found).any() else 100 * float(np.mean(found))
+    return BoardRow(what, clips, seeds, scatter, boards, 100 * blamed / boards, power)
+
+
+def board_rows(boards: int, inner: int, rng: np.random.Generator) -> list[BoardRow]:
+    """Eight equal models, and two clusters of four."""
+    shapes = {"eight equal models": (0.7,) * 8, "two clusters of four, 10 points apart": (0.75,) * 4 + (0.65,) * 4}
+    cases = [(n, 3, scatter) for n in SIZES for scatter in SCATTERS] + [(n, 5, 1.5) for n in SIZES]
+    return [board_row(what, levels, *case, (boards, inner), rng) for what, levels in shapes.items() for case in cases]
 
 
 def known(result: T | Refusal) -> T:
@@ -161,7 +257,7 @@ def fold_rows(training_spread: float, ratio: float, name: str, draws: int, rng: 
 
     Each fifth of the data moves the difference of every model trained on it; test clips add their own noise.
     """
-    corrected, naive = Tally(GAP), Tally(GAP)
+    corrected, naive = Tally(), Tally()
     used = 4 if ratio == 0.25 else 3
     for _ in range(draws):
         fifths = training_spread * rng.standard_normal(5)
@@ -170,7 +266,7 @@ def fold_rows(training_spread: float, ratio: float, name: str, draws: int, rng: 
         for tally, scale in ((corrected, 1.0), (naive, None)):
             test = known(corrected_fold_t(differences, ratio))
             half = test.interval.width / 2 / (1.0 if scale else test.factor)
-            tally.add(test.interval.estimate - half, test.interval.estimate + half)
+            tally.add(test.interval.estimate - half, test.interval.estimate + half, GAP)
     label = f"{name}, training sets add sd {100 * training_spread:g} points"
     return [
         corrected.row(f"corrected fold t, {label}", 2000, "5 folds", judged=False),
@@ -181,12 +277,11 @@ def fold_rows(training_spread: float, ratio: float, name: str, draws: int, rng: 
 def table(draws: int, inner: int, seed: int) -> list[Row]:
     rng = np.random.default_rng(seed)
     rows = [wilson_row(n, p, draws, rng) for n in SIZES for p in ACCURACIES]
-    grouped = [grouped_rows(n, p, (draws, inner), (1, 0.0), rng) for n in SIZES for p in ACCURACIES]
+    grouped = [grouped_rows(n, p, (draws, inner), rng) for n in SIZES for p in ACCURACIES]
     for kind in range(4):
         rows += [part[kind] for part in grouped]
-    seeded = [
-        grouped_rows(n, 0.9, (draws // 2, inner), (3, spread), rng) for n in SIZES for spread in (0.0, 0.005, 0.02)
-    ]
+    cases = [(n, seeds, scatter) for seeds in SEEDS for scatter in SCATTERS for n in SIZES]
+    seeded = [seeded_rows(*case, (draws // 2, inner), rng) for case in cases]
     for kind in range(2):
         rows += [part[kind] for part in seeded]
     for spread in (0.0, 0.01, 0.02):
@@ -208,7 +303,12 @@ A judged row has to lie between 93 and 97 %. "Too low" counts intervals that lie
 - The cluster bootstrap is BCa with Student's quantile. Plain percentiles, reported beside it, cover least
   and miss mostly on one side where accuracy is high and clips are few. Differences are hardly skewed: percentiles,
   stretched to Student's quantile.
-- "3 seeds" is the mean of three trainings; the truth is the mean over all seeds that could have been drawn.
+- Rows with seeds: the mean of that many trainings on five folds, in which every group lies in one. "Scatter" is the
+  standard deviation of the score of a whole seed; half of its variance moves all clips of a seed, half those of one
+  training (a seed on a fold). Folds differ besides by a standard deviation of {fold:g} points whatever the seed. The
+  truth is the mean over all seeds that could have been drawn, for the training sets of these five folds: what other
+  training sets would give no interval of a board says. Below three seeds the interval is over clips only, and no board
+  ranks by it: reported.
 - The corrected fold t is reported, not judged: whether its correction is too large or too small depends on how much
   the training sets move the difference, which five folds cannot tell.
 
@@ -216,17 +316,31 @@ A judged row has to lie between 93 and 97 %. "Too low" counts intervals that lie
 |---|---:|---|---:|---:|---:|---:|---|
 """
 
+BOARDS = """
+## Boards
+
+{boards} simulated boards a row, ranked as boards are (Holm's method over all pairs, 5 %). A board is false if it tells
+any two equal models apart; at most 5 % may be, and a row fails beyond two standard errors of that ({error:.1f} points).
+"Found" is the share of the pairs that truly differ.
+
+| boards | clips | seeds | scatter (points) | false boards % | found % | verdict |
+|---|---:|---:|---:|---:|---:|---|
+"""
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=5000, help="simulated experiments a row")
     parser.add_argument("--inner", type=int, default=2000, help="resamples in each")
+    parser.add_argument("--boards", type=int, default=1000, help="simulated boards a row")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--to", type=Path, default=ROOT / "benchmarks" / "results" / "coverage.md")
     arguments = parser.parse_args()
-    draws, inner, seed = arguments.draws, arguments.inner, arguments.seed
+    draws, inner, boards, seed = arguments.draws, arguments.inner, arguments.boards, arguments.seed
     rows = table(draws, inner, seed)
-    options = "" if (draws, inner, seed) == (5000, 2000, 0) else f" --draws {draws} --inner {inner} --seed {seed}"
+    ranked = board_rows(boards, inner, np.random.default_rng([seed, 1]))
+    asked = {"draws": draws, "inner": inner, "boards": boards, "seed": seed}
+    options = "".join(f" --{name} {value}" for name, value in asked.items() if value != parser.get_default(name))
     header = HEADER.format(
         options=options,
         draws=draws,
@@ -235,11 +349,14 @@ def main() -> int:
         error=100 * math.sqrt(0.95 * 0.05 / draws),
         group=GROUP_SHARE,
         model=MODEL_SHARE,
+        fold=100 * FOLD_SPREAD,
     )
+    below = BOARDS.format(boards=boards, error=200 * math.sqrt(0.05 * 0.95 / boards))
     arguments.to.parent.mkdir(parents=True, exist_ok=True)
-    arguments.to.write_text(header + "\n".join(row.markdown() for row in rows) + "\n", encoding="utf-8")
-    failed = [row for row in rows if row.verdict == "FAILS"]
-    print(f"{len(rows)} rows, {len(failed)} outside {BAND[0]:g}-{BAND[1]:g} %: {arguments.to}")
+    tables = ["\n".join(row.markdown() for row in part) + "\n" for part in (rows, ranked)]
+    arguments.to.write_text(header + tables[0] + below + tables[1], encoding="utf-8")
+    failed = [row for row in (*rows, *ranked) if row.verdict == "FAILS"]
+    print(f"{len(rows) + len(ranked)} rows, {len(failed)} fail: {arguments.to}")
     for row in failed:
         print(row.markdown())
     return 1 if failed else 0

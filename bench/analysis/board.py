@@ -5,21 +5,19 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
-from bench.analysis.evidence import Pair, check_metric, shown_score
+from bench.analysis.evidence import check_metric, shown_score
+from bench.analysis.family import read_family
 from bench.analysis.grouping import RowKey, SectionGroup, gather, part, titles
-from bench.analysis.model import Board, Dataset, Protocol, Published, Rank, Resolution, Row, Section
+from bench.analysis.model import Board, Dataset, Protocol, Published, Row, Section
 from bench.analysis.phrases import labelled, plural, protocol
-from bench.analysis.predictions import Evaluated, Groups, Metrics, Reader
-from bench.analysis.rows import Common, Draft, draft, finished, folds_by_seed
+from bench.analysis.predictions import Evaluated, Metrics, Reader
+from bench.analysis.rows import Common
 from bench.analysis.speed import environment_words, hardware, hardware_key, hardware_words
-from bench.analysis.tuned import told, unseen
+from bench.analysis.tuned import told
 from bench.cell import Cell, registered
 from bench.metrics.specs import PRIMARY
 from bench.results.predictions import Predictions
 from bench.results.records import Record
-from bench.statistics.bootstrap import score_interval
-from bench.statistics.ranking import RankedModel, ranking
-from bench.statistics.results import Refusal
 
 
 def build_board(  # noqa: PLR0913  one keyword per source
@@ -93,96 +91,25 @@ def _latest(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
 
 
 def _section(group: SectionGroup, reader: Reader, labels: Mapping[str, str], relatives: Sequence[str]) -> Section:
-    evaluated = reader.read(group.records())
-    found = {key: finished(row, evaluated) for key, row in group.rows.items()}
-    cells = [record.cell for record in group.records()]
-    cells += [cell for row in group.rows.values() for cell in row.planned if cell.kind == "evaluate"]
-    folds = tuple(sorted({cell.fold for cell in cells}))
-    whole = _common_folds(folds, [pairs for pairs, _ in found.values()])
-    common = Common(
-        folds=unseen(group.rows.values(), whole),
-        whole=whole,
-        planned=folds,
-        protocol_ranked=all(part(one.record, "protocol").get("ranked", True) for one in evaluated.values()),
-        classes=len(group.identity.labels),
-    )
-    drafts = [draft(row, found[key], common, reader) for key, row in sorted(group.rows.items())]
-    rows, resolution, provisional = _rank(drafts, reader, common)
+    family = read_family(group, reader)
+    common = family.common
     return Section(
-        dataset=_dataset(group, evaluated, reader, common),
-        protocol=_protocol(group, evaluated),
+        dataset=_dataset(group, family.evaluated, reader, common),
+        protocol=_protocol(group, family.evaluated),
         primary=reader.shown,
-        rows=tuple(sorted(rows, key=_order)),
-        folds=folds,
+        rows=tuple(sorted(family.rows, key=_order)),
+        folds=common.planned,
         common_folds=common.folds,
-        seeds=tuple(sorted({cell.seed for cell in cells})),
+        seeds=tuple(sorted({seed for row in family.rows for seed in row.seeds_planned})),
         hardware=hardware(group.rows.values(), labels),
-        resolution=resolution,
-        notes=(*_section_notes(rows, common, group, relatives), *provisional),
+        resolution=family.resolution,
+        notes=(*_section_notes(family.rows, common, group, relatives), *family.notes),
     )
 
 
 def _order(row: Row) -> tuple[bool, bool, float, RowKey]:
     value = 0.0 if row.value is None else row.value
     return (row.rank is None, row.value is None, -round(row.primary.sign * value, 12), row.key)
-
-
-def _common_folds(planned: Sequence[int], found: Iterable[Mapping[Pair, Evaluated]]) -> tuple[int, ...]:
-    """All folds if one row has them all with one seed; else those that every row with a result has."""
-    rows = [max(by_seed.values(), key=len) for pairs in found if (by_seed := folds_by_seed(pairs))]
-    if not rows or any(have >= set(planned) for have in rows):
-        return tuple(planned)
-    shared = set.intersection(*rows)
-    return tuple(sorted(shared)) if shared else tuple(planned)
-
-
-def _rank(drafts: Sequence[Draft], reader: Reader, common: Common) -> tuple[list[Row], Resolution, list[str]]:
-    """Rank what may be ranked; unpublishable rows only where no row is publishable."""
-    able = [(row, seen) for row, seen in drafts if seen is not None]
-    serious = [(row, seen) for row, seen in able if row.publishable]
-    ranked = serious or able
-    notes = []
-    if able and not serious:
-        why = sorted({reason for row, _ in able for reason in row.not_publishable})
-        notes.append(f"No row is publishable ({'; '.join(why)}); ranks hold among these rows only.")
-    groups = reader.groups(common.folds)
-    scores = {str(index): seen for index, (_, seen) in enumerate(ranked)}
-    outcome = ranking(scores, groups, higher_is_better=reader.shown.higher_is_better) if scores else None
-    if outcome is None or isinstance(outcome, Refusal):
-        reason = outcome.reason if outcome else "no row can be ranked"
-        return [_unranked(one, groups, reason) for one in drafts], _unknown(reason), notes
-    places = {ranked[int(model.name)][0].key: model for model in outcome.models}
-    rows = [
-        _placed(one[0], places[one[0].key])
-        if one[0].key in places
-        else _unranked(one, groups, "its cells are not publishable")
-        for one in drafts
-    ]
-    known = outcome.resolution
-    if isinstance(known, Refusal):
-        return rows, _unknown(known.reason), notes
-    return rows, Resolution(difference=known, clips=outcome.clips, reason=""), notes
-
-
-def _unknown(reason: str) -> Resolution:
-    return Resolution(difference=None, clips=0, reason=reason)
-
-
-def _placed(row: Row, model: RankedModel) -> Row:
-    rank = Rank(best=model.rank_low, worst=model.rank_high, tie=model.letters)
-    return dataclasses.replace(row, rank=rank, interval=model.interval)
-
-
-def _unranked(one: Draft, groups: Groups, reason: str) -> Row:
-    """The row of a draft that could have been ranked but is not."""
-    row, seen = one
-    if seen is None:
-        return row
-    row = dataclasses.replace(row, not_ranked=(*row.not_ranked, reason))
-    made = score_interval(seen, groups)
-    if isinstance(made, Refusal):
-        return dataclasses.replace(row, notes=(*row.notes, f"no interval: {made.reason}"))
-    return dataclasses.replace(row, interval=made)
 
 
 def _dataset(group: SectionGroup, evaluated: Mapping[Cell, Evaluated], reader: Reader, common: Common) -> Dataset:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from bench.analysis.discordant import Discordant, Side, discordant
 from bench.analysis.evidence import check_metric, evidence, shown_score
-from bench.analysis.grouping import RowGroup, RowKey, SectionGroup, gather, part, titles
+from bench.analysis.family import ALPHA, Family, read_family
+from bench.analysis.grouping import Identity, RowGroup, RowKey, SectionGroup, gather, part, titles
 from bench.analysis.predictions import Metrics, Reader
-from bench.analysis.rows import choose, finished
+from bench.analysis.rows import choose
 from bench.analysis.tuned import seen_folds, told, unseen
-from bench.cell import registered
+from bench.cell import Cell, registered
 from bench.errors import SelectionError, UnknownNameError
 from bench.results.predictions import Predictions
 from bench.results.records import Record, Score
+from bench.statistics.draws import MIN_SEEDS
 from bench.statistics.paired import (
     Comparison,
     FoldTest,
@@ -49,11 +51,23 @@ class Source:
         predictions: Gives the stored arrays of a record.
         metrics: What can be computed of them (``bench.metrics.scoring.catalog``).
         metric: Compare by this one instead of each data set's own, wherever it is defined.
+        planned: Cells that were planned.
+        families: Sections read so far, as their board ranks them.
     """
 
     predictions: Predictions
     metrics: Metrics
     metric: str | None = None
+    planned: Sequence[Cell] = ()
+    families: dict[Identity, tuple[Reader, Family]] = field(default_factory=dict)
+
+    def family(self, section: SectionGroup) -> tuple[Reader, Family]:
+        """A section as its board ranks it, read once."""
+        if section.identity not in self.families:
+            shown = shown_score(section.records(), self.metrics, self.metric)
+            reader = Reader(self.predictions, self.metrics, shown)
+            self.families[section.identity] = (reader, read_family(section, reader))
+        return self.families[section.identity]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +79,10 @@ class Verdict:
         folds: Folds that both have.
         metric: The score they are compared by, without a value.
         value_a: That score over the shared clips and A's seeds.
-        paired: Bootstrap over groups and seeds, or why there is none.
+        paired: Bootstrap over groups and seeds, with the p value of this pair alone, or why there is none.
+        p_adjusted: By Holm's method over the pairs of ranked rows of the board; ``None`` where one of the two is not
+            ranked (a control, few seeds, missing folds): then the pair is a family of its own.
+        ranked: Rows that the board ranks.
         mcnemar: Exact test of each seed that both have: these trained models only; empty where clips are not right or
             wrong by the metric.
         fold_differences: A minus B for each of ``folds``.
@@ -87,6 +104,8 @@ class Verdict:
     value_a: float
     value_b: float
     paired: Comparison | Refusal
+    p_adjusted: float | None
+    ranked: int
     mcnemar: tuple[tuple[int, McNemar], ...]
     fold_differences: tuple[float, ...]
     fold_test: FoldTest | Refusal
@@ -95,8 +114,20 @@ class Verdict:
 
     @property
     def lead(self) -> float:
-        """How far A is ahead of B, below 0 where B is better."""
+        """How far A is ahead of B, below 0 where B is."""
         return self.metric.sign * (self.value_a - self.value_b)
+
+    @property
+    def seeds(self) -> int:
+        """The fewer seeds of the two."""
+        return min(len(self.seeds_a), len(self.seeds_b))
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the two differ significantly, as the letters of the board say it; never below three seeds each."""
+        if isinstance(self.paired, Refusal) or self.seeds < MIN_SEEDS:
+            return False
+        return (self.paired.p_value if self.p_adjusted is None else self.p_adjusted) < ALPHA
 
 
 def parse_choice(text: str) -> Choice:
@@ -133,7 +164,7 @@ def compare(
     _known(records, a, b, dataset)
     check_metric(source.metric, records, source.metrics)
     verdicts, problems = [], []
-    sections = gather(records, ())
+    sections = gather(records, source.planned)
     names = titles([section.identity for section in sections])
     for section in sections:
         if dataset not in (None, section.identity.dataset, registered(section.identity.dataset)):
@@ -144,10 +175,8 @@ def compare(
         where = f"{names[section.identity]}, {section.identity.protocol}"
         if rows[0] is rows[1]:
             raise SelectionError(f"{where}: {a.label!r} and {b.label!r} are the same row")
-        shown = shown_score(section.records(), source.metrics, source.metric)
-        reader = Reader(source.predictions, source.metrics, shown)
-        found = _verdict(section, reader, rows[0], rows[1])
-        problems += reader.problems
+        found = _verdict(section, source, rows[0], rows[1])
+        problems += source.family(section)[0].problems
         if isinstance(found, str):
             problems.append(f"{where}: {found}")
         else:
@@ -171,12 +200,13 @@ def _row(section: SectionGroup, choice: Choice) -> RowGroup | None:
     return fitting[0] if fitting else None
 
 
-def _verdict(section: SectionGroup, reader: Reader, a: RowGroup, b: RowGroup) -> Verdict | str:
-    evaluated = reader.read([*a.evaluate, *b.evaluate])
-    (found_a, _), (found_b, _) = finished(a, evaluated), finished(b, evaluated)
+def _verdict(section: SectionGroup, source: Source, a: RowGroup, b: RowGroup) -> Verdict | str:
+    reader, family = source.family(section)
+    found_a, found_b = family.found[a.key], family.found[b.key]
+    p_adjusted = family.p_adjusted(a.key, b.key)
     both = sorted({fold for fold, _ in found_a} & {fold for fold, _ in found_b})
     shared = [fold for fold in unseen(section.rows.values(), _finished_folds(section)) if fold in both] or both
-    folds_a, _ = choose(found_a, shared)
+    folds_a, _ = choose(found_a, shared if p_adjusted is None else family.common.folds)
     folds, seeds_b = choose(found_b, folds_a)
     _, seeds_a = choose(found_a, folds)
     if not folds:
@@ -204,6 +234,8 @@ def _verdict(section: SectionGroup, reader: Reader, a: RowGroup, b: RowGroup) ->
         value_a=sides[0].mean,
         value_b=sides[1].mean,
         paired=paired_cluster_bootstrap(first, second, reader.groups(folds)),
+        p_adjusted=p_adjusted,
+        ranked=len(family.places),
         mcnemar=tuple(
             (seed, mcnemar_exact(*(side.values[side.seeds.index(seed)] for side in sides)))
             for seed in (seeds_a if told_apart else ())

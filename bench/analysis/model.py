@@ -67,7 +67,7 @@ class Row:
         publishable: Whether it may enter a published table.
         not_publishable: Why not.
         not_ranked: Why it has no rank; empty for ranked rows.
-        notes: What else a reader must know (``few seeds``, ...).
+        notes: What else a reader must know (averages over fewer folds, ...).
         seen: Folds of its results that its recipe was chosen by; ``None`` where its records do not say.
         whole: The score over all folds, where ``primary`` leaves out those that recipes of the section have seen.
         provenance: ``measured here``.
@@ -170,19 +170,44 @@ class Dataset:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RankedPair:
+    """Two ranked rows on the same clips.
+
+    Attributes:
+        better: Number of the row with the better score, from 0.
+        worse: Number of the other.
+        difference: Score of the former minus that of the latter.
+        p_value: Two-sided, of this pair alone.
+        p_adjusted: By Holm's method over all pairs of ranked rows.
+        resolution: Smallest true difference that one test of this pair finds with 80 % power; ``None`` if unknown.
+    """
+
+    better: int
+    worse: int
+    difference: float
+    p_value: float
+    p_adjusted: float
+    resolution: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resolution:
     """What the section can tell apart.
 
     Attributes:
-        difference: Smallest true difference between two ranked rows found with 80 % power (paired, at the median
-            discordance of all pairs), in the unit of the score; ``None`` if unknown.
+        low: Smallest true difference that one test finds with 80 % power (paired), in the unit of the score, of the
+            pair of neighbouring ranked rows where it is smallest; ``None`` if unknown.
+        high: Of the pair where it is largest.
         clips: Shared clips it rests on.
-        reason: Why the difference is unknown, empty where it is known.
+        reason: Why the differences are unknown, empty where they are known.
+        pairs: Every pair of ranked rows.
     """
 
-    difference: float | None
+    low: float | None
+    high: float | None
     clips: int
     reason: str
+    pairs: tuple[RankedPair, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

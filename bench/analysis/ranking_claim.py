@@ -11,11 +11,9 @@ from typing import Literal
 from bench.analysis.comparison import Choice, Source, Verdict, compare, parse_choice
 from bench.errors import SelectionError
 from bench.results.records import Record, Score
-from bench.statistics.ranking import holm
 from bench.statistics.results import Refusal
 
 Outcome = Literal["confirmed", "contradicted", "unresolved"]
-ALPHA = 0.05
 _SCORE = re.compile(r"(?P<name>.+?)\s*=\s*(?P<score>\d+(?:\.\d+)?)\s*$")
 
 
@@ -29,15 +27,13 @@ class ClaimStep:
 
     Attributes:
         claimed: Claimed difference in the unit of the score; ``None`` where the claim gives no scores.
-        p_adjusted: Holm's, over the steps of the claim.
-        outcome: ``unresolved`` unless the adjusted p value is below 0.05.
+        outcome: ``unresolved`` unless the two differ significantly by the letters of the board.
     """
 
     better: str
     worse: str
     claimed: float | None
     verdict: Verdict
-    p_adjusted: float
     outcome: Outcome
 
 
@@ -115,16 +111,15 @@ def judge_claim(
         if len(compared) == len(results):
             known = [one.resolution for one in compared if not isinstance(one.resolution, Refusal)]
             resolution = max(known) if len(known) == len(compared) else None
-            made = _steps(steps, holm([one.p_value for one in compared]).tolist())
-            held.append(JudgedClaim(dataset=title, protocol=protocol, resolution=resolution, steps=made))
+            held.append(JudgedClaim(dataset=title, protocol=protocol, resolution=resolution, steps=_steps(steps)))
     return held, list(dict.fromkeys(problems))
 
 
-def _steps(steps: Sequence[tuple[Place, Place, Verdict]], adjusted: Sequence[float]) -> tuple[ClaimStep, ...]:
+def _steps(steps: Sequence[tuple[Place, Place, Verdict]]) -> tuple[ClaimStep, ...]:
     made = []
-    for (better, worse, verdict), p_value in zip(steps, adjusted, strict=True):
+    for better, worse, verdict in steps:
         outcome: Outcome = "unresolved"
-        if p_value < ALPHA:
+        if verdict.resolved:
             outcome = "confirmed" if verdict.lead > 0 else "contradicted"
         made.append(
             ClaimStep(
@@ -132,7 +127,6 @@ def _steps(steps: Sequence[tuple[Place, Place, Verdict]], adjusted: Sequence[flo
                 worse=worse[0].label,
                 claimed=_claimed(better, worse, verdict.metric),
                 verdict=verdict,
-                p_adjusted=p_value,
                 outcome=outcome,
             )
         )

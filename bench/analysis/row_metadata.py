@@ -7,10 +7,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.analysis.grouping import RowGroup, part
-from bench.cell import Cell
+from bench.analysis.grouping import RowGroup, RowKey, part
+from bench.cell import Cell, parse_inputs
 from bench.config.recipes import BUILTIN
 from bench.results.records import Status
+
+FROZEN = ("probe", "knn")
+"""Modes that train no weight of the network."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +86,16 @@ def facts(group: RowGroup) -> ModelFacts:
         license=str(block.get("license") or ""),
         checkpoint_bytes=max(filter(None, sizes), default=None),
     )
+
+
+def control(key: RowKey, about: ModelFacts) -> str:
+    """Why a row shows what a score is worth rather than competes for rank; empty where it competes."""
+    told = [how.split(", ") for how in about.inputs.values()]
+    ways = {how for found in (*parse_inputs(key.inputs).values(), *told) for how in found}
+    if ways & {"shuffled", "missing"}:
+        return "a control"
+    frozen = key.mode in FROZEN and key.weights == "random" and not about.trained_on
+    return "a control: frozen random weights" if frozen else ""
 
 
 def publishable(group: RowGroup) -> tuple[bool, tuple[str, ...]]:

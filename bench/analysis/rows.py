@@ -14,18 +14,15 @@ from bench.analysis.grouping import RowGroup, part
 from bench.analysis.model import CellScore, Row
 from bench.analysis.phrases import labelled, plural
 from bench.analysis.predictions import Evaluated, Reader, confusion
-from bench.analysis.row_metadata import ModelFacts, command, facts, outcomes, publishable, typed
+from bench.analysis.row_metadata import ModelFacts, command, control, facts, outcomes, publishable, typed
 from bench.analysis.speed import speeds
 from bench.analysis.tuned import seen_folds
 from bench.cell import Cell
 from bench.config.recipes import BUILTIN
 from bench.results.records import Score
 from bench.statistics.bootstrap import score_interval
-from bench.statistics.draws import Evidence, Resampled
+from bench.statistics.draws import MIN_SEEDS, Evidence, Resampled
 from bench.statistics.results import Interval, Refusal
-
-MIN_SEEDS = 3
-"""Fewer seeds than this are said beside the rank."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +35,9 @@ class Common:
     protocol_ranked: bool
     classes: int
 
+
+Pairs = Mapping[Pair, Evaluated]
+"""Results of a row by fold and seed."""
 
 Draft = tuple[Row, Evidence | None]
 """A row before ranking, and what it is compared by where it may be ranked: its interval comes from the ranking."""
@@ -85,9 +85,11 @@ def draft(
     compared = evidence(found, folds, seeds, reader) if used else Refusal(reason="")
     about = facts(group)
     seen = seen_folds(group)
-    not_ranked = tuple(_not_ranked(about, common, folds, [found[pair] for pair in used], compared)) if used else ()
+    not_ranked = tuple(_not_ranked(about, common, (folds, seeds), found, compared)) if used else ()
     if used and common.folds != common.whole and {*(seen or ())} & {*common.folds}:
         not_ranked = (*not_ranked, f"its recipe saw {labelled('fold', common.folds)} too")
+    if used and (why := control(group.key, about)):
+        not_ranked = (*not_ranked, why)
     rankable = bool(used) and not not_ranked
     interval = None if rankable or isinstance(compared, Refusal) else score_interval(compared, reader.groups(folds))
     refusal = next((one for one in (compared, interval) if isinstance(one, Refusal)), None)
@@ -169,8 +171,13 @@ def _scores(used: Sequence[Evaluated], shown: str) -> tuple[Score, ...]:
 
 
 def _not_ranked(
-    about: ModelFacts, common: Common, folds: Sequence[int], used: Sequence[Evaluated], compared: Evidence | Refusal
+    about: ModelFacts,
+    common: Common,
+    used: tuple[Sequence[int], Sequence[int]],
+    found: Pairs,
+    compared: Evidence | Refusal,
 ) -> Iterable[str]:
+    folds, seeds = used
     if not common.protocol_ranked:
         yield "the protocol is not ranked"
     if not about.inductive:
@@ -178,10 +185,13 @@ def _not_ranked(
     missing = sorted(set(common.folds) - set(folds))
     if missing:
         yield f"missing {labelled('fold', missing)}"
-    notes = dict.fromkeys(one.note for one in used if one.note)
+    notes = dict.fromkeys(note for seed in seeds for fold in folds if (note := found[fold, seed].note))
     yield from notes
     if isinstance(compared, Refusal) and not notes:
         yield compared.reason
+    if len(seeds) < MIN_SEEDS:
+        over = "" if isinstance(compared, Refusal) else ", interval over clips only"
+        yield f"few seeds ({len(seeds)} of at least {MIN_SEEDS}){over}"
 
 
 def _notes(
@@ -192,8 +202,6 @@ def _notes(
     left_out = sorted({seed for _, seed in found} - set(seeds))
     if left_out:
         yield f"{labelled('seed', left_out)} with fewer folds left out of the average"
-    if seeds and len(seeds) < MIN_SEEDS:
-        yield f"few seeds ({len(seeds)} of at least {MIN_SEEDS})"
 
 
 def _recipe_notes(group: RowGroup) -> Iterable[str]:

@@ -37,12 +37,13 @@ def main(  # noqa: PLR0913  one parameter per option
     """Compare a claimed ranking of models with the records.
 
     The smallest difference that the clips could show is printed before the verdict. Steps are compared on the clips
-    that both models share, with draws over groups and seeds; p values are adjusted by Holm's method.
+    that both models share, with draws over groups and seeds; the verdict is that of the board's letters (Holm's method
+    over the pairs of its ranked rows), the p value of the pair alone stands beside it.
     """
     store = open_store(results)
     records, bad = records_of(store)
     metrics = catalog(open_host(plugin, no_plugin).registry)
-    source = Source(predictions=store.predictions, metrics=metrics, metric=metric)
+    source = Source(predictions=store.predictions, metrics=metrics, metric=metric, planned=store.planned())
     held, problems = judge_claim(records, parse_claim(claim), source, dataset=dataset)
     if not held:
         reasons = "".join(f"\n  - {problem}" for problem in problems)
@@ -56,7 +57,7 @@ def main(  # noqa: PLR0913  one parameter per option
         for one in held:
             first, last = describe(one)
             print(first)
-            print_table(headers(one), rows(one), numeric=headers(one)[1:5])
+            print_table(headers(one), rows(one), numeric=headers(one)[1:6])
             print(last)
     for problem in (*map(str, bad), *problems):
         print_note(problem)
@@ -66,7 +67,8 @@ def main(  # noqa: PLR0913  one parameter per option
 def headers(held: JudgedClaim) -> list[str]:
     """What stands over :func:`rows`."""
     unit = _shown(held)[1]
-    return ["claimed", f"claimed {unit}", f"measured {unit}", "95 % interval", "p (Holm)", "outcome"]
+    measured = (f"claimed {unit}", f"measured {unit}", "95 % interval", "p (Holm, board)", "p unadjusted")
+    return ["claimed", *measured, "outcome"]
 
 
 def _shown(held: JudgedClaim) -> tuple[float, str]:
@@ -88,7 +90,8 @@ def rows(held: JudgedClaim) -> list[list[str]]:
         lines.append(
             [
                 f"{step.better} > {step.worse}", claimed, f"{scale * result.difference:+.2f}",
-                f"[{scale * low:+.2f}, {scale * high:+.2f}]", formatting.significant(step.p_adjusted, 2), step.outcome,
+                f"[{scale * low:+.2f}, {scale * high:+.2f}]", formatting.significant(step.verdict.p_adjusted, 2),
+                formatting.significant(result.p_value, 2), step.outcome,
             ]
         )  # fmt: skip
     return lines

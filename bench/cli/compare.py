@@ -22,6 +22,7 @@ from bench.plugins.registry import Registry
 from bench.reports import formatting
 from bench.results.records import Score
 from bench.results.store import write_atomic
+from bench.statistics.draws import MIN_SEEDS
 from bench.statistics.results import Refusal
 
 USUAL = PRIMARY["single_label"]
@@ -44,13 +45,14 @@ def main(  # noqa: PLR0913  one parameter per option
 ) -> int:
     """Say which of two models is better on the same clips.
 
-    Only clips that both have seen count; the verdict says how sure it is. With ``--data`` the discordant clips come
-    with their files, to listen to.
+    Only clips that both have seen count; the verdict is that of the board's letters (Holm's method over the pairs of
+    its ranked rows), the p value of the pair alone stands beside it. Below three seeds neither is called better.
+    With ``--data`` the discordant clips come with their files, to listen to.
     """
     store = open_store(results)
     records, bad = records_of(store)
     registry = open_host(plugin, no_plugin).registry
-    source = Source(predictions=store.predictions, metrics=catalog(registry), metric=metric)
+    source = Source(predictions=store.predictions, metrics=catalog(registry), metric=metric, planned=store.planned())
     verdicts, problems = compare(records, parse_choice(a), parse_choice(b), source, dataset=dataset)
     if not verdicts:
         reasons = "".join(f"\n  - {problem}" for problem in problems)
@@ -120,19 +122,31 @@ def sentence(verdict: Verdict) -> str:
         return f"{a} and {b} cannot be compared: {result.reason}."
     better, worse, sign = (a, b, metric.sign) if verdict.lead >= 0 else (b, a, -metric.sign)
     low, high = sorted((sign * result.interval.low, sign * result.interval.high))
+    over = "" if verdict.seeds >= MIN_SEEDS else " over clips only"
     numbers = (
         f"{formatting.score(abs(result.difference), metric)} {_points(metric)[1]} "
-        f"[{formatting.score(low, metric)}, {formatting.score(high, metric)}], "
-        f"{formatting.p_value(result.p_value)}, {phrases.plural(result.clips, 'shared clip')}"
+        f"[{formatting.score(low, metric)}, {formatting.score(high, metric)}]{over}, "
+        f"{p_values(verdict, result.p_value)}, {phrases.plural(result.clips, 'shared clip')}"
     )
     limit = ""
     if not isinstance(result.resolution, Refusal):
         limit = f"; minimum detectable difference here {formatting.difference(result.resolution, metric)}"
-    if result.resolved:
+    if over:
+        few = f"{phrases.plural(verdict.seeds, 'seed')} of at least {MIN_SEEDS}"
+        return f"Whether {a} or {b} is better is not known ({few}): {better} is ahead by {numbers}{limit}."
+    if verdict.resolved:
         return f"{better} is better than {worse} by {numbers}{limit}."
     if result.difference == 0:
         return f"{a} and {b} do not differ significantly: the difference is {numbers}{limit}."
     return f"{a} and {b} do not differ significantly: {better} is ahead by {numbers}{limit}."
+
+
+def p_values(verdict: Verdict, alone: float) -> str:
+    """The p value among the ranked rows of the board, and that of the pair alone."""
+    if verdict.p_adjusted is None:
+        return f"{formatting.p_value(alone)} unadjusted (not both ranked on the board)"
+    family = f"Holm over the pairs of {verdict.ranked} ranked rows"
+    return f"{formatting.p_value(verdict.p_adjusted)} ({family}; unadjusted {formatting.p_value(alone)})"
 
 
 def names(verdict: Verdict) -> tuple[str, str]:

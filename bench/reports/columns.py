@@ -66,7 +66,7 @@ def columns(section: Section) -> list[Column]:
             lambda row: formatting.score(row.value, row.primary), lambda row: row.value, "score",
         ),
         Column(
-            "95 % interval", lambda row: formatting.between(row.interval, section.primary),
+            formatting.interval_title(section), lambda row: formatting.between(row.interval, section.primary),
             lambda row: row.interval.low if row.interval else None, "score", note="see the note below",
         ),
         DONE, PARAMETERS,

@@ -12,6 +12,7 @@ from bench.analysis.row_metadata import Unfinished
 from bench.cell import parse_inputs
 from bench.results.quantities import Quantity
 from bench.results.records import Score
+from bench.statistics.draws import MIN_SEEDS
 from bench.statistics.results import Interval
 
 UNKNOWN = "-"
@@ -238,13 +239,26 @@ def outcome(item: Unfinished) -> str:
 def resolution(section: Section) -> str:
     """The sentence under a table."""
     result = section.resolution
-    if result.difference is None:
+    if result.low is None or result.high is None:
         return f"Minimum detectable difference: unknown ({result.reason})."
+    ends = [difference(end, section.primary) for end in (result.low, result.high)]
+    start = f"{ends[0].split()[0]} to " if ends[0] != ends[1] else ""
     return (
-        f"Minimum detectable difference: {difference(result.difference, section.primary)} "
-        f"(paired, {plural(result.clips, 'shared clip')}, 80 % power). "
-        "Rows that share a tie letter cannot be told apart."
+        f"Minimum detectable difference of neighbouring ranked rows: {start}{ends[1]} (paired, "
+        f"{plural(result.clips, 'shared clip')}, 80 % power of one test). Rows that share a tie letter cannot be told "
+        f"apart (Holm's method over {plural(len(result.pairs), 'pair')} of ranked rows, 5 %)."
     )
+
+
+def over_clips(section: Section) -> str:
+    """What the title of intervals adds where none of them holds what another training would give."""
+    seeds = [len(row.seeds_used) for row in section.rows if row.interval]
+    return " over clips only" if seeds and max(seeds) < MIN_SEEDS else ""
+
+
+def interval_title(section: Section) -> str:
+    """The title of the column of intervals."""
+    return f"95 % interval{over_clips(section)}"
 
 
 def varying(section: Section) -> Sequence[str]:

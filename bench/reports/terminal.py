@@ -27,7 +27,8 @@ def _columns(section: Section) -> list[Column]:
     shown += [replace(columns.axis_column(name), title=name, numeric=False) for name in formatting.varying(section)]
     if len({row.key.inputs for row in section.rows}) > 1:
         shown.append(columns.INPUTS)
-    score = Column(f"{section.primary.name}{formatting.unit(section.primary)} [95 %]", _score, numeric=False)
+    title = f"{section.primary.name}{formatting.unit(section.primary)} [95 %{formatting.over_clips(section)}]"
+    score = Column(title, _score, numeric=False)
     shown += [score, columns.DONE, replace(columns.PARAMETERS, title="params")]
     if section.hardware:
         shown += columns.speed_columns(section, section.hardware[0])[:4]

@@ -1,4 +1,4 @@
-"""The interval of one score, and the smallest difference a test set can show.
+"""The interval of one score.
 
 An accuracy near 1 has a skewed distribution, for which plain percentiles cover too little and miss on one side
 (at 400 clips and accuracy 0.95 four misses in five lie above the truth); the ends of a mean of values per clip are
@@ -7,17 +7,15 @@ corrected for bias and acceleration (BCa, Efron 1987). ``benchmarks/coverage.py`
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from bench.statistics.draws import SAME, Draws, Evidence, Resampled, draw_scores
+from bench.statistics.draws import MIN_SEEDS, SAME, Draws, Evidence, Resampled, draw_scores
 from bench.statistics.results import Floats, Interval, Refusal, check_level, right_or_wrong, seeds_by_clips
-
-POWER_FACTOR = 2.8
-"""Sum of the normal quantiles for a two-sided 5 % test (1.96) and for 80 % power (0.84)."""
 
 
 def wilson(successes: float, n: int, level: float = 0.95) -> Interval:
@@ -52,29 +50,6 @@ def wilson(successes: float, n: int, level: float = 0.95) -> Interval:
     return Interval(estimate=share, low=low, high=high, level=level, method="Wilson")
 
 
-def minimum_detectable_difference(discordance: float, n: int) -> float | Refusal:
-    """Smallest accuracy difference that a paired test on ``n`` clips finds in four of five cases.
-
-    Args:
-        discordance: Fraction of clips on which exactly one of the two models is right, 0 to 1.
-        n: Shared clips, at least 1.
-
-    Returns:
-        ``2.8 * sqrt(discordance / n)`` as a fraction (two-sided 5 % test, 80 % power, independent clips), or a
-        refusal where no clip was discordant, so that the rate is unknown.
-
-    Raises:
-        ValueError: If the rate is no fraction or there is no clip.
-    """
-    if not 0 <= discordance <= 1:
-        raise ValueError(f"discordance is {discordance}; it must be a fraction between 0 and 1")
-    if n < 1:
-        raise ValueError(f"n is {n}; a comparison needs at least one shared clip")
-    if discordance == 0:
-        return Refusal(reason="no clip on which exactly one model is right: the discordance is unknown", have=0, need=1)
-    return POWER_FACTOR * math.sqrt(discordance / n)
-
-
 def cluster_bootstrap(
     score: Evidence, groups: ArrayLike | None, *, draws: int = 2000, seed: int = 0, level: float = 0.95
 ) -> Interval | Refusal:
@@ -105,33 +80,41 @@ def score_interval(score: Evidence, groups: ArrayLike | None, *, level: float = 
     if groups is None and not isinstance(score, Resampled):
         values = seeds_by_clips(score)
         if len(values) == 1 and right_or_wrong(values):
-            return wilson(float(values.sum()), values.size, level)
+            found = wilson(float(values.sum()), values.size, level)
+            return dataclasses.replace(found, method=found.method + over_seeds(1))
     return cluster_bootstrap(score, groups, level=level)
 
 
-def score_intervals(drawn: Draws, level: float, *, exact: bool = False) -> list[Interval | Refusal]:
-    """The interval of each model's score; ``exact``: Wilson's where :func:`score_interval` gives it."""
-    ends = _ends(drawn, level)
+def over_seeds(seeds: int) -> str:
+    """How seeds enter an interval, the end of the name of its method."""
+    return f" and {seeds} seeds (t)" if seeds >= MIN_SEEDS else ", over clips only"
+
+
+def score_intervals(drawn: Draws, level: float) -> list[Interval | Refusal]:
+    """The interval of each model's score."""
+    ends, parts = _ends(drawn, level), drawn.parts()
     results: list[Interval | Refusal] = []
     for model, centre in enumerate(drawn.scores.tolist()):
-        if exact and drawn.lone and drawn.shares is not None and drawn.seeds[model] == 1:
-            results.append(wilson(float(drawn.shares[model].sum()), drawn.clips, level))
-        elif np.ptp(drawn.drawn[:, model]) > SAME:
-            low, high = float(min(ends[0, model], centre)), float(max(ends[1, model], centre))
+        if np.ptp(drawn.drawn[:, model]) > SAME:
+            low, high = ends[:, model].tolist()
             how = " of the score itself (centred percentile, t)" if drawn.recomputed else " (BCa, t)"
             method = f"bootstrap over {drawn.groups} groups{how}"
-            results.append(Interval(estimate=centre, low=low, high=high, level=level, method=method))
         elif drawn.shares is not None:
             bound = wilson(centre * drawn.groups, drawn.groups, level)
-            method = f"Wilson over {drawn.groups} groups (no draw differs)"
-            results.append(Interval(estimate=centre, low=bound.low, high=bound.high, level=level, method=method))
+            low, high, method = bound.low, bound.high, f"Wilson over {drawn.groups} groups (no draw differs)"
         else:
             results.append(Refusal(reason="no draw of groups changes the score: its scatter is unknown"))
+            continue
+        sides = np.maximum([centre - low, high - centre], 0.0)
+        below, above = parts[model].reach(sides, 0.5 - level / 2).tolist()
+        low, high = (min(1.0, max(0.0, end)) if drawn.fraction else end for end in (centre - below, centre + above))
+        method += over_seeds(int(drawn.seeds[model]))
+        results.append(Interval(estimate=centre, low=low, high=high, level=level, method=method))
     return results
 
 
 def _ends(drawn: Draws, level: float) -> Floats:
-    """Ends of the BCa interval of each model's score ``(2, models)``, stretched to Student's quantile.
+    """Ends of the BCa interval over groups ``(2, models)``, stretched to Student's quantile.
 
     Bias correction and acceleration of a mean are both a sixth of its skewness. Counting draws below the estimate,
     the usual way to the first, is at the mercy of ties: accuracies lie on a grid.
@@ -140,12 +123,12 @@ def _ends(drawn: Draws, level: float) -> Floats:
     levels = special.ndtr(drawn.skew + shifted / np.maximum(1 - drawn.skew * shifted, 1e-3))
     pairs = zip(drawn.drawn.T, levels.T, strict=True)
     ends = np.stack([np.quantile(values, at, method="weibull") for values, at in pairs], axis=1)
-    stretched = drawn.scores + stretch(drawn.freedom, level) * (ends - drawn.scores)
+    stretched: Floats = drawn.scores + stretch(drawn.groups - 1, level) * (ends - drawn.scores)
     return np.clip(stretched, 0.0, 1.0) if drawn.fraction else stretched
 
 
-def stretch(freedom: Floats, level: float) -> Floats:
-    """Student's quantile over the normal one: how far the ends move out for few groups or seeds, at least 1."""
-    upper = 0.5 + level / 2
+def stretch(freedom: ArrayLike, level: ArrayLike) -> Floats:
+    """Student's quantile over the normal one: how far the ends move out for few groups, at least 1."""
+    upper = 0.5 + np.asarray(level) / 2
     factor: Floats = special.stdtrit(freedom, upper) / special.ndtri(upper)
     return factor

@@ -9,29 +9,36 @@ recomputed under the weights of :func:`clip_weights` (mean average precision). A
 clips, and a resample holds fewer distinct clips still: its draws are shifted so that their mean is the estimate, and
 the interval is that of the score expected on test sets of this size.
 
-Several seeds: groups are drawn for the average over seeds, which holds what a seed adds to single clips. What
-a seed moves as a whole is a variance component of its own, added as normal noise, and Student's quantile takes
-Satterthwaite's degrees of freedom of the two. Three seeds are too few to draw from, and drawing them crossed with
-groups counts the noise of single clips more than once: the interval comes out too wide.
+Several seeds: groups are drawn for the average over seeds. What differs from training to training, as a whole and
+clip by clip, is a part of its own: the variance of the seeds' scores. Three seeds say far less of it than hundreds of
+groups say of the clips, so that each part has its own Student's quantile (:func:`with_seeds`). Three seeds are too few
+to draw from, and drawing them crossed with groups counts the noise of single clips more than once. Below three seeds
+nothing is known of this part: what is said then holds over clips only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import special
 
 from bench.statistics.results import Counts, Floats, Refusal, group_codes, right_or_wrong, seeds_by_clips, too_few
 
 MIN_GROUPS = 5
 """Below this many groups the draws say little about the spread: refused."""
 
+MIN_SEEDS = 3
+"""With fewer trainings of a model nothing is said of what another training would give: no rank, no "better"."""
+
 SAME = 1e-12
 """Draws that differ by no more are equal."""
 
 _CHUNK_CELLS = 4_000_000
+_TINY = 1e-30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,14 +73,14 @@ class Resampled:
             raise ValueError("observed holds values that are not finite")
 
     @property
-    def seed_variance(self) -> float:
-        """Variance of the mean over seeds due to whole seeds; 0 where the clips' own noise explains the scatter."""
+    def seed_variances(self) -> tuple[float, float]:
+        """As :func:`_seed_variances`."""
         seeds = len(self.observed)
-        if seeds < 2:
-            return 0.0
+        if seeds < MIN_SEEDS:
+            return 0.0, 0.0
         own = self.drawn - self.drawn.mean(axis=0)
         explained = float(np.nansum(np.nanvar(own, axis=1, ddof=1))) / (seeds - 1)
-        return max(0.0, float(self.observed.var(ddof=1)) - explained) / seeds
+        return float(self.observed.var(ddof=1)) / seeds, explained / seeds
 
 
 Evidence = ArrayLike | Resampled
@@ -86,16 +93,16 @@ class Draws:
 
     Attributes:
         scores: Over all clips and seeds ``(models,)``.
-        drawn: Under each draw, with the noise that stands for seeds ``(draws, models)``.
+        drawn: Under each draw ``(draws, models)``.
         covariance: Of the scores, due to the choice of groups ``(models, models)``.
         skew: A sixth of each score's skewness ``(models,)``; 0 for plain percentiles.
-        seed_variance: Variance of each score that its seeds add as a whole ``(models,)``.
+        seed_variance: Variance of each score due to its seeds ``(models,)``; 0 below three.
+        interaction: The part of it, and of ``covariance``, that seeds make clip by clip ``(models,)``.
         seeds: Seeds of each model ``(models,)``.
         clips: Shared clips.
         groups: Groups among them.
         shares: How often each clip was right ``(models, clips)``; ``None`` for any other score.
         fraction: Whether scores lie between 0 and 1.
-        lone: Whether every clip is a group of its own.
         recomputed: Whether they are scores of weighted clips rather than means of values per clip.
     """
 
@@ -104,33 +111,72 @@ class Draws:
     covariance: Floats
     skew: Floats
     seed_variance: Floats
+    interaction: Floats
     seeds: Counts
     clips: int
     groups: int
     shares: Floats | None = None
     fraction: bool
-    lone: bool = False
     recomputed: bool = False
 
-    @property
-    def freedom(self) -> Floats:
-        """Degrees of freedom of each score ``(models,)``."""
-        return self._satterthwaite(np.diag(self.covariance), lambda values: values)
+    def parts(self) -> Parts:
+        """What the variance of each score is made of ``(models,)``."""
+        group = np.diag(self.covariance)
+        freedom = np.maximum(self.seeds - 1.0, 1.0)
+        return Parts(self.groups, group, np.maximum(group - self.interaction, 0.0), self.seed_variance, freedom)
 
-    @property
-    def pair_freedom(self) -> Floats:
-        """Degrees of freedom of each difference of two scores ``(models, models)``."""
-        own = np.diag(self.covariance)
+    def pair_parts(self) -> Parts:
+        """The same of each difference of two scores ``(models, models)``; freedom of seeds by Satterthwaite."""
+        own, seeds = np.diag(self.covariance), self.seed_variance
         group = np.maximum(own[:, None] + own - 2 * self.covariance, 0.0)
-        return self._satterthwaite(group, lambda values: values[:, None] + values)
+        clips = np.maximum(group - self.interaction[:, None] - self.interaction, 0.0)
+        total, single = seeds[:, None] + seeds, seeds**2 / np.maximum(self.seeds - 1, 1)
+        freedom = np.maximum(total**2, _TINY) / np.maximum(single[:, None] + single, _TINY)
+        return Parts(self.groups, group, clips, total, freedom)
 
-    def _satterthwaite(self, group: Floats, over: Callable[[Floats], Floats]) -> Floats:
-        """Degrees of freedom of a variance made of groups and seeds, at least 1 and at most ``groups - 1``."""
-        most = self.groups - 1
-        total = np.maximum((group + over(self.seed_variance)) ** 2, 1e-300)
-        share = group**2 / most + over(self.seed_variance**2 / np.maximum(self.seeds - 1, 1))
-        freedom: Floats = np.clip(total / np.maximum(share, total / most), 1.0, float(most))
-        return freedom
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What variances of scores, or of differences of scores, are made of.
+
+    Attributes:
+        groups: Groups that were drawn from.
+        drawn: Variance of the draws of groups.
+        clips: The part of it that no further seed would change.
+        seeds: Variance due to seeds.
+        seed_freedom: Degrees of freedom of ``seeds``, at least 1.
+    """
+
+    groups: int
+    drawn: Floats
+    clips: Floats
+    seeds: Floats
+    seed_freedom: Floats
+
+    def __getitem__(self, at: Any) -> Parts:
+        """The parts of some of the scores or pairs."""
+        return Parts(self.groups, self.drawn[at], self.clips[at], self.seeds[at], self.seed_freedom[at])
+
+    def reach(self, ends: Floats, tail: ArrayLike) -> Floats:
+        """How far an interval extends on one side, with ``tail`` beyond it.
+
+        Args:
+            ends: How far the draws of groups alone extend, stretched to Student's quantile, at least 0.
+            tail: Probability.
+
+        Returns:
+            The mean of two: the root of the squares of what clips and seeds make alone (too wide where both count), and
+            Student's quantile of Welch and Satterthwaite for their sum (too narrow where the seeds' part is larger).
+        """
+        ends = ends * np.sqrt(np.where(self.drawn > _TINY, self.clips / np.maximum(self.drawn, _TINY), 1.0))
+        most, seeds = self.groups - 1, np.sqrt(self.seeds)
+        total = np.maximum((self.clips + self.seeds) ** 2, _TINY)
+        parts = self.clips**2 / most + self.seeds**2 / self.seed_freedom
+        freedom = np.clip(total / np.maximum(parts, total / most), 1.0, most)
+        wide = np.hypot(ends, special.stdtrit(self.seed_freedom, tail) * seeds)
+        narrow = -special.stdtrit(freedom, tail) * np.hypot(ends / special.stdtrit(most, tail), seeds)
+        reach: Floats = (wide + narrow) / 2
+        return reach
 
 
 def draw_scores(
@@ -153,7 +199,7 @@ def draw_scores(
         return _of_values([seeds_by_clips(model) for model in models], groups, draws, rng)  # type: ignore[arg-type]
     if len(resampled) < len(models):
         raise ValueError("some models have values per clip, others a resampled score: these are different metrics")
-    return _of_scores(resampled, rng)
+    return _of_scores(resampled)
 
 
 def _of_values(
@@ -171,11 +217,9 @@ def _of_values(
     sums, total = np.stack([one.mean(0) for one in by_seed], axis=1), sizes.sum()
     scores = sums.sum(0) / total
     residuals = sums - sizes[:, None] * scores
-    seed_variance = np.array([_seed_variance(one, sizes) for one in by_seed])
+    seed_variance, interaction = np.array([_seed_variances(one, sizes) for one in by_seed]).T
     drawn = np.concatenate([(w @ sums) / (w @ sizes)[:, None] for w in group_weights(sizes.size, draws, rng)])
-    noisy = np.flatnonzero(seed_variance)
-    drawn[:, noisy] += np.sqrt(seed_variance[noisy]) * rng.standard_normal((draws, noisy.size))
-    squares = (residuals**2).sum(0) + seed_variance * total**2
+    squares = (residuals**2).sum(0)
     proportion = all(map(right_or_wrong, values))
     return Draws(
         scores=scores,
@@ -183,33 +227,31 @@ def _of_values(
         covariance=residuals.T @ residuals * (sizes.size / ((sizes.size - 1) * total**2)),
         skew=(residuals**3).sum(0) / (6 * np.maximum(squares, 1e-12) ** 1.5),
         seed_variance=seed_variance,
+        interaction=interaction,
         seeds=np.array([len(one) for one in values], dtype=np.int64),
         clips=clips,
         groups=sizes.size,
         shares=np.stack([one.mean(0) for one in values]) if proportion else None,
         fraction=proportion,
-        lone=groups is None,
     )
 
 
-def _seed_variance(sums: Floats, sizes: Floats) -> float:
-    """Variance of the seed-averaged score due to whole seeds, 0 where the clips' own noise explains it.
+def _seed_variances(sums: Floats, sizes: Floats) -> tuple[float, float]:
+    """Variance of the seed-averaged score due to seeds, and the part that they make group by group; 0 below three.
 
-    The positive part of a two-way variance component of ``sums`` ``(seeds, groups)``.
+    Components of a two-way layout of ``sums`` ``(seeds, groups)``.
     """
     seeds, groups = sums.shape
-    if seeds < 2 or groups < 2:
-        return 0.0
+    if seeds < MIN_SEEDS:
+        return 0.0, 0.0
     total = float(sizes.sum())
     deviation = sums.sum(1) / total - sums.sum() / (seeds * total)
-    observed = float((deviation**2).sum()) / (seeds - 1)
     interaction = sums - sums.mean(0) - deviation[:, None] * sizes
     explained = float((interaction**2).sum()) * groups / ((groups - 1) * (seeds - 1) * total**2)
-    excess = max(0.0, observed - explained)
-    return float(excess / seeds)
+    return float((deviation**2).sum()) / (seeds - 1) / seeds, explained / seeds
 
 
-def _of_scores(models: Sequence[Resampled], rng: np.random.Generator) -> Draws | Refusal:
+def _of_scores(models: Sequence[Resampled]) -> Draws | Refusal:
     first = models[0]
     if any((one.drawn.shape[1], one.groups) != (first.drawn.shape[1], first.groups) for one in models):
         raise ValueError("the scores were not drawn with the same weights")
@@ -218,14 +260,14 @@ def _of_scores(models: Sequence[Resampled], rng: np.random.Generator) -> Draws |
     if len(drawn) < 2:
         return Refusal(reason="draws of groups leave the score undefined: its scatter is unknown", have=len(drawn))
     scores = np.array([float(one.observed.mean()) for one in models])
-    seed_variance = np.array([one.seed_variance for one in models])
-    noise = np.sqrt(seed_variance) * rng.standard_normal(drawn.shape)
+    seed_variance, interaction = np.array([one.seed_variances for one in models]).T
     return Draws(
         scores=scores,
-        drawn=drawn - drawn.mean(axis=0) + scores + noise,
+        drawn=drawn - drawn.mean(axis=0) + scores,
         covariance=np.atleast_2d(np.cov(drawn, rowvar=False)),
         skew=np.zeros(len(models)),
         seed_variance=seed_variance,
+        interaction=interaction,
         seeds=np.array([len(one.observed) for one in models], dtype=np.int64),
         clips=first.clips,
         groups=first.groups,

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from bench.statistics.bootstrap import POWER_FACTOR, minimum_detectable_difference, stretch, wilson
-from bench.statistics.draws import SAME, Draws, Evidence, draw_scores
+from bench.statistics.bootstrap import over_seeds, stretch, wilson
+from bench.statistics.draws import MIN_SEEDS, SAME, Draws, Evidence, Parts, draw_scores
 from bench.statistics.results import Floats, Interval, Refusal, check_level, finite_vector
 
+POWER = float(special.ndtri(0.8))
+"""Standard errors beyond the end of an interval at which four of five differences are found."""
+LEAST_P = 1e-12
 _FEW = 25
 
 
@@ -48,14 +50,13 @@ class Comparison:
     Attributes:
         difference: A minus B; positive = A scores higher.
         interval: Of the difference.
-        p_value: Two-sided, from the same draws, so that it falls below ``1 - level`` where the interval leaves out 0
-            (to within the randomness of the draws).
+        p_value: Two-sided, of this pair alone: the level at which the interval just reaches 0.
         clips: Shared clips.
         groups: Groups among them.
         seeds: Seeds of A and of B.
         discordance: Average fraction of clips on which exactly one of a trained A and a trained B is right; ``None``
             where clips are not right or wrong.
-        resolution: Minimum detectable difference here, or why it is unknown.
+        resolution: Minimum detectable difference here (see :func:`pair_resolutions`), or why it is unknown.
     """
 
     difference: float
@@ -69,8 +70,8 @@ class Comparison:
 
     @property
     def resolved(self) -> bool:
-        """Whether the data tell A and B apart."""
-        return not self.interval.covers(0.0)
+        """Whether the data tell A and B apart; never below three seeds each."""
+        return min(self.seeds) >= MIN_SEEDS and not self.interval.covers(0.0)
 
 
 def mcnemar_exact(a: ArrayLike, b: ArrayLike) -> McNemar:
@@ -105,21 +106,43 @@ def mcnemar_exact(a: ArrayLike, b: ArrayLike) -> McNemar:
     )
 
 
-def two_sided_p(differences: Floats, freedom: Floats) -> Floats:
-    """Two-sided p value of "no difference" of each pair from draws of differences ``(draws, pairs)``.
+def pairwise_p(drawn: Draws) -> Floats:
+    """Two-sided p value of "no difference" of each pair, not adjusted ``(models, models)``; 1 on the diagonal.
 
-    The share of draws beyond 0 gives the normal score that Student's distribution turns into a probability; with fewer
-    than 25 draws there, the score is the mean over the spread of the draws.
+    It is the level at which the interval of :func:`difference_interval` just reaches 0. With fewer than 25 draws
+    further out the group part of the interval is that of a normal distribution with the spread of the draws.
     """
-    draws = differences.shape[0]
-    tail = np.minimum((differences <= 1e-12).sum(0), (differences >= -1e-12).sum(0))
-    counted = -special.ndtri(np.minimum((tail + 1) / (draws + 1), 0.5))
-    spread = differences.std(0)
-    ratio = np.abs(differences.mean(0)) / np.where(spread > 1e-12, spread, np.inf)
-    least = -float(special.ndtri((_FEW + 1) / (draws + 1))) if draws > 2 * _FEW else 0.0
-    score = np.where(tail < _FEW, np.maximum(ratio, least * (spread > 1e-12)), counted)
-    result: Floats = np.minimum(1.0, 2 * special.stdtr(freedom, -score))
+    models = len(drawn.scores)
+    result, parts = np.ones((models, models)), drawn.pair_parts()
+    for i in range(models - 1):
+        apart = drawn.scores[i] - drawn.scores[i + 1 :]
+        away = np.where(apart < 0, -1, 1) * (apart - (drawn.drawn[:, i : i + 1] - drawn.drawn[:, i + 1 :]))
+        away.sort(axis=0)
+        low, high = np.full(len(apart), math.log(LEAST_P)), np.zeros(len(apart))
+        for _ in range(32):
+            middle = (low + high) / 2
+            covered = _reach(away, np.exp(middle) / 2, drawn, parts[i, i + 1 :]) >= np.abs(apart)
+            low, high = np.where(covered, middle, low), np.where(covered, high, middle)
+        result[i, i + 1 :] = result[i + 1 :, i] = np.where(np.abs(apart) > SAME, np.exp(high), 1.0)
     return result
+
+
+def _reach(away: Floats, tail: Floats, drawn: Draws, parts: Parts) -> Floats:
+    """How far the interval of each pair extends towards 0 with ``tail`` beyond it ``(pairs,)``.
+
+    ``away``: how far each draw of the difference lies from the difference towards 0, sorted ``(draws, pairs)``.
+    """
+    draws, pairs = len(away), np.arange(away.shape[1])
+    z, most = np.maximum(-special.ndtri(tail), SAME), max(draws - _FEW, draws // 2)
+    at = np.clip((1 - tail) * (draws + 1) - 1, 0, most - 1)
+    below = at.astype(np.int64)
+    ends = away[below, pairs] + (at - below) * (away[np.minimum(below + 1, most), pairs] - away[below, pairs])
+    spread = np.sqrt(parts.drawn)
+    ends = np.where(tail * (draws + 1) < _FEW, np.maximum(ends, spread * z), ends)
+    flat = z**2 / (drawn.groups + z**2) if drawn.shares is not None else 1e9
+    differs = away[-1] - away[0] > SAME
+    ends = np.where(differs, np.maximum(0.0, -special.stdtrit(drawn.groups - 1, tail) / z * ends), flat)
+    return parts.reach(ends, tail)
 
 
 def paired_cluster_bootstrap(
@@ -127,7 +150,7 @@ def paired_cluster_bootstrap(
     b: Evidence,
     groups: ArrayLike | None,
     *,
-    draws: int = 2000,
+    draws: int = 4000,
     seed: int = 0,
     level: float = 0.95,
 ) -> Comparison | Refusal:
@@ -156,34 +179,36 @@ def paired_cluster_bootstrap(
     interval = difference_interval(drawn, 0, 1, level)
     if isinstance(interval, Refusal):
         return interval
+    resolution = float(pair_resolutions(drawn)[0, 1])
     return Comparison(
         difference=interval.estimate,
         interval=interval,
-        p_value=float(two_sided_p(drawn.drawn[:, :1] - drawn.drawn[:, 1:], drawn.pair_freedom[:1, 1])[0]),
+        p_value=float(pairwise_p(drawn)[0, 1]),
         clips=drawn.clips,
         groups=drawn.groups,
         seeds=(int(drawn.seeds[0]), int(drawn.seeds[1])),
         discordance=None if drawn.shares is None else mean_discordance(*drawn.shares),
-        resolution=median_resolution(drawn),
+        resolution=resolution if resolution > 0 else Refusal(reason="no group of clips tells the two apart"),
     )
 
 
 def difference_interval(drawn: Draws, a: int, b: int, level: float) -> Interval | Refusal:
-    """Interval of the score of model ``a`` minus that of ``b``: percentiles, stretched to Student's quantile."""
+    """Interval of the score of model ``a`` minus that of ``b``: percentiles over groups, and what seeds add."""
     estimate, differences = float(drawn.scores[a] - drawn.scores[b]), drawn.drawn[:, a] - drawn.drawn[:, b]
     most = 1.0 if drawn.fraction else np.inf
     if np.ptp(differences) > SAME:
         ends = np.quantile(differences, [0.5 - level / 2, 0.5 + level / 2], method="weibull")
-        low, high = estimate + stretch(drawn.pair_freedom[a, b], level) * (ends - estimate)
+        sides = stretch(drawn.groups - 1, level) * (ends - estimate) * [-1, 1]
         how = "of the score itself (centred percentile, t)" if drawn.recomputed else "(percentile, t)"
         method = f"paired bootstrap over {drawn.groups} groups {how}"
     elif drawn.shares is not None:
-        bound = wilson(0, drawn.groups, level).high
-        low, high = estimate - bound, estimate + bound
+        sides = np.full(2, wilson(0, drawn.groups, level).high)
         method = f"Wilson bound over {drawn.groups} groups (no draw differs)"
     else:
         return Refusal(reason="no draw of groups changes the difference: its scatter is unknown")
-    low, high = max(-most, min(float(low), estimate)), min(most, max(float(high), estimate))
+    below, above = drawn.pair_parts()[a, b].reach(np.maximum(sides, 0.0), 0.5 - level / 2).tolist()
+    method += over_seeds(int(min(drawn.seeds[a], drawn.seeds[b])))
+    low, high = max(-most, estimate - below), min(most, estimate + above)
     return Interval(estimate=estimate, low=low, high=high, level=level, method=method)
 
 
@@ -192,22 +217,17 @@ def mean_discordance(a: Floats, b: Floats) -> float:
     return float((a * (1 - b) + b * (1 - a)).mean())
 
 
-def median_resolution(drawn: Draws) -> float | Refusal:
-    """Minimum detectable difference at 80 % power of the median pair of models, or why it is unknown.
+def pair_resolutions(drawn: Draws, level: float = 0.95) -> Floats:
+    """True difference of each pair that one test finds in four of five cases ``(models, models)``; NaN if unknown.
 
-    From the discordance where clips are right or wrong, else 2.8 standard errors of the difference.
+    Half an interval and 0.84 standard errors: over many groups, with one seed each and independent clips that are
+    right or wrong, ``2.8 * sqrt(discordance / clips)``.
     """
-    pairs = list(combinations(range(len(drawn.scores)), 2))
-    if not pairs:
-        return Refusal(reason="one model: there is no pair to compare", have=1, need=2)
-    if drawn.shares is not None:
-        rates = [mean_discordance(drawn.shares[i], drawn.shares[j]) for i, j in pairs]
-        return minimum_detectable_difference(float(np.median(rates)), drawn.clips)
-    errors = [float((drawn.drawn[:, i] - drawn.drawn[:, j]).std(ddof=1)) for i, j in pairs]
-    known = [error for error in errors if error > SAME]
-    if not known:
-        return Refusal(reason="no draw of groups changes the difference of any pair")
-    return POWER_FACTOR * float(np.median(known))
+    parts, tail = drawn.pair_parts(), 0.5 - level / 2
+    ends = -special.stdtrit(drawn.groups - 1, tail) * np.sqrt(parts.drawn)
+    error = np.sqrt(parts.clips + parts.seeds)
+    found: Floats = np.where(error > 1e-9, parts.reach(ends, tail) + POWER * error, np.nan)
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bench.statistics.bootstrap import score_intervals
-from bench.statistics.draws import Draws, Evidence, Resampled, draw_scores
-from bench.statistics.paired import median_resolution, two_sided_p
-from bench.statistics.results import Floats, Interval, Refusal, check_level, finite_vector
+from bench.statistics.draws import MIN_SEEDS, Evidence, Resampled, draw_scores
+from bench.statistics.paired import pair_resolutions, pairwise_p
+from bench.statistics.results import Floats, Interval, Refusal, check_level, finite_vector, too_few
 
-Adjustment = Literal["benjamini_hochberg", "holm"]
 _ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -57,18 +55,30 @@ class Ranking:
     Attributes:
         models: Best first, equal scores by name.
         differences: Score of row minus column in that order ``(models, models)``.
-        p_values: Of each pair, adjusted ``(models, models)``; 1 on the diagonal.
+        p_values: Of each pair, adjusted by Holm's method over all of them ``(models, models)``; 1 on the diagonal.
+        unadjusted: The same of each pair alone.
+        resolutions: Minimum detectable difference of each pair (one test, 80 % power); NaN where unknown.
         clips: Shared clips.
         groups: Groups among them.
-        resolution: Minimum detectable difference of the median pair, or why it is unknown.
     """
 
     models: tuple[RankedModel, ...]
     differences: Floats
     p_values: Floats
+    unadjusted: Floats
+    resolutions: Floats
     clips: int
     groups: int
-    resolution: float | Refusal
+
+    @property
+    def resolution(self) -> tuple[float, float] | Refusal:
+        """Smallest and largest minimum detectable difference of neighbouring models, or why it is unknown."""
+        if len(self.models) < 2:
+            return Refusal(reason="one model: there is no pair to compare", have=len(self.models), need=2)
+        found = np.diag(self.resolutions, 1)
+        if not np.isfinite(found).any():
+            return Refusal(reason="no group of clips tells neighbours apart")
+        return float(np.nanmin(found)), float(np.nanmax(found))
 
 
 def ranking(
@@ -78,7 +88,6 @@ def ranking(
     higher_is_better: bool = True,
     draws: int = 4000,
     level: float = 0.95,
-    adjust: Adjustment = "benjamini_hochberg",
 ) -> Ranking | Refusal:
     """Rank models on the clips that all of them have.
 
@@ -88,11 +97,11 @@ def ranking(
         groups: One label per clip ``(clips,)``; ``None`` = every clip alone.
         higher_is_better: Direction of the score.
         draws: Resamples, shared by all models.
-        level: Of the intervals; pairs are resolved where the adjusted p value is below ``1 - level``.
-        adjust: ``benjamini_hochberg`` for a board, ``holm`` for a few comparisons planned beforehand.
+        level: Of the intervals; pairs are resolved where the adjusted p value is below ``1 - level``: then the chance
+            that a board tells any two equal models apart is at most that.
 
     Returns:
-        The ranking, or a refusal below five groups or where a score has no interval.
+        The ranking, or a refusal below five groups, below three seeds or where a score has no interval.
 
     Raises:
         ValueError: If there is no model, shapes do not fit or values are not finite.
@@ -107,8 +116,11 @@ def ranking(
     drawn = draw_scores([scores[name] for name in names], groups, draws=draws)
     if isinstance(drawn, Refusal):
         return drawn
-    intervals = score_intervals(drawn, level, exact=True)
-    p_values = pairwise_p(drawn, adjust)
+    if (fewest := int(drawn.seeds.min())) < MIN_SEEDS:
+        return too_few("seed", fewest, MIN_SEEDS, "a rank")
+    intervals, unadjusted = score_intervals(drawn, level), pairwise_p(drawn)
+    p_values, upper = np.ones_like(unadjusted), np.triu_indices(len(names), 1)
+    p_values[upper] = p_values.T[upper] = holm(unadjusted[upper])
     differences: Floats = drawn.scores[:, None] - drawn.scores
     resolved = p_values < 1 - level
     lows, highs = rank_intervals(sign * differences, resolved)
@@ -130,23 +142,11 @@ def ranking(
         models=tuple(models),
         differences=differences,
         p_values=p_values,
+        unadjusted=unadjusted,
+        resolutions=pair_resolutions(drawn, level),
         clips=drawn.clips,
         groups=drawn.groups,
-        resolution=median_resolution(drawn),
     )
-
-
-def pairwise_p(drawn: Draws, adjust: Adjustment) -> Floats:
-    """Adjusted p values of all pairs of models: symmetric ``(models, models)`` with 1 on the diagonal."""
-    models = len(drawn.scores)
-    rows, columns = np.triu_indices(models, 1)
-    raw, freedom = np.ones((models, models)), drawn.pair_freedom
-    for i in range(models - 1):
-        raw[i, i + 1 :] = two_sided_p(drawn.drawn[:, i : i + 1] - drawn.drawn[:, i + 1 :], freedom[i, i + 1 :])
-    adjusted = (holm if adjust == "holm" else benjamini_hochberg)(raw[rows, columns])
-    result = np.ones((models, models))
-    result[rows, columns] = result[columns, rows] = adjusted
-    return result
 
 
 def rank_intervals(differences: Floats, resolved: NDArray[np.bool_]) -> tuple[list[int], list[int]]:
@@ -190,7 +190,7 @@ def tie_letter(number: int) -> str:
 
 
 def holm(p_values: ArrayLike) -> Floats:
-    """Holm's step-down adjustment, for comparisons planned beforehand.
+    """Holm's step-down adjustment.
 
     Args:
         p_values: ``(tests,)``, each in [0, 1].
@@ -203,38 +203,9 @@ def holm(p_values: ArrayLike) -> Floats:
 
     Source: Holm (1979).
     """
-    p = _probabilities(p_values)
-    order = np.argsort(p, kind="stable")
-    scaled = p[order] * np.arange(p.size, 0, -1)
-    return _in_order(np.maximum.accumulate(scaled), order)
-
-
-def benjamini_hochberg(p_values: ArrayLike) -> Floats:
-    """Benjamini and Hochberg's step-up adjustment, for all pairs of a board.
-
-    Args:
-        p_values: ``(tests,)``, each in [0, 1].
-
-    Returns:
-        Adjusted p values in the same order; rejecting those below q keeps the expected share of false ones below it.
-
-    Raises:
-        ValueError: If a value is no probability.
-
-    Source: Benjamini & Hochberg (1995).
-    """
-    p = _probabilities(p_values)
-    order = np.argsort(p, kind="stable")
-    scaled = p[order] * p.size / np.arange(1, p.size + 1)
-    return _in_order(np.minimum.accumulate(scaled[::-1])[::-1], order)
-
-
-def _in_order(adjusted: Floats, order: NDArray[np.int64]) -> Floats:
-    return np.minimum(1.0, adjusted)[np.argsort(order)]
-
-
-def _probabilities(p_values: ArrayLike) -> Floats:
     p = finite_vector(p_values, "p_values")
     if p.size and (p.min() < 0 or p.max() > 1):
         raise ValueError(f"p_values span {p.min()} to {p.max()}; each must lie between 0 and 1")
-    return p
+    order = np.argsort(p, kind="stable")
+    scaled = np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1))
+    return np.minimum(1.0, scaled)[np.argsort(order)]

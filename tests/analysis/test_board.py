@@ -13,6 +13,7 @@ from bench.analysis.rows import choose
 from bench.errors import StoreError
 from bench.metrics.scoring import catalog
 from bench.plugins.discovery import load_modules
+from bench.reports import formats
 from bench.results.records import Record
 from bench.results.store import Store
 from bench.statistics.bootstrap import cluster_bootstrap, wilson
@@ -46,7 +47,7 @@ def test_accuracy_is_pooled_per_seed_then_averaged(samples, store):
     row = only_row(store)
     assert row.value == pytest.approx(np.mean(expected), abs=1e-12)
     assert (row.cells_done, row.folds_used, row.seeds_used) == (6, (1, 2), (0, 1, 2))
-    assert not any("few seeds" in note for note in row.notes)
+    assert row.not_ranked == ()
 
 
 def test_interval_draws_groups_where_there_are_groups(samples, store):
@@ -64,7 +65,7 @@ def test_interval_is_wilson_without_groups_and_seeds(samples, store):
     expected = wilson(record.score("accuracy") * samples.CLIPS, samples.CLIPS)
     row = only_row(store)
     assert (row.interval.low, row.interval.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
-    assert row.interval.method == "Wilson"
+    assert row.interval.method == "Wilson, over clips only"
 
 
 def test_order_of_records_does_not_matter(samples, golden_store, golden_board):
@@ -84,11 +85,55 @@ def test_order_of_records_does_not_matter(samples, golden_store, golden_board):
 def test_ranks_ties_and_few_seeds(golden_board):
     section = golden_board.sections[0]
     ranked = [row for row in section.rows if row.rank]
-    assert [row.key.model for row in ranked] == ["alpha.tiny", "beta.small", "gamma"]
+    assert [row.key.model for row in ranked] == ["alpha.tiny", "beta.small", "kappa"]
     assert ranked[0].rank.tie == ranked[1].rank.tie != ranked[2].rank.tie
     assert (ranked[0].rank.best, ranked[0].rank.worst) == (1, 2)
-    assert any("few seeds" in note for note in ranked[2].notes)
-    assert section.resolution.difference > 0
+    gamma = next(row for row in section.rows if row.key.model == "gamma")
+    assert gamma.not_ranked == ("few seeds (1 of at least 3), interval over clips only",)
+    assert gamma.interval.method.endswith("over clips only")
+    assert 0 < section.resolution.low < section.resolution.high
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_below_three_seeds_rows_are_ordered_not_ranked(samples, store, seeds):
+    for model, accuracy in (("a", 0.3), ("b", 0.95)):
+        for seed in range(seeds):
+            samples.evaluated(store, samples.cell(model, 1, seed), accuracy)
+    (section,) = board_of(store).sections
+    assert [(row.key.model, row.rank) for row in section.rows] == [("b", None), ("a", None)]
+    assert section.resolution.pairs == ()
+    few = f"few seeds ({seeds} of at least 3), interval over clips only"
+    assert section.resolution.reason == f"no row can be ranked; {few}"
+    text = " ".join(formats.markdown(board_of(store)).split())
+    assert "| 95 % interval over clips only |" in text
+    assert f"All rows: not ranked: {few}" in text
+
+
+@pytest.mark.parametrize(
+    ("axes", "why"),
+    [
+        ({"inputs": "audio.shuffled"}, "a control"),
+        ({"inputs": "audio+image.missing"}, "a control"),
+        ({"mode": "probe"}, "a control: frozen random weights"),
+        ({"mode": "knn"}, "a control: frozen random weights"),
+    ],
+)
+def test_controls_are_outside_the_family(samples, store, axes, why):
+    for seed in range(3):
+        for model in "ab":
+            samples.evaluated(store, samples.cell(model, 1, seed), 0.8)
+    before = board_of(store).sections[0].resolution
+    for seed in range(3):
+        samples.evaluated(store, samples.cell("a", 1, seed, **axes), 0.8)
+    (section,) = board_of(store).sections
+    assert section.resolution == before
+    (control,) = (row for row in section.rows if row.rank is None)
+    assert control.not_ranked == (why,)
+    assert control.interval is not None
+    trained = {"model__trained_on": ["AudioSet"]}
+    for seed in range(3):
+        samples.evaluated(store, samples.cell("c", 1, seed, mode="probe"), 0.8, **trained)
+    assert next(row for row in board_of(store).sections[0].rows if row.key.model == "c").rank is not None
 
 
 def test_rows_with_missing_folds_are_shown_but_not_ranked(golden_board):
@@ -96,7 +141,7 @@ def test_rows_with_missing_folds_are_shown_but_not_ranked(golden_board):
     assert (row.folds_done, row.folds_planned) == ((1, 2, 3), (1, 2, 3, 4, 5))
     assert row.value is not None
     assert row.rank is None
-    assert row.not_ranked == ("missing folds 4, 5",)
+    assert row.not_ranked[0] == "missing folds 4, 5"
     assert {item.status for item in row.outcomes} == {"failed", "oom"}
     assert golden_board.sections[0].common_folds == (1, 2, 3, 4, 5)
 
@@ -104,7 +149,8 @@ def test_rows_with_missing_folds_are_shown_but_not_ranked(golden_board):
 def test_without_a_complete_row_averages_cover_the_shared_folds(samples, store):
     for model, folds in (("a", (1, 2)), ("b", (2, 3)), ("c", (2, 1))):
         for fold in folds:
-            samples.evaluated(store, samples.cell(model, fold), 0.7)
+            for seed in range(3):
+                samples.evaluated(store, samples.cell(model, fold, seed), 0.7)
     (section,) = board_of(store).sections
     assert section.common_folds == (2,)
     assert all(row.folds_used == (2,) and row.rank is not None for row in section.rows)
@@ -135,24 +181,27 @@ def test_paper_style_and_batch_dependent_rows_are_not_ranked(golden_board):
 
 def test_unpublishable_rows_are_ranked_only_among_themselves(samples, store):
     limited = {"publishable": False, "not_publishable": ["--limit 40"]}
-    samples.evaluated(store, samples.cell("a"), 0.9, **limited)
-    samples.evaluated(store, samples.cell("b"), 0.8, **limited)
+    for seed in range(3):
+        samples.evaluated(store, samples.cell("a", 1, seed), 0.9, **limited)
+        samples.evaluated(store, samples.cell("b", 1, seed), 0.8, **limited)
     (section,) = board_of(store).sections
     assert all(row.rank and not row.publishable for row in section.rows)
     assert any("--limit 40" in note for note in section.notes)
-    samples.evaluated(store, samples.cell("c"), 0.7)
+    for seed in range(3):
+        samples.evaluated(store, samples.cell("c", 1, seed), 0.7)
     (section,) = board_of(store).sections
     assert [(row.key.model, row.rank is not None) for row in section.rows] == [("c", True), ("a", False), ("b", False)]
     assert section.rows[1].interval is not None
 
 
 def test_rows_on_other_clips_are_not_ranked(samples, store):
-    samples.evaluated(store, samples.cell("a"), 0.9)
-    samples.evaluated(store, samples.cell("b"), 0.8)
-    record = samples.evaluated(store, samples.cell("c"), 0.8, dataset__test=10)
-    arrays = {name: value[:10] if len(value) == samples.CLIPS else value
-              for name, value in store.predictions(record).items()}  # fmt: skip
-    store.write(record, arrays)
+    for seed in range(3):
+        samples.evaluated(store, samples.cell("a", 1, seed), 0.9)
+        samples.evaluated(store, samples.cell("b", 1, seed), 0.8)
+        record = samples.evaluated(store, samples.cell("c", 1, seed), 0.8, dataset__test=10)
+        arrays = {name: value[:10] if len(value) == samples.CLIPS else value
+                  for name, value in store.predictions(record).items()}  # fmt: skip
+        store.write(record, arrays)
     (section,) = board_of(store).sections
     assert [row.key.model for row in section.rows if row.rank] == ["a", "b"]
     assert "other clips" in section.rows[-1].not_ranked[0]

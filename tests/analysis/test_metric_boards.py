@@ -42,7 +42,7 @@ def test_the_best_stands_first_and_is_ranked_above_the_worst(boards, name):
     assert (rows["poor"].rank.best, rows["poor"].rank.worst) == (3, 3)
     assert max(rows["good"].rank.worst, rows["near"].rank.worst) == 2
     assert all(row.interval.low < row.value < row.interval.high for row in section.rows)
-    assert 0 < section.resolution.difference < abs(rows["good"].value - rows["poor"].value)
+    assert 0 < section.resolution.low < section.resolution.high < abs(rows["good"].value - rows["poor"].value)
 
 
 def test_units_and_directions_are_shown(boards):

@@ -62,10 +62,18 @@ def test_a_step_below_the_resolution_stays_open(store):
     assert rows(one)[0][:2] == ["good > near", "+0.10"]
 
 
-def test_p_values_are_adjusted_over_the_steps(store):
-    alone = held(store, "near > poor").steps[0]
-    among = held(store, "good > near > poor").steps[1]
-    assert among.p_adjusted == pytest.approx(min(1.0, 2 * alone.p_adjusted))
+def test_p_values_are_those_of_the_board_whatever_is_claimed(store):
+    alone = held(store, "near > poor").steps[0].verdict
+    among = held(store, "good > near > poor").steps[1].verdict
+    assert alone.p_adjusted == among.p_adjusted > alone.paired.p_value == among.paired.p_value
+
+
+def test_below_three_seeds_nothing_is_confirmed(samples, store):
+    for seed in (1, 2):
+        store.path(samples.cell("poor", 1, seed)).unlink()
+    one = held(store, "good > poor")
+    assert one.outcome == "unresolved"
+    assert rows(one)[0][4] == "-"
 
 
 @pytest.mark.parametrize(

@@ -125,9 +125,9 @@ def compare():
 
 
 def test_compare_says_who_is_better(run, tmp_path, capsys, compare):
-    assert compare("gamma", "alpha.tiny", run, dataset="toy", out=tmp_path / "verdict.txt", clips=3) == 0
+    assert compare("kappa", "alpha.tiny", run, dataset="toy", out=tmp_path / "verdict.txt", clips=3) == 0
     shown = capsys.readouterr().out
-    assert "alpha.tiny is better than gamma by " in shown
+    assert "alpha.tiny is better than kappa by " in shown
     assert "200 shared clips" in shown
     assert "the clearest 3:" in shown
     assert "alpha.tiny is better" in (tmp_path / "verdict.txt").read_text()
@@ -218,11 +218,11 @@ def test_compare_names_bad_files(run, capsys, compare):
 def test_another_metric_is_asked_for(run, tmp_path, capsys):
     assert main(["report", str(run), "--to", str(tmp_path), "--format", "csv", "--metric", "log_loss"]) in (0, 1)
     assert "log_loss nats [95 %]" in capsys.readouterr().out
-    assert main(["compare", "alpha.tiny", "gamma", str(run), "--dataset", "toy", "--metric", "log_loss"]) in (0, 1)
+    assert main(["compare", "alpha.tiny", "kappa", str(run), "--dataset", "toy", "--metric", "log_loss"]) in (0, 1)
     said = capsys.readouterr().out
-    assert "alpha.tiny is better than gamma by" in said
+    assert "alpha.tiny is better than kappa by" in said
     assert "nats of log_loss" in said
-    assert main(["claim", "alpha.tiny > gamma", str(run), "--metric", "log_loss"]) in (0, 1)
+    assert main(["claim", "alpha.tiny > kappa", str(run), "--metric", "log_loss"]) in (0, 1)
     assert "The claimed order is confirmed" in capsys.readouterr().out
     assert main(["report", str(run), "--metric", "logloss"]) == 2
     assert "log_loss" in capsys.readouterr().err

@@ -170,6 +170,7 @@ def golden_run(root: Path) -> Store:
         for seed in range(3):
             evaluated(store, cell("alpha.tiny", fold, seed), 0.92)
             evaluated(store, cell("beta.small", fold, seed), 0.90)
+            evaluated(store, cell("kappa", fold, seed), 0.5)
         evaluated(store, cell("gamma", fold), 0.55, model__parameters=None)
         if fold < 4:
             evaluated(store, cell("delta", fold), 0.7)

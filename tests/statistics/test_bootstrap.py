@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -174,14 +175,30 @@ class TestSeeds:
         assert interval_of(moved, None).width > 4 * interval_of(steady, None).width
 
     def test_seed_variance_is_the_component_of_a_two_way_model(self) -> None:
-        """On average over simulations the estimate equals the variance that was put in."""
+        """On average over simulations the estimate equals the variances that were put in."""
         rng = np.random.default_rng(0)
         found = []
         for _ in range(300):
             shift = 0.05 * rng.standard_normal((5, 1))
             correct = (rng.random((5, 400)) < 0.6 + shift).astype(float)
-            found.append(5 * drawn_of(correct, None, 1).seed_variance[0])
-        assert np.mean(found) == pytest.approx(0.05**2, rel=0.15)
+            drawn = drawn_of(correct, None, 1)
+            found.append([5 * drawn.seed_variance[0], 5 * drawn.interaction[0]])
+        assert np.mean(found, axis=0) == pytest.approx([0.05**2 + 0.24 / 400, 0.24 / 400], rel=0.15)
+
+    def test_seeds_have_students_quantile_of_their_own(self) -> None:
+        """Nothing but seeds differs: the interval is that of the t test over three scores."""
+        scores = np.array([0.70, 0.74, 0.81])
+        clips = np.repeat([0.01, -0.01], 500)
+        ends = stats.ttest_1samp(scores, 0).confidence_interval(0.95)
+        ours = interval_of(scores[:, None] + clips, None)
+        assert (ours.low, ours.high) == pytest.approx((ends.low, ends.high), abs=2e-3)
+        assert ours.method.endswith("and 3 seeds (t)")
+
+    @pytest.mark.parametrize("seeds", [1, 2])
+    def test_below_three_seeds_the_interval_is_named_over_clips_only(self, seeds: int) -> None:
+        correct = np.stack([grouped(50, 4, 0.7, seed)[0] for seed in range(seeds)])
+        assert interval_of(correct, np.arange(50).repeat(4)).method.endswith("over clips only")
+        assert interval_of(np.ones((seeds, 40)), None).method.endswith("over clips only")
 
 
 @pytest.mark.parametrize(
@@ -225,9 +242,9 @@ class TestAnyValue:
 
 def test_one_seed_on_lone_clips_has_wilsons_interval() -> None:
     correct = np.repeat([1, 0], [90, 10])
-    assert score_interval(correct, None) == wilson(90, 100)
+    assert score_interval(correct, None) == dataclasses.replace(wilson(90, 100), method="Wilson, over clips only")
     assert score_interval(correct, np.arange(50).repeat(2)) == cluster_bootstrap(correct, np.arange(50).repeat(2))
-    assert score_interval([1, 0], None) == wilson(1, 2)
+    assert score_interval([1, 0], None).high == wilson(1, 2).high
 
 
 def test_wrong_level() -> None:

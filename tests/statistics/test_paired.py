@@ -125,10 +125,36 @@ class TestPairedBootstrap:
     @settings(max_examples=40, deadline=None)
     def test_p_and_interval_agree(self, seed: int, accuracy: float) -> None:
         rng = np.random.default_rng(seed)
-        a, b = rng.random(300) < accuracy, rng.random(300) < 0.6
+        shift = 0.01 * rng.standard_normal((3, 1))
+        a, b = rng.random((3, 300)) < accuracy + shift, rng.random((3, 300)) < 0.6
         result = compare(a, b, None)
-        if abs(result.p_value - 0.05) > 0.01:
+        if abs(result.p_value - 0.05) > 1e-4:
             assert result.resolved == (result.p_value < 0.05)
+
+    def test_p_and_interval_agree_where_no_draw_differs(self) -> None:
+        result = compare(np.ones((3, 50)), np.zeros((3, 50)), None)
+        assert result.resolved
+        assert result.p_value < 0.001
+
+    @pytest.mark.parametrize("seeds", [1, 2])
+    def test_below_three_seeds_nothing_is_resolved(self, seeds: int) -> None:
+        rng = np.random.default_rng(0)
+        a, b = rng.random((3, 400)) < 0.9, rng.random((3, 400)) < 0.5
+        assert compare(a, b, None).resolved
+        few = compare(a[:seeds], b, None)
+        assert few.interval.low > 0
+        assert not few.resolved
+        assert few.interval.method.endswith("over clips only")
+
+    def test_seeds_have_a_quantile_of_their_own(self) -> None:
+        """Nothing but seeds differs: the interval of a difference of two means of three is Welch's."""
+        a, b = np.array([0.70, 0.74, 0.81]), np.array([0.61, 0.66, 0.62])
+        clips = np.repeat([[0.01], [-0.01]], 500, axis=0).ravel()
+        ours = compare(a[:, None] + clips, b[:, None] + np.roll(clips, 1), None)
+        theirs = stats.ttest_ind(a, b, equal_var=False)
+        ends = theirs.confidence_interval(0.95)
+        assert (ours.interval.low, ours.interval.high) == pytest.approx((ends.low, ends.high), abs=1e-3)
+        assert ours.p_value == pytest.approx(theirs.pvalue, rel=0.02)
 
     def test_pairing_makes_it_narrow(self) -> None:
         rng = np.random.default_rng(0)
@@ -161,7 +187,7 @@ class TestPairedBootstrap:
         b = rng.random((3, 2000)) < 0.6
         a = rng.random((3, 2000)) < np.array([[0.5], [0.7], [0.9]])
         assert not compare(a, b, None).resolved
-        assert compare(a[1], b[1], None).resolved
+        assert compare(a[1], b[1], None).interval.low > 0
 
     def test_discordance_averages_over_pairs_of_seeds(self) -> None:
         a, b = np.array([[1, 1, 0, 0, 1], [1, 0, 0, 0, 1]]), np.array([[1, 0, 1, 0, 1], [1, 1, 1, 0, 0]])
@@ -175,9 +201,17 @@ class TestPairedBootstrap:
         assert result.interval.low < -0.03 < 0.03 < result.interval.high
         assert isinstance(result.resolution, Refusal)
 
-    def test_resolution_is_the_formula(self) -> None:
+    @pytest.mark.parametrize(("clips", "discordance"), [(100, 0.2), (2000, 0.1)])
+    def test_resolution_is_the_formula(self, clips: int, discordance: float) -> None:
+        """Of independent clips; 2.0 points at 10 % discordance and 2000 clips."""
+        only = round(clips * discordance / 2)
+        result = compare(*pair_from_counts(clips // 2, only, only, clips // 2 - 2 * only), None)
+        assert result.resolution == pytest.approx(2.8 * np.sqrt(discordance / clips), rel=0.02)
+
+    def test_groups_that_agree_make_the_smallest_difference_larger(self) -> None:
         a, b = pair_from_counts(60, 12, 8, 20)
-        assert compare(a, b, None).resolution == pytest.approx(2.8 * np.sqrt(0.2 / 100))
+        alone, together = compare(a, b, None), compare(a.repeat(4), b.repeat(4), np.arange(100).repeat(4))
+        assert together.resolution == pytest.approx(alone.resolution)
 
     def test_too_few_groups(self) -> None:
         result = paired_cluster_bootstrap([1, 0, 1, 1], [1, 1, 1, 0], [0, 0, 1, 1])

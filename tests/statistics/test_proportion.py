@@ -1,18 +1,14 @@
-"""Wilson's interval and the resolution of a test set against published and independent values."""
+"""Wilson's interval against published and independent values."""
 
 from __future__ import annotations
-
-import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from statsmodels.stats.power import NormalIndPower
 from statsmodels.stats.proportion import proportion_confint
 
-from bench.statistics.bootstrap import minimum_detectable_difference, wilson
-from bench.statistics.results import Refusal
+from bench.statistics.bootstrap import wilson
 
 
 @pytest.mark.parametrize(
@@ -40,28 +36,3 @@ def test_agrees_with_statsmodels_and_scipy(n: int, share: float, level: float) -
 def test_wilson_refuses_wrong_calls(successes: int, n: int, level: float) -> None:
     with pytest.raises(ValueError, match="is"):
         wilson(successes, n, level)
-
-
-def test_two_points_at_ten_percent_discordance() -> None:
-    value = minimum_detectable_difference(0.10, 2000)
-    assert value == pytest.approx(0.0198, abs=5e-5)
-
-
-def test_the_factor_is_that_of_a_power_calculation() -> None:
-    value = minimum_detectable_difference(0.2, 500)
-    assert isinstance(value, float)
-    effect = value / math.sqrt(0.2)
-    power = NormalIndPower(ddof=0).power(effect, 500, 0.05, ratio=0)
-    assert power == pytest.approx(0.80, abs=0.005)
-
-
-def test_no_discordant_clip_is_unknown_not_zero() -> None:
-    refusal = minimum_detectable_difference(0.0, 100)
-    assert isinstance(refusal, Refusal)
-    assert "unknown" in refusal.reason
-
-
-@pytest.mark.parametrize(("discordance", "n"), [(-0.1, 10), (1.1, 10), (0.1, 0)])
-def test_resolution_refuses_wrong_calls(discordance: float, n: int) -> None:
-    with pytest.raises(ValueError, match="is"):
-        minimum_detectable_difference(discordance, n)

@@ -6,13 +6,13 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from bench.statistics.bootstrap import cluster_bootstrap
 from bench.statistics.paired import Comparison, paired_cluster_bootstrap
-from bench.statistics.ranking import Ranking, benjamini_hochberg, rank_intervals, ranking, tie_groups, tie_letter
+from bench.statistics.ranking import Ranking, holm, rank_intervals, ranking, tie_groups, tie_letter
 from bench.statistics.results import Refusal
 
 
@@ -55,32 +55,33 @@ def test_equal_models_share_ranks_and_go_by_name() -> None:
 
 
 def test_agrees_with_the_paired_comparison_and_the_single_interval() -> None:
-    correct = board({"a": 0.60, "b": 0.57, "c": 0.5}, seeds=1)
-    result = ranked(correct, GROUPS, draws=4000)
+    correct = board({"a": 0.60, "b": 0.57, "c": 0.5})
+    result = ranked(correct, GROUPS)
     raw = []
     for first, second in (("a", "b"), ("a", "c"), ("b", "c")):
-        pair = paired_cluster_bootstrap(correct[first], correct[second], GROUPS, draws=4000)
+        pair = paired_cluster_bootstrap(correct[first], correct[second], GROUPS)
         assert isinstance(pair, Comparison)
-        raw.append(pair.p_value)
-    adjusted = benjamini_hochberg(raw)
+        raw.append(pair)
     names = [m.name for m in result.models]
-    for (first, second), value in zip((("a", "b"), ("a", "c"), ("b", "c")), adjusted, strict=True):
-        assert result.p_values[names.index(first), names.index(second)] == pytest.approx(value, rel=1e-6)
+    places = [(names.index(first), names.index(second)) for first, second in (("a", "b"), ("a", "c"), ("b", "c"))]
+    for at, pair, value in zip(places, raw, holm([pair.p_value for pair in raw]), strict=True):
+        assert result.p_values[at] == pytest.approx(value, rel=1e-6)
+        assert result.unadjusted[at] == pytest.approx(pair.p_value, rel=1e-6)
+        assert result.resolutions[at] == pytest.approx(pair.resolution)
     alone = cluster_bootstrap(correct["a"], GROUPS, draws=4000)
-    assert result.models[names.index("a")].interval == alone
+    within = result.models[names.index("a")].interval
+    assert (within.low, within.high, within.method) == (*map(pytest.approx, (alone.low, alone.high)), alone.method)
 
 
 @given(st.integers(0, 10_000))
 @settings(max_examples=20, deadline=None)
 def test_negating_the_direction_reverses_the_order(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    losses = {f"m{i}": rng.exponential(1 + i, (2, 120)) for i in range(4)}
+    losses = {f"m{i}": rng.exponential(1 + i, (3, 120)) for i in range(4)}
     groups = np.arange(40).repeat(3)
     low = ranked(losses, groups, higher_is_better=False)
     high = ranked(losses, groups)
     negated = ranked({name: -values for name, values in losses.items()}, groups)
-    # What seeds add is drawn, so that a pair at the edge of the level may fall on either side of it.
-    assume(not ((low.p_values > 0.02) & (low.p_values < 0.12)).any())
     best = min(losses, key=lambda name: losses[name].mean())
     assert low.models[0].name == high.models[-1].name == negated.models[0].name == best
     assert [model.name for model in low.models] == [model.name for model in reversed(high.models)]
@@ -89,11 +90,28 @@ def test_negating_the_direction_reverses_the_order(seed: int) -> None:
     assert [5 - model.rank_high for model in reversed(high.models)] == [model.rank_low for model in low.models]
 
 
-def test_holm_is_stricter() -> None:
-    correct = board({f"m{i}": 0.5 + 0.004 * i for i in range(10)})
-    loose, strict = ranked(correct, GROUPS), ranked(correct, GROUPS, adjust="holm")
-    assert (strict.p_values >= loose.p_values - 1e-12).all()
-    assert (strict.p_values < 0.05).sum() < (loose.p_values < 0.05).sum()
+def test_pairs_are_adjusted_by_holm_over_all_of_them() -> None:
+    result = ranked(board({f"m{i}": 0.5 + 0.01 * i for i in range(6)}), GROUPS)
+    upper = np.triu_indices(6, 1)
+    assert result.p_values[upper] == pytest.approx(holm(result.unadjusted[upper]))
+    assert (result.unadjusted[upper] < 0.05).sum() > (result.p_values[upper] < 0.05).sum() > 0
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_below_three_seeds_there_is_no_rank(seeds: int) -> None:
+    correct = board({"good": 0.9, "poor": 0.3})
+    correct["poor"] = correct["poor"][:seeds]
+    result = ranking(correct, GROUPS)
+    assert isinstance(result, Refusal)
+    assert (result.have, result.need) == (seeds, 3)
+    assert "a rank needs at least 3" in result.reason
+
+
+def test_smallest_difference_is_that_of_neighbours() -> None:
+    """The best and the worst, on whose clips the pair of extremes disagrees most, are no neighbours."""
+    result = ranked(board({"a": 0.9, "b": 0.85, "c": 0.2, "d": 0.15}), GROUPS)
+    neighbours = [result.resolutions[i, i + 1] for i in range(3)]
+    assert result.resolution == (min(neighbours), max(neighbours))
 
 
 def test_one_model() -> None:
@@ -103,7 +121,7 @@ def test_one_model() -> None:
 
 
 def test_refusal_and_wrong_calls() -> None:
-    assert isinstance(ranking({"a": [1, 0]}, [0, 1]), Refusal)
+    assert isinstance(ranking({"a": [[1, 0]] * 3}, [0, 1]), Refusal)
     with pytest.raises(ValueError, match="empty"):
         ranking({}, None)
     with pytest.raises(ValueError, match="same clips"):
@@ -111,22 +129,28 @@ def test_refusal_and_wrong_calls() -> None:
 
 
 def test_false_winners_among_equal_models_are_rare() -> None:
-    """Eight equal models, 60 boards: a pair is told apart on about one board in twenty at most."""
+    """Two clusters of four equal models whose seeds scatter by 1.5 points: a false pair on one board in twenty.
+
+    Benjamini and Hochberg's adjustment gives one on 11 of these 60 boards. ``benchmarks/coverage.py`` has more.
+    """
     rng = np.random.default_rng(5)
     labels = np.arange(100).repeat(4)
+    same = np.arange(8)[:, None] // 4 == np.arange(8) // 4
     blamed = 0
     for _ in range(60):
         shared = rng.random(100).repeat(4)
-        correct = {f"m{i}": 0.5 * shared + 0.5 * rng.random(400) < 0.6 for i in range(8)}
-        blamed += bool((ranked(correct, labels, draws=1000).p_values < 0.05).any())
-    assert blamed <= 9
+        level = {f"m{i}": 0.8 - 0.3 * (i // 4) + 0.015 * rng.standard_normal((3, 1)) for i in range(8)}
+        made = ranked({n: 0.5 * shared + 0.5 * rng.random((3, 400)) < p for n, p in level.items()}, labels, draws=1000)
+        order = [int(model.name[1:]) for model in made.models]
+        blamed += bool((made.p_values[same[np.ix_(order, order)]] < 0.05).any())
+    assert blamed <= 6
 
 
 def test_forty_models_are_quick() -> None:
     correct = board({f"m{i:02d}": 0.3 + 0.01 * i for i in range(40)})
     started = time.process_time()
     result = ranked(correct, GROUPS)
-    assert time.process_time() - started < 10
+    assert time.process_time() - started < 5
     assert len(result.models) == 40
 
 

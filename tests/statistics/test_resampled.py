@@ -55,7 +55,7 @@ class TestInterval:
         score = made_of(correct.mean(axis=1), correct @ weights.T / weights.sum(axis=1), groups)
         made, expected = interval_of(score), cluster_bootstrap(correct, names, draws=4000)
         assert (made.low, made.high) == pytest.approx((expected.low, expected.high), abs=0.008)
-        other = (rng.random((2, 200)) < 0.6).astype(float)
+        other = (rng.random((3, 200)) < 0.6).astype(float)
         pair = made_of(other.mean(axis=1), other @ weights.T / weights.sum(axis=1), groups)
         found = compare(score, pair)
         known = paired_cluster_bootstrap(correct, other, names, draws=4000)
@@ -93,8 +93,8 @@ class TestInterval:
         base = np.random.default_rng(5).normal(0.5, 0.05, 500)
         calm = made_of(np.array([0.5, 0.5, 0.5]), np.tile(base, (3, 1)), groups)
         torn = made_of(np.array([0.3, 0.5, 0.7]), np.stack([base - 0.2, base, base + 0.2]), groups)
-        assert calm.seed_variance == 0
-        assert torn.seed_variance == pytest.approx(0.04 / 3)
+        assert calm.seed_variances == pytest.approx((0, 0))
+        assert torn.seed_variances == pytest.approx((0.04 / 3, 0))
         assert interval_of(torn).width > 2 * interval_of(calm).width
 
     def test_better_ranking_is_found(self):
@@ -102,7 +102,7 @@ class TestInterval:
         good, targets = clips_of(rng, 300, separation=3.0)
         bad = good + rng.normal(0, 2, good.shape)
         weights, groups = clip_weights(None, 300)
-        verdict = compare(resampled([good], targets, weights, groups), resampled([bad], targets, weights, groups))
+        verdict = compare(*(resampled([logits] * 3, targets, weights, groups) for logits in (good, bad)))
         assert verdict.resolved
         assert verdict.difference > 0
         assert verdict.p_value < 0.01
@@ -128,7 +128,7 @@ class TestInterval:
 
 
 class TestRanking:
-    def scores(self, noises, clips=200, seeds=1):
+    def scores(self, noises, clips=200, seeds=3):
         rng = np.random.default_rng(4)
         true = (rng.random((clips, 4)) < 0.4).astype(np.float32)
         groups = np.repeat(np.arange(clips // 2), 2)
@@ -146,26 +146,27 @@ class TestRanking:
         assert [model.name for model in found.models] == ["a", "b"]
         assert found.p_values[0, 1] == pair.p_value
         assert found.differences[0, 1] == pytest.approx(pair.difference)
-        assert found.resolution == pytest.approx(pair.resolution)
+        assert found.resolution == pytest.approx((pair.resolution, pair.resolution))
         assert [model.ranks for model in found.models] == ["1", "2"]
         assert [model.letters for model in found.models] == ["a", "b"]
         assert found.models[0].interval.low == pytest.approx(interval_of(scores["a"]).low)
 
     def test_what_the_draws_do_not_tell_apart_is_tied(self):
-        scores = self.scores({"a": 1.0, "b": 2.4, "c": 2.4}, seeds=2)
+        scores = self.scores({"a": 0.8, "b": 2.4, "c": 2.4})
         scores["d"] = scores["c"]  # the same predictions twice: no draw changes the difference
         found = ranking(scores, None)
         assert {model.name: model.ranks for model in found.models} == {"a": "1", "b": "2-4", "c": "2-4", "d": "2-4"}
         assert len({model.letters for model in found.models[1:]}) == 1
-        assert [model.seeds for model in found.models] == [2, 2, 2, 2]
+        assert [model.seeds for model in found.models] == [3, 3, 3, 3]
 
     def test_on_accuracy_it_agrees_with_the_ranking_of_right_and_wrong(self):
         rng = np.random.default_rng(9)
         clips, groups = 300, np.repeat(np.arange(100), 3)
-        correct = {name: rng.random(clips) < p for name, p in {"a": 0.9, "b": 0.7, "c": 0.68, "d": 0.5}.items()}
+        levels = {"a": 0.9, "b": 0.7, "c": 0.68, "d": 0.5}
+        correct = {name: np.stack([rng.random(clips) < p] * 3) for name, p in levels.items()}
         weights, count = clip_weights(groups, clips, draws=4000)
         scores = {
-            name: made_of(np.array([value.mean()]), (weights @ value)[None] / weights.sum(axis=1), count)
+            name: made_of(value.mean(axis=1), value @ weights.T / weights.sum(axis=1), count)
             for name, value in correct.items()
         }
         found, expected = ranking(scores, None), ranking(correct, groups)
@@ -176,7 +177,7 @@ class TestRanking:
 
     def test_no_interval_no_ranking(self):
         scores = self.scores({"a": 1.0})
-        flat = made_of(np.array([0.5]), np.full((1, 1000), 0.5), scores["a"].groups)
+        flat = made_of(np.full(3, 0.5), np.full((3, 1000), 0.5), scores["a"].groups)
         assert isinstance(ranking({"a": scores["a"], "flat": flat}, None), Refusal)
         assert isinstance(ranking(scores, None).resolution, Refusal)
         with pytest.raises(ValueError, match="at least one model"):
@@ -196,5 +197,5 @@ class TestRanking:
         found = ranking({"a": broken, "b": scores["b"]}, None)
         assert np.isfinite(found.p_values).all()
         assert found.models[0].interval.width == pytest.approx(interval_of(scores["a"]).width, rel=0.2)
-        nothing = Resampled(observed=broken.observed, drawn=np.full((1, 9), np.nan), clips=9, groups=9)
+        nothing = Resampled(observed=broken.observed, drawn=np.full((3, 9), np.nan), clips=9, groups=9)
         assert "undefined" in interval_of(nothing).reason

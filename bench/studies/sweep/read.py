@@ -142,7 +142,7 @@ def _compare(
         why = "one finished value: nothing to compare" if len(scored) < 2 else "predictions cannot be paired"
         return best, {"rows": {}, "reason": why, "resolution": None}
     result = ranking(
-        {f"{i:06d}": value for i, value in stacks.items()}, reader.groups(folds), adjust="holm", level=1 - LEVEL,
+        {f"{i:06d}": value for i, value in stacks.items()}, reader.groups(folds), level=1 - LEVEL,
         higher_is_better=reader.shown.higher_is_better,
     )  # fmt: skip
     if isinstance(result, Refusal):
@@ -157,7 +157,7 @@ def _compare(
         for place, index in enumerate(order)
         if place
     }
-    resolution = None if isinstance(result.resolution, Refusal) else result.resolution
+    resolution = None if isinstance(result.resolution, Refusal) else list(result.resolution)
     return order[0], {
         "rows": rows,
         "reason": "",

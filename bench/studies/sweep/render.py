@@ -168,11 +168,12 @@ def _steep(curve: Curve, found: Mapping[str, Any], name: str) -> str:
 
 
 def _resolution(curve: Curve) -> list[str]:
-    smallest = curve["comparison"]["resolution"]
-    if smallest is None:
+    ends = curve["comparison"]["resolution"]
+    if ends is None:
         return []
+    smallest = " to ".join(dict.fromkeys(shown(curve, end) for end in ends))
     return [
-        f"Not significant is not equal: differences below about {shown(curve, smallest)} points are found less than "
+        f"Not significant is not equal: differences of neighbours below about {smallest} points are found less than "
         "four times in five here."
     ]
 

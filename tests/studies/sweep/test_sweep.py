@@ -95,7 +95,7 @@ def sweep_of(curve: dict) -> dict:
 
 
 def both(rate):
-    return {(1, 0): rate, (2, 0): rate}
+    return {(fold, seed): rate for fold in (1, 2) for seed in range(3)}
 
 
 @pytest.fixture
@@ -182,9 +182,11 @@ def test_points_hold_scores_intervals_and_budgets(curve) -> None:
 
 
 def test_comparisons_are_those_of_the_ranking_over_all_pairs(curve) -> None:
-    right = {f"{i:06d}": np.tile(np.arange(CLIPS) < round(r * CLIPS), 2) for i, r in enumerate((0.3, 0.75, 0.8, 0.7))}
+    right = {
+        f"{i:06d}": np.tile(np.arange(CLIPS) < round(r * CLIPS), (3, 2)) for i, r in enumerate((0.3, 0.75, 0.8, 0.7))
+    }
     groups = np.array([f"{fold}-{i // 2}" for fold in (1, 2) for i in range(CLIPS)])
-    expected = ranking(right, groups, adjust="holm")
+    expected = ranking(right, groups)
     for place, name in enumerate(m.name for m in expected.models):
         if place:
             against = curve["points"][int(name)]["against_best"]
@@ -194,9 +196,21 @@ def test_comparisons_are_those_of_the_ranking_over_all_pairs(curve) -> None:
     assert not curve["points"][1]["against_best"]["resolved"]
 
 
+def test_below_three_seeds_no_value_is_told_apart() -> None:
+    made = Made()
+    rates = {"1e-5": 0.3, "1e-4": 0.9}
+    found = made.curve([made.tried({"lr": t}, {(1, 0): r, (2, 0): r}) for t, r in rates.items()])
+    assert found["best"] == 1
+    assert found["points"][0]["against_best"] is None
+    assert found["points"][0]["interval_note"].endswith("over clips only")
+    text = markdown(sweep_of(found), {})
+    assert "Highest: lr 1e-4 with 90.0 %; no paired test: 1 seed: a rank needs at least 3." in text
+    assert "differs significantly" not in text
+
+
 def test_a_diverged_value_is_a_point_and_no_failure(curve) -> None:
     point = curve["points"][4]
-    assert (point["status"], point["diverged"], point["complete"]) == ("diverged", 2, False)
+    assert (point["status"], point["diverged"], point["complete"]) == ("diverged", 6, False)
     made = Made()
     record = made.tried({"lr": "1"}, {(1, 0): None}).records[0]
     assert is_diverged(record)
