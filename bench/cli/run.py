@@ -10,6 +10,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.analysis.phrases import plural
 from bench.cli.common import CELL_FAILED, OK, print_json, print_note
 from bench.cli.formats import parse_formats, write_board
 from bench.cli.options import Formats, MetricName, with_run_options
@@ -17,8 +18,10 @@ from bench.cli.progress import duration
 from bench.cli.study import resumable
 from bench.config.selection import Selection
 from bench.config.settings import Settings
+from bench.planning.plan import Plan
 from bench.plugins.factories import load_factory
 from bench.running.runner import Result, Runner
+from bench.statistics.draws import MIN_SEEDS
 
 
 @with_run_options()
@@ -70,6 +73,27 @@ def _tell(result: Result, slots: int, files: list[Path], *, as_json: bool) -> No
     eta = result.plan.eta_s(slots)
     planned = "" if eta is None or not result.plan.runnable else f" (planned {duration(eta)})"
     print_note(f"{len(result.records)} cells, {len(result.reused)} reused, {duration(result.seconds)}{planned}")
+    if few := more_seeds(result.plan, slots):
+        print_note(few)
     for record in result.failed:
         why = record.error.message if record.error else ""
         print(f"{record.status}: {record.cell.id}: {why}", file=sys.stderr)
+
+
+def more_seeds(plan: Plan, slots: int) -> str:
+    """What ranks would take where there are too few seeds for them, empty where there are enough."""
+    cells = [one for one in plan.cells if one.cell.kind == "evaluate" and one.decision == "run"]
+    seeds = sorted({one.cell.seed for one in cells})
+    missing = MIN_SEEDS - len(seeds)
+    if missing <= 0 or not seeds:
+        return ""
+    costs = [one.cost_s for one in cells]
+    known = [cost for cost in costs if cost is not None]
+    took = "an unknown time"
+    if len(known) == len(costs):
+        took = f"about {duration(missing * sum(known) / len(seeds) / max(1, min(slots, len(cells))))}"
+    wanted = [*seeds, *(seed for seed in range(len(seeds) + MIN_SEEDS) if seed not in seeds)][:MIN_SEEDS]
+    return (
+        f"{plural(len(seeds), 'seed')}: rows are ordered by score, not ranked; ranks take {MIN_SEEDS} "
+        f"(--seeds {','.join(map(str, sorted(wanted)))}): {missing} more, {took}"
+    )

@@ -2,7 +2,7 @@
 
 An accuracy near 1 has a skewed distribution, for which plain percentiles cover too little and miss on one side
 (at 400 clips and accuracy 0.95 four misses in five lie above the truth); the ends of a mean of values per clip are
-corrected for bias and acceleration (BCa, Efron 1987). ``benchmarks/coverage.py`` measures it.
+corrected for bias and acceleration (BCa, Efron 1987). ``benchmarks/coverage`` measures it.
 """
 
 from __future__ import annotations

@@ -13,8 +13,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from bench.cell import Cell
 from bench.cli.options import numbers, seconds
+from bench.cli.run import more_seeds
+from bench.config.recipes import resolve
 from bench.errors import SelectionError
+from bench.planning.plan import Plan, PlannedCell
 
 PLUGIN = Path(__file__).resolve().parents[1] / "execution" / "faulty_plugin.py"
 TONES = ["--dataset", "tones", "--recipe", "smoke", "--set", "recipe.epochs=2", "--plugin", str(PLUGIN)]
@@ -238,3 +242,24 @@ def test_the_command_under_a_board_runs_as_printed_and_means_the_same_cells(tmp_
         again = bench(*shlex.split(command)[1:], "--no-profile", cwd=tmp_path)
         assert again.returncode == 0, again.stderr
         assert "1 cells, 1 reused" in again.stderr
+
+
+def planned_cells(seeds: tuple[int, ...], cost: float | None) -> Plan:
+    recipe = resolve("quick")
+    cells = [
+        Cell(kind="evaluate", dataset="d", protocol="4+1@1", fold=fold, model="m", recipe="quick", seed=seed)
+        for seed in seeds
+        for fold in (1, 2)
+    ]
+    return Plan(cells=tuple(PlannedCell(cell=one, recipe=recipe, fingerprint="f", train_clips=8, test_clips=8,
+                                        cost_s=cost) for one in cells))  # fmt: skip
+
+
+def test_what_ranks_would_take_is_said_below_three_seeds() -> None:
+    assert more_seeds(planned_cells((0,), 30.0), 1) == (
+        "1 seed: rows are ordered by score, not ranked; ranks take 3 (--seeds 0,1,2): 2 more, about 2m 00s"
+    )
+    assert more_seeds(planned_cells((1, 4), 30.0), 2).endswith("ranks take 3 (--seeds 0,1,4): 1 more, about 30s")
+    assert more_seeds(planned_cells((0,), None), 1).endswith("2 more, an unknown time")
+    assert more_seeds(planned_cells((0, 1, 2), 30.0), 1) == ""
+    assert more_seeds(Plan(cells=()), 1) == ""

@@ -131,7 +131,7 @@ def test_refusal_and_wrong_calls() -> None:
 def test_false_winners_among_equal_models_are_rare() -> None:
     """Two clusters of four equal models whose seeds scatter by 1.5 points: a false pair on one board in twenty.
 
-    Benjamini and Hochberg's adjustment gives one on 11 of these 60 boards. ``benchmarks/coverage.py`` has more.
+    Benjamini and Hochberg's adjustment gives one on 11 of these 60 boards. ``benchmarks/coverage`` has more.
     """
     rng = np.random.default_rng(5)
     labels = np.arange(100).repeat(4)
