@@ -41,6 +41,13 @@ def test_no_model_finds_the_targets_of_its_test_clips(run) -> None:
         )
 
 
+def test_selection_on_test_says_that_targets_were_seen(make_runner) -> None:
+    (record,) = make_runner("tones.good", protocol="paper-style", folds=(1,)).run().records
+    assert record.provenance["protocol"]["test_targets"] == "seen by the process that fits"
+    assert record.provenance["protocol"]["ranked"] is False
+    assert record.score("accuracy") is not None
+
+
 def test_pictures_come_from_outside(run) -> None:
     _, result = run("thief.pictures", overrides=("recipe.epochs=40", "recipe.lr=0.1"))
     (record,) = result.records  # the pictures give the label away
