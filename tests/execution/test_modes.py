@@ -512,6 +512,6 @@ def test_costs_by_mode(registry, tmp_path: Path) -> None:
     cost = Cost(step_s=1.0, infer_clip_s=0.0, fit_clip_s=None, pretrain_step_s=2.0)
     seconds = {name: expected_seconds(planned(work), cost) for name, work in jobs.items()}
     assert seconds["tuned"] - seconds["scratch"] == pytest.approx(24.0)
-    assert seconds["scratch"] == seconds["filed"] == pytest.approx(8.5)
+    assert seconds["scratch"] == seconds["filed"] == pytest.approx(8.5, abs=0.1)  # and maps of the embeddings
     assert seconds["probe"] == pytest.approx(0.5 + 24.0, abs=0.2)
     assert seconds["knn"] < 1.0
