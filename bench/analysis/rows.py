@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -202,6 +203,14 @@ def _notes(
     left_out = sorted({seed for _, seed in found} - set(seeds))
     if left_out:
         yield f"{labelled('seed', left_out)} with fewer folds left out of the average"
+    if same := sorted({name for fold in folds for name in _same_start(found, fold)}):
+        yield f"seeds give the same start ({', '.join(same)})"
+
+
+def _same_start(found: Mapping[Pair, Evaluated], fold: int) -> Iterable[str]:
+    """What two seeds of a fold have in common before training: tensors of the network, the state of a generator."""
+    starts = [part(one.record, "start").items() for (number, _), one in found.items() if number == fold]
+    return {name for a, b in itertools.combinations(starts, 2) for name, _ in a & b}
 
 
 def _recipe_notes(group: RowGroup) -> Iterable[str]:

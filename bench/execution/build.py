@@ -12,6 +12,7 @@ from bench.errors import PluginError
 from bench.execution.estimators import Estimator
 from bench.execution.inputs import Inputs
 from bench.execution.seeding import seed_everything
+from bench.execution.state import handed_out
 from bench.plugins.factories import load_factory
 from bench.plugins.registry import Entry
 from bench.plugins.specs import ModelSpec
@@ -48,6 +49,7 @@ def build_model(
 
     Raises:
         PluginError: It is neither a module nor an estimator, or cannot be pre-trained where it should be.
+        SharedStateError: The factory gave some of it before in this process.
     """
     if masked and entry.spec.pretrain is None:
         raise PluginError(
@@ -68,6 +70,7 @@ def build_model(
         raise PluginError(
             f"{name} returned {type(model).__name__}; expected a torch.nn.Module or an estimator with fit()"
         )
+    handed_out().refuse(name, model)
     if masked and not callable(getattr(model, "pretrain_loss", None)):
         raise PluginError(
             f"{name} returned a {type(model).__name__} without pretrain_loss(**inputs) -> scalar; add this method, or "

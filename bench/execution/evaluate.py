@@ -16,6 +16,7 @@ from bench.execution.build import MASKED, build_model, is_network
 from bench.execution.inputs import Inputs, arranged, prepare
 from bench.execution.results import CellResult, Fitted, OnEpoch, Predictions, Progress
 from bench.execution.sealed import open_sealed
+from bench.execution.state import start_of
 from bench.execution.trust import batch_mates, check_unchanged, estimator_state
 from bench.job import Job
 from bench.measurement.memory import HostPeak
@@ -41,6 +42,7 @@ def run_evaluate(registry: Registry, job: Job, progress: Progress, on_epoch: OnE
     progress.stage = "build"
     entry = registry.models[cell.model]
     model = build_model(entry, data.task, cell.seed, masked=cell.weights == MASKED, weights=job.weights)
+    start_state = start_of(model)
     if is_network(model):
         from bench.execution.network import Run, run_network
 
@@ -58,7 +60,7 @@ def run_evaluate(registry: Registry, job: Job, progress: Progress, on_epoch: OnE
         "data_s": ready, **fitted.timing, "evaluate_s": predictions.seconds,
         "infer_clips_per_s": len(predictions.index) / predictions.seconds, "wall_s": time.perf_counter() - start,
     }  # fmt: skip
-    sections = {**provenance.evaluation_sections(registry, job, data, split), **fitted.notes}
+    sections = {**provenance.evaluation_sections(registry, job, data, split), "start": start_state, **fitted.notes}
     record = provenance.ok_record(
         registry, job, data, fitted.pipeline, sections, started_at=started, memory=fitted.memory, timing=timing,
     )  # fmt: skip

@@ -20,6 +20,7 @@ from bench.data.waveforms import Waveforms
 from bench.errors import DataError, PluginError
 from bench.execution.opening import Opened, WorkerCache, open_data
 from bench.execution.seeding import seed_everything
+from bench.execution.state import handed_out
 from bench.job import Job
 from bench.plugins.factories import load_factory
 from bench.plugins.registry import Registry
@@ -133,6 +134,7 @@ def build_frontend(
     frontend = factory(task, **model.frontend_options)
     if not isinstance(frontend, nn.Module):
         raise PluginError(f"front end {name!r} returned {type(frontend).__name__}, expected a torch.nn.Module")
+    handed_out().refuse(f"front end {name!r}", frontend)
     return frontend.eval()
 
 

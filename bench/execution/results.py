@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.errors import BenchError, DataError, PluginError
+from bench.execution.state import SharedStateError
 from bench.results.records import Record, Status
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ def classify(error: BaseException) -> tuple[Status, str]:
         (LogitsShapeError, "shape"),
         (StateChangedError, "state"),
         (DataError, "data"),
+        (SharedStateError, "state"),
         (SystemExit, "exit"),
     )
     return "failed", next((reason for kind, reason in kinds if isinstance(error, kind)), "raised")

@@ -16,6 +16,7 @@ from bench.plugins.registry import Entry
 from bench.plugins.specs import ModelSpec
 from bench.testing.inputs import hardened
 from bench.testing.results import Check, CheckResult, checks_of, failed, judge, passed, skipped
+from bench.testing.starts import seeds
 
 Logits = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -57,7 +58,7 @@ class EstimatorCase:
 
 def estimator_checks(case: EstimatorCase) -> dict[str, Check]:
     """The checks of one estimator, by name, in order."""
-    return checks_of(case, logits, answers, batch_mates, permutation, deterministic, missing_class)
+    return checks_of(case, logits, answers, batch_mates, permutation, deterministic, seeds, missing_class)
 
 
 def logits(case: EstimatorCase) -> CheckResult:

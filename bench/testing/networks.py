@@ -26,6 +26,7 @@ from bench.plugins.specs import ModelSpec
 from bench.recipe import Recipe
 from bench.testing.inputs import FULL_SCALE, hardened
 from bench.testing.results import Check, CheckResult, change, checks_of, failed, judge, passed, skipped, some, twice
+from bench.testing.starts import seeded, seeds
 
 BATCH = 8
 """Clips of one forward pass."""
@@ -120,7 +121,7 @@ def unchanged(pipeline: Pipeline) -> Iterator[None]:
 def network_checks(case: NetworkCase) -> dict[str, Check]:
     """The checks of one network, by name, in order."""
     return checks_of(
-        case, logits, finite, gradient, deterministic, seeded, batch_mates, permutation, state_dict, bf16, cuda
+        case, logits, finite, gradient, deterministic, seeded, seeds, batch_mates, permutation, state_dict, bf16, cuda
     )
 
 
@@ -190,16 +191,6 @@ def deterministic(case: NetworkCase) -> CheckResult:
     """The same clips give the same logits in ``eval()``, to the last bit, whatever the state of the generators."""
     advice = "something random (dropout, a functional dropout without self.training, noise) is on in eval()"
     return twice(lambda: forward(case.pipeline, case.rows()), advice)
-
-
-def seeded(case: NetworkCase) -> CheckResult:
-    """The same seed gives the same initial weights, to the last bit."""
-    mine, again = case.pipeline.model.state_dict(), case.fresh(0).model.state_dict()
-    changed = [name for name, x in mine.items() if isinstance(x, Tensor) and not torch.equal(x, again[name])]
-    if changed:
-        advice = "draw from torch's generator, or take `seed` as a keyword of the factory"
-        return failed(f"{some(changed)} differ between two builds from seed 0; {advice}", float(len(changed)))
-    return passed(f"all {len(mine)} tensors of two builds from seed 0 are equal", 0.0)
 
 
 def batch_mates(case: NetworkCase) -> CheckResult:

@@ -50,6 +50,14 @@ def test_accuracy_is_pooled_per_seed_then_averaged(samples, store):
     assert row.not_ranked == ()
 
 
+@pytest.mark.parametrize(("seed", "noted"), [(0, True), (2, False)])
+def test_seeds_that_begin_alike_are_named(samples, store, seed, noted):
+    for number in (seed, 1):
+        start = {"tensors": "0a" if noted else f"{number}", "torch": f"{number}"}
+        samples.evaluated(store, samples.cell("m", 1, number), 0.7, start=start)
+    assert ("seeds give the same start (tensors)" in only_row(store).notes) == noted
+
+
 def test_interval_draws_groups_where_there_are_groups(samples, store):
     record = samples.evaluated(store, samples.cell("m"), 0.7)
     arrays = store.predictions(record)

@@ -20,8 +20,8 @@ from bench.testing.conformance import Effort
 from bench.testing.fakes import fake_plugin
 
 COUNT = 40 * 24 + 24 + 24 * 50 + 50
-QUICK = {"parameters", "logits", "finite", "gradient", "deterministic", "seeded", "batch_mates", "permutation",
-         "state_dict", "bf16"}  # fmt: skip
+QUICK = {"parameters", "logits", "finite", "gradient", "deterministic", "seeded", "seeds", "batch_mates",
+         "permutation", "state_dict", "bf16"}  # fmt: skip
 
 
 class Net(nn.Module):
@@ -107,8 +107,43 @@ def build(task, fault="", kind=Net):
     return kind(task.num_classes, fault)
 
 
+SEEN: list[torch.Tensor] = []
+KEPT = [Net(7, ""), Nearest(7, "")]
+
+
+class Noted(Net):
+    """Each training pass leaves a trace at module level, which the next network starts from."""
+
+    def __init__(self, classes: int, fault: str) -> None:
+        super().__init__(classes, fault)
+        self.hidden.bias.data += len(SEEN)
+
+    def forward(self, audio, image=None):
+        if self.training:
+            SEEN.append(audio.mean())
+        return super().forward(audio, image)
+
+
+def build_kept(task, number):
+    return KEPT[number]
+
+
+def build_backbone(task):
+    net = Net(task.num_classes, "")
+    net.hidden = KEPT[0].hidden
+    return net
+
+
+def build_seeding(task, own):
+    {"torch": torch.manual_seed, "numpy": np.random.seed, "python": random.seed}.get(own, int)(42)
+    with torch.random.fork_rng(enabled=own == "fork"):
+        if own == "fork":
+            torch.manual_seed(42)
+        return Net(task.num_classes, "")
+
+
 def registry_of(**fields: object) -> Registry:
-    spec = ModelSpec(name="fake.net", factory=f"{__name__}:build", **fields)
+    spec = ModelSpec(**{"name": "fake.net", "factory": f"{__name__}:build", **fields})
     return load_modules(fake_plugin("fakes", [spec]), bench.builtin).registry
 
 
@@ -140,6 +175,34 @@ def test_each_fault_is_found_by_its_check(fault):
     assert set(found) <= {fault, "build", *({"state_dict"} if fault == "deterministic" else ()),
                           *({"batch_mates", "permutation"} if fault == "deterministic" else ()),
                           *({"seeded"} if fault == "state_dict" else ())}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("factory", "options", "shared"),
+    [
+        ("build_kept", {"number": 0}, "the model itself"), ("build_kept", {"number": 1}, "the model itself"),
+        ("build_backbone", {}, "hidden.weight"),
+    ],
+)  # fmt: skip
+def test_a_factory_that_hands_out_anything_twice_is_refused(factory, options, shared):
+    found = failures(registry_of(factory=f"{__name__}:{factory}", options=options), only=QUICK - {"parameters"})
+    assert set(found) == {"build"}
+    assert "handed out for a second time" in found["build"]
+    assert shared in found["build"]
+
+
+def test_a_start_that_moves_with_training_is_found():
+    assert "hidden.bias differ" in failures(registry_of(options={"kind": Noted}), only={"seeded"})["seeded"]
+
+
+@pytest.mark.parametrize(
+    ("own", "said"), [("torch", "torch"), ("numpy", "numpy"), ("python", "python"), ("fork", "every")]
+)
+def test_a_factory_that_seeds_by_itself_is_found(own, said):
+    found = failures(registry_of(factory=f"{__name__}:build_seeding", options={"own": own}), only={"seeds", "seeded"})
+    assert set(found) == {"seeds"}
+    assert found["seeds"].startswith("seeds give the same start: ")
+    assert said in found["seeds"]
 
 
 @pytest.mark.parametrize("kind", [Net, Nearest])
@@ -208,7 +271,7 @@ def test_large_networks_are_not_trained_unless_asked():
 
 def test_a_sound_estimator_passes_everything():
     results = check_model("fake.net", registry_of(options={"kind": Nearest}))
-    names = ("build", "logits", "batch_mates", "permutation", "deterministic", "missing_class")
+    names = ("build", "logits", "batch_mates", "permutation", "deterministic", "seeds", "missing_class")
     found = {r.name: r.status for r in results if r.name != "parameters"}
     assert found == {**dict.fromkeys(names, "passed"), "answers": "skipped"}  # it has no predict
 
