@@ -29,20 +29,29 @@ def bench_add_frontends():
 
 @hookimpl
 def bench_add_datasets():
-    return [DatasetSpec(name="noise", load=":load", needs_files=False, protocols=("4+1",))]
+    return [
+        DatasetSpec(name=name, load=f":load_{name}", needs_files=False, protocols=("4+1",))
+        for name in ("noise", "copies")
+    ]
 
 
-def load(_root):
+def load_copies(_root):
+    """Each sound twice, with one label, in two folds."""
+    return load_noise(_root, times=2)
+
+
+def load_noise(_root, times=1):
     import numpy as np
 
-    rng = np.random.default_rng(5)
+    sounds = np.arange(CLIPS) // times
+    targets = (np.random.default_rng(5).permutation(CLIPS) % CLASSES)[sounds]
 
     def audio(i):
-        return (0.2 * np.random.default_rng([1, i]).standard_normal(SAMPLES)).astype(np.float32), RATE
+        return (0.2 * np.random.default_rng([1, sounds[i]]).standard_normal(SAMPLES)).astype(np.float32), RATE
 
     return Clips(
-        title="Noise", ids=tuple(f"noise-{i}" for i in range(CLIPS)), targets=rng.permutation(CLIPS) % CLASSES,
-        label_names=tuple("abc"), audio=audio, sample_rate=RATE, clip_samples=SAMPLES, manifest_sha256="noise",
+        title="Noise", ids=tuple(f"noise-{i}" for i in range(CLIPS)), targets=targets,
+        label_names=tuple("abc"), audio=audio, sample_rate=RATE, clip_samples=SAMPLES, manifest_sha256=f"noise-{times}",
         folds=np.arange(CLIPS) % FOLDS + 1,
     )  # fmt: skip
 
