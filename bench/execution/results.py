@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.errors import BenchError, DataError, PluginError
-from bench.execution.state import SharedStateError
 from bench.results.records import Record, Status
 
 if TYPE_CHECKING:
@@ -28,6 +27,10 @@ class DivergedError(BenchError):
 
 class StateChangedError(PluginError):
     """A model that predicting has changed."""
+
+
+class SharedStateError(PluginError):
+    """A factory handed out what it had handed out before."""
 
 
 class LogitsShapeError(PluginError):
@@ -118,8 +121,8 @@ def classify(error: BaseException) -> tuple[Status, str]:
         (DivergedError, "nan"),
         (LogitsShapeError, "shape"),
         (StateChangedError, "state"),
-        (DataError, "data"),
         (SharedStateError, "state"),
+        (DataError, "data"),
         (SystemExit, "exit"),
     )
     return "failed", next((reason for kind, reason in kinds if isinstance(error, kind)), "raised")

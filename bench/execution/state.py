@@ -9,18 +9,15 @@ import sys
 import types
 import weakref
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from bench.errors import PluginError
+from bench.execution.results import SharedStateError
+from bench.execution.trust import module_state
 
 _PLAIN = (str, bytes, int, float, complex, type(None), type, types.ModuleType, types.FunctionType, types.MethodType)
-
-
-class SharedStateError(PluginError):
-    """A factory handed out what it had handed out before."""
 
 
 class HandedOut:
@@ -116,15 +113,12 @@ def start_of(model: Any) -> dict[str, str]:
     the same start: the factory seeds by itself, or draws nothing.
     """
     torch = sys.modules.get("torch")
-    parts: dict[str, Iterable[bytes]] = {
-        "python": [pickle.dumps(random.getstate())],
-        "numpy": [pickle.dumps(np.random.get_state())],  # noqa: NPY002  plugins may draw from the legacy generator
+    parts: dict[str, Any] = {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(),  # noqa: NPY002  plugins may draw from the legacy generator
     }
     if torch is not None:
-        parts["torch"] = [torch.get_rng_state().numpy().tobytes()]
-        if isinstance(model, torch.nn.Module):
-            tensors = [x for x in model.state_dict().values() if isinstance(x, torch.Tensor)]
-            if tensors and not any(torch.nn.parameter.is_lazy(x) for x in tensors):
-                flat = (x.detach().cpu().contiguous().reshape(-1) for x in tensors)
-                parts["tensors"] = (x.view(torch.uint8).numpy().data for x in flat)
-    return {name: f"{functools.reduce(lambda sum_, x: zlib.crc32(x, sum_), of, 0):08x}" for name, of in parts.items()}
+        parts["torch"] = torch.get_rng_state().numpy().tobytes()
+        if isinstance(model, torch.nn.Module) and (tensors := module_state(model)):
+            parts["tensors"] = sorted(tensors.items())
+    return {name: f"{zlib.crc32(pickle.dumps(part)):08x}" for name, part in parts.items()}

@@ -14,9 +14,9 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from bench.errors import PluginError
-from bench.execution.results import classify
+from bench.execution.results import SharedStateError, classify
 from bench.execution.seeding import seed_everything
-from bench.execution.state import HandedOut, SharedStateError, start_of
+from bench.execution.state import HandedOut, start_of
 
 
 def net() -> nn.Sequential:
