@@ -16,8 +16,8 @@ from bench.results.quantities import OF_SPEED, Speed
 PICTURES = (
     (
         "Score by cell",
-        "Dots are folds and seeds, the mark is their mean with its 95 % interval; grey marks are not ranked; the "
-        "dotted line is the majority class, where it is in sight.",
+        "Dots are folds and seeds, the mark is their mean with its 95 % interval; pale dots are folds that the mean "
+        "leaves out, grey marks are not ranked; the dotted line is the majority class, where it is in sight.",
         plots.score_plot,
     ),
     (

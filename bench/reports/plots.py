@@ -89,7 +89,8 @@ def _score_line(panel: drawing.Panel, row: Row, place: int, scale: float) -> Ite
         )
     for cell in row.cells:
         x, y = panel.at(scale * cell.value, place)
-        yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" fill="{drawing.SECOND}" opacity="0.6"/>'
+        opacity = 0.6 if cell.fold in row.folds_used else 0.2
+        yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" fill="{drawing.SECOND}" opacity="{opacity}"/>'
     x, y = panel.at(scale * (row.value or 0), place)
     colour = drawing.ACCENT if row.rank else drawing.MUTED
     yield f'<path d="M{x:.1f} {y - 5:.1f}l5 5-5 5-5-5z" fill="{colour}"/>'
