@@ -17,11 +17,10 @@ from bench.errors import SelectionError, UnknownNameError
 from bench.results.predictions import Predictions
 from bench.results.records import Record, Score
 from bench.statistics.draws import MIN_SEEDS
+from bench.statistics.folds import FoldTest, corrected_fold_t
 from bench.statistics.paired import (
     Comparison,
-    FoldTest,
     McNemar,
-    corrected_fold_t,
     mcnemar_exact,
     paired_cluster_bootstrap,
 )

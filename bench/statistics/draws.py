@@ -11,21 +11,20 @@ the interval is that of the score expected on test sets of this size.
 
 Several seeds: groups are drawn for the average over seeds. What differs from training to training, as a whole and
 clip by clip, is a part of its own: the variance of the seeds' scores. Three seeds say far less of it than hundreds of
-groups say of the clips, so that each part has its own Student's quantile (:func:`with_seeds`). Three seeds are too few
-to draw from, and drawing them crossed with groups counts the noise of single clips more than once. Below three seeds
-nothing is known of this part: what is said then holds over clips only.
+groups say of the clips, so that each part has its own Student's quantile (:class:`~bench.statistics.parts.Parts`).
+Three seeds are too few to draw from, and drawing them crossed with groups counts the noise of single clips more than
+once. Below three seeds nothing is known of this part: what is said then holds over clips only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
+from bench.statistics.parts import TINY, Parts
 from bench.statistics.results import Counts, Floats, Refusal, group_codes, right_or_wrong, seeds_by_clips, too_few
 
 MIN_GROUPS = 5
@@ -38,7 +37,6 @@ SAME = 1e-12
 """Draws that differ by no more are equal."""
 
 _CHUNK_CELLS = 4_000_000
-_TINY = 1e-30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -131,52 +129,8 @@ class Draws:
         group = np.maximum(own[:, None] + own - 2 * self.covariance, 0.0)
         clips = np.maximum(group - self.interaction[:, None] - self.interaction, 0.0)
         total, single = seeds[:, None] + seeds, seeds**2 / np.maximum(self.seeds - 1, 1)
-        freedom = np.maximum(total**2, _TINY) / np.maximum(single[:, None] + single, _TINY)
+        freedom = np.maximum(total**2, TINY) / np.maximum(single[:, None] + single, TINY)
         return Parts(self.groups, group, clips, total, freedom)
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What variances of scores, or of differences of scores, are made of.
-
-    Attributes:
-        groups: Groups that were drawn from.
-        drawn: Variance of the draws of groups.
-        clips: The part of it that no further seed would change.
-        seeds: Variance due to seeds.
-        seed_freedom: Degrees of freedom of ``seeds``, at least 1.
-    """
-
-    groups: int
-    drawn: Floats
-    clips: Floats
-    seeds: Floats
-    seed_freedom: Floats
-
-    def __getitem__(self, at: Any) -> Parts:
-        """The parts of some of the scores or pairs."""
-        return Parts(self.groups, self.drawn[at], self.clips[at], self.seeds[at], self.seed_freedom[at])
-
-    def reach(self, ends: Floats, tail: ArrayLike) -> Floats:
-        """How far an interval extends on one side, with ``tail`` beyond it.
-
-        Args:
-            ends: How far the draws of groups alone extend, stretched to Student's quantile, at least 0.
-            tail: Probability.
-
-        Returns:
-            The mean of two: the root of the squares of what clips and seeds make alone (too wide where both count), and
-            Student's quantile of Welch and Satterthwaite for their sum (too narrow where the seeds' part is larger).
-        """
-        ends = ends * np.sqrt(np.where(self.drawn > _TINY, self.clips / np.maximum(self.drawn, _TINY), 1.0))
-        most, seeds = self.groups - 1, np.sqrt(self.seeds)
-        total = np.maximum((self.clips + self.seeds) ** 2, _TINY)
-        parts = self.clips**2 / most + self.seeds**2 / self.seed_freedom
-        freedom = np.clip(total / np.maximum(parts, total / most), 1.0, most)
-        wide = np.hypot(ends, special.stdtrit(self.seed_freedom, tail) * seeds)
-        narrow = -special.stdtrit(freedom, tail) * np.hypot(ends / special.stdtrit(most, tail), seeds)
-        reach: Floats = (wide + narrow) / 2
-        return reach
 
 
 def draw_scores(

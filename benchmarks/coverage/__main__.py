@@ -24,7 +24,8 @@ from simulation import FOLD_SPREAD, GROUP_SHARE, MODEL_SHARE, Noise, group_label
 
 from bench.statistics.bootstrap import score_intervals, wilson
 from bench.statistics.draws import draw_scores
-from bench.statistics.paired import corrected_fold_t, difference_interval
+from bench.statistics.folds import corrected_fold_t
+from bench.statistics.paired import difference_interval
 
 SEEDS = (1, 2, 3, 5)
 LEAST_JUDGED = 3

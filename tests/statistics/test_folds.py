@@ -13,7 +13,7 @@ from sklearn.datasets import make_moons
 from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
 from sklearn.svm import SVC
 
-from bench.statistics.paired import FoldTest, corrected_fold_t, correction_factor
+from bench.statistics.folds import FoldTest, corrected_fold_t, correction_factor
 from bench.statistics.results import Refusal
 
 
