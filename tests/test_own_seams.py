@@ -14,7 +14,7 @@ from bench.plugins.checks import KINDS
 from bench.plugins.discovery import load_modules
 
 HOST = Path(bench.__file__).parent
-ROOMS = ("running", "cli", "reports")
+ROOMS = ("running", "cli", "reports", "planning")
 SEAMS = ("launchers", "reporters", "protocols", "metrics", "frontends")
 
 
@@ -22,6 +22,7 @@ OTHER = {
     "json": "what pydantic calls plain values",
     "given": "how an input of a cell came",
     "markdown": "a word",
+    "inner": "what `bench sweep --select` takes",
 }
 """Strings that are names of a reporter or a front end too, and what they mean where they stand."""
 

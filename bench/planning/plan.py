@@ -101,8 +101,8 @@ class Plan:
 
 
 _SAID = ("decision", "reason", "cost_s", "cost_source", "reused", "fingerprint")
-GROUPED = "grouped-5"
-"""What divides clips of known groups that nobody has divided."""
+DRAWN_FOLDS = 5
+"""Folds to draw of clips of known groups that nobody has divided."""
 START_S = 4.0
 """Seconds until a fresh worker has imported what it needs."""
 
@@ -170,11 +170,20 @@ def _divide_all(selection: Selection, registry: Registry, loaded: Mapping[str, L
 
 
 def default_protocol(data: Loaded, registry: Registry) -> str:
-    """The first recommended protocol that suits the clips; ``grouped-5`` where they have groups and nobody's folds."""
+    """The first recommended protocol that suits the clips; where they have groups and nobody's folds, one that draws.
+
+    It needs nothing but groups, may be ranked, and its count of folds is nearest to :data:`DRAWN_FOLDS`.
+    """
     wanted, has, clips = data.entry.spec.protocols, offered(data.clips), data.clips
     fitting = [name for name in wanted if has >= set(registry.protocols[name].spec.needs)]
     if clips.groups is not None and (clips.folds_to_draw or not fitting):
-        return GROUPED
+        counts = {
+            spec.name: int(spec.options["count"])
+            for spec in registry.protocols.specs()
+            if spec.needs == ("groups",) and spec.folds and spec.ranked and "count" in spec.options
+        }
+        if counts:
+            return min(counts, key=lambda name: (abs(counts[name] - DRAWN_FOLDS), name))
     return (fitting or wanted)[0]
 
 
