@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.cell import parse_inputs
-from bench.clips import Clips
+from bench.clips import Clips, veiled
 from bench.errors import DataError
 from bench.execution.opening import Opened, open_data, split_for
 from bench.job import Job
@@ -46,15 +46,20 @@ def open_sealed(registry: Registry, job: Job) -> tuple[Opened, Split]:
 def masked(clips: Clips, split: Split, job: Job) -> Clips:
     """The clips with no target but those of training and validation: -1, or NaN for several labels, elsewhere.
 
-    What could give targets away and no model asked for is left out too: groups, texts, what is called for samples.
+    What could give targets away and no model asked for is left out too: groups, texts, what is called for samples, and
+    names, which hold the label in many data sets (``dog/1.wav``): those of other clips are :func:`bench.clips.veiled`.
     """
     shown = np.concatenate([split.train, split.validation])
     targets = np.full_like(clips.targets, -1 if clips.targets.ndim == 1 else np.nan)
     targets[shown] = clips.targets[shown]
+    named = {*shown.tolist(), *np.flatnonzero(~clips.known).tolist()}
+    ids = tuple(name if row in named else veiled(name) for row, name in enumerate(clips.ids))
     texts = clips.texts if "text" in parse_inputs(job.cell.inputs) else None
     said = untrained(clips, split.train, split.test)
     notes = (*clips.notes, *([f"fold {job.cell.fold}: {said}"] if said else []))
-    return replace(clips, targets=targets, notes=notes, groups=None, copies=None, texts=texts, audio=None, images=None)
+    return replace(
+        clips, ids=ids, targets=targets, notes=notes, groups=None, copies=None, texts=texts, audio=None, images=None
+    )
 
 
 class _Keeper:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from bench.clips import Clips, TaskType
+from bench.clips import Clips, TaskType, veiled
 from bench.errors import DataError
 from bench.metrics.scoring import compute_scores
 from bench.plugins.interfaces import Finished
@@ -57,7 +57,7 @@ def _predictions(clips: Clips, event: Finished) -> tuple[dict[str, npt.NDArray[A
         raise DataError(f"the record came without its {PREDICTIONS}; a launcher hands over the files of the event too")
     arrays = dict(NpzArrays(event.files[PREDICTIONS]))
     theirs = {name: event.record.provenance["dataset"].get(name) for name in ("manifest_sha256", "contents_sha256")}
-    places = {name: row for row, name in enumerate(clips.ids)}
+    places = {name: row for row, clip in enumerate(clips.ids) for name in (clip, veiled(clip))}
     unknown = [name for name in arrays["ids"].tolist() if name not in places]
     other = [name for name, digits in theirs.items() if digits and getattr(clips, name) not in ("", digits)]
     if unknown or other:
@@ -65,7 +65,8 @@ def _predictions(clips: Clips, event: Finished) -> tuple[dict[str, npt.NDArray[A
             f"the cell ran on another copy of {clips.title} than the host has (other {', '.join(other) or 'clips'}); "
             "give both the same files with --data"
         )
-    return arrays, np.asarray([places[name] for name in arrays["ids"].tolist()], dtype=np.int64)
+    rows = np.asarray([places[name] for name in arrays["ids"].tolist()], dtype=np.int64)
+    return {**arrays, "ids": np.asarray([clips.ids[row] for row in rows])}, rows
 
 
 def scored(

@@ -47,8 +47,8 @@ def load(_root):
         return np.stack([np.full((1, 4, 4), labels[i] / CLASSES, dtype=np.float32) for i in indices])
 
     return Clips(
-        title="Secret", ids=tuple(f"clip-{i}" for i in range(CLIPS)), targets=labels, label_names=("a", "b", "c"),
-        audio=audio, sample_rate=RATE, clip_samples=SAMPLES, manifest_sha256="secret",
+        title="Secret", ids=tuple(f"label {label}/{i}" for i, label in enumerate(labels)), targets=labels,
+        label_names=("a", "b", "c"), audio=audio, sample_rate=RATE, clip_samples=SAMPLES, manifest_sha256="secret",
         groups=tuple(f"{label}-{i}" for i, label in enumerate(labels)), images=images, image_shape=(1, 4, 4),
         splits=tuple("test" if i in TEST else "train" for i in range(CLIPS)),
         texts=tuple(f"the label is {label}" for label in labels),
@@ -74,7 +74,8 @@ def look():
     wanted = truth()[TEST].tolist()
     for one in found:
         rows = [one[i] for i in TEST] if len(one) == CLIPS else list(one)
-        if rows in (wanted, [f"the label is {label}" for label in wanted]):
+        names = [f"label {label}/{i}" for i, label in zip(TEST, wanted, strict=True)]
+        if rows in (wanted, names, [f"the label is {label}" for label in wanted]):
             raise RuntimeError(f"found the targets of the test clips: {rows}")
 
 

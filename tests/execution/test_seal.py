@@ -33,6 +33,7 @@ def test_no_model_finds_the_targets_of_its_test_clips(run) -> None:
         arrays = runner.store.predictions(record)
         assert arrays["targets"].tolist() == clips.targets[40:].tolist()
         assert arrays["groups"].tolist() == list(clips.groups[40:])
+        assert arrays["ids"].tolist() == list(clips.ids[40:])
         assert record.score("accuracy") == np.mean(arrays["logits"].argmax(axis=1) == arrays["targets"])
         assert record.provenance["protocol"]["test_targets"] == "scored outside"
         dataset = record.provenance["dataset"]
