@@ -52,7 +52,7 @@ def plugin(tmp_path: Path) -> str:
 def test_a_sound_model_exits_0_and_says_every_check(plugin, capsys):
     assert main(["check", "mine.good", "--plugin", plugin]) == 0
     out = capsys.readouterr().out
-    assert "model mine.good: 11 passed, 3 skipped" in out
+    assert "model mine.good: 12 passed, 3 skipped" in out
     assert "passed   batch_mates" in out
     assert "write parameters=5_050" in out
 

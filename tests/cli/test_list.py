@@ -305,7 +305,7 @@ def test_light_and_quick(argv: list[str], tmp_path: Path) -> None:
         pytest.skip("bench-audio is not installed here, so that there are no plugins to list: pip install -e .")
     modules, seconds = _fresh(argv, tmp_path)
     assert modules.isdisjoint({*HEAVY, *OWN_HEAVY})
-    assert seconds <= 0.3
+    assert seconds <= 0.5  # importing torch would take two
 
 
 def test_a_plain_listing_does_without_typer(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_files_agree_and_name_no_folder(swept) -> None:
     folder, found = swept
     names = [Path(name).name for name in found["files"]]
     stem = "sweep-demo-steep.net"
-    assert names == [f"{stem}.svg", f"{stem}.png", "sweep.md", "sweep.csv", "sweep.json"]
+    assert {f"{stem}.svg", f"{stem}.png", f"{stem}.toml", "sweep.md", "sweep.csv", "sweep.json"} == {*names}
     assert json.loads((folder / "sweep.json").read_text())["curves"] == found["curves"]
     page = (folder / "sweep.md").read_text()
     assert f"({stem}.svg)" in page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,11 @@ AUDIOSET_NAMES = ("Speech", "Child speech, kid speaking", *(f"Event {i}" for i i
 
 
 def tone(path: Path, pitches: tuple[int, ...], *, seconds: float = 0.5, rate: int = 16_000) -> None:
-    """A clip that holds one tone for each of its first classes."""
+    """A clip that holds one tone for each of its first classes, from a phase of its own: no two files are copies."""
     path.parent.mkdir(parents=True, exist_ok=True)
     time = np.arange(int(seconds * rate)) / rate
-    wave = sum(0.1 * np.sin(2 * np.pi * (300 + 400 * pitch) * time) for pitch in pitches)
+    phase = zlib.crc32(path.stem.encode())
+    wave = sum(0.1 * np.sin(2 * np.pi * (300 + 400 * pitch) * time + phase) for pitch in pitches)
     soundfile.write(path, wave, rate)
 
 
