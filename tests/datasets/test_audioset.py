@@ -137,10 +137,10 @@ def test_both_run_from_their_files_to_a_mean_average_precision(tmp_path: Path, m
         "tiny", ("fsd50k", "audioset-balanced"), data=tmp_path / "data", recipe="smoke", profile=False,
         overrides=("recipe.epochs=1", "recipe.batch=4"), out=tmp_path / "run", plugins=(tmp_path / "tiny.py",), jobs=2,
     )  # fmt: skip
-    assert [(r.cell.dataset, r.cell.protocol, r.status) for r in records] == [
+    assert [(r.cell.data_name, r.cell.protocol, r.status) for r in records] == [
         ("audioset-balanced", "official@1", "ok"),
         ("fsd50k", "official@1", "ok"),
-    ], [r.failure for r in records]
+    ], [r.error for r in records]
     for record in records:
         scores = {score.name: score.value for score in record.scores}
         assert 0 < scores["map"] < 1
