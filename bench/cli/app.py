@@ -21,6 +21,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "profile": "Measure one model over batch sizes: speed, memory, stages, FLOPs, and traces.",
         "frontends": "Compare features computed on the fly with stored ones, claim by claim.",
         "doctor": "Find what would spoil measurements on this machine, with the command for each.",
+        "merge": "Bring the records of several run folders into one.",
         "report": "Make leaderboards from stored records.",
         "compare": "Say which of two models is better on the same clips.",
         "claim": "Compare a claimed ranking of models with the records.",

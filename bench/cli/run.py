@@ -9,6 +9,9 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from bench.analysis.phrases import plural
 from bench.cli.common import CELL_FAILED, OK, print_json, print_note
@@ -18,6 +21,7 @@ from bench.cli.progress import duration
 from bench.cli.study import resumable
 from bench.config.selection import Selection
 from bench.config.settings import Settings
+from bench.errors import SelectionError
 from bench.planning.plan import Plan
 from bench.plugins.factories import load_factory
 from bench.running.runner import Result, Runner
@@ -26,11 +30,21 @@ from bench.statistics.draws import MIN_SEEDS
 
 @with_run_options()
 def main(
-    selection: Selection, settings: Settings, *, as_json: bool, formats: Formats = None, metric: MetricName = None
+    selection: Selection,
+    settings: Settings,
+    *,
+    as_json: bool,
+    formats: Formats = None,
+    metric: MetricName = None,
+    shard: Annotated[
+        str | None,
+        typer.Option("--shard", metavar="I/N", help="Run part I of N, without a leaderboard; `bench plan --shards N`."),
+    ] = None,
 ) -> int:
     """Train and measure models on data sets and write a leaderboard."""
+    settings = dataclasses.replace(settings, metric=metric, shard=shard_of(shard))
     with resumable(settings.out) as progress:
-        runner = Runner(selection, dataclasses.replace(settings, metric=metric), progress)
+        runner = Runner(selection, settings, progress)
         registry = runner.host.registry
         if metric is not None:
             registry.metrics[metric]
@@ -38,9 +52,23 @@ def main(
         renderers = [registry.reporters[name].factory for name in names]
         threading.Thread(target=_import_board, args=(renderers,), daemon=True).start()
         result = runner.run()
-    files = write_board(result.folder_board, registry, names, settings.out)
-    _tell(result, runner.slots, files, as_json=as_json)
+    files = write_board(result.folder_board, registry, names, settings.out) if shard is None else []
+    _tell(result, runner, files, as_json=as_json)
     return CELL_FAILED if result.failed else OK
+
+
+def shard_of(text: str | None) -> tuple[int, int] | None:
+    """``"3/16"`` as ``(3, 16)``.
+
+    >>> shard_of("3/16")
+    (3, 16)
+    """
+    if text is None:
+        return None
+    index, _, count = text.partition("/")
+    if not (text.isascii() and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+        raise SelectionError(f"--shard {text!r} is no part I/N with I from 1 to N; e.g. --shard 1/16 to --shard 16/16")
+    return int(index), int(count)
 
 
 def _import_board(renderers: Sequence[str]) -> None:
@@ -52,7 +80,8 @@ def _import_board(renderers: Sequence[str]) -> None:
             load_factory(factory)
 
 
-def _tell(result: Result, slots: int, files: list[Path], *, as_json: bool) -> None:
+def _tell(result: Result, runner: Runner, files: list[Path], *, as_json: bool) -> None:
+    slots, shard = runner.slots, runner.settings.shard
     if as_json:
         print_json(
             {
@@ -65,15 +94,19 @@ def _tell(result: Result, slots: int, files: list[Path], *, as_json: bool) -> No
             }
         )
     else:
-        from bench.reports.terminal import text
+        if files:
+            from bench.reports.terminal import text
 
-        print(text(result.board), end="")
+            print(text(result.board), end="")
         for path in files:
             print(f"wrote {path}")
+        if shard:
+            print(f"shard {shard[0]}/{shard[1]} is done")
+            print_note(f"`bench report {result.store.root}` makes the leaderboard once all shards are there")
     eta = result.plan.eta_s(slots)
     planned = "" if eta is None or not result.plan.runnable else f" (planned {duration(eta)})"
     print_note(f"{len(result.records)} cells, {len(result.reused)} reused, {duration(result.seconds)}{planned}")
-    if few := more_seeds(result.plan, slots):
+    if not shard and (few := more_seeds(result.plan, slots)):
         print_note(few)
     for record in result.failed:
         why = record.error.message if record.error else ""

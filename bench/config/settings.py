@@ -24,6 +24,7 @@ class Settings:
         metric: What boards sort and rank by where it is defined, ``None`` = each data set's own.
         rehash: Read every file of the data again, whatever is remembered of it.
         keep_checkpoints: Store weights and test embeddings beside the records.
+        shard: Run this part of so many only, counted from 1.
     """
 
     out: Path = DEFAULT_OUT
@@ -35,6 +36,7 @@ class Settings:
     metric: str | None = None
     rehash: bool = False
     keep_checkpoints: bool = True
+    shard: tuple[int, int] | None = None
 
 
 def typed(selection: Selection, settings: Settings) -> list[tuple[str, str]]:

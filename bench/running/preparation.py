@@ -22,6 +22,7 @@ from bench.measurement.machine import foreign_cpu
 from bench.planning.costs import Cost, cost_key, with_costs
 from bench.planning.fingerprints import Loaded, metric_sources
 from bench.planning.plan import Plan, PlannedCell
+from bench.planning.shards import ELSEWHERE, divide
 from bench.plugins.interfaces import Answered, Event, Lost, Resources
 from bench.plugins.registry import Registry
 from bench.results.store import write_atomic
@@ -37,13 +38,17 @@ BUSY_CORES = 0.2
 
 
 class Preparation:
-    """What comes before the first cell of a run; ``loaded`` holds its data sets by name, once there is a plan."""
+    """What comes before the first cell of a run.
+
+    Once there is a plan, ``loaded`` holds its data sets by name, and ``elsewhere`` what its other shards run.
+    """
 
     def __init__(self, runner: Runner) -> None:
         self.selection, self.settings, self.store = runner.selection, runner.settings, runner.store
         self.planner = runner.planner
         self.registry, self.launching, self.progress = runner.host.registry, runner.launching, runner.progress
         self.loaded: dict[str, Loaded] = {}
+        self.elsewhere: tuple[PlannedCell, ...] = ()
 
     def plan(self, *, measure: bool) -> Plan:
         """The priced plan.
@@ -55,14 +60,15 @@ class Preparation:
             BenchError: The selection names what does not exist, data is missing, a split leaks.
         """
         check_names(self.selection, self.registry)
-        plan = self.planner(self.registry, self._open())
+        plan = self._shard(self.planner(self.registry, self._open()))
         plan = replace(plan, cells=tuple(self._kept(planned) for planned in plan.cells))
         views = self._views(plan)
         if measure:  # every data set is decoded once, here and with a count, before workers ask for it
             for name, clips, trim_db, fill in views:
                 open_waveforms(clips, trim_db=trim_db, fill=fill, progress=self._counter(f"decoding {name}"))
         plan = with_costs(plan, self._costs(plan, measure=measure))
-        previous = {entry["id"]: entry for entry in (self.store.read_plan() or {}).get("decisions", ())}
+        decided = (self.store.read_plan() or {}).get("decisions", ())
+        previous = {entry["id"]: entry for entry in decided if entry["cost_source"] != ELSEWHERE}
         plan = replace(plan, cells=tuple(_decided(planned, previous.get(planned.cell.id)) for planned in plan.cells))
         return replace(plan, disk_bytes=self._disk_bytes(plan))
 
@@ -86,6 +92,15 @@ class Preparation:
         rehash = self.settings.rehash
         self.loaded = load_all(self.selection, self.registry, rehash=rehash, counter=self._counter)
         return self.loaded
+
+    def _shard(self, plan: Plan) -> Plan:
+        if self.settings.shard is None:
+            return plan
+        index, count = self.settings.shard
+        shards = divide(plan, self.registry, count)
+        mine = shards.pop(index - 1)
+        self.elsewhere = tuple(replace(p, cost_source=ELSEWHERE) for shard in shards for p in shard.cells)
+        return mine
 
     def described(self, cell: Cell) -> dict[str, str]:
         """Name, title and identity of a cell's data set."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 from collections import Counter, defaultdict
@@ -25,6 +26,7 @@ from bench.plugins.discovery import Host, load
 from bench.plugins.registry import Registry
 from bench.results.provenance import git_state
 from bench.results.records import SCHEMA_VERSION, Failure, Record
+from bench.results.sharing import plan_held, shard_held
 from bench.results.store import Store
 from bench.running.launching import Launching
 from bench.running.progress import Observers, Progress
@@ -141,7 +143,8 @@ class Runner:
             KeyboardInterrupt: After the state was left resumable.
         """
         start = time.monotonic()
-        with self.store.exclusive():
+        shard = self.settings.shard
+        with shard_held(self.store.root, *shard) if shard else self.store.exclusive():
             self.launching.prepare(self.selection.models)
             try:
                 plan = self._run()
@@ -164,7 +167,8 @@ class Runner:
     def _run(self) -> Plan:
         plan = self.preparation.plan(measure=True)
         self._set_aside([planned.cell for planned in plan.cells if not planned.reused])
-        self._write_plan(plan)
+        with plan_held(self.store.root) if self.settings.shard else contextlib.nullcontext():
+            self._write_plan(plan)
         self.observers.tell("bench_run_start", plan=plan)
         self.progress.planned(plan, self.slots)
         for planned in plan.cells:
@@ -191,14 +195,15 @@ class Runner:
             )
 
     def _write_plan(self, plan: Plan) -> None:
-        """Keep this plan, and what earlier plans of the folder hold beyond it."""
+        """Keep this plan, and what earlier plans of the folder and its other shards hold beyond it."""
         new = plan.to_json(self.slots)
         ids = {entry["id"] for entry in new["decisions"]}
-        old = self.store.read_plan() or {}
-        for cell, decision in zip(old.get("cells", ()), old.get("decisions", ()), strict=True):
-            if decision["id"] not in ids:
-                new["cells"].append(cell)
-                new["decisions"].append(decision)
+        for more in (self.store.read_plan() or {}, replace(plan, cells=self.preparation.elsewhere).to_json()):
+            for cell, decision in zip(more.get("cells", ()), more.get("decisions", ()), strict=True):
+                if decision["id"] not in ids:
+                    ids.add(decision["id"])
+                    new["cells"].append(cell)
+                    new["decisions"].append(decision)
         self.store.write_plan(new)
 
     def _on_event(self, event: interfaces.Event) -> None:
