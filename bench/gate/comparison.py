@@ -9,12 +9,14 @@ from functools import partial
 from bench.errors import SelectionError
 from bench.gate.baseline import Baseline, Measured, PinnedRow
 from bench.gate.collect import Collected
-from bench.gate.intervals import Difference, measured_difference, score_difference
+from bench.gate.intervals import Difference, few_seeds, measured_difference, score_difference
 from bench.gate.policy import Policy, Rule, family
 from bench.gate.verdict import Finding, Status, Verdict
 from bench.results.quantities import QUANTITIES
+from bench.statistics.draws import MIN_SEEDS
 
 _ROUNDING = 1e-9
+_MOVED = ("regression", "unresolved", "improved")
 EXACT = frozenset(one.gated for one in QUANTITIES if one.exact)
 """Counts, which have no scatter."""
 
@@ -44,7 +46,7 @@ def compare(baseline: Baseline, candidate: Collected, policy: Policy, *, cross_h
         findings.extend(_row(row, match, policy, candidate))
     if foreign and not cross_hardware:
         raise SelectionError(_refusal(foreign, baseline, candidate))
-    return Verdict(findings=tuple(findings), notes=tuple(_notes(baseline, candidate)))
+    return Verdict(findings=tuple(findings), notes=(*_notes(baseline, candidate), *_of_few_seeds(baseline, findings)))
 
 
 def _match(row: PinnedRow, rows: Iterable[PinnedRow]) -> PinnedRow | str:
@@ -191,3 +193,13 @@ def _notes(baseline: Baseline, candidate: Collected) -> Iterator[str]:
     if new:
         shown = ", ".join(new[:3]) + (", ..." if len(new) > 3 else "")
         yield f"{len(new)} rows are not in the baseline and were not gated: {shown}"
+
+
+def _of_few_seeds(baseline: Baseline, findings: Sequence[Finding]) -> Iterator[str]:
+    """What may be concluded where scores moved and fewer than three trainings stand on each side."""
+    few = {(row.name, row.metric) for row in baseline.rows if few_seeds(row)}
+    if any((one.row, one.quantity) in few and one.status in _MOVED for one in findings):
+        yield (
+            f"scores of fewer than {MIN_SEEDS} seeds: what moved says that these trained models differ, not that the "
+            "code does: training again may do as much. To tell them apart, pin and gate runs with --seeds 0,1,2"
+        )

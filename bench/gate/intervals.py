@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from bench.gate.baseline import DRAWS, Measured, PinnedRow, Scored, unpacked
 from bench.statistics.bootstrap import wilson
-from bench.statistics.draws import Resampled
+from bench.statistics.draws import MIN_SEEDS, Resampled
 from bench.statistics.paired import paired_cluster_bootstrap
 from bench.statistics.results import Refusal
 from bench.statistics.timing import MIN_PROCESSES, compare_times
@@ -20,6 +20,8 @@ BLOCKS = 20
 """Consecutive blocks that the raw samples of one process are cut into: neighbouring samples are not independent."""
 MIN_BLOCK = 5
 """Samples in a block."""
+FEW_SEEDS_LEVEL = 0.98
+"""Least level of a score's interval below three seeds: nothing in it stands for what another training would give."""
 RATE = "clips/s"
 """Unit of quantities whose samples are blocks already: the rates of the blocks of a throughput."""
 
@@ -67,8 +69,12 @@ def score_difference(candidate: PinnedRow, baseline: PinnedRow, level: float) ->
 
     Paired over groups of clips where both sides kept their values, or their score under draws of groups, on the same
     clips; else, for an accuracy, from the two binomial intervals as if the sides were independent, which is wider.
-    Other scores have no interval then: the estimate decides.
+    Other scores have no interval then: the estimate decides. With fewer than three seeds the interval is over clips
+    only, and at least one of :data:`FEW_SEEDS_LEVEL`, so that clips alone blame an unchanged model in about one of a
+    hundred gates.
     """
+    if few_seeds(baseline):
+        level = max(level, FEW_SEEDS_LEVEL)
     keys = {(cell.fold, cell.seed) for cell in baseline.cells}
     new = [cell for cell in candidate.cells if (cell.fold, cell.seed) in keys]
     old = list(baseline.cells)
@@ -84,9 +90,14 @@ def score_difference(candidate: PinnedRow, baseline: PinnedRow, level: float) ->
             value = score_mean(old)
             return Difference(
                 baseline=value, candidate=value + found.difference,
-                low=found.interval.low, high=found.interval.high, method=found.interval.method,
+                low=found.interval.low, high=found.interval.high, method=f"{100 * level:g} % {found.interval.method}",
             )  # fmt: skip
     return _independent(new, old, level, proportion=baseline.metric == "accuracy")
+
+
+def few_seeds(row: PinnedRow) -> bool:
+    """Whether the row's scores say nothing of what another training would give."""
+    return 0 < len({cell.seed for cell in row.cells}) < MIN_SEEDS
 
 
 def _blocks(measured: Measured) -> tuple[float, ...]:
@@ -156,7 +167,7 @@ def _independent(new: Sequence[Scored], old: Sequence[Scored], level: float, *, 
         candidate=a,
         low=a - b - math.hypot(a - first.low, second.high - b),
         high=a - b + math.hypot(first.high - a, b - second.low),
-        method=f"{clips_a} and {clips_b} clips, not paired",
+        method=f"{100 * level:g} % over {clips_a} and {clips_b} clips, not paired, over clips only",
     )
 
 

@@ -74,7 +74,7 @@ def test_the_independent_interval_agrees_with_statsmodels(runs, gated):
     verdict = gated(runs(1, worse=0.05, logits=False), runs(2))
     finding = next(f for f in verdict.findings if f.quantity == "accuracy")
     right = [round(value * 400) for value in (finding.candidate, finding.baseline)]
-    low, high = confint_proportions_2indep(right[0], 400, right[1], 400, compare="diff", method="newcomb")
+    low, high = confint_proportions_2indep(right[0], 400, right[1], 400, compare="diff", method="newcomb", alpha=0.02)
     assert (finding.low, finding.high) == pytest.approx((low, high), abs=1e-6)
 
 
@@ -83,6 +83,17 @@ def test_several_seeds_are_averaged_not_counted_as_clips(runs, gated):
     (finding,) = [f for f in gated(candidate, baseline).findings if f.quantity == "accuracy"]
     assert finding.status == "regression"
     assert "200 groups" in finding.reason
+
+
+@pytest.mark.parametrize(("seeds", "level", "few"), [((0,), 98, True), ((0, 1), 98, True), ((0, 1, 2), 95, False)])
+def test_below_three_seeds_a_verdict_speaks_of_these_trainings(runs, gated, seeds, level, few):
+    verdict = gated(runs(2, seeds=seeds, worse=0.05), runs(1, seeds=seeds))
+    (finding,) = [f for f in verdict.findings if f.quantity == "accuracy"]
+    assert finding.reason.startswith(f"{level} % paired bootstrap")
+    assert ("over clips only" in finding.reason) == few
+    assert any("--seeds 0,1,2" in note for note in verdict.notes) == few
+    unmoved = gated(runs(1, seeds=seeds), runs(1, seeds=seeds))
+    assert not any("--seeds" in note for note in unmoved.notes)
 
 
 def test_more_parameters_and_fewer(runs, gated):
