@@ -24,7 +24,7 @@ class ModelFacts:
         parameters: Parameters without the front end; ``None`` if unknown.
         frontend_parameters: Parameters and buffers of the front end; ``None`` if unknown.
         inputs: Modality to how it came: ``given``, ``derived``, ``shuffled``, ``missing``.
-        inductive: ``False`` if a clip's logits depend on its batch mates.
+        inductive: ``False`` if a clip's logits depend on its batch mates; ``None`` where nobody could tell.
         trained_on: Data its weights had seen before.
         plugin: Who gave it: plugin, distribution and version.
         source: What it follows.
@@ -36,7 +36,7 @@ class ModelFacts:
     parameters: int | None = None
     frontend_parameters: int | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
-    inductive: bool = True
+    inductive: bool | None = True
     trained_on: tuple[str, ...] = ()
     plugin: str = ""
     source: str = ""
@@ -79,7 +79,7 @@ def facts(group: RowGroup) -> ModelFacts:
         parameters=next((found["parameters"] for found in blocks if found.get("parameters") is not None), None),
         frontend_parameters=block.get("frontend_parameters"),
         inputs=dict(block.get("inputs") or {}),
-        inductive=all(one.get("inductive", True) for one in blocks),
+        inductive=min((one.get("inductive", True) for one in blocks), key=(False, None, True).index, default=True),
         trained_on=tuple(block.get("trained_on") or ()),
         plugin=plugin,
         source=str(block.get("source") or ""),

@@ -37,6 +37,11 @@ class Common:
     classes: int
 
 
+DOUBTS = {
+    "batch_mates": "a clip's score depends on its batch mates",
+    "predicting": "predicting changes the model",
+}
+"""Section of a record that gives a reason where it has no answer -> what is not known then."""
 Pairs = Mapping[Pair, Evaluated]
 """Results of a row by fold and seed."""
 
@@ -181,7 +186,7 @@ def _not_ranked(
     folds, seeds = used
     if not common.protocol_ranked:
         yield "the protocol is not ranked"
-    if not about.inductive:
+    if about.inductive is False:
         yield "a clip's score depends on its batch mates (not inductive)"
     missing = sorted(set(common.folds) - set(folds))
     if missing:
@@ -205,6 +210,10 @@ def _notes(
         yield f"{labelled('seed', left_out)} with fewer folds left out of the average"
     if same := sorted({name for fold in folds for name in _same_start(found, fold)}):
         yield f"seeds give the same start ({', '.join(same)})"
+    for section, doubt in DOUBTS.items():
+        blocks = (part(one.record, section) for one in found.values())
+        for reason in sorted({str(block["reason"]) for block in blocks if block.get("reason")}):
+            yield f"not known whether {doubt}: {reason}"
 
 
 def _same_start(found: Mapping[Pair, Evaluated], fold: int) -> Iterable[str]:

@@ -125,8 +125,8 @@ def _estimator(model: Any, data: Inputs, split: Split) -> tuple[Fitted, Predicti
         state = estimator_state(model)
         predictions = score(test)
         mates = batch_mates(lambda index: score(index).logits, test, predictions.logits)
-        check_unchanged(state, estimator_state(model))
+        unchanged = check_unchanged(state, estimator_state(model))
     timing = {"train_s": fitted, "train_clips_per_s": len(split.train) / fitted, "epochs": None, "steps": None}
     memory = provenance.memory(host.peak_mib, host.peak_mib, None)
-    notes = {"nondeterministic": [], "batch_mates": mates}
+    notes = {"nondeterministic": [], "batch_mates": mates, "predicting": unchanged}
     return Fitted(predict=score, timing=timing, memory=memory, notes=notes), predictions

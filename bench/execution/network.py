@@ -87,7 +87,7 @@ def run_network(model: nn.Module, run: Run) -> tuple[Fitted, Predictions]:
         respond, known = lambda index: fitted.predict(index).logits, predictions.logits
     notes = {"weights": weights, "embeddings": figures, "nondeterministic": offenders}
     notes["batch_mates"] = batch_mates(respond, test, known, coarse=cell.precision != "fp32" or cell.device != "cpu")
-    check_unchanged(state, module_state(scored))
+    notes["predicting"] = check_unchanged(state, module_state(scored))
     weights |= {"steps": None, "clips": None}
     if timing:
         distinct = min(len(run.split.train), timing["pretrain_clips"])

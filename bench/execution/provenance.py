@@ -37,7 +37,7 @@ def ok_record(
     ``pipeline`` is ``None`` for an estimator, which has no parameters to count; ``sections`` are further ones of the
     provenance; ``found`` are ``started_at``, ``timing``, ``memory`` and ``scores`` of the record.
     """
-    leak = sections.get("protocol", {}).get("leak", {})
+    leak, mates = sections.get("protocol", {}).get("leak", {}), sections.get("batch_mates", {})
     reasons = unpublishable(job, data)
     if leak.get("at_random") and leak["unknown"]:
         reasons.append(f"divided at random, and whether recordings leak is unknown: {leak['unknown']}")
@@ -47,7 +47,7 @@ def ok_record(
     model = {
         **known["model"],
         "inputs": dict(data.given),
-        "inductive": spec.inductive and not sections.get("batch_mates", {}).get("transductive"),
+        "inductive": None if spec.inductive and "reason" in mates else spec.inductive and not mates.get("transductive"),
         "trained_on": list(spec.trained_on),
         "source": spec.source,
         "license": spec.license,

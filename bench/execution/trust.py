@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.execution.results import StateChangedError
+from bench.statistics.results import Refusal
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,12 +49,13 @@ def batch_mates(
 
     Returns:
         ``moved`` in standard deviations of the outputs, the ``tolerance`` that it may reach, the number of ``clips``,
-        and whether it makes the model ``transductive``; without a figure for a single test clip.
+        and whether it makes the model ``transductive``; ``None`` with its ``reason`` for a single test clip.
     """
     rows = np.unique(np.linspace(0, len(test) - 1, min(COMPARED, len(test))).astype(np.int64))
     tolerance = FELT_COARSE if coarse else FELT
     if len(rows) < 2:
-        return {"moved": None, "tolerance": tolerance, "clips": len(rows), "transductive": False}
+        reason = "there is one test clip, which has no batch mates"
+        return {"moved": None, "tolerance": tolerance, "clips": len(rows), "transductive": None, "reason": reason}
     before = respond(test[rows]) if known is None else known[rows]
     after = np.empty_like(before)
     for half in (slice(0, None, 2), slice(1, None, 2)):
@@ -76,22 +78,31 @@ def module_state(module: nn.Module) -> dict[str, int]:
     }
 
 
-def estimator_state(estimator: Any) -> dict[str, int]:
-    """A checksum of a pickled estimator; empty where it is large or cannot be pickled."""
+def estimator_state(estimator: Any) -> dict[str, int] | Refusal:
+    """A checksum of a pickled estimator, or why there is none: it is large, or cannot be pickled."""
     total = _Checksum()
     try:
         pickle.Pickler(total, pickle.HIGHEST_PROTOCOL).dump(estimator)
-    except Exception:  # noqa: BLE001  whatever its parts raise: it is not looked at
-        return {}
+    except _TooLargeError:
+        return Refusal(reason=f"pickled, it takes more than {_LARGEST / 1e6:.0f} MB")
+    except Exception as error:  # noqa: BLE001  whatever its parts raise: it is not looked at
+        return Refusal(reason=f"it cannot be pickled ({type(error).__name__}: {' '.join(str(error).split())[:100]})")
     return {type(estimator).__name__: total.value}
 
 
-def check_unchanged(before: Mapping[str, int], after: Mapping[str, int]) -> None:
+def check_unchanged(before: Mapping[str, int] | Refusal, after: Mapping[str, int] | Refusal) -> dict[str, Any]:
     """Refuse a model that predicting has changed.
+
+    Returns:
+        For the record: ``changes`` by predicting, ``False`` or ``None`` with its ``reason``.
 
     Raises:
         StateChangedError: Naming what moved.
     """
+    if isinstance(before, Refusal):
+        return {"changes": None, "reason": before.reason}
+    if isinstance(after, Refusal):
+        return {"changes": None, "reason": after.reason}
     moved = [name for name, value in before.items() if name in after and after[name] != value]
     if moved:
         more = f" and {len(moved) - 4} more" if len(moved) > 4 else ""
@@ -100,6 +111,11 @@ def check_unchanged(before: Mapping[str, int], after: Mapping[str, int]) -> None
             "would depend on what was scored before; leave weights, buffers and fitted attributes alone in eval() and "
             "predict, e.g. call no .train() in forward"
         )
+    return {"changes": False}
+
+
+class _TooLargeError(Exception):
+    """More bytes than are looked at."""
 
 
 class _Checksum:
@@ -113,5 +129,5 @@ class _Checksum:
         size = memoryview(content).nbytes
         self.value, self._size = zlib.crc32(content, self.value), self._size + size
         if self._size > _LARGEST:
-            raise OverflowError(f"more than {_LARGEST} bytes")
+            raise _TooLargeError
         return size

@@ -35,6 +35,20 @@ def only_row(store, model="m", **options):
     return next(row for row in section.rows if row.key.model == model)
 
 
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [("batch_mates", "a clip's score depends on its batch mates"), ("predicting", "predicting changes the model")],
+)
+def test_what_could_not_be_checked_of_a_model_is_said(samples, store, section, said):
+    for seed, inductive in ((0, True), (1, None)):
+        block = {} if inductive else {"transductive": None, "changes": None, "reason": "nobody looked"}
+        samples.evaluated(store, samples.cell("m", 1, seed), 0.7, model__inductive=inductive, **{section: block})
+    row = only_row(store)
+    assert f"not known whether {said}: nobody looked" in row.notes
+    assert row.model.inductive is None
+    assert not any("not inductive" in why for why in row.not_ranked)
+
+
 def test_accuracy_is_pooled_per_seed_then_averaged(samples, store):
     expected = []
     for seed in range(3):

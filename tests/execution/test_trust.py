@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bench.cell import Cell
 from bench.errors import PluginError
 from bench.execution.results import classify
+from bench.execution.trust import batch_mates
 from bench.job import Job
 from bench.plugins.discovery import load
 from bench.recipe import Recipe
@@ -60,12 +63,21 @@ def test_a_model_that_feels_its_batch_mates_is_transductive(run, model: str) -> 
 
 
 @pytest.mark.parametrize("eval_batch", [1, 7, 64])
-@pytest.mark.parametrize("model", ["net.good", "net.batch_norm", "plain.good", "plain.opaque"])
+@pytest.mark.parametrize("model", ["net.good", "net.batch_norm", "plain.good", "plain.opaque", "plain.large"])
 def test_others_are_not(run, model: str, eval_batch: int) -> None:
     record = run(model, eval_batch=eval_batch).record
     assert record.provenance["batch_mates"]["moved"] < 1e-4
     assert record.provenance["batch_mates"]["transductive"] is False
     assert record.provenance["model"]["inductive"] is True
+    reason = {"plain.opaque": r"cannot be pickled \(\w+: .*lambda", "plain.large": "more than 64 MB"}.get(model)
+    assert record.provenance["predicting"]["changes"] is (None if reason else False)
+    assert re.search(reason or "^$", record.provenance["predicting"].get("reason", ""))
+
+
+def test_a_single_test_clip_tells_nothing_of_batch_mates() -> None:
+    alone = batch_mates(lambda index: np.zeros((len(index), 3), np.float32), np.array([7]))
+    assert (alone["moved"], alone["transductive"], alone["clips"]) == (None, None, 1)
+    assert "one test clip" in alone["reason"]
 
 
 def test_a_last_batch_of_one_clip_trains_batch_normalisation(run) -> None:
