@@ -12,7 +12,7 @@ import os
 import pickle
 import traceback
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import IO, Any, NoReturn
 
@@ -43,12 +43,14 @@ def open_sealed(registry: Registry, job: Job) -> tuple[Opened, Split]:
     return opened, split
 
 
-def masked(clips: Clips, split: Split, job: Job) -> Clips:
-    """The clips with no target but those of training and validation: -1, or NaN for several labels, elsewhere.
+def masked(opened: Opened, split: Split, job: Job) -> Opened:
+    """The data with no target but those of training and validation: -1, or NaN for several labels, elsewhere.
 
     What could give targets away and no model asked for is left out too: groups, texts, what is called for samples, and
-    names, which hold the label in many data sets (``dog/1.wav``): those of other clips are :func:`bench.clips.veiled`.
+    names, which hold the label in many data sets (``dog/1.wav``): those of other clips are :func:`bench.clips.veiled`,
+    in what is said of their decoding too.
     """
+    clips, waveforms = opened.clips, opened.waveforms
     shown = np.concatenate([split.train, split.validation])
     targets = np.full_like(clips.targets, -1 if clips.targets.ndim == 1 else np.nan)
     targets[shown] = clips.targets[shown]
@@ -57,9 +59,22 @@ def masked(clips: Clips, split: Split, job: Job) -> Clips:
     texts = clips.texts if "text" in parse_inputs(job.cell.inputs) else None
     said = untrained(clips, split.train, split.test)
     notes = (*clips.notes, *([f"fold {job.cell.fold}: {said}"] if said else []))
-    return replace(
-        clips, ids=ids, targets=targets, notes=notes, groups=None, copies=None, texts=texts, audio=None, images=None
-    )
+    if waveforms is not None:
+        called = dict(zip(clips.ids, ids, strict=True))
+        report = {key: _renamed(value, called) for key, value in waveforms.report.items()}
+        waveforms = replace(waveforms, report=report)
+    clips = replace(
+        clips, ids=ids, targets=targets, notes=notes, groups=None, copies=None, texts=texts, audio=None, images=None,
+        listed_bad=(),
+    )  # fmt: skip
+    return Opened(clips=clips, waveforms=waveforms)
+
+
+def _renamed(said: Any, called: Mapping[str, str]) -> Any:
+    """Part of a decoding report with its clips called otherwise."""
+    if isinstance(said, dict):
+        return {key: _renamed(value, called) for key, value in said.items()}
+    return [called[name] for name in said] if isinstance(said, list) else said
 
 
 class _Keeper:
@@ -130,7 +145,7 @@ def _keep(registry: Registry, job: Job, questions: IO[bytes], answers: IO[bytes]
         split, images = split_for(registry, opened.clips, job), opened.clips.images
         ways = parse_inputs(job.cell.inputs).get("image")
         pictures = images is not None and ways is not None and "derived" not in ways
-        say((replace(opened, clips=masked(opened.clips, split, job)), split, pictures))
+        say((masked(opened, split, job), split, pictures))
         while pictures and images is not None:
             say(images(pickle.load(questions)))
     except (EOFError, BrokenPipeError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 PREDICTIONS = "predictions.npz"
+_VEILED = re.compile(r"\b[0-9a-f]{16}\b")
 
 
 def completed(registry: Registry, clips: Clips, event: Finished) -> Finished:
@@ -39,6 +41,8 @@ def completed(registry: Registry, clips: Clips, event: Finished) -> Finished:
         try:
             arrays, rows = _predictions(clips, event)
             record, arrays = scored(registry, clips, event.record, arrays, rows)
+            names = {veiled(name): name for name in clips.ids}
+            record = record.model_copy(update={"provenance": _unveiled(record.provenance, names)})
         except DataError as error:
             failure = Failure(reason="data", stage="record", message=f"DataError: {error}")
             record = event.record.model_copy(update={"status": "failed", "error": failure, "scores": ()})
@@ -67,6 +71,15 @@ def _predictions(clips: Clips, event: Finished) -> tuple[dict[str, npt.NDArray[A
         )
     rows = np.asarray([places[name] for name in arrays["ids"].tolist()], dtype=np.int64)
     return {**arrays, "ids": np.asarray([clips.ids[row] for row in rows])}, rows
+
+
+def _unveiled(said: Any, names: Mapping[str, str]) -> Any:
+    """What the process that fits said, with the names of its clips."""
+    if isinstance(said, Mapping):
+        return {key: _unveiled(value, names) for key, value in said.items()}
+    if isinstance(said, list):
+        return [_unveiled(value, names) for value in said]
+    return _VEILED.sub(lambda found: names.get(found[0], found[0]), said) if isinstance(said, str) else said
 
 
 def scored(

@@ -9,6 +9,7 @@ from bench import Clips, DatasetSpec, ModelSpec, hookimpl
 
 RATE, SAMPLES, CLIPS, CLASSES = 8000, 800, 60, 3
 TEST = np.arange(40, 60)
+SILENT = (3, 45)
 AUDIO = {
     "frontend": "torchaudio",
     "frontend_options": {"n_fft": 128, "window": 128, "hop": 64, "n_mels": 8, "fmax": 4000.0},
@@ -41,6 +42,8 @@ def load(_root):
     labels = truth()
 
     def audio(i):
+        if i in SILENT:
+            return np.zeros(SAMPLES, dtype=np.float32), RATE
         return np.random.default_rng([int(labels[i]), i]).standard_normal(SAMPLES).astype(np.float32) / 8, RATE
 
     def images(indices):
@@ -60,7 +63,7 @@ def load_broken(_root):
 
 
 def look():
-    """Raise where any array, list or tuple that is reachable holds the targets of the test clips."""
+    """Raise where any array, list or tuple that is reachable holds the targets of the test clips, or one's name."""
     frames, frame = [], sys._getframe(1)
     while frame is not None:
         frames.append(frame)
@@ -69,6 +72,10 @@ def look():
     reached = {id(one): one for thing in things for one in (thing, *gc.get_referents(thing))}
     listed = [one.tolist() for one in reached.values() if isinstance(one, np.ndarray) and one.ndim == 1]
     found = [*listed, *(one for one in reached.values() if isinstance(one, (list, tuple)))]
+    secret = {hash(f"label {label}/{i}") for i, label in enumerate(truth()) if i in TEST}
+    for one in found:
+        if len(one) <= CLIPS and any(type(name) is str and hash(name) in secret for name in one):
+            raise RuntimeError(f"found the name of a test clip: {one}")
     found = [one for one in found if len(one) in (CLIPS, len(TEST)) and type(one[0]) in (int, float, str)]
     del things, reached
     wanted = truth()[TEST].tolist()

@@ -37,6 +37,8 @@ def test_no_model_finds_the_targets_of_its_test_clips(run) -> None:
         assert record.score("accuracy") == np.mean(arrays["logits"].argmax(axis=1) == arrays["targets"])
         assert record.provenance["protocol"]["test_targets"] == "scored outside"
         dataset = record.provenance["dataset"]
+        assert dataset["report"]["named"]["silent"] == [clips.ids[3], clips.ids[45]]
+        assert f"silent: {clips.ids[3]}, {clips.ids[45]}" in "".join(record.provenance["not_publishable"])
         assert dataset["majority_accuracy"] == np.mean(
             clips.targets[40:] == clips.label_names.index(dataset["majority_label"])
         )
