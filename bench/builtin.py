@@ -60,12 +60,15 @@ def bench_add_protocols() -> Iterable[ProtocolSpec]:
     """How clips are divided and which epoch is kept."""
     home = "bench.protocols.divisions"
     return [
-        ProtocolSpec(name="4+1", description="test on one fold, train on the others, a fixed number of epochs"),
+        ProtocolSpec(
+            name="4+1",
+            description="test on one fold, train on all others for a fixed number of epochs, no selection",
+        ),
         ProtocolSpec(
             name="3+1+1",
             validation="next_fold",
             select_on="validation",
-            description="test on one fold, pick the epoch on the next, train on the others",
+            description="test on one fold, choose the epoch on the next, train on the rest",
         ),
         ProtocolSpec(
             name="inner",
@@ -77,7 +80,7 @@ def bench_add_protocols() -> Iterable[ProtocolSpec]:
             name="paper-style",
             select_on="test",
             ranked=False,
-            description="epoch picked on the test fold, as some papers do; biased upwards, never ranked",
+            description="the epoch is chosen on the test fold, as in many papers: too good, never ranked",
         ),
         ProtocolSpec(
             name="random-5fold",
@@ -92,7 +95,7 @@ def bench_add_protocols() -> Iterable[ProtocolSpec]:
             needs=(),
             leaks="reported",
             ranked=False,
-            description="shuffled 80/20 that ignores groups, as published code does; shows its leak, never ranked",
+            description="a shuffled 80/20 split that ignores groups, as published code does: it leaks, never ranked",
         ),
         ProtocolSpec(
             name="grouped-folds",
@@ -115,7 +118,7 @@ def bench_add_protocols() -> Iterable[ProtocolSpec]:
             name="official",
             divide=f"{home}:split",
             needs=("splits",),
-            description="the publishers' split, a fixed number of epochs",
+            description="the publishers' own split, a fixed number of epochs, no selection",
         ),
         ProtocolSpec(
             name="official-val",

@@ -1,8 +1,8 @@
-"""Write into published records what their recipes were chosen by, where they were made before records said so.
+"""Write into published records what records of today say besides: what recipes were chosen by, what a protocol does.
 
-``python docs/tuned_on.py`` resolves each record's recipe today and stores its ``tuned_on`` in the record, where it is
-no part of a fingerprint. Recipe files that do not say how they came about are left out: their boards say that it is not
-recorded.
+``python docs/tuned_on.py`` resolves each record's recipe today and stores its ``tuned_on`` in the record, and of its
+protocol the description and whether its test parts are the authors'. None of it is part of a fingerprint. Recipe files
+that do not say how they came about are left out: their boards say that it is not recorded.
 """
 
 from __future__ import annotations
@@ -31,7 +31,12 @@ def main() -> None:
         source = base if base in BUILTIN else FILES.get(base)
         if recipe and "tuned_on" not in recipe and source is not None:
             recipe["tuned_on"] = entries(record, source, registry)
-            text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+        protocol = record["provenance"].get("protocol") or {}
+        if protocol:
+            spec = registry.protocols[protocol["name"]].spec
+            protocol |= {name: getattr(spec, name) for name in ("description", "authors_parts") if name not in protocol}
+        text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+        if text != path.read_text(encoding="utf-8"):
             path.write_text(text, encoding="utf-8")
 
 

@@ -14,7 +14,7 @@ from bench.plugins.checks import KINDS
 from bench.plugins.discovery import load_modules
 
 HOST = Path(bench.__file__).parent
-ROOMS = ("running", "cli", "reports", "planning")
+ROOMS = ("running", "cli", "reports", "planning", "analysis", "execution", "statistics")
 SEAMS = ("launchers", "reporters", "protocols", "metrics", "frontends")
 
 

@@ -152,11 +152,10 @@ def _protocol(group: SectionGroup, evaluated: Mapping[Cell, Evaluated]) -> Proto
     records = [one.record for one in evaluated.values()] or [*group.records()] or group.profiles
     blocks = [found for record in records if (found := part(record, "protocol"))]
     block = next(iter(blocks), {})
-    name = group.identity.protocol.partition("@")[0]
     return Protocol(
         name=group.identity.protocol,
         hash=group.identity.protocol_hash,
-        words=protocol(name, block),
+        words=protocol(block),
         ranked=bool(block.get("ranked", True)),
         leak=_leak(one.record for one in evaluated.values()),
     )

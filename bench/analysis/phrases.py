@@ -5,15 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-PROTOCOLS = {
-    "4+1": "test on one fold, train on all others for a fixed number of epochs, no selection",
-    "3+1+1": "test on one fold, choose the epoch on the next, train on the rest",
-    "paper-style": "the epoch is chosen on the test fold, as in many papers: too good, never ranked",
-    "official": "the publishers' own split, a fixed number of epochs, no selection",
-    "random-80-20": "a shuffled 80/20 split that ignores groups, as published code does: it leaks, never ranked",
-    "grouped-5": "test on one of five folds of whole groups, train on all others, no selection",
-}
-
 
 def numbers(values: Iterable[int]) -> str:
     """Whole numbers, runs shortened.
@@ -46,9 +37,9 @@ def plural(amount: int, noun: str) -> str:
     return f"{amount} {noun}{'' if amount == 1 else 's'}"
 
 
-def protocol(name: str, block: Mapping[str, Any]) -> str:
-    """A protocol (named without version) in words; an unknown one from what its record says."""
-    if words := PROTOCOLS.get(name) or block.get("description"):
+def protocol(block: Mapping[str, Any]) -> str:
+    """A protocol as its record describes it, else what the record says of its parts."""
+    if words := block.get("description"):
         return str(words)
     select_on, validation = str(block.get("select_on", "none")), str(block.get("validation", "none"))
     chosen = {"none": "no selection", "validation": "epoch chosen on validation", "test": "epoch chosen on test"}

@@ -8,8 +8,6 @@ from bench.analysis.grouping import RowGroup, part
 from bench.analysis.phrases import labelled
 from bench.results.records import Record
 
-AUTHORS = ("folds", "inner", "few_shot", "grouped_folds", "split")
-"""Divisions that test on folds of the authors; under another one a fold holds clips of any of theirs."""
 MOST_NAMED = 6
 FEWEST = 2
 """Folds that must be left to rank on."""
@@ -24,7 +22,8 @@ def seen_folds(row: RowGroup) -> tuple[int, ...] | None:
 
 
 def _saw(record: Record) -> bool:
-    cell, own = record.cell, part(record, "protocol").get("scheme") in AUTHORS
+    cell = record.cell
+    own = part(record, "protocol").get("authors_parts")  # else a fold holds clips of any of theirs
     names = (cell.data_name, cell.dataset.partition("~")[0])  # an edited table of the user is the same one here
     chosen = [entry for entry in record.recipe.get("tuned_on") or () if entry["dataset"].partition("~")[0] in names]
     return any(not own or not entry.get("folds") or cell.fold in entry["folds"] for entry in chosen)

@@ -146,7 +146,7 @@ def _protocol(registry: Registry, job: Job, data: Inputs, split: Split) -> dict[
         "version": spec.version,
         "hash": protocol_hash(protocol, data.spec.name, data.clips.manifest_sha256, known),
         "scheme": spec.divide.removeprefix(HOME),
-        **{name: getattr(spec, name) for name in ("description", "validation", "select_on", "ranked")},
+        **{name: getattr(spec, name) for name in ("description", "validation", "select_on", "ranked", "authors_parts")},
         "leak": describe_split(split, known),
         "test_targets": "scored outside" if spec.select_on != "test" else "seen by the process that fits",
     }

@@ -284,7 +284,7 @@ class ProtocolSpec:
         select_on: Which part picks the epoch: ``none`` (fixed number of epochs), ``validation``, ``test``.
         leaks: ``refused``, or ``reported`` in the record where showing the leak is the point; never ranked.
         ranked: Whether its rows may be ranked with clean ones; not where the test part picks the epoch.
-        description: One line for ``bench list``.
+        description: One line for ``bench list`` and above boards.
     """
 
     name: str
@@ -298,3 +298,8 @@ class ProtocolSpec:
     leaks: Literal["refused", "reported"] = "refused"
     ranked: bool = True
     description: str = ""
+
+    @property
+    def authors_parts(self) -> bool:
+        """Whether its test parts are folds of the authors or their split; else a fold may hold any clip."""
+        return self.folds is None and not {"folds", "splits"}.isdisjoint(self.needs)

@@ -23,12 +23,12 @@ FOLDS = (1, 2, 3, 4)
 def made(samples, tmp_path):
     """Rows on four folds; of each the entries of ``tuned_on`` by test fold, ``None`` = a record that says nothing."""
 
-    def make(scheme="folds", **rows):
+    def make(*, authors_parts=True, **rows):
         store = Store(tmp_path)
         for number, (model, chosen) in enumerate(rows.items()):
             for fold, seed in itertools.product(FOLDS, range(3)):
                 where = samples.cell(model, fold, seed)
-                record = samples.evaluated(store, where, 0.9 - 0.2 * number, protocol__scheme=scheme)
+                record = samples.evaluated(store, where, 0.9 - 0.2 * number, protocol__authors_parts=authors_parts)
                 tuned = chosen(fold) if callable(chosen) else chosen
                 recipe = {"name": "full"} | ({} if tuned is None else {"tuned_on": tuned})
                 store.write(record.model_copy(update={"recipe": recipe}))
@@ -88,7 +88,7 @@ def test_a_choice_inside_the_training_folds_has_seen_no_test_fold(made) -> None:
 
 def test_other_sets_do_not_count_and_divisions_of_our_own_mix_all_folds(made) -> None:
     assert made(other=on(1, dataset="another"), clean=[])[1]["other"].seen == ()
-    assert made("random", mixed=on(1), clean=[])[1]["mixed"].seen == FOLDS
+    assert made(authors_parts=False, mixed=on(1), clean=[])[1]["mixed"].seen == FOLDS
     assert made(whole=on(), clean=[])[1]["whole"].seen == FOLDS
 
 
@@ -102,7 +102,7 @@ def test_other_sets_do_not_count_and_divisions_of_our_own_mix_all_folds(made) ->
 )
 def test_a_table_that_was_edited_has_been_seen_all_the_same(samples, tmp_path, measured, chosen, seen) -> None:
     store = Store(tmp_path)
-    record = samples.evaluated(store, samples.cell("net", 1, dataset=measured), 0.8, protocol__scheme="folds")
+    record = samples.evaluated(store, samples.cell("net", 1, dataset=measured), 0.8)
     tuned = record.model_copy(update={"recipe": {"name": "full", "tuned_on": on(1, dataset=chosen)}})
     assert seen_folds(RowGroup(row_key(tuned.cell), evaluate=[tuned])) == seen
 
@@ -112,3 +112,9 @@ def test_what_records_do_not_say_is_unknown_and_no_guess(made) -> None:
     assert rows["old"].seen is None
     assert section.common_folds == FOLDS
     assert "Not recorded: what the recipe of old was chosen by." in section.notes
+
+
+def test_protocols_say_whether_their_test_parts_are_the_authors() -> None:
+    drawn = {s.name for s in load_modules(builtin).registry.protocols.specs() if not s.authors_parts}
+    counts = {f"grouped-{count}" for count in (3, 5, 10)}
+    assert drawn == {"random-5fold", "random-80-20", "leave-one-group-out", *counts}

@@ -45,7 +45,8 @@ def provenance(model: str, **changes: Any) -> dict[str, Any]:
         "fingerprint": "abc",
         "protocol": {
             "name": "4+1", "version": 1, "hash": "0123456789abcdef", "ranked": True,
-            "select_on": "none", "validation": "none",
+            "select_on": "none", "validation": "none", "authors_parts": True,
+            "description": "test on one fold, train on all others for a fixed number of epochs, no selection",
             "leak": {"rate": 0.0, "clips": 0, "test_clips": CLIPS, "groups": [], "documented": False},
         },
         "dataset": {
@@ -182,7 +183,9 @@ def golden_run(root: Path) -> Store:
             model__inputs={"audio": "given", "image": "derived"},
         )
         style = {"protocol": {**provenance("")["protocol"], "hash": "feedfeedfeedfeed", "ranked": False,
-                              "name": "paper-style", "select_on": "test"}}  # fmt: skip
+                              "name": "paper-style", "select_on": "test",
+                              "description": "the epoch is chosen on the test fold, as in many papers: too good, "
+                                             "never ranked"}}  # fmt: skip
         evaluated(store, cell("alpha.tiny", fold, protocol="paper-style@1"), 0.95, **style)
         ended(
             store, cell("zeta.base", fold), "over_budget", "budget", "plan",
