@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import inspect
 import time
@@ -241,12 +242,24 @@ def modality_of(key: str) -> str:
 def _stored(
     registry: Registry, model: ModelSpec, name: str, waveforms: Waveforms, frontend: nn.Module
 ) -> np.ndarray[Any, Any]:
+    import torch
+
     from bench.data.features import open_features
 
     if any(p.requires_grad for p in frontend.parameters()):
         raise PluginError(f"front end {name!r} is trained, so its features cannot be precomputed; use --feeding fly")
-    state = hashlib.sha256()
-    for tensor in frontend.state_dict().values():  # weights drawn by the seed are features of their own
+    noise = torch.rand(1, waveforms.samples.shape[1], generator=torch.Generator().manual_seed(0)) - 0.5
+    learning = copy.deepcopy(frontend).train()
+    with torch.no_grad():
+        again, learnt = frontend(noise), learning(noise)
+        heard = frontend(noise)
+    if not (torch.allclose(heard, again, equal_nan=True) and torch.allclose(heard, learnt, equal_nan=True)):
+        raise PluginError(
+            f"front end {name!r} gives one clip other features each time or in training (dropout, augmentation), so "
+            "that they cannot be precomputed; use --feeding fly"
+        )
+    state = hashlib.sha256(heard.numpy().tobytes())  # weights drawn by the seed, wherever it keeps them
+    for tensor in frontend.state_dict().values():
         state.update(tensor.numpy().tobytes())
     code = source_hash(registry.frontends[name].factory)
     key = digest([name, dict(model.frontend_options), code, state.hexdigest()])
