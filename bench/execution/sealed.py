@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.cell import parse_inputs
-from bench.clips import Clips, veiled
+from bench.clips import veiled
 from bench.errors import DataError
 from bench.execution.opening import Opened, open_data, split_for
 from bench.job import Job
