@@ -15,6 +15,7 @@ from bench.config.recipes import BUILTIN, resolve
 from bench.planning.plan import chosen_by
 from bench.plugins.discovery import discover
 from bench.plugins.registry import Registry
+from bench.protocols.split import authors_parts
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = {"digits-avmae": "results/recipes/digits-avmae.toml"}
@@ -34,7 +35,9 @@ def main() -> None:
         protocol = record["provenance"].get("protocol") or {}
         if protocol:
             spec = registry.protocols[protocol["name"]].spec
-            protocol |= {name: getattr(spec, name) for name in ("description", "authors_parts") if name not in protocol}
+            record["provenance"]["protocol"] = {
+                "description": spec.description, "authors_parts": authors_parts(spec), **protocol,
+            }  # fmt: skip
         text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
         if text != path.read_text(encoding="utf-8"):
             path.write_text(text, encoding="utf-8")

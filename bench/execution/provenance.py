@@ -17,7 +17,7 @@ from bench.measurement.readings import Reading, join, table
 from bench.metrics.specs import PRIMARY
 from bench.planning.fingerprints import metric_sources
 from bench.plugins.registry import Registry
-from bench.protocols.split import HOME, Split, describe_split, protocol_hash
+from bench.protocols.split import HOME, Split, authors_parts, describe_split, protocol_hash
 from bench.results.provenance import PROFILE_CODE, RESULT_CODE, engine_hash, git_state, source_hash
 from bench.results.records import SCHEMA_VERSION, Record
 
@@ -146,7 +146,8 @@ def _protocol(registry: Registry, job: Job, data: Inputs, split: Split) -> dict[
         "version": spec.version,
         "hash": protocol_hash(protocol, data.spec.name, data.clips.manifest_sha256, known),
         "scheme": spec.divide.removeprefix(HOME),
-        **{name: getattr(spec, name) for name in ("description", "validation", "select_on", "ranked", "authors_parts")},
+        **{name: getattr(spec, name) for name in ("description", "validation", "select_on", "ranked")},
+        "authors_parts": authors_parts(spec),
         "leak": describe_split(split, known),
         "test_targets": "scored outside" if spec.select_on != "test" else "seen by the process that fits",
     }

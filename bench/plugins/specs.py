@@ -298,8 +298,3 @@ class ProtocolSpec:
     leaks: Literal["refused", "reported"] = "refused"
     ranked: bool = True
     description: str = ""
-
-    @property
-    def authors_parts(self) -> bool:
-        """Whether its test parts are folds of the authors or their split; else a fold may hold any clip."""
-        return self.folds is None and not {"folds", "splits"}.isdisjoint(self.needs)

@@ -110,6 +110,11 @@ def protocol_hash(protocol: Protocol, dataset: str, manifest: str, exceptions: S
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
+def authors_parts(spec: ProtocolSpec) -> bool:
+    """Whether a protocol tests on folds of the authors or on their split; else a fold may hold any clip."""
+    return spec.folds is None and not {"folds", "splits"}.isdisjoint(spec.needs)
+
+
 def offered(clips: Clips) -> frozenset[Need]:
     """What a protocol may need and these clips have."""
     splits = set(clips.splits or ())

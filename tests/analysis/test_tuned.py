@@ -13,6 +13,7 @@ from bench.analysis.grouping import RowGroup, row_key
 from bench.analysis.tuned import seen_folds
 from bench.metrics.scoring import catalog
 from bench.plugins.discovery import load_modules
+from bench.protocols.split import authors_parts
 from bench.results.store import Store
 
 METRICS = catalog(load_modules(builtin).registry)
@@ -115,6 +116,6 @@ def test_what_records_do_not_say_is_unknown_and_no_guess(made) -> None:
 
 
 def test_protocols_say_whether_their_test_parts_are_the_authors() -> None:
-    drawn = {s.name for s in load_modules(builtin).registry.protocols.specs() if not s.authors_parts}
+    drawn = {s.name for s in load_modules(builtin).registry.protocols.specs() if not authors_parts(s)}
     counts = {f"grouped-{count}" for count in (3, 5, 10)}
     assert drawn == {"random-5fold", "random-80-20", "leave-one-group-out", *counts}
