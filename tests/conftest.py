@@ -46,6 +46,23 @@ def evaluated():
     return evaluate
 
 
+@pytest.fixture(scope="session")
+def processes():
+    """Stands for the module ``subprocess``: its `bench` processes are forks of an image; see ``tests/warm.py``."""
+    warm = load_module("bench_test_warm", Path(__file__).with_name("warm.py"))
+    image = warm.Image()
+    yield warm.module(image)
+    image.close()
+
+
+@pytest.fixture(scope="module")
+def warm_workers(processes):
+    """Worker processes of runs in this process are forks of the image; for tests where their start is not the point."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.running.supervise.subprocess", processes)
+        yield
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what needs a GPU where there is none."""
     if not any(item.get_closest_marker("gpu") for item in items):
@@ -59,13 +76,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="no CUDA device on this machine"))
 
 
-def load_samples() -> ModuleType:
-    path = Path(__file__).resolve().parent / "golden" / "samples.py"
-    spec = importlib.util.spec_from_file_location("bench_test_samples", path)
+def load_module(name: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
+
+
+def load_samples() -> ModuleType:
+    return load_module("bench_test_samples", Path(__file__).resolve().parent / "golden" / "samples.py")
 
 
 @pytest.fixture(scope="session")

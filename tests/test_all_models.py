@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bench.plugins.discovery import discover
@@ -17,7 +19,9 @@ BATCH_DEPENDENT = {"calm.as_coded", "convnext_attention.batch_graph"}
 """The published graphs that mix the clips of a batch."""
 
 REGISTRY = discover()
-MODELS = list(REGISTRY.models)
+REPEATS = [spec for spec in REGISTRY.models.specs() if spec.alias_of and "frontend" not in spec.axes]
+"""Aliases: a check looks at no axis but the front end, so that each would only repeat that of its model."""
+MODELS = [name for name in REGISTRY.models if name not in {spec.name for spec in REPEATS}]
 QUICK = (
     "logits", "finite", "gradient", "deterministic", "batch_mates", "permutation", "state_dict", "bf16", "cuda",
     "missing_class",
@@ -38,6 +42,15 @@ def test_conformance(name, registry):
     results = check_model(name, registry, effort=Effort(only=checks))
     assert [str(result) for result in results if result.status == "failed"] == []
     assert any(result.status == "passed" for result in results)
+
+
+@pytest.mark.parametrize("alias", REPEATS, ids=lambda spec: spec.name)
+def test_an_alias_is_its_model_but_for_axes(alias, registry):
+    model = registry.models[alias.alias_of].spec
+    said = {name: getattr(model, name) for name in ("name", "alias_of", "axes", "sets", "description")}
+    assert replace(alias, **said) == model
+    assert registry.models[alias.name].factory == registry.models[model.name].factory
+    assert model.name in MODELS
 
 
 @pytest.mark.parametrize("name", sorted(BATCH_DEPENDENT))

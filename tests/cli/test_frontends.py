@@ -13,6 +13,8 @@ from bench.__main__ import main
 from bench.studies.frontends.claims import CLAIMS
 from bench.studies.frontends.render import feeding_rows, markdown
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
+
 TESTS = Path(__file__).resolve().parents[1]
 PLUGINS = [
     "--plugin", str(TESTS / "execution" / "faulty_plugin.py"), "--plugin", str(TESTS / "studies" / "rude_plugin.py"),

@@ -268,13 +268,17 @@ def test_counts(count: int | None, text: str) -> None:
     assert _count(count) == text
 
 
+QUICK_S = 0.5
+"""Importing torch would take two."""
+
+
 def _children() -> float:
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
 def _fresh(argv: list[str], tmp_path: Path) -> tuple[set[str], float]:
-    """Modules imported by a new process and its CPU seconds, the best of five.
+    """Modules imported by a new process and its CPU seconds, of up to five the first one that is quick.
 
     The program has one thread and reads little, so that on an idle machine CPU time is wall time; on a machine shared
     with other tests only CPU time can be judged.
@@ -290,6 +294,8 @@ def _fresh(argv: list[str], tmp_path: Path) -> tuple[set[str], float]:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         seconds.append(_children() - start)
         assert done.returncode == 0, done.stderr
+        if seconds[-1] <= QUICK_S:
+            break
     return set((tmp_path / "modules").read_text(encoding="utf-8").split()), min(seconds)
 
 
@@ -305,7 +311,7 @@ def test_light_and_quick(argv: list[str], tmp_path: Path) -> None:
         pytest.skip("bench-audio is not installed here, so that there are no plugins to list: pip install -e .")
     modules, seconds = _fresh(argv, tmp_path)
     assert modules.isdisjoint({*HEAVY, *OWN_HEAVY})
-    assert seconds <= 0.5  # importing torch would take two
+    assert seconds <= QUICK_S
 
 
 def test_a_plain_listing_does_without_typer(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ from bench.planning.fingerprints import Loaded
 from bench.planning.plan import expand
 from bench.plugins.discovery import discover
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
+
 TESTS = Path(__file__).resolve().parents[1]
 TONES, RUDE = TESTS / "execution" / "faulty_plugin.py", TESTS / "studies" / "rude_plugin.py"
 COMMON = ["--dataset", "tones", "--recipe", "smoke", "--device", "cpu", "--plugin", str(TONES), "--plugin", str(RUDE)]

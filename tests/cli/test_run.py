@@ -24,23 +24,27 @@ PLUGIN = Path(__file__).resolve().parents[1] / "execution" / "faulty_plugin.py"
 TONES = ["--dataset", "tones", "--recipe", "smoke", "--set", "recipe.epochs=2", "--plugin", str(PLUGIN)]
 
 
-def bench(*words: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-P", "-m", "bench", *words]
-    settings = {**os.environ, "BENCH_CACHE": str(cwd / "cache"), **env}
-    return subprocess.run(command, cwd=cwd, env=settings, capture_output=True, text=True, check=False, timeout=300)
+@pytest.fixture
+def bench(processes, tmp_path: Path):
+    def call(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-P", "-m", "bench", *words]
+        env = os.environ | {"BENCH_CACHE": str(tmp_path / "cache")}
+        return processes.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+
+    return call
 
 
 @pytest.mark.slow
-def test_run_writes_a_board_and_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_run_writes_a_board_and_goes_on_where_it_was(bench, tmp_path: Path) -> None:
     words = ["run", "--models", "tones.good", *TONES, "--folds", "1,2", "--out", "out"]
-    first = bench(*words, "--json", cwd=tmp_path)
+    first = bench(*words, "--json")
     assert first.returncode == 0, first.stderr
     told = json.loads(first.stdout)
     assert told["cells"] == 3
     assert set(told["statuses"].values()) == {"ok"}
     for suffix in ("md", "csv", "json", "tex"):
         assert (tmp_path / "out" / f"leaderboard.{suffix}").stat().st_size > 200
-    again = bench(*words, cwd=tmp_path)
+    again = bench(*words)
     assert again.returncode == 0, again.stderr
     assert "3 reused" in again.stderr
     assert "tones.good" in again.stdout
@@ -49,8 +53,8 @@ def test_run_writes_a_board_and_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_failed_cell_is_exit_one_and_the_board_stands(tmp_path: Path) -> None:
-    done = bench("run", "--models", "tones.good,faulty.raises", *TONES, "--folds", "1", "--no-profile", cwd=tmp_path)
+def test_failed_cell_is_exit_one_and_the_board_stands(bench, tmp_path: Path) -> None:
+    done = bench("run", "--models", "tones.good,faulty.raises", *TONES, "--folds", "1", "--no-profile")
     assert done.returncode == 1
     assert "the model broke here" in done.stderr
     board = (tmp_path / "results" / "runs" / "leaderboard.md").read_text()
@@ -59,7 +63,7 @@ def test_failed_cell_is_exit_one_and_the_board_stands(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_nothing_within_the_budget_is_exit_four_and_says_how_to_go_on(tmp_path: Path) -> None:
+def test_nothing_within_the_budget_is_exit_four_and_says_how_to_go_on(bench, tmp_path: Path) -> None:
     words = [
         "run",
         "--models",
@@ -71,17 +75,17 @@ def test_nothing_within_the_budget_is_exit_four_and_says_how_to_go_on(tmp_path: 
         "1",
         "--no-profile",
     ]
-    done = bench(*words, cwd=tmp_path)
+    done = bench(*words)
     assert done.returncode == 4, done.stderr
     assert "recipe.budget_seconds" in done.stderr
     (path,) = (tmp_path / "results" / "runs" / "records").rglob("*.json")
     assert json.loads(path.read_text())["status"] == "over_budget"
     words[words.index("recipe.budget_seconds=0.001")] = "recipe.budget_seconds=600"
-    assert bench(*words, cwd=tmp_path).returncode == 0
+    assert bench(*words).returncode == 0
 
 
 @pytest.mark.slow
-def test_plan_shows_cells_and_runs_no_model(tmp_path: Path) -> None:
+def test_plan_shows_cells_and_runs_no_model(bench, tmp_path: Path) -> None:
     trap = tmp_path / "trap.py"
     trap.write_text(
         "from bench import ModelSpec, hookimpl\n"
@@ -100,7 +104,7 @@ def test_plan_shows_cells_and_runs_no_model(tmp_path: Path) -> None:
         "    return Trap()\n"
     )
     words = ["plan", "--models", "trap,wants.image", *TONES, "--plugin", str(trap)]
-    done = bench(*words, "--json", cwd=tmp_path)
+    done = bench(*words, "--json")
     assert done.returncode == 0, done.stderr
     plan = json.loads(done.stdout)
     by_decision = [d["decision"] for d in plan["decisions"]]
@@ -111,7 +115,7 @@ def test_plan_shows_cells_and_runs_no_model(tmp_path: Path) -> None:
     assert plan["eta_s"] > 0
     assert plan["disk_bytes"] > 0
     assert not (tmp_path / "ran").exists()
-    table = bench(*words, cwd=tmp_path)
+    table = bench(*words)
     assert "wants.image: needs image; Tones (generated) gives audio" in table.stdout
     assert not (tmp_path / "results").exists()
 
@@ -136,15 +140,15 @@ def test_plan_shows_cells_and_runs_no_model(tmp_path: Path) -> None:
         (["--out", "/proc/nowhere"], "cannot write"),
     ],
 )
-def test_mistakes_are_one_clear_error(tmp_path: Path, words: list[str], says: str) -> None:
-    done = bench("run", "--models", "classical.knn", "--no-profile", *words, cwd=tmp_path)
+def test_mistakes_are_one_clear_error(bench, tmp_path: Path, words: list[str], says: str) -> None:
+    done = bench("run", "--models", "classical.knn", "--no-profile", *words)
     assert done.returncode == 2, done.stderr
     assert says in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.count("error:") == 1
 
 
-def test_unreadable_clip_is_named_before_anything_runs(tmp_path: Path) -> None:
+def test_unreadable_clip_is_named_before_anything_runs(bench, tmp_path: Path) -> None:
     for i in range(8):
         soundfile.write(tmp_path / f"{i}.wav", 0.1 * np.sin(np.arange(8000) * (0.05 + 0.01 * (i % 2))), 16_000)
     (tmp_path / "3.wav").write_bytes(b"RIFF but not really")
@@ -152,17 +156,17 @@ def test_unreadable_clip_is_named_before_anything_runs(tmp_path: Path) -> None:
     rows = "\n".join(f"{i}.wav,{'ab'[i % 2]},{i // 4 + 1}" for i in range(8))
     (tmp_path / "mine.csv").write_text(f"path,label,fold\n{rows}\n")
     words = ["run", "--models", "classical.knn", "--dataset", "manifest", "--data", "mine.csv", "--no-profile"]
-    done = bench(*words, cwd=tmp_path)
+    done = bench(*words)
     assert done.returncode == 2
     assert "3.wav" in done.stderr
     assert "5.wav" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_bad_manifest_rows_are_reported_together(tmp_path: Path) -> None:
+def test_bad_manifest_rows_are_reported_together(bench, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.zeros(800), 16_000)
     (tmp_path / "mine.csv").write_text("path,label,fold\na.wav,x,1\nb.wav,y,2\na.wav,,one\n")
-    done = bench("run", "--dataset", "manifest", "--data", "mine.csv", cwd=tmp_path)
+    done = bench("run", "--dataset", "manifest", "--data", "mine.csv")
     assert done.returncode == 2
     assert "3" in done.stderr
     assert "4" in done.stderr
@@ -179,7 +183,7 @@ def test_numbers_and_durations() -> None:
         seconds("0s")
 
 
-def test_modes_weights_and_inputs_are_options_with_helpful_errors(tmp_path: Path) -> None:
+def test_modes_weights_and_inputs_are_options_with_helpful_errors(bench, tmp_path: Path) -> None:
     refused = [
         (("--mode", "finetune"), ("--weights masked", "--weights FILE")),
         (("--mode", "tuned"), ("'tuned' is not one of scratch, finetune, probe, knn",)),
@@ -187,19 +191,19 @@ def test_modes_weights_and_inputs_are_options_with_helpful_errors(tmp_path: Path
         (("--inputs", "audio.shufled"), ("audio.shuffled",)),
     ]
     for options, said in refused:
-        done = bench("run", "--models", "convnext_attention", "--dataset", "demo", *options, cwd=tmp_path)
+        done = bench("run", "--models", "convnext_attention", "--dataset", "demo", *options)
         assert done.returncode == 2, options
         for words in said:
             assert words in done.stderr, options
         assert "Traceback" not in done.stderr
 
 
-def test_the_plan_shows_mode_weights_and_inputs(tmp_path: Path) -> None:
+def test_the_plan_shows_mode_weights_and_inputs(bench, tmp_path: Path) -> None:
     weights = tmp_path / "ssl.safetensors"
     weights.write_bytes(b"weights")
     chosen = ("--models", "digit_fusion.transformer_attention", "--dataset", "demo", "--no-profile", "--json")
     options = ("--mode", "finetune", "--weights", str(weights), "--inputs", "audio.shuffled+image")
-    done = bench("plan", *chosen, *options, cwd=tmp_path)
+    done = bench("plan", *chosen, *options)
     (cell,) = json.loads(done.stdout)["cells"]
     assert cell["mode"] == "finetune"
     assert cell["weights"].startswith("ssl~")
@@ -217,7 +221,7 @@ def own_table(folder: Path, *, seed: int) -> None:
 
 
 @pytest.mark.slow
-def test_the_command_under_a_board_runs_as_printed_and_means_the_same_cells(tmp_path: Path) -> None:
+def test_the_command_under_a_board_runs_as_printed_and_means_the_same_cells(bench, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(
         "from bench import ModelSpec, hookimpl\n"
         "from bench_plugins.classical.estimators import build\n"
@@ -231,7 +235,7 @@ def test_the_command_under_a_board_runs_as_printed_and_means_the_same_cells(tmp_
     ]  # fmt: skip
     for seed, name in enumerate("xy"):
         own_table(tmp_path / name, seed=seed)
-        done = bench(*words, "--data", f"{name}/table.csv?columns=path=file", cwd=tmp_path)
+        done = bench(*words, "--data", f"{name}/table.csv?columns=path=file")
         assert done.returncode == 0, done.stderr
     board = (tmp_path / "results" / "runs" / "leaderboard.md").read_text()
     commands = [line for line in board.splitlines() if line.startswith("bench run ")]
@@ -239,7 +243,7 @@ def test_the_command_under_a_board_runs_as_printed_and_means_the_same_cells(tmp_
     assert board.count("## table (") == 2
     for command in commands:
         assert "--limit 12 --data " in command
-        again = bench(*shlex.split(command)[1:], "--no-profile", cwd=tmp_path)
+        again = bench(*shlex.split(command)[1:], "--no-profile")
         assert again.returncode == 0, again.stderr
         assert "1 cells, 1 reused" in again.stderr
 

@@ -11,6 +11,8 @@ import pytest
 
 from bench.__main__ import main
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
+
 PLUGIN = Path(__file__).resolve().parents[1] / "studies" / "sweep" / "sweep_plugin.py"
 
 

@@ -12,6 +12,8 @@ import soundfile
 from bench.clips import Clips
 from bench.data.copies import know_copies
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
+
 RATE = 8_000
 
 

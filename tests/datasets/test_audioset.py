@@ -16,6 +16,8 @@ from bench_datasets import audioset
 
 from . import trees
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
+
 OFFICIAL = load_modules(bench.builtin).registry.protocols["official"]
 FEW = {"balanced_train": 4, "unbalanced_train": 6, "eval": 3}
 

@@ -21,6 +21,8 @@ from bench.results.store import Store
 from bench_datasets import khacef
 from bench_datasets.khacef import read_labels
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
+
 FRAMES, COEFFICIENTS, SIDE = 39, 13, 28
 
 

@@ -9,6 +9,8 @@ import pytest
 
 import bench
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
+
 PLUGIN = Path(__file__).with_name("faulty_plugin.py")
 OBSERVER = """
 import json, os

@@ -12,6 +12,8 @@ from bench.config.settings import Settings
 from bench.plugins.discovery import discover
 from bench.running.runner import Runner
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
+
 DEFAULTS = sorted(s.name for s in discover().models.specs() if "default" in s.sets)
 NETWORKS = [name for name in DEFAULTS if not name.startswith("classical.")]
 TEST_CLIPS = 80

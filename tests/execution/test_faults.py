@@ -9,6 +9,8 @@ import pytest
 
 from bench.errors import DataError, LeakError, NoCellError, UnknownNameError
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
+
 EXPECTED = {
     "raises": ("failed", "raised", "train"),
     "build_raises": ("failed", "raised", "build"),

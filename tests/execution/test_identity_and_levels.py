@@ -14,6 +14,8 @@ from bench.config.settings import Settings
 from bench.data.check import decoding_faults, decoding_note
 from bench.running.runner import Runner
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
+
 RATE = 16_000
 
 

@@ -26,6 +26,8 @@ from bench.job import Job
 from bench.plugins.discovery import load
 from bench.running.runner import Runner
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
+
 PLUGIN = Path(__file__).with_name("inputs_plugin.py")
 TRAIN, TEST, PREDICT = set(range(12)), set(range(12, 20)), set(range(20, 24))
 

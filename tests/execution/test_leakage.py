@@ -9,6 +9,8 @@ import pytest
 from bench.__main__ import main
 from bench.results.store import Store
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
+
 PLUGIN = Path(__file__).resolve().parents[1] / "studies" / "sweep" / "folds_plugin.py"
 
 

@@ -20,6 +20,8 @@ from bench.reports import formats, html
 from bench.results.store import Store
 from bench.testing.fakes import fake_plugin
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
+
 METRICS = catalog(load_modules(builtin).registry)
 
 

@@ -467,9 +467,9 @@ def command(out: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_killed_in_pretraining_then_resumed(tmp_path: Path) -> None:
+def test_killed_in_pretraining_then_resumed(processes, tmp_path: Path) -> None:
     whole, torn, log = tmp_path / "whole", tmp_path / "torn", tmp_path / "seen.jsonl"
-    subprocess.run(command(whole), capture_output=True, check=True, timeout=300)
+    processes.run(command(whole), capture_output=True, check=True, timeout=300)
     with subprocess.Popen(
         command(torn), env={**os.environ, "BENCH_TEST_SEEN": str(log)}, stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -481,7 +481,7 @@ def test_killed_in_pretraining_then_resumed(tmp_path: Path) -> None:
             time.sleep(0.05)
         parent.kill()
     assert Store(torn).records() == ([], [])
-    subprocess.run(command(torn), capture_output=True, check=True, timeout=300)
+    processes.run(command(torn), capture_output=True, check=True, timeout=300)
     (expected,), (found,) = Store(whole).records()[0], Store(torn).records()[0]
     one, two = Store(whole).predictions(expected), Store(torn).predictions(found)
     assert one.keys() == two.keys()

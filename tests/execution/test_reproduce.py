@@ -20,6 +20,8 @@ from bench.running.runner import Runner
 from bench.statistics.results import Interval, Refusal
 from bench.studies.reproduce.run import Reproduction, base_recipe, check_data, find_record, reproduce, selection_of
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
+
 PLUGIN = Path(__file__).with_name("faulty_plugin.py")
 LOSS = Score(name="log_loss", value=None, unit="nats", higher_is_better=False)
 JUDGED = [("tags", "map", "fraction"), ("tags_by_loss", "log_loss", "nats")]

@@ -18,8 +18,10 @@ from bench.plugins.interfaces import Answered
 from bench.results.store import Store
 from bench.running import preparation
 
-KILLS = int(os.environ.get("BENCH_KILLS", "3"))
-"""Random moments at which the parent is killed; ``BENCH_KILLS=20`` for the whole campaign."""
+pytestmark = pytest.mark.usefixtures("warm_workers")
+
+KILLS = int(os.environ.get("BENCH_KILLS", "2"))
+"""Random moments at which the parent is killed, an early and a late one; ``BENCH_KILLS=20`` for the whole campaign."""
 
 PLUGIN = Path(__file__).with_name("faulty_plugin.py")
 
@@ -62,11 +64,11 @@ def workers_of(out: Path) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+def undisturbed(processes, tmp_path_factory):
     """The run that nothing disturbs."""
     out = tmp_path_factory.mktemp("undisturbed")
     env = {**os.environ, "BENCH_CACHE": str(tmp_path_factory.getbasetemp() / "engine-cache")}
-    done = subprocess.run(command(out), env=env, capture_output=True, text=True, check=False, timeout=300)
+    done = processes.run(command(out), env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return contents(out), env
 
@@ -129,8 +131,8 @@ def test_limit_never_replaces_a_full_result(make_runner) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", range(KILLS))
-def test_kill_minus_nine_then_the_same_command(undisturbed, tmp_path: Path, moment: int) -> None:
+@pytest.mark.parametrize("moment", range(1, KILLS + 1))
+def test_kill_minus_nine_then_the_same_command(processes, undisturbed, tmp_path: Path, moment: int) -> None:
     expected, env = undisturbed
     env = {**env, "BENCH_TEST_RUN": str(tmp_path)}
     process = subprocess.Popen(command(tmp_path), env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -141,7 +143,7 @@ def test_kill_minus_nine_then_the_same_command(undisturbed, tmp_path: Path, mome
     while workers_of(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert workers_of(tmp_path) == []
-    done = subprocess.run(command(tmp_path), env=env, capture_output=True, text=True, check=False, timeout=300)
+    done = processes.run(command(tmp_path), env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     found = contents(tmp_path)
     assert found.keys() == expected.keys()
@@ -153,7 +155,7 @@ def test_kill_minus_nine_then_the_same_command(undisturbed, tmp_path: Path, mome
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_a_resumable_state(undisturbed, tmp_path: Path) -> None:
+def test_ctrl_c_leaves_a_resumable_state(processes, undisturbed, tmp_path: Path) -> None:
     _, env = undisturbed
     env = {**env, "BENCH_TEST_RUN": str(tmp_path)}
     process = subprocess.Popen(
@@ -169,7 +171,7 @@ def test_ctrl_c_leaves_a_resumable_state(undisturbed, tmp_path: Path) -> None:
     assert process.returncode == 130, stderr
     assert "the same command runs the rest" in stderr
     assert workers_of(tmp_path) == []
-    done = subprocess.run(command(tmp_path), env=env, capture_output=True, text=True, check=False, timeout=300)
+    done = processes.run(command(tmp_path), env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert {r.status for r in Store(tmp_path).records()[0]} == {"ok"}
 

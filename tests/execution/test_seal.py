@@ -13,6 +13,8 @@ from bench.plugins.interfaces import Finished
 from bench.results.store import npz_bytes
 from bench.running.scoring import completed
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
+
 PLUGIN = Path(__file__).with_name("seal_plugin.py")
 
 

@@ -26,7 +26,7 @@ METRICS = catalog(load_modules(builtin).registry)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--virtual-time-budget=4000",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--virtual-time-budget=16000",
 )  # fmt: skip
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (apt-get install chromium)")
 
@@ -143,31 +143,60 @@ def test_contrast_in_both_themes(page):
 
 
 HERE = Path(__file__).resolve().parents[1] / "golden"
-OUTER = """<!doctype html><body><iframe id="f" src="page.html" style="width:WIDTHpx;height:900px"></iframe>
-<script>
-var frame = document.getElementById("f");
-var wait = setInterval(function () {
-  var found = frame.contentDocument && frame.contentDocument.getElementById("probe");
-  if (!found) { return; }
-  clearInterval(wait);
-  var copy = document.createElement("pre");
-  copy.id = "answer";
-  copy.textContent = found.textContent;
-  document.body.appendChild(copy);
-}, 50);
+AXE = Path(os.environ.get("BENCH_AXE") or "no axe.min.js")
+WIDTHS, THEMES = (1400, 390), ("light", "dark")
+OUTER = """<!doctype html><body><script>
+var frames = FRAMES, answers = {};
+function next() {
+  var one = frames.shift(), frame = document.createElement("iframe");
+  if (!one) {
+    var copy = document.createElement("pre");
+    copy.id = "answer";
+    copy.textContent = JSON.stringify(answers);
+    document.body.appendChild(copy);
+    return;
+  }
+  frame.src = one[0]; frame.style = "height:900px;width:" + one[1] + "px";
+  document.body.appendChild(frame);
+  var wait = setInterval(function () {
+    var found = frame.contentDocument && frame.contentDocument.getElementById("probe");
+    if (!found) { return; }
+    clearInterval(wait);
+    answers[one[0]] = JSON.parse(found.textContent);
+    frame.remove();
+    next();
+  }, 50);
+}
+next();
 </script></body>"""
-"""Only the outer document is dumped, so the frame's report is copied out; a phone is a narrow frame."""
+"""Only the outer document is dumped, so the frames' reports are copied out; a phone is a narrow frame."""
 
 
-def script(name: str) -> str:
-    return f"<script>{(HERE / name).read_text(encoding='utf-8')}</script>"
+def script(content: str) -> str:
+    return f"<script>{content}</script>"
 
 
-def browse(page: str, folder: Path, *, probe: str, width: int = 1400) -> Any:
-    """Open the page with a probe in it and read what the probe found."""
-    inner = page.replace("<style>", script("page_catch.js") + "<style>", 1).replace("</body>", probe + "</body>")
-    (folder / "page.html").write_text(inner, encoding="utf-8")
-    (folder / "outer.html").write_text(OUTER.replace("WIDTH", str(width)), encoding="utf-8")
+@pytest.fixture(scope="module")
+def browsed(page, tmp_path_factory) -> dict[str, Any]:
+    """What probes found in the page, by file name: one browser opens it at each width and, with axe, in each theme."""
+    folder = tmp_path_factory.mktemp("browser")
+    catch, probe = (script((HERE / f"page_{name}.js").read_text(encoding="utf-8")) for name in ("catch", "probe"))
+    pages = {f"{width}.html": (page, probe, width) for width in WIDTHS}
+    if AXE.is_file():
+        axe = script(AXE.read_text(encoding="utf-8").replace("</script", "<\\/script")) + script(
+            "document.querySelectorAll('.more').forEach(function (b) { b.click(); });"
+            "axe.run(document, {resultTypes: ['violations']}).then(function (r) { window.__report(r.violations.map("
+            "function (v) { return [v.id, v.nodes.slice(0, 3).map(function (n) { return n.html.slice(0, 200); })]; }"
+            ")); });"
+        )
+        for theme in THEMES:
+            themed = page.replace('<html lang="en">', f'<html lang="en" data-theme="{theme}">')
+            pages[f"{theme}.html"] = (themed, axe, WIDTHS[0])
+    for name, (content, looks, _) in pages.items():
+        inner = content.replace("<style>", catch + "<style>", 1).replace("</body>", looks + "</body>")
+        (folder / name).write_text(inner, encoding="utf-8")
+    frames = json.dumps([[name, width] for name, (*_, width) in pages.items()])
+    (folder / "outer.html").write_text(OUTER.replace("FRAMES", frames), encoding="utf-8")
     command = [
         CHROMIUM, *FLAGS, "--allow-file-access-from-files", f"--user-data-dir={folder / 'profile'}",
         "--window-size=1500,1000", "--dump-dom", (folder / "outer.html").as_uri(),
@@ -179,10 +208,10 @@ def browse(page: str, folder: Path, *, probe: str, width: int = 1400) -> Any:
 
 
 @needs_browser
-@pytest.mark.parametrize("width", [1400, 390])
-def test_in_a_browser(page, golden_board, tmp_path, width):
+@pytest.mark.parametrize("width", WIDTHS)
+def test_in_a_browser(browsed, golden_board, width):
     rows = golden_board.sections[0].rows
-    found = browse(page, tmp_path, probe=script("page_probe.js"), width=width)
+    found = browsed[f"{width}.html"]
     assert found["errors"] == []
     assert found["requests"] == []
     names = [row.key.model for row in rows]
@@ -208,17 +237,7 @@ def test_in_a_browser(page, golden_board, tmp_path, width):
 
 
 @needs_browser
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_accessibility_by_axe(page, tmp_path, theme):
-    axe = os.environ.get("BENCH_AXE")
-    if not axe or not Path(axe).is_file():
-        pytest.skip("BENCH_AXE names no axe.min.js (npm pack axe-core)")
-    checker = Path(axe).read_text(encoding="utf-8").replace("</script", "<\\/script")
-    probe = (
-        f"<script>{checker}</script><script>document.querySelectorAll('.more').forEach(function (b) {{ b.click(); }});"
-        "axe.run(document, {resultTypes: ['violations']}).then(function (r) { window.__report(r.violations.map("
-        "function (v) { return [v.id, v.nodes.slice(0, 3).map(function (n) { return n.html.slice(0, 200); })]; })); });"
-        "</script>"
-    )
-    themed = page.replace('<html lang="en">', f'<html lang="en" data-theme="{theme}">')
-    assert browse(themed, tmp_path, probe=probe) == []
+@pytest.mark.skipif(not AXE.is_file(), reason="BENCH_AXE names no axe.min.js (npm pack axe-core)")
+@pytest.mark.parametrize("theme", THEMES)
+def test_accessibility_by_axe(browsed, theme):
+    assert browsed[f"{theme}.html"] == []

@@ -26,6 +26,8 @@ from bench.results.store import Store
 from bench.running.preparation import load_all
 from bench.running.runner import Result, Runner
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
+
 RATE = 8_000
 
 

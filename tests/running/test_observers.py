@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -74,7 +73,7 @@ def test_what_a_worker_reports_is_said_once() -> None:
 
 
 @pytest.mark.slow
-def test_a_run_whose_every_observer_raises_is_a_good_run(tmp_path: Path) -> None:
+def test_a_run_whose_every_observer_raises_is_a_good_run(processes, tmp_path: Path) -> None:
     plugin = tmp_path / "raising.py"
     plugin.write_text(RAISING)
     out = tmp_path / "out"
@@ -82,7 +81,7 @@ def test_a_run_whose_every_observer_raises_is_a_good_run(tmp_path: Path) -> None
         sys.executable, "-P", "-m", "bench", "run", "--models", "tones.good", "--dataset", "tones", "--recipe", "smoke",
         "--folds", "1,2", "--no-profile", "--plugin", str(TONES), "--plugin", str(plugin), "--out", str(out),
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    done = processes.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert [record.status for record in Store(out).records()[0]] == ["ok", "ok"]
     for hook, error in {

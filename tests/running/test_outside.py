@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -42,7 +41,9 @@ def lines(board):
 
 
 @pytest.mark.slow
-def test_who_runs_cells_and_what_is_written_is_chosen_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_runs_cells_and_what_is_written_is_chosen_by_name(
+    processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     plugin, log, out = tmp_path / "outside.py", tmp_path / "ran.txt", tmp_path / "out"
     plugin.write_text(PLUGIN)
@@ -51,7 +52,7 @@ def test_who_runs_cells_and_what_is_written_is_chosen_by_name(tmp_path: Path, mo
         "--folds", "1", "--plugin", str(TONES), "--plugin", str(plugin), "--out", str(out), "--jobs", "1",
         "--launcher", f"written:log={log}", "--format", "lines,json",
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    done = processes.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert [record.status for record in Store(out).records()[0]] == ["ok", "ok"]
     ran = [line.split() for line in log.read_text().splitlines()]
@@ -59,6 +60,6 @@ def test_who_runs_cells_and_what_is_written_is_chosen_by_name(tmp_path: Path, mo
     assert json.loads((out / "leaderboard.lines.json").read_text()) == {"model": "tones"}
     assert json.loads((out / "leaderboard.json.json").read_text())["sections"]
     assert not (out / "leaderboard.md").exists()
-    refused = subprocess.run([*command[:-3], "written"], capture_output=True, text=True, check=False, timeout=60)
+    refused = processes.run([*command[:-3], "written"], capture_output=True, text=True, timeout=60)
     assert refused.returncode == 2
     assert "--launcher written: it needs log, given as NAME:log=..." in refused.stderr

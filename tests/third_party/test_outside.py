@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -61,12 +60,18 @@ def installed() -> None:
             pytest.skip(f"{name}: {found} is installed: pip install . tests/third_party/hello tests/third_party/full")
 
 
-def _list(what: str, *more: str) -> list[dict[str, object]]:
-    command = [sys.executable, "-P", "-m", "bench", "list", what, "--json", *more]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    listed: list[dict[str, object]] = json.loads(done.stdout)
-    return listed
+@pytest.fixture
+def listed(processes):
+    """``listed(what, *more)``: what ``bench list`` gives in a process of its own."""
+
+    def call(what: str, *more: str) -> list[dict[str, object]]:
+        command = [sys.executable, "-P", "-m", "bench", "list", what, "--json", *more]
+        done = processes.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        found: list[dict[str, object]] = json.loads(done.stdout)
+        return found
+
+    return call
 
 
 @pytest.mark.parametrize(
@@ -86,34 +91,34 @@ def _list(what: str, *more: str) -> list[dict[str, object]]:
     ],
 )
 @pytest.mark.usefixtures("installed")
-def test_what_an_outside_distribution_gives_is_listed(what: str, name: str, distribution: str) -> None:
-    (found,) = [item for item in _list(what) if item["name"] == name]
+def test_what_an_outside_distribution_gives_is_listed(listed, what: str, name: str, distribution: str) -> None:
+    (found,) = [item for item in listed(what) if item["name"] == name]
     provider = found if what == "plugins" else found["provider"]
     assert isinstance(provider, dict)
     assert provider["distribution"] == distribution
 
 
 @pytest.mark.usefixtures("installed")
-def test_an_outside_distribution_can_be_left_out() -> None:
-    names = {item["name"] for item in _list("models", "--no-plugin", "full", "--no-plugin", "bench-hello")}
+def test_an_outside_distribution_can_be_left_out(listed) -> None:
+    names = {item["name"] for item in listed("models", "--no-plugin", "full", "--no-plugin", "bench-hello")}
     assert names.isdisjoint({"hello.linear", "full.bands"})
 
 
 @pytest.mark.usefixtures("installed")
-def test_the_same_model_as_a_file_collides_with_the_installed_one() -> None:
+def test_the_same_model_as_a_file_collides_with_the_installed_one(processes) -> None:
     command = [sys.executable, "-P", "-m", "bench", "list", "models", "--plugin", str(HERE / "hello/bench_hello.py")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = processes.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert "hello.linear" in done.stderr
     assert "bench-hello 1.0" in done.stderr
 
 
 @pytest.mark.usefixtures("installed")
-def test_the_same_model_works_as_a_file_instead() -> None:
+def test_the_same_model_works_as_a_file_instead(listed) -> None:
     file = HERE / "hello" / "bench_hello.py"
     (found,) = [
         item
-        for item in _list("models", "--no-plugin", "hello", "--plugin", str(file))
+        for item in listed("models", "--no-plugin", "hello", "--plugin", str(file))
         if item["name"] == "hello.linear"
     ]
     assert found["provider"] == {
@@ -125,19 +130,24 @@ def test_the_same_model_works_as_a_file_instead() -> None:
     }
 
 
-def _board(out: Path, *words: str) -> tuple[list[dict[str, object]], str]:
-    """The rows of a small run, and its Markdown board."""
-    command = [sys.executable, "-P", "-m", "bench", "run", "--dataset", "full.tones", "--out", str(out), *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in (out / "records").rglob("*.json")]
-    return records, (out / "leaderboard.md").read_text(encoding="utf-8")
+@pytest.fixture
+def board_of(processes, tmp_path: Path):
+    """``board_of(*words)``: the rows of a small run, and its Markdown board."""
+
+    def call(*words: str) -> tuple[list[dict[str, object]], str]:
+        command = [sys.executable, "-P", "-m", "bench", "run", "--dataset", "full.tones", "--out", str(tmp_path)]
+        done = processes.run([*command, *words], capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        records = [json.loads(path.read_text(encoding="utf-8")) for path in (tmp_path / "records").rglob("*.json")]
+        return records, (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
+
+    return call
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("installed")
-def test_outside_model_data_set_and_front_end_on_a_board(tmp_path: Path) -> None:
-    records, board = _board(tmp_path, "--models", "hello,full.bands", "--no-keep-checkpoints")
+def test_outside_model_data_set_and_front_end_on_a_board(board_of) -> None:
+    records, board = board_of("--models", "hello,full.bands", "--no-keep-checkpoints")
     assert "hello.linear" in board
     assert "full.bands" in board
     assert {r["status"] for r in records} == {"ok"}
@@ -149,9 +159,9 @@ def test_outside_model_data_set_and_front_end_on_a_board(tmp_path: Path) -> None
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("installed")
-def test_every_seam_from_outside_on_one_board(tmp_path: Path) -> None:
+def test_every_seam_from_outside_on_one_board(board_of, tmp_path: Path) -> None:
     words = ["--protocol", "full.halves", "--launcher", "full.niced:nice=7", "--format", "md,full.lines"]
-    records, board = _board(tmp_path, "--models", "hello,full.bands", "--no-keep-checkpoints", *words)
+    records, board = board_of("--models", "hello,full.bands", "--no-keep-checkpoints", *words)
     assert {r["status"] for r in records} == {"ok"}
     assert {r["cell"]["protocol"] for r in records} == {"full.halves@1", "profile@1"}
     evaluated = [r for r in records if r["cell"]["kind"] == "evaluate"]
@@ -170,10 +180,10 @@ def test_every_seam_from_outside_on_one_board(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("installed")
-def test_the_same_model_as_a_file_on_a_board(tmp_path: Path) -> None:
+def test_the_same_model_as_a_file_on_a_board(board_of) -> None:
     file = HERE / "hello" / "bench_hello.py"
     words = ["--models", "hello.linear", "--no-plugin", "hello", "--plugin", str(file), "--folds", "1", "--no-profile"]
-    records, board = _board(tmp_path, *words)
+    records, board = board_of(*words)
     assert "hello.linear" in board
     assert [r["status"] for r in records] == ["ok"]
     assert records[0]["provenance"]["model"]["distribution"] == ""

@@ -14,6 +14,8 @@ from bench.config.recipes import resolve
 from bench.results.store import Store
 from bench.studies.sweep.nested_render import best_recipe, nested_sentences
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
+
 PLUGIN = Path(__file__).with_name("folds_plugin.py")
 
 
