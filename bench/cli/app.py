@@ -26,8 +26,9 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "compare": "Say which of two models is better on the same clips.",
         "claim": "Compare a claimed ranking of models with the records.",
         "reproduce": "Run the cell of a stored record again and compare the numbers.",
-        "baseline": "Pin what a run measured for the gate, show what is pinned, or look for steps and drift.",
-        "gate": "Compare a run with a pinned baseline.",
+        "baseline": "Pin what a run measured for the gate, or show what is pinned.",
+        "gate": "Compare a run with another one or a pinned baseline.",
+        "history": "Keep what runs measured, commit by commit, and say where it changed.",
         "check": "Check that models, data sets, metrics and all else keep their contracts.",
     }
 )

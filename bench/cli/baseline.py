@@ -1,4 +1,4 @@
-"""``bench baseline``: pin what a run measured for the gate, show what is pinned, and what became of it."""
+"""``bench baseline``: pin what a run measured for the gate, and show what is pinned."""
 
 from __future__ import annotations
 
@@ -12,24 +12,23 @@ import typer
 from bench.cli.common import OK, open_host, print_json, print_note, print_table
 from bench.cli.flags import AsJson, LeftOut, PluginFiles
 from bench.errors import DataError, NoCellError, SelectionError, did_you_mean
-from bench.gate import history
-from bench.gate.baseline import Baseline, parse_baseline
+from bench.gate.baseline import Baseline, is_baseline, parse_baseline
 from bench.gate.collect import Collected, collect, collect_benchmarks, unfinished
 from bench.gate.verdict import value
 from bench.metrics.scoring import catalog
 from bench.results.store import Store, write_atomic
 
-ACTIONS = ("pin", "show", "history")
+ACTIONS = ("pin", "show")
 
 
 def main(  # noqa: PLR0913  one parameter per option
-    action: Annotated[str, typer.Argument(metavar="pin|show|history", show_default=False, help="What to do.")],
-    paths: Annotated[
-        list[Path],
+    action: Annotated[str, typer.Argument(metavar="pin|show", show_default=False, help="What to do.")],
+    path: Annotated[
+        Path,
         typer.Argument(
-            metavar="PATH...",
+            metavar="PATH",
             show_default=False,
-            help="pin: folder of a run or JSON of pytest-benchmark; show: a baseline; history: several, oldest first.",
+            help="pin: folder of a run or JSON of pytest-benchmark; show: a baseline.",
         ),
     ],
     *,
@@ -39,21 +38,17 @@ def main(  # noqa: PLR0913  one parameter per option
     plugin: PluginFiles = None,
     no_plugin: LeftOut = None,
 ) -> int:
-    """Pin what a run measured for the gate, show what is pinned, or look for steps and drift.
+    """Pin what a run measured for the gate, or show what is pinned.
 
-    `bench baseline pin RESULTS --to FILE`, `bench baseline show FILE`, `bench baseline history FILE...`.
+    `bench baseline pin RESULTS --to FILE`, `bench baseline show FILE`; several over time: `bench history`.
     """
     if action not in ACTIONS:
         raise SelectionError(f"bench baseline has no action {action!r}: {did_you_mean(action, ACTIONS)}")
-    if action == "history":
-        return _history(paths, as_json=as_json)
-    if len(paths) > 1:
-        raise SelectionError(f"bench baseline {action} takes one path, got {len(paths)}: {', '.join(map(str, paths))}")
     if action == "show":
-        return _show(paths[0], as_json=as_json)
+        return _show(path, as_json=as_json)
     if to is None:
         raise SelectionError("bench baseline pin needs --to FILE, e.g. --to results/published/baselines/NAME.json")
-    return _pin(read_results(paths[0], plugin, no_plugin, partial=partial), to)
+    return _pin(read_baseline(path, plugin, no_plugin, partial=partial), to)
 
 
 def read_results(
@@ -108,14 +103,29 @@ def read_text(path: Path) -> str:
         raise DataError(f"{path} cannot be read: {reason}") from error
 
 
-def _pin(found: Collected, to: Path) -> int:
+def read_baseline(
+    path: Path, plugin: Sequence[Path] | None, no_plugin: Sequence[str] | None, *, partial: bool = True
+) -> Baseline:
+    """What is to be compared with: a pinned file, or a run or JSON of pytest-benchmark as if it were pinned now.
+
+    Raises:
+        StoreError: A pinned file that is torn, foreign, edited or newer.
+        NoCellError: No number in it.
+        BenchError: What :func:`read_results` raises.
+    """
+    if path.is_file() and is_baseline(text := read_text(path)):
+        return parse_baseline(text, str(path))
+    found = read_results(path, plugin, no_plugin, partial=partial)
     rows = tuple(row for row in found.rows if row.cells or row.quantities)
     if not rows:
-        raise NoCellError("no number in the results that a gate could compare")
-    now, libraries, machines = datetime.now(UTC), dict(found.libraries), dict(found.machines)
-    baseline = Baseline(pinned_at=now.isoformat(timespec="seconds"), libraries=libraries, machines=machines, rows=rows)
+        raise NoCellError(f"no number in {path} that could be compared")
     for name in found.contended:
-        print_note(f"others used the machine while the speed of {name} was measured; on an idle one pin again")
+        print_note(f"others used the machine while the speed of {name} was measured; on an idle one measure again")
+    now, libraries, machines = datetime.now(UTC), dict(found.libraries), dict(found.machines)
+    return Baseline(pinned_at=now.isoformat(timespec="seconds"), libraries=libraries, machines=machines, rows=rows)
+
+
+def _pin(baseline: Baseline, to: Path) -> int:
     write_atomic(to, baseline.to_json().encode())
     print(f"pinned {len(baseline.rows)} rows in {to}")
     return OK
@@ -128,20 +138,10 @@ def _show(path: Path, *, as_json: bool) -> int:
         return OK
     lines = []
     for row in baseline.rows:
-        for name, unit, number, count in history.pinned_values(row):
-            lines.append([row.name, name, value(unit, number), str(count), row.hardware or "-"])
+        for one in row.numbers():
+            lines.append([row.name, one.name, value(one.unit, one.value), str(one.count), row.hardware or "-"])
         lines += [[row.name, name, "-", "0", reason] for name, reason in sorted(row.missing.items())]
     print(f"pinned {baseline.pinned_at}, {len(baseline.rows)} rows")
     header = ("row", "quantity", "value", "measurements", "hardware or reason")
     print_table(header, lines, numeric=("value", "measurements"))
-    return OK
-
-
-def _history(paths: Sequence[Path], *, as_json: bool) -> int:
-    found = history.histories([parse_baseline(read_text(path), str(path)) for path in paths])
-    if as_json:
-        print_json({"baselines": paths, "histories": found})
-    else:
-        rows = history.table(found, [path.name for path in paths])
-        print_table(history.HEADER, rows, numeric=("baselines", "first", "last", "change"))
     return OK

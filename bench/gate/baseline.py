@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -72,6 +74,18 @@ class Measured(_Frozen):
     samples: tuple[tuple[float, ...], ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Number:
+    """A score or quantity of a row: the mean over folds and seeds, or the median over ``count`` processes."""
+
+    name: str
+    unit: str
+    higher_is_better: bool
+    is_score: bool
+    value: float
+    count: int
+
+
 class PinnedRow(_Frozen):
     """All cells that differ only in fold and seed, measured on one machine.
 
@@ -99,6 +113,19 @@ class PinnedRow(_Frozen):
     quantities: dict[str, Measured] = Field(default_factory=dict)
     missing: dict[str, str] = Field(default_factory=dict)
 
+    def numbers(self) -> Iterator[Number]:
+        """The score and every quantity, each as one number."""
+        if self.cells:
+            yield Number(
+                name=self.metric, unit=self.unit, higher_is_better=self.higher_is_better, is_score=True,
+                value=score_mean(self.cells), count=len(self.cells),
+            )  # fmt: skip
+        for name, one in sorted(self.quantities.items()):
+            yield Number(
+                name=name, unit=one.unit, higher_is_better=one.higher_is_better, is_score=False,
+                value=statistics.median(one.processes), count=len(one.processes),
+            )  # fmt: skip
+
 
 class Baseline(_Frozen):
     """A pinned run.
@@ -123,6 +150,12 @@ class Baseline(_Frozen):
         head = {name: value for name, value in values.items() if name != "rows"} | {"sha256": _checksum(values)}
         rows = ",\n".join(json.dumps(row, sort_keys=True, allow_nan=False) for row in values["rows"])
         return f'{json.dumps(head, indent=1, sort_keys=True)[:-2]},\n "rows": [\n{rows}\n ]\n}}\n'
+
+
+def score_mean(cells: Sequence[Scored]) -> float:
+    """Mean score of cells, weighted by their test clips."""
+    weights = [cell.clips or 1 for cell in cells]
+    return float(np.average([cell.value for cell in cells], weights=weights))
 
 
 def packed(values: npt.NDArray[np.float64]) -> str:
@@ -161,6 +194,11 @@ UPGRADES: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = MappingProx
     {1: _with_directions, 2: lambda raw: raw}  # version 2 had no draws: such a score has no interval
 )
 """``{n: function}``: each turns the raw values of version n into those of version n + 1."""
+
+
+def is_baseline(text: str) -> bool:
+    """Whether the text of a file is meant as a baseline, not as JSON of pytest-benchmark."""
+    return '"benchmarks"' not in text or '"schema_version"' in text
 
 
 def parse_baseline(text: str, origin: str) -> Baseline:

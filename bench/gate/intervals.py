@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bench.gate.baseline import DRAWS, Measured, PinnedRow, Scored, unpacked
+from bench.gate.baseline import DRAWS, Measured, PinnedRow, Scored, score_mean, unpacked
 from bench.statistics.bootstrap import wilson
 from bench.statistics.draws import MIN_SEEDS, Resampled
 from bench.statistics.paired import paired_cluster_bootstrap
@@ -169,12 +169,6 @@ def _independent(new: Sequence[Scored], old: Sequence[Scored], level: float, *, 
         high=a - b + math.hypot(first.high - a, b - second.low),
         method=f"{100 * level:g} % over {clips_a} and {clips_b} clips, not paired, over clips only",
     )
-
-
-def score_mean(cells: Sequence[Scored]) -> float:
-    """Mean score of cells, weighted by their test clips."""
-    weights = [cell.clips or 1 for cell in cells]
-    return float(np.average([cell.value for cell in cells], weights=weights))
 
 
 def _clips(cells: Sequence[Scored]) -> int | None:

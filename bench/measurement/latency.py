@@ -11,9 +11,9 @@ import numpy as np
 from bench.errors import BenchError
 from bench.measurement.clocks import Call, Clock, Seconds, quiet_collector
 from bench.measurement.readings import join
-from bench.statistics.history import Trend, trend_test
 from bench.statistics.results import Refusal
 from bench.statistics.timing import percentile
+from bench.statistics.trend import Trend, trend_test
 
 DRIFT_BLOCKS = 20
 DRIFT_TOLERANCE = 0.05

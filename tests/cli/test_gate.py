@@ -190,18 +190,49 @@ def test_a_tripled_log_loss_ends_with_status_3(runs, tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[1].split()[0] == "improved"
 
 
-def test_the_history_of_several_baselines(runs, tmp_path, capsys):
-    files = []
+def test_the_history_of_several_runs(runs, tmp_path, capsys):
+    folder = tmp_path / "history"
     for number in range(12):
-        files.append(tmp_path / f"v{number:02d}.json")
         run = runs(number, slow=1.0 if number < 6 else 1.6)
-        assert main(["baseline", "pin", str(run.root), "--to", str(files[-1])]) == 0
+        made = ["--commit", f"v{number}", "--date", f"2026-01-{number + 1:02d}"]
+        assert main(["history", "add", str(run.root), "--to", str(folder), *made]) == 0
     capsys.readouterr()
-    assert main(["baseline", "history", *map(str, files)]) == 0
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if " latency " in line]
-    assert "from v06.json on" in line
-    assert main(["baseline", "history", *map(str, files[:2]), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)["histories"]
-    assert {one["reason"] for one in found} == {"2 runs: a step needs 5 on each side"}
-    assert main(["baseline", "show", *map(str, files[:2])]) == 2
-    assert "takes one path, got 2" in capsys.readouterr().err
+    assert main(["history", "show", str(folder), "--html", str(tmp_path / "page.html")]) == 0
+    shown = capsys.readouterr().out
+    (line,) = [line for line in shown.splitlines() if " latency " in line]
+    assert "at v6" in line
+    assert "without a change (--all shows them)" in shown
+    assert "<svg" in (tmp_path / "page.html").read_text()
+    pinned = tmp_path / "pinned.json"
+    assert main(["baseline", "pin", str(runs(0).root), "--to", str(pinned)]) == 0
+    capsys.readouterr()
+    assert main(["history", "show", str(folder), "--only", "latency", "--baseline", str(pinned), "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["timelines"]
+    assert found["entries"][-1]["value"] / found["pinned"] == pytest.approx(1.6, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["ad"], "no action 'ad'"),
+        (["add"], "needs what to add"),
+        (["add", "missing", "--commit", "v1", "--date", "2026-01-01"], "no folder or file missing"),
+        (["add", "x", "--commit", "v1"], "give its date too"),
+        (["add", "x", "--commit", "a/b c", "--date", "2026-01-01"], "other characters"),
+        (["add", "x", "--commit", "v1", "--date", "soon"], "'soon' is no date"),
+        (["show", "missing"], "no folder missing"),
+    ],
+)
+def test_what_a_history_refuses(words, said, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["history", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_two_runs_are_compared_without_a_pin(runs, capsys):
+    base, slower = runs(0).root, runs(1, slow=3.0).root
+    assert main(["gate", str(base), str(base)]) == 0
+    assert main(["gate", str(base), str(slower)]) == 3
+    capsys.readouterr()
+    assert main(["gate", str(slower)]) == 2
+    assert "compared with nothing; give `bench gate BASE RESULTS`" in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""``bench history``: what runs measured, commit by commit, and where it changed."""
