@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated
@@ -13,10 +13,11 @@ import typer
 from bench.cli.baseline import read_baseline, read_results, read_text
 from bench.cli.common import NOTHING, OK, REGRESSION, print_note, print_table
 from bench.cli.flags import LeftOut, PluginFiles
-from bench.errors import SelectionError
+from bench.errors import BenchError, SelectionError
+from bench.gate import forms
 from bench.gate.comparison import compare
 from bench.gate.policy import DEFAULTS, parse_policy
-from bench.gate.verdict import HEADER, Outcome, markdown, table
+from bench.gate.verdict import HEADER, Outcome, Verdict, markdown, table
 from bench.results.store import write_atomic
 
 EXIT: Mapping[Outcome, int] = MappingProxyType({"passed": OK, "regression": REGRESSION, "vanished": NOTHING})
@@ -46,6 +47,11 @@ def main(  # noqa: PLR0913  one parameter per option
     summary: Annotated[
         Path | None, typer.Option("--summary", metavar="FILE", help="Write the verdict as Markdown, for a CI job.")
     ] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write it as JUnit XML.")] = None,
+    bencher: Annotated[
+        Path | None, typer.Option("--bencher", metavar="FILE", help="Write what was measured in Bencher's format.")
+    ] = None,
+    annotate: Annotated[bool, typer.Option("--annotate", help="Print annotations of GitHub's workflows.")] = False,
     plugin: PluginFiles = None,
     no_plugin: LeftOut = None,
 ) -> int:
@@ -53,19 +59,38 @@ def main(  # noqa: PLR0913  one parameter per option
 
     Exit 3 on a regression, 4 when something vanished.
     """
+    try:
+        verdict = _compared(results, baseline, policy, plugin, no_plugin, cross_hardware=cross_hardware)
+    except BenchError as error:
+        reason = str(error)
+        _write(junit, lambda: forms.junit_refusal(reason))
+        raise
+    _write(json_file, lambda: json.dumps(verdict.to_json(), indent=1, allow_nan=False) + "\n")
+    _write(summary, lambda: markdown(verdict))
+    _write(junit, lambda: forms.junit(verdict))
+    _write(bencher, lambda: forms.bencher(verdict))
+    print_table(HEADER, table(verdict.ordered()), numeric=("baseline", "candidate", "change"))
+    for line in forms.workflow_commands(verdict) if annotate else ():
+        print(line)
+    for note in verdict.notes:
+        print_note(note)
+    print(verdict.summary)
+    return EXIT[verdict.outcome]
+
+
+def _write(path: Path | None, text: Callable[[], str]) -> None:
+    if path is not None:
+        write_atomic(path, text().encode())
+
+
+def _compared(
+    results: Sequence[Path], baseline: Path | None, policy: Path | None, plugin: Sequence[Path] | None,
+    no_plugin: Sequence[str] | None, *, cross_hardware: bool,
+) -> Verdict:  # fmt: skip
     *before, candidate = results
     if len(before) + (baseline is not None) != 1:
         given = " and ".join(map(str, [*before, *([baseline] if baseline else [])])) or "nothing"
         raise SelectionError(f"compared with {given}; give `bench gate BASE RESULTS` or one --baseline FILE")
     pinned = read_baseline(baseline or before[0], plugin, no_plugin)
     rules = DEFAULTS if policy is None else parse_policy(read_text(policy), str(policy))
-    verdict = compare(pinned, read_results(candidate, plugin, no_plugin), rules, cross_hardware=cross_hardware)
-    if json_file is not None:
-        write_atomic(json_file, (json.dumps(verdict.to_json(), indent=1, allow_nan=False) + "\n").encode())
-    if summary is not None:
-        write_atomic(summary, markdown(verdict).encode())
-    print_table(HEADER, table(verdict.ordered()), numeric=("baseline", "candidate", "change"))
-    for note in verdict.notes:
-        print_note(note)
-    print(verdict.summary)
-    return EXIT[verdict.outcome]
+    return compare(pinned, read_results(candidate, plugin, no_plugin), rules, cross_hardware=cross_hardware)

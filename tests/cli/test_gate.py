@@ -71,6 +71,16 @@ def test_the_verdict_is_written_in_both_forms(runs, pinned, tmp_path, capsys):
     assert shown[1].startswith("regression")
 
 
+def test_junit_and_annotations(runs, pinned, tmp_path, capsys):
+    path = tmp_path / "junit.xml"
+    assert gate(runs(1, slow=1.3), pinned, "--junit", path, "--annotate", "--bencher", tmp_path / "b.json") == 3
+    assert "::error title=regression%3A latency::" in capsys.readouterr().out
+    assert 'failures="2"' in path.read_text()
+    assert "latency" in (tmp_path / "b.json").read_text()
+    assert gate(tmp_path / "nowhere", pinned, "--junit", path) == 2
+    assert "no folder or file" in path.read_text()
+
+
 def test_a_policy_file_decides(runs, pinned, tmp_path, capsys):
     policy = tmp_path / "gate.toml"
     policy.write_text("[latency]\nrelative = 0.6\n[throughput]\nrelative = 0.6\n")

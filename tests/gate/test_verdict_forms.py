@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+from xml.etree import ElementTree as ET
 
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.gate.forms import bencher, junit, junit_refusal, workflow_commands
 from bench.gate.verdict import HEADER, Finding, Verdict, markdown, table, value
 
 FINDINGS = (
@@ -58,3 +63,47 @@ def test_values_have_units():
     assert value("MiB", 640.44) == "640.4 MiB"
     assert value("B", 4000) == "4000 B"
     assert value("nats", 1.59772) == "1.598 nats"
+
+
+def test_junit_counts_what_it_holds():
+    suite = ET.fromstring(junit(Verdict(findings=FINDINGS)))[0]
+    assert {name: suite.get(name) for name in ("tests", "failures", "errors", "skipped")} == {
+        "tests": "3", "failures": "1", "errors": "1", "skipped": "0",
+    }  # fmt: skip
+    failed, gone, good = suite
+    assert failed.get("classname") == "b"
+    assert failed[0].get("message") == (
+        "regression: latency of b from 10 ms to 13 ms, +30.0 % [+25.0 %, +35.0 %] where 15.0 % is tolerated"
+    )
+    assert (gone[0].tag, gone[0].get("message")) == ("error", "vanished: all of c: not in\nthe results")
+    assert len(good) == 0
+
+
+def test_a_gate_that_compared_nothing_is_no_green_junit():
+    suite = ET.fromstring(junit(Verdict(findings=())))[0]
+    assert suite.get("errors") == "1"
+    suite = ET.fromstring(junit_refusal("the baseline was changed"))[0]
+    assert (suite.get("errors"), suite[0][0].get("message")) == ("1", "the baseline was changed")
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_no_text_breaks_junit_or_annotations(text):
+    finding = Finding(row=text, quantity=text, status="regression", reason=text)
+    case = ET.fromstring(junit(Verdict(findings=(finding,))))[0][0]
+    assert case[0].tag == "failure"
+    (line,) = workflow_commands(Verdict(findings=(finding,)))
+    assert "\n" not in line
+    assert "\r" not in line
+    assert line.count("::", 0, line.index("::", 2) + 2) == 2
+
+
+def test_annotations_are_for_what_needs_attention():
+    lines = workflow_commands(Verdict(findings=FINDINGS))
+    assert [line.split(" ")[0] for line in lines] == ["::error", "::error"]
+    assert lines[0].startswith("::error title=regression%3A latency::regression: latency of b from 10 ms to 13 ms")
+    assert "30.0 %25" in lines[0]
+
+
+def test_bencher_has_values_and_times_in_nanoseconds():
+    found = json.loads(bencher(Verdict(findings=FINDINGS)))
+    assert found == {"a|<b>`c`": {"accuracy": {"value": 0.81}}, "b": {"latency": {"value": 13e6}}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
+import statistics
 from collections.abc import Sequence
 from html import escape
 from itertools import pairwise
@@ -85,9 +86,9 @@ def plot(one: Timeline) -> str:
     if one.pinned is not None:
         ends = [panel.at(x, factor * one.pinned) for x in panel.x]
         parts += [drawing.line(ends, drawing.MUTED, 1.0, ' stroke-dasharray="4 3"')]
-    for start, stop, before, after in _levels(one):
-        ends = [panel.at(start - 0.4, factor * before), panel.at(stop - 0.6, factor * after)]
-        parts.append(drawing.line(ends, drawing.SECOND, 1.6))
+    for stretch in _levels(one):
+        path = [panel.at(place, factor * level) for place, level in stretch]
+        parts.append(drawing.line(path, drawing.SECOND, 1.6))
     for step in () if isinstance(one.changes, Refusal) else one.changes.steps:
         left, right = panel.at(step.earliest - 0.5, 0)[0], panel.at(step.latest - 0.5, 0)[0]
         parts.append(
@@ -107,18 +108,25 @@ def plot(one: Timeline) -> str:
     return drawing.svg(panel.left + panel.width + 12, bottom + 8, f"{one.last.quantity} by commit", parts)
 
 
-def _levels(one: Timeline) -> list[tuple[int, int, float, float]]:
-    """``(start, stop, first, last)`` of each stretch of the values."""
+def _levels(one: Timeline) -> list[list[tuple[float, float]]]:
+    """``(place, value)`` along the level or line of each stretch."""
     if isinstance(one.changes, Refusal):
         return []
     end = len(one.entries) if one.changes.unresolved is None else one.changes.unresolved
     creeps = {creep.start: creep for creep in one.changes.creeps}
-    edges = [0, *(step.index for step in one.changes.steps), end]
     found = []
-    for start, stop in pairwise(edges):
-        creep = creeps.get(start)
-        middle = sorted(entry.value for entry in one.entries[start:stop])[(stop - start) // 2]
-        found.append((start, stop, creep.before, creep.after) if creep else (start, stop, middle, middle))
+    for start, stop in pairwise([0, *(step.index for step in one.changes.steps), end]):
+        middle = statistics.median(entry.value for entry in one.entries[start:stop])
+        first, last = (creeps[start].before, creeps[start].after) if start in creeps else (middle, middle)
+        shares = [step / 20 for step in range(21)] if start in creeps else [0.0, 1.0]
+        # A line through logarithms, where the values allow for them.
+        between = [
+            first * (last / first) ** share if min(first, last) > 0 else first + share * (last - first)
+            for share in shares
+        ]
+        found.append(
+            [(start - 0.4 + share * (stop - start - 0.2), v) for share, v in zip(shares, between, strict=True)]
+        )
     return found
 
 
