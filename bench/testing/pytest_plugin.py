@@ -19,6 +19,14 @@ and write one test::
         if bench_case.subject.kind == "model":
             (counted,) = [r for r in bench_case.results() if r.name == "parameters"]
             assert counted.status == "passed"
+
+``bench_timer`` times a call as bench times models, warmed up and synchronised, one thing a test::
+
+    def test_speed(bench_timer):
+        bench_timer(lambda i: model(clips[i % len(clips)]))
+
+``pytest --bench-json times.json`` keeps the samples in the format of pytest-benchmark: ``bench gate BASE.json
+times.json`` compares them, and a test that was renamed or is gone is never green.
 """
 
 from __future__ import annotations
@@ -29,7 +37,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bench.testing.timing import BenchTimer, write_times
+
 if TYPE_CHECKING:
+    from bench.measurement.latency import Samples
     from bench.plugins.registry import Registry
     from bench.testing.results import CheckResult
     from bench.testing.subjects import Subject
@@ -70,13 +81,33 @@ class BenchCase:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``--bench-plugin``, ``--bench-data``, ``--bench-slow`` and the ini option ``bench_plugin``."""
+    """``--bench-plugin``, ``--bench-data``, ``--bench-json``, ``--bench-slow`` and the ini option ``bench_plugin``."""
     text = "bench plugin to check: a name or a Python file"
     group = parser.getgroup("bench")
     group.addoption("--bench-plugin", action="append", metavar="NAME|FILE", help=f"{text}; may be given again")
     group.addoption("--bench-data", type=Path, metavar="DIR", help="folder with the data sets that are checked")
+    group.addoption("--bench-json", type=Path, metavar="FILE", help="keep what bench_timer measured, for bench gate")
     group.addoption("--bench-slow", action="store_true", help="let large networks learn 32 clips by heart too")
     parser.addini("bench_plugin", help=text, type="args", default=[])
+
+
+_TIMES = pytest.StashKey[dict[str, "Samples"]]()
+
+
+@pytest.fixture
+def bench_timer(request: pytest.FixtureRequest) -> BenchTimer:
+    """Times one call of the test, see :class:`bench.testing.timing.BenchTimer`."""
+    if hasattr(request.config, "workerinput"):
+        pytest.skip("times taken beside other tests mean nothing: run without -n")
+    measured = request.config.stash.setdefault(_TIMES, {})
+    return BenchTimer(fullname=request.node.nodeid, measured=measured)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write what was timed where ``--bench-json`` says."""
+    measured, path = session.config.stash.get(_TIMES, {}), session.config.getoption("--bench-json")
+    if measured and path is not None:
+        write_times(session.config.invocation_params.dir / path, measured)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.__main__ import main
 from bench.testing.fakes import FakeDistribution, write_distribution
 
 MODEL = """
@@ -99,3 +100,48 @@ def test_loading_the_plugin_imports_no_torch():
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert "torch" not in done.stdout
     assert "numpy" not in done.stdout
+
+
+TIMED = """
+import time
+
+import pytest
+
+@pytest.mark.parametrize("wait", [0.001, SLOW])
+def test_speed(bench_timer, wait):
+    from bench.measurement.latency import Sampling
+
+    rule = Sampling(warmup_calls=1, warmup_seconds=0.0, min_samples=30, min_seconds=0.0)
+    found = bench_timer(lambda i: time.sleep(wait), sampling=rule)
+    assert found.host.median >= wait
+"""
+
+
+def test_times_go_to_the_gate_in_the_format_of_pytest_benchmark(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for name, slow in (("base", "0.002"), ("slower", "0.004")):
+        (tmp_path / "test_t.py").write_text(TIMED.replace("SLOW", f"pytest.param({slow}, id='slow')"))
+        done = run(tmp_path, "--bench-json", f"{name}.json")
+        assert done.returncode == 0, done.stdout
+    base, slower = tmp_path / "base.json", tmp_path / "slower.json"
+    assert main(["gate", str(base), str(base)]) == 0
+    capsys.readouterr()
+    assert main(["gate", str(base), str(slower)]) == 3
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("regression ")]
+    assert "test_t.py::test_speed[slow]" in line
+    renamed = slower.read_text().replace("test_speed[slow]", "test_quick[slow]")
+    slower.write_text(renamed)
+    assert main(["gate", str(base), str(slower)]) == 4
+    told = subprocess.run(
+        [sys.executable, "-P", "-m", "pytest_benchmark", "compare", str(base)], capture_output=True, text=True,
+        check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert told.returncode == 0
+    assert "test_speed[slow]" in told.stdout
+
+
+def test_one_thing_is_timed_a_test(tmp_path: Path) -> None:
+    text = "def test_two(bench_timer):\n    bench_timer(lambda i: None)\n    bench_timer(lambda i: None)\n"
+    (tmp_path / "test_t.py").write_text(text)
+    done = run(tmp_path)
+    assert done.returncode == 1
+    assert "times one thing a test" in done.stdout
