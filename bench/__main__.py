@@ -6,7 +6,8 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from bench.cli.common import BUG, print_error
+from bench.cli.common import BUG, INTERRUPTED, print_error
+from bench.cli.streams import tolerant
 from bench.errors import BenchError
 
 
@@ -17,14 +18,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Words after the program's name; ``None`` = those of this process.
 
     Returns:
-        The exit status: that of the verb, that of a :class:`bench.errors.BenchError`, or 70 for an exception that
-        nobody foresaw, whose traceback is shown.
+        The exit status: that of the verb, that of a :class:`bench.errors.BenchError`, 130 after Ctrl-C, 141 or 74 if
+        standard output could not be written, or 70 for an exception that nobody foresaw, whose traceback is shown.
     """
+    with tolerant() as output:
+        return output.status(_guarded(sys.argv[1:] if argv is None else argv))
+
+
+def _guarded(argv: Sequence[str]) -> int:
     try:
-        return _execute(sys.argv[1:] if argv is None else argv)
+        return _execute(argv)
     except BenchError as error:
         print_error(str(error))
         return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except Exception:  # noqa: BLE001  nothing is hidden: the traceback is printed
         traceback.print_exc()
         print_error("this is a bug of bench or of a plugin; the traceback above says where")

@@ -23,7 +23,7 @@ from bench.cell import Cell
 from bench.config.recipes import resolve
 from bench.job import Job
 from bench.plugins.discovery import load
-from bench.running.supervise import Worker
+from bench.running.process import Worker
 
 ABOVE_S, FOLDS = 0.5, 5
 SHARED = """
@@ -62,19 +62,26 @@ def worker(way: str) -> Iterator[Worker]:
 
 def run(process: Worker, job: Job) -> tuple[float, float]:
     """Wall and processor seconds of one cell, those of the worker's children that have ended included."""
-    start, before = time.perf_counter(), processor(process.pid)
+    image = importing(process.pid)
+    start, before = time.perf_counter(), processor(image)
     process.send(job)
+    status = ""
     while True:
-        select.select([process.output], [], [], 60)
-        events, closed = process.read()
-        records = [json.loads(header["values"]["text"]) for header, _ in events if header["event"] == "record"]
-        if closed or any(record["status"] != "ok" for record in records):
-            raise SystemExit(process.log() or str(records))
-        if records:
-            wall = time.perf_counter() - start
-            while Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text():
-                time.sleep(0.02)  # until the child is reaped
-            return wall, processor(process.pid) - before
+        select.select([process.output, process.printed], [], [], 60)
+        process.drain()
+        for message in process.messages():
+            if message.event == "idle":
+                return time.perf_counter() - start, processor(image) - before
+            status = json.loads(message.values["text"])["status"] if message.event == "record" else status
+        if process.gone or status not in ("", "ok"):
+            raise SystemExit(process.log() or status)
+
+
+def importing(pid: int) -> int:
+    """The process of a worker that imports, and forks the cells."""
+    while not (found := Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
+        time.sleep(0.02)
+    return int(found[0])
 
 
 def processor(pid: int) -> float:

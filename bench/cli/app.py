@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from bench import __version__
+from bench.cli.common import INTERRUPTED
 
 VERBS: Mapping[str, str] = MappingProxyType(
     {
@@ -98,7 +99,10 @@ def _exiting(main: Callable[..., int]) -> Callable[..., None]:
 
     @functools.wraps(main)
     def command(**options: Any) -> None:
-        status = main(**options)
+        try:
+            status = main(**options)
+        except KeyboardInterrupt:
+            status = INTERRUPTED
         if status:
             raise typer.Exit(status)
 

@@ -19,6 +19,8 @@ REGRESSION = 3
 NOTHING = 4
 BUG = 70
 """An exception that nobody foresaw (``EX_SOFTWARE``); 1 is taken by failed cells."""
+INTERRUPTED = 130
+"""Ctrl-C, SIGTERM or SIGHUP, as shells expect it; of a run the same command goes on where it stopped."""
 
 SLOW_IMPORT_SECONDS = 1.0
 """A plugin that takes longer to import is named on standard error."""

@@ -12,19 +12,18 @@ from typing import Any, NoReturn
 
 import typer
 
-from bench.cli.common import plain, print_json, print_note
+from bench.cli.common import INTERRUPTED, plain, print_json, print_note
 from bench.cli.progress import open_progress
 from bench.results.store import write_atomic
 from bench.running.progress import Progress
 
-INTERRUPTED = 130
-"""Ctrl-C or SIGTERM, as shells expect it; the same command goes on where it stopped."""
-
 
 @contextmanager
 def resumable(out: Path) -> Iterator[Progress]:
-    """Show progress; Ctrl-C and SIGTERM end the command with a note that the same one goes on."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    """Show progress; Ctrl-C, SIGTERM and SIGHUP end the command with a note that the same one goes on."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, _interrupt)
     try:
         with open_progress() as progress:
             yield progress

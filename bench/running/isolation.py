@@ -1,28 +1,42 @@
-"""How cells are kept apart: each runs in a child of a process that has only imported; all die with their parents."""
+"""How cells are kept apart, and how nothing of them stays behind.
+
+A worker is three processes. The first runs no code of a plugin: it ends the others and whatever they have started, in
+sessions of their own too, once one of them has ended, its supervisor is gone, or it is told to (SIGTERM). The second
+has only imported; the third is a fork of it for each cell.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import functools
 import gc
-import json
+import mmap
 import os
+import resource
 import select
 import signal
 import sys
-import tempfile
-import threading
-from collections.abc import Callable, Iterator
+import time
+import traceback
+from collections.abc import Callable, Iterator, Set
+from json import dumps, loads  # as they are before a plugin replaces them
 from pathlib import Path
+from typing import NoReturn
 
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+_GRACE_S, _PATIENCE_S = 0.2, 5.0
+_POLL_MS = 100
+_NAMES_BYTES = 2**20
 
 
-def die_with(parent: int) -> None:
-    """Have the kernel end this process with its ``parent``; ctrl-C is for the parent alone."""
+def _prctl(option: int, value: int) -> None:
     with contextlib.suppress(OSError, AttributeError):  # not on Linux: the closed pipe ends us instead
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+
+def die_with(parent: int, how: signal.Signals = signal.SIGKILL) -> None:
+    """Have the kernel end this process with its ``parent``; ctrl-C is for the parent alone."""
+    _prctl(PR_SET_PDEATHSIG, how)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if os.getppid() != parent:
         os._exit(1)
@@ -45,29 +59,103 @@ def _threads() -> int:
     return sum(1 for _ in Path("/proc/self/task").iterdir())
 
 
+def guarded(serve: Callable[[Callable[[], NoReturn]], None]) -> NoReturn:
+    """Run ``serve`` in a child, end what it leaves, and end as it did.
+
+    ``serve`` is given a function that ends its process, so that it is called again in a fresh one once there is
+    something on standard input.
+    """
+    die_with(os.getppid(), signal.SIGTERM)
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    signal.signal(signal.SIGTERM, _stop)
+    again, ask = os.pipe()
+    os.set_blocking(again, False)
+
+    def afresh() -> NoReturn:
+        os.write(ask, b".")
+        os._exit(0)
+
+    parent = os.getpid()
+    while True:
+        child = os.fork()
+        if not child:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            die_with(parent)
+            _leaving(lambda: serve(afresh))
+        code = _outcome(child)
+        end_children()
+        try:
+            os.read(again, 1)
+        except BlockingIOError:
+            _end_as(code)
+        select.select([0], [], [])
+
+
+def _stop(*_: object) -> NoReturn:
+    """End all; who asked for it waits for no reason."""
+    end_children(grace_s=0)
+    _end_as(-signal.SIGTERM)
+
+
+def _outcome(child: int) -> int:
+    """How ``child`` ended; once the supervisor is gone, nobody waits for it."""
+    poll = select.poll()
+    poll.register(0, getattr(select, "POLLRDHUP", 0))  # a closed pipe is told in any case
+    with contextlib.ExitStack() as stack:
+        wait_ms: int | None = _POLL_MS
+        with contextlib.suppress(OSError, AttributeError):  # an old kernel
+            watched = os.pidfd_open(child)
+            stack.callback(os.close, watched)
+            poll.register(watched, select.POLLIN)
+            wait_ms = None
+        while not (ended := os.waitpid(child, os.WNOHANG))[0]:
+            if any(descriptor == 0 for descriptor, _ in poll.poll(wait_ms)):
+                _stop()
+    return os.waitstatus_to_exitcode(ended[1])
+
+
+def _leaving(work: Callable[[], None]) -> NoReturn:
+    """Leave with the end of ``work``, without teardown: no handler or thread of a plugin delays it."""
+    code = 0
+    try:
+        work()
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except BaseException:  # noqa: BLE001  whatever a plugin has raised
+        code = 1
+        with contextlib.suppress(Exception):
+            traceback.print_exc()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):  # whatever a plugin has put there
+                stream.flush()
+        os._exit(code)
+
+
 def in_child(work: Callable[[], None]) -> list[str]:
     """Run ``work`` in a child and name the modules that it imported; where it does not end well, end as it did."""
     parent, known = os.getpid(), set(sys.modules)
+    spare = _children()  # what an import has started
     gc.freeze()  # collections in the child leave the pages of what was imported alone
-    with tempfile.TemporaryFile() as told:
-        child = os.fork()
-        if not child:
-            die_with(parent)
-            end_when_hung_up()
-            work()
-            told.write(json.dumps([name for name in _imported() if name not in known]).encode())
-            told.flush()
-            os._exit(0)
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        told.seek(0)
-        if names := told.read():
-            found: list[str] = json.loads(names)
-            return found
-    if code < 0:
-        with contextlib.suppress(OSError):  # SIGKILL has no handler
-            signal.signal(-code, signal.SIG_DFL)
-        os.kill(os.getpid(), -code)
-    os._exit(code)
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    told = mmap.mmap(-1, _NAMES_BYTES)  # no file: the cell may have come to its limit of those
+
+    def run() -> None:
+        die_with(parent)
+        work()
+        told.write(dumps([name for name in _imported() if name not in known]).encode())
+
+    child = os.fork()
+    if not child:
+        _leaving(run)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    end_children(spare=spare)
+    names = told.read().rstrip(b"\0")
+    told.close()
+    if code or not names:
+        _end_as(code)
+    found: list[str] = loads(names)
+    return found
 
 
 def _imported() -> Iterator[str]:
@@ -76,21 +164,51 @@ def _imported() -> Iterator[str]:
             yield name
 
 
-@functools.cache
-def end_when_hung_up() -> None:
-    """End this process, in the middle of a cell too, once the supervisor is gone."""
-
-    def wait() -> None:
-        poll = select.poll()
-        poll.register(0, getattr(select, "POLLRDHUP", 0))  # a closed pipe is told in any case
-        poll.poll()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
+def _end_as(code: int) -> NoReturn:
+    """End this process as one that gave ``code`` has ended."""
+    if code < 0:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # whoever ended so has left one
+        with contextlib.suppress(OSError):  # SIGKILL has no handler
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    os._exit(code)
 
 
-def start_over(output: int) -> None:
-    """Become a fresh process with the same pipes once there is another job; ``output`` is its standard output."""
-    select.select([0], [], [])
-    os.dup2(output, 1)
-    os.execv(sys.executable, sys.orig_argv)
+def end_children(*, grace_s: float = _GRACE_S, spare: Set[int] = frozenset()) -> None:
+    """End all that this process has started or adopted but ``spare``; what did not end by itself is named."""
+    start, named = time.monotonic(), dict[int, str]()
+    while left := _children() - spare:
+        waited = time.monotonic() - start
+        if waited > _PATIENCE_S:
+            break
+        for pid in left if waited >= grace_s else ():
+            if pid not in named:
+                named[pid] = _named(pid)
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.002)
+    if named and grace_s:
+        with contextlib.suppress(Exception):
+            os.write(2, f"[bench] ended what the cell had left running: {'; '.join(named.values())}\n".encode())
+    if left and grace_s:
+        with contextlib.suppress(Exception):
+            os.write(2, f"[bench] could not end: {'; '.join(map(_named, left))}\n".encode())
+
+
+def _children() -> set[int]:
+    """Processes that this one has started or adopted, those that have ended buried."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return set()
+    import psutil
+
+    return {process.pid for process in psutil.Process().children()}
+
+
+def _named(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        return f"{pid} ({line[:100]})"
+    return str(pid)

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from bench.job import Job
 from bench.plugins.interfaces import OnEvent, Resources
-from bench.running.supervise import Worker, supervise
+from bench.running.process import Worker
+from bench.running.supervise import supervise
 
 
 class LocalLauncher:

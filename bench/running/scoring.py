@@ -6,7 +6,6 @@ The process that fits never holds a target of the test clips. It gives logits wi
 from __future__ import annotations
 
 import contextlib
-import io
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,6 +19,7 @@ from bench.plugins.registry import Registry
 from bench.protocols.groups import units
 from bench.results.records import Failure, Record
 from bench.results.store import npz_bytes
+from bench.running.logs import CappedLog
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,23 +32,24 @@ _VEILED = re.compile(r"\b[0-9a-f]{16}\b")
 def completed(registry: Registry, clips: Clips, event: Finished) -> Finished:
     """What a worker gave of an evaluate cell, scored; anything else as it is. What metrics print joins the log.
 
-    A result that cannot be scored is a failed one: predictions missing, or made on other data than ``clips``.
+    A result that cannot be scored is a failed one: predictions missing, torn, or made on other data than ``clips``.
     """
     if event.record.status != "ok" or event.record.cell.kind != "evaluate":
         return event
-    printed = io.StringIO()
+    printed = CappedLog()
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
         try:
             arrays, rows = _predictions(clips, event)
             record, arrays = scored(registry, clips, event.record, arrays, rows)
             names = {veiled(name): name for name in clips.ids}
             record = record.model_copy(update={"provenance": _unveiled(record.provenance, names)})
-        except DataError as error:
-            failure = Failure(reason="data", stage="record", message=f"DataError: {error}")
+        except Exception as error:  # noqa: BLE001  a worker or a launcher may hand over anything; it costs its cell
+            reason = "data" if isinstance(error, DataError) else "raised"
+            failure = Failure(reason=reason, stage="record", message=f"{type(error).__name__}: {error}")
             record = event.record.model_copy(update={"status": "failed", "error": failure, "scores": ()})
-            return replace(event, record=record, files={})
+            return replace(event, record=record, files={}, log=event.log + printed.text())
     files = {**event.files, PREDICTIONS: npz_bytes(arrays)}
-    return replace(event, record=record, files=files, log=event.log + printed.getvalue())
+    return replace(event, record=record, files=files, log=event.log + printed.text())
 
 
 def _predictions(clips: Clips, event: Finished) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[np.int64]]:

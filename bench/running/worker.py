@@ -1,8 +1,8 @@
 """The process that runs jobs: they come in on standard input as JSON lines, events go out on standard output.
 
-Started as ``python -P -m bench.running.worker`` so that the current folder is never on the path. An event is a line of
-JSON, followed by the bytes of the files that it announces. What plugins print, whichever way, goes to standard error.
-The process dies with its parent: the kernel signals it, and a closed standard input ends it.
+Started as ``python -P -m bench.running.worker`` so that the current folder is never on the path. What an event is made
+of stands in :mod:`bench.running.messages`. What plugins print, whichever way, goes to standard error. The process dies
+with its parent: the kernel signals it, and a closed standard input ends it.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
-import json
 import math
 import os
 import sys
-from collections.abc import Mapping
+import zlib
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from json import dumps  # as it is before a plugin replaces it
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from bench.running import isolation
 
@@ -33,40 +34,45 @@ LOG_TAIL = 4000
 
 
 class Channel:
-    """The supervisor's end of standard output, kept apart from what plugins print."""
+    """The supervisor's end of standard output, kept apart from what plugins print; ``owner`` is whose it is."""
 
     def __init__(self) -> None:
         self._stream = os.fdopen(os.dup(1), "wb")
+        self.owner = 0
         os.dup2(2, 1)  # also what C code prints belongs to the log
 
     def send(self, event: str, files: Mapping[str, bytes] | None = None, **values: Any) -> None:
         """Write one event; everything printed before it is in the log by then."""
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):  # whatever a plugin has put there
+                stream.flush()
+        if os.getpid() != self.owner:
+            os._exit(1)  # a fork of a plugin that came back from its code: the cell is not its own
         files = files or {}
-        header = {"event": event, "values": values, "files": {name: len(content) for name, content in files.items()}}
-        self._stream.write(json.dumps(header).encode() + b"\n")
-        for content in files.values():
-            self._stream.write(content)
+        told = {name: (len(content), zlib.crc32(content)) for name, content in files.items()}
+        header = dumps({"event": event, "values": values, "files": told}, ensure_ascii=False)
+        for part in (header.encode(errors="replace"), b"\n", *files.values()):  # half a character is no text
+            self._stream.write(part)
         self._stream.flush()
-
-    @property
-    def descriptor(self) -> int:
-        """Of what was standard output."""
-        return self._stream.fileno()
 
 
 def main() -> None:
     """Run jobs until standard input closes, then leave without teardown (it would add to the peak memory)."""
-    isolation.die_with(os.getppid())
-    channel = Channel()
+    isolation.guarded(functools.partial(_serve, Channel()))
+
+
+def _serve(channel: Channel, afresh: Callable[[], NoReturn]) -> None:
+    """Run jobs as they come in; ``afresh`` has the rest run in a new process."""
+    channel.owner = os.getpid()
     for name in ("bench.execution.evaluate", *sys.argv[1:]):  # while the host still plans
         _import(name)
     image = Image(channel)
     with open(0, "rb", buffering=0, closefd=False) as lines:
         while line := lines.readline():
-            _run_line(line.decode(), image)
-    os._exit(0)
+            clean = _run_line(line.decode(), image)
+            channel.send("idle")
+            if not clean:
+                afresh()
 
 
 def _import(name: str) -> None:
@@ -74,8 +80,8 @@ def _import(name: str) -> None:
         importlib.import_module(name)
 
 
-def _run_line(line: str, image: Image) -> None:
-    """One job; a cell in a child of the image, so that the next one finds nothing of it."""
+def _run_line(line: str, image: Image) -> bool:
+    """One job; a cell in a child of the image, so that the next one finds nothing of it. Says whether it was one."""
     from bench.job import Job
 
     job = Job.from_json(line)
@@ -83,16 +89,14 @@ def _run_line(line: str, image: Image) -> None:
     host, observers = image.load(job)
     work = functools.partial(_run_job, job, host, observers, image)
     if job.alone or job.action != "cell":  # the only one of its process, or nothing is trained
-        isolation.end_when_hung_up()
         work()
-        return
+        return True
     image.prepare(job, host)
-    if isolation.forks():
-        image.wanted = isolation.in_child(work)
-    else:
-        isolation.end_when_hung_up()
+    if not isolation.forks():
         work()
-        isolation.start_over(image.channel.descriptor)
+        return False
+    image.wanted = isolation.in_child(work)
+    return True
 
 
 class Image:
@@ -147,6 +151,7 @@ def _light(job: Job, host: Host) -> bool:
 def _run_job(job: Job, host: Host, observers: Observers, image: Image) -> None:
     from bench.execution.results import Progress
 
+    image.channel.owner = os.getpid()
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(job.threads)
     if job.action == "cell":
@@ -155,7 +160,7 @@ def _run_job(job: Job, host: Host, observers: Observers, image: Image) -> None:
     progress = Progress()
     try:
         values, files = _answer(job, host, progress, image.kept)
-    except (Exception, SystemExit) as error:  # noqa: BLE001  a plugin may raise anything; whoever asked is told
+    except BaseException as error:  # noqa: BLE001  a plugin may raise anything; whoever asked is told
         values, files = {"problem": f"{type(error).__name__} in stage {progress.stage}: {_one_line(error)}"}, {}
     image.channel.send("answer", files, **values)
 
@@ -185,7 +190,7 @@ def _run_cell(job: Job, host: Host, observers: Observers, channel: Channel) -> N
     observers.tell("bench_cell_start", cell=job.cell)
     try:
         done: CellResult | Record = work()
-    except (Exception, SystemExit) as error:  # noqa: BLE001  a plugin may raise anything; it becomes a record
+    except BaseException as error:  # noqa: BLE001  a plugin may raise anything; it becomes a record
         done = _failure(job, host, progress, error, started)
     if isinstance(done, CellResult):
         arrays = npz_bytes(done.arrays, compressed=job.cell.kind != "evaluate")  # the host adds to those

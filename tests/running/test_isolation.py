@@ -18,10 +18,10 @@ from bench.config.recipes import resolve
 from bench.data.locate import open_clips
 from bench.job import Job
 from bench.plugins.discovery import load
-from bench.plugins.interfaces import Finished
-from bench.results.records import Record, parse_record
+from bench.plugins.interfaces import Event, Finished
+from bench.results.records import Record
+from bench.running.process import Worker
 from bench.running.scoring import completed
-from bench.running.supervise import Worker
 
 PLUGIN = Path(__file__).with_name("leaking_plugin.py")
 CHANCE, CLIPS = 1 / 3, 150
@@ -45,16 +45,14 @@ def serve(jobs: Sequence[Job]) -> Iterator[Record]:
     try:
         for item in jobs:
             worker.send(item)
-            ended: list[Finished] = []
+            ended: list[Event] = []
             while not ended:
-                select.select([worker.output], [], [], 60)
-                events, closed = worker.read()
-                assert not closed, worker.log()
-                ended = [
-                    Finished(job=item, record=parse_record(e["values"]["text"], ""), files=files, log="")
-                    for e, files in events if e["event"] == "record"
-                ]  # fmt: skip
+                select.select([worker.output, worker.printed], [], [], 60)
+                worker.drain()
+                ended += [message.of(item) for message in worker.messages() if message.event == "record"]
+                assert not worker.gone, worker.log()
             entry = registry.datasets[item.cell.dataset]
+            assert isinstance(ended[0], Finished)
             yield completed(registry, open_clips(entry.spec, None, load=entry.factory), ended[0]).record
     finally:
         worker.kill()
@@ -92,7 +90,7 @@ def test_what_an_import_started_costs_a_fresh_process(tmp_path: Path, monkeypatc
 
 def run(code: str) -> subprocess.Popen[str]:
     """A process with pipes that knows ``in_child`` and ``forks``."""
-    head = "import os, sys, time\nfrom bench.running.isolation import forks, in_child\n"
+    head = "import os, sys, time\nfrom bench.running.isolation import forks, guarded, in_child\n"
     return subprocess.Popen(
         [sys.executable, "-P", "-c", head + code], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -136,14 +134,15 @@ def test_a_thread_of_an_import_forbids_children() -> None:
 
 @pytest.mark.parametrize("how", ["the pipe closes", "the worker is killed"])
 def test_a_cell_ends_with_its_supervisor(how: str) -> None:
-    with run("in_child(lambda: (print(os.getpid(), flush=True), time.sleep(60)))") as process:
+    cell = "in_child(lambda: (print(os.getpid(), flush=True), time.sleep(60)))"
+    with run(f"guarded(lambda afresh: {cell})") as process:
         assert process.stdout is not None
         cell = int(process.stdout.readline())
         if how == "the pipe closes" and process.stdin is not None:
             process.stdin.close()
         else:
             process.kill()
-        assert process.wait(20) in (1, -signal.SIGKILL)
+        assert process.wait(20) in (-signal.SIGTERM, -signal.SIGKILL)
         gone = time.monotonic() + 20
         while Path(f"/proc/{cell}").exists() and time.monotonic() < gone:
             time.sleep(0.05)

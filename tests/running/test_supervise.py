@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import textwrap
+import time
 from dataclasses import replace
 
 import pytest
@@ -13,15 +14,20 @@ from bench.job import Job
 from bench.plugins.interfaces import Answered, EpochEnded, Finished, Lost, ObserverFailed, Resources, Started
 from bench.recipe import Recipe
 from bench.results.records import Record
-from bench.running.supervise import Worker, supervise
+from bench.running.logs import HEAD_BYTES, TAIL_BYTES
+from bench.running.process import Worker
+from bench.running.supervise import supervise
 
 FAKE = textwrap.dedent("""
-    import json, os, signal, sys, time
+    import json, os, signal, subprocess, sys, time, zlib
     out = os.fdopen(os.dup(1), "wb"); os.dup2(2, 1)
+    def told(event, files={}, **values):
+        return json.dumps({"event": event, "values": values, "files": files}).encode() + b"\\n"
     def send(event, files={}, **values):
-        sizes = {name: len(content) for name, content in files.items()}
-        out.write(json.dumps({"event": event, "values": values, "files": sizes}).encode() + b"\\n")
-        out.write(b"".join(files.values())); out.flush()
+        sizes = {name: (len(content), zlib.crc32(content)) for name, content in files.items()}
+        say(told(event, sizes, **values) + b"".join(files.values()))
+    def say(content):
+        out.write(content); out.flush()
     print("before the first job", flush=True)
     for line in sys.stdin:
         job = json.loads(line)
@@ -29,17 +35,27 @@ FAKE = textwrap.dedent("""
         send("started")
         os.write(1, f"working on {what}\\n".encode())
         if what == "dies": os.kill(os.getpid(), signal.SIGKILL)
+        if what == "dies oddly": os.kill(os.getpid(), 40)
         if what == "exits": os._exit(7)
         if what == "hangs": time.sleep(60)
         if what == "stops": os.kill(os.getppid(), signal.SIGINT); time.sleep(60)
+        if what == "held": subprocess.Popen(["sleep", "60"], stdout=out, start_new_session=True); os._exit(3)
+        if what == "closes": out.close(); os.close(1); time.sleep(60)
+        if what == "prints": print("first"); os.write(1, b"x" * 30_000_000); print("last", flush=True)
+        if what == "says": say(eval(job["recipe"]["name"]))
         send("epoch", epoch=1, epochs=2, stage="train", scores={"train_loss": 0.5})
         if what == "observed": send("observer", plugin="p", hook="bench_cell_start", error="ValueError: no")
         if job["action"] == "cell":
             record = {"cell": job["cell"], "status": "ok", "started_at": "now",
                       "provenance": {"schema_version": 2, "pid": os.getpid(), "threads": os.environ["OMP_NUM_THREADS"]}}
+            if what == "takes another": record["cell"]["seed"] = 99
             send("record", {"a.npz": b"\\n{}\\x00" * 300_000, "b.bin": b""}, text=json.dumps(record))
         else:
             send("answer", step_s=1.5)
+        if what == "lingers": time.sleep(60)
+        if what == "leaves": os._exit(3)
+        if what == "repeats": send("answer", step_s=1.5)
+        send("idle")
 """)
 COMMAND = (sys.executable, "-c", FAKE)
 ONE = Resources(slots=1, threads=1)
@@ -82,18 +98,85 @@ def test_cells_of_one_model_share_a_worker_and_profile_cells_never_do(samples) -
     ("model", "status", "reason", "message"),
     [
         ("dies", "crashed", "signal", "killed by signal 9 (SIGKILL)"),
+        ("dies oddly", "crashed", "signal", "killed by signal 40 (SIGRTMIN+6)"),
         ("exits", "crashed", "exit", "the process ended with status 7"),
+        ("held", "crashed", "exit", "the process ended with status 3"),
+        ("closes", "crashed", "exit", "the process closed its side of the pipe, had not ended 1 s later and was"),
+        (
+            "takes another",
+            "crashed",
+            "protocol",
+            "the worker sent the record of another cell: toy/4+1@1/takes another/",
+        ),
+        ("repeats", "crashed", "protocol", "the worker sent 'answer' after the result of its job"),
         ("hangs", "timeout", "timeout", "no result after 1 s; allow more with --timeout"),
     ],
 )
-def test_what_ends_a_worker_costs_its_own_job(samples, model, status, reason, message) -> None:
-    events = run([job(samples, model, timeout_s=1.0 if model == "hangs" else None), job(samples, "good")])
+def test_what_ends_a_worker_costs_its_own_job(samples, monkeypatch, model, status, reason, message) -> None:
+    monkeypatch.setattr("bench.running.supervise._LEAVE_S", 1.0)
+    start = time.monotonic()
+    events = run([job(samples, model, timeout_s=1.0 if model == "hangs" else 50.0), job(samples, "good")])
     lost, finished = (event for event in events if isinstance(event, (Lost, Finished)))
-    assert (lost.job.cell.model, lost.status, lost.failure.reason, lost.failure.message) == (
-        model, status, reason, message
-    )  # fmt: skip
+    assert (lost.job.cell.model, lost.status, lost.failure.reason) == (model, status, reason)
+    assert lost.failure.message.startswith(message)
     assert lost.log == f"before the first job\nworking on {model}\n"
     assert finished.record.status == "ok"
+    assert time.monotonic() - start < 30
+
+
+@pytest.mark.parametrize(
+    ("model", "note"),
+    [
+        ("lingers", "the process had not ended 1 s after its work was done and was stopped"),
+        ("leaves", "the process ended with status 3 after its work was done"),
+    ],
+)
+def test_work_that_is_done_counts_however_its_process_ends(samples, monkeypatch, model, note) -> None:
+    monkeypatch.setattr("bench.running.supervise._LEAVE_S", 1.0)
+    events = run([job(samples, model), job(samples, model, fold=2)])
+    ends = [event for event in events if isinstance(event, (Finished, Lost))]
+    assert [(end.record.status, end.record.provenance["teardown"]) for end in ends] == [("ok", note)] * 2
+    assert ends[0].log == f"before the first job\nworking on {model}\n[bench] {note}\n"
+    assert len({end.record.provenance["pid"] for end in ends}) == 2
+
+
+NOISE = {
+    "b'no json\\n'": "what is no message (Invalid JSON: expected",
+    "b'{}\\n'": "what is no message (event: Field required): '{}'",
+    "b'[]\\n'": "what is no message (Input should be an object): '[]'",
+    "b'\\n'": "what is no message (Invalid JSON: EOF",
+    "b'['*9999 + b'\\n'": "what is no message (Invalid JSON: recursion limit exceeded",
+    "os.urandom(5000) + b'\\n'": "what is no message (Invalid JSON",
+    "bytes(2**26)": "a line of more than 67108864 bytes: '\\x00",
+    "b'junk'": 'what is no message (Invalid JSON: expected value at line 1 column 1): \'junk{"event": "epoch"',
+    "told('party')": "an unknown event: 'party'",
+    "told('idle')": "'idle' before the result of its job",
+    "told('answer')": "'answer' to a job whose action is 'cell'",
+    "told('record', text=5)": "what is no message (text: Input should be a valid string)",
+    "told('record', text='{}')": "no record: the record: no bench record",
+    "told('record', {'../../x.y': (1, 1)}, text='')": "what is no message (files",
+    "told('record', {'a.b': (-1, 1)}, text='')": "what is no message (files.a.b.0: Input should be greater than",
+    "told('record', {'a.b': (1, 1)}, text='') + b'z'": "a.b with other bytes than it announced",
+    "told('epoch', epoch='1', epochs=1, stage='', scores={})": "what is no message (epoch: Input should be a valid int",
+}
+
+
+@pytest.mark.parametrize("said", NOISE)
+def test_what_is_no_message_costs_the_cell_it_came_with(samples, said) -> None:
+    noisy = replace(job(samples, "says"), recipe=Recipe(name=said))
+    lost, finished = (event for event in run([noisy, job(samples, "good")]) if isinstance(event, (Lost, Finished)))
+    assert (lost.job, lost.status, lost.failure.reason) == (noisy, "crashed", "protocol")
+    assert lost.failure.message.startswith(f"the worker sent {NOISE[said]}")
+    assert finished.record.status == "ok"
+
+
+def test_of_a_long_log_beginning_and_end_are_kept(samples) -> None:
+    finished = run([job(samples, "prints")])[-1]
+    assert finished.log.startswith("before the first job\nworking on prints\nfirst\nxxx")
+    assert finished.log.endswith("xxx\nlast\n") or finished.log.endswith("xxxlast\n")
+    cut = 30_000_000 + len("before the first job\nworking on prints\nfirst\nlast\n") - HEAD_BYTES - TAIL_BYTES
+    assert f"\n[... {cut} bytes cut here ...]\n" in finished.log
+    assert len(finished.log) < HEAD_BYTES + TAIL_BYTES + 100
 
 
 def test_answers_are_values_and_observers_are_named(samples) -> None:

@@ -1,0 +1,72 @@
+"""Standard output and error that are closed, full or gone: neither a bug of bench nor a failed cell."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.results.store import Store
+
+BENCH = f"{sys.executable} -P -m bench"
+PLUGIN = Path(__file__).parents[1] / "running" / "contract_plugin.py"
+
+
+def shell(command: str, **options) -> subprocess.CompletedProcess[str]:
+    line = f"set -o pipefail; {command}"
+    return subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, timeout=300, **options)
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "said"),
+    [
+        (f"{BENCH} list models --json | true", 141, ""),
+        (f"{BENCH} list models > /dev/full", 74, "error: standard output cannot be written: No space left on device\n"),
+        (f"{BENCH} list models >&-", 0, ""),
+        (f"{BENCH} list modes 2> /dev/full", 2, ""),
+    ],
+)
+def test_what_cannot_be_printed_is_lost_without_a_traceback(command: str, status: int, said: str) -> None:
+    done = shell(command)
+    assert (done.returncode, done.stderr) == (status, said)
+
+
+@pytest.mark.slow
+def test_a_run_whose_reader_has_gone_writes_all_its_results(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    run = (
+        f"{BENCH} run --models does.good --dataset beats --folds 1,2 --recipe smoke --no-profile --jobs 1 "
+        f"--set recipe.budget_seconds=none --plugin {PLUGIN} --format csv"
+    )
+    for name, ending, status in (
+        ("gone", "2>&1 | true", 141),
+        ("full", "> /dev/full 2>&1", 74),
+        ("shut", ">&- 2>&-", 0),
+    ):
+        done = shell(f"{run} --out {tmp_path / name} {ending}")
+        assert (done.returncode, done.stdout, done.stderr) == (status, "", "")
+        assert [record.status for record in Store(tmp_path / name).records()[0]] == ["ok", "ok"]
+        assert (tmp_path / name / "leaderboard.csv").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_is_told_to_stop_says_how_to_go_on(tmp_path: Path, monkeypatch, number: signal.Signals) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    command = [
+        sys.executable, "-P", "-m", "bench", "run", "--models", "does.ignores", "--dataset", "beats", "--folds", "1",
+        "--recipe", "smoke", "--no-profile", "--jobs", "1", "--plugin", str(PLUGIN), "--timeout", "3",
+        "--out", str(tmp_path / "out"),
+    ]  # fmt: skip
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if line.startswith("plan: 1 cells to run"))
+        process.send_signal(number)
+        said = process.stderr.read()
+    assert process.returncode == 130
+    assert "the same command runs the rest" in said
+    assert "Traceback" not in said
+    assert [record.status for record in Store(tmp_path / "out").records()[0]] in ([], ["cancelled"])
