@@ -1,9 +1,11 @@
-"""Whatever a model does, its cell becomes a record with a status and the other cells go on."""
+"""What a network does wrong becomes a record with a status and the other cells go on.
+
+What a cell does to its process is tried in ``tests/running/test_contract.py``.
+"""
 
 from __future__ import annotations
 
 import os
-import subprocess
 
 import pytest
 
@@ -17,9 +19,6 @@ EXPECTED = {
     "shape": ("failed", "shape", "build"),
     "nan": ("failed", "nan", "train"),
     "memory": ("oom", "memory", "train"),
-    "hangs": ("timeout", "timeout", "worker"),
-    "exits": ("failed", "exit", "train"),
-    "dies": ("crashed", "signal", "worker"),
 }
 
 
@@ -36,12 +35,12 @@ def evaluation(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "engine-cache"))
         selection = Selection(
-            models=("faulty", "tones.good"), datasets=("tones",), folds=(1, 2), recipe="smoke",
+            models=("faulty", "tones.good"), datasets=("tones",), folds=(1,), recipe="smoke",
             overrides=("recipe.epochs=2", "recipe.budget_seconds=600"), profile=False,
         )  # fmt: skip
-        settings = Settings(out=folder, plugins=(Path(__file__).with_name("faulty_plugin.py"),), jobs=2, timeout_s=12.0)
+        settings = Settings(out=folder, plugins=(Path(__file__).with_name("faulty_plugin.py"),), jobs=2)
         runner = Runner(selection, settings)
-        # The cost of a model that hangs or dies cannot be timed; that must not keep it from running.
+        # The cost of a model that raises cannot be timed; that must not keep it from running.
         result = runner.run()
     return runner, result
 
@@ -50,21 +49,18 @@ def evaluation(tmp_path_factory):
 @pytest.mark.parametrize("fault", sorted(EXPECTED))
 def test_fault_is_a_record(evaluation, fault: str) -> None:
     _, result = evaluation
-    records = [r for r in result.records if r.cell.model == f"faulty.{fault}"]
-    assert len(records) == 2
-    status, reason, stage = EXPECTED[fault]
-    for record in records:
-        assert (record.status, record.error.reason, record.error.stage) == (status, reason, stage)
-        assert record.error.message
-        assert record.provenance["fingerprint"]
+    (record,) = (r for r in result.records if r.cell.model == f"faulty.{fault}")
+    assert (record.status, record.error.reason, record.error.stage) == EXPECTED[fault]
+    assert record.error.message
+    assert record.provenance["fingerprint"]
 
 
 @pytest.mark.slow
 def test_the_others_go_on(evaluation) -> None:
     _, result = evaluation
     good = [r for r in result.records if r.cell.model in ("tones.good", "faulty.prints")]
-    assert [r.status for r in good] == ["ok"] * 4
-    assert len(result.failed) == 2 * len(EXPECTED)
+    assert [r.status for r in good] == ["ok"] * 2
+    assert len(result.failed) == len(EXPECTED)
 
 
 @pytest.mark.slow
@@ -83,13 +79,6 @@ def test_failure_detail_names_the_line_and_no_absolute_path(evaluation) -> None:
     assert "the model broke here" in record.error.detail
     assert "misbehave" in record.error.detail
     assert str(os.getcwd()) not in record.to_json()  # noqa: PTH109
-
-
-@pytest.mark.slow
-def test_no_process_is_left(evaluation) -> None:
-    listing = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
-    mine = [line for line in listing.splitlines() if "bench.running.worker" in line and f" {os.getpid()} " in line]
-    assert mine == []
 
 
 def test_leaking_split_is_refused_with_its_rate(make_runner) -> None:

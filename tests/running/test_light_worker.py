@@ -47,7 +47,7 @@ def test_an_estimator_s_cell_imports_no_torch() -> None:
     assert record["status"] == "ok"
     assert set(record["environment"]["torch"]) == {"threads"}
     assert "not imported" in record["environment"]["reasons"]["torch"]
-    assert log.decode().split("imported ")[1:] == ["[]"] * 2  # who opens the data, who fits
+    assert set(log.decode().split("imported ")[1:]) == {"[]"}  # who opens the data, who fits
 
 
 def test_torch_is_seeded_however_late_it_is_imported() -> None:
