@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sqlite3
 from functools import partial
@@ -29,6 +30,7 @@ from bench.running.runner import Result, Runner
 pytestmark = pytest.mark.usefixtures("warm_workers")
 
 RATE = 8_000
+FRONTENDS = Path(__file__).parents[1] / "execution" / "frontend_plugin.py"
 
 
 def recordings(folder: Path, *, seed: int = 0, clips: int = 30, images: bool = False) -> Path:
@@ -49,11 +51,9 @@ def recordings(folder: Path, *, seed: int = 0, clips: int = 30, images: bool = F
     return folder / "table.csv"
 
 
-def runner(table: Path, out: Path, *plugins: Path, **how: object) -> Runner:
-    chosen = Selection(
-        models=("classical.forest",), datasets=("manifest",), data=table, recipe="quick", profile=False, folds=(1,)
-    )
-    return Runner(chosen, Settings(out=out, jobs=1, plugins=plugins, **how))
+def runner(table: Path, out: Path, *plugins: Path, **what: object) -> Runner:
+    chosen = {"models": ("classical.forest",), "recipe": "quick", "profile": False, "folds": (1,)} | what
+    return Runner(Selection(datasets=("manifest",), data=table, **chosen), Settings(out=out, jobs=1, plugins=plugins))
 
 
 def run(table: Path, out: Path, *plugins: Path) -> Result:
@@ -78,6 +78,28 @@ def test_tables_of_one_name_stand_side_by_side_in_one_folder(tmp_path: Path) -> 
     digits = sorted(one.cell.dataset.rpartition("~")[2] for one in (record, other))
     assert sorted(section.dataset.title for section in board.sections) == [f"table ({found})" for found in digits]
     assert all(row.value is not None for section in board.sections for row in section.rows)
+
+
+@pytest.mark.slow
+def test_stored_features_are_never_those_of_files_of_the_same_names_and_sizes(tmp_path: Path) -> None:
+    tables = recordings(tmp_path / "a" / "same"), recordings(tmp_path / "b" / "same")
+    for number in range(30):
+        old, new = (table.parent / f"{number}.wav" for table in tables)
+        noise = np.random.default_rng(number).standard_normal(RATE // 8)
+        soundfile.write(new, 0.1 * noise, RATE, subtype="PCM_16")
+        assert new.stat().st_size == old.stat().st_size
+        os.utime(new, ns=(old.stat().st_atime_ns, old.stat().st_mtime_ns))
+    assert tables[0].read_bytes() == tables[1].read_bytes()
+    found = []
+    for table, feeding in ((tables[0], "precomputed"), (tables[1], "precomputed"), (tables[1], "fly")):
+        at = runner(table, tmp_path / "out", FRONTENDS, models=("plain.drawn",), folds=None, feeding=feeding)
+        result = at.run()
+        assert [(r.status, r.cell.feeding) for r in result.records] == [("ok", feeding)] * 5, result.records
+        found.append({r.cell.fold: at.store.predictions(r)["logits"] for r in result.records})
+    tones, noise, fly = found
+    for fold, logits in noise.items():
+        np.testing.assert_allclose(logits, fly[fold], atol=1e-4)
+        assert not np.allclose(logits, tones[fold], atol=0.01)
 
 
 @pytest.mark.slow
