@@ -43,6 +43,8 @@ class PretrainStep(Step):
     neither masked nor mixed: hiding is the task's own.
     """
 
+    batch_setting = "pretrain_batch"
+
     def __init__(self, pipeline: Pipeline, settings: StepSettings) -> None:
         recipe = settings.recipe
         factor = recipe.model_copy(update={"epochs": 1, "warmup": WARMUP, "schedule": "cosine"})

@@ -2,6 +2,9 @@
 
 A loaded data set holds every target, and so may what it calls for its pictures. The process that fits gets the targets
 of its training and validation clips, files to map, and pictures for the asking. Its logits are scored by the host.
+
+This stops mistakes and short cuts, not a plugin that means to cheat: what it writes to disk in one cell, and reads in
+another one that trains without those clips, nobody sees.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.data.batches import Batch, Batches
+from bench.errors import PluginError
 from bench.execution.augment import Augmenter
 from bench.execution.graphs import Capture, Draws, Graphs, Tensors, cuda_graph, is_cuda
 from bench.execution.inputs import Inputs
@@ -129,6 +130,9 @@ class Step:
     The learning rate's ``schedule`` moves on at each step; ``average`` is ``None`` where the recipe averages nothing.
     """
 
+    batch_setting = "batch"
+    """Field of the recipe that says how large batches are."""
+
     def __init__(
         self, pipeline: Pipeline, settings: StepSettings, optimizer: torch.optim.Optimizer,
         factor: Callable[[int], float], average: Average | None, *, stream: int,
@@ -150,8 +154,21 @@ class Step:
             group["lr"] = torch.tensor(float(group["lr"]), device=graphs.device)
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Learn from a batch; returns its loss, a scalar without graph."""
-        loss = self.graphs(self.received(batch))
+        """Learn from a batch; returns its loss, a scalar without graph.
+
+        Raises:
+            PluginError: Batch normalisation got a single clip; says what to type.
+        """
+        try:
+            loss = self.graphs(self.received(batch))
+        except ValueError as error:
+            norms = [m for m in self.pipeline.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+            if len(batch) > 1 or not norms:
+                raise
+            raise PluginError(
+                f"{type(norms[0]).__name__} cannot learn from a batch of one clip ({error}); give larger batches, e.g. "
+                f"--set recipe.{self.batch_setting}=8, or more training clips"
+            ) from error
         self.schedule.step()
         return loss
 

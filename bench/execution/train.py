@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from bench.data.batches import Batch, Batches
-from bench.errors import DataError, PluginError
+from bench.data.batches import Batches
+from bench.errors import DataError
 from bench.execution.pipeline import Pipeline
 from bench.execution.results import DivergedError, OnEpoch
 from bench.execution.step import Inference, TrainStep, predict
@@ -88,7 +88,7 @@ def train(
         step.pipeline.train()
         losses: list[Tensor] = []
         for batch in batches.epoch(epoch):
-            losses.append(_learnt(step, batch))
+            losses.append(step(batch))
             clips += len(batch)
         scores = {"train_loss": float(torch.stack(losses).mean())}
         seconds += time.perf_counter() - start
@@ -110,17 +110,3 @@ def train(
         pipeline=best or step.scored, curves=curves, epochs=epoch, steps=epoch * len(batches), clips=clips,
         seconds=seconds, selected_epoch=epoch if validation is None else best_epoch,
     )  # fmt: skip
-
-
-def _learnt(step: TrainStep, batch: Batch) -> Tensor:
-    """The loss of a batch; what batch normalisation says to a single clip is told with what to type."""
-    try:
-        return step(batch)
-    except ValueError as error:
-        norms = [m for m in step.pipeline.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-        if len(batch) > 1 or not norms:
-            raise
-        raise PluginError(
-            f"{type(norms[0]).__name__} cannot learn from a batch of one clip ({error}); give larger batches, e.g. "
-            "--set recipe.batch=8, or more training clips"
-        ) from error

@@ -183,7 +183,7 @@ def _unwrapped(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> tupl
     if set(own) <= set(tensors) or not all(name.startswith((OWN, *BESIDE)) for name in tensors):
         return tensors, ()
     inside = {name.removeprefix(OWN): tensor for name, tensor in tensors.items() if name.startswith(OWN)}
-    return inside, tuple(sorted(name for name in tensors if not name.startswith(OWN)))
+    return _plain(inside), tuple(sorted(name for name in tensors if not name.startswith(OWN)))
 
 
 def _other_classes(found: Tensor, wanted: Tensor) -> bool:

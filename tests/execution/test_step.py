@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from bench.cell import Cell
-from bench.data.batches import Batch
+from bench.data.batches import Batch, Batches
+from bench.errors import PluginError
 from bench.execution.evaluate import run_evaluate
 from bench.execution.pipeline import Pipeline
+from bench.execution.pretraining import PretrainStep
 from bench.execution.pricing import run_price
 from bench.execution.profile import build_calls
 from bench.execution.profile_parts import guard_table, stage_tables
@@ -132,3 +135,32 @@ def batch_of(seed: int) -> Batch:
     rng = np.random.default_rng(seed)
     audio = torch.from_numpy(rng.normal(size=(3, 4)).astype(np.float32))
     return Batch({"audio": audio}, torch.tensor([0, 1, 1]), np.arange(3))
+
+
+class Small(nn.Module):
+    """A network with batch normalisation that can be pre-trained."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(8, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+
+    def forward(self, audio):
+        return self.net(audio)
+
+    def pretrain_loss(self, audio):
+        return self.net(audio).square().mean()
+
+
+@pytest.mark.parametrize(("kind", "setting"), [(PretrainStep, "pretrain_batch"), (TrainStep, "batch")])
+def test_batch_normalisation_of_one_clip_is_told_with_what_to_type(kind, setting: str) -> None:
+    recipe = Recipe(name="plain", mixup_alpha=0.0, ema=None, shift=0.0, gain_db=0.0, roll=False, pretrain_steps=4)
+    pipeline = Pipeline(Small(), frontend=None, normaliser=None, modalities=("audio",), num_classes=2)
+    step = kind(pipeline, StepSettings(recipe=recipe, seed=0), *([4] if kind is TrainStep else []))
+    clips = {"audio": np.random.default_rng(0).standard_normal((9, 8)).astype(np.float32)}
+    batches = Batches(clips, np.arange(9) % 2, np.arange(9), 8, seed=0)
+    assert [len(batch) for batch in batches.epoch(1)] == [9]
+    for batch in batches.epoch(1):
+        assert torch.isfinite(step(batch))
+    (batch,) = Batches(clips, np.arange(9) % 2, np.arange(1), 8, seed=0).epoch(1)
+    with pytest.raises(PluginError, match=rf"BatchNorm1d cannot learn from a batch of one.*--set recipe\.{setting}=8"):
+        step(batch)

@@ -60,6 +60,16 @@ def test_a_compiled_part_and_averaged_weights(tmp_path: Path) -> None:
         assert same(target, source)
 
 
+@pytest.mark.parametrize(
+    "prefix", ["model.", "model.module.", "module.model.", "model._orig_mod.", "model.module.module."]
+)
+def test_a_checkpoint_that_holds_the_model_as_its_part_is_read_whatever_wrapped_it(tmp_path: Path, prefix: str) -> None:
+    source, target = network(1), network(2)
+    state = {f"{prefix}{name}": tensor for name, tensor in source.state_dict().items()}
+    load_weights(target, saved({"state_dict": state, "epoch": 3}, tmp_path / "a.pt"), None)
+    assert same(target, source)
+
+
 def test_a_model_whose_own_names_look_wrapped_keeps_them(tmp_path: Path) -> None:
     source, target = Wrapper(network(1)), Wrapper(network(2))
     load_weights(target, saved(source.state_dict(), tmp_path / "a.pt"), None)
