@@ -59,7 +59,7 @@ def processes():
 def warm_workers(processes):
     """Worker processes of runs in this process are forks of the image; for tests where their start is not the point."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bench.running.supervise.subprocess", processes)
+        patch.setattr("bench.running.process.subprocess", processes)
         yield
 
 

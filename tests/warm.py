@@ -147,9 +147,9 @@ def serve(address: str) -> None:
     for name in (*_modules(), *_OTHERS):
         with contextlib.suppress(Exception, SystemExit):
             importlib.import_module(name)
-    from bench.running import supervise
+    from bench.running import process
 
-    supervise.subprocess = module(types.SimpleNamespace(connect=lambda: _connect(address)))
+    process.subprocess = module(types.SimpleNamespace(connect=lambda: _connect(address)))
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(address)
     listener.listen(64)
