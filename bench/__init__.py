@@ -33,6 +33,7 @@ _NAMES = {
     "bench.results.records": "Failure Record",
     "bench.running.progress": "Progress",
     "bench.running.supervise": "supervise",
+    "bench.textfiles": "file_size read_bytes read_text",
 }
 """The public names by the module that defines them."""
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}

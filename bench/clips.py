@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from bench.allowed import Positive, Several
 from bench.errors import DataError
 
 if TYPE_CHECKING:
@@ -38,14 +39,14 @@ class TaskInfo:
         label_names: Class names in the order of the class indices.
     """
 
-    num_classes: int
+    num_classes: Several
     task_type: TaskType = "single_label"
     modalities: tuple[Modality, ...] = ("audio",)
-    sample_rate: int = 16_000
-    clip_samples: int = 80_000
-    feature_shape: tuple[int, int] | None = None
-    image_shape: tuple[int, int, int] | None = None
-    text_length: int | None = None
+    sample_rate: Positive = 16_000
+    clip_samples: Positive = 80_000
+    feature_shape: tuple[Positive, Positive] | None = None
+    image_shape: tuple[Positive, Positive, Positive] | None = None
+    text_length: Positive | None = None
     label_names: tuple[str, ...] = ()
 
     @property

@@ -10,6 +10,15 @@ import difflib
 from collections.abc import Iterable
 
 
+def short(value: object, limit: int = 60) -> str:
+    """A value as a message shows it: its ``repr``, cut where it is long."""
+    try:
+        text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    except Exception as error:  # noqa: BLE001  it may be of a plugin's own class
+        text = f"({type(value).__name__}, whose repr raises {type(error).__name__})"
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
 def did_you_mean(name: object, known: Iterable[object]) -> str:
     """A sentence that names what is close, or else everything that is known."""
     names = sorted(map(str, known))

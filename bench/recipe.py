@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from bench.errors import RecipeError, did_you_mean, short
+
+TEXTURE = "texture"
+"""As a value of ``roll``: only where the data set's settings say ``texture``; as a key of these: whether they do."""
 ESTIMATOR_SETTINGS = ("trim_db", "fill")
 """What an estimator's cell reads of a recipe; the rest is for networks."""
+
+
+_Whole = Annotated[int, Field(le=2**31 - 1)]
 
 
 class TunedOn(BaseModel):
@@ -81,12 +89,12 @@ class Recipe(BaseModel):
         tuned_on: What its settings were chosen by; boards mark a row whose recipe saw the row's own test clips.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str = "quick"
-    epochs: int = Field(20, ge=0, le=100_000)
-    batch: int = Field(16, ge=1)
-    eval_batch: int = Field(64, ge=1)
+    epochs: _Whole = Field(20, ge=0, le=100_000)
+    batch: _Whole = Field(16, ge=1)
+    eval_batch: _Whole = Field(64, ge=1)
     optimizer: Literal["adamw", "adam"] = "adamw"
     lr: float = Field(1e-3, gt=0, le=10)
     betas: tuple[float, float] = (0.9, 0.999)
@@ -94,17 +102,17 @@ class Recipe(BaseModel):
     decay_all: bool = False
     schedule: Literal["constant", "cosine", "step"] = "cosine"
     warmup: float = Field(0.08, ge=0, lt=1)
-    step_from: int = Field(5, ge=1)
-    step_every: int = Field(1, ge=1)
+    step_from: _Whole = Field(5, ge=1)
+    step_every: _Whole = Field(1, ge=1)
     step_factor: float = Field(0.85, gt=0, le=1)
     clip_norm: float | None = Field(1.0, gt=0)
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     ema: float | None = Field(0.99, gt=0, lt=1)
     mixup_alpha: float = Field(0.0, ge=0)
     mixup_prob: float = Field(0.5, ge=0, le=1)
-    spec_masks: int = Field(0, ge=0)
-    freq_mask: int = Field(12, ge=0)
-    time_mask: int = Field(48, ge=0)
+    spec_masks: _Whole = Field(0, ge=0)
+    freq_mask: _Whole = Field(12, ge=0)
+    time_mask: _Whole = Field(48, ge=0)
     mask_share: float = Field(0.4, ge=0, le=1)
     roll: bool = False
     shift: float = Field(0.0, ge=0)
@@ -114,10 +122,10 @@ class Recipe(BaseModel):
     fill: Literal["zeros", "tile"] = "tile"
     normalise: Literal["bin", "global", "half", "none"] = "bin"
     head_lr_scale: float = Field(1.0, gt=0)
-    pretrain_steps: int = Field(2000, ge=1)
-    pretrain_batch: int = Field(32, ge=1)
+    pretrain_steps: _Whole = Field(2000, ge=1)
+    pretrain_batch: _Whole = Field(32, ge=1)
     pretrain_lr: float = Field(1e-3, gt=0, le=10)
-    patience: int | None = Field(None, ge=1)
+    patience: _Whole | None = Field(None, ge=1)
     compile: bool = False
     cuda_graphs: bool = False
     budget_seconds: float | None = Field(None, gt=0)
@@ -139,3 +147,44 @@ class Recipe(BaseModel):
         read = set(ESTIMATOR_SETTINGS) if estimator else None
         values = self.model_dump(mode="json", include=read, exclude={"name", "tuned_on"}, exclude_defaults=True)
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def read_settings(values: Mapping[str, Any]) -> Recipe:
+    """The recipe with these settings, whose types are taken as they are: ``"20"`` is no number, ``true`` is none.
+
+    Raises:
+        RecipeError: Settings are unknown, of another type or out of range; all of them are named.
+    """
+    try:
+        return Recipe.model_validate({str(key): _fixed(value) for key, value in values.items()}, strict=True)
+    except ValidationError as error:
+        raise RecipeError("; ".join(_explain(error)) + ". `bench list recipes --json` shows every setting.") from error
+
+
+def setting_problems(values: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with settings that a plugin declares for its model or data set."""
+    given = dict(values)
+    if not isinstance(texture := given.pop(TEXTURE, False), bool):
+        yield f"{TEXTURE} = {texture!r}: it must be True or False"
+    if given.get("roll") == TEXTURE:
+        del given["roll"]
+    try:
+        read_settings(given)
+    except RecipeError as error:
+        yield str(error)
+
+
+def _fixed(value: Any) -> Any:
+    """Lists, as TOML and JSON have them, as tuples."""
+    if isinstance(value, (list, tuple)):
+        return tuple(map(_fixed, value))
+    return {key: _fixed(item) for key, item in value.items()} if isinstance(value, Mapping) else value
+
+
+def _explain(error: ValidationError) -> Iterator[str]:
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            yield f"recipe.{key} is no setting; {did_you_mean(key, Recipe.model_fields)}".removesuffix("?")
+        else:
+            yield f"recipe.{key} = {short(item['input'])}: {item['msg']}"

@@ -11,12 +11,13 @@ import typer
 
 from bench.cli.common import OK, open_host, print_json, print_note, print_table
 from bench.cli.flags import AsJson, LeftOut, PluginFiles
-from bench.errors import DataError, NoCellError, SelectionError, did_you_mean
+from bench.errors import NoCellError, SelectionError, did_you_mean
 from bench.gate.baseline import Baseline, is_baseline, parse_baseline
 from bench.gate.collect import Collected, collect, collect_benchmarks, unfinished
 from bench.gate.verdict import value
 from bench.metrics.scoring import catalog
 from bench.results.store import Store, write_atomic
+from bench.textfiles import read_text
 
 ACTIONS = ("pin", "show")
 
@@ -88,19 +89,6 @@ def read_results(
     for line in bad:
         print_note(line)
     return found
-
-
-def read_text(path: Path) -> str:
-    """The contents of a text file.
-
-    Raises:
-        DataError: It cannot be read.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        raise DataError(f"{path} cannot be read: {reason}") from error
 
 
 def read_baseline(

@@ -26,10 +26,10 @@ SLOW_IMPORT_SECONDS = 1.0
 """A plugin that takes longer to import is named on standard error."""
 
 
-def open_host(files: Sequence[Path] | None, without: Sequence[str] | None) -> Host:
+def open_host(files: Sequence[Path] | None, without: Sequence[str] | None, *, settings: bool = True) -> Host:
     """All plugins, with a note on standard error about those that are slow to import."""
     with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints must not break `--json`
-        host = load(files or (), without=without or ())
+        host = load(files or (), without=without or (), settings=settings)
     for name, seconds in host.import_seconds.items():
         if seconds > SLOW_IMPORT_SECONDS:
             print_note(f"plugin {name!r} took {seconds:.1f} s to import; import heavy libraries inside its functions")

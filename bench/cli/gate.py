@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.baseline import read_baseline, read_results, read_text
+from bench.cli.baseline import read_baseline, read_results
 from bench.cli.common import NOTHING, OK, REGRESSION, print_note, print_table
 from bench.cli.flags import LeftOut, PluginFiles
 from bench.errors import BenchError, SelectionError
@@ -19,6 +19,7 @@ from bench.gate.comparison import compare
 from bench.gate.policy import DEFAULTS, parse_policy
 from bench.gate.verdict import HEADER, Outcome, Verdict, markdown, table
 from bench.results.store import write_atomic
+from bench.textfiles import read_text
 
 EXIT: Mapping[Outcome, int] = MappingProxyType({"passed": OK, "regression": REGRESSION, "vanished": NOTHING})
 

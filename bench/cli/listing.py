@@ -71,7 +71,7 @@ def show(
     if what == "recipes":
         _list_recipes(as_json=as_json)
         return OK
-    host = open_host(plugin, no_plugin)
+    host = open_host(plugin, no_plugin, settings=False)
     if what == "plugins":
         _list_plugins(host, as_json=as_json)
     else:

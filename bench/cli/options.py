@@ -14,7 +14,7 @@ from bench.cell import MODES
 from bench.cli.flags import AsJson, LeftOut, PluginFiles
 from bench.config.selection import Selection
 from bench.config.settings import DEFAULT_OUT, Settings
-from bench.errors import SelectionError
+from bench.errors import SelectionError, short
 
 Data = Annotated[
     Path | None,
@@ -63,8 +63,8 @@ OPTIONS: Mapping[str, tuple[Any, Any]] = {
     ),
     "out": _option(Path, "--out", "Run folder; an existing one is resumed.", "DIR", default=DEFAULT_OUT),
     "timeout": _option(_WORD, "--timeout", "Limit of one cell: 90s, 30m, 2h; default: at least 30m.", "30m"),
-    "limit": _option(_COUNT, "--limit", "At most N clips per part; not publishable.", min=1),
-    "jobs": _option(_COUNT, "--jobs", "Evaluate cells side by side; default: one per core.", min=1),
+    "limit": _option(_COUNT, "--limit", "At most N clips per part; not publishable.", min=1, max=1 << 31),
+    "jobs": _option(_COUNT, "--jobs", "Evaluate cells side by side; default: one per core.", min=1, max=4096),
     "launcher": _option(
         str,
         "--launcher",
@@ -75,7 +75,12 @@ OPTIONS: Mapping[str, tuple[Any, Any]] = {
     ),
     "profile": _option(bool, "--profile/--no-profile", "Measure speed and memory too.", default=True),
     "processes": _option(
-        int, "--processes", "Fresh processes per model for its speed, in turns; 8 give an interval.", min=1, default=1
+        int,
+        "--processes",
+        "Fresh processes per model for its speed, in turns; 8 give an interval.",
+        min=1,
+        max=1000,
+        default=1,
     ),
     "evaluate": _option(bool, "--evaluate/--no-evaluate", "Train and score.", default=True),
     "keep_checkpoints": _option(
@@ -93,7 +98,11 @@ OPTIONS: Mapping[str, tuple[Any, Any]] = {
 }
 """The options of ``bench run``: type and default by parameter."""
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)?")
+MOST_NUMBERS = 1000
+"""Seeds, folds or batch sizes in one run."""
+_RANGE = re.compile("([0-9]{1,18})(?:-([0-9]{1,18}))?")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|m|h)?")
+_LONGEST = 1e8
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 
 
@@ -108,15 +117,28 @@ def names(text: str, option: str) -> tuple[str, ...]:
 def numbers(text: str, option: str) -> tuple[int, ...]:
     """``"0,1,2"`` or ``"0-2"`` as a sorted tuple without repetitions.
 
+    Raises:
+        SelectionError: Something is no number or range, a number is beyond 32 bits, or there are too many.
+
     >>> numbers("3,0-1", "--seeds")
     (0, 1, 3)
     """
     found: set[int] = set()
     for part in names(text, option):
-        first, dash, last = part.partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()):
-            raise SelectionError(f"{option} {part!r} is no number or range; e.g. {option} 0,1,2 or {option} 0-4")
-        found |= set(range(int(first), int(last or first) + 1))
+        match = _RANGE.fullmatch(part)
+        if match is None:
+            raise SelectionError(f"{option} {short(part)} is no number or range; e.g. {option} 0,1,2 or {option} 0-4")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if not first <= last < 1 << 32:
+            raise SelectionError(
+                f"{option} {part!r} runs from {first} to {last}; allowed is 0 to {(1 << 32) - 1}, upwards"
+            )
+        if last - first >= MOST_NUMBERS or len(found) >= MOST_NUMBERS:
+            count = last - first + 1 + len(found)
+            raise SelectionError(
+                f"{option} {short(text)} asks for {count} of them; allowed are {MOST_NUMBERS} in one run"
+            )
+        found |= set(range(first, last + 1))
     return tuple(sorted(found))
 
 
@@ -127,9 +149,12 @@ def seconds(text: str) -> float:
     1800.0
     """
     match = _DURATION.fullmatch(text.strip())
-    if match is None or float(match[1]) <= 0:
-        raise SelectionError(f"--timeout {text!r} is no duration; e.g. --timeout 90s, 30m or 2h")
-    return float(match[1]) * _UNITS[match[2]]
+    found = float(match[1]) * _UNITS[match[2]] if match else 0.0
+    if not 0 < found <= _LONGEST:
+        raise SelectionError(
+            f"--timeout {short(text)} is no duration up to {_LONGEST:g} s; e.g. --timeout 90s, 30m or 2h"
+        )
+    return found
 
 
 def choice(text: str, option: str, allowed: tuple[str, ...]) -> str:

@@ -6,18 +6,15 @@ cosine, averaged weights, silence trimmed and clips tiled. A model may declare w
 
 from __future__ import annotations
 
-import tomllib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from bench.errors import RecipeError, UnknownNameError, did_you_mean
-from bench.recipe import Recipe, TunedOn
-
-TEXTURE = "texture"
-"""As a value of ``roll``: only where the data set's settings say ``texture``; as a key of these: whether they do."""
+from bench.allowed import LONGEST_NAME
+from bench.errors import RecipeError, UnknownNameError, short
+from bench.recipe import TEXTURE, Recipe, TunedOn, read_settings
+from bench.textfiles import read_toml, toml_value
 
 _AUGMENTED: dict[str, Any] = {
     "roll": TEXTURE, "gain_db": 6.0, "spec_masks": 2, "mixup_alpha": 0.4, "mixup_prob": 0.5,
@@ -111,34 +108,43 @@ def _split_override(item: str) -> tuple[str, str]:
 
 
 def _read_value(text: str) -> Any:
-    if text.lower() == "none":
-        return None
-    try:
-        return tomllib.loads(f"v = {text}")["v"]
-    except tomllib.TOMLDecodeError:
-        return text
+    return None if text.lower() == "none" else toml_value(text)
 
 
 def read_recipe(name: str) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
     """The label of a recipe, the built-in settings it starts from, and those of its TOML files, the base file first.
 
     A file holds its keys at the top or under ``[recipe]``, and names what it starts from as ``base``.
+
+    Raises:
+        RecipeError: A file cannot be read, is no table of settings, or is its own base, over others perhaps.
+        UnknownNameError: It is neither a built-in name nor a TOML file.
     """
-    if name in BUILTIN:
-        return name, dict(BUILTIN[name]), []
-    if not name.endswith(".toml"):
-        raise UnknownNameError("recipe", name, BUILTIN)
-    path = Path(name)
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"recipe file {name!r} cannot be read: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"recipe file {name!r} is not TOML: {error}") from error
-    values = dict(values.get("recipe", values))
-    base = values.pop("base", None)
-    _, builtin, files = ("", {}, []) if base is None else read_recipe(base)
-    return path.stem, builtin, [*files, values]
+    files: list[dict[str, Any]] = []
+    read: list[Path] = []
+    base: Any = name
+    while base is not None and base not in BUILTIN:
+        if not base.endswith(".toml"):
+            raise UnknownNameError("recipe", base, BUILTIN)
+        path = Path(base)
+        if path.absolute() in read:
+            raise RecipeError(f"recipe file {base!r} starts from itself by `base`; name {', '.join(BUILTIN)} there")
+        read.append(path.absolute())
+        values = read_toml(path, error=RecipeError)
+        values = values.get("recipe", values)
+        if not isinstance(values, dict):
+            raise RecipeError(f"recipe file {base!r}: recipe = {short(values)}; write [recipe] and its keys below")
+        base = values.pop("base", None)
+        if not isinstance(base, str | None):
+            raise RecipeError(
+                f"recipe file {str(path)!r}: base = {short(base)}; it must be {', '.join(BUILTIN)} or a file"
+            )
+        files.insert(0, values)
+    return (
+        (re.sub(r"[^\w.+-]", "_", Path(name).stem)[:LONGEST_NAME] if read else name),
+        dict(BUILTIN[base] if base else {}),
+        files,
+    )
 
 
 def resolve(
@@ -170,15 +176,13 @@ def resolve(
     layers = [builtin, clips, *(declared.get(key, {}) for key in ("*", name, f"*@{mode}", f"{name}@{mode}")), *files]
     settings: dict[str, Any] = {}
     tuned: list[TunedOn] = []
-    try:
-        for layer in (*layers, overrides or {}):
-            settings |= layer
-            tuned = [*_still_true(tuned, layer), *map(TunedOn.model_validate, layer.get("tuned_on", ()))]
-        if settings.get("roll") == TEXTURE:
-            settings["roll"] = texture
-        recipe = Recipe(**{**settings, "name": label, "tuned_on": tuple(dict.fromkeys(tuned))})
-    except ValidationError as error:
-        raise RecipeError(_explain(error)) from error
+    for layer in (*layers, overrides or {}):
+        settings |= layer
+        told = read_settings({"tuned_on": layer["tuned_on"]}).tuned_on if "tuned_on" in layer else ()
+        tuned = [*_still_true(tuned, layer), *told]
+    if settings.get("roll") == TEXTURE:
+        settings["roll"] = texture
+    recipe = read_settings({**settings, "name": label}).model_copy(update={"tuned_on": tuple(dict.fromkeys(tuned))})
     if overrides or name not in BUILTIN:
         recipe = recipe.model_copy(update={"name": f"{label}~{recipe.digest()[:6]}"})
     return recipe
@@ -190,14 +194,3 @@ def _still_true(tuned: Sequence[TunedOn], layer: Mapping[str, Any]) -> Iterator[
         left = tuple(name for name in entry.settings if name not in layer)
         if left or not entry.settings:
             yield entry.model_copy(update={"settings": left})
-
-
-def _explain(error: ValidationError) -> str:
-    lines = []
-    for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"])
-        if item["type"] == "extra_forbidden":
-            lines.append(f"recipe.{key} is no setting; {did_you_mean(key, Recipe.model_fields)}")
-        else:
-            lines.append(f"recipe.{key} = {item['input']!r}: {item['msg']}")
-    return "; ".join(lines).removesuffix("?") + ". `bench list recipes --json` shows every setting."

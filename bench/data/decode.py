@@ -23,6 +23,11 @@ RESAMPLER = "soxr-HQ"
 FULL_SCALE = 32_768.0
 """int16 step size: sample / FULL_SCALE lies in [-1, 1)."""
 
+LOWEST_RATE, HIGHEST_RATE = 100, 10_000_000
+"""In Hz; sound has no others, and a header that claims 1 Hz would make hours of a second."""
+
+_MOST = 1 << 30
+"""Samples of a resampled clip."""
 _CANCELLED = 0.01
 _OVERDRIVEN = 2.0
 _QUIET = 1e-3
@@ -64,8 +69,13 @@ def decode(source: AudioSource, index: int, clip_id: str, sample_rate: int) -> D
         raise DataError(f"clip {clip_id!r}: no samples in {where} (shape {waveform.shape})")
     if not np.isfinite(waveform).all():
         raise DataError(f"clip {clip_id!r}: NaN or infinite samples in {where}")
-    if audio.rate < 1:
-        raise DataError(f"clip {clip_id!r}: {where} says it has {audio.rate} Hz")
+    if not LOWEST_RATE <= audio.rate <= HIGHEST_RATE:
+        allowed = f"allowed are {LOWEST_RATE} to {HIGHEST_RATE}"
+        raise DataError(f"clip {clip_id!r}: {where} says it has {audio.rate} Hz; {allowed}")
+    if waveform.shape[1] * sample_rate > _MOST * audio.rate:
+        raise DataError(
+            f"clip {clip_id!r}: {where} is {waveform.shape[1] / audio.rate / 3600:.0f} hours at {audio.rate} Hz"
+        )
     mixed = waveform.shape[0] > 1
     mono = waveform.mean(axis=0) if mixed else waveform[0]
     cancelled = mixed and _power(mono) < _CANCELLED * _power(waveform)

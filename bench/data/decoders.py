@@ -12,6 +12,7 @@ import io
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ import soundfile
 
 from bench.data.containers import EndlessBytes, container, without_xing
 from bench.errors import DataError
+from bench.textfiles import file_size, read_bytes
 
 if TYPE_CHECKING:
     from bench.clips import AudioSource
@@ -37,6 +39,8 @@ _LARGEST_BLOCK = 1 << 23
 _MP3_FRAME = 1152
 _MP3_SLACK = 2048
 """Bytes behind the last frame that are no audio: tags, padding."""
+_DENSEST = 1024
+"""Samples in a byte; silence compresses well."""
 _GUESSED = 1 << 36
 """Frames of weeks: reckoned from a pretended size, no header says so."""
 
@@ -60,18 +64,16 @@ def read_audio(source: AudioSource, index: int) -> Audio:
         waveform, rate = source(index)
         return Audio(samples=np.atleast_2d(np.asarray(waveform, dtype=np.float32)), rate=int(rate))
     path = Path(source[index])
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror or type(error).__name__
-        raise DataError(f"cannot read {path}: {reason}") from error
+    data = read_bytes(path)
     if not data:
         raise DataError(f"cannot read {path}: the file is empty (0 bytes)")
     read = _DECODERS[_chosen()]
     try:
         return read(path, data)
-    except (soundfile.SoundFileError, OSError, EOFError, ValueError) as error:
-        said = str(getattr(error, "error_string", error)).rstrip(". ")
+    except DataError:
+        raise
+    except Exception as error:  # a decoder of damaged bytes may raise anything
+        said = str(getattr(error, "error_string", error)).rstrip(". ") or type(error).__name__
         raise DataError(f"cannot read {path}: {said}. {CURE}") from error
 
 
@@ -82,10 +84,11 @@ def audio_seconds(path: Path) -> float:
         DataError: The file is missing, unreadable or not of a known format.
     """
     if _chosen() == "libsndfile":
+        size = file_size(path)
         with contextlib.suppress(soundfile.LibsndfileError, OSError), _Blocks(path) as file:
-            sure = 0 < file.frames < _GUESSED
+            sure = 0 < file.frames * file.channels <= _most(size)
             if file.format in ("MP3", "OGG"):
-                data = path.read_bytes()
+                data = read_bytes(path)
                 sure = without_xing(data) != data if file.format == "MP3" else len(container(data).parts) == 1
             if sure:
                 return float(file.frames / file.samplerate)
@@ -104,22 +107,36 @@ def decoder() -> str:
     return f"libsndfile {soundfile.__libsndfile_version__}"
 
 
+def _most(size: int) -> int:
+    """Values that a file of so many bytes may hold: a few kilobytes can claim to be days of silence."""
+    return max(1 << 26, size, min(_DENSEST * size, 1 << 29))
+
+
+def _left(most: int, found: Floats) -> int:
+    """What is left of ``most`` values after a block."""
+    if found.size > most:
+        raise ValueError("it decodes to far more samples than a file of its size holds")
+    return most - found.size
+
+
 class _Blocks(soundfile.SoundFile):  # type: ignore[misc]
     """A file that is read forward only, block by block; soundfile would seek to where the header says it stands."""
 
     def seekable(self) -> bool:
         return False
 
-    def blocks(self, frames: int = 0) -> tuple[Floats, soundfile.LibsndfileError | None]:
+    def blocks(self, most: int, frames: int = 0) -> tuple[Floats, soundfile.LibsndfileError | None]:
         """All frames ``(frames, channels)`` up to the end or to the block with the first error.
 
-        The first block is as long as the header says, which is right for nearly every file and then never copied.
+        More than ``most`` values are an error, whatever made them so many. The first block is as long as the header
+        says, which is right for nearly every file and then never copied.
         """
         found = [np.empty((0, self.channels), dtype=np.float32)]
         frames = frames or max(_BLOCK, min(self.frames, _LARGEST_BLOCK // self.channels))
         error = None
         try:
             while len(found) == 1 or len(found[-1]):
+                most = _left(most, found[-1])
                 found.append(self.read(out=np.empty((frames, self.channels), dtype=np.float32)))
                 frames = min(frames, _BLOCK)
         except soundfile.LibsndfileError as caught:
@@ -135,7 +152,7 @@ def _by_libsndfile(path: Path, data: bytes) -> Audio:
         with _Blocks(path if part is data else io.BytesIO(part)) as file:
             if file.format == "MP3":
                 return _mp3(data)
-            samples, error = file.blocks()
+            samples, error = file.blocks(_most(len(data)))
             rates.add((file.samplerate, file.channels))
         if error is not None:
             raise error
@@ -153,11 +170,11 @@ def _mp3(data: bytes) -> Audio:
     stream = EndlessBytes(data) if bare == data else io.BytesIO(data)
     with _Blocks(stream) as file:
         rate, promised = file.samplerate, file.frames
-        samples, error = file.blocks(_MP3_FRAME)
+        samples, error = file.blocks(_most(len(data)), _MP3_FRAME)
     ended = stream.tell()
     if len(data) - ended > _MP3_SLACK:
         with _Blocks(EndlessBytes(bare)) as file:
-            more, _ = file.blocks(_MP3_FRAME)
+            more, _ = file.blocks(_most(len(data)), _MP3_FRAME)
         if len(more) - len(samples) > 4 * _MP3_FRAME:  # more than an encoder's delay and padding
             samples, error, promised = more, None, 0
     if not len(samples) and error is not None:
@@ -173,9 +190,13 @@ def _by_pyav(_: Path, data: bytes) -> Audio:
         with av.open(io.BytesIO(data)) as file:
             stream = file.streams.audio[0]
             convert = av.AudioResampler(format="fltp", layout=stream.layout.name, rate=stream.rate)
-            frames = [part for frame in file.decode(stream) for part in convert.resample(frame)]
-            frames += convert.resample(None)
-            samples = np.concatenate([part.to_ndarray() for part in frames], axis=1)
+            parts: list[Floats] = []
+            most = _most(len(data))
+            for frame in chain(file.decode(stream), (None,)):
+                for part in convert.resample(frame):
+                    parts.append(part.to_ndarray())
+                    most = _left(most, parts[-1])
+            samples = np.concatenate(parts, axis=1)
             return Audio(samples=samples, rate=stream.rate, cut=container(data).cut)
     except IndexError:
         raise ValueError("it has no audio stream") from None

@@ -12,15 +12,18 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bench.errors import StoreError
 from bench.metrics.specs import METRICS
 from bench.results.quantities import QUANTITIES
+from bench.textfiles import parse_json
 
 SCHEMA_VERSION = 3
 DRAWS = 200
 """Of groups, for scores that are no mean over clips."""
+
+_PACKED = "^(bits|float32):([0-9a-f]{2})*$"
 
 RowKind = Literal["evaluate", "profile", "pytest-benchmark"]
 
@@ -50,9 +53,17 @@ class Scored(_Frozen):
     value: float
     clips: int | None = Field(default=None, ge=1)
     clips_sha256: str | None = None
-    per_clip: str | None = None
-    drawn: str | None = None
+    per_clip: str | None = Field(default=None, pattern=_PACKED)
+    drawn: str | None = Field(default=None, pattern=_PACKED)
     groups: tuple[str, ...] | None = Field(default=None, exclude=True)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Scored:
+        for text, count in ((self.per_clip, self.clips), (self.drawn, DRAWS)):
+            kind, _, digits = (text or "").partition(":")
+            if text and count and len(digits) != (8 * count if kind == "float32" else 2 * -(-count // 8)):
+                raise ValueError(f"{len(digits)} digits of {kind} cannot be {count} values")
+        return self
 
 
 class Measured(_Frozen):
@@ -208,10 +219,7 @@ def parse_baseline(text: str, origin: str) -> Baseline:
         StoreError: Torn, foreign, edited, or newer than this version of bench.
     """
     again = "pin it again with `bench baseline pin RESULTS --to FILE`"
-    try:
-        raw = json.loads(text)
-    except ValueError as error:
-        raise StoreError(f"{origin}: not a whole JSON file ({error}); {again}") from error
+    raw = parse_json(text, origin, error=StoreError, advice=again)
     version = raw.get("schema_version") if isinstance(raw, dict) else None
     if isinstance(version, bool) or not isinstance(version, int) or "rows" not in raw:
         raise StoreError(f"{origin}: no baseline of bench (schema_version or rows is missing); {again}")
@@ -223,14 +231,13 @@ def parse_baseline(text: str, origin: str) -> Baseline:
     stated = raw.pop("sha256", None)
     if stated != _checksum(raw):
         raise StoreError(f"{origin}: the baseline was changed after it was pinned (its checksum differs); {again}")
-    while version < SCHEMA_VERSION:
-        if version not in UPGRADES:
-            raise StoreError(f"{origin}: baseline of unknown schema version {version}; {again}")
-        raw = UPGRADES[version](raw)
-        version += 1
+    if version not in (*UPGRADES, SCHEMA_VERSION):
+        raise StoreError(f"{origin}: baseline of unknown schema version {version}; {again}")
     try:
-        return Baseline.model_validate({**raw, "schema_version": version})
-    except ValidationError as error:
+        for number in range(version, SCHEMA_VERSION):
+            raw = UPGRADES[number](raw)
+        return Baseline.model_validate({**raw, "schema_version": SCHEMA_VERSION})
+    except (ValidationError, KeyError, TypeError, AttributeError) as error:  # the last three: what is upgraded is none
         raise StoreError(f"{origin}: no valid baseline: {' '.join(str(error).splitlines()[:3])}; {again}") from error
 
 

@@ -23,6 +23,7 @@ from bench.results.quantities import QUANTITIES, Quantity, finite, follow, measu
 from bench.results.records import PLANNED, Record
 from bench.statistics.draws import clip_weights
 from bench.statistics.results import Refusal
+from bench.textfiles import parse_json
 
 MAX_SAMPLES = 200
 
@@ -247,12 +248,7 @@ def collect_benchmarks(text: str, origin: str) -> Collected:
     Raises:
         DataError: Another kind of file, or a test that stands in it twice.
     """
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise DataError(
-            f"{origin}: not a whole JSON file ({error}); run pytest --benchmark-json={origin} again"
-        ) from error
+    content = parse_json(text, origin, advice=f"run pytest --benchmark-json={origin} again")
     entries = content.get("benchmarks") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not all(isinstance(e, dict) and "fullname" in e for e in entries):
         raise DataError(f"{origin}: not a file of pytest-benchmark; make one with pytest --benchmark-json={origin}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -11,6 +10,7 @@ from typing import Any, Literal
 
 from bench.errors import SelectionError
 from bench.results.quantities import QUANTITIES, finite
+from bench.textfiles import parse_toml
 
 Better = Literal["lower", "higher", "neither"]
 Evidence = Literal["band", "change", "estimate"]
@@ -89,10 +89,7 @@ def parse_policy(text: str, origin: str) -> Policy:
     Raises:
         SelectionError: No TOML, an unknown family or key, or a value that is not allowed.
     """
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SelectionError(f"{origin} is not TOML: {error}") from error
+    content = parse_toml(text, origin, error=SelectionError)
     policy = dict(DEFAULTS)
     for family, values in content.items():
         if family not in DEFAULTS:

@@ -37,7 +37,7 @@ def read_weights(given: str | Path | None) -> tuple[str | None, str]:
     if given in (None, "masked", "random"):
         return (None if given is None else str(given)), ""
     path = Path(str(given)).expanduser()
-    if not path.exists():
+    if not (path.is_file() or path.is_dir()):
         raise SelectionError(f"--weights {str(given)!r} is neither 'masked' nor a file; looked for {path.resolve()}")
     return weights_label(path), weights_sha256(path)
 

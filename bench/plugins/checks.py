@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import difflib
-import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from bench.allowed import LINE, Allowed
 from bench.cell import MODES, parse_inputs
-from bench.errors import SelectionError, did_you_mean
+from bench.errors import SelectionError, did_you_mean, short
 from bench.plugins import specs
 from bench.plugins.factories import FACTORY
 
-NAME = re.compile(r"[a-z0-9]([a-z0-9_.+-]*[a-z0-9])?")
-SUFFIX = re.compile(r"(\.[A-Za-z0-9_-]+)+")
 RESERVED = frozenset({"all", "default", "documented"})
 """What ``--models`` takes besides names."""
 OWN_AXES = ("mode", "weights", "inputs")
@@ -64,30 +63,31 @@ def shape_problem(kind: Kind, result: Any) -> str | None:
     if isinstance(result, kind.spec):
         return f"{kind.hook}() returned one {kind.spec.__name__}; return a list: [{kind.spec.__name__}(...)]"
     if isinstance(result, (str, bytes, Mapping)) or not isinstance(result, Iterable):
-        said = "None; is a `return` missing?" if result is None else f"{_short(result)}, a {type(result).__name__}"
+        said = "None; is a `return` missing?" if result is None else f"{short(result)}, a {type(result).__name__}"
         return f"{kind.hook}() must return a list of {kind.spec.__name__}, not {said}"
     return None
 
 
-def spec_problems(kind: Kind, spec: Any, module: str) -> list[str]:
-    """What is wrong with one spec on its own: types, closed sets of words, then what they mean together."""
+def spec_problems(kind: Kind, spec: Any, module: str, *, settings: bool = True) -> list[str]:
+    """What is wrong with one spec on its own: types, closed sets of words, code that is not there, and meaning.
+
+    Args:
+        kind: What the hook gives.
+        spec: What it gave.
+        module: Import name of the plugin.
+        settings: Whether the recipe settings that it declares are checked too, which takes an import of pydantic.
+    """
     if not isinstance(spec, kind.spec):
-        return [f"{kind.hook}() gave {_short(spec)}, a {type(spec).__name__}; it must give {kind.spec.__name__}"]
-    name: Any = getattr(spec, "name", None)
-    where = f"{kind.label} {name!r}"
-    if wrong := [f"{where}: {problem}" for problem in field_problems(spec)]:
-        return wrong
-    problems = []
-    if not NAME.fullmatch(name):
-        allowed = "may hold only a-z, 0-9, '_', '.', '+' and '-', with a letter or digit at both ends"
-        problems.append(f"{kind.label} name {name!r} {allowed}")
-    elif kind.field == "models" and name in RESERVED:
-        problems.append(f"model name {name!r} is reserved: `--models {name}` is a selection")
+        return [f"{kind.hook}() gave {short(spec)}, a {type(spec).__name__}; it must give {kind.spec.__name__}"]
+    problems = list(field_problems(spec))
     for field in sorted({kind.factory, *_FACTORIES}):
         if isinstance(factory := getattr(spec, field, None), str):
-            problems += _factory_problems(f"{where}: {field}", factory, module)
-    meaning = _MEANINGS.get(kind.spec)
-    return [*problems, *(f"{where}: {problem}" for problem in (meaning(spec) if meaning else ()))]
+            problems += _factory_problems(field, factory, module)
+    if not problems and (meaning := _MEANINGS.get(kind.spec)):
+        problems += meaning(spec)
+        if settings and isinstance(spec, (specs.ModelSpec, specs.DatasetSpec)):
+            problems += _setting_problems(spec)
+    return [f"{kind.label} {short(spec.name)}: {problem}" for problem in problems]
 
 
 _FACTORIES = ("pretrain", "tokenizer", "per_clip", "weighted", "folds")
@@ -98,40 +98,58 @@ def field_problems(spec: Any, prefix: str = "") -> Iterator[str]:
     """Every field whose value is not what its annotation says, with what is allowed."""
     for name, hint, default in _annotated(spec.__class__):
         value = getattr(spec, name)
-        if value is not default and type(value) is not hint:  # most are: a listing is to take no time
+        if value is not default:  # most are: a listing is to take no time
             yield from _value_problems(prefix + name, value, hint)
 
 
 @cache
 def _annotated(spec: type) -> list[tuple[str, Any, Any]]:
-    hints = get_type_hints(spec)
+    hints = get_type_hints(spec, include_extras=True)
     return [(field.name, hints[field.name], field.default) for field in fields(spec)]
 
 
 def _value_problems(name: str, value: Any, hint: Any) -> Iterator[str]:
     origin, args = get_origin(hint), get_args(hint)
-    if origin is Literal:
+    if origin is Annotated:
+        yield from _bounds(name, value, args[1]) if _is_a(value, args[0]) else [_mismatch(name, value, hint)]
+    elif origin is Literal:
         if not any(type(value) is type(word) and value == word for word in args):
-            yield f"{name} {_short(value)}; {did_you_mean(value, args)}"
+            yield f"{name} {short(value)}; {did_you_mean(value, args)}"
     elif origin in (Union, UnionType):
-        options = [option for option in args if option is not NoneType]
-        if value is None and NoneType in args:
-            return
-        if len(options) == 1:
-            yield from _value_problems(name, value, options[0])
-        elif all(any(_value_problems(name, value, option)) for option in options):
-            yield _mismatch(name, value, hint)
-    elif origin is tuple and isinstance(value, tuple) and (args[-1] is ... or len(value) == len(args)):
-        for item, arg in zip(value, args[:1] * len(value) if args[-1] is ... else args, strict=True):
-            yield from _value_problems(name, item, arg)
-    elif origin is Mapping and isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _value_problems(f"{name} key", key, args[0])
-            yield from _value_problems(f"{name}[{key!r}]", item, args[1])
+        found = [list(_value_problems(name, value, option)) for option in args if option is not NoneType]
+        if value is not None and all(found):
+            yield from found[0] if len(found) == 1 else [_mismatch(name, value, hint)]
+    elif origin in (tuple, Mapping) and isinstance(value, origin):
+        yield from _items_problems(name, value, hint)
     elif isinstance(hint, type) and is_dataclass(hint) and isinstance(value, hint):
         yield from field_problems(value, f"{name}.")
     elif hint is not Any and not _is_a(value, hint):
         yield _mismatch(name, value, hint)
+    elif hint is str:
+        yield from _bounds(name, value, LINE)
+
+
+def _items_problems(name: str, value: Any, hint: Any) -> Iterator[str]:
+    args = get_args(hint)
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _value_problems(f"{name} key", key, args[0])
+            yield from _value_problems(f"{name}[{short(key)}]", item, args[1])
+        return
+    endless = args[-1] is ...
+    if not endless and len(value) != len(args):
+        yield _mismatch(name, value, hint)
+        return
+    for item, arg in zip(value, args[:1] * len(value) if endless else args, strict=True):
+        yield from _value_problems(name, item, arg)
+    counts = Counter(item for item in value if isinstance(item, (str, int)))
+    if endless and (twice := [item for item, count in counts.items() if count > 1]):
+        yield f"{name} holds {short(twice[0])} twice; give each once"
+
+
+def _bounds(name: str, value: object, allowed: Allowed) -> Iterator[str]:
+    if not allowed.holds(value):
+        yield f"{name} {short(value)}; it must be {allowed.words}"
 
 
 def _is_a(value: object, hint: Any) -> bool:
@@ -144,26 +162,39 @@ def _is_a(value: object, hint: Any) -> bool:
 
 def _mismatch(name: str, value: object, hint: Any) -> str:
     kind = type(value).__name__
-    said = f"{name} {_short(value)}, {'an' if kind[0] in 'aeiou' else 'a'} {kind}; it must be "
+    said = f"{name} {short(value)}, {'an' if kind[0] in 'aeiou' else 'a'} {kind}; it must be "
     if get_origin(hint) is tuple and isinstance(value, str):
         return f"{said}a tuple: ({value!r},)"
-    plain = hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint)
-    return said + plain.replace("collections.abc.", "").replace("typing.", "").replace("bench.plugins.specs.", "")
+    return said + _spelled(hint)
 
 
-def _factory_problems(where: str, factory: str, module: str) -> Iterator[str]:
+def _spelled(hint: Any) -> str:
+    """An annotation as a plugin's author writes it."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _spelled(args[0])
+    if origin in (Union, UnionType):
+        return " | ".join(map(_spelled, args))
+    words = map(repr, args) if origin is Literal else ("..." if arg is ... else _spelled(arg) for arg in args)
+    name: str = getattr(origin or hint, "__name__", str(hint))
+    return f"{name}[{', '.join(words)}]" if args else name
+
+
+def _factory_problems(field: str, factory: str, module: str) -> Iterator[str]:
     match = FACTORY.fullmatch(factory)
     if match is None:
-        yield f"{where} {factory!r} is not of the form 'package.module:function' or ':function'"
+        yield f"{field} {factory!r} is not of the form 'package.module:function' or ':function'"
     elif match["module"] is None:
         home = sys.modules.get(module)
         first = match["attribute"].partition(".")[0]
         if home is not None and not hasattr(home, first):
             functions = [n for n in dir(home) if callable(getattr(home, n)) and not n.startswith("_")]
-            yield f"{where} {factory!r}: the plugin has no function {first!r}; {did_you_mean(first, functions)}"
+            yield f"{field} {factory!r}: the plugin has no function {first!r}; {did_you_mean(first, functions)}"
 
 
 def _model_problems(spec: specs.ModelSpec) -> Iterator[str]:
+    if spec.name in RESERVED:
+        yield f"name {spec.name!r} is reserved: `--models {spec.name}` is a selection"
     if spec.alias_of is None and (fixed := [axis for axis in spec.axes if axis not in OWN_AXES]):
         own = ", ".join(OWN_AXES)
         yield f"fixes {', '.join(fixed)} but is no alias: it may fix {own}; set alias_of"
@@ -175,19 +206,35 @@ def _model_problems(spec: specs.ModelSpec) -> Iterator[str]:
     except SelectionError as error:
         yield f"axes: {error}"
     for key in spec.recipes:
-        mode = key.partition("@")[2]
-        if "@" in key and mode not in MODES:
+        recipe, at, mode = key.partition("@")
+        if recipe not in (known := ("*", *get_args(specs.BuiltinRecipe))) and not recipe.endswith(".toml"):
+            yield f"recipes[{key!r}]: recipe {recipe!r}; {did_you_mean(recipe, known)}"
+        if at and mode not in MODES:
             yield f"recipes[{key!r}]: mode {mode!r}; {did_you_mean(mode, MODES)}"
+
+
+def _dataset_problems(spec: specs.DatasetSpec) -> Iterator[str]:
+    known = get_args(specs.BuiltinRecipe)
+    if spec.recipe is not None and spec.recipe not in known and not spec.recipe.endswith(".toml"):
+        yield f"recipe {spec.recipe!r}; {did_you_mean(spec.recipe, known)}"
+    if not spec.protocols:
+        yield "protocols () name none; the first is the default, e.g. ('4+1',)"
+
+
+def _setting_problems(spec: specs.ModelSpec | specs.DatasetSpec) -> Iterator[str]:
+    layers = {"settings": spec.settings} if isinstance(spec, specs.DatasetSpec) else spec.recipes
+    if not any(layers.values()):
+        return
+    from bench.recipe import setting_problems  # brings pydantic
+
+    for key, layer in layers.items():
+        where = key if key == "settings" else f"recipes[{key!r}]"
+        yield from (f"{where}: {problem}" for problem in setting_problems(layer))
 
 
 def _metric_problems(spec: specs.MetricSpec) -> Iterator[str]:
     if spec.unit not in UNITS and (close := difflib.get_close_matches(spec.unit, UNITS, n=1, cutoff=0.75)):
         yield f"unit {spec.unit!r}; did you mean {close[0]!r}?"
-
-
-def _reporter_problems(spec: specs.ReporterSpec) -> Iterator[str]:
-    if not SUFFIX.fullmatch(spec.suffix):
-        yield f"suffix {spec.suffix!r}; it must be the end of a file name, such as '.csv'"
 
 
 def _protocol_problems(spec: specs.ProtocolSpec) -> Iterator[str]:
@@ -202,12 +249,7 @@ def _protocol_problems(spec: specs.ProtocolSpec) -> Iterator[str]:
 
 _MEANINGS: Mapping[type, Callable[[Any], Iterator[str]]] = {
     specs.ModelSpec: _model_problems,
+    specs.DatasetSpec: _dataset_problems,
     specs.MetricSpec: _metric_problems,
-    specs.ReporterSpec: _reporter_problems,
     specs.ProtocolSpec: _protocol_problems,
 }
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

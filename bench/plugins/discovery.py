@@ -79,6 +79,7 @@ def load(
     *,
     without: Collection[str] = (),
     entry_points: Iterable[importlib.metadata.EntryPoint] | None = None,
+    settings: bool = True,
 ) -> Host:
     """Load every plugin and ask it what it gives.
 
@@ -86,13 +87,14 @@ def load(
         files: Python files given with ``--plugin``. Their folders are appended to ``sys.path``.
         without: Plugins (entry-point or file names) or distributions to leave out.
         entry_points: Instead of the installed ones of the group ``bench``.
+        settings: Whether the recipe settings in specs are checked too; a listing, which runs none, does without.
 
     Raises:
         PluginError: Any plugin is broken, collides with another or breaks a hook's contract; names all of them.
         UnknownNameError: A name in ``without`` matches nothing.
     """
     candidates = [*installed(entry_points), *map(from_file, dict.fromkeys(path.resolve() for path in files))]
-    return _assemble(_leave_out(candidates, without))
+    return _assemble(_leave_out(candidates, without), settings=settings)
 
 
 def load_modules(*modules: types.ModuleType) -> Host:
@@ -100,7 +102,7 @@ def load_modules(*modules: types.ModuleType) -> Host:
     return _assemble([in_memory(module) for module in modules])
 
 
-def _assemble(candidates: list[Candidate]) -> Host:
+def _assemble(candidates: list[Candidate], *, settings: bool = True) -> Host:
     problems: _Problems = []
     kept = _unique(candidates, problems)
     manager, seconds = plugin_manager(), {}
@@ -109,7 +111,7 @@ def _assemble(candidates: list[Candidate]) -> Host:
         _register(manager, candidate, problems)
         seconds[candidate.key] = time.perf_counter() - start
     givers = {candidate.key: candidate.provenance for candidate in kept}
-    catalogs = {kind.field: _collect(manager, kind, givers, problems) for kind in KINDS}
+    catalogs = {kind.field: _collect(manager, kind, givers, problems, settings=settings) for kind in KINDS}
     _refuse(problems)
     registry = Registry(**catalogs, plugins=tuple(sorted(givers.values(), key=lambda p: (p.plugin, p.file))))
     _check_references(registry, problems)
@@ -185,7 +187,7 @@ def _hook_mistakes(manager: pluggy.PluginManager, plugin: object) -> Iterator[st
 
 
 def _collect(
-    manager: pluggy.PluginManager, kind: Kind, givers: Mapping[str, Provenance], problems: _Problems
+    manager: pluggy.PluginManager, kind: Kind, givers: Mapping[str, Provenance], problems: _Problems, *, settings: bool
 ) -> Catalog[Any]:
     entries: dict[str, Entry[Any]] = {}
     for impl in getattr(manager.hook, kind.hook).get_hookimpls():
@@ -199,7 +201,7 @@ def _collect(
         if wrong:
             problems.append((provenance, wrong))
         for spec in specs:
-            mistakes = spec_problems(kind, spec, provenance.module)
+            mistakes = _mistakes(kind, spec, provenance, settings=settings)
             problems += [(provenance, mistake) for mistake in mistakes]
             if mistakes:
                 continue
@@ -212,6 +214,13 @@ def _collect(
             home = provenance.module if factory.startswith(":") else ""
             entries[spec.name] = Entry(spec, provenance, home + factory)
     return Catalog(kind.label, MappingProxyType(dict(sorted(entries.items()))))
+
+
+def _mistakes(kind: Kind, spec: object, provenance: Provenance, *, settings: bool) -> list[str]:
+    try:
+        return spec_problems(kind, spec, provenance.module, settings=settings)
+    except Exception as error:  # noqa: BLE001  values of a plugin's own classes may raise anything when looked at
+        return [f"a spec of {kind.hook}() cannot be checked: {describe(error, provenance.file)}"]
 
 
 def _check_references(registry: Registry, problems: _Problems) -> None:

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from bench.allowed import Address, Count, Name, Positive, Sha256, Suffix
 from bench.clips import Modality, TaskInfo, TaskType
 
-Mode = Literal["scratch", "finetune", "probe", "knn"]
+BuiltinRecipe = Literal["smoke", "quick", "full"]
 Feeding = Literal["fly", "precomputed"]
 Need = Literal["folds", "groups", "splits", "validation"]
 Axis = Literal["mode", "weights", "frontend", "feeding", "inputs"]
@@ -69,25 +70,25 @@ class ModelSpec:
         description: One line for ``bench list``.
     """
 
-    name: str
+    name: Name
     factory: str
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     modalities: tuple[Modality, ...] = ("audio",)
     optional_modalities: tuple[Modality, ...] = ()
     derived: tuple[Modality, ...] = ()
-    frontend: str | None = None
-    frontends: tuple[str, ...] = ()
+    frontend: Name | None = None
+    frontends: tuple[Name, ...] = ()
     frontend_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     recipes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
-    sets: tuple[str, ...] = ()
-    alias_of: str | None = None
+    sets: tuple[Name, ...] = ()
+    alias_of: Name | None = None
     axes: Mapping[Axis, str] = field(default_factory=dict, hash=False)
     pretrain: str | None = None
     needs_weights: bool = False
     tokenizer: str | None = None
     estimator: bool = False
     task_types: tuple[TaskType, ...] = ("single_label", "multi_label")
-    parameters: int | None = None
+    parameters: Count | None = None
     inductive: bool = True
     license: str = ""
     source: str = ""
@@ -131,21 +132,21 @@ class DatasetSpec:
         description: One line for ``bench list``.
     """
 
-    name: str
+    name: Name
     load: str
     task: TaskInfo | None = None
-    folds: tuple[int, ...] = ()
+    folds: tuple[Count, ...] = ()
     part_of: str = ""
     groups: str = ""
-    protocols: tuple[str, ...] = ("4+1",)
-    primary_metric: str | None = None
+    protocols: tuple[Name, ...] = ("4+1",)
+    primary_metric: Name | None = None
     recipe: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
     license: str = ""
-    url: str = ""
-    download_bytes: int | None = None
-    archive_sha256: str = ""
-    manifest_sha256: str = ""
+    url: Address = ""
+    download_bytes: Positive | None = None
+    archive_sha256: Sha256 = ""
+    manifest_sha256: Sha256 = ""
     known_leaks: tuple[str, ...] = ()
     needs_files: bool = True
     description: str = ""
@@ -165,7 +166,7 @@ class FrontendSpec:
         description: One line for ``bench list``.
     """
 
-    name: str
+    name: Name
     factory: str
     trainable: bool = False
     bands: bool = True
@@ -191,7 +192,7 @@ class MetricSpec:
         description: One line for ``bench list``.
     """
 
-    name: str
+    name: Name
     compute: str
     higher_is_better: bool = True
     unit: str = "fraction"
@@ -219,7 +220,7 @@ class MeasurementSpec:
         description: One line for ``bench list``.
     """
 
-    name: str
+    name: Name
     measure: str
     unit: str = ""
     higher_is_better: bool = False
@@ -239,7 +240,7 @@ class LauncherSpec:
         description: One line for ``bench list``.
     """
 
-    name: str
+    name: Name
     factory: str
     default: bool = False
     description: str = ""
@@ -257,9 +258,9 @@ class ReporterSpec:
         description: One line for ``bench list``.
     """
 
-    name: str
+    name: Name
     render: str
-    suffix: str
+    suffix: Suffix
     verbs: tuple[Literal["run", "report"], ...] = ()
     description: str = ""
 
@@ -287,8 +288,8 @@ class ProtocolSpec:
         description: One line for ``bench list`` and above boards.
     """
 
-    name: str
-    version: int = 1
+    name: Name
+    version: Positive = 1
     divide: str = "bench.protocols.divisions:folds"
     folds: str | None = None
     needs: tuple[Need, ...] = ("folds",)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bench.analysis.model import Published
-from bench.errors import DataError
+from bench.errors import DataError, short
 from bench.metrics.specs import PRIMARY
+from bench.textfiles import read_toml
 
 FILE_NAME = "published.toml"
 _NEEDED: Mapping[str, type] = {"dataset": str, "system": str, "percent": float, "protocol": str, "source": str}
@@ -35,13 +35,9 @@ def read_published(path: Path) -> tuple[Published, ...]:
     Raises:
         DataError: It cannot be read, or entries are incomplete; all of them are named together.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise DataError(f"{path} is not TOML: {error}") from error
-    entries = content.get("result", [])
+    entries = read_toml(path).get("result", [])
+    if not isinstance(entries, list):
+        raise DataError(f"{path}: result = {short(entries)} is no list of tables; write [[result]] above each entry")
     problems = [f"  - result {number}: {text}" for number, entry in enumerate(entries, 1) for text in _wrong(entry)]
     if problems:
         raise DataError("\n".join([f"{path} holds entries that cannot be shown:", *problems]))
@@ -50,16 +46,18 @@ def read_published(path: Path) -> tuple[Published, ...]:
     )
 
 
-def _wrong(entry: Mapping[str, Any]) -> list[str]:
+def _wrong(entry: object) -> list[str]:
+    if not isinstance(entry, dict):
+        return [f"{short(entry)} is no table; write [[result]] above its keys"]
     lines = [f"{name} is missing" for name in _NEEDED if name not in entry]
     for name, value in entry.items():
         kind = {**_NEEDED, **_OPTIONAL}.get(name)
         if kind is None:
             lines.append(f"{name} is no key; known: {', '.join([*_NEEDED, *_OPTIONAL])}")
         elif not isinstance(value, (int, float) if kind is float else kind) or isinstance(value, bool):
-            lines.append(f"{name} = {value!r} is no {'number' if kind is float else 'text'}")
-        elif name == "percent" and isinstance(value, int | float) and not 0 <= value <= 100:
-            lines.append(f"percent = {value} is not between 0 and 100")
+            lines.append(f"{name} = {short(value)} is no {'number' if kind is float else 'text'}")
+        elif isinstance(value, int | float) and not 0 <= value <= 100:
+            lines.append(f"{name} = {short(value)} is not between 0 and 100")
     return lines
 
 

@@ -147,7 +147,10 @@ def measurements(record: Record) -> tuple[Quantity, ...]:
 
 def finite(value: Any) -> float | None:
     """A finite number, ``None`` for anything else."""
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return None
     return float(value) if good else None
 
 

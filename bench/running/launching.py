@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,6 +17,7 @@ from bench.plugins.factories import load_factory
 from bench.plugins.interfaces import Answered, Event, Finished, Launcher, Lost, OnEvent, Resources
 from bench.plugins.registry import Registry
 from bench.results.records import Failure
+from bench.textfiles import toml_value
 
 WORKER_MIB = 2500
 """Host memory to count on for one worker when choosing how many run side by side."""
@@ -125,10 +125,7 @@ def _options(text: str, items: str) -> dict[str, Any]:
         key, equals, value = item.partition("=")
         if not equals or not key.isidentifier():
             raise SelectionError(f"--launcher {text}: {item!r} is not of the form key=value")
-        try:
-            options[key] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            options[key] = value
+        options[key] = toml_value(value)
     return options
 
 

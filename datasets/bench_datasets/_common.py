@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,11 +14,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-from bench import DataError
+from bench import DataError, file_size, read_text
 
 T = TypeVar("T")
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg")
+MOST_PIXELS = 1 << 26
 _SHOWN = 8
 _SPLITS = ("train", "val", "test")
 
@@ -40,10 +44,9 @@ def read_lines(path: Path, *, spaced: bool = False) -> list[tuple[int, list[str]
     ``spaced``: blanks after a comma belong to the comma, and lines that begin with ``#`` are remarks.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, skipinitialspace=spaced)
-            return [(reader.line_num, row) for row in reader if any(row) and not (spaced and row[0].startswith("#"))]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reader = csv.reader(io.StringIO(read_text(path), newline=""), skipinitialspace=spaced)
+        return [(reader.line_num, row) for row in reader if any(row) and not (spaced and row[0].startswith("#"))]
+    except csv.Error as error:
         raise DataError(f"cannot read {path}: {error}") from error
 
 
@@ -91,6 +94,25 @@ def read_each(path: Path, parse: Callable[[int, list[str]], T], *, spaced: bool 
     if not found:
         raise DataError(f"{path} holds no line")
     return found
+
+
+def read_picture(path: Path, mode: str = "") -> Image.Image:
+    """An image file, decoded to ``mode``; without one only its header is read.
+
+    Raises:
+        DataError: It is missing, damaged, or claims more pixels than a picture of a clip has.
+    """
+    file_size(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what it warns of is refused below
+            with Image.open(path) as picture:
+                width, height = picture.size
+                if width * height <= MOST_PIXELS:
+                    return picture.convert(mode) if mode else picture
+    except Exception as error:  # a decoder of damaged bytes may raise anything
+        raise DataError(f"cannot read {path} as an image: {error or type(error).__name__}") from error
+    raise DataError(f"{path} claims {width} x {height} pixels; allowed are {MOST_PIXELS}: make it smaller")
 
 
 def re_encoded(audio: Iterable[Path], what: str) -> list[str]:

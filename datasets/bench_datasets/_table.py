@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import DataError
+from bench import DataError, read_bytes
 
 REQUIRED = ("path", "label")
 OPTIONAL = ("fold", "split", "group", "text", "image")
@@ -51,12 +51,13 @@ def read_table(path: Path, columns: str = "") -> Table:
     notes = [f"read as {encoding}"] if encoding != "UTF-8" else []
     if delimiter != "," and delimiter in first:
         notes.append(f"cells are separated by {'tabs' if delimiter == chr(9) else repr(delimiter)}")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
         cells = [(reader.line_num, row) for row in reader if row]
     except csv.Error as error:
-        raise DataError(f"cannot read {path}: {error}") from error
+        advice = "a quote that nothing closes, or text behind a closed one, joins lines; write a quote in a cell twice"
+        raise DataError(f"cannot read {path}, line {reader.line_num}: {error}; {advice}") from error
     if header and not header[0] and [row[0] for _, row in cells] == [str(index) for index in range(len(cells))]:
         notes.append("the first column counts the rows and has no name: left out")
         header, cells = header[1:], [(line, row[1:]) for line, row in cells]
@@ -75,10 +76,7 @@ def read_table(path: Path, columns: str = "") -> Table:
 
 
 def _decoded(path: Path) -> tuple[str, str]:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    content = read_bytes(path)
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
         return content.decode("utf-16" if wide else "utf-8-sig"), "UTF-16" if wide else "UTF-8"

@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from bench import Clips, DataError, audio_seconds
-from bench_datasets._common import indicators, manifest_digest, sha256
+from bench_datasets._common import indicators, manifest_digest, read_picture, sha256
 from bench_datasets._table import Table, alike, plain, read_table, split_labels
 
 RATE = 16_000
@@ -27,6 +27,7 @@ FOLDS = 5
 LARGEST_FOLD = 10_000
 _SPLITS = ("train", "val", "test")
 _IMAGE_SIDE = 224
+_SHOWN = 200
 
 
 class _Row(NamedTuple):
@@ -49,10 +50,9 @@ class FileImages:
         channels, height, width = self.shape
         images = np.empty((len(indices), *self.shape), dtype=np.float32)
         for row, index in enumerate(indices):
-            with Image.open(self.files[index]) as image:
-                pixels = image.convert("L" if channels == 1 else "RGB")
-                if pixels.size != (width, height):
-                    pixels = pixels.resize((width, height), Image.Resampling.BILINEAR)
+            pixels = read_picture(self.files[index], "L" if channels == 1 else "RGB")
+            if pixels.size != (width, height):
+                pixels = pixels.resize((width, height), Image.Resampling.BILINEAR)
             images[row] = np.asarray(pixels, dtype=np.float32).reshape(height, width, channels).transpose(2, 0, 1)
         return images / np.float32(255)
 
@@ -79,7 +79,8 @@ def load(root: Path | None, *, columns: str = "", label_separator: str = "") -> 
         )
     rows, problems = _parse(path.parent, table)
     if problems:
-        raise DataError("\n  ".join([f"{path} has {len(problems)} problem(s):", *problems]))
+        more = [f"... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+        raise DataError("\n  ".join([f"{path} has {len(problems)} problem(s):", *problems[:_SHOWN], *more]))
     return _clips(path, table, rows, split_labels([row.values["label"] for row in rows], label_separator))
 
 
@@ -92,7 +93,7 @@ def _parse(folder: Path, table: Table) -> tuple[list[_Row], list[str]]:
         bad += _bad_cells(values, table.columns)
         row, unreadable = _files(folder, values)
         bad += unreadable
-        same = row.audio.resolve()
+        same = _resolved(row.audio)
         if values["path"] and same in seen:
             bad.append(f"path {values['path']!r} stands already on line {seen[same]}")
         seen.setdefault(same, line)
@@ -101,13 +102,21 @@ def _parse(folder: Path, table: Table) -> tuple[list[_Row], list[str]]:
     return rows, problems
 
 
+def _resolved(path: Path) -> Path:
+    """Where a path leads; one that no file can have stays as it is."""
+    try:
+        return path.resolve()
+    except (OSError, ValueError, RuntimeError):  # too long, a zero byte, links in a circle
+        return path
+
+
 def _bad_cells(values: dict[str, str], columns: Sequence[str]) -> list[str]:
     bad = []
     if not values["path"]:
         bad.append("path is empty")
     if not all(part.strip() for part in values["label"].split("|")):
         bad.append("label is empty" if not values["label"] else f"label {values['label']!r} has an empty part")
-    if "fold" in columns and not (re.fullmatch("[0-9]+", values["fold"]) and int(values["fold"]) < LARGEST_FOLD):
+    if "fold" in columns and not (re.fullmatch("[0-9]{1,9}", values["fold"]) and int(values["fold"]) < LARGEST_FOLD):
         bad.append(f"fold {values['fold']!r} is not a whole number from 0 to {LARGEST_FOLD - 1}")
     if "split" in columns and values["split"] not in _SPLITS:
         bad.append(f"split {values['split']!r} is unknown; allowed are {', '.join(_SPLITS)}")
@@ -132,19 +141,21 @@ def _files(folder: Path, values: dict[str, str]) -> tuple[_Row, list[str]]:
     image = folder / values["image"] if "image" in values else None
     if image is not None:
         try:
-            with Image.open(image) as picture:
-                shape = (1 if picture.mode in ("L", "1") else 3, picture.height, picture.width)
-        except (OSError, UnidentifiedImageError) as error:
-            bad.append(f"{image}: {'no such file' if not image.is_file() else f'not readable as image ({error})'}")
+            picture = read_picture(image)
+            shape = (1 if picture.mode in ("L", "1") else 3, picture.height, picture.width)
+        except DataError as error:
+            bad.append(str(error))
     return _Row(values, audio, image, seconds, shape), bad
 
 
 def _other_spelling(folder: Path, path: str) -> str:
     """What a file that is not there may be called: with other slashes, in other case, in another form of Unicode."""
-    wanted = (folder / path.replace("\\", "/")).resolve()
-    if (folder / path).exists() or not wanted.parent.is_dir():
+    try:
+        wanted = (folder / path.replace("\\", "/")).resolve()
+        there = [] if (folder / path).exists() or not wanted.parent.is_dir() else sorted(wanted.parent.iterdir())
+    except (OSError, ValueError, RuntimeError):  # a path that no file can have
         return ""
-    close = next((found for found in sorted(wanted.parent.iterdir()) if plain(found.name) == plain(wanted.name)), None)
+    close = next((found for found in there if plain(found.name) == plain(wanted.name)), None)
     return "" if close is None else f"; did you mean {os.path.relpath(close, folder.resolve())!r}?"
 
 

@@ -33,6 +33,8 @@ LABELS = (*COMMANDS, "unknown", "silence")
 NOISES = ("doing_the_dishes", "dude_miaowing", "exercise_bike", "pink_noise", "running_tap", "white_noise")
 """The recordings of ``_background_noise_``; groups of the ``silence`` clips, shared by all parts."""
 
+_MOST = 1 << 24
+"""Values of one clip."""
 PARTS = {"train": (0.0, 0.6), "val": (0.6, 0.8), "test": (0.8, 1.0)}
 """Beginning and end of each part of a noise recording, as fractions of its length."""
 
@@ -58,10 +60,12 @@ class Windows:
         try:
             with soundfile.SoundFile(path) as file:
                 wanted = file.frames if start is None else file.samplerate
+                if wanted * file.channels > _MOST:
+                    raise DataError(f"cannot read {path}: its header claims {wanted} frames; a clip lasts a second")
                 file.seek(start or 0)
                 samples = file.read(wanted, dtype="float32", always_2d=True)
                 rate = int(file.samplerate)
-        except (soundfile.SoundFileError, OSError) as error:
+        except (soundfile.SoundFileError, OSError, ValueError) as error:
             raise DataError(f"cannot read {path}: {error}") from error
         if len(samples) < wanted:
             raise DataError(f"cannot read {path}: it ends after {len(samples)} of {wanted} frames")

@@ -23,7 +23,17 @@ import numpy.typing as npt
 from PIL import Image
 
 from bench import Clips, DataError
-from bench_datasets._common import AUDIO_SUFFIXES, find_root, left_out, list_audio, manifest_digest, read_each, shorten
+from bench_datasets._common import (
+    AUDIO_SUFFIXES,
+    MOST_PIXELS,
+    find_root,
+    left_out,
+    list_audio,
+    manifest_digest,
+    read_each,
+    read_picture,
+    shorten,
+)  # fmt: skip
 
 PREFIX = "playing "
 EXCLUDED = (
@@ -186,13 +196,11 @@ def _natural(path: Path) -> tuple[tuple[int, str], ...]:
 
 def _pixels(path: Path) -> npt.NDArray[np.float32]:
     """``(224, 224, 3)`` float32 in [0, 255]."""
-    try:
-        with Image.open(path) as image:
-            picture = image.convert("RGB")
-    except OSError as error:
-        raise DataError(f"cannot read the frame {path}: {error}") from error
+    picture = read_picture(path, "RGB")
     scale = SIDE / min(picture.size)
     width, height = (max(SIDE, round(length * scale)) for length in picture.size)
+    if width * height > MOST_PIXELS:
+        raise DataError(f"{path} is {picture.width} x {picture.height} pixels, a strip rather than a frame")
     picture = picture.resize((width, height), Image.Resampling.BICUBIC)
     left, top = (width - SIDE) // 2, (height - SIDE) // 2
     return np.asarray(picture.crop((left, top, left + SIDE, top + SIDE)), dtype=np.float32)

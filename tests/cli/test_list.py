@@ -91,7 +91,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_distribution(tmp_path, fake)
     monkeypatch.syspath_prepend(tmp_path)
     points = entry_points_in(tmp_path)
-    monkeypatch.setattr(common, "load", lambda files, without: load(files, without=without, entry_points=points))
+    monkeypatch.setattr(common, "load", lambda files, **how: load(files, **how, entry_points=points))
     yield tmp_path
     for name in ("fake_sounds", "fake_places"):
         sys.modules.pop(name, None)

@@ -7,12 +7,14 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from bench.__main__ import main
 from bench.cell import Cell
 from bench.cli.options import numbers, seconds
 from bench.cli.run import more_seeds
@@ -176,11 +178,29 @@ def test_bad_manifest_rows_are_reported_together(bench, tmp_path: Path) -> None:
 def test_numbers_and_durations() -> None:
     assert numbers("4,0-2", "--seeds") == (0, 1, 2, 4)
     assert [seconds(t) for t in ("90s", "1.5m", "2h", "7")] == [90.0, 90.0, 7200.0, 7.0]
-    for bad in ("a", "1-", "-1"):
-        with pytest.raises(SelectionError):
+    for bad in ("a", "1-", "-1", "\u00b2", "5-2", "0-4294967296", "9" * 30, "1" * 5000):
+        with pytest.raises(SelectionError, match="--seeds"):
             numbers(bad, "--seeds")
-    with pytest.raises(SelectionError):
-        seconds("0s")
+    for bad in ("0s", "9" * 400, "1e3", "\u0661s"):
+        with pytest.raises(SelectionError, match="--timeout"):
+            seconds(bad)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("--seeds", "0-99999999"), ("--folds", "1-4000000000"), ("--limit", "9" * 30), ("--jobs", "1000000"),
+        ("--processes", "999999999"), ("--timeout", "99999999h"), ("--set", "recipe.batch=" + "9" * 30),
+        ("--set", "recipe.lr=nan"), ("--set", "recipe.lr=true"), ("--set", "recipe.epochs=[" * 9),
+    ],
+)  # fmt: skip
+def test_a_number_out_of_all_proportion_is_refused_at_once(argv, capsys: pytest.CaptureFixture[str]) -> None:
+    start = time.process_time()
+    assert main(["plan", *argv]) == 2
+    assert time.process_time() - start < 2
+    said = capsys.readouterr().err
+    assert argv[0] in said or "recipe." in said
+    assert "Traceback" not in said
 
 
 def test_modes_weights_and_inputs_are_options_with_helpful_errors(bench, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -80,12 +81,55 @@ def test_mistakes_are_explained(overrides: dict, says: str) -> None:
 def test_unknown_recipe_and_bad_files(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="quick"):
         resolve("quik")
-    with pytest.raises(RecipeError, match="cannot be read"):
+    with pytest.raises(RecipeError, match=r"cannot read .*no such file"):
         resolve(str(tmp_path / "none.toml"))
     broken = tmp_path / "broken.toml"
     broken.write_text("epochs = = 3")
     with pytest.raises(RecipeError, match="not TOML"):
         resolve(str(broken))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b'base = "mine.toml"', "mine.toml' starts from itself by `base`; name smoke, quick, full"),
+        (b'base = "other.toml"', "starts from itself by `base`"),
+        (b"base = 5", "base = 5; it must be smoke, quick, full or a file"),
+        (b"recipe = 5", "recipe = 5; write [recipe] and its keys below"),
+        ("# für alle".encode("latin-1"), "byte 0xfc on line 1 is not UTF-8; if it was saved as Latin-1: iconv"),
+        (b"epochs = true", "recipe.epochs = True: Input should be a valid integer"),
+        (b'lr = "1e-3"', "recipe.lr = '1e-3': Input should be a valid number"),
+        (b"weight_decay = inf", "recipe.weight_decay = inf: "),
+        (b"batch = " + b"9" * 30, "recipe.batch = 999999999999999999999999999999: "),
+        (b"batch = " + b"9" * 5000, "is not TOML"),
+        (b"tuned_on = 5", "recipe.tuned_on = 5: "),
+        (b"tuned_on = [[1]]", "recipe.tuned_on.0 = (1,): "),
+        (b"lr = " + b"[" * 5000, "nested too deeply"),
+        (b"x" * (1 << 20) + b"x", "holds 1048577 bytes; allowed are 1048576"),
+        (b"lr = 1979-05-27", "recipe.lr = datetime.date(1979, 5, 27): "),
+    ],
+)
+def test_a_file_that_is_no_recipe_says_why(tmp_path, monkeypatch, content: bytes, says: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.toml").write_bytes(content)
+    Path("other.toml").write_text('base = "mine.toml"')
+    with pytest.raises(RecipeError) as caught:
+        resolve("mine.toml")
+    assert says in str(caught.value)
+
+
+def test_what_is_no_plain_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    for name, says in {"pipe.toml": "no plain file", "a\0b.toml": "null", "n" * 300 + ".toml": "too long"}.items():
+        with pytest.raises(RecipeError, match=says):
+            resolve(str(tmp_path / name))
+
+
+def test_lists_of_a_file_and_its_name(tmp_path: Path) -> None:
+    (tmp_path / "my\nown recipe.toml").write_bytes(b"\xef\xbb\xbfbetas = [0.9, 0.95]")
+    recipe = resolve(str(tmp_path / "my\nown recipe.toml"))
+    assert recipe.betas == (0.9, 0.95)
+    assert recipe.name.startswith("my_own_recipe~")
 
 
 def test_overrides_are_read_as_toml() -> None:

@@ -98,7 +98,7 @@ def test_all_bad_rows_at_once_with_line_numbers(table, tmp_path):
             load(path, columns=left_out)
         message += str(caught.value)
     for part in (
-        "line 2: ", "not readable as image", "line 3: ", "none.wav: no such file", "none.png: no such file",
+        "line 2: ", "as an image", "line 3: ", "none.wav: no such file", "none.png: no such file",
         "line 4: label is empty", "line 4: fold 'x'", "line 4: split 'dev' is unknown; allowed are train, val, test",
         "line 4: group is empty", "line 5: label 'dog|' has an empty part", "line 6: path is empty",
         "line 5: fold '99999999999'", "line 6: fold '2.5'", "line 7: ", "cannot read",

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.allowed import is_name
 from bench.clips import TaskInfo
-from bench.errors import PluginError
+from bench.errors import PluginError, short
 from bench.plugins.checks import KINDS, Kind
-from bench.plugins.discovery import load_modules
+from bench.plugins.discovery import load, load_modules
 from bench.plugins.specs import DatasetSpec, FrontendSpec, MetricSpec, ModelSpec, ProtocolSpec, ReporterSpec
-from bench.testing.fakes import fake_plugin
+from bench.testing.fakes import FakeDistribution, entry_points_in, fake_plugin, write_distribution
 
 FIELDS = [(kind, field.name) for kind in KINDS for field in dataclasses.fields(kind.spec)]
 TASK_FIELDS = [field.name for field in dataclasses.fields(TaskInfo)]
@@ -52,6 +54,86 @@ def test_a_value_of_a_wrong_type_is_refused_whatever_the_field(place: tuple[Kind
     assert "'faulty'" in message
     assert f"{kind.label} {wrong!r}" in message or f"{kind.label} 'x': {field} " in message
     assert "it must be" in message or "known:" in message
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.sampled_from(WRONG),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.lists(inner, max_size=3).map(tuple)
+        | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(FIELDS), ANYTHING)
+def test_whatever_a_field_holds_is_fine_or_named(place: tuple[Kind, str], value: Any) -> None:
+    kind, field = place
+    message = ""
+    try:
+        registry = load_modules(fake_plugin("any", [given_by(kind, **{field: value})])).registry
+    except PluginError as error:
+        message = str(error)
+    assert (
+        f"plugin 'any' of (in memory): {kind.label} " in message if message else is_name(*getattr(registry, kind.field))
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["", "..", "a/b", "a\\b", ".a", "a.", "A", "\u00e4", "a b", "a\n", "\x1b[31m", "a\0", "x" * 65, "\u202ea"]
+)
+def test_a_name_is_part_of_paths_and_commands(name: str) -> None:
+    for kind in KINDS:
+        message = refusal(given_by(kind, name=name))
+        assert f"name {short(name)}; it must be 1 to 64 of a-z, 0-9, " in message
+        assert not set(message) & {"\x1b", "\0", "\u202e"}
+
+
+@pytest.mark.parametrize(
+    "text", ["two\nlines", "\x1b[2J", "\x9b31m", "right\u202eleft", "x" * 3000, "\ud800"], ids=ascii
+)
+def test_texts_are_one_line_without_control_characters(text: str) -> None:
+    for kind in KINDS:
+        assert "description " in refusal(given_by(kind, description=text))
+
+
+class Hostile(dict[str, Any]):
+    """A mapping of a plugin's own."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
+
+    def items(self) -> Any:
+        raise RuntimeError("no items")
+
+
+def test_values_that_raise_when_they_are_looked_at_are_named() -> None:
+    assert "bench_add_models() cannot be checked: RuntimeError: no items" in refusal(
+        ModelSpec(name="x", factory="m:f", options=Hostile())
+    )
+    assert "sets (Hostile, whose repr raises RuntimeError), a Hostile; it must be tuple[str, ...]" in refusal(
+        ModelSpec(name="x", factory="m:f", sets=Hostile())  # type: ignore[arg-type]
+    )
+
+
+def test_all_faults_stand_in_one_report_and_the_other_plugins_go_on(tmp_path: Path, monkeypatch: Any) -> None:
+    source = "from bench import ModelSpec, hookimpl\n@hookimpl\ndef bench_add_models():\n    return [{}]\n"
+    spec = "ModelSpec(name='..', factory='m', sets=5, recipes={'*': {'lr': 'x'}}), ModelSpec(name='b', factory='m:f')"
+    bad = FakeDistribution("dist-bad", "2.5", {"bad": source.format(spec)}, {"bad": "bad"})
+    good = "ModelSpec(name='a', factory='m:f')"
+    write_distribution(tmp_path, bad)
+    write_distribution(tmp_path, FakeDistribution("dist-good", "1", {"good": source.format(good)}, {"good": "good"}))
+    monkeypatch.syspath_prepend(tmp_path)
+    points = entry_points_in(tmp_path)
+    with pytest.raises(PluginError) as caught:
+        load(entry_points=points)
+    message = str(caught.value)
+    assert message.count("plugin 'bad' of dist-bad 2.5: model '..': ") == 3
+    for fault in ("name '..'; it must be", "sets 5, an int; it must be", "factory 'm' is not of the form"):
+        assert fault in message
+    assert list(load(without=["bad"], entry_points=points).registry.models) == ["a"]
 
 
 @pytest.mark.parametrize("field", TASK_FIELDS)
@@ -99,6 +181,19 @@ def test_three_typos_in_one_protocol_are_three_problems() -> None:
         (ModelSpec(name="x", factory="m:f", axes={"mode": "prob"}), "axes['mode'] 'prob'; did you mean 'probe'?"),
         (ModelSpec(name="x", factory="m:f", axes={"inputs": "sound"}), "'sound' is no modality"),
         (ModelSpec(name="x", factory="m:f", axes={"weights": "mask"}), "axes['weights'] 'mask'; did you mean 'masked'"),
+        (ModelSpec(name="x", factory="m:f", recipes={"*": {"lr": "x"}}), "recipes['*']: recipe.lr = 'x': Input should"),
+        (ModelSpec(name="x", factory="m:f", recipes={"full": {"epoch": 3}}), "recipe.epoch is no setting; did you"),
+        (ModelSpec(name="x", factory="m:f", recipes={"ful": {}}), "recipes['ful']: recipe 'ful'; did you mean 'full'?"),
+        (ModelSpec(name="x", factory="m:f", parameters=-1), "parameters -1; it must be 0 or more"),
+        (ModelSpec(name="x", factory="m:f", sets=("a", "a")), "sets holds 'a' twice; give each once"),
+        (DatasetSpec(name="x", load="m:f", settings={"rol": 1}), "settings: recipe.rol is no setting; did you"),
+        (DatasetSpec(name="x", load="m:f", settings={"texture": 1}), "settings: texture = 1: it must be True or False"),
+        (DatasetSpec(name="x", load="m:f", recipe="qick"), "recipe 'qick'; did you mean 'quick'?"),
+        (DatasetSpec(name="x", load="m:f", protocols=()), "protocols () name none"),
+        (DatasetSpec(name="x", load="m:f", url="file:///etc"), "url 'file:///etc'; it must be empty or an address"),
+        (DatasetSpec(name="x", load="m:f", archive_sha256="abc"), "archive_sha256 'abc'; it must be empty or 64 hex"),
+        (DatasetSpec(name="x", load="m:f", task=TaskInfo(num_classes=1)), "task.num_classes 1; it must be 2 or more"),
+        (ProtocolSpec(name="x", version=0), "version 0; it must be 1 or more"),
         (MetricSpec(name="x", compute="m:f", unit="fracton"), "unit 'fracton'; did you mean 'fraction'?"),
         (MetricSpec(name="x", compute="m:f", task_types=("multilabel",)), "did you mean 'multi_label'?"),
         (

@@ -37,7 +37,7 @@ def test_all_faults_of_a_file_are_named_together(tmp_path):
 
 def test_not_toml_and_not_there(tmp_path):
     path = tmp_path / "published.toml"
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="cannot read"):
         read_published(path)
     path.write_text("= 1")
     with pytest.raises(DataError, match="is not TOML"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,6 +28,8 @@ Points = dict[tuple[str, ...], tuple[PlannedCell, ...]]
 ASKED = ("models", "datasets", "recipe", "seeds", "device", "precision", "limit")
 LABEL = "sensitivity, not selection"
 """What a table is called whose values could only be picked on the clips that it is scored on."""
+
+MOST_POINTS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +79,8 @@ def make_grid(overrides: Sequence[str]) -> Grid:
     fixed, swept = parse_lists(overrides)
     if not swept:
         raise SelectionError("nothing to sweep: give a setting several values, e.g. --set recipe.lr=1e-4,3e-4,1e-3")
+    if (count := math.prod(map(len, swept.values()))) > MOST_POINTS:
+        raise SelectionError(f"--set asks for {count} combinations of values; allowed are {MOST_POINTS} in one sweep")
     return Grid(fixed=fixed, keys=tuple(swept), points=tuple(itertools.product(*swept.values())))
 
 
