@@ -27,14 +27,19 @@ def bench_add_metrics() -> Iterable[MetricSpec]:
 
 @hookimpl
 def bench_add_launchers() -> Iterable[LauncherSpec]:
-    """Worker processes on this machine."""
+    """Worker processes on this machine, or on those of a Ray cluster."""
     return [
         LauncherSpec(
             name="local",
             factory="bench.running.local:LocalLauncher",
             default=True,
             description="worker processes on this machine",
-        )
+        ),
+        LauncherSpec(
+            name="ray",
+            factory="bench.running.ray:RayLauncher",
+            description="a Ray cluster: ray:address=auto, HOST:PORT or local (pip install 'bench-audio[ray]')",
+        ),
     ]
 
 

@@ -142,6 +142,9 @@ class Launcher(Protocol):
     timed and buried.
     """
 
+    def offers(self, device: str) -> tuple[Resources, Resources]:
+        """What there is for evaluate cells side by side, and for profile cells alone. Optional; else: this machine."""
+
     def prepare(self, resources: Resources) -> None:
         """Told before the plan is made that jobs may follow, so that a worker can be started meanwhile. Optional."""
 

@@ -55,6 +55,10 @@ class Launching:
         if not callable(getattr(self._launcher, "run", None)):
             kind = type(self._launcher).__name__
             raise PluginError(f"launcher {name!r} of {entry.provenance}: {entry.factory} gave a {kind} without run()")
+        if offers := getattr(self._launcher, "offers", None):
+            with self._blamed():
+                self.side_by_side, self.alone = offers(device)
+            self.side_by_side = replace(self.side_by_side, slots=jobs or self.side_by_side.slots)
 
     def prepare(self, models: Sequence[str] = ()) -> None:
         """Say that jobs of ``models`` (names, families or sets) may follow."""
