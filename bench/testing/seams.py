@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from bench.analysis.model import Board
 from bench.cell import Cell
 from bench.clips import Clips
 from bench.config.recipes import resolve
-from bench.errors import LeakError
+from bench.errors import LeakError, SelectionError
 from bench.job import Job
 from bench.plugins.factories import load_factory
 from bench.plugins.interfaces import Answered, Event, Finished, Launcher, Lost, Resources
@@ -33,8 +34,15 @@ _CELL = Cell(
 
 
 def launcher_checks(entry: Entry[LauncherSpec]) -> dict[str, Check]:
-    """The checks of one launcher, on cells that take no time."""
-    return checks_of(entry, ends, stops)
+    """The checks of one launcher, on cells that take no time; skipped where what it needs is not here."""
+
+    def unless_absent(check: Check) -> CheckResult:
+        try:
+            return check()
+        except SelectionError as error:
+            return skipped(str(error))
+
+    return {name: functools.partial(unless_absent, check) for name, check in checks_of(entry, ends, stops).items()}
 
 
 def _launch(entry: Entry[LauncherSpec], jobs: list[Job], on_event: Callable[[Event], None]) -> None:

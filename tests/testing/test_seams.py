@@ -32,7 +32,10 @@ def registry_of(spec):
 def test_the_hosts_launchers_keep_their_contract(name) -> None:
     results = check_launcher(name, HOST)
     assert problems(results) == {}
-    assert results[0].message == "2 jobs ended each with its record"
+    if name == "ray":  # no cluster is running; tests/running/test_ray.py starts one
+        assert {result.status for result in results} == {"skipped"}
+    else:
+        assert results[0].message == "2 jobs ended each with its record"
 
 
 @pytest.mark.parametrize("name", list(HOST.reporters))
