@@ -31,7 +31,8 @@ from bench.results.provenance import digest, engine_hash, library_versions
 from bench.results.records import Failure, Status
 from bench.running.launching import WORKER_MIB
 from bench.running.parcels import Parcel, pack, unpacked
-from bench.running.supervise import COMMAND, supervise
+from bench.running.process import COMMAND
+from bench.running.supervise import supervise
 
 ATTEMPTS = 4
 """How often a job is sent before it is given up, each time because what ran it was lost."""

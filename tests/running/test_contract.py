@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ from bench.running.launching import Launching
 from bench.running.logs import HEAD_BYTES, TAIL_BYTES
 
 PLUGIN = Path(__file__).with_name("contract_plugin.py")
-LAUNCHERS = ("local",)
+NO_RAY = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed; pip install 'bench-audio[ray]'")
+LAUNCHERS = ("local", pytest.param("ray:address=local,memory=100", marks=NO_RAY))
 """As ``--launcher`` takes them."""
 LIMIT_S = 8.0
 ENDS = {

@@ -28,13 +28,13 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 FAKE = """
-import json, os, signal, subprocess, sys, time
+import json, os, signal, subprocess, sys, time, zlib
 from pathlib import Path
 from bench.running import isolation
 isolation.die_with(os.getppid())
 out = os.fdopen(os.dup(1), "wb"); os.dup2(2, 1)
 def send(event, files={}, **values):
-    sizes = {name: len(content) for name, content in files.items()}
+    sizes = {name: (len(content), zlib.crc32(content)) for name, content in files.items()}
     out.write(json.dumps({"event": event, "values": values, "files": sizes}).encode() + b"\\n")
     out.write(b"".join(files.values())); out.flush()
 for line in sys.stdin:
@@ -56,6 +56,7 @@ for line in sys.stdin:
     record = {"cell": job["cell"], "status": "ok", "started_at": "now",
               "provenance": {"schema_version": 2, "pid": os.getpid(), "threads": os.environ["OMP_NUM_THREADS"]}}
     send("record", {"a.npz": b"\\n{}\\x00" * 300_000, "b.bin": b""}, text=json.dumps(record))
+    send("idle")
 """
 COMMAND = (sys.executable, "-c", FAKE)
 TWO = Resources(slots=2, threads=1)
