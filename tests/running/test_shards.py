@@ -79,7 +79,8 @@ def test_shards_write_one_folder_at_the_same_time(farm, tmp_path: Path) -> None:
     root, _, _ = farm
     selection = replace(SELECTION, seeds=(0,), folds=(1, 2))
     with ThreadPoolExecutor(4) as pool:
-        done = list(pool.map(lambda i: runner(tmp_path, (i, 4), selection).run(), (1, 2, 3, 4)))
+        made = [runner(tmp_path, (index, 4), selection) for index in (1, 2, 3, 4)]
+        done = list(pool.map(Runner.run, made))
     assert sorted(record.cell for one in done for record in one.records) == sorted(Store(tmp_path).planned())
     assert len(Store(tmp_path).planned()) == 32
     registry = runner(root / "x").host.registry
