@@ -115,9 +115,9 @@ def _order(row: Row) -> tuple[bool, bool, float, RowKey]:
 def _dataset(group: SectionGroup, evaluated: Mapping[Cell, Evaluated], reader: Reader, common: Common) -> Dataset:
     records = [one.record for one in evaluated.values()] or [*group.records()] or group.profiles
     block = next((found for record in records if (found := part(record, "dataset"))), {})
-    clips = [len(reader.folds[fold].ids) for fold in common.folds if fold in reader.folds]
+    clips = [len({clip for fold in common.folds if fold in reader.folds for clip in reader.folds[fold].ids.tolist()})]
     sizes = {one.record.cell.fold: part(one.record, "dataset").get("test") for one in evaluated.values()}
-    if not clips:
+    if clips == [0]:
         clips = [size for fold in common.folds if isinstance(size := sizes.get(fold), int)]
     groups = reader.groups(common.folds)
     of_accuracy = reader.shown.name == PRIMARY["single_label"]
@@ -163,7 +163,8 @@ def _protocol(group: SectionGroup, evaluated: Mapping[Cell, Evaluated]) -> Proto
 
 def _leak(records: Iterable[Record]) -> str:
     """Test clips whose group also stands in training, over all folds, or why that is unknown."""
-    by_fold = {record.cell.fold: part(record, "protocol").get("leak") or {} for record in records}
+    silent = {"unknown": "the records do not say"}
+    by_fold = {record.cell.fold: part(record, "protocol").get("leak") or silent for record in records}
     if unknown := next((str(leak["unknown"]) for leak in by_fold.values() if leak.get("unknown")), ""):
         return f"Whether test clips share a group with training is unknown: {unknown}"
     clips = sum(int(leak.get("clips") or 0) for leak in by_fold.values())
@@ -201,7 +202,7 @@ def _section_notes(rows: Sequence[Row], common: Common, group: SectionGroup, rel
     if common.whole != common.planned:
         yield f"No row has all folds; averages cover {labelled('fold', common.whole)}, which every row has."
     seen = [(row.key.model, row.seen) for row in rows if row.value is not None]
-    if note := told(seen, common.whole, common.folds):
+    if note := told(seen, common.whole, common.folds, clean=common.clean):
         yield note
     holes = [row for row in rows if row.value is not None and row.folds_used != common.folds]
     if holes:

@@ -9,9 +9,10 @@ from bench.analysis.discordant import Discordant, Side, discordant
 from bench.analysis.evidence import check_metric, evidence, shown_score
 from bench.analysis.family import ALPHA, Family, read_family
 from bench.analysis.grouping import Identity, RowGroup, RowKey, SectionGroup, gather, part, titles
+from bench.analysis.phrases import plural
 from bench.analysis.predictions import Metrics, Reader
-from bench.analysis.rows import choose
-from bench.analysis.tuned import seen_folds, told, unseen
+from bench.analysis.rows import choose, unfit
+from bench.analysis.tuned import told, unseen
 from bench.cell import Cell, registered
 from bench.errors import SelectionError, UnknownNameError
 from bench.results.predictions import Predictions
@@ -88,6 +89,8 @@ class Verdict:
         fold_test: Corrected t over folds, or why there is none.
         discordant: Clips judged differently, the clearest first; empty likewise.
         chosen: Which folds the recipes of the section's rows were chosen by, and what follows; empty for none.
+        unfit: Why neither is called better whatever the clips say; empty where the clips decide.
+        unranked: Why the board does not rank them, each with the row it is said of.
     """
 
     dataset: str
@@ -110,6 +113,8 @@ class Verdict:
     fold_test: FoldTest | Refusal
     discordant: tuple[Discordant, ...]
     chosen: str = ""
+    unfit: tuple[str, ...] = ()
+    unranked: tuple[str, ...] = ()
 
     @property
     def lead(self) -> float:
@@ -123,10 +128,19 @@ class Verdict:
 
     @property
     def resolved(self) -> bool:
-        """Whether the two differ significantly, as the letters of the board say it; never below three seeds each."""
-        if isinstance(self.paired, Refusal) or self.seeds < MIN_SEEDS:
+        """Whether the two differ significantly, as the letters of the board say it; never where either is unfit."""
+        if isinstance(self.paired, Refusal) or self.unfit:
             return False
         return (self.paired.p_value if self.p_adjusted is None else self.p_adjusted) < ALPHA
+
+
+def row_names(a: RowKey, b: RowKey) -> tuple[str, str]:
+    """The two rows, with the axes in which they differ where the model is the same."""
+    if a.model != b.model:
+        return a.model, b.model
+    differing = [name for name in AXES if getattr(a, name) != getattr(b, name)]
+    first, second = (", ".join(f"{name} {getattr(key, name)}" for name in differing) for key in (a, b))
+    return f"{a.model} ({first})", f"{b.model} ({second})"
 
 
 def parse_choice(text: str) -> Choice:
@@ -160,9 +174,18 @@ def compare(
         UnknownNameError: No record of one of the models, or of the data set; or nobody knows the metric.
         SelectionError: A choice fits several rows of a section.
     """
+    found, problems = compare_sections(records, a, b, source, dataset=dataset)
+    return list(found.values()), problems
+
+
+def compare_sections(
+    records: Sequence[Record], a: Choice, b: Choice, source: Source, *, dataset: str | None = None
+) -> tuple[dict[Identity, Verdict], list[str]]:
+    """As :func:`compare`, the verdicts by section."""
     _known(records, a, b, dataset)
     check_metric(source.metric, records, source.metrics)
-    verdicts, problems = [], []
+    verdicts: dict[Identity, Verdict] = {}
+    problems: list[str] = []
     sections = gather(records, source.planned)
     names = titles([section.identity for section in sections])
     for section in sections:
@@ -179,7 +202,7 @@ def compare(
         if isinstance(found, str):
             problems.append(f"{where}: {found}")
         else:
-            verdicts.append(replace(found, dataset=names[section.identity]))
+            verdicts[section.identity] = replace(found, dataset=names[section.identity])
     return verdicts, problems
 
 
@@ -204,7 +227,8 @@ def _verdict(section: SectionGroup, source: Source, a: RowGroup, b: RowGroup) ->
     found_a, found_b = family.found[a.key], family.found[b.key]
     p_adjusted = family.p_adjusted(a.key, b.key)
     both = sorted({fold for fold, _ in found_a} & {fold for fold, _ in found_b})
-    shared = [fold for fold in unseen(section.rows.values(), _finished_folds(section)) if fold in both] or both
+    clean = unseen(section.rows.values(), _finished_folds(section))
+    shared = [fold for fold in clean if fold in both] or both
     folds_a, _ = choose(found_a, shared if p_adjusted is None else family.common.folds)
     folds, seeds_b = choose(found_b, folds_a)
     _, seeds_a = choose(found_a, folds)
@@ -219,6 +243,11 @@ def _verdict(section: SectionGroup, source: Source, a: RowGroup, b: RowGroup) ->
     means = [side.by_fold([len(reader.folds[fold].ids) for fold in folds]) for side in sides]
     differences = tuple((means[0] - means[1]).tolist())
     told_apart = all(side.right_or_wrong for side in sides)
+    known = {row.key: row for row in family.rows}
+    rows = {name: known[row.key] for name, row in zip(row_names(a.key, b.key), (a, b), strict=True)}
+    few = min(len(seeds_a), len(seeds_b))
+    why = [f"{plural(few, 'seed')} of at least {MIN_SEEDS}"] if few < MIN_SEEDS else []
+    why += [f"{name}: {one}" for name, row in rows.items() for one in unfit(row.model, row.seen, family.common, folds)]
     return Verdict(
         dataset=section.identity.title,
         dataset_name=registered(section.identity.dataset),
@@ -243,7 +272,9 @@ def _verdict(section: SectionGroup, source: Source, a: RowGroup, b: RowGroup) ->
         fold_differences=differences,
         fold_test=_fold_test(differences, next(iter(found_a.values())).record),
         discordant=discordant(section, reader, *sides) if told_apart else (),
-        chosen=told([(row.key.model, seen_folds(row)) for row in (a, b)], both, folds),
+        chosen=told([(name, row.seen) for name, row in rows.items()], both, folds, clean={*folds} <= {*clean}),
+        unfit=tuple(dict.fromkeys(why)),
+        unranked=tuple(f"{name}: {one}" for name, row in rows.items() for one in row.not_ranked),
     )
 
 

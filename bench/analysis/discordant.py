@@ -85,7 +85,7 @@ def discordant(section: SectionGroup, reader: Reader, a: Side, b: Side) -> tuple
     ids = np.concatenate([one.ids for one in clips])
     folds = np.concatenate([np.full(len(one.ids), fold) for fold, one in zip(a.folds, clips, strict=True)])
     targets = np.concatenate([one.targets for one in clips if one.targets is not None])
-    groups = reader.groups(a.folds)
+    groups = np.concatenate([one.groups for one in clips])
     right_a, right_b = a.values.mean(axis=0), b.values.mean(axis=0)
     answers_a, answers_b = a.answers(len(names)), b.answers(len(names))
     different = np.flatnonzero(np.abs(right_a - right_b) > 1e-12)
@@ -94,7 +94,7 @@ def discordant(section: SectionGroup, reader: Reader, a: Side, b: Side) -> tuple
         Discordant(
             clip=str(ids[i]),
             fold=int(folds[i]),
-            group="" if groups is None else str(groups[i]),
+            group=str(groups[i]),
             target=names[int(targets[i])],
             right_a=float(right_a[i]),
             right_b=float(right_b[i]),

@@ -66,7 +66,8 @@ def evidence(
     if reader.metric is None:
         return Refusal(reason=f"no plugin here gives the metric {reader.shown.name!r}, which its interval takes")
     if any(one.predicted is None and one.values is None and one.logits is None for one in cells):
-        return Refusal(reason="no stored predictions to compare clip by clip")
+        told = dict.fromkeys(one.note for one in cells if one.note)
+        return Refusal(reason="; ".join(told) or "no stored predictions to compare clip by clip")
     if reader.metric.per_clip is None:
         return resampled(cells, folds, seeds, reader)
     if any(one.values is None for one in cells):
@@ -83,28 +84,30 @@ def resampled(
     class. Groups are drawn over all folds together, the same draws for every row over the same folds.
     """
     metric, clips = reader.metric, [reader.folds[fold] for fold in folds]
-    if metric is None or any(one.value is None for one in cells):
-        return Refusal(reason=f"{reader.shown.name} is not defined for every fold")
+    logits = [one.logits for one in cells if one.logits is not None]
+    if metric is None or len(logits) < len(cells):
+        return Refusal(reason="no stored predictions to compare clip by clip")
     sizes = [len(one.ids) for one in clips]
-    classes = max(one.logits.shape[1] for one in cells if one.logits is not None)
+    classes = max(one.shape[1] for one in logits)
     draws = int(np.clip(MOST_CELLS // (sum(sizes) * classes * len(seeds)), *DRAWS))
     drawn = clip_weights(reader.groups(folds), sum(sizes), draws=draws if metric.weighted else DRAWS[0])
     if isinstance(drawn, Refusal):
         return drawn
     weights = np.split(drawn[0], np.cumsum(sizes)[:-1], axis=1)
     labels, values = [one.labels for one in clips], [one.value for one in cells]
-    logits = [one.logits for one in cells if one.logits is not None]
-    if len(logits) == len(cells) and lacks_class(labels):
+    if lacks_class(labels):
         joined = [np.concatenate(logits[at : at + len(folds)]) for at in range(0, len(cells), len(folds))]
         logits, labels, weights = joined, [np.concatenate(labels)], [drawn[0]]
         whole = [reader.guarded(metric.score, one, labels[0]) for one in logits]
         values = [None if one is None else one.value for one in whole]
+    if None in values:
+        return Refusal(reason=f"{metric.name} is not defined for every fold")
     shape = (len(seeds), len(labels))
     scores = []
     for number, one in enumerate(logits):
         made = reader.guarded(metric.resampled, one, labels[number % len(labels)], weights[number % len(labels)])
         scores += [] if made is None else [made]
-    if len(scores) < len(seeds) * len(labels) or None in values:
+    if len(scores) < len(seeds) * len(labels):
         return Refusal(reason=f"{metric.name} cannot be computed on resampled clips")
     return Resampled(
         observed=np.array(values, dtype=np.float64).reshape(shape).mean(axis=1),

@@ -58,8 +58,10 @@ def read_family(group: SectionGroup, reader: Reader) -> Family:
     cells += [cell for row in group.rows.values() for cell in row.planned if cell.kind == "evaluate"]
     folds = tuple(sorted({cell.fold for cell in cells}))
     whole = _common_folds(folds, [pairs for pairs, _ in found.values()])
+    clean = unseen(group.rows.values(), whole)
     common = Common(
-        folds=unseen(group.rows.values(), whole),
+        folds=clean or whole,
+        clean=bool(clean),
         whole=whole,
         planned=folds,
         protocol_ranked=all(part(one.record, "protocol").get("ranked", True) for one in evaluated.values()),
@@ -144,12 +146,12 @@ def _placed(row: Row, made: Ranking, place: int) -> Row:
 
 
 def _unranked(one: Draft, groups: Groups, reason: str) -> Row:
-    """The row of a draft that could have been ranked but is not."""
+    """The row of a draft that could have been ranked but is not, for that reason or for want of an interval."""
     row, seen = one
     if seen is None:
         return row
-    row = dataclasses.replace(row, not_ranked=(*row.not_ranked, reason))
     made = score_interval(seen, groups)
     if isinstance(made, Refusal):
-        return dataclasses.replace(row, notes=(*row.notes, f"no interval: {made.reason}"))
-    return dataclasses.replace(row, interval=made)
+        notes = (*row.notes, f"no interval: {made.reason}")
+        return dataclasses.replace(row, not_ranked=(*row.not_ranked, made.reason), notes=notes)
+    return dataclasses.replace(row, not_ranked=(*row.not_ranked, reason), interval=made)

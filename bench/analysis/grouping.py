@@ -93,10 +93,20 @@ def identity(record: Record) -> Identity | None:
 
 
 def titles(identities: Sequence[Identity]) -> dict[Identity, str]:
-    """What each section calls its data set; its contents tell apart data sets of one title."""
+    """What each section calls its data set; what they differ in tells apart those of one title, or of one protocol."""
     shared = Counter(title for title, _ in {(one.title, one.dataset) for one in identities})
-    own = {one: f" ({one.dataset.rpartition('~')[2]})" for one in identities if one.title and shared[one.title] > 1}
-    return {one: f"{one.title or one.dataset}{own.get(one, '')}" for one in identities}
+    found = {}
+    for one in identities:
+        twins = [i for i in identities if (i.title, i.dataset, i.protocol) == (one.title, one.dataset, one.protocol)]
+        own = {
+            one.dataset.rpartition("~")[2]: one.title and shared[one.title] > 1,
+            f"data {one.manifest[:6] or 'unknown'}": len({i.manifest for i in twins}) > 1,
+            f"protocol hash {one.protocol_hash[:6] or 'unknown'}": len({i.protocol_hash for i in twins}) > 1,
+            f"labels {', '.join(one.labels[:3])}, ...": len({i.labels for i in twins}) > 1,
+        }
+        told = ", ".join(name for name, differs in own.items() if differs)
+        found[one] = f"{one.title or one.dataset}{f' ({told})' if told else ''}"
+    return found
 
 
 def gather(records: Sequence[Record], planned: Sequence[Cell]) -> list[SectionGroup]:

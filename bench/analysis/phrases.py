@@ -37,6 +37,12 @@ def plural(amount: int, noun: str) -> str:
     return f"{amount} {noun}{'' if amount == 1 else 's'}"
 
 
+def between(amounts: Iterable[int], noun: str) -> str:
+    """``3 seeds``, ``3 to 5 seeds``."""
+    known = sorted(amounts)
+    return plural(known[-1], noun) if known[0] == known[-1] else f"{known[0]} to {plural(known[-1], noun)}"
+
+
 def protocol(block: Mapping[str, Any]) -> str:
     """A protocol as its record describes it, else what the record says of its parts."""
     if words := block.get("description"):

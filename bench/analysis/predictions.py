@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -23,7 +24,7 @@ from bench.analysis.grouping import part
 from bench.cell import Cell
 from bench.errors import StoreError
 from bench.metrics.scoring import Metric
-from bench.results.predictions import Arrays, Predictions
+from bench.results.predictions import Arrays, Predictions, clip_groups
 from bench.results.records import Record, Score
 
 T = TypeVar("T")
@@ -45,13 +46,13 @@ class FoldClips:
         ids: ``(clips,)`` names.
         labels: ``(clips,)`` class indices or ``(clips, classes)`` indicators, as stored.
         targets: ``(clips,)`` class indices, ``None`` for indicator targets.
-        groups: ``(clips,)`` group names, ``None`` where clips are independent.
+        groups: ``(clips,)`` group names, empty for a clip without one.
     """
 
     ids: npt.NDArray[np.str_]
     labels: npt.NDArray[Any]
     targets: Ints | None
-    groups: npt.NDArray[np.str_] | None
+    groups: npt.NDArray[np.str_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,7 @@ class Evaluated:
         values: Its values per clip in the section's order, where it is a mean over clips.
         logits: ``(clips, classes)`` in the section's order, kept only where it is none.
         predicted: ``(clips,)`` class indices in the section's order, of single-label tasks.
+        answers: Checksum of its logits.
         note: Why it has no comparable predictions; empty if it has.
         embeddings: Of the first cell of a row only, as ``reconstructions`` are.
     """
@@ -74,6 +76,7 @@ class Evaluated:
     values: npt.NDArray[Any] | None = None
     logits: npt.NDArray[Any] | None = None
     predicted: Ints | None = None
+    answers: int | None = None
     note: str = ""
     curve: Curve | None = None
     pretraining: Pretraining | None = None
@@ -115,10 +118,11 @@ class Reader:
         return evaluated
 
     def groups(self, folds: Sequence[int]) -> Groups:
-        """The group of each clip of ``folds``; ``None`` where one of them has none."""
-        parts = [self.folds[fold].groups for fold in folds if fold in self.folds]
-        known = [groups for groups in parts if groups is not None]
-        return np.concatenate(known) if known and len(known) == len(folds) else None
+        """As :func:`bench.results.predictions.clip_groups`, over all of ``folds``."""
+        parts = [self.folds[fold] for fold in folds if fold in self.folds]
+        if not parts:
+            return None
+        return clip_groups(*(np.concatenate([getattr(one, name) for one in parts]) for name in ("ids", "groups")))
 
     def _evaluated(self, record: Record) -> Evaluated | None:
         if self.predictions is None or "predictions" not in record.artifacts:
@@ -146,6 +150,7 @@ class Reader:
             values=values,
             logits=logits if self.metric is not None and self.metric.per_clip is None else None,
             predicted=None if logits is None or clips.targets is None else logits.argmax(axis=1).astype(np.int64),
+            answers=None if logits is None else zlib.crc32(logits.tobytes()),
             note=note,
             curve=read_curve(record, arrays),
             pretraining=read_pretraining(record, arrays),
@@ -175,7 +180,7 @@ class Reader:
 
     def _align(self, record: Record, arrays: Arrays) -> tuple[npt.NDArray[Any] | None, str]:
         """The logits in the section's order, or why they cannot be compared clip by clip."""
-        ids, targets, logits = arrays["ids"], arrays["targets"], arrays["logits"]
+        ids = arrays["ids"]
         if record.cell.fold not in self.folds:
             self.folds[record.cell.fold] = _fold_clips(arrays)
         fold = self.folds[record.cell.fold]
@@ -184,21 +189,26 @@ class Reader:
                 return None, "tested on other clips than the rest of the section"
             place = {name: index for index, name in enumerate(ids.tolist())}
             order = np.array([place[name] for name in fold.ids.tolist()])
-            logits, targets = logits[order], targets[order]
-        if not np.array_equal(targets, fold.labels):
+            arrays = {name: arrays[name][order] for name in ("logits", "targets", "groups") if name in arrays}
+        if not np.array_equal(arrays["targets"], fold.labels):
             return None, "its targets differ from the rest of the section"
-        return logits, ""
+        if (fold.groups == "").all():
+            self.folds[record.cell.fold] = replace(fold, groups=_groups(arrays))
+        return arrays["logits"], ""
+
+
+def _groups(arrays: Arrays) -> npt.NDArray[np.str_]:
+    groups, none = arrays.get("groups"), np.full(arrays["ids"].shape, "")
+    return groups if groups is not None and groups.shape == none.shape else none
 
 
 def _fold_clips(arrays: Arrays) -> FoldClips:
-    groups = arrays.get("groups")
-    named = groups is not None and groups.size > 0 and bool((groups != "").all())
     targets = arrays["targets"]
     return FoldClips(
         ids=arrays["ids"],
         labels=targets,
         targets=targets.astype(np.int64) if targets.ndim == 1 else None,
-        groups=groups if named else None,
+        groups=_groups(arrays),
     )
 
 
@@ -233,24 +243,26 @@ def verify(records: Sequence[Record], predictions: Predictions, metrics: Metrics
         except StoreError as error:
             problems.append(str(error))
             continue
-        problems += [f"{record.cell.id}: {problem}" for problem in _differences(record, arrays, metrics)]
-        checked += len(record.scores)
+        for score in record.scores:
+            try:
+                problem = _difference(score, arrays, metrics)
+                checked += 1
+            except LookupError as error:
+                problem = f"{score.name} cannot be recomputed: {error.args[0]}"
+            problems += [f"{record.cell.id}: {problem}"] if problem else []
     return checked, problems
 
 
-def _differences(record: Record, arrays: Arrays, metrics: Metrics) -> Iterable[str]:
-    logits, targets = arrays["logits"], arrays["targets"]
-    for score in record.scores:
-        if score.name not in metrics:
-            yield f"{score.name} cannot be recomputed: no plugin gives this metric"
-            continue
-        try:
-            found = metrics[score.name].score(logits, targets).value
-        except Exception as error:  # noqa: BLE001  a plugin may raise anything; it is reported
-            yield f"{score.name} cannot be recomputed: it raised {type(error).__name__}: {error}"
-            continue
-        if found is None or score.value is None:
-            if found is not score.value:
-                yield f"{score.name} is stored as {score.value}, recomputed {found}"
-        elif abs(found - score.value) > TOLERANCE:
-            yield f"{score.name} is stored as {score.value:.9g}, recomputed {found:.9g}"
+def _difference(score: Score, arrays: Arrays, metrics: Metrics) -> str:
+    """How a stored score differs from what its predictions give, empty where it does not; else a ``LookupError``."""
+    if score.name not in metrics:
+        raise LookupError("no plugin gives this metric")
+    try:
+        found = metrics[score.name].score(arrays["logits"], arrays["targets"]).value
+    except Exception as error:  # a plugin may raise anything; it is reported
+        raise LookupError(f"it raised {type(error).__name__}: {error}") from error
+    if found is None or score.value is None:
+        return "" if found is score.value else f"{score.name} is stored as {score.value}, recomputed {found}"
+    if abs(found - score.value) <= TOLERANCE:
+        return ""
+    return f"{score.name} is stored as {score.value:.9g}, recomputed {found:.9g}"

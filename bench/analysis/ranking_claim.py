@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from bench.analysis.comparison import Choice, Source, Verdict, compare, parse_choice
+from bench.analysis.comparison import Choice, Source, Verdict, compare_sections, parse_choice
+from bench.analysis.grouping import Identity
 from bench.errors import SelectionError
 from bench.results.records import Record, Score
 from bench.statistics.results import Refusal
@@ -92,16 +93,16 @@ def judge_claim(
     Returns:
         One result per section in which every step could be compared, and what was left out, with its reason.
     """
-    found: dict[tuple[str, str, str], list[tuple[Place, Place, Verdict]]] = {}
+    found: dict[Identity, list[tuple[Place, Place, Verdict]]] = {}
     problems: list[str] = []
     for better, worse in pairwise(places):
-        verdicts, left_out = compare(records, better[0], worse[0], source, dataset=dataset)
+        verdicts, left_out = compare_sections(records, better[0], worse[0], source, dataset=dataset)
         problems += left_out
-        for verdict in verdicts:
-            where = (verdict.dataset, verdict.protocol, verdict.manifest_sha256)
+        for where, verdict in verdicts.items():
             found.setdefault(where, []).append((better, worse, verdict))
     held = []
-    for (title, protocol, _), steps in sorted(found.items()):
+    for _, steps in sorted(found.items()):
+        title, protocol = steps[0][2].dataset, steps[0][2].protocol
         if len(steps) < len(places) - 1:
             problems.append(f"{title}, {protocol}: not every model of the claim has results here")
             continue

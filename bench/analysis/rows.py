@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,9 +28,13 @@ from bench.statistics.results import Interval, Refusal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Common:
-    """What all rows of a section share: folds that averages cover, those with what recipes have seen, all its folds."""
+    """What all rows of a section share: folds that averages cover, those with what recipes have seen, all its folds.
+
+    ``clean``: rows whose recipe has seen none of ``folds`` are ranked, the others are not.
+    """
 
     folds: tuple[int, ...]
+    clean: bool
     whole: tuple[int, ...]
     planned: tuple[int, ...]
     protocol_ranked: bool
@@ -91,9 +95,8 @@ def draft(
     compared = evidence(found, folds, seeds, reader) if used else Refusal(reason="")
     about = facts(group)
     seen = seen_folds(group)
-    not_ranked = tuple(_not_ranked(about, common, (folds, seeds), found, compared)) if used else ()
-    if used and common.folds != common.whole and {*(seen or ())} & {*common.folds}:
-        not_ranked = (*not_ranked, f"its recipe saw {labelled('fold', common.folds)} too")
+    flaws = unfit(about, seen, common, common.folds)
+    not_ranked = (*flaws, *_not_ranked(common, (folds, seeds), found, compared)) if used else ()
     if used and (why := control(group.key, about)):
         not_ranked = (*not_ranked, why)
     rankable = bool(used) and not not_ranked
@@ -130,6 +133,7 @@ def draft(
         not_ranked=not_ranked,
         notes=(
             *_notes(found, folds, seeds, common),
+            *_seed_notes(found, used, {seed for _, seed in pairs}),
             *_recipe_notes(group),
             *_pooled_notes(compared, [found[pair].value for pair in used], folds, reader),
             *([f"no interval: {refusal.reason}"] if refusal and refusal.reason else ()),
@@ -176,18 +180,23 @@ def _scores(used: Sequence[Evaluated], shown: str) -> tuple[Score, ...]:
     return tuple(means)
 
 
+def unfit(about: ModelFacts, seen: tuple[int, ...] | None, common: Common, folds: Sequence[int]) -> tuple[str, ...]:
+    """Why a score on ``folds`` is not what the model is worth: it has no rank, and nothing calls it better or worse."""
+    reasons = {
+        "the protocol is not ranked": not common.protocol_ranked,
+        "a clip's score depends on its batch mates (not inductive)": about.inductive is False,
+        f"its recipe saw {labelled('fold', folds)} too": common.clean and {*(seen or ())} & {*folds},
+    }
+    return tuple(reason for reason, holds in reasons.items() if holds)
+
+
 def _not_ranked(
-    about: ModelFacts,
     common: Common,
     used: tuple[Sequence[int], Sequence[int]],
     found: Pairs,
     compared: Evidence | Refusal,
 ) -> Iterable[str]:
     folds, seeds = used
-    if not common.protocol_ranked:
-        yield "the protocol is not ranked"
-    if about.inductive is False:
-        yield "a clip's score depends on its batch mates (not inductive)"
     missing = sorted(set(common.folds) - set(folds))
     if missing:
         yield f"missing {labelled('fold', missing)}"
@@ -208,12 +217,24 @@ def _notes(
     left_out = sorted({seed for _, seed in found} - set(seeds))
     if left_out:
         yield f"{labelled('seed', left_out)} with fewer folds left out of the average"
-    if same := sorted({name for fold in folds for name in _same_start(found, fold)}):
-        yield f"seeds give the same start ({', '.join(same)})"
     for section, doubt in DOUBTS.items():
         blocks = (part(one.record, section) for one in found.values())
         for reason in sorted({str(block["reason"]) for block in blocks if block.get("reason")}):
             yield f"not known whether {doubt}: {reason}"
+
+
+def _seed_notes(found: Pairs, used: Sequence[Pair], asked: Collection[int]) -> Iterable[str]:
+    """What the scatter of the seeds leaves out, or does not show."""
+    if used and (lost := {*asked} - {seed for _, seed in found}):
+        yield f"{labelled('seed', lost)} without a result, not in the average"
+    if same := sorted({name for fold in {fold for fold, _ in used} for name in _same_start(found, fold)}):
+        yield f"seeds give the same start ({', '.join(same)})"
+    answers: dict[int, list[int | None]] = {}
+    for fold, seed in used:
+        answers.setdefault(seed, []).append(found[fold, seed].answers)
+    first, *others = answers.values() or [[]]
+    if others and None not in first and all(one == first for one in others):
+        yield "its seeds give the same logits: training draws nothing, or seeds itself"
 
 
 def _same_start(found: Mapping[Pair, Evaluated], fold: int) -> Iterable[str]:
@@ -237,8 +258,9 @@ def _pooled_notes(
     """The mean over folds beside a score that is pooled over them."""
     known = [value for value in values if value is not None]
     if isinstance(compared, Resampled) and lacks_class([reader.folds[fold].labels for fold in folds]):
-        mean = sum(known) / len(known)
-        yield f"pooled over folds, one of which lacks a class; the mean over folds is {mean:.4f}"
+        whole = len(known) == len(values)
+        mean = f"the mean over folds is {sum(known) / len(known):.4f}" if whole else "not every fold has a score alone"
+        yield f"pooled over folds, one of which lacks a class; {mean}"
 
 
 def _detail(found: Mapping[Pair, Evaluated], used: Sequence[Pair], reader: Reader, common: Common) -> Detail:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from bench.analysis.grouping import RowGroup, part
 from bench.analysis.phrases import labelled
+from bench.analysis.row_metadata import control, facts
 from bench.results.records import Record
 
 MOST_NAMED = 6
@@ -30,23 +31,28 @@ def _saw(record: Record) -> bool:
 
 
 def unseen(rows: Iterable[RowGroup], folds: Sequence[int]) -> tuple[int, ...]:
-    """The folds to rank on: those that no recipe saw where at least two are left, else all of ``folds``.
+    """The folds to rank on: those that no recipe saw where at least two are left, else none.
 
-    A recipe that saw all but one of them leaves the others theirs: its row is shown and not ranked.
+    A recipe that saw all but one of them leaves the others theirs: its row is shown and not ranked. Controls do not
+    count.
     """
     results = [row for row in rows if any(record.status == "ok" for record in row.evaluate)]
-    left = [found for row in results if len(found := {*folds} - {*(seen_folds(row) or ())}) >= FEWEST]
+    able = [row for row in results if not control(row.key, facts(row))]
+    left = [found for row in able if len(found := {*folds} - {*(seen_folds(row) or ())}) >= FEWEST]
     shared = set.intersection(*left) if left else set()
-    return tuple(sorted(shared)) if len(shared) >= FEWEST else tuple(folds)
+    return tuple(sorted(shared)) if len(shared) >= FEWEST else ()
 
 
-def told(seen: Sequence[tuple[str, tuple[int, ...] | None]], whole: Sequence[int], used: Sequence[int]) -> str:
+def told(
+    seen: Sequence[tuple[str, tuple[int, ...] | None]], whole: Sequence[int], used: Sequence[int], *, clean: bool
+) -> str:
     """What the folds of a comparison have to do with the recipes of its rows, empty where they have nothing.
 
     Args:
         seen: The name of each row and what :func:`seen_folds` says.
         whole: The folds that there are.
         used: Those that are compared on.
+        clean: Whether no ranked recipe has seen them.
     """
     chosen: dict[tuple[int, ...], list[str]] = {}
     for name, folds in dict.fromkeys(seen):
@@ -55,10 +61,9 @@ def told(seen: Sequence[tuple[str, tuple[int, ...] | None]], whole: Sequence[int
     said = []
     if chosen:
         by = "; ".join(f"{labelled('fold', folds)} ({_named(names)})" for folds, names in sorted(chosen.items()))
-        clean = (
-            f"Ranked on {labelled('fold', used)}" if tuple(used) != tuple(whole) else "Too good, no two folds are clean"
-        )
-        said.append(f"{clean}: recipes were chosen by results on {by}.")
+        how = "Too good, no two folds are clean" if not clean else "Ranked without rows whose recipe saw these folds"
+        how = f"Ranked on {labelled('fold', used)}" if clean and tuple(used) != tuple(whole) else how
+        said.append(f"{how}: recipes were chosen by results on {by}.")
     if unknown := [name for name, folds in dict.fromkeys(seen) if folds is None]:
         said.append(f"Not recorded: what the recipe of {_named(unknown)} was chosen by.")
     return " ".join(said)

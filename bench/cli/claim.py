@@ -18,6 +18,7 @@ from bench.errors import NoCellError
 from bench.metrics.scoring import catalog
 from bench.reports import formatting
 from bench.results.store import write_atomic
+from bench.statistics.draws import MIN_SEEDS
 from bench.statistics.results import Refusal
 
 
@@ -67,7 +68,8 @@ def main(  # noqa: PLR0913  one parameter per option
 def headers(held: JudgedClaim) -> list[str]:
     """What stands over :func:`rows`."""
     unit = _shown(held)[1]
-    measured = (f"claimed {unit}", f"measured {unit}", "95 % interval", "p (Holm, board)", "p unadjusted")
+    over = " over clips only" if all(step.verdict.seeds < MIN_SEEDS for step in held.steps) else ""
+    measured = (f"claimed {unit}", f"measured {unit}", f"95 % interval{over}", "p (Holm, board)", "p unadjusted")
     return ["claimed", *measured, "outcome"]
 
 
@@ -90,27 +92,32 @@ def rows(held: JudgedClaim) -> list[list[str]]:
         lines.append(
             [
                 f"{step.better} > {step.worse}", claimed, f"{scale * result.difference:+.2f}",
-                f"[{scale * low:+.2f}, {scale * high:+.2f}]", formatting.significant(step.verdict.p_adjusted, 2),
-                formatting.significant(result.p_value, 2), step.outcome,
+                f"[{scale * low:+.2f}, {scale * high:+.2f}]", _p(step.verdict.p_adjusted), _p(result.p_value),
+                step.outcome,
             ]
         )  # fmt: skip
     return lines
 
 
+def _p(value: float | None) -> str:
+    return formatting.UNKNOWN if value is None else formatting.p_value(value).removeprefix("p ").removeprefix("= ")
+
+
 def describe(held: JudgedClaim) -> tuple[str, str]:
     """What could be seen at all, and the verdict on the whole order."""
-    first = held.steps[0].verdict
-    paired = first.paired
-    size = (
-        ""
-        if isinstance(paired, Refusal)
-        else f"{phrases.plural(paired.clips, 'shared clip')} in {phrases.plural(paired.groups, 'group')}, "
-    )
-    seeds = phrases.plural(len(first.seeds_a), "seed")
+    verdicts = [step.verdict for step in held.steps]
+    paired = [verdict.paired for verdict in verdicts if not isinstance(verdict.paired, Refusal)]
+    clips, groups = ([getattr(one, name) for one in paired] for name in ("clips", "groups"))
+    size = f"{phrases.between(clips, 'shared clip')} in {phrases.between(groups, 'group')}, "
+    seeds = phrases.between([len(own) for one in verdicts for own in (one.seeds_a, one.seeds_b)], "seed")
     scale, unit = _shown(held)
     limit = "unknown" if held.resolution is None else f"{scale * held.resolution:.2f} {unit}"
     start = f"{held.dataset}, {held.protocol}: {size}{seeds}. Minimum detectable difference: {limit}."
-    start = " ".join([start, *dict.fromkeys(step.verdict.chosen for step in held.steps if step.verdict.chosen)])
+    start = " ".join([start, *dict.fromkeys(verdict.chosen for verdict in verdicts if verdict.chosen)])
+    unfit = dict.fromkeys(why for verdict in verdicts for why in verdict.unfit)
+    unranked = dict.fromkeys(why for verdict in verdicts if not verdict.unfit for why in verdict.unranked)
+    for title, why in (("Open whatever the clips say", unfit), ("Not ranked on the board", unranked)):
+        start += f" {title}: {'; '.join(why)}." if why else ""
     steps = len(held.steps)
     open_ = sum(step.outcome == "unresolved" for step in held.steps)
     wrong = sum(step.outcome == "contradicted" for step in held.steps)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bench.analysis import phrases
-from bench.analysis.comparison import AXES, Source, Verdict, compare, parse_choice
+from bench.analysis.comparison import Source, Verdict, compare, parse_choice, row_names
 from bench.cli import options as opt
 from bench.cli.common import CELL_FAILED, OK, open_host, print_json, print_note, print_table
 from bench.cli.flags import AsJson, LeftOut, OneDataset, PluginFiles, Results
@@ -77,7 +77,7 @@ def main(  # noqa: PLR0913  one parameter per option
 
 def describe(verdict: Verdict) -> list[str]:
     """The verdict as lines of text, the sentence first."""
-    a, b = names(verdict)
+    a, b = row_names(verdict.a, verdict.b)
     lines = [
         f"{verdict.dataset}, {verdict.protocol}",
         sentence(verdict),
@@ -85,8 +85,8 @@ def describe(verdict: Verdict) -> list[str]:
         f"{b}: {_value(verdict, verdict.value_b)} ({phrases.labelled('seed', verdict.seeds_b)}); "
         f"{phrases.labelled('fold', verdict.folds)}",
     ]
-    if verdict.chosen:
-        lines.append(f"  {verdict.chosen}")
+    unranked = () if verdict.unfit else verdict.unranked
+    lines += [f"  {said}" for said in (verdict.chosen, *(f"not ranked: {why}" for why in unranked)) if said]
     for seed, test in verdict.mcnemar:
         lines.append(
             f"  seed {seed}: {phrases.plural(test.only_a, 'clip')} only A gets right, {test.only_b} only B; "
@@ -116,7 +116,7 @@ def _points(metric: Score) -> tuple[float, str]:
 
 def sentence(verdict: Verdict) -> str:
     """Who is better, by how much, and whether the clips can tell."""
-    a, b = names(verdict)
+    a, b = row_names(verdict.a, verdict.b)
     result, metric = verdict.paired, verdict.metric
     if isinstance(result, Refusal):
         return f"{a} and {b} cannot be compared: {result.reason}."
@@ -131,9 +131,9 @@ def sentence(verdict: Verdict) -> str:
     limit = ""
     if not isinstance(result.resolution, Refusal):
         limit = f"; minimum detectable difference here {formatting.difference(result.resolution, metric)}"
-    if over:
-        few = f"{phrases.plural(verdict.seeds, 'seed')} of at least {MIN_SEEDS}"
-        return f"Whether {a} or {b} is better is not known ({few}): {better} is ahead by {numbers}{limit}."
+    if verdict.unfit:
+        why = "; ".join(verdict.unfit)
+        return f"Whether {a} or {b} is better is not known ({why}): {better} is ahead by {numbers}{limit}."
     if verdict.resolved:
         return f"{better} is better than {worse} by {numbers}{limit}."
     if result.difference == 0:
@@ -147,18 +147,6 @@ def p_values(verdict: Verdict, alone: float) -> str:
         return f"{formatting.p_value(alone)} unadjusted (not both ranked on the board)"
     family = f"Holm over the pairs of {verdict.ranked} ranked rows"
     return f"{formatting.p_value(verdict.p_adjusted)} ({family}; unadjusted {formatting.p_value(alone)})"
-
-
-def names(verdict: Verdict) -> tuple[str, str]:
-    """The two rows, with the axes in which they differ where the model is the same."""
-    if verdict.a.model != verdict.b.model:
-        return verdict.a.model, verdict.b.model
-    differing = [name for name in AXES if getattr(verdict.a, name) != getattr(verdict.b, name)]
-    first, second = (
-        f"{key.model} ({', '.join(f'{name} {getattr(key, name)}' for name in differing)})"
-        for key in (verdict.a, verdict.b)
-    )
-    return first, second
 
 
 def _print_clips(verdict: Verdict, most: int) -> None:

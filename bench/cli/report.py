@@ -67,7 +67,7 @@ def main(  # noqa: PLR0913  one parameter per option
         for path in files:
             print(f"wrote {path}")
         if checked is not None:
-            print(f"{checked} scores recomputed from predictions, {len(differences)} differ")
+            print(f"{checked} scores recomputed from predictions, {len(differences)} differ or cannot be")
     for problem in (*board.problems, *differences):
         print_note(problem)
     return CELL_FAILED if board.problems or differences else OK

@@ -18,7 +18,7 @@ from bench.errors import DataError
 from bench.gate.baseline import DRAWS, Measured, PinnedRow, Scored, packed
 from bench.metrics.scoring import Metric
 from bench.plugins.factories import load_factory
-from bench.results.predictions import Arrays, Predictions
+from bench.results.predictions import Arrays, Predictions, clip_groups
 from bench.results.quantities import QUANTITIES, Quantity, finite, follow, measurements
 from bench.results.records import PLANNED, Record
 from bench.statistics.draws import clip_weights
@@ -184,8 +184,8 @@ def _scored(record: Record, value: float, metric: Metric | None, predictions: Pr
         return plain
     order = np.argsort(arrays["ids"])
     logits, targets = arrays["logits"][order], arrays["targets"][order]
-    groups = tuple(str(group) for group in arrays["groups"][order])
-    known = groups if all(groups) else None
+    groups = clip_groups(arrays["ids"][order], arrays["groups"][order])
+    known = None if groups is None else tuple(groups.tolist())
     if metric.per_clip is None:
         name, values = "drawn", _drawn(metric, value, logits, targets, known, record.cell.fold)
     else:

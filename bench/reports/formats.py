@@ -39,12 +39,7 @@ def _markdown_section(section: Section, published: Sequence[Published]) -> Itera
     yield " ".join(context(section))
     yield _markdown_table(section)
     yield formatting.resolution(section)
-    noted = marks(section)
-    yield "\n".join(
-        f"- [{noted[number]}] `{formatting.label(row.key)}`: {'; '.join(own)}"
-        for number, (row, own) in enumerate(zip(section.rows, formatting.own_remarks(section), strict=True))
-        if number in noted
-    )
+    yield "\n".join(f"- {mark} `{label}`: {'; '.join(own)}" for mark, label, own in _footnotes(section))
     yield "\n".join(f"- {note}" for note in formatting.section_notes(section))
     yield from _markdown_other_hardware(section)
     failures = [f"- `{model}`: {text}" for model, text in outcomes(section)]
@@ -67,6 +62,9 @@ def beside(section: Section, published: Sequence[Published]) -> list[Published]:
     return [entry for entry in published if entry.dataset == registered(section.dataset.name)]
 
 
+OTHER_COPY = "This copy differs from the published one: do not put its numbers beside published ones as equal."
+
+
 def context(section: Section) -> list[str]:
     """What stands above a table, one sentence each."""
     data, protocol = section.dataset, section.protocol
@@ -85,9 +83,7 @@ def context(section: Section) -> list[str]:
     sentences.append(f"Recipe: {', '.join(recipes)}.")
     sentences += [f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in data.notes]
     if not data.faithful:
-        sentences.append(
-            "This copy differs from the published one: do not put its numbers beside published ones as equal."
-        )
+        sentences.append(OTHER_COPY)
     if protocol.leak:
         sentences.append(f"{protocol.leak}.")
     if section.hardware:
@@ -95,15 +91,25 @@ def context(section: Section) -> list[str]:
     return sentences
 
 
+def _footnotes(section: Section) -> Iterable[tuple[str, str, Sequence[str]]]:
+    """Mark, row and remarks of the rows that something must be said about."""
+    own = formatting.own_remarks(section)
+    for number, mark in marks(section).items():
+        yield f"[{mark}]", formatting.label(section.rows[number].key), own[number]
+
+
+def _marked(section: Section, shown: Sequence[Column]) -> list[list[str]]:
+    """The cells of each row, with the mark of its footnote beside the model."""
+    noted = {number: f" [{mark}]" for number, mark in marks(section).items()}
+    return [
+        [column.text(row) + (noted.get(number, "") if column is MODEL else "") for column in shown]
+        for number, row in enumerate(section.rows)
+    ]
+
+
 def _markdown_table(section: Section) -> str:
     shown = columns(section)
-    noted = marks(section)
-    rows = []
-    for number, row in enumerate(section.rows):
-        cells = [column.text(row) for column in shown]
-        if number in noted:
-            cells[2] += f" [{noted[number]}]"
-        rows.append(cells)
+    rows = _marked(section, shown)
     score = next(column for column in shown if column.group == "score")
     for name, value in reference_rows(section):
         texts = {"model": f"*{name}*", score.title: formatting.score(value, section.primary)}
@@ -198,6 +204,8 @@ def _flat(section: Section, row: Row) -> dict[str, Any]:
         "folds_planned": len(row.folds_planned),
         "seeds_done": len(row.seeds_done),
         "seeds_planned": len(row.seeds_planned),
+        "folds_used": phrases.numbers(row.folds_used) if row.folds_used else None,
+        "seeds_used": phrases.numbers(row.seeds_used) if row.seeds_used else None,
         "parameters": row.model.parameters,
         "inputs_kind": "+".join(", ".join(how) or "given" for how in formatting.ways(row).values()),
     }
@@ -214,6 +222,7 @@ def _flat(section: Section, row: Row) -> dict[str, Any]:
         "ranked": row.rank is not None,
         "publishable": row.publishable,
         "remarks": "; ".join(formatting.remarks(row)) or None,
+        "table_notes": " ".join((*section.notes, section.protocol.leak)).strip() or None,
         "provenance": row.provenance,
     }
     return values | {f"score_{score.name}": score.value for score in row.scores}
@@ -252,20 +261,26 @@ def _flat_speed(speed: dict[str, Any]) -> dict[str, Any]:
 
 def latex(board: Board) -> str:
     """One ``table`` per section for ``booktabs``."""
-    return "\n".join(_latex_section(section) for section in board.sections)
+    names = [f"{section.dataset.name}-{section.protocol.name}".lower() for section in board.sections]
+    labels = [name if names.count(name) == 1 else f"{name}-{number}" for number, name in enumerate(names, 1)]
+    return "\n".join(map(_latex_section, board.sections, labels))
 
 
-def _latex_section(section: Section) -> str:
+def _latex_section(section: Section, label: str) -> str:
     shown = [column for column in columns(section) if column is not STATUS]
-    rows = [[column.text(row) for column in shown] for row in section.rows if row.value is not None]
-    table = _table(rows, shown, "latex_booktabs")
+    with_value = dataclasses.replace(section, rows=tuple(row for row in section.rows if row.value is not None))
+    table = _table(_marked(with_value, shown), shown, "latex_booktabs")
     missing = [formatting.label(row.key) for row in section.rows if row.value is None]
     caption = [f"{section.dataset.title}, protocol {section.protocol.name}.", formatting.resolution(section)]
     if missing:
         caption.append(f"Without a result: {', '.join(missing)}.")
-    label = re.sub(r"[^a-z0-9]+", "-", f"{section.dataset.name}-{section.protocol.name}".lower())
+    data, leak = section.dataset, section.protocol.leak
+    said = [*([] if data.faithful else [OTHER_COPY]), *([f"{leak}."] if leak else [])]
+    said += [f"{mark} {model}: {'; '.join(own)}." for mark, model, own in _footnotes(with_value)]
+    said += [*formatting.section_notes(section), *(f"{model}: {why}" for model, why in outcomes(with_value))]
+    notes = [f"\\par\\raggedright\\footnotesize {_escape(text)}" for text in said]
     lines = ["\\begin{table}", "\\centering", table, f"\\caption{{{_escape(' '.join(caption))}}}"]
-    return "\n".join([*lines, f"\\label{{tab:{label}}}", "\\end{table}", ""])
+    return "\n".join([*lines, f"\\label{{tab:{re.sub(r'[^a-z0-9]+', '-', label)}}}", *notes, "\\end{table}", ""])
 
 
 def _escape(text: str) -> str:

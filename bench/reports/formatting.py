@@ -143,8 +143,8 @@ def status(row: Row) -> str:
     for outcome in row.outcomes:
         by_status[outcome.status] += outcome.cells if outcome.kind == "evaluate" else 0
     words = [f"{name.replace('_', ' ')} ({plural(n, 'cell')})" for name, n in sorted(by_status.items()) if n]
-    if row.value is not None and not words:
-        words.append("ok")
+    if row.cells_done and not words:
+        words.append("no score" if row.value is None else "ok")
     if profile := sorted({outcome.status for outcome in row.outcomes if outcome.kind == "profile"}):
         words.append(f"profile {', '.join(name.replace('_', ' ') for name in profile)}")
     return ", ".join(words) or "not evaluated"
@@ -153,7 +153,7 @@ def status(row: Row) -> str:
 def remarks(row: Row) -> tuple[str, ...]:
     """Everything that qualifies the row, one phrase each."""
     reasons = []
-    if row.value is not None:
+    if row.value is not None or row.cells_done:
         reasons += [f"not ranked: {why}" for why in row.not_ranked]
         reasons += [f"not publishable: {why}" for why in row.not_publishable]
     came = ways(row)
@@ -185,7 +185,8 @@ def own_remarks(section: Section) -> list[tuple[str, ...]]:
 
 def section_notes(section: Section) -> tuple[str, ...]:
     """What stands under a table: the section's notes and what holds for all of its rows."""
-    shared = [text for text in shared_remarks(section) if not text.startswith("not publishable: ")]
+    ranked = any(row.rank for row in section.rows)  # then a note says it of all ranks
+    shared = [text for text in shared_remarks(section) if not (ranked and text.startswith("not publishable: "))]
     return (*section.notes, *processes(section), *([f"All rows: {'; '.join(shared)}."] if shared else []))
 
 

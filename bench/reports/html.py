@@ -103,7 +103,8 @@ def _section(section: Section, index: int, board: Board) -> dict[str, Any]:
         "outcomes": outcomes(section),
         "published_titles": PUBLISHED_TITLES,
         "published": [published_cells(entry) for entry in beside(section, board.published)],
-        "method": next((row.interval.method for row in section.rows if row.interval), ""),
+        "ranked": any(row.rank for row in section.rows),
+        "unit": formatting.unit(section.primary).strip(),
     }
 
 

@@ -101,7 +101,8 @@ def ranking(
             that a board tells any two equal models apart is at most that.
 
     Returns:
-        The ranking, or a refusal below five groups, below three seeds or where a score has no interval.
+        The ranking of the models whose scores have an interval, or a refusal below five groups, below three seeds or
+        where none has one.
 
     Raises:
         ValueError: If there is no model, shapes do not fit or values are not finite.
@@ -118,19 +119,24 @@ def ranking(
         return drawn
     if (fewest := int(drawn.seeds.min())) < MIN_SEEDS:
         return too_few("seed", fewest, MIN_SEEDS, "a rank")
-    intervals, unadjusted = score_intervals(drawn, level), pairwise_p(drawn)
+    found = dict(zip(names, score_intervals(drawn, level), strict=True))
+    intervals = {name: interval for name, interval in found.items() if isinstance(interval, Interval)}
+    if unknown := [interval for interval in found.values() if isinstance(interval, Refusal)]:
+        if not intervals:
+            return unknown[0]
+        kept = {name: scores[name] for name in intervals}
+        return ranking(kept, groups, higher_is_better=higher_is_better, draws=draws, level=level)
+    unadjusted = pairwise_p(drawn)
     p_values, upper = np.ones_like(unadjusted), np.triu_indices(len(names), 1)
     p_values[upper] = p_values.T[upper] = holm(unadjusted[upper])
     differences: Floats = drawn.scores[:, None] - drawn.scores
-    resolved = p_values < 1 - level
+    resolved = p_values < round(1 - level, 12)
     lows, highs = rank_intervals(sign * differences, resolved)
     models = []
-    for place, (interval, ties) in enumerate(zip(intervals, tie_groups(resolved), strict=True)):
-        if isinstance(interval, Refusal):
-            return interval
+    for place, ((name, interval), ties) in enumerate(zip(intervals.items(), tie_groups(resolved), strict=True)):
         models.append(
             RankedModel(
-                name=names[place],
+                name=name,
                 interval=interval,
                 rank_low=lows[place],
                 rank_high=highs[place],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import numpy as np
@@ -371,3 +372,70 @@ def test_every_record_is_read_once(samples, golden_store):
 def test_changed_recipes_are_said(samples, store):
     samples.evaluated(store, samples.cell("a", recipe="quick~0123ab"), 0.9)
     assert any("other settings" in note for note in only_row(store, "a").notes)
+
+
+def test_a_clip_without_a_group_is_its_own(samples, store):
+    for seed in range(3):
+        arrays = samples.fold_arrays(1, 0.7, np.random.default_rng(seed))
+        arrays["groups"] = np.array(["", *arrays["groups"][1:]])
+        samples.evaluated(store, samples.cell("m", 1, seed), 0.7, arrays=arrays)
+    assert "over 21 groups" in only_row(store).interval.method, "one clip without a group frees no other clip"
+
+
+def test_a_clip_that_two_folds_test_counts_once(samples, store):
+    for fold, seed in itertools.product((1, 2), range(3)):
+        arrays = samples.fold_arrays(1, 0.7, np.random.default_rng(seed), grouped=False)
+        samples.evaluated(store, samples.cell("m", fold, seed), 0.7, arrays=arrays)
+    (section,) = board_of(store).sections
+    assert section.dataset.test_clips == samples.CLIPS
+    assert f"over {samples.CLIPS} groups" in section.rows[0].interval.method
+
+
+@pytest.mark.parametrize("first", ["a", "z"])
+def test_groups_that_only_some_records_hold_count(samples, store, first):
+    samples.evaluated(store, samples.cell("m"), 0.7)
+    samples.evaluated(store, samples.cell(first), 0.7, grouped=False)
+    assert {row.interval.method for row in board_of(store).sections[0].rows} == {
+        "bootstrap over 20 groups (BCa, t), over clips only"
+    }
+
+
+def test_seeds_without_a_result_are_named(samples, store):
+    for seed in range(3):
+        samples.evaluated(store, samples.cell("m", 1, seed), 0.7)
+    for seed in (3, 4):
+        samples.ended(store, samples.cell("m", 1, seed), "failed", "nan", "train", "the loss became NaN")
+    assert "seeds 3, 4 without a result, not in the average" in only_row(store).notes
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_seeds_that_change_nothing_are_named(samples, store, same):
+    for seed in range(3):
+        arrays = samples.fold_arrays(1, 0.7, np.random.default_rng(0 if same else seed))
+        samples.evaluated(store, samples.cell("m", 1, seed), 0.7, arrays=arrays)
+    note = "its seeds give the same logits: training draws nothing, or seeds itself"
+    assert (note in only_row(store).notes) == same
+
+
+def test_what_no_row_may_be_published_for_is_said_without_ranks_too(samples, store):
+    for model in "ab":
+        samples.evaluated(store, samples.cell(model), 0.7, publishable=False, not_publishable=["a dirty tree"])
+    for text in (formats.markdown(board_of(store)), formats.latex(board_of(store))):
+        assert "not publishable: a dirty tree." in text
+
+
+def test_a_leak_that_records_do_not_speak_of_is_unknown(samples, store):
+    samples.evaluated(store, samples.cell("m"), 0.7, protocol__leak=None)
+    leak = board_of(store).sections[0].protocol.leak
+    assert leak == "Whether test clips share a group with training is unknown: the records do not say"
+
+
+def test_sections_of_one_name_are_called_apart(samples, store):
+    samples.evaluated(store, samples.cell("m", 1), 0.7)
+    samples.evaluated(store, samples.cell("m", 2), 0.7, dataset__manifest_sha256="n" * 64)
+    board = board_of(store)
+    titles = [section.dataset.title for section in board.sections]
+    assert titles == ["Toy sounds (16 kHz Ogg) (data mmmmmm)", "Toy sounds (16 kHz Ogg) (data nnnnnn)"]
+    text = formats.latex(board)
+    assert "\\label{tab:toy-4-1-1-1}" in text
+    assert "\\label{tab:toy-4-1-1-2}" in text

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
 from bench import builtin
 from bench.analysis.comparison import Source, compare, parse_choice
 from bench.analysis.ranking_claim import judge_claim, parse_claim
+from bench.cli.claim import describe as describe_claim
 from bench.cli.compare import describe, sentence
 from bench.errors import SelectionError, UnknownNameError
 from bench.metrics.scoring import catalog
@@ -229,3 +232,34 @@ def test_changed_predictions_are_said(samples, store):
     )
     assert verdicts == []
     assert any("changed after" in problem for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"protocol__ranked": False}, "a: the protocol is not ranked; b: the protocol is not ranked"),
+        ({"model__inductive": False}, "a: a clip's score depends on its batch mates (not inductive)"),
+    ],
+)
+def test_what_a_board_never_ranks_is_never_better(samples, store, changes, why):
+    for seed in range(3):
+        samples.evaluated(store, samples.cell("a", 1, seed), 0.95, **changes)
+        samples.evaluated(
+            store, samples.cell("b", 1, seed), 0.2, protocol__ranked=changes.get("protocol__ranked", True)
+        )
+    verdict = verdict_of(store)
+    assert verdict.paired.interval.low > 0
+    assert not verdict.resolved
+    assert sentence(verdict).startswith(f"Whether a or b is better is not known ({why}): a is ahead by ")
+    source = Source(predictions=store.predictions, metrics=METRICS)
+    (held,), _ = judge_claim(store.records()[0], parse_claim("a > b"), source)
+    assert held.outcome == "unresolved"
+    assert f"Open whatever the clips say: {why}." in describe_claim(held)[0]
+
+
+def test_why_one_of_two_has_no_rank_is_said(samples, store):
+    for fold, seed in itertools.product((1, 2), range(3)):
+        samples.evaluated(store, samples.cell("a", fold, seed), 0.95)
+        if fold == 1:
+            samples.evaluated(store, samples.cell("b", fold, seed), 0.2)
+    assert "  not ranked: b: missing fold 2" in describe(verdict_of(store))

@@ -111,3 +111,46 @@ def test_a_plugin_metric_is_computed_from_stored_logits(samples, tmp_path):
     arrays = store.predictions(record)
     expected = np.abs(arrays["logits"].argmax(axis=1) - arrays["targets"]).mean()
     assert section.rows[0].score("costly_errors") == pytest.approx(expected)
+
+
+def test_a_model_without_scatter_takes_no_rank_from_others(samples, tmp_path):
+    store = Store(tmp_path)
+    flat = np.zeros((samples.CLIPS, len(samples.LABELS)), dtype=np.float32)
+    for seed in range(3):
+        for model, accuracy in (("good", 0.9), ("poor", 0.4)):
+            samples.evaluated(store, samples.cell(model, 1, seed), accuracy)
+        samples.evaluated(store, samples.cell("flat", 1, seed), 0.5, arrays={"logits": flat})
+    options = {"metrics": samples.METRICS, "predictions": store.predictions, "metric": "log_loss"}
+    (section,) = build_board(store.records()[0], **options).sections
+    rows = {row.key.model: row for row in section.rows}
+    assert rows["good"].rank is not None
+    assert rows["poor"].rank is not None
+    why = "no draw of groups changes the score: its scatter is unknown"
+    assert (rows["flat"].rank, rows["flat"].interval, rows["flat"].not_ranked) == (None, None, (why,))
+
+
+def test_a_score_that_a_fold_alone_cannot_have_is_pooled(samples, tmp_path):
+    store, seen = Store(tmp_path), []
+    for fold, seed in ((1, 0), (2, 0)):
+        arrays = samples.fold_arrays(fold, 0.8, np.random.default_rng(fold))
+        arrays["targets"] = np.where(arrays["targets"] == fold, 0, arrays["targets"])
+        samples.evaluated(store, samples.cell("a", fold, seed), 0.8, arrays=arrays)
+        seen.append(arrays)
+    options = {"metrics": samples.METRICS, "predictions": store.predictions, "metric": "auroc"}
+    row = build_board(store.records()[0], **options).sections[0].rows[0]
+    joined = (np.concatenate([arrays[name] for arrays in seen]) for name in ("logits", "targets"))
+    assert row.value == pytest.approx(samples.METRICS["auroc"].score(*joined).value)
+    assert row.interval.low < row.value < row.interval.high
+    assert "pooled over folds, one of which lacks a class; not every fold has a score alone" in row.notes
+
+
+def test_an_undefined_score_is_no_missing_result(samples, tmp_path):
+    store = Store(tmp_path)
+    samples.evaluated(store, samples.cell("a"), 0.8)
+    options = {"metrics": samples.METRICS, "predictions": store.predictions, "metric": "top5_accuracy"}
+    board = build_board(store.records()[0], **options)
+    text = formats.markdown(board)
+    assert "not evaluated" not in text
+    assert "no score" in text
+    assert "[1] `a`: not ranked: top5_accuracy is not defined for every fold" in text
+    assert json.loads(formats.json_(board))["sections"][0]["rows"][0]["primary"] is None

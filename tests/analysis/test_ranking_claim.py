@@ -114,3 +114,40 @@ def test_a_model_without_results_is_said(samples, store):
     )
     assert not found
     assert problems
+
+
+def test_sections_of_one_name_are_judged_apart(samples, tmp_path):
+    store = Store(tmp_path)
+    other = {**samples.provenance("")["protocol"], "hash": "feedfeedfeedfeed"}
+    for seed in SEEDS:
+        for model, accuracy in (("a", 0.95), ("b", 0.3)):
+            samples.evaluated(store, samples.cell(model, 1, seed), accuracy)
+            samples.evaluated(store, samples.cell(model, 2, seed), 1.2 - accuracy, protocol=other)
+    source = Source(predictions=store.predictions, metrics=METRICS)
+    found, problems = judge_claim(store.records()[0], parse_claim("a > b"), source)
+    assert not problems
+    assert {one.dataset.rpartition(" (")[2]: (one.outcome, len(one.steps)) for one in found} == {
+        "protocol hash 012345)": ("confirmed", 1),
+        "protocol hash feedfe)": ("contradicted", 1),
+    }
+
+
+def test_the_first_line_covers_every_step(samples, store):
+    for seed in (1, 2):
+        store.path(samples.cell("poor", 1, seed)).unlink()
+    for seed in SEEDS:
+        samples.evaluated(store, samples.cell("good", 2, seed), 0.9)
+        samples.evaluated(store, samples.cell("near", 2, seed), 0.89)
+    one = held(store, "good > near > poor")
+    size = f"{samples.CLIPS} to {2 * samples.CLIPS} shared clips in {samples.CLIPS // 2} to {samples.CLIPS} groups"
+    assert f"{size}, 1 to 3 seeds. " in describe(one)[0]
+    assert "Open whatever the clips say: 1 seed of at least 3." in describe(one)[0]
+    assert headers(one)[3] == "95 % interval"
+    assert headers(held(store, "near > poor"))[3] == "95 % interval over clips only"
+
+
+def test_no_p_value_claims_more_than_its_test_can(samples, store):
+    for model, accuracy in (("always", 1.1), ("never", -1.0)):
+        for seed in SEEDS:
+            samples.evaluated(store, samples.cell(model, 1, seed), accuracy)
+    assert rows(held(store, "always > never"))[0][4:6] == ["< 0.0001", "< 0.0001"]

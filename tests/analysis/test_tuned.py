@@ -119,3 +119,24 @@ def test_protocols_say_whether_their_test_parts_are_the_authors() -> None:
     drawn = {s.name for s in load_modules(builtin).registry.protocols.specs() if not authors_parts(s)}
     counts = {f"grouped-{count}" for count in (3, 5, 10)}
     assert drawn == {"random-5fold", "random-80-20", "leave-one-group-out", *counts}
+
+
+def test_a_recipe_that_saw_every_fold_has_no_rank_beside_one_that_saw_none(made) -> None:
+    section, rows, source, records = made(greedy=on(*FOLDS), clean=[])
+    assert section.common_folds == FOLDS
+    assert rows["greedy"].not_ranked == ("its recipe saw folds 1-4 too",)
+    assert rows["clean"].rank is not None
+    note = "Ranked without rows whose recipe saw these folds: recipes were chosen by results on folds 1-4 (greedy)."
+    assert note in section.notes
+    (verdict,), _ = compare(records, parse_choice("greedy"), parse_choice("clean"), source)
+    assert verdict.paired.interval.low > 0
+    assert (verdict.resolved, verdict.unfit) == (False, ("greedy: its recipe saw folds 1-4 too",))
+
+
+def test_a_control_decides_nothing_about_the_folds_of_others(made, samples, tmp_path) -> None:
+    made(one=on(*FOLDS), two=on(*FOLDS))
+    store = Store(tmp_path)
+    for fold, seed in itertools.product(FOLDS, range(3)):
+        samples.evaluated(store, samples.cell("control", fold, seed, mode="probe"), 0.3)
+    (section,) = build_board(store.records()[0], metrics=METRICS, predictions=store.predictions).sections
+    assert {row.key.model for row in section.rows if row.rank} == {"one", "two"}

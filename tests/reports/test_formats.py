@@ -107,3 +107,15 @@ def test_numbers_lose_nothing(values):
         low, _, high = part.partition("-")
         found |= set(range(int(low), int(high or low) + 1))
     assert found == values
+
+
+def test_latex_and_csv_say_what_markdown_says_of_a_row(golden_board):
+    tex, table = formats.latex(golden_board), formats.csv(golden_board)
+    assert "gamma [3] " in tex
+    few = "not ranked: few seeds (1 of at least 3), interval over clips only"
+    assert f"\\footnotesize [3] gamma: {few}." in tex
+    assert "do not put its numbers beside published ones as equal" in tex
+    assert "delta: fold 4, seed 0: failed in train (nan): the loss became NaN in epoch 3" in tex
+    rows = {row["model"]: row for row in csv_module.DictReader(io.StringIO(table)) if row["protocol"] == "4+1@1"}
+    assert (rows["delta"]["folds_used"], rows["delta"]["seeds_used"]) == ("1-3", "0")
+    assert "1 row with missing folds: shown over the folds done, not ranked." in rows["alpha.tiny"]["table_notes"]

@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 
 from bench import builtin
+from bench.analysis.board import build_board
 from bench.analysis.model import Board
 from bench.metrics.scoring import catalog
 from bench.plugins.discovery import load_modules
 from bench.reports.html import render
 from bench.reports.plots import pareto
+from bench.results.store import Store
 
 METRICS = catalog(load_modules(builtin).registry)
 
@@ -66,6 +68,17 @@ def test_ids_are_unique_and_references_lead_somewhere(page):
     assert len(ids) == len(set(ids))
     for target in re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)|aria-controls="([^"]+)"', page):
         assert "".join(target) in ids
+
+
+def test_scores_by_cell_carry_their_unit(page, samples, tmp_path):
+    assert "<h3>Cells, %</h3>" in page
+    store = Store(tmp_path)
+    samples.evaluated(store, samples.cell("m"), 0.8)
+    options = {"metrics": samples.METRICS, "predictions": store.predictions, "metric": "log_loss"}
+    made = render(build_board(store.records()[0], **options))
+    assert "<h3>Cells, nats</h3>" in made
+    assert "Rank is the interval of places" in page
+    assert "Rank is the interval of places" not in made, "nothing is ranked there"
 
 
 def test_text_of_records_is_escaped(samples, tmp_path):
