@@ -16,13 +16,14 @@ from bench.results.quantities import OF_SPEED, Speed
 PICTURES = (
     (
         "Score by cell",
-        "Dots are folds and seeds, the mark is their mean with its 95 % interval; pale dots are folds that the mean "
-        "leaves out, grey marks are not ranked; the dotted line is the majority class, where it is in sight.",
+        "Dots are folds and seeds, the mark is their mean with its 95 % interval (below three seeds over clips only); "
+        "pale dots are folds that the mean leaves out, grey marks are not ranked; the dotted line is the majority "
+        "class, where it is in sight.",
         plots.score_plot,
     ),
     (
         "Cost against score",
-        "Red points are on the Pareto front: no other row is better in both.",
+        "Red points are on the Pareto front of the values as measured, significant or not: no row is ahead in both.",
         plots.cost_plot,
     ),
     (

@@ -9,7 +9,7 @@ from typing import Any
 from bench.analysis import phrases
 from bench.config.recipes import parse_overrides
 from bench.studies.common import pipe_table
-from bench.studies.sweep.words import is_percent, shown, texts_of, unit_of
+from bench.studies.sweep.words import is_percent, over, shown, texts_of, unit_of
 
 Choice = Mapping[str, Any]
 """What :func:`bench.studies.sweep.nested_read.read_choice` gives."""
@@ -70,7 +70,7 @@ def _score(one: Choice) -> str:
 
 
 def _interval(one: Choice, ends: Sequence[float]) -> str:
-    return f"[{', '.join(shown(one, end) for end in ends)}]"
+    return f"[{', '.join(shown(one, end) for end in ends)}]{over(one)}"
 
 
 def _difference(one: Choice, other: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from bench.analysis import phrases
 from bench.reports import formatting
 from bench.studies.common import pipe_table
 from bench.studies.sweep.nested_render import nested_part
-from bench.studies.sweep.words import is_percent, shown, texts_of, unit_of
+from bench.studies.sweep.words import is_percent, over, shown, texts_of, unit_of
 
 Curve = Mapping[str, Any]
 Point = Mapping[str, Any]
@@ -24,7 +24,8 @@ ALIKE = "no significant difference"
 def header(sweep: Mapping[str, Any], curve: Curve) -> tuple[str, ...]:
     """Titles of one curve's table."""
     score = f"{curve['metric']} %" if is_percent(curve) else str(curve["metric"])
-    return (*sweep["keys"], score, "95 % interval", "against the best", "epochs x clips", "train s/cell", "status")
+    interval = f"95 % interval{over(curve)}"
+    return (*sweep["keys"], score, interval, "against the best", "epochs x clips", "train s/cell", "status")
 
 
 def table_rows(sweep: Mapping[str, Any], curve: Curve) -> list[list[str]]:
@@ -172,8 +173,9 @@ def _resolution(curve: Curve) -> list[str]:
     if ends is None:
         return []
     smallest = " to ".join(dict.fromkeys(shown(curve, end) for end in ends))
+    unit = " points" if is_percent(curve) else unit_of(curve)
     return [
-        f"Not significant is not equal: differences of neighbours below about {smallest} points are found less than "
+        f"Not significant is not equal: differences of neighbours below about {smallest}{unit} are found less than "
         "four times in five here."
     ]
 

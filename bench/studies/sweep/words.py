@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.reports import formatting
+from bench.statistics.draws import MIN_SEEDS
 
 
 def is_percent(curve: Mapping[str, Any]) -> bool:
@@ -21,6 +22,11 @@ def shown(curve: Mapping[str, Any], value: float | None) -> str:
 def unit_of(curve: Mapping[str, Any]) -> str:
     """What stands behind a score."""
     return " %" if is_percent(curve) else f" {curve['unit']}".rstrip()
+
+
+def over(curve: Mapping[str, Any]) -> str:
+    """What is added to its intervals where they hold nothing of what another training would give."""
+    return " over clips only" if len(curve["seeds"]) < MIN_SEEDS else ""
 
 
 def texts_of(keys: Sequence[str], texts: Mapping[str, str]) -> str:

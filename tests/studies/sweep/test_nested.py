@@ -116,7 +116,7 @@ def test_data_without_folds_is_one_error_that_says_what_has_some(tmp_path) -> No
 
 def test_words_of_a_choice() -> None:
     one = {
-        "model": "m", "title": "Set", "unit": "fraction", "score": 0.8, "interval": [0.7, 0.9],
+        "model": "m", "title": "Set", "unit": "fraction", "score": 0.8, "interval": [0.7, 0.9], "seeds": [0, 1, 2],
         "choices": {"1": {"texts": {"lr": "1e-3"}}, "2": {"texts": {"lr": "1e-4"}}, "3": {"texts": {"lr": "1e-3"}}},
         "default": {"score": 0.75, "difference": 0.05, "interval": [-0.01, 0.11], "reason": ""},
         "hindsight": {"texts": {"lr": "1e-3"}, "score": 0.82, "difference": -0.02, "interval": [-0.05, 0.01]},
@@ -128,6 +128,11 @@ def test_words_of_a_choice() -> None:
         "Against the best single setting picked with hindsight on the test folds, lr 1e-3 with 82.0 %: "
         "-2.0 points [-5.0, 1.0].",
     ]
+    few = nested_sentences({**one, "seeds": [0, 1]})
+    assert (
+        few[0] == "m on Set: 80.0 % [70.0, 90.0] over clips only, each fold's setting chosen inside its training folds."
+    )
+    assert few[2].endswith("+5.0 points [-1.0, 11.0] over clips only.")
 
 
 def test_the_best_point_is_a_recipe_file_that_says_what_it_was_chosen_on(tmp_path) -> None:

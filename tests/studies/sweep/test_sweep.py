@@ -330,6 +330,8 @@ def test_table_has_every_point(curve) -> None:
     sweep = sweep_of(curve)
     rows = table_rows(sweep, curve)
     assert all(len(row) == len(header(sweep, curve)) for row in rows)
+    assert header(sweep, {**curve, "seeds": [0, 1]})[2] == "95 % interval over clips only"
+    assert header(sweep, {**curve, "seeds": [0, 1, 2]})[2] == "95 % interval"
     assert [row[0] for row in rows] == ["1e-5", "1e-4", "3e-4", "1e-3", "1e-2"]
     assert rows[2][3] == "best"
     assert rows[0][3].startswith("-50.0, differs significantly")
