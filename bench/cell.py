@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from bench.errors import SelectionError
 
@@ -14,6 +15,9 @@ WAVEFORM = "waveform"
 GIVEN = "given"
 """The front end of data whose publishers give features instead of audio."""
 CellKind = Literal["evaluate", "profile"]
+_KINDS = get_args(CellKind)
+_WHOLE = frozenset({"fold", "seed", "batch", "clip_samples"})
+_NAME = re.compile(r"(?!\.{1,2}$)[^/\x00-\x1f\x7f]{1,200}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -90,17 +94,28 @@ class Cell:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Cell:
+    def from_json(cls, values: Any) -> Cell:
         """The cell that :meth:`to_json` wrote.
 
         Raises:
-            ValueError: A key is missing or unknown.
+            ValueError: It is no object, a key is missing or unknown, or a value cannot stand there.
         """
+        if not isinstance(values, dict):
+            raise ValueError(f"a cell is an object, not {values!r:.60}")  # noqa: TRY004  what a file holds is a value
         known = cls.__dataclass_fields__.keys()
         if unknown := sorted(values.keys() - known):
             raise ValueError(f"unknown keys in a cell: {', '.join(unknown)}")
         if missing := sorted(known - values.keys()):
             raise ValueError(f"missing keys in a cell: {', '.join(missing)}")
+        for name, value in values.items():
+            if name in _WHOLE:
+                good, wanted = type(value) is int and 0 <= value < 1 << 63, "a whole number"
+            elif name == "kind":
+                good, wanted = value in _KINDS, " or ".join(_KINDS)
+            else:
+                good, wanted = type(value) is str and bool(_NAME.fullmatch(value)), "a name that a file can bear"
+            if not good:
+                raise ValueError(f"{name} of a cell is {value!r:.60}; it is {wanted}")
         return cls(**values)
 
 

@@ -16,7 +16,8 @@ from bench.gate.baseline import Baseline, is_baseline, parse_baseline
 from bench.gate.collect import Collected, collect, collect_benchmarks, unfinished
 from bench.gate.verdict import value
 from bench.metrics.scoring import catalog
-from bench.results.store import Store, write_atomic
+from bench.results.folder import write_atomic
+from bench.results.store import Store
 from bench.textfiles import read_text
 
 ACTIONS = ("pin", "show")

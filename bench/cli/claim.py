@@ -17,7 +17,7 @@ from bench.cli.report import open_store, records_of
 from bench.errors import NoCellError
 from bench.metrics.scoring import catalog
 from bench.reports import formatting
-from bench.results.store import write_atomic
+from bench.results.folder import write_atomic
 from bench.statistics.draws import MIN_SEEDS
 from bench.statistics.results import Refusal
 

@@ -20,8 +20,8 @@ from bench.metrics.scoring import catalog
 from bench.metrics.specs import PRIMARY
 from bench.plugins.registry import Registry
 from bench.reports import formatting
+from bench.results.folder import write_atomic
 from bench.results.records import Score
-from bench.results.store import write_atomic
 from bench.statistics.draws import MIN_SEEDS
 from bench.statistics.results import Refusal
 

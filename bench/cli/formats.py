@@ -11,7 +11,7 @@ from bench.errors import BenchError, PluginError, SelectionError
 from bench.plugins.factories import load_factory
 from bench.plugins.registry import Entry, Registry
 from bench.plugins.specs import ReporterSpec
-from bench.results.store import write_atomic
+from bench.results.folder import write_atomic
 
 if TYPE_CHECKING:
     from bench.analysis.model import Board

@@ -18,7 +18,7 @@ from bench.gate import forms
 from bench.gate.comparison import compare
 from bench.gate.policy import DEFAULTS, parse_policy
 from bench.gate.verdict import HEADER, Outcome, Verdict, markdown, table
-from bench.results.store import write_atomic
+from bench.results.folder import write_atomic
 from bench.textfiles import read_text
 
 EXIT: Mapping[Outcome, int] = MappingProxyType({"passed": OK, "regression": REGRESSION, "vanished": NOTHING})

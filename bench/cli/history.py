@@ -13,7 +13,7 @@ from bench.cli.baseline import read_baseline
 from bench.cli.common import NOTHING, OK, print_json, print_note, print_table
 from bench.cli.flags import AsJson, LeftOut, PluginFiles
 from bench.errors import SelectionError, did_you_mean
-from bench.results.store import write_atomic
+from bench.results.folder import write_atomic
 from bench.studies.history import read, render
 
 ACTIONS = ("add", "show")

@@ -24,6 +24,7 @@ Data = Annotated[
         help="Folder with data sets by name, one data set, or a table my.csv[?KEY=VALUE].",
     ),
 ]
+Adopt = Annotated[bool, typer.Option("--adopt", help="Write into the folder of --out though it holds other files.")]
 MetricName = Annotated[
     str | None, typer.Option("--metric", metavar="NAME", help="Sort, rank and compare by it; default: the data set's.")
 ]
@@ -62,6 +63,7 @@ OPTIONS: Mapping[str, tuple[Any, Any]] = {
         bool, "--compile", "Run networks through torch.compile; short for --set recipe.compile=true.", default=False
     ),
     "out": _option(Path, "--out", "Run folder; an existing one is resumed.", "DIR", default=DEFAULT_OUT),
+    "adopt": (Adopt, False),
     "timeout": _option(_WORD, "--timeout", "Limit of one cell: 90s, 30m, 2h; default: at least 30m.", "30m"),
     "limit": _option(_COUNT, "--limit", "At most N clips per part; not publishable.", min=1, max=1 << 31),
     "jobs": _option(_COUNT, "--jobs", "Evaluate cells side by side; default: one per core.", min=1, max=4096),
@@ -239,6 +241,6 @@ def gather(given: dict[str, Any]) -> tuple[Selection, Settings]:
         timeout_s=None if timeout is None else seconds(timeout),
         plugins=tuple(given["plugin"] or ()),
         without=tuple(given["no_plugin"] or ()),
-        **{name: given[name] for name in ("out", "jobs", "launcher", "keep_checkpoints", "rehash")},
+        **{name: given[name] for name in ("out", "jobs", "launcher", "keep_checkpoints", "rehash", "adopt")},
     )
     return selection, settings

@@ -28,6 +28,7 @@ def main(  # noqa: PLR0913  one parameter per option
         Path | None, typer.Option("--weights", metavar="FILE", help="The file that the cell started from, if it did.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Keep the new record here.")] = None,
+    adopt: opt.Adopt = False,
     as_json: AsJson = False,
     plugin: PluginFiles = None,
     no_plugin: LeftOut = None,
@@ -41,6 +42,7 @@ def main(  # noqa: PLR0913  one parameter per option
             plugins=tuple(plugin or ()),
             without=tuple(no_plugin or ()),
             keep_checkpoints=False,
+            adopt=adopt,
         )
         found = reproduce(store, record, settings, data, progress, weights)
     if as_json:

@@ -14,7 +14,7 @@ import typer
 
 from bench.cli.common import INTERRUPTED, plain, print_json, print_note
 from bench.cli.progress import open_progress
-from bench.results.store import write_atomic
+from bench.results.folder import write_atomic
 from bench.running.progress import Progress
 
 

@@ -25,6 +25,7 @@ class Settings:
         rehash: Read every file of the data again, whatever is remembered of it.
         keep_checkpoints: Store weights and test embeddings beside the records.
         shard: Run this part of so many only, counted from 1.
+        adopt: Write into a folder that holds other things than a run.
     """
 
     out: Path = DEFAULT_OUT
@@ -37,6 +38,7 @@ class Settings:
     rehash: bool = False
     keep_checkpoints: bool = True
     shard: tuple[int, int] | None = None
+    adopt: bool = False
 
 
 def typed(selection: Selection, settings: Settings) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 import uuid
@@ -25,10 +26,12 @@ import numpy.typing as npt
 import platformdirs
 
 from bench.errors import DataError
+from bench.results.reading import parse_json, read_bytes
 
 _STALE_SECONDS = 24 * 3600
 _ATTEMPTS = 5
 _SUMMED = 1 << 16
+_LEFTOVER = re.compile(r"\.tmp-(\d+|torn)-[0-9a-f]{32}")
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers that mean there is no room: disk, quota, file size limit."""
@@ -83,8 +86,8 @@ def sweep(folder: Path, *, older_than: float = _STALE_SECONDS) -> int:
     """Remove what processes killed ``older_than`` seconds ago left in ``folder``; returns how many leftovers went."""
     limit = time.time() - older_than
     removed = 0
-    for leftover in folder.glob(".tmp-*"):
-        with contextlib.suppress(FileNotFoundError):
+    for leftover in filter(lambda path: _LEFTOVER.fullmatch(path.name), folder.glob(".tmp-*")):
+        with contextlib.suppress(OSError):
             if max(path.stat().st_mtime for path in (leftover, *leftover.rglob("*"))) < limit:
                 shutil.rmtree(leftover, ignore_errors=True)
                 removed += 1
@@ -122,7 +125,7 @@ def ensure(goal: Path, name: str, write: Callable[[Path], dict[str, Any]]) -> di
     Warns:
         CacheWarning: A damaged entry was set aside.
     """
-    there = goal.exists()  # asked first: an entry that another process publishes meanwhile is not damaged
+    there = os.path.lexists(goal)  # asked first: an entry that another process publishes meanwhile is not damaged
     header = read_header(goal, name)
     if header is None:
         if there:
@@ -139,7 +142,7 @@ def ensure(goal: Path, name: str, write: Callable[[Path], dict[str, Any]]) -> di
 def read_header(folder: Path, name: str) -> dict[str, Any] | None:
     """The values of ``header.json``, or ``None`` where folder, header or file ``name`` are not as written."""
     try:
-        content = json.loads((folder / "header.json").read_text(encoding="utf-8"))
+        content = parse_json(read_bytes(folder / "header.json"))
         values: dict[str, Any] = content["values"]
         stat = (folder / name).stat()
         same = content["digest"] == digest(values) and stat.st_size == values["bytes"]

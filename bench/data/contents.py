@@ -7,6 +7,7 @@ import hashlib
 import os
 import sqlite3
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -15,8 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from bench.clips import Clips
-from bench.data.cache import cache_root, digest
+from bench.data.cache import CacheWarning, cache_root, digest
 from bench.data.decoders import read_audio
+from bench.results.reading import set_aside
 
 _LISTED = (
     "ids", "targets", "label_names", "sample_rate", "clip_samples", "manifest_sha256", "folds", "groups", "splits",
@@ -78,7 +80,7 @@ def file_digests(paths: Sequence[Path], *, cache: Path | None = None, rehash: bo
         for hashed in pool.map(lambda share: {name: _hash(name) for name in share}, shares):
             found.update(hashed)
     settled = [name for name in asked if 0 < int(states[name].rpartition(" ")[2] or 0) < limit]
-    _remember(index, [(name, states[name], found[name]) for name in settled])
+    _remember(index, [(name, states[name], _sealed(name, states[name], found[name])) for name in settled])
     return [found[name] for name in names]
 
 
@@ -106,12 +108,23 @@ def _remembered(index: Path, states: Mapping[str, str]) -> dict[str, str]:
         with contextlib.closing(sqlite3.connect(index, timeout=_PATIENCE_S)) as database:
             select = "select digest from files where path = ? and state = ?"
             rows = ((name, database.execute(select, (name, state)).fetchone()) for name, state in states.items())
-            return {name: str(row[0]) for name, row in rows if row is not None}
-    except sqlite3.OperationalError:  # locked, read-only
+            found = {name: str(row[0]) for name, row in rows if row is not None}
+            return {
+                name: value[:64] for name, value in found.items() if value == _sealed(name, states[name], value[:64])
+            }
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError) and index.is_file():  # locked, read-only
+            return {}
+        with contextlib.suppress(OSError):
+            aside = set_aside(index).name
+            said = f"{index}, which remembers what files hold, is damaged: set aside as {aside}, files are read again"
+            warnings.warn(said, CacheWarning, stacklevel=3)
         return {}
-    except sqlite3.DatabaseError:
-        index.unlink(missing_ok=True)  # damaged: the next one is made from the files
-        return {}
+
+
+def _sealed(name: str, state: str, value: str) -> str:
+    """A file's digest with a checksum over all that its row says."""
+    return f"{value}:{hashlib.sha256(f'{name} {state} {value}'.encode(errors='surrogateescape')).hexdigest()[:16]}"
 
 
 def _remember(index: Path, rows: Sequence[tuple[str, str, str]]) -> None:

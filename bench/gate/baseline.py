@@ -12,11 +12,12 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bench.errors import StoreError
 from bench.metrics.specs import METRICS
 from bench.results.quantities import QUANTITIES
+from bench.results.reading import first_problem
 from bench.textfiles import parse_json
 
 SCHEMA_VERSION = 3
@@ -58,11 +59,11 @@ class Scored(_Frozen):
     groups: tuple[str, ...] | None = Field(default=None, exclude=True)
 
     @model_validator(mode="after")
-    def _whole(self) -> Scored:
-        for text, count in ((self.per_clip, self.clips), (self.drawn, DRAWS)):
-            kind, _, digits = (text or "").partition(":")
-            if text and count and len(digits) != (8 * count if kind == "float32" else 2 * -(-count // 8)):
-                raise ValueError(f"{len(digits)} digits of {kind} cannot be {count} values")
+    def _one_each(self) -> Scored:
+        """There is one value for each clip, and for each draw."""
+        for name, text, count in (("per_clip", self.per_clip, self.clips or 0), ("drawn", self.drawn, DRAWS)):
+            if text is not None and len(unpacked(text, count)) != count:
+                raise ValueError(f"{name} holds other than {count} values")
         return self
 
 
@@ -179,6 +180,8 @@ def packed(values: npt.NDArray[np.float64]) -> str:
 def unpacked(text: str, clips: int) -> npt.NDArray[np.float64]:
     """The values of :func:`packed` ``(clips,)``."""
     kind, _, digits = text.partition(":")
+    if kind not in ("bits", "float32") or (kind == "bits" and len(digits) != 2 * -(-clips // 8)):
+        raise ValueError(f"{text[:40]!r} is not {clips} packed values")
     content = np.frombuffer(bytes.fromhex(digits), dtype=np.uint8 if kind == "bits" else "<f4")
     return (np.unpackbits(content, count=clips) if kind == "bits" else content).astype(np.float64)
 
@@ -231,14 +234,16 @@ def parse_baseline(text: str, origin: str) -> Baseline:
     stated = raw.pop("sha256", None)
     if stated != _checksum(raw):
         raise StoreError(f"{origin}: the baseline was changed after it was pinned (its checksum differs); {again}")
-    if version not in (*UPGRADES, SCHEMA_VERSION):
+    if version < 1:
         raise StoreError(f"{origin}: baseline of unknown schema version {version}; {again}")
     try:
-        for number in range(version, SCHEMA_VERSION):
-            raw = UPGRADES[number](raw)
-        return Baseline.model_validate({**raw, "schema_version": SCHEMA_VERSION})
-    except (ValidationError, KeyError, TypeError, AttributeError) as error:  # the last three: what is upgraded is none
-        raise StoreError(f"{origin}: no valid baseline: {' '.join(str(error).splitlines()[:3])}; {again}") from error
+        for older in range(version, SCHEMA_VERSION):
+            raw = UPGRADES[older](raw)
+        return Baseline.model_validate_json(json.dumps({**raw, "schema_version": SCHEMA_VERSION}), strict=True)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise StoreError(f"{origin}: no valid baseline of version {version}: {error!r}; {again}") from error
+    except ValueError as error:
+        raise StoreError(f"{origin}: no valid baseline: {first_problem(error)}; {again}") from error
 
 
 def _checksum(values: Mapping[str, Any]) -> str:

@@ -180,7 +180,7 @@ def _scored(record: Record, value: float, metric: Metric | None, predictions: Pr
     clips = clips if isinstance(clips, int) and clips > 0 else None
     plain = Scored(fold=record.cell.fold, seed=record.cell.seed, value=value, clips=clips)
     arrays = predictions(record) if "predictions" in record.artifacts else {}
-    if metric is None or "logits" not in arrays:
+    if metric is None or not {"logits", "groups"} <= arrays.keys():
         return plain
     order = np.argsort(arrays["ids"])
     logits, targets = arrays["logits"][order], arrays["targets"][order]
@@ -189,12 +189,20 @@ def _scored(record: Record, value: float, metric: Metric | None, predictions: Pr
     if metric.per_clip is None:
         name, values = "drawn", _drawn(metric, value, logits, targets, known, record.cell.fold)
     else:
-        name, values = "per_clip", np.asarray(load_factory(metric.per_clip)(logits, targets), dtype=np.float64)
-        values = values if _explains(values, value) else None
+        name, values = "per_clip", _per_clip(metric.per_clip, logits, targets)
+        values = values if values is not None and _explains(values, value) else None
     if values is None:
         return plain
     found = {"clips": len(order) or None, "clips_sha256": _digest(arrays, order), name: packed(values), "groups": known}
     return plain.model_copy(update=found)
+
+
+def _per_clip(per_clip: str, logits: Floats, targets: npt.NDArray[Any]) -> Floats | None:
+    """Values of the clips, ``None`` where the metric does not take these predictions."""
+    try:
+        return np.asarray(load_factory(per_clip)(logits, targets), dtype=np.float64)
+    except Exception:  # noqa: BLE001  a plugin may raise anything; such a score has no interval
+        return None
 
 
 def _drawn(

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import TypeAdapter
 
 from bench.cell import Cell
 from bench.planning.fingerprints import machine
@@ -27,6 +32,24 @@ class Cost:
     pretrain_step_s: float | None = None
     source: str = "measured"
     contended: bool = False
+
+
+def parse_cost(values: Any) -> Cost:
+    """The cost in JSON values.
+
+    Raises:
+        ValueError: They are no cost: a key is unknown or missing, a number is no duration.
+    """
+    known = _kept().validate_json(json.dumps(values), strict=True, extra="forbid")
+    seconds = (known.step_s, known.infer_clip_s, known.fit_clip_s, known.pretrain_step_s)
+    if any(value is not None and value < 0 for value in seconds):
+        raise ValueError(f"negative seconds in {known}")
+    return known
+
+
+@functools.cache
+def _kept() -> TypeAdapter[Cost]:
+    return TypeAdapter(Cost)
 
 
 CONTENDED = 2.0

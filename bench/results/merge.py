@@ -11,8 +11,11 @@ from typing import Any
 
 from bench.cell import Cell
 from bench.errors import SelectionError, StoreError
-from bench.results.records import Record, parse_record, upgraded_cell
-from bench.results.store import Store, write_atomic
+from bench.results.folder import write_atomic
+from bench.results.plans import StoredPlan, parse_plan
+from bench.results.reading import read_bytes
+from bench.results.records import Record, parse_record
+from bench.results.store import Store
 
 Decided = Mapping[Cell, tuple[dict[str, Any], dict[str, Any]]]
 """Cells that a folder planned, each as its plan has it, with the decision."""
@@ -64,20 +67,21 @@ def merge(sources: Sequence[Path], to: Path) -> Merged:
         if not (source / "plan.json").is_file() and not (source / "records").is_dir():
             raise SelectionError(f"{source} is no run folder: it has neither plan.json nor records/")
     target, merged = Store(to), Merged()
-    with target.exclusive():
+    with target.exclusive() as notes:
         stores = [target, *map(Store, sources)]
         candidates: defaultdict[Cell, list[Found]] = defaultdict(list)
         damaged: list[tuple[Path, str]] = []
         for store in stores:
             for found in _records(store, damaged):
                 candidates[found.record.cell].append(found)
-        plans = [_planned(store) for store in stores]
+        kept = [_plan(store, damaged) for store in stores]
+        plans = [{cell: (cell.to_json(), decision) for cell, decision in plan.pairs} for plan in kept]
         _refuse_conflicts(plans, candidates)
-        told = next(filter(None, (store.read_plan() for store in stores)), {})
+        told = next((plan.model_extra for plan in kept if plan.cells), None) or {}
         target.write_plan({**told, **_joined(plans, candidates)})
         merged.planned = len(set().union(*plans))
         whole = {target.path(cell) for cell in sorted(candidates) if _merged(target, candidates[cell], merged, damaged)}
-    merged.damaged += [why for path, why in damaged if path not in whole]
+    merged.damaged += notes + [why for path, why in damaged if path not in whole]
     return merged
 
 
@@ -86,20 +90,22 @@ def _records(store: Store, damaged: list[tuple[Path, str]]) -> Iterator[Found]:
         if path.name.startswith("."):
             continue
         try:
-            content = path.read_bytes()
-            record = parse_record(content.decode(), str(path))
+            content = read_bytes(path)
+            record = parse_record(content, str(path))
             if store.path(record.cell) != path:
                 raise StoreError(f"{path}: holds the record of {record.cell.id}")
-        except (OSError, UnicodeDecodeError, StoreError) as error:
+        except (OSError, StoreError) as error:
             damaged.append((path, str(error) if isinstance(error, StoreError) else f"{path}: cannot be read: {error}"))
         else:
             yield Found(store=store, record=record, sha256=hashlib.sha256(content).hexdigest())
 
 
-def _planned(store: Store) -> Decided:
-    plan = store.read_plan() or {}
-    pairs = zip(plan.get("cells", ()), plan.get("decisions", ()), strict=False)
-    return {Cell.from_json(upgraded_cell(values)): (values, decision) for values, decision in pairs}
+def _plan(store: Store, damaged: list[tuple[Path, str]]) -> StoredPlan:
+    try:
+        return parse_plan(store.plan_path)
+    except StoreError as error:
+        damaged.append((store.plan_path, f"{store.root}: {error}"))
+        return StoredPlan(cells=[], decisions=[])
 
 
 def _refuse_conflicts(plans: Sequence[Decided], candidates: Mapping[Cell, Sequence[Found]]) -> None:
@@ -169,15 +175,13 @@ def _merged(target: Store, found: Sequence[Found], merged: Merged, damaged: list
 def _files(found: Found) -> dict[str, bytes]:
     """The files beside a record, each checked against its checksum."""
     path, files = found.store.path(found.record.cell), {}
-    for kind, entry in found.record.artifacts.items():
-        name = str(entry.get("file"))
+    for entry in found.record.artifacts.values():
+        name = str(entry["file"])
         try:
-            if Path(name).name != name:
-                raise StoreError(f"{path}: {kind} stands in another folder: {name!r}")
-            content = path.with_name(name).read_bytes()
+            content = read_bytes(path.with_name(name))
         except OSError as error:
             raise StoreError(f"{path}: its {name} cannot be read: {error.strerror}") from error
-        if hashlib.sha256(content).hexdigest() != entry.get("sha256"):
+        if hashlib.sha256(content).hexdigest() != entry["sha256"]:
             raise StoreError(f"{path}: its {name} was changed after the record was written")
         files[name] = content
     return files

@@ -7,6 +7,7 @@ together is most of their time on small arrays.
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import io
 import struct
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bench.errors import StoreError
 from bench.results.records import Record
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -27,10 +29,19 @@ Predictions = Callable[[Record], Arrays]
 _DIRECTORY_END = struct.Struct("<4s4H2LH")
 _DIRECTORY_ENTRY = struct.Struct("<4s6H3L5H2L")
 _LOCAL_HEADER = struct.Struct("<26x2H")
-_METHODS: Mapping[int, Callable[[bytes], bytes]] = {
-    zipfile.ZIP_STORED: bytes,
-    zipfile.ZIP_DEFLATED: functools.partial(zlib.decompress, wbits=-zlib.MAX_WBITS),
+_METHODS: Mapping[int, Callable[[bytes, int], bytes]] = {
+    zipfile.ZIP_STORED: lambda packed, _: packed,
+    zipfile.ZIP_DEFLATED: lambda packed, size: zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, size),
 }
+"""By method of packing: packed bytes and the most that may come of them -> bytes."""
+NEEDED = ("ids", "targets", "logits")
+"""What the predictions of a scored cell hold."""
+_SERIES = ("curve_", "pretrain_")
+"""How names of arrays begin that hold a number for each epoch or step."""
+_DAMAGE = (
+    struct.error, zlib.error, SyntaxError, TypeError, ValueError, LookupError, AttributeError, MemoryError,
+    RecursionError, ArithmeticError,
+)  # fmt: skip
 
 
 def clip_groups(ids: npt.NDArray[Any], groups: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
@@ -44,23 +55,53 @@ def clip_groups(ids: npt.NDArray[Any], groups: npt.NDArray[Any]) -> npt.NDArray[
 
 
 class NpzArrays(Mapping[str, npt.NDArray[Any]]):
-    """The arrays of an ``.npz`` file by name, read-only.
+    """The arrays of an ``.npz`` file by name, read-only; each is unpacked once, when it is asked for.
 
     Args:
         content: The whole file, known to be undamaged: the checksums inside it are not looked at.
+        origin: What it is called in messages.
+        scored: Whether it is of a scored cell, whose clips, targets and logits must belong together.
 
     Raises:
-        ValueError: It is no archive, or one that uses what bench never writes (encryption, more than 4 GiB).
+        StoreError: It is no archive, or one that uses what bench never writes (encryption, more than 4 GiB); asking for
+            an array that is damaged raises it too.
     """
 
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-        self._members = dict(_members(content))
+    def __init__(self, content: bytes, origin: str = "predictions", *, scored: bool = False) -> None:
+        self._content, self._origin = content, origin
+        self._unpacked: dict[str, npt.NDArray[Any]] = {}
+        with self._whole():
+            self._members = dict(_members(content))
+            if scored:
+                groups = self._unpack("groups") if "groups" in self._members else None
+                ids, targets, logits = map(self._unpack, NEEDED)
+                _check_together(ids, targets, logits, groups)
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
-        method, size, header = self._members[name]
+        if name not in self._unpacked:
+            if name not in self._members:
+                raise KeyError(name)
+            with self._whole():
+                return self._unpack(name)
+        return self._unpacked[name]
+
+    def _unpack(self, name: str) -> npt.NDArray[Any]:
+        method, packed, size, header = self._members[name]
         start = header + 30 + sum(_LOCAL_HEADER.unpack_from(self._content, header))
-        return _array(_METHODS[method](self._content[start : start + size]))
+        content = _METHODS[method](self._content[start : start + packed], size)
+        if len(content) != size:
+            raise ValueError(f"{name} is cut short")
+        found = self._unpacked[name] = _array(content)
+        if name.startswith(_SERIES) and (found.ndim != 1 or found.dtype.kind not in "iuf"):
+            raise ValueError(f"{name} is no series of numbers")
+        return found
+
+    @contextlib.contextmanager
+    def _whole(self) -> Iterator[None]:
+        try:
+            yield
+        except _DAMAGE as error:
+            raise StoreError(f"{self._origin} cannot be read: {type(error).__name__}: {error}") from error
 
     def __contains__(self, name: object) -> bool:
         return name in self._members
@@ -72,19 +113,33 @@ class NpzArrays(Mapping[str, npt.NDArray[Any]]):
         return len(self._members)
 
 
-def _members(content: bytes) -> Iterator[tuple[str, tuple[int, int, int]]]:
-    """Of each array: its name, and ``(method, packed bytes, offset of its header)``."""
+def _check_together(
+    ids: npt.NDArray[Any], targets: npt.NDArray[Any], logits: npt.NDArray[Any], groups: npt.NDArray[Any] | None
+) -> None:
+    """Raise ``ValueError`` unless there is one name, target (or row of them), row of logits and group a clip."""
+    single = targets.ndim == 1
+    kinds = (ids.dtype.kind, targets.dtype.kind in ("iu" if single else "iuf"), logits.dtype.kind)
+    known = ids.ndim == 1 and logits.ndim == 2 and kinds == ("U", True, "f") and len(ids) > 0
+    known = known and (groups is None or (groups.shape == ids.shape and groups.dtype.kind == "U"))
+    shaped = known and len(ids) == len(logits) and targets.shape == (ids.shape if single else logits.shape)
+    if not shaped or (single and len(targets) and not 0 <= targets.min() <= targets.max() < logits.shape[1]):
+        raise ValueError(f"ids {ids.shape}, targets {targets.shape} and logits {logits.shape} do not belong together")
+
+
+def _members(content: bytes) -> Iterator[tuple[str, tuple[int, int, int, int]]]:
+    """Of each array: its name, and ``(method, packed bytes, bytes, offset of its header)``."""
     end = max(len(content) - _DIRECTORY_END.size, 0)
     if content[end : end + 4] != b"PK\x05\x06":
         raise ValueError("no zip archive, or one with a comment")
     *_, count, _, place, _ = _DIRECTORY_END.unpack_from(content, end)
     for _ in range(count):
         fields = _DIRECTORY_ENTRY.unpack_from(content, place)
-        signature, _, _, flags, method, _, _, _, size, _, name, extra, comment, _, _, _, header = fields
-        if signature != b"PK\x01\x02" or flags & 1 or method not in _METHODS or 0xFFFFFFFF in (size, header):
+        signature, _, _, flags, method, _, _, _, packed, size, name, extra, comment, _, _, _, header = fields
+        beyond = 0xFFFFFFFF in (packed, size, header)
+        if signature != b"PK\x01\x02" or flags & 1 or method not in _METHODS or beyond:
             raise ValueError("a zip archive with members that bench does not write")
         place += _DIRECTORY_ENTRY.size
-        yield content[place : place + name].decode().removesuffix(".npy"), (method, size, header)
+        yield content[place : place + name].decode().removesuffix(".npy"), (method, packed, size, header)
         place += name + extra + comment
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from bench.cell import Cell
 from bench.errors import StoreError
+from bench.results.blocks import blocks
+from bench.results.reading import first_problem, parse_json, reason
 
 SCHEMA_VERSION = 2
 
@@ -19,7 +21,7 @@ PLANNED: frozenset[str] = frozenset({"incompatible", "over_budget"})
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, strict=True)
 
 
 class Score(_Frozen):
@@ -88,7 +90,7 @@ class Record(_Frozen):
 
     cell: Cell
     status: Status
-    scores: tuple[Score, ...] = ()
+    scores: Annotated[tuple[Score, ...], Field(strict=False)] = ()
     timing: dict[str, Any] = Field(default_factory=dict)
     memory: dict[str, Any] = Field(default_factory=dict)
     recipe: dict[str, Any] = Field(default_factory=dict)
@@ -129,22 +131,21 @@ class Record(_Frozen):
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
 
 
-def upgraded_cell(values: Mapping[str, Any]) -> dict[str, Any]:
+def upgraded_cell(values: Any) -> Any:
     """A cell as any version stored it, with the axes that came later: plans hold cells without a version."""
-    return {"weights": "random", **values}
+    return {"weights": "random", **values} if isinstance(values, dict) else values
 
 
 def _with_weights(raw: dict[str, Any]) -> dict[str, Any]:
     """Version 1 knew training from random weights only."""
-    cell = raw.get("cell")
-    return {**raw, "cell": upgraded_cell(cell)} if isinstance(cell, dict) else raw
+    return {**raw, "cell": upgraded_cell(raw.get("cell"))}
 
 
 UPGRADES: Mapping[int, Upgrade] = {1: _with_weights}
 """``{n: function}``: each turns a raw record of version n into one of version n + 1."""
 
 
-def parse_record(text: str, origin: str) -> Record:
+def parse_record(text: str | bytes, origin: str) -> Record:
     """The record in ``text``, upgraded to the current schema.
 
     Args:
@@ -152,16 +153,17 @@ def parse_record(text: str, origin: str) -> Record:
         origin: Its name, for messages.
 
     Raises:
-        StoreError: Torn, foreign or newer than this version of bench.
+        StoreError: Torn, foreign, damaged or newer than this version of bench.
     """
+    again = "the bench run that made it sets it aside and measures again"
     try:
-        raw = json.loads(text)
+        raw = parse_json(text)
     except ValueError as error:
-        raise StoreError(f"{origin}: not a whole JSON file ({error}); delete it and run the cell again") from error
+        raise StoreError(f"{origin}: not a whole JSON file ({reason(error)}); {again}") from error
     provenance = raw.get("provenance") if isinstance(raw, dict) else None
     version = provenance.get("schema_version") if isinstance(provenance, dict) else None
-    if not isinstance(version, int):
-        raise StoreError(f"{origin}: no bench record (provenance.schema_version is missing)")
+    if type(version) is not int or version < 1:
+        raise StoreError(f"{origin}: no bench record (provenance.schema_version is {version!r:.40}); {again}")
     if version > SCHEMA_VERSION:
         raise StoreError(
             f"{origin}: schema version {version}, this bench reads up to {SCHEMA_VERSION}; "
@@ -172,7 +174,7 @@ def parse_record(text: str, origin: str) -> Record:
         version += 1
         raw["provenance"]["schema_version"] = version
     try:
+        blocks()(raw)
         return Record.model_validate(raw)
-    except (ValidationError, ValueError) as error:
-        first = str(error).splitlines()
-        raise StoreError(f"{origin}: edited or foreign record: {' '.join(first[:3])}") from error
+    except ValueError as error:
+        raise StoreError(f"{origin}: edited or foreign record: {first_problem(error)}; {again}") from error

@@ -1,66 +1,34 @@
 """Where records live: one JSON file per cell, written whole or not at all, artifacts first.
 
 Layout of a run folder: ``records/<cell.id>.json`` with its ``.npz`` (and ``.safetensors``) beside it,
-``logs/<cell.id>.log``, ``plan.json``.
+``logs/<cell.id>.log``, ``plan.json`` and the marker ``.bench-run.json``. What is damaged is renamed ``NAME.damaged-N``.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import glob
 import hashlib
 import io
 import json
 import os
-import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.cell import Cell
 from bench.errors import StoreError
-from bench.results.records import Record, parse_record, upgraded_cell
+from bench.results.folder import check_folder, disk_errors, mark, remove_temporaries, write_atomic
+from bench.results.plans import StoredPlan, parse_plan
+from bench.results.reading import read_bytes, reason, set_aside
+from bench.results.records import Record, parse_record
 
 if TYPE_CHECKING:
     import numpy as np
 
     from bench.clips import Clips
     from bench.results.predictions import Arrays
-
-
-def write_atomic(path: Path, content: bytes) -> None:
-    """Publish ``content`` at ``path``: unique temporary name, fsync, rename. Readers see the old or the new file.
-
-    Raises:
-        StoreError: The disk is full or the folder cannot be written; nothing is left behind.
-    """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    with _disk_errors(path):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as handle:
-                handle.write(content)
-                handle.flush()
-                os.fsync(handle.fileno())
-            temporary.replace(path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
-
-
-@contextlib.contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        what = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
-        raise StoreError(
-            f"cannot write {path}: {what}. Records written before are kept; free space or choose another "
-            "folder with --out, then run the same command again: it resumes"
-        ) from error
 
 
 class Store:
@@ -81,54 +49,85 @@ class Store:
         """Where the output of ``cell``'s worker is kept."""
         return self.root / "logs" / f"{cell.id}.log"
 
-    def prepare(self) -> None:
-        """Make the run folder and prove that it can be written."""
-        probe = self.root / f".{uuid.uuid4().hex}.probe"
-        write_atomic(probe, b"")
-        probe.unlink(missing_ok=True)
+    def prepare(self, *, adopt: bool = False) -> list[str]:
+        """Make the run folder, with its marker; returns notes on what was damaged.
+
+        Args:
+            adopt: Take a folder that holds other things.
+
+        Raises:
+            StoreError: It holds other things, or cannot be written.
+        """
+        check_folder(self.root, adopt=adopt)
+        notes = [mark(self.root)]
+        try:
+            parse_plan(self.plan_path)
+        except StoreError as error:
+            with disk_errors(self.plan_path):
+                notes.append(f"{error}. Set aside as {set_aside(self.plan_path).name}")
+        return [note for note in notes if note]
 
     @contextlib.contextmanager
-    def exclusive(self) -> Iterator[None]:
+    def exclusive(self, *, adopt: bool = False) -> Iterator[list[str]]:
         """Hold the folder for one run at a time; the kernel lets go when the process dies.
 
-        What a killed run left half written is removed: nobody else writes while the folder is held.
+        What a killed run left half written is removed: nobody else writes while the folder is held. Arguments, value
+        and errors as :meth:`prepare`.
         """
-        self.prepare()
-        with (self.root / ".lock").open("w") as handle:
+        notes = self.prepare(adopt=adopt)
+        with disk_errors(self.root):
+            handle = (self.root / ".lock").open("w")
+        with handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise StoreError(
                     f"another bench run is writing to {self.root}; wait for it or give --out another folder"
                 ) from error
-            for leftover in self.root.rglob(".*.tmp"):
-                leftover.unlink(missing_ok=True)
-            yield
+            remove_temporaries(self.root)
+            yield notes
 
     def read(self, cell: Cell) -> Record | None:
         """The stored record of ``cell``, ``None`` where there is none or it cannot be read."""
+        with contextlib.suppress(StoreError):
+            return self._record(self.path(cell))
+        return None
+
+    def _record(self, path: str | Path) -> Record | None:
+        """The record in a file, ``None`` where there is none."""
+        origin = str(path).removeprefix(f"{self.root}/")
         try:
-            return parse_record(self.path(cell).read_text(encoding="utf-8"), self.path(cell).name)
-        except (FileNotFoundError, StoreError):
+            return parse_record(read_bytes(path), origin)
+        except FileNotFoundError:
             return None
+        except OSError as error:
+            raise StoreError(f"{origin}: cannot be read: {reason(error)}") from error
 
     def records(self) -> tuple[list[Record], list[StoreError]]:
-        """All readable records in the order of their cells, and one error per unreadable file."""
-        good: list[Record] = []
+        """All readable records in the order of their cells, and one error per file or folder that is not: the plan too."""
         bad: list[StoreError] = []
+        try:
+            parse_plan(self.plan_path)
+        except StoreError as error:
+            bad.append(error)
+
+        def unreadable(error: OSError) -> None:
+            bad.append(StoreError(f"{error.filename}: cannot be read: {reason(error)}"))
+
         base = self.root / "records" if (self.root / "records").is_dir() else self.root
-        for path in sorted(base.rglob("*.json")):
-            if path.name.startswith(".") or (base == self.root and path.parent == self.root):
+        good: list[Record] = []
+        for folder, inner, names in os.walk(base, onerror=unreadable):
+            inner.sort()
+            if base == self.root == Path(folder):
                 continue
-            origin = str(path).removeprefix(f"{self.root}/")
-            try:
-                good.append(parse_record(path.read_bytes().decode(), origin))
-            except FileNotFoundError:
-                continue  # replaced or removed since it was listed
-            except (OSError, UnicodeDecodeError) as error:
-                bad.append(StoreError(f"{origin}: cannot be read: {error}"))
-            except StoreError as error:
-                bad.append(error)
+            for name in sorted([*names, *inner]):
+                if not name.endswith(".json") or name.startswith("."):
+                    continue
+                try:
+                    if record := self._record(f"{folder}/{name}"):
+                        good.append(record)
+                except StoreError as error:
+                    bad.append(error)
         good.sort(key=lambda record: record.cell)
         return good, bad
 
@@ -172,11 +171,34 @@ class Store:
         if name is None or found[name] == getattr(clips, name):
             return None
         aside, path = Store(self.root / "other-data" / found[name][:12]), self.path(cell)
-        with _disk_errors(aside.root):
+        with disk_errors(aside.root):
             aside.path(cell).parent.mkdir(parents=True, exist_ok=True)
             for file in path.parent.glob(f"{glob.escape(path.stem)}.*"):
                 file.replace(aside.path(cell).with_name(file.name))
+        mark(aside.root)
         return aside.root
+
+    def set_damaged_aside(self, cell: Cell) -> str:
+        """Rename a record of ``cell`` that cannot be read, or whose files were changed, together with these files.
+
+        Returns:
+            What was wrong and where it is now, empty where nothing was.
+        """
+        path = self.path(cell)
+        try:
+            record = self._record(path)
+            if record is not None:
+                self.check(record)
+            return ""
+        except StoreError as error:
+            with disk_errors(path):
+                moved = [set_aside(file).name for file in (path, *self._beside(path)) if os.path.lexists(file)]
+            return f"{error}. Set aside as {', '.join(moved)}; the cell is run again"
+
+    @staticmethod
+    def _beside(path: Path) -> list[Path]:
+        """Files that a record at ``path`` may have."""
+        return [path.with_suffix(suffix) for suffix in (".npz", ".safetensors")]
 
     def write_log(self, cell: Cell, text: str) -> None:
         """Keep what was printed while ``cell`` ran."""
@@ -188,40 +210,59 @@ class Store:
         return {"file": path.name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
 
     def predictions(self, record: Record) -> Arrays:
-        """The arrays stored beside a record, checked against its checksum; each is unpacked when it is asked for."""
+        """The arrays stored beside a record, checked against its checksum; each is unpacked when it is asked for.
+
+        Raises:
+            StoreError: There are none, or they are not what was written; so does asking for an array that is damaged.
+        """
         from bench.results.predictions import NpzArrays
 
         entry = record.artifacts.get("predictions")
         if entry is None:
             raise StoreError(f"{record.cell.id}: the record names no predictions")
-        path = self.path(record.cell).with_name(str(entry["file"]))
+        name = f"{record.cell.id}: predictions {entry['file']}"
         try:
-            content = path.read_bytes()
+            content = read_bytes(f"{self.root}/records/{record.cell.id.rpartition('/')[0]}/{entry['file']}")
         except OSError as error:
-            raise StoreError(f"{record.cell.id}: predictions {path.name} cannot be read: {error.strerror}") from error
+            raise StoreError(f"{name} cannot be read: {reason(error)}") from error
         if hashlib.sha256(content).hexdigest() != entry["sha256"]:
-            raise StoreError(f"{record.cell.id}: predictions {path.name} were changed after the record was written")
-        try:
-            return NpzArrays(content)
-        except ValueError as error:
-            raise StoreError(f"{record.cell.id}: predictions {path.name} cannot be read: {error}") from error
+            raise StoreError(f"{name} were changed after the record was written")
+        return NpzArrays(content, name, scored=bool(record.scores))
+
+    def intact(self, record: Record) -> bool:
+        """Whether the files beside a record are those that were written."""
+        with contextlib.suppress(StoreError):
+            self.check(record)
+            return True
+        return False
+
+    def check(self, record: Record) -> None:
+        """Raise ``StoreError`` unless the files beside a record are there, predictions with the bytes that were written."""
+        if "predictions" in record.artifacts:
+            self.predictions(record)
+        for entry in record.artifacts.values():
+            file = self.path(record.cell).with_name(entry["file"])
+            if not file.is_file() or file.stat().st_size != entry.get("bytes", file.stat().st_size):
+                raise StoreError(f"{record.cell.id}: {file.name} is missing or was changed after the record was written")
 
     def write_plan(self, plan: dict[str, Any]) -> None:
         """Keep what was planned, so that holes stay visible."""
-        write_atomic(self.root / "plan.json", (json.dumps(plan, indent=1, sort_keys=True) + "\n").encode())
+        write_atomic(self.plan_path, (json.dumps(plan, indent=1, sort_keys=True) + "\n").encode())
 
-    def read_plan(self) -> dict[str, Any] | None:
-        """The last plan of this folder, ``None`` where there is none."""
-        try:
-            plan = json.loads((self.root / "plan.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return plan if isinstance(plan, dict) else None
+    @property
+    def plan_path(self) -> Path:
+        """Where the plan stands."""
+        return self.root / "plan.json"
+
+    def read_plan(self) -> StoredPlan:
+        """What was planned in this folder; nothing where there is no plan, or one that is damaged."""
+        with contextlib.suppress(StoreError):
+            return parse_plan(self.plan_path)
+        return StoredPlan(cells=[], decisions=[])
 
     def planned(self) -> list[Cell]:
         """The cells that were ever planned in this folder."""
-        plan = self.read_plan() or {}
-        return [Cell.from_json(upgraded_cell(values)) for values in plan.get("cells", ())]
+        return self.read_plan().cells
 
 
 def npz_bytes(arrays: Mapping[str, np.ndarray[Any, Any]], *, compressed: bool = True) -> bytes:

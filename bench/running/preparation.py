@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
@@ -19,13 +20,14 @@ from bench.data.locate import open_clips
 from bench.data.waveforms import Fill, open_waveforms
 from bench.job import Job
 from bench.measurement.machine import foreign_cpu
-from bench.planning.costs import Cost, cost_key, with_costs
+from bench.planning.costs import Cost, cost_key, parse_cost, with_costs
 from bench.planning.fingerprints import Loaded, metric_sources
 from bench.planning.plan import Plan, PlannedCell
 from bench.planning.shards import ELSEWHERE, divide
 from bench.plugins.interfaces import Answered, Event, Lost, Resources
 from bench.plugins.registry import Registry
-from bench.results.store import write_atomic
+from bench.results.folder import write_atomic
+from bench.results.reading import parse_json, read_bytes, reason, set_aside
 
 if TYPE_CHECKING:
     from bench.running.runner import Runner
@@ -67,8 +69,8 @@ class Preparation:
             for name, clips, trim_db, fill in views:
                 open_waveforms(clips, trim_db=trim_db, fill=fill, progress=self._counter(f"decoding {name}"))
         plan = with_costs(plan, self._costs(plan, measure=measure))
-        decided = (self.store.read_plan() or {}).get("decisions", ())
-        previous = {entry["id"]: entry for entry in decided if entry["cost_source"] != ELSEWHERE}
+        decided = self.store.read_plan().decisions
+        previous = {entry["id"]: entry for entry in decided if entry.get("cost_source") != ELSEWHERE}
         plan = replace(plan, cells=tuple(_decided(planned, previous.get(planned.cell.id)) for planned in plan.cells))
         return replace(plan, disk_bytes=self._disk_bytes(plan))
 
@@ -114,9 +116,11 @@ class Preparation:
         record = self.store.read(planned.cell)
         if record is None or record.status != "ok" or planned.decision != "run":
             return planned
+        if record.fingerprint != planned.fingerprint:
+            return replace(planned, reused=False)
         sources, scored = metric_sources(self.registry), record.provenance.get("metrics") or {}
         same = all(sources.get(name, code) == code for name, code in scored.items())
-        return replace(planned, reused=same and record.fingerprint == planned.fingerprint)
+        return replace(planned, reused=same and self.store.intact(record))
 
     def _views(self, plan: Plan) -> list[tuple[str, Clips, float | None, Fill]]:
         """Name, clips, trimming and filling of every waveform cache that the plan needs."""
@@ -138,7 +142,7 @@ class Preparation:
     def _costs(self, plan: Plan, *, measure: bool) -> dict[Cell, Cost | str]:
         """What every runnable cell costs here: remembered or asked for; a string says why it is unknown."""
         keys = {p.cell: cost_key(p, self.registry, self.launching.side_by_side.threads) for p in plan.runnable}
-        known: dict[str, Cost | str] = {key: cost for key in set(keys.values()) if (cost := _remembered(key))}
+        known: dict[str, Cost | str] = {key: cost for key in set(keys.values()) if (cost := self._remembered(key))}
         asked: dict[str, PlannedCell] = {}
         for planned in plan.runnable:
             if keys[planned.cell] not in known:
@@ -146,6 +150,18 @@ class Preparation:
         if asked:
             known |= self._ask(asked, measure=measure)
         return {cell: known[key] for cell, key in keys.items()}
+
+    def _remembered(self, key: str) -> Cost | None:
+        path = _cost_path(key)
+        try:
+            return parse_cost(parse_json(read_bytes(path)))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            with contextlib.suppress(OSError):
+                aside = f"set aside as {set_aside(path).name}; the model is timed again"
+                self.progress.note(f"{path} holds no cost ({reason(error)}): {aside}")
+            return None
 
     def _ask(self, asked: Mapping[str, PlannedCell], *, measure: bool) -> dict[str, Cost | str]:
         """Costs timed in a worker, or estimated where nothing may run; those timed undisturbed are remembered."""
@@ -213,10 +229,3 @@ def _decided(planned: PlannedCell, previous: Mapping[str, str] | None) -> Planne
 
 def _cost_path(key: str) -> Path:
     return cache_root() / "costs" / f"{key}.json"
-
-
-def _remembered(key: str) -> Cost | None:
-    try:
-        return Cost(**json.loads(_cost_path(key).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None  # nothing remembered, or nothing that this version understands: it is asked again

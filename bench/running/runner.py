@@ -144,6 +144,8 @@ class Runner:
         """
         start = time.monotonic()
         shard = self.settings.shard
+        for note in self.store.prepare(adopt=self.settings.adopt):
+            self.progress.note(note)
         with shard_held(self.store.root, *shard) if shard else self.store.exclusive():
             self.launching.prepare(self.selection.models)
             try:
@@ -186,7 +188,9 @@ class Runner:
         self.progress.note(f"plugin {plugin!r}: {hook} raised {error}; it is not called again in this run")
 
     def _set_aside(self, cells: Sequence[Cell]) -> None:
-        """Results of the same cells on other files are kept apart, never replaced."""
+        """Results of the same cells on other files are kept apart, and so are damaged ones; neither is replaced."""
+        for note in filter(None, map(self.store.set_damaged_aside, cells)):
+            self.progress.note(note)
         moved = (self.store.set_aside(cell, self.preparation.loaded[cell.data_name].clips) for cell in cells)
         for folder, count in Counter(filter(None, moved)).items():
             self.progress.note(
@@ -198,12 +202,14 @@ class Runner:
         """Keep this plan, and what earlier plans of the folder and its other shards hold beyond it."""
         new = plan.to_json(self.slots)
         ids = {entry["id"] for entry in new["decisions"]}
-        for more in (self.store.read_plan() or {}, replace(plan, cells=self.preparation.elsewhere).to_json()):
-            for cell, decision in zip(more.get("cells", ()), more.get("decisions", ()), strict=True):
-                if decision["id"] not in ids:
-                    ids.add(decision["id"])
-                    new["cells"].append(cell)
-                    new["decisions"].append(decision)
+        elsewhere = self.preparation.elsewhere
+        others = replace(plan, cells=elsewhere).to_json()["decisions"]
+        earlier = [*self.store.read_plan().pairs, *zip((one.cell for one in elsewhere), others, strict=True)]
+        for cell, decision in earlier:
+            if decision["id"] not in ids:
+                ids.add(decision["id"])
+                new["cells"].append(cell.to_json())
+                new["decisions"].append(decision)
         self.store.write_plan(new)
 
     def _on_event(self, event: interfaces.Event) -> None:

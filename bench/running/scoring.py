@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bench.clips import Clips, TaskType, veiled
-from bench.errors import DataError
+from bench.errors import DataError, StoreError
 from bench.metrics.scoring import compute_scores
 from bench.plugins.interfaces import Finished
 from bench.plugins.registry import Registry
@@ -44,7 +44,7 @@ def completed(registry: Registry, clips: Clips, event: Finished) -> Finished:
             names = {veiled(name): name for name in clips.ids}
             record = record.model_copy(update={"provenance": _unveiled(record.provenance, names)})
         except Exception as error:  # noqa: BLE001  a worker or a launcher may hand over anything; it costs its cell
-            reason = "data" if isinstance(error, DataError) else "raised"
+            reason = "data" if isinstance(error, DataError | StoreError) else "raised"
             failure = Failure(reason=reason, stage="record", message=f"{type(error).__name__}: {error}")
             record = event.record.model_copy(update={"status": "failed", "error": failure, "scores": ()})
             return replace(event, record=record, files={}, log=event.log + printed.text())

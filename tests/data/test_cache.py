@@ -114,16 +114,15 @@ def test_any_byte_changed_changes_the_checksum(tmp_path_factory, size, data):
 
 
 def test_sweep_takes_only_old_leftovers(tmp_path):
-    old, new = tmp_path / ".tmp-1-old", tmp_path / ".tmp-2-new"
-    old.mkdir()
-    new.mkdir()
-    busy = tmp_path / ".tmp-3-busy"
-    busy.mkdir()
+    old, new, busy = (tmp_path / f".tmp-{number}-{f'{number}' * 32}" for number in (1, 2, 3))
+    others = [tmp_path / name for name in (".tmp-notes", ".tmp-1-old", ".tmp-torn-short")]
+    for folder in (old, new, busy, *others):
+        folder.mkdir()
     (busy / "samples.i16").touch()
-    for folder in (old, busy):
+    for folder in (old, busy, *others):
         os.utime(folder, (0, 0))
     assert sweep(tmp_path) == 1
-    assert {p.name for p in tmp_path.iterdir()} == {new.name, busy.name}
+    assert {*tmp_path.iterdir()} == {new, busy, *others}
 
 
 def test_full_disk_says_what_to_do(tmp_path):

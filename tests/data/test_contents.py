@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from bench.clips import Clips
 from bench.data import contents as module
+from bench.data.cache import CacheWarning
 from bench.data.contents import content_digest, file_digests
 from bench.data.waveforms import open_waveforms
 
@@ -107,11 +110,25 @@ def test_a_file_of_this_moment_is_not_remembered(tmp_path, monkeypatch):
 def test_a_damaged_or_unwritable_index_only_costs_time(tmp_path, remembered):
     clips = table(tmp_path / "one")
     first = content_digest(clips, cache=tmp_path)
-    (tmp_path / "contents.sqlite").write_bytes(b"no database" * 100)
-    assert content_digest(clips, cache=tmp_path) == first
+    index = tmp_path / "contents.sqlite"
+    index.write_bytes(b"no database" * 100)
+    with pytest.warns(CacheWarning, match=r"set aside as contents.sqlite.damaged-1"):
+        assert content_digest(clips, cache=tmp_path) == first
     assert content_digest(clips, cache=tmp_path / "one" / "0.wav") == first
     assert content_digest(clips, cache=tmp_path) == first
     assert len(remembered) == 9
+    index.unlink()
+    index.mkdir()
+    with pytest.warns(CacheWarning, match=r"set aside as contents.sqlite.damaged-2"):
+        assert content_digest(clips, cache=tmp_path) == first
+
+
+def test_a_digest_that_was_changed_in_the_index_is_not_believed(tmp_path, remembered):
+    clips = table(tmp_path / "one")
+    first = content_digest(clips, cache=tmp_path)
+    with closing(sqlite3.connect(tmp_path / "contents.sqlite")) as database, database:
+        database.execute("update files set digest = 'f' || substr(digest, 2)")
+    assert content_digest(clips, cache=tmp_path) == first
 
 
 def test_pictures_features_and_files_behind_a_callable_count(tmp_path):

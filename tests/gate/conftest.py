@@ -107,7 +107,7 @@ class Runs:
             },
             environment=self.environment(change),
             provenance=self.samples.provenance("alpha.tiny", model__parameters=change.parameters),
-            artifacts={"checkpoint": {"file": "x.safetensors", "bytes": 4000, "sha256": "0"}},
+            artifacts={"checkpoint": {"file": "x.safetensors", "bytes": 4000, "sha256": "0" * 64}},
             started_at="2026-01-01T00:00:00Z",
         )
         return store.write(record, {"latency_s": latency})

@@ -8,6 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from bench.errors import StoreError
 from bench.results.predictions import NpzArrays
 
 ARRAYS = {
@@ -53,5 +54,5 @@ def _bzip2() -> bytes:
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"no archive at all, but longer than its directory's end", _bzip2()])
 def test_what_bench_never_writes_is_refused(content):
-    with pytest.raises(ValueError, match="zip archive"):
+    with pytest.raises(StoreError, match="zip archive"):
         NpzArrays(content)

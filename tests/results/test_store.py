@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from bench.cell import Cell
 from bench.clips import Clips
 from bench.errors import StoreError
+from bench.results.folder import write_atomic
 from bench.results.records import SCHEMA_VERSION, Failure, Record, Score, parse_record
-from bench.results.store import Store, write_atomic
+from bench.results.store import Store
 
 CELL = Cell(kind="evaluate", dataset="demo", protocol="4+1@1", fold=1, model="a.b")
 TOP = {
@@ -40,7 +41,10 @@ FAILED = record(status="failed", scores=(), error=Failure(reason="nan", stage="t
 
 def test_round_trip_and_keys(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    arrays = {"logits": np.arange(6, dtype=np.float32).reshape(3, 2), "ids": np.array(["x", "y", "z"])}
+    arrays = {
+        "logits": np.arange(6, dtype=np.float32).reshape(3, 2), "ids": np.array(["x", "y", "z"]),
+        "targets": np.array([0, 1, 1]),
+    }  # fmt: skip
     written = store.write(record(), arrays, {"checkpoint.safetensors": b"weights"})
     text = store.path(CELL).read_text()
     assert set(json.loads(text)) == TOP
@@ -158,7 +162,7 @@ def test_readers_never_see_half_a_file(tmp_path: Path) -> None:
 def test_half_written_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.write(record())
-    left = [tmp_path / ".plan.json.0.tmp", tmp_path / "records" / ".x.json.1.tmp"]
+    left = [tmp_path / f".plan.json.{'0' * 32}.tmp", tmp_path / "records" / f".x.json.{'1' * 32}.tmp"]
     for path in left:
         path.write_text("{")
     with store.exclusive():
@@ -188,7 +192,7 @@ def test_a_plan_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     cell = Cell(kind="evaluate", dataset="d", protocol="4+1@1", fold=1, model="m")
     values = cell.to_json()
     del values["weights"]
-    store.write_plan({"cells": [values], "decisions": []})
+    store.write_plan({"cells": [values], "decisions": [{"id": cell.id, "decision": "run", "fingerprint": "f"}]})
     assert store.planned() == [cell]
 
 
@@ -201,7 +205,7 @@ def test_a_result_on_other_files_is_kept_apart_and_never_replaced(tmp_path: Path
 
     store, other = Store(tmp_path), tmp_path / "other-data" / "c1c1c1c1c1c1"
     told = {"dataset": {"manifest_sha256": "m", "contents_sha256": "c1" * 32}, "schema_version": SCHEMA_VERSION}
-    stored = store.write(record(provenance=told), {"logits": np.ones(2)}, {"checkpoint.safetensors": b"w"})
+    stored = store.write(record(provenance=told, scores=()), {"logits": np.ones(2)}, {"checkpoint.safetensors": b"w"})
     beside = replace(CELL, fold=2)
     store.write(record(cell=beside, provenance=told))
     assert store.set_aside(CELL, clips("c1" * 32)) is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from bench.analysis.artifacts import PageSection
 from bench.results.quantities import NAMED
+from bench.results.reading import parse_json, read_bytes
 from bench.results.records import Record
 from bench.statistics.results import Refusal
 from bench.statistics.timing import MIN_PROCESSES, process_interval
@@ -101,12 +101,12 @@ def read_study(folder: Path) -> tuple[PageSection | None, str]:
     if not path.is_file():
         return None, ""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(read_bytes(path))
         picture = folder / f"{SPECTROGRAMS}.png"
         return _section(values, picture.read_bytes() if picture.is_file() else b""), ""
     except (OSError, ValueError) as error:
         return None, f"{FILE}: not a whole JSON file ({error}); `bench frontends` makes it again"
-    except (KeyError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
         return None, f"{FILE}: no front-end study of this version ({error!r}); `bench frontends` makes it again"
 
 

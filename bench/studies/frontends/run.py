@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,9 +21,10 @@ from bench.measurement.environment import describe
 from bench.measurement.machine import hardware_fingerprint
 from bench.plugins.discovery import load
 from bench.plugins.registry import Registry
+from bench.results.folder import write_atomic
 from bench.results.provenance import source_hash
+from bench.results.reading import parse_json, read_bytes, reason, set_aside
 from bench.results.records import Record
-from bench.results.store import write_atomic
 from bench.running.progress import Progress
 from bench.running.runner import Runner
 from bench.statistics.paired import Comparison
@@ -104,7 +105,8 @@ def run_study(
         fly=tuple(name for name in taken if not registry.frontends[name].spec.trainable),
         stored=stored,
     )
-    measured, again = _measured(data, _key(data, registry, model, taken, selection.device), selection.device, settings)
+    key = _key(data, registry, model, taken, selection.device)
+    measured, again = _measured(data, key, selection.device, settings, progress)
     accuracy = _accuracy(selection, taken, settings, progress) if evaluate else []
     frozen = {name: data.frontends[name] for name in (*data.fly, stored)}
     # Neither trimmed nor tiled, or there is no silence to see.
@@ -138,18 +140,33 @@ def _key(data: StudyData, registry: Registry, model: str, taken: Sequence[str], 
     )  # fmt: skip
 
 
-def _measured(data: StudyData, key: str, device: str, settings: Settings) -> tuple[dict[str, Any], bool]:
+def _kept(file: Path) -> dict[str, Any]:
+    """What was measured before; an error that says why where that is damaged."""
+    kept = parse_json(read_bytes(file))
+    told = [kept[name] for name in ("key", "features", "delivery")]
+    if kept.get("digest", digest(*told)) != digest(*told):  # earlier versions wrote none
+        raise ValueError("its bytes are not those that were written")
+    return {**kept}
+
+
+def _measured(
+    data: StudyData, key: str, device: str, settings: Settings, progress: Progress
+) -> tuple[dict[str, Any], bool]:
     """Features and delivery, measured now or taken from the run folder, and whether they were taken."""
     file = settings.out / KEPT
-    kept: dict[str, Any] = {}
-    with contextlib.suppress(FileNotFoundError, ValueError):  # no whole file: it is measured afresh
-        kept = json.loads(file.read_text(encoding="utf-8"))
-    if kept.get("key") == key:
-        return kept, True
+    try:
+        kept = _kept(file)
+        if kept["key"] == key:
+            return kept, True
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        progress.note(f"{file} is damaged ({reason(error)}): set aside as {set_aside(file).name}, measured again")
     before = describe(device)["contended"]
     delivery = measure_delivery(data, device)
     delivery["contended"] = before or describe(device)["contended"]
     found = {"key": key, "features": look_at_features(data), "delivery": delivery}
+    found["digest"] = digest(*json.loads(json.dumps([*found.values()])))
     write_atomic(file, (json.dumps(found, indent=1) + "\n").encode())
     return found, False
 

@@ -14,8 +14,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from bench.errors import StoreError
 from bench.gate.baseline import PinnedRow
+from bench.results.folder import write_atomic
 from bench.results.quantities import QUANTITIES
-from bench.results.store import write_atomic
 from bench.statistics.changes import Changes, detect_changes
 from bench.statistics.results import Refusal
 

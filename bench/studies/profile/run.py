@@ -15,9 +15,9 @@ from bench.errors import BenchError, NoCellError, SelectionError
 from bench.planning.plan import PlannedCell
 from bench.plugins.discovery import load
 from bench.plugins.interfaces import Answered, Event, Lost
+from bench.results.folder import write_atomic
 from bench.results.quantities import NAMED, measurements
 from bench.results.records import Record
-from bench.results.store import write_atomic
 from bench.running.progress import Progress
 from bench.running.runner import Runner
 from bench.statistics.results import Refusal

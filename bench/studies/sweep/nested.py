@@ -115,11 +115,12 @@ def search_runner(selection: Selection, settings: Settings, progress: Progress) 
 def run_nested(selection: Selection, settings: Settings, progress: Progress) -> tuple[SweepStudy, Result]:
     """Choose each test fold's setting inside its training folds, and read what the choice costs."""
     search, runner = search_runner(selection, settings, progress)
+    target = Store(settings.out)
+    for note in target.prepare(adopt=settings.adopt):
+        progress.note(note)
     grid, fixed, tried = search.grid, search.fixed, runner.run()
     records = {record.cell: record for record in tried.records}
-    chosen = _Chosen(
-        search=search, records=records, store=runner.store, target=Store(settings.out), scores=search.choose(records)
-    )
+    chosen = _Chosen(search=search, records=records, store=runner.store, target=target, scores=search.choose(records))
     result = Runner(fixed, settings, progress, chosen.plan).run()
     study = read_sweep(selection, grid, search.outer, records, runner, reused=len(tried.reused))
     source = Source(keys=grid.keys, stores=(result.store, runner.store), metrics=tried.metrics)
