@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
 import gzip
 import lzma
+import os
 import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -22,6 +24,15 @@ Progress = Callable[[int, int], None]
 _GIB = 1 << 30
 _MEMBER_COST = 512
 _CHUNK = 1 << 20
+_TAR_END = 10_240
+"""Bytes of padding that may end a tar archive."""
+_ZIP_END = 65_557
+"""The most bytes that the end of a zip archive's directory, and a comment after it, may have."""
+_ENTRY_COST = 16
+"""Bytes of memory that a byte of that directory takes, at least."""
+_PACKED: Mapping[bytes, Callable[[IO[bytes]], Any]] = {
+    b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open
+}  # fmt: skip
 _DAMAGE = (
     zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError,
     EOFError, RuntimeError, NotImplementedError,
@@ -105,17 +116,19 @@ def unpack(archive: Path, target: Path, *, max_bytes: int) -> None:
     with disk_errors(target):
         target.mkdir()
     try:
-        zipped = zipfile.is_zipfile(archive)
-        if not zipped and not tarfile.is_tarfile(archive):
-            raise DataError(f"{archive.name} is neither a zip nor a tar archive")
         budget = max_bytes
-        for name, content in (_zip_members if zipped else _tar_members)(archive):
+        members = _zip_members if zipfile.is_zipfile(archive) else _tar_members
+        for name, content in members(archive, max_bytes):
             budget = _write_member(target, name, content, budget)
     except _DAMAGE as error:
         raise DataError(f"the archive is damaged or cannot be read: {error}") from error
 
 
-def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
+def _zip_members(archive: Path, limit: int) -> Iterator[tuple[str, IO[bytes] | None]]:
+    with archive.open("rb") as packed:
+        packed.seek(-min(archive.stat().st_size, _ZIP_END), os.SEEK_END)
+        end = packed.read().rpartition(b"PK\x05\x06")[2]
+    _within(limit - _ENTRY_COST * int.from_bytes(end[8:12], "little"))  # the list of members is read whole
     with zipfile.ZipFile(archive) as file:
         for info in file.infolist():
             kind = stat.S_IFMT(info.external_attr >> 16)
@@ -125,8 +138,17 @@ def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
                 yield info.filename, content
 
 
-def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
-    with tarfile.open(archive) as file:
+def _tar_members(archive: Path, limit: int) -> Iterator[tuple[str, IO[bytes] | None]]:
+    with archive.open("rb") as packed, contextlib.ExitStack() as opened:
+        magic = packed.read(6)
+        packed.seek(0)
+        unpacker = next((opener for start, opener in _PACKED.items() if magic.startswith(start)), None)
+        stream: Any = packed if unpacker is None else opened.enter_context(unpacker(packed))
+        limited: Any = _Limited(stream, limit + _TAR_END)
+        try:
+            file = opened.enter_context(tarfile.open(fileobj=limited, mode="r:"))
+        except tarfile.ReadError as error:
+            raise DataError(f"{archive.name} is neither a zip nor a tar archive") from error
         for member in file:
             if not (member.isreg() or member.isdir()):
                 raise DataError(f"the archive holds a link or device: {member.name!r}")
@@ -170,6 +192,22 @@ def _within(budget: int) -> int:
     if budget < 0:
         raise DataError("the archive unpacks to more than its size limit; nothing was kept")
     return budget
+
+
+class _Limited:
+    """A stream that is never read beyond its first ``limit`` bytes: headers count, and none is read that is longer."""
+
+    def __init__(self, stream: IO[bytes], limit: int) -> None:
+        self._stream, self._limit = stream, limit
+        self.tell = stream.tell
+
+    def seek(self, place: int) -> int:
+        _within(self._limit - place)
+        return self._stream.seek(place)
+
+    def read(self, size: int) -> bytes:
+        _within(self._limit - self._stream.tell() - size)
+        return self._stream.read(size)
 
 
 class _Progress:

@@ -21,6 +21,7 @@ MARKER = ".bench-run.json"
 OWN = ("records", "logs", "trace")
 """Folders in a run folder that only bench writes to."""
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
+_LOCKS = (".lock", ".shards")
 _SHOWN = 3
 
 
@@ -72,7 +73,7 @@ def check_folder(root: Path, *, adopt: bool = False) -> None:
     """
     with disk_errors(root):
         root.mkdir(parents=True, exist_ok=True)
-        found = sorted(name for name in os.listdir(root) if name != ".lock" and not _TEMPORARY.fullmatch(name))
+        found = sorted(name for name in os.listdir(root) if name not in _LOCKS and not _TEMPORARY.fullmatch(name))
     if adopt or not found or MARKER in found or _older_run(root):
         return
     some = ", ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")

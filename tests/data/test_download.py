@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import gzip
 import hashlib
 import http.server
 import io
 import stat
 import tarfile
 import threading
+import tracemalloc
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -124,6 +126,35 @@ def test_a_name_twice(base):
         file.writestr("x", "2")
     with pytest.raises(DataError, match="twice"):
         unpack(base / "a", base / "out", max_bytes=MIB)
+
+
+def _long_header(kind: bytes, size: int) -> bytes:
+    """A tar archive whose first member's header says that ``size`` bytes of a name follow."""
+    member = tarfile.TarInfo("././@LongLink")
+    member.type, member.size = kind, size
+    return member.tobuf() + b"a" * size
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE], ids=["GNU", "PAX"])
+@pytest.mark.parametrize("first", [False, True])
+def test_headers_count_against_the_limit(base, kind, first):
+    head = b"" if first else tarfile.TarInfo("a").tobuf()
+    (base / "a").write_bytes(gzip.compress(head + _long_header(kind, 48 * MIB), 1))
+    tracemalloc.start()
+    with pytest.raises(DataError, match="size limit"):
+        unpack(base / "a", base / "out", max_bytes=2 * MIB)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * MIB
+
+
+def test_the_directory_of_a_zip_counts_against_the_limit(base):
+    with zipfile.ZipFile(base / "a", "w") as file:
+        for number in range(2_000):
+            file.writestr(f"{number}", b"")
+    with pytest.raises(DataError, match="size limit"):
+        unpack(base / "a", base / "out", max_bytes=MIB)
+    unpack(base / "a", base / "more", max_bytes=4 * MIB)
 
 
 def test_damaged_archives(base):
