@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,9 @@ from bench.results.records import Record, Score
 from bench.results.store import Store
 
 FOLDS, SEEDS, CLIPS, CLASSES, EPOCHS = 5, 5, 80, 10, 20
+SCORES = (
+    "accuracy", "top5_accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "map", "auroc", "d_prime", "log_loss", "ece",
+)  # fmt: skip
 FEW = 25
 """Records of one row: what starting the program takes."""
 COUNTS = "2500,5000,10000"
@@ -68,41 +72,46 @@ def arrays(fold: int, accuracy: float, rng: np.random.Generator) -> dict[str, np
     }
 
 
-def write(store: Store, cell: Cell, values: dict[str, np.ndarray]) -> None:
-    """A record as the store lays it out, without waiting for the disk."""
+def packed_npz(values: dict[str, np.ndarray]) -> bytes:
+    """The file of a cell's arrays."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **values)
-    content, path = buffer.getvalue(), store.path(cell)
+    return buffer.getvalue()
+
+
+def provenance(dataset: str, model: str, fingerprint: str) -> dict[str, Any]:
+    """What a record says of data and model."""
+    return {
+        "fingerprint": fingerprint,
+        "protocol": {"name": "4+1", "version": 1, "hash": "0123456789abcdef", "ranked": True},
+        "dataset": {
+            "name": dataset, "title": dataset, "label_names": [f"class{i}" for i in range(CLASSES)],
+            "train": 4 * CLIPS, "validation": 0, "test": CLIPS, "manifest_sha256": "m" * 64,
+            "groups": "source recording", "primary_metric": "accuracy",
+        },
+        "model": {"name": model, "family": "family", "parameters": 1_000_000, "inputs": {"audio": "given"}},
+        "publishable": True,
+        "not_publishable": [],
+    }  # fmt: skip
+
+
+def write(store: Store, cell: Cell, values: dict[str, np.ndarray]) -> None:
+    """A record as the store lays it out, without waiting for the disk."""
+    content, path = packed_npz(values), store.path(cell)
     path.parent.mkdir(parents=True, exist_ok=True)
     npz = path.with_suffix(".npz")
     npz.write_bytes(content)
     accuracy = float((values["logits"].argmax(1) == values["targets"]).mean())
-    names = (
-        "accuracy", "top5_accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "map", "auroc", "d_prime", "log_loss",
-        "ece",
-    )  # fmt: skip
     record = Record(
         cell=cell,
         status="ok",
-        scores=tuple(Score(name=name, value=accuracy) for name in names),
+        scores=tuple(Score(name=name, value=accuracy) for name in SCORES),
         timing={"wall_s": 10.0, "train_s": 9.0},
         environment={
             "hardware_fingerprint": "f00d", "cpu": {"model": "CPU", "logical_cores": 2}, "torch": {"threads": 1},
             "libraries": {"torch": "2.11.0", "numpy": "2.4.6"}, "os": "OS", "python": "CPython 3.11",
         },
-        provenance={
-            "schema_version": 1,
-            "fingerprint": f"{abs(hash(cell.id)):016x}",
-            "protocol": {"name": "4+1", "version": 1, "hash": "0123456789abcdef", "ranked": True},
-            "dataset": {
-                "name": cell.dataset, "title": cell.dataset, "label_names": [f"class{i}" for i in range(CLASSES)],
-                "train": 4 * CLIPS, "validation": 0, "test": CLIPS, "manifest_sha256": "m" * 64,
-                "groups": "source recording", "primary_metric": "accuracy",
-            },
-            "model": {"name": cell.model, "family": "family", "parameters": 1_000_000, "inputs": {"audio": "given"}},
-            "publishable": True,
-            "not_publishable": [],
-        },
+        provenance={"schema_version": 1, **provenance(cell.dataset, cell.model, f"{abs(hash(cell.id)):016x}")},
         artifacts={
             "predictions": {
                 "file": npz.name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)
@@ -110,7 +119,9 @@ def write(store: Store, cell: Cell, values: dict[str, np.ndarray]) -> None:
         },
         started_at="2026-01-01T00:00:00Z",
     )  # fmt: skip
-    path.write_text(record.to_json(), encoding="utf-8")
+    values = json.loads(record.to_json())
+    del values["cell"]["weights"]  # as version 1 wrote it, so that every tree reads it
+    path.write_text(json.dumps(values), encoding="utf-8")
 
 
 def processor_seconds(root: Path, formats: str, tree: Path | None = None) -> float:
