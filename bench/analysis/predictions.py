@@ -113,8 +113,10 @@ class Reader:
         good = [record for record in records if record.status == "ok"]
         evaluated = {}
         for record in sorted(good, key=lambda record: (-(part(record, "dataset").get("test") or 0), record.cell)):
-            if (one := self._evaluated(record)) is not None:
-                evaluated[record.cell] = one
+            try:
+                evaluated[record.cell] = self._evaluated(record)
+            except StoreError as error:  # an array is unpacked, and found damaged, when it is asked for
+                self.problems.append(str(error))
         return evaluated
 
     def groups(self, folds: Sequence[int]) -> Groups:
@@ -124,15 +126,11 @@ class Reader:
             return None
         return clip_groups(*(np.concatenate([getattr(one, name) for one in parts]) for name in ("ids", "groups")))
 
-    def _evaluated(self, record: Record) -> Evaluated | None:
+    def _evaluated(self, record: Record) -> Evaluated:
         if self.predictions is None or "predictions" not in record.artifacts:
             note = "" if self.predictions is None else "no stored predictions"
             return Evaluated(record=record, scores=record.scores, value=record.score(self.shown.name), note=note)
-        try:
-            arrays = self.predictions(record)
-        except StoreError as error:
-            self.problems.append(str(error))
-            return None
+        arrays = self.predictions(record)
         scores = (*record.scores, *self._missing(record, arrays))
         logits, note = self._align(record, arrays)
         clips = self.folds[record.cell.fold]

@@ -92,6 +92,10 @@ class NpzArrays(Mapping[str, npt.NDArray[Any]]):
         if len(content) != size:
             raise ValueError(f"{name} is cut short")
         found = self._unpacked[name] = _array(content)
+        if found.dtype.kind == "U" and found.size:
+            codes = np.frombuffer(found.tobytes(), f"{found.dtype.str[0]}u4")
+            if codes.max() > 0x10FFFF or ((codes >> 11) == 0x1B).any():  # surrogates
+                raise ValueError(f"{name} holds characters that do not exist")
         if name.startswith(_SERIES) and (found.ndim != 1 or found.dtype.kind not in "iuf"):
             raise ValueError(f"{name} is no series of numbers")
         return found
