@@ -29,7 +29,8 @@ from bench.results.store import Store
 
 FOLDS, SEEDS, CLIPS, CLASSES, EPOCHS = 5, 5, 80, 10, 20
 SCORES = (
-    "accuracy", "top5_accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "map", "auroc", "d_prime", "log_loss", "ece",
+    "accuracy", "top5_accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "map", "auroc", "d_prime", "log_loss",
+    "ece",
 )  # fmt: skip
 FEW = 25
 """Records of one row: what starting the program takes."""

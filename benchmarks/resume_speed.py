@@ -39,8 +39,8 @@ def bench(tree: Path, scratch: Path, verb: str, cells: int, *more: str) -> tuple
     models = MODELS.split(",")
     seeds = f"0-{-(-cells // (FOLDS * len(models))) - 1}"
     command = [
-        sys.executable, "-P", "-c", KEEP_COSTS, verb, "--models", MODELS, "--dataset", "demo", "--protocol", "4+1", "--seeds", seeds,
-        "--no-profile", "--device", "cpu", "--out", str(scratch / "out"), *more,
+        sys.executable, "-P", "-c", KEEP_COSTS, verb, "--models", MODELS, "--dataset", "demo", "--protocol", "4+1",
+        "--seeds", seeds, "--no-profile", "--device", "cpu", "--out", str(scratch / "out"), *more,
     ]  # fmt: skip
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
