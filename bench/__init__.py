@@ -29,7 +29,7 @@ _NAMES = {
     "bench.plugins.interfaces": "Answered Divide EpochEnded Event Finished Launcher Lost ObserverFailed OnEvent "
     "Resources Started",
     "bench.plugins.specs": "DatasetSpec FrontendSpec LauncherSpec MeasurementSpec MetricSpec ModelSpec ProtocolSpec "
-    "ReporterSpec TaskInfo",
+    "Reference ReporterSpec TaskInfo",
     "bench.results.records": "Failure Record",
     "bench.running.progress": "Progress",
     "bench.running.supervise": "supervise",

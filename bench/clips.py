@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -129,6 +129,13 @@ class Clips:
         import numpy as np
 
         return np.asarray([split != "predict" for split in self.splits or [""] * len(self)], dtype=np.bool_)
+
+    def at(self, rate: int | None) -> Clips:
+        """The same clips, to be decoded at another rate in Hz; ``None`` = their own."""
+        if rate in (None, self.sample_rate) or self.audio is None:
+            return self
+        samples = round(self.clip_samples * rate / self.sample_rate)
+        return replace(self, sample_rate=rate, clip_samples=samples)
 
     @property
     def sounds(self) -> AudioSource:

@@ -23,6 +23,7 @@ class Job:
         fingerprint: Decides whether the stored record may be reused.
         data: ``--data``, ``None`` for the environment or the cache.
         weights: The file of ``--weights FILE``, ``None`` where the cell starts from none.
+        reference: What the model was asked for by, empty where it has a name in the registry.
         plugins: Absolute paths of ``--plugin`` files.
         without: Plugin names not to load.
         limit: Largest number of clips per split part; ``None`` = all.
@@ -38,6 +39,7 @@ class Job:
     fingerprint: str
     data: Path | None = None
     weights: Path | None = None
+    reference: str = ""
     plugins: tuple[Path, ...] = ()
     without: tuple[str, ...] = ()
     limit: int | None = None

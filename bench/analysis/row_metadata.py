@@ -163,11 +163,11 @@ def command(group: RowGroup, cells: Sequence[Cell]) -> str:
     key, first, options = group.key, min(cells), typed(group)
     folds = sorted({cell.fold for cell in cells} - {0})
     named = {option for option, _ in options}
-    given = key.weights != "random" and "--weights" not in named
+    given = key.weights != "random" and not named & {"--weights", "--models"}
     label, _, limit = key.recipe.partition("@limit")
     words = [
         "bench run",
-        f"--models {key.model}",
+        f"--models {key.model}" if "--models" not in named else "",
         f"--dataset {first.data_name}",
         f"--protocol {first.protocol.partition('@')[0]}",
         f"--folds {','.join(map(str, folds))}" if folds else "",

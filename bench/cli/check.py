@@ -12,7 +12,9 @@ import typer
 from bench.cli import options as opt
 from bench.cli.common import CELL_FAILED, OK, open_host, print_json
 from bench.cli.flags import AsJson, LeftOut, PluginFiles
+from bench.data.contents import file_digests
 from bench.errors import SelectionError
+from bench.plugins.references import referring
 from bench.testing.results import CheckResult
 from bench.testing.subjects import Subject, given_by, select
 
@@ -53,7 +55,7 @@ def main(  # noqa: PLR0913  one parameter per option
     """Check that models, data sets, metrics and all else keep their contracts."""
     if not names and not plugin:
         raise SelectionError("nothing to check; name a model, family or data set, or `bench check all`")
-    registry = open_host(plugin, no_plugin).registry
+    registry = referring(open_host(plugin, no_plugin).registry, names or (), file_digests)
     subjects = select(names, registry) if names else given_by(registry, [str(f.resolve()) for f in plugin or ()])
     if not subjects:
         raise SelectionError("the --plugin files give nothing to check")

@@ -76,7 +76,10 @@ def show(
         _list_plugins(host, as_json=as_json)
     else:
         kind = next(kind for kind in KINDS if kind.field == what)
-        _list_entries(_columns(kind), list(getattr(host.registry, what).entries.values()), as_json=as_json)
+        entries = list(getattr(host.registry, what).entries.values())
+        if what == "models":
+            entries += host.registry.references.entries.values()
+        _list_entries(_columns(kind), entries, as_json=as_json)
     return OK
 
 
@@ -87,7 +90,10 @@ def _list_entries(columns: Columns, entries: Sequence[Entry[Any]], *, as_json: b
     values = {title: [read(entry.spec) for entry in entries] for title, read in columns.items()}
     numeric = [title for title, found in values.items() if all(type(value) in (int, type(None)) for value in found)]
     texts = [[_cell(title, found[place]) for title, found in values.items()] for place in range(len(entries))]
-    rows = [[e.spec.name, *text, _provider(e.provenance), _about(e)] for e, text in zip(entries, texts, strict=True)]
+    rows = [
+        [getattr(e.spec, "usage", e.spec.name), *text, _provider(e.provenance), _about(e)]
+        for e, text in zip(entries, texts, strict=True)
+    ]
     print_table(["name", *columns, "provider", "description"], rows, numeric=numeric)
 
 
@@ -127,7 +133,9 @@ def _list_plugins(host: Host, *, as_json: bool) -> None:
 
 
 def _given(host: Host, field: str, provenance: Provenance) -> list[str]:
-    return [name for name, entry in getattr(host.registry, field).entries.items() if entry.provenance == provenance]
+    entries = [*getattr(host.registry, field).entries.values()]
+    entries += host.registry.references.entries.values() if field == "models" else ()
+    return [entry.spec.name for entry in entries if entry.provenance == provenance]
 
 
 def _list_recipes(*, as_json: bool) -> None:

@@ -28,7 +28,7 @@ class Selection:
     """What the user asked for, before anything is looked up.
 
     Attributes:
-        models: ``default``, ``all``, ``documented``, family names or model names.
+        models: ``default``, ``all``, ``documented``, family names, model names or references (``hf:FOLDER``).
         datasets: Names of data sets.
         data: ``--data``.
         protocol: ``None`` = each data set's own default.
@@ -120,14 +120,15 @@ def select_models(names: Sequence[str], registry: Registry) -> list[Entry[ModelS
     for name in names:
         if name == "all":
             found = dict(entries)
-        elif name in entries:
-            found = {name: entries[name]}
+        elif name in registry.models:
+            found = {registry.models[name].spec.name: registry.models[name]}
         elif name in sets or name in ("default", "documented"):
             found = {key: entry for key, entry in entries.items() if name in entry.spec.sets}
         elif name in families:
             found = {key: entry for key, entry in entries.items() if entry.spec.family == name}
         else:
-            raise UnknownNameError("model", name, [*entries, *sets, *families, "all"])
+            referred = [spec.usage for spec in registry.references.specs()]
+            raise UnknownNameError("model", name, [*entries, *sets, *families, *referred, "all"])
         chosen |= found
     if not chosen:
         raise NoCellError(f"no installed model belongs to {', '.join(names)}; `bench list models` shows all")

@@ -16,6 +16,7 @@ from bench.data.check import check_clips
 from bench.data.download import download, download_folder
 from bench.errors import DataError
 from bench.plugins.factories import load_factory
+from bench.plugins.references import split_options as split_query
 from bench.plugins.specs import DatasetSpec
 from bench.protocols.groups import with_folds
 
@@ -89,10 +90,8 @@ def split_options(data: Path | None) -> tuple[Path | None, dict[str, str]]:
     >>> split_options(Path("my.csv?columns=path=file,label=kind"))[1]
     {'columns': 'path=file,label=kind'}
     """
-    place, mark, query = str(data).partition("?")
-    if data is None or not mark or data.exists():
-        return data, {}
-    return Path(place), dict(part.partition("=")[::2] for part in query.split("&"))
+    place, options = split_query(str(data))
+    return None if data is None else Path(place), options
 
 
 def _options_of(loader: Callable[..., Clips]) -> tuple[str, ...]:

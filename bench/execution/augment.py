@@ -112,8 +112,8 @@ class Augmenter:
             return inputs, targets
         weight, order = partners[0], partners[1].long()
         soft = targets if targets.ndim == 2 else F.one_hot(targets, num_classes).float()
-        mixed = {name: _blend(x, x[order.to(x.device)], weight.to(x)) for name, x in inputs.items()}
-        return mixed, _blend(soft, soft[order.to(soft.device)], weight.to(soft))
+        mixed = {name: _blend(x, x[order.to(x.device)], weight) for name, x in inputs.items()}
+        return mixed, _blend(soft, soft[order.to(soft.device)], weight)
 
     def _partners(self, batch: int, *, always: bool = False) -> Array:
         """Weights and partners ``(2, batch)`` of a batch that is mixed; else nothing, or ``always`` each clip alone."""
@@ -161,5 +161,7 @@ def _windows(x: Tensor, offsets: Tensor, size: int) -> Tensor:
 
 
 def _blend(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
-    weight = weight.reshape(-1, *([1] * (a.ndim - 1)))
+    if not a.is_floating_point():
+        return torch.maximum(a, b)  # samples of both: the longer clip is heard to its end
+    weight = weight.to(a).reshape(-1, *([1] * (a.ndim - 1)))
     return a * weight + b * (1 - weight)

@@ -168,6 +168,9 @@ def prepare(registry: Registry, job: Job, cache: WorkerCache | None = None, open
     frontend = None
     if "audio" in ways:
         arrays["audio"], frontend, shape = _audio(registry, job, clips, waveforms, task)
+        if model.lengths and waveforms is not None:
+            tiled = job.recipe.fill == "tile"
+            arrays["audio_samples"] = np.full_like(waveforms.lengths, task.clip_samples) if tiled else waveforms.lengths
         task = replace(task, feature_shape=shape)
     if "image" in ways:
         arrays["image"] = _images(clips, waveforms, cache, derived="derived" in ways["image"])
@@ -176,7 +179,7 @@ def prepare(registry: Registry, job: Job, cache: WorkerCache | None = None, open
     return Inputs(
         spec=entry.spec, clips=clips, waveforms=waveforms, arrays=arrays, task=task, frontend=frontend,
         given={name: ", ".join(how) or "given" for name, how in ways.items()},
-        by_name=len(model.modalities) + len(model.optional_modalities) > 1,
+        by_name=model.by_name,
         bands=cell.frontend == WAVEFORM or registry.frontends[cell.frontend].spec.bands,
         seconds=time.perf_counter() - start,
     )  # fmt: skip
@@ -235,7 +238,7 @@ def _tokens(registry: Registry, job: Job, clips: Clips, task: TaskInfo, cache: W
 
 
 def modality_of(key: str) -> str:
-    """The modality that an array belongs to: ``text_mask`` goes with ``text``."""
+    """The modality that an array belongs to: ``text_mask`` goes with ``text``, ``audio_samples`` with ``audio``."""
     return key.partition("_")[0]
 
 

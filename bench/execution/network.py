@@ -29,6 +29,7 @@ from bench.job import Job
 from bench.measurement.device_memory import DevicePeak
 from bench.measurement.memory import HostPeak
 from bench.metrics.scoring import Metric
+from bench.plugins.references import portable
 from bench.plugins.registry import Entry
 from bench.plugins.specs import ModelSpec
 from bench.protocols.split import Split
@@ -113,12 +114,14 @@ def _started(model: nn.Module, run: Run) -> tuple[Pipeline, dict[str, Any]]:
         "from": "training part of the split" if masked else None, "sha256": None, "loaded": None, "fresh": [],
         "ignored": [], "transductive": False,
     }  # fmt: skip
-    declared = run.entry.spec.options.get("weights")
+    declared = None if run.entry.reference else run.entry.spec.options.get("weights")
     if weights is None:
         materialise(pipeline, data, train_clips)
         if declared:
             origin = provenance.without_paths(str(declared))
             section |= {"kind": "file", "name": origin, "from": "option of the model", "transductive": None}
+        elif run.entry.reference and cell.weights != "random":
+            section |= {"kind": "file", "from": portable(run.entry.reference), "transductive": None}
         return pipeline.to(cell.device), section
     section |= {"kind": "file", "from": weights.name, "transductive": None, **_loaded(pipeline, weights, run)}
     section["sha256"] = _checked_sha256(weights, cell.weights)

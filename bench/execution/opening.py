@@ -56,10 +56,13 @@ def open_data(registry: Registry, job: Job, cache: WorkerCache | None = None) ->
     clips = cache.once(source, lambda: know_copies(identified(open_clips(entry.spec, job.data, load=entry.factory))))
     if cell.dataset not in (cell.data_name, found := Loaded(entry=entry, clips=clips).label):
         raise DataError(f"the data are {found} now, {cell.dataset} when this was planned; run the same command again")
+    clips = clips.at(registry.models[cell.model].spec.sample_rate)
     waveforms = None
     if clips.features is None and clips.audio is not None:
         trim_db, fill = job.recipe.trim_db, job.recipe.fill
-        waveforms = cache.once((*source, trim_db, fill), lambda: open_waveforms(clips, trim_db=trim_db, fill=fill))
+        waveforms = cache.once(
+            (*source, clips.sample_rate, trim_db, fill), lambda: open_waveforms(clips, trim_db=trim_db, fill=fill)
+        )
     return Opened(clips=clips, waveforms=waveforms)
 
 

@@ -232,6 +232,9 @@ class Step:
         inputs = {name: x for name, x in inputs.items() if name != TARGETS}
         if not self.settings.waveforms:
             return inputs
+        if "audio_samples" in inputs and (self.settings.recipe.roll or self.settings.recipe.shift):
+            whole = torch.full_like(inputs["audio_samples"], inputs["audio"].shape[-1])
+            inputs = inputs | {"audio_samples": whole}  # a moved clip may stand anywhere in its waveform
         inputs = self.augmenter.roll(inputs, derived=self.settings.derived_picture)
         return inputs | ({"audio": self.augmenter.waveform(inputs["audio"])} if "audio" in inputs else {})
 

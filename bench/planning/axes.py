@@ -15,6 +15,8 @@ from bench.plugins.specs import ModelSpec
 from bench.results.provenance import extra_versions, weights_label, weights_sha256
 
 Ways = dict[str, tuple[str, ...]]
+FROZEN = ("probe", "knn")
+"""Modes that train no weight of the network."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +56,7 @@ def choose_axes(
     target = target_of(named, registry)
     fixed = {**target.axes, **named.axes}
     mode = selection.mode or fixed.get("mode") or ("finetune" if target.needs_weights else "scratch")
-    weights = weights or fixed.get("weights", "random")
+    start = weights or fixed.get("weights", "random")
     inputs, problems = resolve_inputs(target, clips, selection.inputs or fixed.get("inputs"))
     published = clips.features is not None
     own = GIVEN if published and "audio" in inputs else None
@@ -65,13 +67,13 @@ def choose_axes(
     problems += [
         *_frontend_problems(frontend, allowed, clips, heard="audio" in inputs),
         *_feeding_problems(frontend, feeding, registry),
-        *_training_problems(mode, weights, target),
+        *_training_problems(mode, start, target, fixed.get("weights", "")),
         *_task_problems(target, clips),
         *_extra_problems(registry, target),
     ]
     return Axes(
         mode=mode,
-        weights=weights,
+        weights=start,
         inputs=format_inputs(inputs),
         frontend=frontend,
         feeding=feeding,
@@ -169,8 +171,12 @@ def _task_problems(spec: ModelSpec, clips: Clips) -> Iterator[str]:
         yield f"is for {' and '.join(spec.task_types)} tasks; {clips.title} is {task_type}"
 
 
-def _training_problems(mode: str, weights: str, spec: ModelSpec) -> Iterator[str]:
-    if spec.estimator and (mode, weights) != ("scratch", "random"):
+def _training_problems(mode: str, weights: str, spec: ModelSpec, own: str) -> Iterator[str]:
+    if "~" in own and weights != own:
+        yield f"starts from {own}, which it refers to, not from {weights}; leave out --weights"
+    elif spec.frozen and mode not in FROZEN:
+        yield f"cannot be trained, so that there is no mode {mode}; use --mode {' or '.join(FROZEN)}"
+    elif spec.estimator and (mode, weights) != ("scratch", "random"):
         yield f"is an estimator, fitted from scratch: it has no {mode if mode != 'scratch' else 'start from weights'}"
     elif spec.needs_weights and weights == "random":
         yield "never starts at random; add --weights FILE"

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from bench.cell import Cell
+from bench.planning.axes import FROZEN
 from bench.planning.fingerprints import machine
 from bench.planning.plan import Plan, PlannedCell
 from bench.plugins.registry import Entry, Registry
@@ -54,8 +55,6 @@ def _kept() -> TypeAdapter[Cost]:
 
 CONTENDED = 2.0
 """A cost that was measured beside others decides about a budget only where it exceeds it by more than this factor."""
-FROZEN = ("probe", "knn")
-"""Modes that train no weight of the network."""
 PROBE_CLIP_S = {"probe": 3e-3, "knn": 1e-4}
 """Rough seconds per training clip of the classifier on a frozen network."""
 MAP_CLIP_S, MAP_CLIPS = 4e-3, 2000
@@ -70,7 +69,8 @@ def cost_key(planned: PlannedCell, registry: Registry, threads: int) -> str:
         [
             cell.model, cell.dataset, cell.inputs, cell.frontend, cell.feeding, cell.device, cell.precision,
             cell.batch, cell.clip_samples, source_hash(model.factory),
-            dict(model.spec.options), dict(model.spec.frontend_options), library_versions(), machine(), threads,
+            model.contents or dict(model.spec.options), dict(model.spec.frontend_options), library_versions(),
+            machine(), threads,
             planned.recipe.spec_masks, planned.recipe.roll, planned.recipe.ema is None, *_mode_key(planned, model),
         ]
     )  # fmt: skip

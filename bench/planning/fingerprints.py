@@ -53,7 +53,7 @@ def fingerprint(
         cell.id,
         recipe.digest(),
         source_hash(model.factory),
-        [dict(model.spec.options), dict(model.spec.frontend_options)],
+        [model.contents or dict(model.spec.options), dict(model.spec.frontend_options)],
         engine_hash(RESULT_CODE if cell.kind == "evaluate" else PROFILE_CODE),
         [clips.manifest_sha256, clips.contents_sha256, loaded.decoder],
         [source_hash(data.factory), data.spec.primary_metric, data.spec.task and data.spec.task.text_length],
@@ -64,6 +64,8 @@ def fingerprint(
         parts.append(source_hash(model.home(model.spec.pretrain)))
     if model.spec.tokenizer is not None and "text" in parse_inputs(cell.inputs):
         parts.append(source_hash(model.home(model.spec.tokenizer)))
+    if model.spec.sample_rate is not None:
+        parts.append(["sample_rate", model.spec.sample_rate])
     if model.spec.extra is not None:
         parts.append(extra_versions(model.spec.extra, model.provenance.distribution))
     if cell.weights not in ("random", "masked"):

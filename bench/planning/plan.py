@@ -213,7 +213,8 @@ def _cells_of(
     weights: tuple[str | None, str],
 ) -> Iterator[PlannedCell]:
     """One model on one data set."""
-    spec, clips, target = data.entry.spec, data.clips, target_of(named, registry)
+    spec, target = data.entry.spec, target_of(named, registry)
+    clips = data.clips.at(target.sample_rate)
     label, sha256 = weights
     axes = choose_axes(selection, registry, named, clips, label)
     recipe = resolve(

@@ -112,6 +112,7 @@ def _assemble(candidates: list[Candidate], *, settings: bool = True) -> Host:
         seconds[candidate.key] = time.perf_counter() - start
     givers = {candidate.key: candidate.provenance for candidate in kept}
     catalogs = {kind.field: _collect(manager, kind, givers, problems, settings=settings) for kind in KINDS}
+    catalogs |= _by_reference(catalogs["models"])
     _refuse(problems)
     registry = Registry(**catalogs, plugins=tuple(sorted(givers.values(), key=lambda p: (p.plugin, p.file))))
     _check_references(registry, problems)
@@ -223,9 +224,18 @@ def _mistakes(kind: Kind, spec: object, provenance: Provenance, *, settings: boo
         return [f"a spec of {kind.hook}() cannot be checked: {describe(error, provenance.file)}"]
 
 
+def _by_reference(models: Catalog[ModelSpec]) -> dict[str, Catalog[Any]]:
+    """The models, and apart from them the families whose models have still to be referred to."""
+    parts: tuple[dict[str, Entry[ModelSpec]], ...] = ({}, {})
+    for name, entry in models.entries.items():
+        parts[entry.spec.reference is not None][name] = entry
+    kinds = {"models": models.kind, "references": "family of models by reference"}
+    return {key: Catalog(kind, MappingProxyType(part)) for (key, kind), part in zip(kinds.items(), parts, strict=True)}
+
+
 def _check_references(registry: Registry, problems: _Problems) -> None:
     """Names in specs that stand for other specs."""
-    for name, entry in registry.models.entries.items():
+    for name, entry in (*registry.models.entries.items(), *registry.references.entries.items()):
         problems += [(entry.provenance, f"model {name!r}: {text}") for text in _model_references(entry.spec, registry)]
     for name, given in registry.datasets.entries.items():
         found = _dataset_references(given.spec, registry)

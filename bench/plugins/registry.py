@@ -39,11 +39,17 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Entry(Generic[S]):
-    """A spec, who gave it and where its factory lives (``"module:function"``, never starting with a colon)."""
+    """A spec, who gave it and where its factory lives (``"module:function"``, never starting with a colon).
+
+    Of a model by reference also ``reference``, what it was asked for by, valid in any folder, and a digest of the
+    ``contents`` of its files and its options.
+    """
 
     spec: S
     provenance: Provenance
     factory: str
+    reference: str = ""
+    contents: str = ""
 
     def home(self, factory: str) -> str:
         """Another factory string of the same spec (``:build`` means "in the file that declares it") in full."""
@@ -52,14 +58,15 @@ class Entry(Generic[S]):
 
 @dataclass(frozen=True, slots=True)
 class Catalog(Generic[S]):
-    """The entries of one kind, sorted by name."""
+    """The entries of one kind, sorted by name; ``aliases`` are other words for them."""
 
     kind: str
     entries: Mapping[str, Entry[S]] = field(default_factory=lambda: MappingProxyType({}))
+    aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def __getitem__(self, name: str) -> Entry[S]:
         try:
-            return self.entries[name]
+            return self.entries[self.aliases.get(name, name)]
         except KeyError:
             raise UnknownNameError(self.kind, name, self.entries) from None
 
@@ -70,7 +77,7 @@ class Catalog(Generic[S]):
         return len(self.entries)
 
     def __contains__(self, name: object) -> bool:
-        return name in self.entries
+        return name in self.entries or name in self.aliases
 
     def specs(self) -> list[S]:
         """Every spec in the order of the names."""
@@ -79,7 +86,7 @@ class Catalog(Generic[S]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registry:
-    """Everything the plugins gave, by kind."""
+    """Everything the plugins gave, by kind; ``references`` are the families whose models the user refers to."""
 
     models: Catalog[specs.ModelSpec]
     datasets: Catalog[specs.DatasetSpec]
@@ -89,4 +96,5 @@ class Registry:
     launchers: Catalog[specs.LauncherSpec]
     reporters: Catalog[specs.ReporterSpec]
     protocols: Catalog[specs.ProtocolSpec]
+    references: Catalog[specs.ModelSpec] = field(default_factory=lambda: Catalog("family of models by reference"))
     plugins: tuple[Provenance, ...] = ()

@@ -86,8 +86,8 @@ class Preparation:
             cell=planned.cell, recipe=planned.recipe, fingerprint=planned.fingerprint, weights=weights,
             data=self.selection.data.resolve() if self.selection.data else None, without=settings.without,
             plugins=tuple(path.resolve() for path in settings.plugins), limit=self.selection.limit,
-            threads=resources.threads, keep_checkpoint=settings.keep_checkpoints,
-            timeout_s=limit,
+            reference=self.registry.models[planned.cell.model].reference, threads=resources.threads,
+            keep_checkpoint=settings.keep_checkpoints, timeout_s=limit,
         )  # fmt: skip
 
     def _open(self) -> dict[str, Loaded]:
@@ -124,8 +124,10 @@ class Preparation:
 
     def _views(self, plan: Plan) -> list[tuple[str, Clips, float | None, Fill]]:
         """Name, clips, trimming and filling of every waveform cache that the plan needs."""
-        views = {(p.cell.data_name, p.recipe.trim_db, p.recipe.fill) for p in plan.runnable}
-        every = ((name, self.loaded[name].clips, trim_db, fill) for name, trim_db, fill in sorted(views, key=str))
+        rates = {p.cell.model: self.registry.models[p.cell.model].spec.sample_rate for p in plan.runnable}
+        views = {(p.cell.data_name, rates[p.cell.model], p.recipe.trim_db, p.recipe.fill) for p in plan.runnable}
+        ordered = sorted(views, key=str)
+        every = ((name, self.loaded[name].clips.at(rate), trim_db, fill) for name, rate, trim_db, fill in ordered)
         return [view for view in every if view[1].audio is not None]
 
     def _disk_bytes(self, plan: Plan) -> int:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from bench.cell import Cell
 from bench.config.selection import Selection
 from bench.config.settings import Settings, typed
+from bench.data.contents import file_digests
 from bench.errors import NoCellError, PluginError
 from bench.job import Job
 from bench.measurement.machine import describe_light, hardware_fingerprint
@@ -23,6 +24,7 @@ from bench.planning.fingerprints import Loaded
 from bench.planning.plan import Plan, PlannedCell, expand
 from bench.plugins import interfaces
 from bench.plugins.discovery import Host, load
+from bench.plugins.references import portable, referring
 from bench.plugins.registry import Registry
 from bench.results.provenance import git_state
 from bench.results.records import SCHEMA_VERSION, Failure, Record
@@ -114,7 +116,8 @@ class Runner:
         self.planner: Planner = planner or functools.partial(expand, selection)
         self.settings = settings
         self.progress = progress or Progress()
-        self.host: Host = load(settings.plugins, without=settings.without)
+        host = load(settings.plugins, without=settings.without)
+        self.host: Host = replace(host, registry=referring(host.registry, selection.models, file_digests))
         self.store = Store(settings.out)
         self.launching = Launching(settings.launcher, self.host.registry, jobs=settings.jobs, device=selection.device)
         self.slots = self.launching.side_by_side.slots
@@ -252,7 +255,9 @@ class Runner:
 
     def _write(self, record: Record, files: Mapping[str, bytes] | None = None) -> Record:
         """Store a record together with what was typed for it."""
-        provenance = {**record.provenance, "typed": typed(self.selection, self.settings)}
+        reference = self.host.registry.models[record.cell.model].reference
+        named = [("--models", portable(reference))] if reference else []
+        provenance = {**record.provenance, "typed": [*named, *typed(self.selection, self.settings)]}
         return self.store.write(record.model_copy(update={"provenance": provenance}), files=files)
 
     def _blank(self, of: PlannedCell | Job, status: Any, failure: Failure, **provenance: Any) -> Record:

@@ -15,6 +15,7 @@ import os
 import sys
 import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from json import dumps  # as it is before a plugin replaces it
 from pathlib import Path
@@ -126,6 +127,8 @@ class Image:
             host = load(job.plugins, without=job.without)
             self._hosts[key] = host, Observers(host, self._observer_failed)
         host, observers = self._hosts[key]
+        if job.reference:
+            host = _referring(host, job)
         if not _light(job, host):
             _import("bench.execution.network")
         return host, observers
@@ -141,6 +144,18 @@ class Image:
 
     def _observer_failed(self, plugin: str, hook: str, error: str) -> None:
         self.channel.send("observer", plugin=plugin, hook=hook, error=error)
+
+
+def _referring(host: Host, job: Job) -> Host:
+    from bench.data.contents import file_digests
+    from bench.errors import CheckpointError
+    from bench.plugins.references import referring
+
+    registry = referring(host.registry, [job.reference], file_digests)
+    if job.cell.model not in registry.models:
+        found = registry.models[job.reference].spec.name
+        raise CheckpointError(f"{job.reference} is {found} now, {job.cell.model} when it was planned; run it again")
+    return replace(host, registry=registry)
 
 
 def _light(job: Job, host: Host) -> bool:

@@ -165,6 +165,7 @@ def as_inputs(
     needed = model.modalities or model.optional_modalities[:1]  # one that does without each still needs one
     wanted = (*needed, *(model.optional_modalities if optional else ()))
     given: dict[str, str] = {name: "derived" if name in model.derived else "given" for name in wanted}
+    clips = clips.at(model.sample_rate)
     samples = _samples(clips, trim_db)
     shapes = {"derived": IMAGE_SHAPE, "given": clips.image_shape, None: None}
     task = replace(task_of(clips, tuple(given)), image_shape=shapes[given.get("image")])
@@ -178,17 +179,20 @@ def as_inputs(
             samples=samples, lengths=np.full(len(samples), samples.shape[1], dtype=np.int64),
             sample_rate=clips.sample_rate, report={}, fingerprint="check",
         ),
-        clips=clips, arrays=_arrays(samples, clips, given), task=task, frontend=built, given=given,
-        by_name=len(model.modalities) + len(model.optional_modalities) > 1,
+        clips=clips, arrays=_arrays(samples, clips, given, lengths=model.lengths), task=task, frontend=built,
+        given=given,
+        by_name=model.by_name,
         bands=name == "waveform" or registry.frontends[name].spec.bands, seconds=0.0,
     )  # fmt: skip
 
 
-def _arrays(samples: npt.NDArray[Any], clips: Clips, given: dict[str, str]) -> dict[str, Any]:
+def _arrays(samples: npt.NDArray[Any], clips: Clips, given: dict[str, str], *, lengths: bool) -> dict[str, Any]:
     for name, source in (("image", clips.images), ("text", clips.texts)):
         if given.get(name) == "given" and source is None:
             raise DataError(f"{clips.title} has no {name}s, which the model needs")
     arrays: dict[str, Any] = {"audio": samples} if "audio" in given else {}
+    if lengths and arrays:
+        arrays["audio_samples"] = np.full(len(samples), samples.shape[1], dtype=np.int64)
     if "image" in given:
         arrays["image"] = clips.images if given["image"] == "given" else thumbnail(samples, clips.sample_rate)
     if "text" in given:

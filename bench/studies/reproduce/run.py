@@ -151,15 +151,17 @@ def check_data(record: Record, entry: Entry[DatasetSpec], data: Path | None) -> 
 def selection_of(record: Record, data: Path | None, weights: Path | None = None) -> Selection:
     """The selection whose only cell is that of ``record``; every setting of its recipe is given."""
     cell = record.cell
-    check_weights(record, weights)
+    referred = dict(record.provenance.get("typed") or ()).get("--models")
+    if not referred:
+        check_weights(record, weights)
     return Selection(
-        models=(cell.model,),
+        models=(referred or cell.model,),
         datasets=(cell.data_name,),
         data=data,
         protocol=cell.protocol.partition("@")[0],
         folds=(cell.fold,),
         seeds=(cell.seed,),
-        weights=weights or cell.weights,
+        weights=weights or (None if referred else cell.weights),
         frontend=None if cell.frontend == "waveform" else cell.frontend,
         recipe=base_recipe(cell.recipe),
         overrides=tuple(f"recipe.{key}={_toml(value)}" for key, value in record.recipe.items() if key != "name"),
@@ -185,6 +187,9 @@ def reproduce(
 ) -> Reproduction:
     """Run the cell again in ``settings.out``; other data or weights than its own are refused."""
     runner = Runner(selection_of(record, data, weights), settings, progress)
+    if record.cell.model not in runner.host.registry.models:
+        (asked,) = runner.selection.models
+        raise SelectionError(f"{asked} here is not {record.cell.model}: its files or options are others")
     check_data(record, runner.host.registry.datasets[runner.selection.datasets[0]], data)
     result = runner.run()
     (after,) = result.records

@@ -1,0 +1,153 @@
+"""Models by reference: ``hf:./folder?layer=9`` as an entry of the registry, named by what it is and what it holds.
+
+The identity of such a model are the contents of its files and its options: ``hf@folder+layer=9~ab12cd``, wherever the
+files stand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from bench.errors import BenchError, PluginError, SelectionError, did_you_mean
+from bench.plugins.checks import KINDS, spec_problems
+from bench.plugins.factories import load_factory
+from bench.plugins.model_spec import ModelSpec, Reference
+from bench.plugins.registry import Catalog, Entry, Registry
+from bench.results.provenance import file_word
+
+Digests = Callable[[Sequence[Path]], Sequence[str]]
+"""The sha256 of each of some files, empty for one that cannot be read."""
+
+
+def referring(registry: Registry, names: Iterable[str], digests: Digests) -> Registry:
+    """The registry with the models that ``names`` refer to, each also under what it was asked for by.
+
+    Names without a colon are left to those who look them up.
+
+    Raises:
+        SelectionError: There is no such family, it has no such option, or a value of one is not allowed.
+        BenchError: What the family says of a target that it cannot use.
+        PluginError: What it gives is no reference.
+    """
+    entries, aliases = dict(registry.models.entries), dict(registry.models.aliases)
+    for name in dict.fromkeys(names):
+        if name in registry.references:
+            raise SelectionError(f"{name} needs to be told which model: {registry.references[name].spec.usage}")
+        if ":" in name and name not in aliases:
+            entry = _resolved(registry, name, digests)
+            entries[entry.spec.name] = entry
+            aliases |= {name: entry.spec.name, entry.reference: entry.spec.name}
+    catalog = Catalog(registry.models.kind, MappingProxyType(dict(sorted(entries.items()))), MappingProxyType(aliases))
+    return replace(registry, models=catalog)
+
+
+def split_options(text: str) -> tuple[str, dict[str, str]]:
+    """``place?key=value&key=value`` as the place and the options; a file of that whole name wins.
+
+    >>> split_options("my.csv?columns=path=file,label=kind")
+    ('my.csv', {'columns': 'path=file,label=kind'})
+    """
+    place, mark, query = text.partition("?")
+    if not mark or Path(text).exists():
+        return text, {}
+    return place, dict(part.partition("=")[::2] for part in query.split("&"))
+
+
+def portable(reference: str) -> str:
+    """A reference as records and commands show it: of an absolute path the last name.
+
+    >>> portable("hf:/home/me/ast?layer=9")
+    'hf:ast?layer=9'
+    """
+    return re.sub(r"(?<=[:=])/(?:[^?&]*/)?", "", reference)
+
+
+def _resolved(registry: Registry, text: str, digests: Digests) -> Entry[ModelSpec]:
+    """The entry of one reference."""
+    name, _, rest = text.partition(":")
+    if name not in registry.references:
+        families = [spec.usage for spec in registry.references.specs()]
+        raise SelectionError(
+            f"--models {text!r}: {name!r} is no family of models by reference; "
+            f"{'they are ' + ', '.join(families) if families else 'no plugin gives one'}"
+        )
+    family = registry.references[name]
+    resolve = load_factory(family.home(family.spec.reference or ""))
+    target, options = split_options(rest)
+    if not target:
+        raise SelectionError(f"--models {text!r} names nothing; write {family.spec.usage}")
+    place, given = _typed(resolve, target, options, text)
+    try:
+        found = resolve(place, **given)
+    except BenchError:
+        raise
+    except Exception as error:
+        raise PluginError(f"{family.provenance}: {text!r} raised {type(error).__name__}: {error}") from error
+    if not isinstance(found, Reference):
+        raise PluginError(f"{family.provenance}: {text!r} gave a {type(found).__name__}; it must give bench.Reference")
+    written = "&".join(f"{key}={value}" for key, value in sorted(given.items()) if key in options)
+    return _entry(family, found, {k: given[k] for k in sorted(options)}, digests, f"{name}:{place}?{written}")
+
+
+def _typed(
+    resolve: Callable[..., Any], target: str, options: Mapping[str, str], text: str
+) -> tuple[Any, dict[str, Any]]:
+    """Target and options as a resolver's annotations want them; paths absolute."""
+    from pydantic import TypeAdapter, ValidationError
+
+    first, *rest = inspect.signature(resolve, eval_str=True).parameters.values()
+    known = {p.name: p for p in rest if p.kind is p.KEYWORD_ONLY}
+    if unknown := [name for name in options if name not in known]:
+        raise SelectionError(f"--models {text!r} has no option {unknown[0]!r}; {did_you_mean(unknown[0], known)}")
+    values: dict[str, Any] = {}
+    for parameter, value in ((first, target), *((known[name], value) for name, value in options.items())):
+        hint: Any = str if parameter.annotation is parameter.empty else parameter.annotation
+        place = Path(value).expanduser()
+        given = str(place.resolve()) if "Path" in str(hint) and place.exists() else value
+        try:
+            values[parameter.name] = TypeAdapter(hint).validate_python(given)
+        except ValidationError as error:
+            said = error.errors(include_url=False)[0]["msg"]
+            raise SelectionError(f"--models {text!r}: {parameter.name}={value!r}: {said}") from error
+    return values.pop(first.name), values
+
+
+def _entry(
+    family: Entry[ModelSpec], found: Reference, options: Mapping[str, Any], digests: Digests, text: str
+) -> Entry[ModelSpec]:
+    """The family's entry with what a reference changes, under its own name."""
+    hashed = list(digests(found.files))
+    if missing := [str(path) for path, sha256 in zip(found.files, hashed, strict=True) if not sha256]:
+        raise SelectionError(f"{text} needs {', '.join(missing)}, which cannot be read")
+    for name in found.fields:
+        if name not in (known := [field.name for field in fields(ModelSpec)]):
+            raise PluginError(f"{family.provenance}: {text}: ModelSpec has no {name!r}; {did_you_mean(name, known)}")
+    spec = replace(family.spec, **found.fields, reference=None, sets=())
+    if problems := spec_problems(
+        next(kind for kind in KINDS if kind.spec is ModelSpec), spec, family.provenance.module
+    ):
+        raise PluginError(f"{family.provenance}: {text}: {'; '.join(problems)}")
+    word, said = file_word(found.title), {key: _shown(value) for key, value in options.items()}
+    weights, contents = _digest(hashed), _digest([found.title, *hashed, *(f"{k}={v}" for k, v in said.items())])
+    title = "+".join([word, *(f"{key}={file_word(value)}" for key, value in said.items())])
+    start: dict[Any, str] = {"weights": f"{word}~{weights[:6]}"} if hashed else {}
+    named = replace(spec, name=f"{spec.name}@{title}~{contents[:6]}", axes={**spec.axes, **start})
+    return replace(
+        family, spec=named, factory=family.home(spec.factory), reference=text.removesuffix("?"), contents=contents
+    )
+
+
+def _digest(lines: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _shown(value: object) -> str:
+    """An option as boards show it: of a path the last name, since its contents are known."""
+    return value.name if isinstance(value, Path) else str(value)

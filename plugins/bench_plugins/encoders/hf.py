@@ -1,0 +1,235 @@
+"""Any audio encoder or classifier of transformers, with its own feature extractor and sampling rate.
+
+Each clip goes through the extractor alone and at its own length, as one would do with a single file: what a batch is
+padded with enters the mean and deviation that wav2vec 2.0 normalises a clip by, and CLAP's extractor marks one clip of
+each batch at random. Clips whose features have one shape then go through the network together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from bench import CheckpointError, DataError, TaskInfo
+
+_UNUSED = ("masked_spec_embed", "decoder.")
+"""Tensors that an encoder does without, and that many checkpoints lack."""
+
+
+class OwnHead(nn.Module):
+    """A classifier of transformers whose labels are found among its own: ``order`` are their rows in its logits."""
+
+    def __init__(self, whole: nn.Module, order: Sequence[int]) -> None:
+        super().__init__()
+        self.whole, self.order = whole, list(order)
+
+    def forward(self, features: dict[str, Tensor], _: list[int]) -> Tensor:
+        """Features of clips to logits ``(batch, classes)``."""
+        logits: Tensor = self.whole(**features).logits.float()
+        return logits[:, self.order]
+
+
+class Encoder(nn.Module):
+    """``network`` behind its feature ``extractor``, and before a linear classifier of the data set's classes.
+
+    Args:
+        network: The encoder; ``classifier`` is what holds it together with a head of its own.
+        extractor: Of the same checkpoint.
+        task: The data set's; its rate is the extractor's.
+        layer: Which of the hidden states is pooled; ``None`` = the last one, as the network gives it.
+        pool: ``own`` (what the network itself makes of a clip), or over time; ``None`` = ``own`` where there is one.
+        own_head: The network's own classifier, where it knows the labels of the data set.
+    """
+
+    network: Any
+
+    def __init__(
+        self, network: nn.Module, extractor: Any, task: TaskInfo, *, layer: int | None = None, pool: str | None = None,
+        own_head: OwnHead | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.network, self.extractor, self.rate = network, extractor, task.sample_rate
+        self.layer, self.pool, self.own_head = layer, pool, own_head
+        self.least = _least_samples(network.config)
+        width = self.embed(torch.zeros(1, max(task.clip_samples, self.least))).shape[1]
+        self.head = None if own_head else nn.Linear(width, task.num_classes)
+
+    def forward(self, audio: Tensor, audio_samples: Tensor | None = None) -> Tensor:
+        """``(batch, samples) -> (batch, classes)``."""
+        if self.own_head is not None:
+            return self._by_shape(audio, audio_samples, self.own_head)  # (batch, classes)
+        head: Any = self.head
+        return head(self.embed(audio, audio_samples))  # type: ignore[no-any-return]  # (batch, classes)
+
+    def embed(self, audio: Tensor, audio_samples: Tensor | None = None) -> Tensor:
+        """``(batch, samples) -> (batch, dim)``."""
+        return self._by_shape(audio, audio_samples, self._pooled)
+
+    def _by_shape(self, audio: Tensor, audio_samples: Tensor | None, head: Any) -> Tensor:
+        """Extract features clip by clip, then run ``head`` once for all clips with features of one shape."""
+        own = [audio.shape[1]] * len(audio) if audio_samples is None else audio_samples.tolist()
+        own = [count or audio.shape[1] for count in own]  # a clip that could not be read is silence
+        if min(own) < self.least:
+            raise DataError(
+                f"a clip of {min(own)} samples ({1e3 * min(own) / self.rate:.0f} ms) is shorter than the {self.least} "
+                f"that {type(self.network).__name__} needs; leave such clips out, or fill them with recipe.fill=tile"
+            )
+        groups: dict[Any, list[tuple[int, dict[str, Tensor]]]] = defaultdict(list)
+        for place, (clip, count) in enumerate(zip(audio, own, strict=True)):
+            features = self._features(clip[:count])
+            groups[tuple((name, x.shape) for name, x in features.items())].append((place, features))
+        places, parts = [], []
+        for group in groups.values():
+            places += [place for place, _ in group]
+            together = {name: torch.cat([features[name] for _, features in group]) for name in group[0][1]}
+            parts.append(head(together, [own[place] for place, _ in group]))
+        return torch.cat(parts)[torch.argsort(torch.tensor(places, device=parts[0].device))]
+
+    def _features(self, clip: Tensor) -> dict[str, Tensor]:
+        """What the extractor makes of one clip ``(samples,)``, each tensor ``(1, ...)`` on the network's device."""
+        weight = next(self.network.parameters())
+        wave = np.zeros(clip.shape, np.float32) if clip.is_meta else clip.detach().float().cpu().numpy()
+        state = np.random.get_state()  # noqa: NPY002  CLAP's extractor draws from the legacy generator
+        np.random.seed(0)  # noqa: NPY002
+        try:
+            made = self.extractor(wave, sampling_rate=self.rate, return_tensors="pt")
+        finally:
+            np.random.set_state(state)  # noqa: NPY002
+        return {k: x.to(weight.device, weight.dtype if x.is_floating_point() else x.dtype) for k, x in made.items()}
+
+    def _pooled(self, features: dict[str, Tensor], own: list[int]) -> Tensor:
+        wanted = self.layer is not None
+        out = self.network(**features, output_hidden_states=wanted, return_dict=True)
+        own_pool: Tensor | None = next(
+            (out[key] for key in ("audio_embeds", "pooler_output") if out.get(key) is not None), None
+        )
+        if self.pool == "own" and own_pool is None:
+            raise CheckpointError(f"{type(self.network).__name__} pools nothing itself; use ?pool=mean, max or first")
+        if own_pool is not None and self.pool in (None, "own") and not wanted:
+            return own_pool.float()  # (batch, dim)
+        states = self._states(out)
+        if states.ndim == 4:  # maps of a hierarchical network: (batch, dim, height, width)
+            states = states.flatten(2).transpose(1, 2)  # (batch, steps, dim)
+        if self.pool == "first":
+            return states[:, 0].float()  # (batch, dim)
+        states, heard = states.float(), self._heard(states, own)
+        if self.pool == "max":
+            return states.masked_fill(~heard[..., None], -torch.inf).amax(1)  # (batch, dim)
+        weight = heard[..., None].to(states)
+        return (states * weight).sum(1) / weight.sum(1)  # (batch, dim)
+
+    def _states(self, out: Any) -> Tensor:
+        name = type(self.network).__name__
+        if self.layer is None:
+            states: Tensor | None = out.get("last_hidden_state")
+            if states is None:
+                raise CheckpointError(f"{name} gives {', '.join(out.keys())}, no last_hidden_state to make a vector of")
+            return states
+        layers = out.get("hidden_states") or ()
+        if not -len(layers) <= self.layer < len(layers):
+            raise CheckpointError(f"{name} has hidden states 0 to {len(layers) - 1}; ?layer={self.layer} is none")
+        found: Tensor = layers[self.layer]
+        return found
+
+    def _heard(self, states: Tensor, own: list[int]) -> Tensor:
+        """``(batch, steps)``: which steps stand for the clip, not for what its extractor pads every clip to."""
+        heard = torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)
+        config = self.network.config
+        if config.model_type == "whisper":
+            for row, count in zip(heard, own, strict=True):
+                row[math.ceil(count / (2 * self.extractor.hop_length)) :] = False  # a convolution of stride 2
+        elif config.model_type == "audio-spectrogram-transformer":
+            heard[:, :2] = False  # class and distillation tokens
+            grid = heard[:, 2:].view(len(heard), -1, (config.max_length - config.patch_size) // config.time_stride + 1)
+            for row, count in zip(grid, own, strict=True):  # (bands, patches in time)
+                frames = 1 + (count - self.least) // (self.rate // 100)
+                row[:, math.ceil(frames / config.time_stride) :] = False
+        return heard
+
+
+def build(
+    task: TaskInfo, *, folder: str, layer: int | None = None, pool: str | None = None, dtype: str = "float32"
+) -> Encoder:
+    """The encoder of a folder of transformers.
+
+    Raises:
+        CheckpointError: It cannot be read, lacks weights, or is no audio model.
+    """
+    from transformers.utils import logging as transformers_logging
+
+    logging: Any = transformers_logging
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # it lists what an encoder leaves unused, a decoder or the text tower
+    try:
+        extractor, whole = _loaded(Path(folder))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        first = " ".join(str(error).strip().splitlines()[:1])
+        raise CheckpointError(
+            f"{folder} cannot be read as an audio model of transformers ({type(error).__name__}: {first})"
+        ) from error
+    finally:
+        logging.set_verbosity(verbosity)
+    whole = whole.to(getattr(torch, dtype))
+    network = _encoder(whole)
+    if hasattr(network.config, "apply_spec_augment"):
+        network.config.apply_spec_augment = False  # augmentation is the recipe's
+    order = _order(whole.config, task) if hasattr(whole, "classifier") else None
+    own_head = None if order is None else OwnHead(whole, order)
+    return Encoder(network, extractor, task, layer=layer, pool=pool, own_head=own_head)
+
+
+def _loaded(folder: Path) -> tuple[Any, Any]:
+    """The feature extractor and the whole network, every tensor of it from the files."""
+    import transformers
+
+    local = {"local_files_only": True, "trust_remote_code": False}
+    config: Any = transformers.AutoConfig.from_pretrained(folder, **local)
+    extractor_class: Any = transformers.AutoFeatureExtractor
+    kind: Any = transformers.AutoModel
+    if (config.architectures or [""])[0].endswith(("ForAudioClassification", "ForSequenceClassification")):
+        kind = transformers.AutoModelForAudioClassification
+    elif config.model_type == "clap":
+        kind = transformers.ClapAudioModelWithProjection
+    extractor = extractor_class.from_pretrained(folder, **local)
+    if torch.get_default_device().type == "meta":  # only counted
+        if config.model_type == "clap":
+            return extractor, kind(config.audio_config)
+        return extractor, kind.from_config(config)
+    whole, info = kind.from_pretrained(folder, output_loading_info=True, local_files_only=True)
+    missing = sorted(name for name in info["missing_keys"] if not any(part in name for part in _UNUSED))
+    if missing:
+        some = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+        raise CheckpointError(f"{folder} lacks {some}, which {type(whole).__name__} has; they would be random")
+    return extractor, whole
+
+
+def _encoder(whole: Any) -> Any:
+    if whole.config.is_encoder_decoder:
+        return whole.encoder if hasattr(whole, "encoder") else whole.get_encoder()
+    return getattr(whole, whole.base_model_prefix, whole)
+
+
+def _order(config: Any, task: TaskInfo) -> list[int] | None:
+    """Where each label of the data set stands among those of a classifier; ``None`` where it has others."""
+    plain = {str(label).lower().replace("_", " "): int(row) for row, label in config.id2label.items()}
+    rows = [plain.get(name.lower().replace("_", " "), -1) for name in task.label_names]
+    return rows if rows and min(rows) >= 0 and len(set(rows)) == len(rows) else None
+
+
+def _least_samples(config: Any) -> int:
+    """Samples that a network of convolutions, or a filter bank without padding, needs to give one step."""
+    if config.model_type == "audio-spectrogram-transformer":
+        return 400
+    least = 1
+    strides = zip(getattr(config, "conv_kernel", ()), getattr(config, "conv_stride", ()), strict=True)
+    for kernel, stride in reversed(list(strides)):
+        least = (least - 1) * stride + kernel
+    return least

@@ -1,0 +1,148 @@
+"""Models by reference, given by a stranger's plugin: named by what they hold, run, reused, reproduced and refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.cli.listing import show
+from bench.config.selection import Selection, select_models
+from bench.config.settings import Settings
+from bench.data.contents import file_digests
+from bench.errors import CheckpointError, SelectionError
+from bench.job import Job
+from bench.planning.plan import expand
+from bench.plugins.discovery import load
+from bench.plugins.references import portable, referring
+from bench.running.preparation import load_all
+from bench.running.runner import Runner
+from bench.studies.reproduce.run import reproduce
+
+PLUGIN = Path(__file__).with_name("reference_plugin.py")
+
+
+@pytest.fixture
+def gain(tmp_path):
+    """A file that ``gain:FILE`` refers to."""
+    (tmp_path / "two.gain").write_text("2.0")
+    return tmp_path / "two.gain"
+
+
+def refer(*names):
+    return referring(load([PLUGIN]).registry, names, file_digests)
+
+
+def entry(name):
+    registry = refer(name)
+    return registry.models[name]
+
+
+def test_a_reference_is_named_by_its_title_options_and_contents(gain, tmp_path, monkeypatch) -> None:
+    found = entry(f"gain:{gain}?power=2&rate=4000")
+    assert found.spec.name.startswith("gain@two+power=2+rate=4000~")
+    assert (found.spec.family, found.spec.sample_rate) == ("gain", 4000)
+    assert found.spec.options == {"file": str(gain), "power": 2}
+    assert found.spec.axes == {"mode": "probe", "weights": f"two~{found.spec.axes['weights'][-6:]}"}
+    monkeypatch.chdir(tmp_path)
+    here = entry("gain:two.gain?rate=4000&power=2")
+    assert (here.spec, here.contents) == (found.spec, found.contents)  # from any folder, options in any order
+    assert here.reference == f"gain:{gain}?power=2&rate=4000"
+    assert portable(here.reference) == "gain:two.gain?power=2&rate=4000"
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "two.gain").write_text("2.0")
+    assert entry("gain:elsewhere/two.gain?power=2&rate=4000").contents == found.contents  # wherever the file stands
+    other = entry(f"gain:{gain}?power=1&rate=4000")
+    assert other.contents != found.contents
+    assert other.spec.axes["weights"] == found.spec.axes["weights"]
+    gain.write_text("3.0")
+    assert entry(f"gain:{gain}?power=2&rate=4000").contents != found.contents
+    assert not set('/\\:?*"<>|& ') & set(found.spec.name)
+
+
+def test_names_and_references_stand_side_by_side_and_families_are_no_models(gain) -> None:
+    registry = refer(f"gain:{gain}", "gain.plain", "all")
+    assert [one.spec.name for one in select_models([f"gain:{gain}", "gain.plain"], registry)] == [
+        "gain.plain", registry.models[f"gain:{gain}"].spec.name,
+    ]  # fmt: skip
+    assert "gain" not in registry.models
+    assert set(load([PLUGIN]).registry.references) >= {"gain"}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("gain", r"needs to be told which model: gain:FILE\?power=N"),
+        ("gian:{}", r"'gian' is no family .* gain:FILE"),
+        ("gain:", r"names nothing; write gain:FILE"),
+        ("gain:{}?pover=2", r"no option 'pover'; did you mean 'power'"),
+        ("gain:{}?power=3.5", r"power='3.5': Input should be"),
+        ("gain:{}?rate=fast", r"rate='fast': Input should be a valid integer"),
+        ("gain:{}.none", r"no file at .*none; write gain:FILE"),
+    ],
+)
+def test_a_wrong_reference_is_one_error(name, said, gain) -> None:
+    with pytest.raises((SelectionError, CheckpointError), match=said):
+        refer(name.format(gain))
+
+
+def runner(out, *models, **selection):
+    chosen = Selection(models=models, datasets=("lengths",), profile=False, **selection)
+    return Runner(chosen, Settings(out=out, plugins=(PLUGIN,), jobs=1))
+
+
+def planned_by(made):
+    """The only cell that a runner would run, planned without its cost."""
+    registry = made.host.registry
+    (planned,) = expand(made.selection, registry, load_all(made.selection, registry)).cells
+    return planned
+
+
+def test_a_reference_is_run_at_its_rate_with_the_lengths_of_clips_reused_and_reproduced(
+    gain, tmp_path, monkeypatch
+) -> None:
+    name = f"gain:{gain}?rate=4000"
+    first = runner(tmp_path / "run", name).run()
+    (record,) = first.records
+    assert record.status == "ok", record.error
+    assert (record.cell.mode, record.cell.clip_samples) == ("probe", 400)
+    assert record.cell.model.startswith("gain@two+rate=4000~")
+    assert record.provenance["weights"]["from"] == "gain:two.gain?rate=4000"
+    (row,) = first.board.sections[0].rows
+    assert "--models 'gain:two.gain?rate=4000'" in row.command
+    assert "--weights" not in row.command
+    told = first.store.predictions(record)
+    assert told is not None
+    assert len(np.unique(told["logits"][:, 1])) == 12  # each test clip was heard at its own length
+    monkeypatch.chdir(tmp_path)
+    assert planned_by(runner(tmp_path, "gain:two.gain?rate=4000")).fingerprint == record.fingerprint
+    settings = Settings(out=tmp_path / "again", plugins=(PLUGIN,), jobs=1)
+    assert reproduce(first.store, record, settings, None, None).same_predictions
+    gain.write_text("3.0")
+    with pytest.raises(SelectionError, match="its files or options are others"):
+        reproduce(first.store, record, settings, None, None)
+
+
+def test_what_a_reference_cannot_be_asked_for_is_incompatible(gain, tmp_path) -> None:
+    name = f"gain:{gain}"
+    for asked, said in (
+        ({"mode": "scratch"}, "mode scratch starts from random weights, not from two~"),
+        ({"weights": "random"}, "which it refers to, not from random; leave out --weights"),
+    ):
+        planned = planned_by(runner(tmp_path, name, **asked))
+        assert planned.decision == "incompatible"
+        assert said in planned.reason
+
+
+def test_a_job_carries_the_reference_and_families_are_listed(gain, tmp_path, capsys) -> None:
+    made = runner(tmp_path, f"gain:{gain}")
+    job = made.preparation.job(planned_by(made), made.launching.side_by_side)
+    assert Job.from_json(job.to_json()).reference == f"gain:{gain}"
+    assert show("models", plugin=[PLUGIN]) == 0
+    assert "gain:FILE?power=N&rate=HZ" in capsys.readouterr().out
+
+
+def test_a_declared_rate_needs_no_reference(tmp_path) -> None:
+    planned = planned_by(runner(tmp_path, "gain.plain"))
+    assert planned.cell.clip_samples == 400
