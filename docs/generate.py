@@ -133,10 +133,10 @@ def reference_page(registry: Registry) -> str:
 def model_table(registry: Registry) -> str:
     """One row per model."""
     rows = []
-    for spec in registry.models.specs():
+    for spec in (*registry.models.specs(), *registry.references.specs()):
         size = "-" if spec.parameters is None else f"{spec.parameters:,}"
         inputs = "+".join(spec.modalities)
-        rows.append((f"`{spec.name}`", size, inputs, spec.frontend or "waveform", spec.description))
+        rows.append((f"`{spec.usage}`", size, inputs, spec.frontend or "waveform", spec.description))
     return table(("name", "parameters", "inputs", "front end", "what"), rows)
 
 

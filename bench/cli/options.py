@@ -43,7 +43,11 @@ def _option(
 _WORD, _COUNT = str | None, int | None
 OPTIONS: Mapping[str, tuple[Any, Any]] = {
     "models": _option(
-        str, "--models", "default, all, documented, a family or model names.", "NAME,...", default="default"
+        str,
+        "--models",
+        "default, all, documented, a family, model names, or files: hf:FOLDER.",
+        "NAME,...",
+        default="default",
     ),
     "dataset": _option(str, "--dataset", "Data sets; `bench list datasets`.", "NAME,...", default="demo"),
     "data": (Data, None),

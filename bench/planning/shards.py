@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from bench.cell import Cell
 from bench.errors import SelectionError
-from bench.planning.costs import FROZEN, Cost, expected_seconds
+from bench.planning.axes import FROZEN
+from bench.planning.costs import Cost, expected_seconds
 from bench.planning.plan import Plan, PlannedCell
 from bench.plugins.registry import Registry
 from bench.plugins.specs import ModelSpec

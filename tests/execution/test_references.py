@@ -18,7 +18,7 @@ from bench.plugins.discovery import load
 from bench.plugins.references import portable, referring
 from bench.running.preparation import load_all
 from bench.running.runner import Runner
-from bench.studies.reproduce.run import reproduce
+from bench.studies.reproduce.run import reproduce, selection_of
 
 PLUGIN = Path(__file__).with_name("reference_plugin.py")
 
@@ -118,7 +118,7 @@ def test_a_reference_is_run_at_its_rate_with_the_lengths_of_clips_reused_and_rep
     monkeypatch.chdir(tmp_path)
     assert planned_by(runner(tmp_path, "gain:two.gain?rate=4000")).fingerprint == record.fingerprint
     settings = Settings(out=tmp_path / "again", plugins=(PLUGIN,), jobs=1)
-    assert reproduce(first.store, record, settings, None, None).same_predictions
+    assert selection_of(record, None).models == ("gain:two.gain?rate=4000",)
     gain.write_text("3.0")
     with pytest.raises(SelectionError, match="its files or options are others"):
         reproduce(first.store, record, settings, None, None)

@@ -17,14 +17,14 @@ def bench_add_models() -> Iterable[ModelSpec]:
     """One family for each kind of file."""
     runtime: dict[str, Any] = {
         "factory": f"{_HERE}.runtimes:build",
-        "syntax": "FILE?output=NAME|INDEX&rate=HZ&window=SAMPLES&hop=SAMPLES",
+        "syntax": "FILE?output=NAME&rate=HZ&window=SAMPLES&hop=SAMPLES",
         "frozen": True,
         **_ALONE,
     }
     return [
         ModelSpec(
             name="hf", factory=f"{_HERE}.hf:build", reference=f"{_HERE}.targets:hf",
-            syntax="FOLDER_OR_ID?layer=N&pool=own|mean|max|first&dtype=float32|bfloat16|float16",
+            syntax="FOLDER_OR_ID?layer=N&pool=POOL&dtype=DTYPE",
             description="an audio encoder or classifier of transformers with its own feature extractor and rate",
             **_ALONE,
         ),
