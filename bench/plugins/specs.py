@@ -15,8 +15,8 @@ from bench.clips import TaskInfo, TaskType
 from bench.plugins.model_spec import Axis, ModelSpec, Reference
 
 __all__ = (
-    "Axis", "BuiltinRecipe", "DatasetSpec", "Feeding", "FrontendSpec", "LauncherSpec", "MeasurementSpec", "MetricSpec", "ModelSpec",
-    "Need", "ProtocolSpec", "Reference", "ReporterSpec", "TaskInfo",
+    "Axis", "BuiltinRecipe", "DatasetSpec", "Feeding", "FrontendSpec", "LauncherSpec", "MeasurementSpec", "MetricSpec",
+    "ModelSpec", "Need", "ProtocolSpec", "Reference", "ReporterSpec", "TaskInfo",
 )  # fmt: skip
 
 BuiltinRecipe = Literal["smoke", "quick", "full"]
