@@ -54,6 +54,7 @@ def measured(registry):
     said: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(augmentations, "SECONDS", 5.0)
+        patch.setattr(augmentations, "FEWEST", 60)
         return augmentations.measure(case_of(registry), said.append), said
 
 
