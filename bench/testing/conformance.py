@@ -274,6 +274,8 @@ def _front_ends(registry: Registry, entry: Entry[ModelSpec], *, small: bool) -> 
 
 
 def _overfit(registry: Registry, case: NetworkCase, effort: Effort) -> CheckResult:
+    if case.entry.spec.frozen:
+        return skipped("its weights cannot be trained")
     count = count_parameters(case.pipeline.model)
     if case.entry.spec.inductive and count > OVERFIT_LIMIT and not effort.slow:
         return skipped(f"{count / 1e6:.1f} M parameters are more than {OVERFIT_LIMIT / 1e6:g} M; --slow trains it")

@@ -166,8 +166,9 @@ def build(
     from transformers.utils import logging as transformers_logging
 
     logging: Any = transformers_logging
-    verbosity = logging.get_verbosity()
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()  # it lists what an encoder leaves unused, a decoder or the text tower
+    logging.disable_progress_bar()
     try:
         extractor, whole = _loaded(Path(folder))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
@@ -177,10 +178,14 @@ def build(
         ) from error
     finally:
         logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
     whole = whole.to(getattr(torch, dtype))
     network = _encoder(whole)
     if hasattr(network.config, "apply_spec_augment"):
         network.config.apply_spec_augment = False  # augmentation is the recipe's
+    if hasattr(network, "masked_spec_embed"):
+        network.masked_spec_embed.requires_grad_(requires_grad=False)  # only that would use it
     order = _order(whole.config, task) if hasattr(whole, "classifier") else None
     own_head = None if order is None else OwnHead(whole, order)
     return Encoder(network, extractor, task, layer=layer, pool=pool, own_head=own_head)

@@ -139,6 +139,7 @@ def test_gradients_reach_the_network_and_training_masks_nothing_itself(saved, ta
     encoder(audio=waves, audio_samples=samples).sum().backward()
     assert encoder.network.encoder.layers[0].attention.k_proj.weight.grad is not None
     assert encoder.head.weight.grad is not None
+    assert not [name for name, p in encoder.named_parameters() if p.requires_grad and p.grad is None]
 
 
 def test_what_is_no_model_is_one_error_that_says_what_is_missing(saved, task, tmp_path, monkeypatch) -> None:
