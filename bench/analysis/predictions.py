@@ -25,6 +25,7 @@ from bench.cell import Cell
 from bench.errors import StoreError
 from bench.metrics.scoring import Metric
 from bench.results.predictions import Arrays, Predictions, clip_groups
+from bench.results.provenance import source_hash
 from bench.results.records import Record, Score
 
 T = TypeVar("T")
@@ -131,7 +132,8 @@ class Reader:
             note = "" if self.predictions is None else "no stored predictions"
             return Evaluated(record=record, scores=record.scores, value=record.score(self.shown.name), note=note)
         arrays = self.predictions(record)
-        scores = (*record.scores, *self._missing(record, arrays))
+        stored = tuple(score for score in record.scores if self._stands(record, score.name))
+        scores = (*stored, *self._missing(stored, arrays))
         logits, note = self._align(record, arrays)
         clips = self.folds[record.cell.fold]
         values = None
@@ -156,9 +158,14 @@ class Reader:
             reconstructions=reconstructions,
         )
 
-    def _missing(self, record: Record, arrays: Arrays) -> Iterator[Score]:
-        """Scores of metrics that were not there when the record was made, from its predictions."""
-        known = {score.name for score in record.scores}
+    def _stands(self, record: Record, name: str) -> bool:
+        """Whether the code of a metric is still that of the record, as far as both are known."""
+        code = (record.provenance.get("metrics") or {}).get(name)
+        return code is None or name not in self.metrics or code == source_hash(self.metrics[name].compute)
+
+    def _missing(self, stored: Iterable[Score], arrays: Arrays) -> Iterator[Score]:
+        """Scores of metrics that were not there when the record was made, or have changed, from its predictions."""
+        known = {score.name for score in stored}
         for metric in (metric for name, metric in self.metrics.items() if name not in known):
             logits, targets = arrays["logits"], arrays["targets"]
             task = "multi_label" if targets.ndim == 2 else "single_label"

@@ -14,6 +14,7 @@ from bench.analysis.predictions import verify
 from bench.errors import UnknownNameError
 from bench.metrics.scoring import Metric
 from bench.reports import formats
+from bench.results.provenance import source_hash
 from bench.results.store import Store
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
@@ -154,3 +155,17 @@ def test_an_undefined_score_is_no_missing_result(samples, tmp_path):
     assert "no score" in text
     assert "[1] `a`: not ranked: top5_accuracy is not defined for every fold" in text
     assert json.loads(formats.json_(board))["sections"][0]["rows"][0]["primary"] is None
+
+
+@pytest.mark.parametrize("edited", [False, True])
+def test_a_stored_score_holds_as_long_as_the_code_of_its_metric(samples, tmp_path, edited):
+    store, metric = Store(tmp_path), samples.PLUGIN_METRIC
+    code = "0" * 16 if edited else source_hash(metric.compute)
+    record = samples.evaluated(store, samples.cell("a"), 0.7, metrics={metric.name: code})
+    stored = record.model_copy(update={"scores": (*record.scores, metric.described.of(99.0))})
+    store.write(stored, store.predictions(record))
+    offered = {**samples.STORED_METRICS, metric.name: metric}
+    (section,) = build_board(store.records()[0], metrics=offered, predictions=store.predictions).sections
+    arrays = store.predictions(record)
+    now = samples.costly_errors(arrays["logits"], arrays["targets"])
+    assert section.rows[0].score(metric.name) == pytest.approx(now if edited else 99.0)
