@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from bench.allowed import Positive, Several
 from bench.errors import DataError
@@ -147,6 +147,15 @@ class Clips:
         if self.audio is None:
             raise DataError(f"{self.title} has no audio to decode; its publishers give features")
         return self.audio
+
+
+def reworded(said: Any, word: Callable[[str], str]) -> Any:
+    """JSON values with ``word`` of every string in place of it, keys of objects apart."""
+    if isinstance(said, Mapping):
+        return {key: reworded(value, word) for key, value in said.items()}
+    if isinstance(said, list):
+        return [reworded(value, word) for value in said]
+    return word(said) if isinstance(said, str) else said
 
 
 def veiled(name: str) -> str:

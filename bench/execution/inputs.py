@@ -252,20 +252,15 @@ def _stored(
     if any(p.requires_grad for p in frontend.parameters()):
         raise PluginError(f"front end {name!r} is trained, so its features cannot be precomputed; use --feeding fly")
     noise = torch.rand(1, waveforms.samples.shape[1], generator=torch.Generator().manual_seed(0)) - 0.5
-    learning = copy.deepcopy(frontend).train()
     with torch.no_grad():
-        again, learnt = frontend(noise), learning(noise)
-        heard = frontend(noise)
-    if not (torch.allclose(heard, again, equal_nan=True) and torch.allclose(heard, learnt, equal_nan=True)):
+        heard, *others = (one(noise) for one in (frontend, frontend, copy.deepcopy(frontend).train()))
+    if not all(torch.allclose(heard, other, equal_nan=True) for other in others):
         raise PluginError(
             f"front end {name!r} gives one clip other features each time or in training (dropout, augmentation), so "
             "that they cannot be precomputed; use --feeding fly"
         )
-    state = hashlib.sha256(heard.numpy().tobytes())  # weights drawn by the seed, wherever it keeps them
-    for tensor in frontend.state_dict().values():
-        state.update(tensor.numpy().tobytes())
-    code = source_hash(registry.frontends[name].factory)
-    key = digest([name, dict(model.frontend_options), code, state.hexdigest()])
+    drawn = hashlib.sha256(heard.numpy().tobytes()).hexdigest()  # weights drawn by the seed, wherever it keeps them
+    key = digest([name, dict(model.frontend_options), source_hash(registry.frontends[name].factory), drawn])
     return open_features(waveforms, frontend, key=key, dtype="float32").values
 
 

@@ -15,7 +15,7 @@ import os
 import pickle
 import traceback
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import IO, Any, NoReturn
 
@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.cell import parse_inputs
-from bench.clips import veiled
+from bench.clips import reworded, veiled
 from bench.errors import DataError
 from bench.execution.opening import Opened, open_data, split_for
 from bench.job import Job
@@ -64,20 +64,12 @@ def masked(opened: Opened, split: Split, job: Job) -> Opened:
     notes = (*clips.notes, *([f"fold {job.cell.fold}: {said}"] if said else []))
     if waveforms is not None:
         called = dict(zip(clips.ids, ids, strict=True))
-        report = {key: _renamed(value, called) for key, value in waveforms.report.items()}
-        waveforms = replace(waveforms, report=report)
+        waveforms = replace(waveforms, report=reworded(waveforms.report, lambda name: called.get(name, name)))
     clips = replace(
         clips, ids=ids, targets=targets, notes=notes, groups=None, copies=None, texts=texts, audio=None, images=None,
         listed_bad=(),
     )  # fmt: skip
     return Opened(clips=clips, waveforms=waveforms)
-
-
-def _renamed(said: Any, called: Mapping[str, str]) -> Any:
-    """Part of a decoding report with its clips called otherwise."""
-    if isinstance(said, dict):
-        return {key: _renamed(value, called) for key, value in said.items()}
-    return [called[name] for name in said] if isinstance(said, list) else said
 
 
 class _Keeper:

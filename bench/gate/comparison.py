@@ -46,7 +46,7 @@ def compare(baseline: Baseline, candidate: Collected, policy: Policy, *, cross_h
         findings.extend(_row(row, match, policy, candidate))
     if foreign and not cross_hardware:
         raise SelectionError(_refusal(foreign, baseline, candidate))
-    return Verdict(findings=tuple(findings), notes=(*_notes(baseline, candidate), *_of_few_seeds(baseline, findings)))
+    return Verdict(findings=tuple(findings), notes=tuple(_notes(baseline, candidate, findings)))
 
 
 def _match(row: PinnedRow, rows: Iterable[PinnedRow]) -> PinnedRow | str:
@@ -181,7 +181,7 @@ def _middle(measured: Measured) -> float:
     return statistics.median(measured.processes)
 
 
-def _notes(baseline: Baseline, candidate: Collected) -> Iterator[str]:
+def _notes(baseline: Baseline, candidate: Collected, findings: Sequence[Finding]) -> Iterator[str]:
     for name, version in sorted(baseline.libraries.items()):
         now = candidate.libraries.get(name)
         if name in candidate.libraries and now != version:
@@ -193,10 +193,6 @@ def _notes(baseline: Baseline, candidate: Collected) -> Iterator[str]:
     if new:
         shown = ", ".join(new[:3]) + (", ..." if len(new) > 3 else "")
         yield f"{len(new)} rows are not in the baseline and were not gated: {shown}"
-
-
-def _of_few_seeds(baseline: Baseline, findings: Sequence[Finding]) -> Iterator[str]:
-    """What may be concluded where scores moved and fewer than three trainings stand on each side."""
     few = {(row.name, row.metric) for row in baseline.rows if few_seeds(row)}
     if any((one.row, one.quantity) in few and one.status in _MOVED for one in findings):
         yield (

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from bench.clips import Clips, TaskType, veiled
+from bench.clips import Clips, TaskType, reworded, veiled
 from bench.errors import DataError, StoreError
 from bench.metrics.scoring import compute_scores
 from bench.plugins.interfaces import Finished
@@ -42,7 +42,8 @@ def completed(registry: Registry, clips: Clips, event: Finished) -> Finished:
             arrays, rows = _predictions(clips, event)
             record, arrays = scored(registry, clips, event.record, arrays, rows)
             names = {veiled(name): name for name in clips.ids}
-            record = record.model_copy(update={"provenance": _unveiled(record.provenance, names)})
+            called = reworded(record.provenance, lambda text: _VEILED.sub(lambda one: names.get(one[0], one[0]), text))
+            record = record.model_copy(update={"provenance": called})
         except Exception as error:  # noqa: BLE001  a worker or a launcher may hand over anything; it costs its cell
             reason = "data" if isinstance(error, DataError | StoreError) else "raised"
             failure = Failure(reason=reason, stage="record", message=f"{type(error).__name__}: {error}")
@@ -72,15 +73,6 @@ def _predictions(clips: Clips, event: Finished) -> tuple[dict[str, npt.NDArray[A
         )
     rows = np.asarray([places[name] for name in arrays["ids"].tolist()], dtype=np.int64)
     return {**arrays, "ids": np.asarray([clips.ids[row] for row in rows])}, rows
-
-
-def _unveiled(said: Any, names: Mapping[str, str]) -> Any:
-    """What the process that fits said, with the names of its clips."""
-    if isinstance(said, Mapping):
-        return {key: _unveiled(value, names) for key, value in said.items()}
-    if isinstance(said, list):
-        return [_unveiled(value, names) for value in said]
-    return _VEILED.sub(lambda found: names.get(found[0], found[0]), said) if isinstance(said, str) else said
 
 
 def scored(
