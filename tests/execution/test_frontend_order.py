@@ -68,10 +68,10 @@ def test_what_draws_at_each_call_is_never_stored(logits, model: str) -> None:
 
 @pytest.mark.slow
 def test_workers_and_resuming_change_nothing(logits, tmp_path) -> None:
-    sets = tuple(f"recipe.{name}={value}" for name, value in (SMALL | {"ema": None}).items() if value is not None)
+    sets = tuple(f"recipe.{name}={value}".lower() for name, value in (SMALL | {"ema": None}).items())
     chosen = Selection(
         models=("net.drawn", "plain.drawn"), datasets=("tones",), recipe="smoke", profile=False, seeds=(1,),
-        feeding="precomputed", overrides=(*sets, "recipe.trim_db=none", "recipe.ema=none"), device="cpu",
+        feeding="precomputed", overrides=sets, device="cpu",
     )  # fmt: skip
     how = Settings(out=tmp_path / "out", jobs=2, plugins=(PLUGIN,))
     assert len(Runner(chosen, how).run().records) == 2
