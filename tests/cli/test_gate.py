@@ -132,7 +132,9 @@ def test_an_incomplete_run_is_pinned_only_on_request(runs, tmp_path, capsys):
     store, to = runs(1), tmp_path / "base.json"
     error = Failure(reason="signal", stage="profile", message="killed by signal 9")
     runs.rewrite(store, "profile", status="crashed", error=error, artifacts={})
-    store.write_plan({"cells": [runs.samples.cell("theta", 1).to_json()]})
+    never = runs.samples.cell("theta", 1)
+    decision = {"id": never.id, "decision": "run", "fingerprint": "f"}
+    store.write_plan({"cells": [never.to_json()], "decisions": [decision]})
     assert main(["baseline", "pin", str(store.root), "--to", str(to)]) == 2
     message = capsys.readouterr().err
     assert "killed by signal 9" in message
