@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic_core import ValidationError, from_json
 
-_EXTREME = re.compile(rb"\d{19}|[eE]\+?\d{3}")
+_EXTREME = re.compile(rb"[\s:,\[]-?(?:\d{19}|[\d.]+[eE]\+?\d{3})|^-?\d{19}|^-?[\d.]+[eE]")
 """Where a text may hold a number beyond 64 bits; every other text is known to hold none."""
 
 
