@@ -20,6 +20,7 @@ from bench.cli.report import load_board
 from bench.config.selection import Selection
 from bench.config.settings import Settings
 from bench.data.cache import cache_root
+from bench.data.contents import _sealed
 from bench.errors import DataError
 from bench.planning.plan import expand
 from bench.plugins.discovery import load
@@ -165,7 +166,8 @@ def test_rehash_believes_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     right = contents()
     with contextlib.closing(sqlite3.connect(cache_root() / "contents.sqlite")) as index, index:
-        index.execute("update files set digest = 'wrong'")
+        for path, state in index.execute("select path, state from files").fetchall():
+            index.execute("update files set digest = ? where path = ?", (_sealed(path, state, "0" * 64), path))
     assert contents() != right
     assert contents(rehash=True) == right
     assert contents() == right
