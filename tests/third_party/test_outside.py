@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -134,9 +135,9 @@ def test_the_same_model_works_as_a_file_instead(listed) -> None:
 def board_of(processes, tmp_path: Path):
     """``board_of(*words)``: the rows of a small run, and its Markdown board."""
 
-    def call(*words: str) -> tuple[list[dict[str, object]], str]:
+    def call(*words: str, run=processes.run) -> tuple[list[dict[str, object]], str]:
         command = [sys.executable, "-P", "-m", "bench", "run", "--dataset", "full.tones", "--out", str(tmp_path)]
-        done = processes.run([*command, *words], capture_output=True, text=True, timeout=300)
+        done = run([*command, *words], capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         records = [json.loads(path.read_text(encoding="utf-8")) for path in (tmp_path / "records").rglob("*.json")]
         return records, (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
@@ -161,7 +162,7 @@ def test_outside_model_data_set_and_front_end_on_a_board(board_of) -> None:
 @pytest.mark.usefixtures("installed")
 def test_every_seam_from_outside_on_one_board(board_of, tmp_path: Path) -> None:
     words = ["--protocol", "full.halves", "--launcher", "full.niced:nice=7", "--format", "md,full.lines"]
-    records, board = board_of("--models", "hello,full.bands", "--no-keep-checkpoints", *words)
+    records, board = board_of("--models", "hello,full.bands", "--no-keep-checkpoints", *words, run=subprocess.run)
     assert {r["status"] for r in records} == {"ok"}
     assert {r["cell"]["protocol"] for r in records} == {"full.halves@1", "profile@1"}
     evaluated = [r for r in records if r["cell"]["kind"] == "evaluate"]
