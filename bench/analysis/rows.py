@@ -96,7 +96,8 @@ def draft(
     about = facts(group)
     seen = seen_folds(group)
     flaws = unfit(about, seen, common, common.folds)
-    not_ranked = (*flaws, *_not_ranked(common, (folds, seeds), found, compared)) if used else ()
+    nowhere = (f"no result on {labelled('fold', common.folds)}",) if found else ()
+    not_ranked = (*flaws, *_not_ranked(common, (folds, seeds), found, compared)) if used else nowhere
     if used and (why := control(group.key, about)):
         not_ranked = (*not_ranked, why)
     rankable = bool(used) and not not_ranked
@@ -215,7 +216,7 @@ def _notes(
     if folds and set(folds) != set(common.folds):
         yield f"averaged over {labelled('fold', folds)} only: do not compare with other rows"
     left_out = sorted({seed for _, seed in found} - set(seeds))
-    if left_out:
+    if left_out and folds:
         yield f"{labelled('seed', left_out)} with fewer folds left out of the average"
     for section, doubt in DOUBTS.items():
         blocks = (part(one.record, section) for one in found.values())

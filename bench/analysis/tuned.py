@@ -11,7 +11,7 @@ from bench.results.records import Record
 
 MOST_NAMED = 6
 FEWEST = 2
-"""Folds that must be left to rank on."""
+"""Folds that must be left to rank on, where there are as many."""
 
 
 def seen_folds(row: RowGroup) -> tuple[int, ...] | None:
@@ -31,16 +31,17 @@ def _saw(record: Record) -> bool:
 
 
 def unseen(rows: Iterable[RowGroup], folds: Sequence[int]) -> tuple[int, ...]:
-    """The folds to rank on: those that no recipe saw where at least two are left, else none.
+    """The folds to rank on: those that no recipe saw where two are left, or the only one, else none.
 
     A recipe that saw all but one of them leaves the others theirs: its row is shown and not ranked. Controls do not
     count.
     """
     results = [row for row in rows if any(record.status == "ok" for record in row.evaluate)]
     able = [row for row in results if not control(row.key, facts(row))]
-    left = [found for row in able if len(found := {*folds} - {*(seen_folds(row) or ())}) >= FEWEST]
+    fewest = min(FEWEST, len(folds))
+    left = [found for row in able if len(found := {*folds} - {*(seen_folds(row) or ())}) >= fewest]
     shared = set.intersection(*left) if left else set()
-    return tuple(sorted(shared)) if len(shared) >= FEWEST else ()
+    return tuple(sorted(shared)) if len(shared) >= fewest else ()
 
 
 def told(
@@ -61,7 +62,11 @@ def told(
     said = []
     if chosen:
         by = "; ".join(f"{labelled('fold', folds)} ({_named(names)})" for folds, names in sorted(chosen.items()))
-        how = "Too good, no two folds are clean" if not clean else "Ranked without rows whose recipe saw these folds"
+        how = (
+            f"Too good, no {'two folds are' if len(whole) > 1 else 'fold is'} clean"
+            if not clean
+            else "Ranked without rows whose recipe saw these folds"
+        )
         how = f"Ranked on {labelled('fold', used)}" if clean and tuple(used) != tuple(whole) else how
         said.append(f"{how}: recipes were chosen by results on {by}.")
     if unknown := [name for name, folds in dict.fromkeys(seen) if folds is None]:

@@ -33,6 +33,9 @@ MIN_GROUPS = 5
 MIN_SEEDS = 3
 """With fewer trainings of a model nothing is said of what another training would give: no rank, no "better"."""
 
+LEAST_DRAWS = 100
+"""With fewer draws that leave a score defined the ends of an interval are those of a handful."""
+
 SAME = 1e-12
 """Draws that differ by no more are equal."""
 
@@ -210,9 +213,10 @@ def _of_scores(models: Sequence[Resampled]) -> Draws | Refusal:
     if any((one.drawn.shape[1], one.groups) != (first.drawn.shape[1], first.groups) for one in models):
         raise ValueError("the scores were not drawn with the same weights")
     drawn = np.stack([one.drawn.mean(axis=0) for one in models], axis=1)
-    drawn = drawn[np.isfinite(drawn).all(axis=1)]
-    if len(drawn) < 2:
-        return Refusal(reason="draws of groups leave the score undefined: its scatter is unknown", have=len(drawn))
+    draws, drawn = len(drawn), drawn[np.isfinite(drawn).all(axis=1)]
+    if len(drawn) < (need := max(2, min(LEAST_DRAWS, draws // 2))):
+        told = f"{len(drawn)} of {draws} draws of groups leave the score defined: its scatter is unknown"
+        return Refusal(reason=told, have=len(drawn), need=need)
     scores = np.array([float(one.observed.mean()) for one in models])
     seed_variance, interaction = np.array([one.seed_variances for one in models]).T
     return Draws(

@@ -38,11 +38,6 @@ class McNemar:
     both: int
     neither: int
 
-    @property
-    def discordance(self) -> float:
-        """Fraction of clips on which exactly one is right."""
-        return (self.only_a + self.only_b) / (self.only_a + self.only_b + self.both + self.neither)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:

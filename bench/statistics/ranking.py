@@ -41,12 +41,6 @@ class RankedModel:
         """The tie groups as letters: ``"a"``, ``"ab"``."""
         return "".join(tie_letter(number) for number in self.ties)
 
-    @property
-    def ranks(self) -> str:
-        """The rank interval as text: ``"1"``, ``"2-4"``."""
-        low, high = self.rank_low, self.rank_high
-        return str(low) if low == high else f"{low}-{high}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Ranking:

@@ -140,3 +140,27 @@ def test_a_control_decides_nothing_about_the_folds_of_others(made, samples, tmp_
         samples.evaluated(store, samples.cell("control", fold, seed, mode="probe"), 0.3)
     (section,) = build_board(store.records()[0], metrics=METRICS, predictions=store.predictions).sections
     assert {row.key.model for row in section.rows if row.rank} == {"one", "two"}
+
+
+def test_the_only_fold_of_a_split_is_clean_or_not(samples, tmp_path) -> None:
+    store = Store(tmp_path)
+    for model, seed in itertools.product(("greedy", "clean"), range(3)):
+        record = samples.evaluated(store, samples.cell(model, 1, seed), 0.9)
+        tuned = on(1) if model == "greedy" else []
+        store.write(record.model_copy(update={"recipe": {"name": "full", "tuned_on": tuned}}))
+    (section,) = build_board(store.records()[0], metrics=METRICS, predictions=store.predictions).sections
+    assert {row.key.model: row.not_ranked for row in section.rows} == {
+        "greedy": ("its recipe saw fold 1 too",), "clean": (),
+    }  # fmt: skip
+
+
+def test_a_row_without_the_folds_of_the_table_says_so(samples, tmp_path) -> None:
+    store = Store(tmp_path)
+    for model, folds in (("tuned", (1, 2)), ("clean", FOLDS)):
+        for fold, seed in itertools.product(folds, range(3)):
+            record = samples.evaluated(store, samples.cell(model, fold, seed), 0.9, protocol__scheme="folds")
+            tuned = on(1, 2) if model == "tuned" else []
+            store.write(record.model_copy(update={"recipe": {"name": "full", "tuned_on": tuned}}))
+    (section,) = build_board(store.records()[0], metrics=METRICS, predictions=store.predictions).sections
+    row = next(row for row in section.rows if row.key.model == "tuned")
+    assert (row.value, row.not_ranked, row.notes) == (None, ("no result on folds 3, 4",), ())

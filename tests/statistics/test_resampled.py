@@ -147,7 +147,7 @@ class TestRanking:
         assert found.p_values[0, 1] == pair.p_value
         assert found.differences[0, 1] == pytest.approx(pair.difference)
         assert found.resolution == pytest.approx((pair.resolution, pair.resolution))
-        assert [model.ranks for model in found.models] == ["1", "2"]
+        assert [(model.rank_low, model.rank_high) for model in found.models] == [(1, 1), (2, 2)]
         assert [model.letters for model in found.models] == ["a", "b"]
         assert found.models[0].interval.low == pytest.approx(interval_of(scores["a"]).low)
 
@@ -155,7 +155,8 @@ class TestRanking:
         scores = self.scores({"a": 0.8, "b": 2.4, "c": 2.4})
         scores["d"] = scores["c"]  # the same predictions twice: no draw changes the difference
         found = ranking(scores, None)
-        assert {model.name: model.ranks for model in found.models} == {"a": "1", "b": "2-4", "c": "2-4", "d": "2-4"}
+        ranks = {model.name: (model.rank_low, model.rank_high) for model in found.models}
+        assert ranks == {"a": (1, 1), "b": (2, 4), "c": (2, 4), "d": (2, 4)}
         assert len({model.letters for model in found.models[1:]}) == 1
         assert [model.seeds for model in found.models] == [3, 3, 3, 3]
 
@@ -171,14 +172,16 @@ class TestRanking:
         }
         found, expected = ranking(scores, None), ranking(correct, groups)
         assert [model.name for model in found.models] == [model.name for model in expected.models]
-        assert [model.ranks for model in found.models] == [model.ranks for model in expected.models]
+        assert [(m.rank_low, m.rank_high) for m in found.models] == [(m.rank_low, m.rank_high) for m in expected.models]
         np.testing.assert_allclose(found.p_values, expected.p_values, atol=0.1)
         assert found.resolution == pytest.approx(expected.resolution, rel=0.25)
 
-    def test_no_interval_no_ranking(self):
+    def test_no_interval_no_place(self):
         scores = self.scores({"a": 1.0})
         flat = made_of(np.full(3, 0.5), np.full((3, 1000), 0.5), scores["a"].groups)
-        assert isinstance(ranking({"a": scores["a"], "flat": flat}, None), Refusal)
+        assert isinstance(ranking({"flat": flat}, None), Refusal)
+        found, alone = ranking({"a": scores["a"], "flat": flat}, None), ranking(scores, None)
+        assert [model.interval for model in found.models] == [model.interval for model in alone.models]
         assert isinstance(ranking(scores, None).resolution, Refusal)
         with pytest.raises(ValueError, match="at least one model"):
             ranking({}, None)
@@ -198,4 +201,7 @@ class TestRanking:
         assert np.isfinite(found.p_values).all()
         assert found.models[0].interval.width == pytest.approx(interval_of(scores["a"]).width, rel=0.2)
         nothing = Resampled(observed=broken.observed, drawn=np.full((3, 9), np.nan), clips=9, groups=9)
-        assert "undefined" in interval_of(nothing).reason
+        assert interval_of(nothing).reason.startswith("0 of 9 draws of groups leave the score defined")
+        holes[:, 40:] = np.nan
+        rare = Resampled(observed=broken.observed, drawn=holes, clips=broken.clips, groups=broken.groups)
+        assert interval_of(rare).reason.startswith(f"20 of {holes.shape[1]} draws"), "an interval of a handful is none"
