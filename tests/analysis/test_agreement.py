@@ -87,7 +87,8 @@ def result(samples, drawn, model, cell, number):
         arrays = {name: values[:20] if len(values) == samples.CLIPS else values for name, values in arrays.items()}
     value = float((arrays["logits"].argmax(1) == arrays["targets"]).mean())
     changes = {
-        "protocol__ranked": drawn["ranked"], "protocol__scheme": "folds", "model__inductive": mark != "transductive",
+        "protocol__ranked": drawn["ranked"], "protocol__authors_parts": True,
+        "model__inductive": mark != "transductive",
         "publishable": mark != "unpublishable", "not_publishable": ["a limit"] if mark == "unpublishable" else [],
         "dataset__test": len(arrays["ids"]),
     }  # fmt: skip

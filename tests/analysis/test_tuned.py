@@ -158,7 +158,7 @@ def test_a_row_without_the_folds_of_the_table_says_so(samples, tmp_path) -> None
     store = Store(tmp_path)
     for model, folds in (("tuned", (1, 2)), ("clean", FOLDS)):
         for fold, seed in itertools.product(folds, range(3)):
-            record = samples.evaluated(store, samples.cell(model, fold, seed), 0.9, protocol__scheme="folds")
+            record = samples.evaluated(store, samples.cell(model, fold, seed), 0.9, protocol__authors_parts=True)
             tuned = on(1, 2) if model == "tuned" else []
             store.write(record.model_copy(update={"recipe": {"name": "full", "tuned_on": tuned}}))
     (section,) = build_board(store.records()[0], metrics=METRICS, predictions=store.predictions).sections
