@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import inspect
+import json
 import time
 import types
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -146,13 +147,18 @@ def _unique(candidates: list[Candidate], problems: _Problems) -> list[Candidate]
 
 
 def _register(manager: pluggy.PluginManager, candidate: Candidate, problems: _Problems) -> None:
-    provenance = candidate.provenance
+    provenance, before = candidate.provenance, dict(vars(json))
     try:
         plugin = candidate.load()
     except (Exception, SystemExit) as error:  # noqa: BLE001  a plugin may raise anything; it is reported below
         problems.append((provenance, describe(error, provenance.file)))
         return
     mistakes = list(_hook_mistakes(manager, plugin))
+    if replaced := sorted(name for name, value in before.items() if vars(json).get(name) is not value):
+        vars(json).update(before)
+        mistakes.append(
+            f"its import replaces json.{replaced[0]}, which results are written with; do it where it is used"
+        )
     if manager.is_registered(plugin):
         mistakes.append(f"{candidate.value} is already the plugin {manager.get_name(plugin)!r}")
     if not mistakes:

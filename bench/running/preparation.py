@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.cell import Cell
 from bench.clips import Clips
@@ -174,8 +174,7 @@ class Preparation:
 
         def on_event(event: Event) -> None:
             if isinstance(event, Answered):
-                known = {name: value for name, value in event.values.items() if name in Cost.__dataclass_fields__}
-                answers[keys[event.job.cell]] = event.values.get("problem") or Cost(**known)
+                answers[keys[event.job.cell]] = event.values.get("problem") or _cost(event.values)
             elif isinstance(event, Lost):
                 answers[keys[event.job.cell]] = event.failure.message
             self.progress.count(what, len(answers), len(asked))
@@ -231,3 +230,11 @@ def _decided(planned: PlannedCell, previous: Mapping[str, str] | None) -> Planne
 
 def _cost_path(key: str) -> Path:
     return cache_root() / "costs" / f"{key}.json"
+
+
+def _cost(values: Mapping[str, Any]) -> Cost | str:
+    """What was answered, or why it is no cost."""
+    try:
+        return parse_cost({name: values[name] for name in Cost.__dataclass_fields__ if name in values})
+    except ValueError as error:
+        return f"the answer is no cost: {' '.join(str(error).split())[:200]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -300,6 +301,14 @@ def test_a_broken_file_names_the_line(site: Path, tmp_path: Path, source: str, e
     assert expected.format(file=file) in message
     assert f"leave out --plugin {file}" in message
     assert "--no-plugin" not in message
+
+
+def test_an_import_that_replaces_json_is_named_and_undone(site: Path, tmp_path: Path) -> None:
+    path = tmp_path / "patching.py"
+    path.write_text(MODEL.format(name="own.model") + "import json\njson.dumps = lambda *_, **__: 'patched'\n")
+    with pytest.raises(PluginError, match=r"its import replaces json\.dumps"):
+        load([path], entry_points=[])
+    assert json.dumps([1]) == "[1]"
 
 
 def test_a_file_that_raised_is_no_module(site: Path, tmp_path: Path) -> None:
