@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from bench.analysis.grouping import RowGroup, RowKey, part
 from bench.cell import Cell, parse_inputs
 from bench.config.recipes import BUILTIN
+from bench.escaping import shell
 from bench.results.records import Status
 
 FROZEN = ("probe", "knn")
@@ -165,22 +165,21 @@ def command(group: RowGroup, cells: Sequence[Cell]) -> str:
     named = {option for option, _ in options}
     given = key.weights != "random" and not named & {"--weights", "--models"}
     label, _, limit = key.recipe.partition("@limit")
-    words = [
-        "bench run",
-        f"--models {key.model}" if "--models" not in named else "",
-        f"--dataset {first.data_name}",
-        f"--protocol {first.protocol.partition('@')[0]}",
-        f"--folds {','.join(map(str, folds))}" if folds else "",
-        f"--seeds {','.join(map(str, sorted({cell.seed for cell in cells})))}",
-        f"--mode {key.mode}" if key.mode != "scratch" else "",
-        f"--weights {key.weights}" if given else "",
-        f"--inputs {key.inputs}",
-        f"--frontend {key.frontend}" if key.frontend not in ("waveform", "given") else "",
-        f"--feeding {key.feeding}" if key.feeding != "fly" and key.frontend != "given" else "",
-        f"--recipe {recipe_source(label)}" if "--recipe" not in named else "",
-        f"--device {first.device}",
-        f"--precision {key.precision}" if key.precision != "fp32" else "",
-        f"--limit {limit}" if limit else "",
-        *(f"{option} {shlex.quote(value)}" for option, value in options),
-    ]
-    return " ".join(word for word in words if word)
+    said = {
+        "--models": key.model if "--models" not in named else "",
+        "--dataset": first.data_name,
+        "--protocol": first.protocol.partition("@")[0],
+        "--folds": ",".join(map(str, folds)),
+        "--seeds": ",".join(map(str, sorted({cell.seed for cell in cells}))),
+        "--mode": key.mode if key.mode != "scratch" else "",
+        "--weights": key.weights if given else "",
+        "--inputs": key.inputs,
+        "--frontend": key.frontend if key.frontend not in ("waveform", "given") else "",
+        "--feeding": key.feeding if key.feeding != "fly" and key.frontend != "given" else "",
+        "--recipe": recipe_source(label) if "--recipe" not in named else "",
+        "--device": first.device,
+        "--precision": key.precision if key.precision != "fp32" else "",
+        "--limit": limit,
+    }
+    words = [f"{option} {shell(value)}" for option, value in [*said.items(), *options] if value]
+    return " ".join(["bench run", *words])

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.escaping import line
 from bench.plugins.discovery import Host, load
 
 OK = 0
@@ -80,7 +81,7 @@ def plain(value: Any) -> Any:
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, numeric: Iterable[str] = ()) -> None:
     """A table: drawn by rich on a terminal, aligned plain text (never cut) elsewhere."""
-    table, right = [list(row) for row in rows], set(numeric)
+    table, right = [[*map(line, row)] for row in rows], set(numeric)
     if sys.stdout.isatty():
         _print_rich(header, table, right)
         return
@@ -104,4 +105,4 @@ def _print_rich(header: Sequence[str], rows: list[list[str]], right: set[str]) -
         table.add_column(title, justify="right" if title in right else "left", overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
-    Console().print(table)
+    Console(file=getattr(sys.stdout, "drawn", sys.stdout)).print(table)

@@ -7,6 +7,7 @@ import time
 from typing import Any, Self
 
 from bench.cell import Cell
+from bench.escaping import line, terminal
 from bench.planning.plan import Plan
 from bench.plugins.interfaces import EpochEnded
 from bench.results.records import Record
@@ -101,11 +102,11 @@ class BarProgress(_Counting):
         from rich import progress
         from rich.console import Console
 
-        self._console = Console(stderr=True)
+        self._console = Console(file=getattr(sys.stderr, "drawn", sys.stderr))
         self._bars = progress.Progress(
-            progress.TextColumn("{task.description}"),
+            progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(bar_width=24),
-            progress.TextColumn("{task.fields[state]}"),
+            progress.TextColumn("{task.fields[state]}", markup=False),
             console=self._console,
             transient=True,
         )
@@ -121,12 +122,12 @@ class BarProgress(_Counting):
 
     def note(self, text: str) -> None:
         """A sentence above the bars."""
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(terminal(text, keep="\n"), markup=False, highlight=False)
 
     def count(self, what: str, done: int, total: int) -> None:
         """A bar that vanishes when it is full."""
         if what not in self._tasks:
-            self._tasks[what] = self._bars.add_task(what, total=total, state="")
+            self._tasks[what] = self._bars.add_task(line(what), total=total, state="")
         self._bars.update(self._tasks[what], completed=done, total=total, state=f"{done}/{total}")
         if done >= total:
             self._bars.remove_task(self._tasks.pop(what))
@@ -138,7 +139,7 @@ class BarProgress(_Counting):
 
     def started(self, cell: Cell) -> None:
         """A line for the cell."""
-        self._tasks[cell] = self._bars.add_task(cell.short, total=None, state="")
+        self._tasks[cell] = self._bars.add_task(line(cell.short), total=None, state="")
 
     def epoch(self, event: EpochEnded) -> None:
         """Its bar moves on."""

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO, cast
 
+from bench.escaping import terminal
+
 BROKEN_PIPE = 128 + signal.SIGPIPE
 """As shells show a program that wrote to a reader that had gone."""
 NOT_WRITTEN = 74
@@ -18,7 +20,10 @@ NOT_WRITTEN = 74
 
 
 class Tolerant:
-    """A stream that goes on as if nothing had happened once it cannot be written; ``problem`` says why it could not."""
+    """A stream that goes on as if nothing had happened once it cannot be written; ``problem`` says why it could not.
+
+    Control characters of what is written are shown, not obeyed; what draws writes to the stream ``drawn``.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -27,8 +32,13 @@ class Tolerant:
     def write(self, text: str) -> int:
         """Write, or lose the text."""
         with self._caught():
-            self._stream.write(text)
+            self._stream.write(terminal(text, keep="\n\t"))
         return len(text)
+
+    @property
+    def drawn(self) -> TextIO:
+        """The stream for what is made of control characters, of texts without any."""
+        return self._stream
 
     def flush(self) -> None:
         """Flush, or lose what was waiting."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from xml.etree import ElementTree as ET
 
+from bench import escaping
 from bench.gate.verdict import Finding, Status, Verdict, table
 
 _FAILURES: Mapping[Status, str] = MappingProxyType({"regression": "failure", "vanished": "error"})
@@ -86,7 +87,7 @@ def _legal(text: str) -> str:
     return "".join(
         letter if letter in "\t\n\r" or " " <= letter <= "\ud7ff" or "\ue000" <= letter <= "\ufffd" or letter > "\uffff"
         else "\N{REPLACEMENT CHARACTER}"
-        for letter in text
+        for letter in escaping.terminal(text, keep="\t\n")
     )  # fmt: skip
 
 

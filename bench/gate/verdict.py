@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from bench import escaping
+
 Status = Literal["ok", "improved", "unresolved", "regression", "vanished", "new", "not_compared"]
 Outcome = Literal["passed", "regression", "vanished"]
 
@@ -97,7 +99,7 @@ def markdown(verdict: Verdict) -> str:
     if rest:
         parts.append(f"<details><summary>{len(rest)} more</summary>\n\n{_markdown_table(rest)}\n\n</details>")
     if verdict.notes:
-        parts.append("\n".join(f"- {_escaped(note)}" for note in verdict.notes))
+        parts.append("\n".join(f"- {escaping.markdown(note)}" for note in verdict.notes))
     return "\n\n".join(parts) + "\n"
 
 
@@ -131,10 +133,5 @@ def _change(finding: Finding, number: float | None) -> str:
 
 def _markdown_table(findings: Sequence[Finding]) -> str:
     lines = [" | ".join(HEADER), " | ".join("---" for _ in HEADER)]
-    lines += [" | ".join(_escaped(cell) for cell in row) for row in table(findings)]
+    lines += [" | ".join(map(escaping.cell, row)) for row in table(findings)]
     return "\n".join(f"| {line} |" for line in lines)
-
-
-def _escaped(text: str) -> str:
-    plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return plain.replace("|", "\\|").replace("`", "\\`")

@@ -13,9 +13,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any
 
+from bench.escaping import html as escape
 from bench.reports import formatting
 
 if TYPE_CHECKING:

@@ -9,10 +9,11 @@ import dataclasses
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from csv import writer
 from typing import Any
 
+from bench import escaping
 from bench.analysis import phrases
 from bench.analysis.artifacts import Detail
 from bench.analysis.model import Board, Published, Row, Section
@@ -35,14 +36,17 @@ def markdown(board: Board) -> str:
 
 
 def _markdown_section(section: Section, published: Sequence[Published]) -> Iterable[str]:
-    yield f"## {section.dataset.title} - {section.protocol.name}"
-    yield " ".join(context(section))
+    yield f"## {escaping.markdown(f'{section.dataset.title} - {section.protocol.name}')}"
+    yield escaping.markdown(" ".join(context(section)))
     yield _markdown_table(section)
-    yield formatting.resolution(section)
-    yield "\n".join(f"- {mark} `{label}`: {'; '.join(own)}" for mark, label, own in _footnotes(section))
-    yield "\n".join(f"- {note}" for note in formatting.section_notes(section))
+    yield escaping.markdown(formatting.resolution(section))
+    yield "\n".join(
+        f"- {mark} {escaping.code(label)}: {escaping.markdown('; '.join(own))}"
+        for mark, label, own in _footnotes(section)
+    )
+    yield "\n".join(f"- {escaping.markdown(note)}" for note in formatting.section_notes(section))
     yield from _markdown_other_hardware(section)
-    failures = [f"- `{model}`: {text}" for model, text in outcomes(section)]
+    failures = [f"- {escaping.code(model)}: {escaping.markdown(text)}" for model, text in outcomes(section)]
     if failures:
         yield "### Without a result"
         yield "\n".join(failures)
@@ -50,11 +54,11 @@ def _markdown_section(section: Section, published: Sequence[Published]) -> Itera
     if elsewhere:
         yield "### Published elsewhere, not ranked with the rows above"
         titles = [Column(title, str, numeric=False) for title in PUBLISHED_TITLES]
-        yield _table([published_cells(entry) for entry in elsewhere], titles)
+        yield _table([[*map(escaping.cell, published_cells(entry))] for entry in elsewhere], titles)
     commands = [row.command for row in section.rows if row.command and row.value is not None]
     if commands:
         yield "### Make these rows again"
-        yield "\n".join(["```sh", *commands, "```"])
+        yield "\n".join(["```sh", *map(escaping.line, commands), "```"])
 
 
 def beside(section: Section, published: Sequence[Published]) -> list[Published]:
@@ -98,18 +102,18 @@ def _footnotes(section: Section) -> Iterable[tuple[str, str, Sequence[str]]]:
         yield f"[{mark}]", formatting.label(section.rows[number].key), own[number]
 
 
-def _marked(section: Section, shown: Sequence[Column]) -> list[list[str]]:
+def _marked(section: Section, shown: Sequence[Column], safe: Callable[[str], str]) -> list[list[str]]:
     """The cells of each row, with the mark of its footnote beside the model."""
     noted = {number: f" [{mark}]" for number, mark in marks(section).items()}
     return [
-        [column.text(row) + (noted.get(number, "") if column is MODEL else "") for column in shown]
+        [safe(column.text(row)) + (noted.get(number, "") if column is MODEL else "") for column in shown]
         for number, row in enumerate(section.rows)
     ]
 
 
 def _markdown_table(section: Section) -> str:
     shown = columns(section)
-    rows = _marked(section, shown)
+    rows = _marked(section, shown, escaping.cell)
     score = next(column for column in shown if column.group == "score")
     for name, value in reference_rows(section):
         texts = {"model": f"*{name}*", score.title: formatting.score(value, section.primary)}
@@ -120,19 +124,20 @@ def _markdown_table(section: Section) -> str:
 def _markdown_other_hardware(section: Section) -> Iterable[str]:
     for hardware in section.hardware[1:]:
         shown = [MODEL, *speed_columns(section, hardware)]
-        yield f"### Speed on {hardware.label}"
+        yield f"### Speed on {escaping.markdown(hardware.label)}"
         yield "Not comparable with the speed columns above."
-        yield _table([[column.text(row) for column in shown] for row in section.rows if row.speed(hardware.key)], shown)
+        measured = [row for row in section.rows if row.speed(hardware.key)]
+        yield _table([[escaping.cell(column.text(row)) for column in shown] for row in measured], shown)
 
 
 def _markdown_environment(board: Board) -> Iterable[str]:
     if board.problems:
         yield "## Left out"
-        yield "\n".join(f"- {problem}" for problem in board.problems)
+        yield "\n".join(f"- {escaping.markdown(problem)}" for problem in board.problems)
     if board.environments:
         yield "## Environment"
         machines = {hardware.label for section in board.sections for hardware in section.hardware}
-        yield "\n".join(f"- {line}" for line in [*sorted(machines), *board.environments])
+        yield "\n".join(f"- {escaping.markdown(line)}" for line in [*sorted(machines), *board.environments])
     if board.sections:
         yield f"Made from {phrases.plural(board.records, 'record')} by `bench report`. Intervals are 95 %."
 
@@ -154,13 +159,13 @@ def published_cells(entry: Published) -> list[str]:
 
 
 def _table(rows: Sequence[Sequence[str]], shown: Sequence[Column], form: str = "pipe") -> str:
-    """A table for GitHub, whose bars in cells are escaped, or for LaTeX."""
+    """A table of cells that are safe for GitHub, or of lines for LaTeX, which tabulate escapes itself."""
     from tabulate import tabulate
 
     align = ["right" if column.numeric else "left" for column in shown] if rows else None
-    safe = [[cell.replace("|", r"\|") for cell in row] for row in rows] if form == "pipe" else rows
-    titles = [column.title for column in shown]
-    return str(tabulate(safe, headers=titles, tablefmt=form, colalign=align, disable_numparse=True))
+    safe = escaping.cell if form == "pipe" else escaping.line
+    titles = [safe(column.title) for column in shown]
+    return str(tabulate(rows, headers=titles, tablefmt=form, colalign=align, disable_numparse=True))
 
 
 def csv(board: Board) -> str:
@@ -169,8 +174,8 @@ def csv(board: Board) -> str:
     names = list(dict.fromkeys(name for line in lines for name in line))
     text = io.StringIO()
     table = writer(text, lineterminator="\n")
-    table.writerow(names)
-    table.writerows([rounded(line.get(name)) for name in names] for line in lines)
+    table.writerow(map(escaping.csv, names))
+    table.writerows([escaping.csv(rounded(line.get(name))) for name in names] for line in lines)
     return text.getvalue()
 
 
@@ -249,7 +254,8 @@ def json_(board: Board) -> str:
             row["primary"] = row["primary"].value
             row["interval"] = row["interval"] and {name: row["interval"][name] for name in ("low", "high", "method")}
             row["speeds"] = [_flat_speed(speed) for speed in row["speeds"]]
-    return json.dumps(rounded(values), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(rounded(values), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return escaping.terminal(text, keep="\n") + "\n"
 
 
 def _flat_speed(speed: dict[str, Any]) -> dict[str, Any]:
@@ -269,7 +275,7 @@ def latex(board: Board) -> str:
 def _latex_section(section: Section, label: str) -> str:
     shown = [column for column in columns(section) if column is not STATUS]
     with_value = dataclasses.replace(section, rows=tuple(row for row in section.rows if row.value is not None))
-    table = _table(_marked(with_value, shown), shown, "latex_booktabs")
+    table = _table(_marked(with_value, shown, escaping.line), shown, "latex_booktabs")
     missing = [formatting.label(row.key) for row in section.rows if row.value is None]
     caption = [f"{section.dataset.title}, protocol {section.protocol.name}.", formatting.resolution(section)]
     if missing:
@@ -278,13 +284,6 @@ def _latex_section(section: Section, label: str) -> str:
     said = [*([] if data.faithful else [OTHER_COPY]), *([f"{leak}."] if leak else [])]
     said += [f"{mark} {model}: {'; '.join(own)}." for mark, model, own in _footnotes(with_value)]
     said += [*formatting.section_notes(section), *(f"{model}: {why}" for model, why in outcomes(with_value))]
-    notes = [f"\\par\\raggedright\\footnotesize {_escape(text)}" for text in said]
-    lines = ["\\begin{table}", "\\centering", table, f"\\caption{{{_escape(' '.join(caption))}}}"]
+    notes = [f"\\par\\raggedright\\footnotesize {escaping.latex(text)}" for text in said]
+    lines = ["\\begin{table}", "\\centering", table, f"\\caption{{{escaping.latex(' '.join(caption))}}}"]
     return "\n".join([*lines, f"\\label{{tab:{re.sub(r'[^a-z0-9]+', '-', label)}}}", *notes, "\\end{table}", ""])
-
-
-def _escape(text: str) -> str:
-    """Text for LaTeX."""
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    special |= {char: f"\\{char}" for char in "&%$#_{}"}
-    return "".join(special.get(char, char) for char in text)

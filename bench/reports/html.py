@@ -6,6 +6,7 @@ import importlib.resources
 import re
 from typing import Any
 
+from bench import escaping
 from bench.analysis import phrases
 from bench.analysis.model import Board, Row, Section
 from bench.reports import curves, formatting, plots, representation_plots
@@ -63,7 +64,9 @@ def render(board: Board) -> str:
     """The page: one HTML document with its styles, script and pictures inside."""
     from jinja2 import Environment, StrictUndefined
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_visible
+    )  # fmt: skip
     template = environment.from_string(_asset("board.html.j2"))
     page = template.render(
         style=_asset("board.css"),
@@ -76,6 +79,11 @@ def render(board: Board) -> str:
         plural=phrases.plural,
     )
     return "\n".join(line.rstrip() for line in page.splitlines() if line.strip()) + "\n"
+
+
+def _visible(value: object) -> object:
+    """What the template puts out: texts from outside without control characters; the page's own parts as they are."""
+    return escaping.terminal(value, keep="\n\t") if type(value) is str else value
 
 
 def _asset(name: str) -> str:

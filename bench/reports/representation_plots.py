@@ -9,13 +9,13 @@ import base64
 import io
 import statistics
 from collections.abc import Sequence
-from html import escape
 
 import numpy as np
 
 from bench.analysis import phrases
 from bench.analysis.artifacts import Embedding, Reconstruction
 from bench.analysis.model import Section
+from bench.escaping import html as escape
 from bench.reports import formatting
 
 MAX_MAPS = 24

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from bench import escaping
 from bench.analysis.model import Board, Row, Section
 from bench.reports import columns, formatting
 from bench.reports.columns import MODEL, Column
@@ -13,7 +14,7 @@ def text(board: Board) -> str:
     """Plain text: per section a title, the table and what must be said under it."""
     parts = [_section(section) for section in board.sections]
     if board.problems:
-        parts.append("\n".join(["Left out:", *(f"  {problem}" for problem in board.problems)]))
+        parts.append("\n".join(["Left out:", *(f"  {escaping.line(problem)}" for problem in board.problems)]))
     return "\n\n".join(parts) + "\n" if parts else "No records.\n"
 
 
@@ -37,7 +38,8 @@ def _columns(section: Section) -> list[Column]:
 
 def _section(section: Section) -> str:
     shown = _columns(section)
-    rows = [[column.title for column in shown], *([column.text(row) for column in shown] for row in section.rows)]
+    cells = ([column.text(row) for column in shown] for row in section.rows)
+    rows = [[escaping.line(cell) for cell in row] for row in ([column.title for column in shown], *cells)]
     for name, value in columns.reference_rows(section):
         texts = {MODEL.text: f"({name})", _score: formatting.percent(value)}
         rows.append([texts.get(column.text, "") for column in shown])
@@ -53,4 +55,4 @@ def _section(section: Section) -> str:
     notes += [f"{model}: {text}" for model, text in columns.outcomes(section)]
     own = zip(section.rows, formatting.own_remarks(section), strict=True)
     remarks = [f"{formatting.label(row.key)}: {'; '.join(said)}" for row, said in own if said]
-    return "\n".join([title, "", *lines, "", *notes, *remarks])
+    return "\n".join(map(escaping.line, [title, "", *lines, "", *notes, *remarks]))

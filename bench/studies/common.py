@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from bench import escaping
 from bench.config.selection import Selection, select_models
 from bench.config.settings import Settings
 from bench.errors import NoCellError, SelectionError
@@ -107,8 +108,9 @@ def number(value: float | None, form: str = ".4g") -> str:
 
 
 def pipe_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; a bar inside a cell is escaped."""
-    lines = [list(header), ["---"] * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    """A Markdown table."""
+    safe = [[escaping.cell(cell) for cell in row] for row in (header, *rows)]
+    lines = [safe[0], ["---"] * len(header), *safe[1:]]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bench.analysis.artifacts import PageSection
+from bench.escaping import html as escape
 from bench.results.quantities import NAMED
 from bench.results.reading import parse_json, read_bytes
 from bench.results.records import Record

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.resources
 import statistics
 from collections.abc import Sequence
-from html import escape
 from itertools import pairwise
 
+from bench.escaping import html as escape
 from bench.gate.verdict import value
 from bench.reports import drawing
 from bench.reports.formatting import UNKNOWN

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench import escaping
 from bench.analysis import phrases
 from bench.config.recipes import parse_overrides
 from bench.studies.common import pipe_table
@@ -54,15 +54,17 @@ def best_recipe(sweep: Mapping[str, Any], curve: Choice) -> str:
     seen = {
         name: curve[source] for name, source in (("dataset", "dataset"), ("folds", "tuned_folds"), ("date", "date"))
     }
-    inline = ", ".join(f"{name} = {json.dumps(value)}" for name, value in {**seen, "settings": sweep["keys"]}.items())
+    inline = ", ".join(
+        f"{name} = {escaping.toml(value)}" for name, value in {**seen, "settings": sweep["keys"]}.items()
+    )
     lines = [
         f"# The highest of {len(curve['points'])} points for {curve['label']}, by its scores on the folds below.",
-        f"base = {json.dumps(sweep['what']['recipe'] or point['recipe'].partition('~')[0])}",
+        f"base = {escaping.toml(sweep['what']['recipe'] or point['recipe'].partition('~')[0])}",
     ]
     for key, value in settings.items():
         said = f"# {key} was none, which no file can say: --set recipe.{key}=none"
-        lines.append(said if value is None else f"{key} = {json.dumps(value)}")
-    return "\n".join([*lines, f"tuned_on = [{{{inline}}}]"]) + "\n"
+        lines.append(said if value is None else f"{key} = {escaping.toml(value)}")
+    return "\n".join([*map(escaping.line, lines), f"tuned_on = [{{{inline}}}]"]) + "\n"
 
 
 def _score(one: Choice) -> str:

@@ -7,6 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench import escaping
 from bench.analysis import phrases
 from bench.reports import formatting
 from bench.studies.common import pipe_table
@@ -89,7 +90,8 @@ def table_csv(sweep: Mapping[str, Any]) -> str:
             row = [*(curve[name] for name in fixed), *(point["texts"][key] for key in sweep["keys"])]
             row += [*(point[name] for name in names), *(point["interval"] or ("", ""))]
             row += [against.get(name) for name in tests]
-            table.writerow([*row, index == curve["best"], curve["selection"]["label"] or ""])
+            row += [index == curve["best"], curve["selection"]["label"] or ""]
+            table.writerow(map(escaping.csv, row))
     return buffer.getvalue()
 
 
