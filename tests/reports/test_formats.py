@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import builtin
+from bench import builtin, escaping
 from bench.analysis import phrases
 from bench.analysis.board import build_board
 from bench.analysis.model import Board
@@ -89,7 +89,7 @@ def test_empty_board_renders():
 
 
 def test_latex_escapes():
-    assert formats._escape("50 % of a_b & c~d") == r"50 \% of a\_b \& c\textasciitilde{}d"
+    assert escaping.latex("50 % of a_b & c~d") == r"50 \% of a\_b \& c\textasciitilde{}d"
 
 
 @given(st.floats(min_value=1e-6, max_value=1e8))
