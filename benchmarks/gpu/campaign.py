@@ -115,10 +115,9 @@ def _without(words: Sequence[str], names: Sequence[str]) -> list[str]:
 
 def run_part(part: Part, options: Options, limit_s: float) -> tuple[str, float]:
     """Run one part within its time: ``done``, ``failed`` (with its exit status) or ``unfinished``; and the seconds."""
-    folder = options.out / part.name
-    folder.mkdir(parents=True, exist_ok=True)
+    options.out.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
-    with (folder / "output.txt").open("ab") as output:
+    with (options.out / f"{part.name}.txt").open("ab") as output:  # beside the run folder, which is bench's own
         process = subprocess.Popen(
             options.command(part), stdout=output, stderr=subprocess.STDOUT, cwd=HERE, start_new_session=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},

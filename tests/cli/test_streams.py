@@ -61,7 +61,10 @@ def test_a_run_that_is_told_to_stop_says_how_to_go_on(tmp_path: Path, monkeypatc
         "--recipe", "smoke", "--no-profile", "--jobs", "1", "--plugin", str(PLUGIN), "--timeout", "3",
         "--out", str(tmp_path / "out"),
     ]  # fmt: skip
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+    before = signal.signal(number, signal.SIG_DFL)  # what runs under nohup hands down that it is ignored
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    signal.signal(number, before)
+    with process:
         assert process.stderr is not None
         next(line for line in process.stderr if line.startswith("plan: 1 cells to run"))
         process.send_signal(number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import textwrap
 import time
@@ -41,7 +42,7 @@ FAKE = textwrap.dedent("""
         if what == "stops": os.kill(os.getppid(), signal.SIGINT); time.sleep(60)
         if what == "held": subprocess.Popen(["sleep", "60"], stdout=out, start_new_session=True); os._exit(3)
         if what == "closes": out.close(); os.close(1); time.sleep(60)
-        if what == "prints": print("first"); os.write(1, b"x" * 30_000_000); print("last", flush=True)
+        if what == "prints": print("first", flush=True); os.write(1, b"x" * 30_000_000); print("last", flush=True)
         if what == "says": say(eval(job["recipe"]["name"]))
         send("epoch", epoch=1, epochs=2, stage="train", scores={"train_loss": 0.5})
         if what == "observed": send("observer", plugin="p", hook="bench_cell_start", error="ValueError: no")
@@ -203,8 +204,12 @@ def test_what_the_listener_raises_stops_everything_and_comes_through(samples) ->
 
 def test_ctrl_c_reports_what_it_stopped(samples) -> None:
     events: list = []
-    with pytest.raises(KeyboardInterrupt):
-        supervise([job(samples, "stops"), job(samples, "good")], events.append, ONE, command=COMMAND)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            supervise([job(samples, "stops"), job(samples, "good")], events.append, ONE, command=COMMAND)
+    finally:
+        signal.signal(signal.SIGINT, before)
     (lost,) = (event for event in events if isinstance(event, Lost))
     assert (lost.job.cell.model, lost.status, lost.log) == (
         "stops", "cancelled", "before the first job\nworking on stops\n"

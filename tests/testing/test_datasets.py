@@ -200,8 +200,6 @@ def test_the_declared_checksum_may_be_that_of_a_metadata_file(tmp_path):
     assert results_of(**fields, manifest_sha256=right)["manifest"].message.startswith("clips.csv has")
     wrong = results_of(**fields, manifest_sha256="0" * 64)["manifest"]
     assert (wrong.status, "calls itself faithful" in wrong.message) == ("failed", True)
-    own = synthetic_clips(clips=40, classes=4, samples=800).manifest_sha256
-    assert results_of(manifest_sha256=own)["manifest"].status == "passed"
 
 
 def test_take_gives_the_classes_in_turn():
