@@ -212,7 +212,11 @@ UPGRADES: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = MappingProx
 
 def is_baseline(text: str) -> bool:
     """Whether the text of a file is meant as a baseline, not as JSON of pytest-benchmark."""
-    return '"benchmarks"' not in text or '"schema_version"' in text
+    try:
+        raw = json.loads(text)
+    except (ValueError, RecursionError):
+        return True  # said when it is parsed
+    return not (isinstance(raw, dict) and "benchmarks" in raw)
 
 
 def parse_baseline(text: str, origin: str) -> Baseline:

@@ -38,7 +38,21 @@ Stretch = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class _Change:
+    """From one level to another."""
+
+    before: float
+    after: float
+    p_value: float
+
+    @property
+    def ratio(self) -> float | None:
+        """After over before, ``None`` from zero."""
+        return self.after / self.before if self.before else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step(_Change):
     """One lasting jump in a history.
 
     Attributes:
@@ -53,18 +67,10 @@ class Step:
     index: int
     earliest: int
     latest: int
-    before: float
-    after: float
-    p_value: float
-
-    @property
-    def ratio(self) -> float | None:
-        """After over before, ``None`` from zero."""
-        return self.after / self.before if self.before else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Creep:
+class Creep(_Change):
     """A stretch that follows a line.
 
     Attributes:
@@ -77,14 +83,6 @@ class Creep:
 
     start: int
     stop: int
-    before: float
-    after: float
-    p_value: float
-
-    @property
-    def ratio(self) -> float | None:
-        """After over before, ``None`` from zero."""
-        return self.after / self.before if self.before else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,6 +80,10 @@ def test_what_is_built_anew_is_never_refused_even_where_memory_is_used_again() -
         for build in (net, RandomForestClassifier, functools.partial(Holding, bank=constants, options={"a": [1, "b"]})):
             memory.refuse("plugin:build", build())
         gc.collect()
+    kept = net()
+    memory.refuse("plugin:build", kept)
+    with pytest.raises(SharedStateError):  # and it still sees what is not
+        memory.refuse("plugin:build", kept)
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,13 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from bench.errors import StoreError
+from bench.errors import DataError, StoreError
 from bench.gate.baseline import PinnedRow
 from bench.results.folder import write_atomic
 from bench.results.quantities import QUANTITIES
 from bench.statistics.changes import Changes, detect_changes
 from bench.statistics.results import Refusal
+from bench.textfiles import read_text
 
 SUFFIX = ".jsonl"
 EXACT = frozenset(one.gated for one in QUANTITIES if one.exact and one.gated)
@@ -124,9 +125,9 @@ def read(folder: Path) -> list[Entry]:
     found, bad = [], []
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            bad.append(f"{path}: cannot be read ({error})")
+            lines = read_text(path).removesuffix("\n").split("\n")  # a row's name may hold other breaks of lines
+        except DataError as error:
+            bad.append(str(error))
             continue
         for number, line in enumerate(lines, start=1):
             try:

