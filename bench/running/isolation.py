@@ -208,7 +208,11 @@ def _children() -> set[int]:
 
 
 def _named(pid: int) -> str:
+    """Its command line; one that is starting another program just now has none for a moment, one that ends has none."""
     with contextlib.suppress(OSError):
-        line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-        return f"{pid} ({line[:100]})"
+        for _ in range(25):
+            if line := Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip():
+                return f"{pid} ({line[:100]})"
+            time.sleep(0.002)
+        return f"{pid} [{Path(f'/proc/{pid}/comm').read_text(errors='replace').strip()}]"
     return str(pid)
