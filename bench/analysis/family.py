@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -127,9 +128,11 @@ def _resolution(made: Ranking | Refusal) -> Resolution:
             better=i,
             worse=j,
             difference=float(made.differences[i, j]),
+            low=_known(made.intervals[i, j, 0]),
+            high=_known(made.intervals[i, j, 1]),
             p_value=float(made.unadjusted[i, j]),
             p_adjusted=float(made.p_values[i, j]),
-            resolution=float(found) if (found := made.resolutions[i, j]) > 0 else None,
+            resolution=_known(made.resolutions[i, j]) or None,
         )
         for i in range(models)
         for j in range(i + 1, models)
@@ -137,6 +140,10 @@ def _resolution(made: Ranking | Refusal) -> Resolution:
     if isinstance(ends, Refusal):
         return Resolution(low=None, high=None, clips=made.clips, reason=ends.reason, pairs=pairs)
     return Resolution(low=ends[0], high=ends[1], clips=made.clips, reason="", pairs=pairs)
+
+
+def _known(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
 
 
 def _placed(row: Row, made: Ranking, place: int) -> Row:

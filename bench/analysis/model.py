@@ -177,6 +177,8 @@ class RankedPair:
         better: Number of the row with the better score, from 0.
         worse: Number of the other.
         difference: Score of the former minus that of the latter.
+        low: Lower end of the 95 % interval of the difference, of this pair alone; ``None`` if unknown.
+        high: Upper end.
         p_value: Two-sided, of this pair alone.
         p_adjusted: By Holm's method over all pairs of ranked rows.
         resolution: Smallest true difference that one test of this pair finds with 80 % power; ``None`` if unknown.
@@ -185,6 +187,8 @@ class RankedPair:
     better: int
     worse: int
     difference: float
+    low: float | None
+    high: float | None
     p_value: float
     p_adjusted: float
     resolution: float | None

@@ -20,6 +20,7 @@ from bench.analysis.model import Board, Published, Row, Section
 from bench.cell import registered
 from bench.reports import formatting
 from bench.reports.columns import MODEL, STATUS, Column, columns, marks, outcomes, reference_rows, speed_columns
+from bench.reports.headline import headline
 from bench.results.quantities import QUANTITIES
 from bench.results.records import Score
 
@@ -37,6 +38,8 @@ def markdown(board: Board) -> str:
 
 def _markdown_section(section: Section, published: Sequence[Published]) -> Iterable[str]:
     yield f"## {escaping.markdown(f'{section.dataset.title} - {section.protocol.name}')}"
+    if said := headline(section):
+        yield f"> {escaping.markdown(said)}"
     yield escaping.markdown(" ".join(context(section)))
     yield _markdown_table(section)
     yield escaping.markdown(formatting.resolution(section))
@@ -248,7 +251,7 @@ def json_(board: Board) -> str:
     values = dataclasses.asdict(dataclasses.replace(board, sections=tuple(plain), extra=()))
     del values["extra"]
     for section, made in zip(values["sections"], board.sections, strict=True):
-        section |= {"primary": made.primary.name, **_unusual(made.primary)}
+        section |= {"headline": headline(made), "primary": made.primary.name, **_unusual(made.primary)}
         for row in section["rows"]:
             del row["detail"]
             row["primary"] = row["primary"].value

@@ -12,6 +12,7 @@ from bench.analysis.model import Board, Row, Section
 from bench.reports import curves, formatting, plots, representation_plots
 from bench.reports.columns import GROUPS, Column, outcomes, page_columns, reference_rows
 from bench.reports.formats import PUBLISHED_TITLES, beside, context, published_cells
+from bench.reports.headline import headline
 from bench.results.quantities import OF_SPEED, Speed
 
 PICTURES = (
@@ -107,6 +108,7 @@ def _section(section: Section, index: int, board: Board) -> dict[str, Any]:
             for row, own in zip(section.rows, formatting.own_remarks(section), strict=True)
         ],
         "references": [(name, formatting.score(value, section.primary)) for name, value in reference_rows(section)],
+        "headline": headline(section),
         "resolution": formatting.resolution(section),
         "pictures": [picture for picture in pictures if picture[2]],
         "outcomes": outcomes(section),

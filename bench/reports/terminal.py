@@ -8,6 +8,7 @@ from bench import escaping
 from bench.analysis.model import Board, Row, Section
 from bench.reports import columns, formatting
 from bench.reports.columns import MODEL, Column
+from bench.reports.headline import headline
 
 
 def text(board: Board) -> str:
@@ -55,4 +56,5 @@ def _section(section: Section) -> str:
     notes += [f"{model}: {text}" for model, text in columns.outcomes(section)]
     own = zip(section.rows, formatting.own_remarks(section), strict=True)
     remarks = [f"{formatting.label(row.key)}: {'; '.join(said)}" for row, said in own if said]
-    return "\n".join(map(escaping.line, [title, "", *lines, "", *notes, *remarks]))
+    above = [said, ""] if (said := headline(section)) else []
+    return "\n".join(map(escaping.line, [title, "", *above, *lines, "", *notes, *remarks]))

@@ -172,7 +172,7 @@ def paired_cluster_bootstrap(
     drawn = draw_scores([a, b], groups, draws=draws, seed=seed)
     if isinstance(drawn, Refusal):
         return drawn
-    interval = difference_interval(drawn, 0, 1, level)
+    interval = difference_interval(drawn, drawn.pair_parts(), 0, 1, level)
     if isinstance(interval, Refusal):
         return interval
     resolution = float(pair_resolutions(drawn)[0, 1])
@@ -188,8 +188,11 @@ def paired_cluster_bootstrap(
     )
 
 
-def difference_interval(drawn: Draws, a: int, b: int, level: float) -> Interval | Refusal:
-    """Interval of the score of model ``a`` minus that of ``b``: percentiles over groups, and what seeds add."""
+def difference_interval(drawn: Draws, parts: Parts, a: int, b: int, level: float) -> Interval | Refusal:
+    """Interval of the score of model ``a`` minus that of ``b``: percentiles over groups, and what seeds add.
+
+    ``parts``: of all pairs (:meth:`Draws.pair_parts`).
+    """
     estimate, differences = float(drawn.scores[a] - drawn.scores[b]), drawn.drawn[:, a] - drawn.drawn[:, b]
     most = 1.0 if drawn.fraction else np.inf
     if np.ptp(differences) > SAME:
@@ -202,7 +205,7 @@ def difference_interval(drawn: Draws, a: int, b: int, level: float) -> Interval 
         method = f"Wilson bound over {drawn.groups} groups (no draw differs)"
     else:
         return Refusal(reason="no draw of groups changes the difference: its scatter is unknown")
-    below, above = drawn.pair_parts()[a, b].reach(np.maximum(sides, 0.0), 0.5 - level / 2).tolist()
+    below, above = parts[a, b].reach(np.maximum(sides, 0.0), 0.5 - level / 2).tolist()
     method += over_seeds(int(min(drawn.seeds[a], drawn.seeds[b])))
     low, high = max(-most, estimate - below), min(most, estimate + above)
     return Interval(estimate=estimate, low=low, high=high, level=level, method=method)

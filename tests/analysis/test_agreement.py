@@ -15,6 +15,7 @@ from bench.analysis.comparison import Source, compare, parse_choice
 from bench.analysis.ranking_claim import judge_claim, parse_claim
 from bench.cli.compare import sentence
 from bench.reports import formats, formatting
+from bench.reports.headline import headline
 from bench.results.records import Failure, Record, Score
 
 FOLDS = (1, 2, 3)
@@ -123,6 +124,32 @@ def check_rows(section, marks):
             assert any(note.startswith("no interval: ") for note in row.notes)
 
 
+def check_headline(section):
+    """It says of each ranked row what its letters say, and names each row of a result."""
+    said = headline(section)
+    ranked = [row for row in section.rows if row.rank]
+    order = said.split(". ")[0]
+    assert bool(said) == any(row.value is not None for row in section.rows)
+    if len(ranked) < 2:
+        assert " worse" not in said
+        assert "cannot be told apart" not in said
+        return
+    first = ranked[0]
+    tied, *worse = order.split("; ")
+    alone = f"{first.key.model} is better than "
+    assert tied.startswith(alone) != (" cannot be told apart by " in tied)
+    for row in ranked[1:]:
+        shares = bool(set(row.rank.tie) & set(first.rank.tie))
+        assert (row.key.model in tied.removeprefix(alone).split(" cannot")[0]) == shares
+        mine = [text for text in worse if text.startswith(f"{row.key.model} is ")]
+        assert len(mine) == (not shares)
+        for text in mine:
+            low, high = (float(end) for end in text.split("[")[1].split("]")[0].split(", "))
+            assert 0 <= low <= high
+    for row in section.rows:
+        assert row.value is None or row.key.model in said
+
+
 def check_formats(board):
     texts = {"md": formats.markdown(board), "csv": formats.csv(board), "tex": formats.latex(board)}
     rows = [row for section in json.loads(formats.json_(board))["sections"] for row in section["rows"]]
@@ -181,6 +208,7 @@ def test_board_comparison_and_claim_agree(samples, drawn):
     source = Source(predictions=predictions, metrics=metrics, metric=metric, planned=planned)
     for section in board.sections:
         check_rows(section, marks)
+        check_headline(section)
         held = [row for row in section.rows if row.value is not None and row.interval is not None]
         for a, b in itertools.combinations(held, 2):
             if set(a.folds_done) & set(b.folds_done):

@@ -72,6 +72,9 @@ def test_agrees_with_the_paired_comparison_and_the_single_interval() -> None:
         assert result.p_values[at] == pytest.approx(value, rel=1e-6)
         assert result.unadjusted[at] == pytest.approx(pair.p_value, rel=1e-6)
         assert result.resolutions[at] == pytest.approx(pair.resolution)
+        ends = pair.interval.low, pair.interval.high
+        assert result.intervals[at] == pytest.approx(ends)
+        assert result.intervals[at[::-1]] == pytest.approx((-ends[1], -ends[0]))
     alone = cluster_bootstrap(correct["a"], GROUPS, draws=4000)
     within = result.models[names.index("a")].interval
     assert (within.low, within.high, within.method) == (*map(pytest.approx, (alone.low, alone.high)), alone.method)
