@@ -11,9 +11,9 @@ from bench.results.quantities import QUANTITIES, Hardware, Quantity
 
 GROUPS = {
     "score": "Score",
+    "cells": "Cells",
     "model": "Model",
     "speed": "Speed and memory",
-    "cells": "Cells",
     "scores": "Other scores",
 }
 """Column groups that the page can switch, in the order of its table."""
