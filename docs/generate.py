@@ -35,6 +35,7 @@ from bench.results.store import Store
 ROOT = Path(__file__).resolve().parent.parent
 NOTE = "<!-- Made by `python docs/generate.py`; edit the code it describes. -->\n\n"
 FINDINGS_NOTE = "<!-- Made by `python docs/generate.py` of results/published/findings.json. -->\n\n"
+CLAIMS_NOTE = "<!-- Made by `python docs/generate.py` of docs/claims.toml and results/published. -->\n\n"
 FINDINGS_INTRO = """What the five source documents and common practice do to a number, measured. Each entry names
 its source, what was done here, the number with its spread, one command that makes it again, and what bench does
 instead. Origins: *measured* by running code, *computed* from published figures, *cited* as published.
@@ -86,6 +87,9 @@ def pages() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "datasets.md", NOTE + datasets(published, registry.datasets.specs(), table)
     yield ROOT / "docs" / "cli.md", cli_page()
     yield ROOT / "docs" / "findings.md", findings_page(ROOT / "results" / "published" / "findings.json")
+    claims = runpy.run_path(str(ROOT / "docs" / "claims_page.py"))["page"]
+    counted = {spec.name: spec.parameters for spec in registry.models.specs()}
+    yield ROOT / "docs" / "claims.md", CLAIMS_NOTE + claims(counted, table)
     yield ROOT / "docs" / "gpu-pending.md", gpu_page(ROOT / "results" / "published" / "gpu")
     readme, board = ROOT / "README.md", ROOT / "results" / "published" / SHOWN
     yield readme, with_parts(readme, {"families": family_table(registry), "board": board_table(board)})
