@@ -29,6 +29,7 @@ class Job:
         limit: Largest number of clips per split part; ``None`` = all.
         threads: Compute threads of the worker.
         timeout_s: Seconds after which the supervisor kills the worker.
+        counters: ``perf`` or ``callgrind``: count operators, allocations and instructions too; empty = no.
         keep_checkpoint: Keep the weights and the test embeddings beside the record.
         action: ``cell`` runs it; ``price`` times a few steps for the plan, ``estimate`` counts FLOPs for it,
             ``trace`` runs a few steps under the profiler.
@@ -45,6 +46,7 @@ class Job:
     limit: int | None = None
     threads: int = 1
     timeout_s: float | None = None
+    counters: str = ""
     keep_checkpoint: bool = True
     action: Action = "cell"
 

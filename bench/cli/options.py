@@ -88,6 +88,12 @@ OPTIONS: Mapping[str, tuple[Any, Any]] = {
         max=1000,
         default=1,
     ),
+    "counters": _option(
+        _WORD,
+        "--counters",
+        "Count operators, allocations and, by perf or in minutes by callgrind, instructions of a step too.",
+        "perf|callgrind",
+    ),
     "evaluate": _option(bool, "--evaluate/--no-evaluate", "Train and score.", default=True),
     "keep_checkpoints": _option(
         bool,
@@ -228,7 +234,10 @@ def gather(given: dict[str, Any]) -> tuple[Selection, Settings]:
     """The values of a verb's options as what to run and how."""
     given = {name: default for name, (_, default) in OPTIONS.items()} | given
     folds, mode, feeding, timeout = (given[name] for name in ("folds", "mode", "feeding", "timeout"))
-    same = ("data", "protocol", "weights", "inputs", "frontend", "recipe", "limit", "profile", "processes", "evaluate")
+    same = (
+        "data", "protocol", "weights", "inputs", "frontend", "recipe", "limit", "profile", "processes", "counters",
+        "evaluate",
+    )  # fmt: skip
     selection = Selection(
         models=names(given["models"], "--models"),
         datasets=names(given["dataset"], "--dataset"),

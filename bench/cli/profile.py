@@ -16,7 +16,9 @@ from bench.config.selection import Selection
 from bench.config.settings import Settings
 from bench.errors import BenchError
 from bench.studies.profile.render import (
+    COUNTER_HEADER,
     STAGE_HEADER,
+    counter_rows,
     header,
     markdown,
     notes,
@@ -87,6 +89,9 @@ def _show(found: dict[str, Any]) -> None:
         if rows := stage_rows(details):
             print(f"\nstages at batch {batch}")
             print_table(STAGE_HEADER, rows, numeric=("ms",))
+        if rows := counter_rows(details):
+            print(f"\ncounters of a step at batch {batch}")
+            print_table(COUNTER_HEADER, rows, numeric=COUNTER_HEADER[1:])
     print()
     for note in notes(found):
         print(note)

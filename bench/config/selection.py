@@ -19,6 +19,7 @@ WORDS = {
     "feeding": get_args(Feeding),
     "device": ("cpu", "cuda"),
     "precision": ("fp32", "bf16"),
+    "counters": ("perf", "callgrind"),
 }
 """The fields of a selection that take one of a few words."""
 
@@ -47,6 +48,8 @@ class Selection:
         profile: Whether to plan profile cells.
         processes: Profile cells per model, each in a fresh process, 1 or more; 8 give its speed an interval.
         evaluate: Whether to plan evaluate cells.
+        counters: What profile cells count besides: ``perf`` or ``callgrind`` (who counts instructions), ``None`` =
+            nothing.
     """
 
     models: tuple[str, ...] = ("default",)
@@ -68,6 +71,7 @@ class Selection:
     profile: bool = True
     processes: int = 1
     evaluate: bool = True
+    counters: str | None = None
 
 
 def check_names(selection: Selection, registry: Registry) -> None:

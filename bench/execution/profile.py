@@ -13,6 +13,7 @@ from torch import nn
 
 from bench.execution import provenance
 from bench.execution.build import build_model, build_pipeline, materialise
+from bench.execution.counters import counter_table
 from bench.execution.estimators import inputs_of
 from bench.execution.inputs import Inputs, prepare
 from bench.execution.pipeline import compile_network, compiled_graphs
@@ -69,6 +70,8 @@ def run_profile(registry: Registry, job: Job, progress: Progress) -> CellResult:
     if network is not None and job.recipe.cuda_graphs:
         timing["graphs"] = network.graphs
     timing["reasons"] = _missing(calls, latency)
+    if job.counters:
+        timing["counters"] = counter_table(calls, job)
     if added := added_measurements(registry, calls.infer, infer.batch):
         timing["measurements"] = added
     progress.stage = "record"

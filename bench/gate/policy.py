@@ -63,6 +63,8 @@ DEFAULTS: Policy = MappingProxyType(
         "parameters": Rule(relative=0.0),
         "flops": Rule(relative=0.0),
         "storage": Rule(relative=0.0),
+        "counters": Rule(relative=0.01),
+        "instructions": Rule(relative=0.01, same_hardware=True),
         "measurement": Rule(relative=0.15, same_hardware=True),
     }
 )

@@ -45,7 +45,7 @@ class Loaded:
 
 def fingerprint(
     cell: Cell, recipe: Recipe, registry: Registry, loaded: Loaded, *,
-    limit: int | None = None, weights_sha256: str = "",
+    limit: int | None = None, weights_sha256: str = "", counters: str | None = None,
 ) -> str:  # fmt: skip
     """Sixteen hex digits over all that a cell's result depends on, but the metrics (:func:`metric_sources`)."""
     model, data, clips = registry.models[cell.model], loaded.entry, loaded.clips
@@ -80,6 +80,7 @@ def fingerprint(
     else:
         parts.append(machine())
         parts += [[name, source_hash(entry.factory)] for name, entry in registry.measurements.entries.items()]
+        parts += [["counters", counters]] if counters else []
     return digest(parts)
 
 

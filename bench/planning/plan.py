@@ -234,7 +234,9 @@ def _cells_of(
     )  # fmt: skip
 
     def planned(cell: Cell, sizes: tuple[int, ...] = (0, 0, 0), problem: str = "") -> PlannedCell:
-        mark = fingerprint(cell, recipe, registry, data, limit=selection.limit, weights_sha256=sha256)
+        mark = fingerprint(
+            cell, recipe, registry, data, limit=selection.limit, weights_sha256=sha256, counters=selection.counters
+        )
         return PlannedCell(
             cell=cell, recipe=recipe, fingerprint=mark, train_clips=sizes[0], test_clips=sizes[1] + sizes[2],
             validation_clips=sizes[1],

@@ -74,6 +74,11 @@ class Quantity:
         return f"{self.gated or self.name} is no finite number" if spoken_of else None
 
 
+COUNTERS: Mapping[str, str] = MappingProxyType(
+    {"operators": "", "kernels": "", "allocations": "", "tensor_bytes": "B", "instructions": ""}
+)
+"""Counters of one step (``--counters``), name to unit."""
+
 QUANTITIES: tuple[Quantity, ...] = (
     Quantity(
         name="train_clips_per_s", paths=("timing.train.clips_per_s",), unit="clips/s", higher_is_better=True,
@@ -116,6 +121,14 @@ QUANTITIES: tuple[Quantity, ...] = (
     Quantity(
         name="flops", unit="FLOP", gated="flops", exact=True,
         paths=("timing.flops.total", "provenance.model.flops.total", "provenance.model.flops"),
+    ),
+    *(
+        Quantity(
+            name=f"{step}_{name}", paths=(f"timing.counters.{step}.{name}",), unit=unit, gated=f"{step}_{name}",
+            family="instructions" if name == "instructions" else "counters", exact=True,
+        )
+        for step in ("infer", "train")
+        for name, unit in COUNTERS.items()
     ),
     Quantity(
         name="storage", unit="B", gated="storage", exact=True,

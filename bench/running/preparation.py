@@ -87,7 +87,7 @@ class Preparation:
             data=self.selection.data.resolve() if self.selection.data else None, without=settings.without,
             plugins=tuple(path.resolve() for path in settings.plugins), limit=self.selection.limit,
             reference=self.registry.models[planned.cell.model].reference, threads=resources.threads,
-            keep_checkpoint=settings.keep_checkpoints, timeout_s=limit,
+            keep_checkpoint=settings.keep_checkpoints, timeout_s=limit, counters=self.selection.counters or "",
         )  # fmt: skip
 
     def _open(self) -> dict[str, Loaded]:

@@ -46,7 +46,7 @@ def call(*words: str) -> tuple[int, str, str]:
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sweep")
-    status, out, err = call("tones.good", "--batch", "1,8", "--trace", "--json", "--out", str(folder))
+    status, out, err = call("tones.good", "--batch", "1,8", "--trace", "--counters", "perf", "--json", "--out", str(folder))
     assert status == 0, err
     return folder, json.loads(out)
 
@@ -84,6 +84,17 @@ def test_stages_guards_and_energy_are_there_or_say_why_not(swept) -> None:
     assert details["guards"]["findings"] == []
     energy = details["energy"]
     assert (energy["joules_per_clip"] is None) == ("joules_per_clip" in energy.get("reasons", {}))
+
+
+@pytest.mark.slow
+def test_counters_of_a_step_are_the_same_for_every_batch_size_or_say_why_there_are_none(swept) -> None:
+    folder, found = swept
+    small, large = (found["details"][batch]["counters"] for batch in ("1", "8"))
+    for phase in ("infer", "train"):
+        assert small[phase]["operators"] == large[phase]["operators"] >= small[phase]["kernels"] > 0
+        assert 0 < small[phase]["tensor_bytes"] < large[phase]["tensor_bytes"]
+        assert (small[phase]["instructions"] is None) == ("instructions" in small[phase]["reasons"])
+    assert "## Counters of a step at batch 8" in (folder / "profile.md").read_text()
 
 
 @pytest.mark.slow
@@ -127,7 +138,7 @@ def test_the_page_and_the_numbers_are_written(swept) -> None:
 @pytest.mark.slow
 def test_the_same_command_measures_nothing_twice(swept) -> None:
     folder, found = swept
-    status, out, err = call("tones.good", "--batch", "1,8", "--out", str(folder))
+    status, out, err = call("tones.good", "--batch", "1,8", "--counters", "perf", "--out", str(folder))
     assert status == 0
     assert "2 cells were measured before" in err
     assert "(saturated)" in out

@@ -85,3 +85,23 @@ def test_another_machine_is_no_comparison(measured, gated):
     with pytest.raises(SelectionError, match="beef"):
         gated(candidate, baseline)
     assert finding_of(gated(candidate, baseline, cross_hardware=True)).status == "not_compared"
+
+
+def test_counters_are_gated_almost_exactly_and_instructions_on_the_same_hardware_only(runs, gated) -> None:
+    def counted(operators: int, instructions: int, **changes):
+        store = runs(folds=(), **changes)
+        step = {"operators": operators, "kernels": 50, "instructions": instructions}
+        for record in store.records()[0]:
+            timing = {**record.timing, "counters": {"infer": step, "train": None, "instructions_by": "perf"}}
+            store.write(record.model_copy(update={"timing": timing}), dict(store.predictions(record)))
+        return store
+
+    def found(verdict):
+        names = ("infer_operators", "infer_kernels", "infer_instructions")
+        return [one.status for name in names for one in verdict.findings if one.quantity == name]
+
+    base = counted(1000, 10_000_000)
+    assert found(gated(counted(1005, 10_050_000), base)) == ["ok", "ok", "ok"]
+    assert found(gated(counted(1020, 10_200_000), base)) == ["regression", "ok", "regression"]
+    elsewhere = gated(counted(1020, 10_200_000, hardware="beef"), base, cross_hardware=True)
+    assert found(elsewhere) == ["regression", "ok", "not_compared"]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bench.results.quantities import COUNTERS
 from bench.studies.common import machine, number, pipe_table
 
 STAGES = ("load", "to_device", "front_end", "forward", "backward", "optimiser", "to_host")
 STAGE_HEADER = ("phase", "stage", "ms", "share")
+COUNTER_HEADER = ("phase", *(name.replace("_", " ") for name in COUNTERS))
 
 
 def header(study: Mapping[str, Any]) -> tuple[str, ...]:
@@ -70,6 +72,12 @@ def stage_rows(details: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
+def counter_rows(details: Mapping[str, Any]) -> list[list[str]]:
+    """The counters of one step of each phase, under :data:`COUNTER_HEADER`."""
+    phases = {phase: (details.get("counters") or {}).get(phase) for phase in ("infer", "train")}
+    return [[phase, *(number(found[name], ".0f") for name in COUNTERS)] for phase, found in phases.items() if found]
+
+
 def markdown(study: Mapping[str, Any]) -> str:
     """The whole page."""
     what = study["what"]
@@ -83,6 +91,8 @@ def markdown(study: Mapping[str, Any]) -> str:
     for batch, details in study["details"].items():
         if rows := stage_rows(details):
             parts += [f"## Stages at batch {batch}", pipe_table(STAGE_HEADER, rows)]
+        if rows := counter_rows(details):
+            parts += [f"## Counters of a step at batch {batch}", pipe_table(COUNTER_HEADER, rows)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -109,6 +119,8 @@ def _unknown(study: Mapping[str, Any]) -> list[str]:
         reasons |= row["reasons"]
     for details in study["details"].values():
         reasons |= {f"energy {name}": why for name, why in ((details.get("energy") or {}).get("reasons") or {}).items()}
+        for phase in (details.get("counters") or {}).values():
+            reasons |= (phase.get("reasons") or {}) if isinstance(phase, Mapping) else {}
         reasons |= details.get("reasons") or {}
     grouped: dict[str, list[str]] = {}
     for name, why in reasons.items():

@@ -83,8 +83,8 @@ def saturation(rates: Mapping[int, float | None]) -> dict[str, float] | str:
 
 
 def cell_details(record: Record) -> dict[str, Any]:
-    """Latency, stages, FLOPs, guards and energy of one profile cell as it stored them."""
-    names = ("latency", "stages", "flops", "guards", "energy")
+    """Latency, stages, FLOPs, guards, energy and counters of one profile cell as it stored them."""
+    names = ("latency", "stages", "flops", "guards", "energy", "counters")
     return {
         "cell": record.cell.id,
         **{name: record.timing.get(name) for name in names},
