@@ -27,7 +27,8 @@ def counter_table(calls: Calls, job: Job) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, step in steps.items():
         counts = count_step(step, device=job.cell.device) if isinstance(calls, NetworkCalls) else {}
-        found[name] = {**dict.fromkeys(COUNTS), **counts, "reasons": {} if counts else dict.fromkeys(COUNTS, NO_NETWORK)}
+        reasons = {} if counts else dict.fromkeys(COUNTS, NO_NETWORK)
+        found[name] = {**dict.fromkeys(COUNTS), **counts, "reasons": reasons}
     by = "perf"
     told = {name: count_instructions(step) for name, step in steps.items()}
     if job.counters == "callgrind" and any(isinstance(value, str) for value in told.values()):
@@ -40,7 +41,7 @@ def counter_table(calls: Calls, job: Job) -> dict[str, Any]:
 
 def _steps(calls: Calls) -> dict[str, Callable[[], object]]:
     """The same batch each time, after a first call that none of the counters sees."""
-    steps = {"infer": partial(calls.infer, 0)}
+    steps: dict[str, Callable[[], object]] = {"infer": partial(calls.infer, 0)}
     if calls.learn is not None:
         steps["train"] = partial(calls.learn, 0)
     for step in steps.values():

@@ -66,11 +66,10 @@ def count_step(step: Step, *, device: str) -> dict[str, int]:
         ) as profiler:
             step()
             synchronize(device)
-    events = profiler.profiler.kineto_results.events()  # type: ignore[union-attr]
+    events = profiler.profiler.kineto_results.events()
     taken = [event.nbytes() for event in events if event.name() == "[memory]" and event.nbytes() > 0]
     launched = sum(
-        event.device_type() == torch.autograd.DeviceType.CUDA and not event.name().startswith(("Mem", "[mem"))
-        for event in events
+        event.device_type().name == "CUDA" and not event.name().startswith(("Mem", "[mem")) for event in events
     )
     return {
         "operators": seen.calls, "kernels": launched if cuda else seen.kernels, "allocations": len(taken),
@@ -120,7 +119,7 @@ def run_under_callgrind(command: Sequence[str], given: str, folder: Path) -> lis
     valgrind = shutil.which("valgrind")
     if valgrind is None:
         return "valgrind is not installed (apt-get install valgrind)"
-    if not torch._C._valgrind_supported_platform():  # type: ignore[attr-defined]
+    if not torch._C._valgrind_supported_platform():
         return "this build of torch has no marks for valgrind"
     options = ("-q", "--tool=callgrind", "--collect-atstart=no", f"--callgrind-out-file={folder / 'out'}")
     done = subprocess.run([valgrind, *options, *command], input=given, text=True, capture_output=True, check=False)
@@ -134,9 +133,9 @@ def run_under_callgrind(command: Sequence[str], given: str, folder: Path) -> lis
 def marked(step: Step) -> None:
     """Run ``step()`` as a part that :func:`run_under_callgrind` counts."""
     with fixed():
-        torch._C._valgrind_toggle()  # type: ignore[attr-defined]
+        torch._C._valgrind_toggle()
         step()
-        torch._C._valgrind_toggle_and_dump_stats()  # type: ignore[attr-defined]
+        torch._C._valgrind_toggle_and_dump_stats()
 
 
 @contextmanager
@@ -153,9 +152,9 @@ def fixed() -> Iterator[None]:
 
 
 def _total(text: str) -> int:
-    """The instructions in a file of callgrind.
+    r"""The instructions in a file of callgrind.
 
-    >>> _total("events: Ir\\nsummary: 1234\\n")
+    >>> _total("events: Ir\nsummary: 1234\n")
     1234
     """
     lines = (line.partition(":") for line in text.splitlines())

@@ -43,7 +43,7 @@ class Loaded:
         return f"{spec.name}@{file_word(self.clips.title)}~{contents[:6]}"
 
 
-def fingerprint(
+def fingerprint(  # noqa: PLR0913  all that a result depends on
     cell: Cell, recipe: Recipe, registry: Registry, loaded: Loaded, *,
     limit: int | None = None, weights_sha256: str = "", counters: str | None = None,
 ) -> str:  # fmt: skip

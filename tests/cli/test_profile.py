@@ -46,7 +46,9 @@ def call(*words: str) -> tuple[int, str, str]:
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sweep")
-    status, out, err = call("tones.good", "--batch", "1,8", "--trace", "--counters", "perf", "--json", "--out", str(folder))
+    status, out, err = call(
+        "tones.good", "--batch", "1,8", "--trace", "--counters", "perf", "--json", "--out", str(folder)
+    )
     assert status == 0, err
     return folder, json.loads(out)
 
