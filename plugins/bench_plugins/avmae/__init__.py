@@ -20,10 +20,13 @@ _SMALL: Mapping[str, Any] = {
 }  # fmt: skip
 _BASE: Mapping[str, Any] = {"drop_path": 0.1}
 
+_PLAIN: Mapping[str, Any] = {"roll": False, "gain_db": 0.0, "spec_masks": 0, "mixup_alpha": 0.0}
+"""No augmentation: in the few passes of ``quick`` it costs 8 points on ESC-10 (benchmarks/results/augmentation.md)."""
+
 _RECIPES: Mapping[str, Mapping[str, Any]] = {
     "*": {"tuned_on": ({"dataset": "esc10", "folds": (1,)},)},
     "smoke": {"epochs": 8, "pretrain_steps": 60},
-    "quick": {"pretrain_steps": 300},
+    "quick": {"pretrain_steps": 300, **_PLAIN},
     "full": {"epochs": 30, "pretrain_steps": 800, "tuned_on": ({"dataset": "esc10", "folds": (1, 2, 5)},)},
 }
 """Of the smallest size: as many epochs and steps as a CPU has time for; both ways to start train equally long.
@@ -31,7 +34,7 @@ _RECIPES: Mapping[str, Mapping[str, Any]] = {
 Its fine-tuning starts from a few hundred steps of masked pre-training, not from millions, and so keeps these settings.
 """
 
-_FINER: Mapping[str, Mapping[str, Any]] = {**_RECIPES, "quick": {"epochs": 15, "pretrain_steps": 150}}
+_FINER: Mapping[str, Mapping[str, Any]] = {**_RECIPES, "quick": {**_PLAIN, "epochs": 15, "pretrain_steps": 150}}
 """Of its masks, which need more patches."""
 
 

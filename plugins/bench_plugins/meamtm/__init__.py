@@ -61,10 +61,12 @@ _LARGER: Mapping[str, Mapping[str, Any]] = {
 _MICRO: Mapping[str, Mapping[str, Any]] = {
     "*": {"lr": 6e-4, "warmup": 0.1, "tuned_on": ({"dataset": "esc10", "folds": (1,)},)},
     "smoke": {"lr": 1e-3},
-    "quick": {"epochs": 16},
+    "quick": {"epochs": 16, "roll": False, "gain_db": 0.0, "spec_masks": 0, "mixup_alpha": 0.0},
     "full": {"epochs": 60, "tuned_on": ({"dataset": "esc10", "folds": (1, 2, 5)},)},
 }
 """Of the smallest size: the rate that learns fastest on ESC-10 fold 1, and as many epochs as a CPU has time for.
+
+In the few passes of ``quick`` augmentation costs 5 points there (benchmarks/results/augmentation.md): it has none.
 
 Nobody has published weights of this size: what is fine-tuned was trained here, and is tuned with the same settings.
 """
