@@ -16,7 +16,7 @@ GIVEN = "given"
 """The front end of data whose publishers give features instead of audio."""
 CellKind = Literal["evaluate", "profile"]
 _KINDS = get_args(CellKind)
-_WHOLE = frozenset({"fold", "seed", "batch", "clip_samples"})
+_WHOLE = frozenset({"fold", "seed", "batch", "clip_samples", "nproc"})
 _NAME = re.compile(r"(?!\.{1,2}$)[^/\x00-\x1f\x7f]{1,200}")
 
 
@@ -45,6 +45,7 @@ class Cell:
         precision: ``fp32`` or ``bf16``.
         batch: Training batch size in clips.
         clip_samples: Length of a clip in samples.
+        nproc: Processes, each with its part of every batch; written where it is not 1.
     """
 
     kind: CellKind
@@ -63,6 +64,7 @@ class Cell:
     precision: str = "fp32"
     batch: int = 16
     clip_samples: int = 80_000
+    nproc: int = 1
 
     @property
     def id(self) -> str:
@@ -72,6 +74,7 @@ class Cell:
         axes = (
             where, mode, self.inputs, self.frontend, self.feeding, self.recipe,
             self.device, self.precision, f"b{self.batch}", f"n{self.clip_samples}",
+            *([f"p{self.nproc}"] if self.nproc > 1 else []),
         )  # fmt: skip
         return f"{self.dataset}/{self.protocol}/{self.model}/{self.kind}-{'-'.join(axes)}"
 
@@ -91,7 +94,10 @@ class Cell:
 
     def to_json(self) -> dict[str, Any]:
         """The cell as JSON values."""
-        return asdict(self)
+        values = asdict(self)
+        if self.nproc == 1:
+            del values["nproc"]
+        return values
 
     @classmethod
     def from_json(cls, values: Any) -> Cell:
@@ -105,7 +111,7 @@ class Cell:
         known = cls.__dataclass_fields__.keys()
         if unknown := sorted(values.keys() - known):
             raise ValueError(f"unknown keys in a cell: {', '.join(unknown)}")
-        if missing := sorted(known - values.keys()):
+        if missing := sorted(known - {"nproc"} - values.keys()):
             raise ValueError(f"missing keys in a cell: {', '.join(missing)}")
         for name, value in values.items():
             if name in _WHOLE:

@@ -178,6 +178,7 @@ def command(group: RowGroup, cells: Sequence[Cell]) -> str:
         "--feeding": key.feeding if key.feeding != "fly" and key.frontend != "given" else "",
         "--recipe": recipe_source(label) if "--recipe" not in named else "",
         "--device": first.device,
+        "--nproc": str(first.nproc) if first.nproc > 1 else "",
         "--precision": key.precision if key.precision != "fp32" else "",
         "--limit": limit,
     }

@@ -94,6 +94,9 @@ OPTIONS: Mapping[str, tuple[Any, Any]] = {
         "Count operators, allocations and, by perf or in minutes by callgrind, instructions of a step too.",
         "perf|callgrind",
     ),
+    "nproc": _option(
+        int, "--nproc", "Processes that train one network together, on CUDA a GPU each.", "N", default=1, min=1, max=64
+    ),
     "evaluate": _option(bool, "--evaluate/--no-evaluate", "Train and score.", default=True),
     "keep_checkpoints": _option(
         bool,
@@ -181,11 +184,10 @@ def device(text: str) -> str:
     choice(text, "--device", ("auto", "cpu", "cuda"))
     if text == "cpu":
         return text
-    from bench.measurement.nvml import NvmlMissingError, gpu_handle
+    from bench.measurement.nvml import NvmlMissingError, gpu_count
 
     try:
-        with gpu_handle():
-            return "cuda"
+        return "cuda" if gpu_count() else "cpu"
     except NvmlMissingError as error:
         if text == "cuda":
             raise SelectionError(f"--device cuda: no GPU here ({error}); use --device cpu") from error
@@ -236,7 +238,7 @@ def gather(given: dict[str, Any]) -> tuple[Selection, Settings]:
     folds, mode, feeding, timeout = (given[name] for name in ("folds", "mode", "feeding", "timeout"))
     same = (
         "data", "protocol", "weights", "inputs", "frontend", "recipe", "limit", "profile", "processes", "counters",
-        "evaluate",
+        "nproc", "evaluate",
     )  # fmt: skip
     selection = Selection(
         models=names(given["models"], "--models"),

@@ -35,9 +35,11 @@ Largest = Annotated[bool, typer.Option("--largest", help="Also bisect the larges
 
 
 @with_run_options(
-    without=("models", "protocol", "folds", "seeds", "limit", "jobs", "profile", "evaluate", "keep_checkpoints"),
+    without=(
+        "models", "protocol", "folds", "seeds", "limit", "jobs", "nproc", "profile", "evaluate", "keep_checkpoints",
+    ),
     out=Path("results") / "profile",
-)
+)  # fmt: skip
 def main(  # noqa: PLR0913  its own options
     selection: Selection,
     settings: Settings,

@@ -50,6 +50,7 @@ class Selection:
         evaluate: Whether to plan evaluate cells.
         counters: What profile cells count besides: ``perf`` or ``callgrind`` (who counts instructions), ``None`` =
             nothing.
+        nproc: Processes that train a network together, each on its part of every batch; on CUDA a GPU each.
     """
 
     models: tuple[str, ...] = ("default",)
@@ -72,6 +73,7 @@ class Selection:
     processes: int = 1
     evaluate: bool = True
     counters: str | None = None
+    nproc: int = 1
 
 
 def check_names(selection: Selection, registry: Registry) -> None:

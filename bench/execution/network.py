@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ from bench.execution.classifiers import FIT
 from bench.execution.inputs import Inputs
 from bench.execution.pipeline import Pipeline, compile_network
 from bench.execution.pretraining import SHOWN, PretrainStep, end_pretraining, passes, pretrain, reconstructions
+from bench.execution.ranks import DividedStep, Ranks, predict_all
 from bench.execution.results import Fitted, OnEpoch, Predictions, Progress, check_finite
 from bench.execution.seeding import deterministic
-from bench.execution.step import Inference, StepSettings, TrainStep, predict
+from bench.execution.step import Inference, StepSettings, TrainStep
 from bench.execution.train import Validation, train
 from bench.execution.trust import batch_mates, check_unchanged, module_state
 from bench.execution.weights import load_weights, output_layer
@@ -52,6 +53,7 @@ class Run:
     progress: Progress
     on_epoch: OnEpoch
     metric: Metric
+    ranks: Ranks = field(default_factory=Ranks.joined)
 
     @property
     def settings(self) -> StepSettings:
@@ -82,6 +84,7 @@ def run_network(model: nn.Module, run: Run) -> tuple[Fitted, Predictions]:
     state = module_state(scored)
     with HostPeak() as host_infer:
         predictions = fitted.predict(test)
+    run.ranks.finish()
     shown, figures = _embeddings(scored, run, test)
     respond, known = fitted.respond, None
     if respond is None:
@@ -170,13 +173,20 @@ def _fit_all(pipeline: Pipeline, run: Run) -> tuple[Pipeline, Fitted]:
     cell, recipe, data, split = run.job.cell, run.job.recipe, run.data, run.split
     validation = None
     if len(split.validation):
-        validation = Validation(batches=data.batches(split.validation, recipe.eval_batch), metric=run.metric)
+        shown = data.batches(split.validation, recipe.eval_batch)
+        validation = Validation(batches=shown, metric=run.metric, ranks=run.ranks)
     batches = data.batches(split.train, cell.batch, seed=cell.seed)
-    step = TrainStep(pipeline, run.settings, len(batches))
+    divided = run.ranks.count > 1
+    what = pipeline, run.settings, len(batches)
+    step = DividedStep(*what, run.ranks) if divided else TrainStep(*what)
     trained = train(step, batches, validation, run.on_epoch)
+    notes: dict[str, Any] = {"graphs": {"train": step.graphs.report()}} if recipe.cuda_graphs else {}
+    if divided:
+        notes["processes"] = run.ranks.trained(trained.pipeline)
 
     def score(index: Indices) -> Predictions:
-        return predict(run.inference(trained.pipeline), data.test_batches(index, recipe.eval_batch))
+        batches = data.test_batches(index, recipe.eval_batch)
+        return predict_all(run.inference(trained.pipeline), batches, run.ranks)
 
     timing = {
         "train_s": trained.seconds,
@@ -185,7 +195,6 @@ def _fit_all(pipeline: Pipeline, run: Run) -> tuple[Pipeline, Fitted]:
         "steps": trained.steps,
         "selected_epoch": trained.selected_epoch,
     }
-    notes = {"graphs": {"train": step.graphs.report()}} if recipe.cuda_graphs else {}
     return trained.pipeline, Fitted(predict=score, timing=timing, curves=trained.curves, notes=notes)
 
 

@@ -249,14 +249,22 @@ class TrainStep(Step):
 
     def objective(self, inputs: Tensors) -> Tensor:
         """Loss of one training batch; a scalar."""
-        pipeline, augmenter, settings = self.pipeline, self.augmenter, self.settings
+        inputs, targets = self.prepared(inputs)
+        with autocast(self.settings.device, self.settings.precision):
+            logits = self.pipeline.logits(inputs)
+        return self.criterion(logits, targets)
+
+    def prepared(self, inputs: Tensors) -> tuple[Tensors, Tensor]:
+        """What the network gets of what was received, and its targets: features, augmented and mixed."""
+        pipeline, augmenter = self.pipeline, self.augmenter
         targets, inputs = inputs[TARGETS], self.sounding(inputs)
         if "audio" in inputs:
             audio = pipeline.features(inputs["audio"], augmenter.bands)
             inputs["audio"] = augmenter.features(audio, bands=pipeline.bands) if audio.ndim == 3 else audio
-        inputs, targets = augmenter.mixup(inputs, targets, pipeline.num_classes)
-        with autocast(settings.device, settings.precision):
-            logits = pipeline.logits(inputs)
-        if settings.multi_label:
+        return augmenter.mixup(inputs, targets, pipeline.num_classes)
+
+    def criterion(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The mean loss of clips."""
+        if self.settings.multi_label:
             return F.binary_cross_entropy_with_logits(logits.float(), targets)
-        return F.cross_entropy(logits.float(), targets, label_smoothing=settings.recipe.label_smoothing)
+        return F.cross_entropy(logits.float(), targets, label_smoothing=self.settings.recipe.label_smoothing)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -13,8 +13,9 @@ from torch import Tensor
 from bench.data.batches import Batches
 from bench.errors import DataError
 from bench.execution.pipeline import Pipeline
+from bench.execution.ranks import Ranks, predict_all
 from bench.execution.results import DivergedError, OnEpoch
-from bench.execution.step import Inference, TrainStep, predict
+from bench.execution.step import Inference, TrainStep
 from bench.metrics.scoring import Metric
 
 
@@ -24,6 +25,7 @@ class Validation:
 
     batches: Batches
     metric: Metric
+    ranks: Ranks = field(default_factory=Ranks)
 
     def score(self, infer: Inference) -> float:
         """The metric on the validation clips.
@@ -31,7 +33,7 @@ class Validation:
         Raises:
             DataError: It is not defined for them.
         """
-        found = predict(infer, self.batches)
+        found = predict_all(infer, self.batches, self.ranks)
         value = self.metric.score(found.logits, self.batches.targets[found.index]).value
         if value is None:
             raise DataError(

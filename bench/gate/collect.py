@@ -54,6 +54,7 @@ def row_name(cell: Cell) -> str:
     axes = (
         cell.kind, mode, cell.inputs, cell.frontend, cell.feeding, cell.recipe,
         cell.device, cell.precision, f"b{cell.batch}", f"n{cell.clip_samples}",
+        *([f"p{cell.nproc}"] if cell.nproc > 1 else []),
     )  # fmt: skip
     return f"{cell.dataset.partition('~')[0]}/{cell.protocol}/{cell.model}/{'-'.join(axes)}"
 

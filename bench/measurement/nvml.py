@@ -110,6 +110,21 @@ def look_at_gpus() -> list[dict[str, Any]] | str:
         pynvml.nvmlShutdown()
 
 
+def gpu_count() -> int:
+    """GPUs that a process started here may use, at least one.
+
+    Raises:
+        NvmlMissingError: There is none.
+    """
+    there, named = look_at_gpus(), os.environ.get("CUDA_VISIBLE_DEVICES")
+    if isinstance(there, str):
+        raise NvmlMissingError(there)
+    count = len(there) if named is None else min(len(there), len(list(filter(str.strip, named.split(",")))))
+    if not count:
+        raise NvmlMissingError(f"CUDA_VISIBLE_DEVICES={named!r} hides all {len(there)}")
+    return count
+
+
 def _state(index: int) -> dict[str, Any]:
     handle = pynvml.nvmlDeviceGetHandleByIndex(index)
     running = computing_processes(handle)

@@ -12,6 +12,7 @@ from bench.config.selection import Selection
 from bench.errors import SelectionError
 from bench.plugins.registry import Registry
 from bench.plugins.specs import ModelSpec
+from bench.recipe import Recipe
 from bench.results.provenance import extra_versions, weights_label, weights_sha256
 
 Ways = dict[str, tuple[str, ...]]
@@ -169,6 +170,18 @@ def _task_problems(spec: ModelSpec, clips: Clips) -> Iterator[str]:
     task_type = "multi_label" if clips.targets.ndim == 2 else "single_label"
     if task_type not in spec.task_types:
         yield f"is for {' and '.join(spec.task_types)} tasks; {clips.title} is {task_type}"
+
+
+def division_problem(nproc: int, axes: Axes, spec: ModelSpec, recipe: Recipe) -> str:
+    """Why the training of a cell cannot be divided among processes, empty where it can or need not be."""
+    problems = {
+        "is an estimator, fitted in one process": spec.estimator,
+        f"mode {axes.mode} trains no network": axes.mode in FROZEN,
+        "masked pre-training compares the clips of a whole batch": axes.weights == "masked",
+        "recipe.compile and recipe.cuda_graphs are for one process": recipe.compile or recipe.cuda_graphs,
+    }
+    why = next((why for why, there in problems.items() if there), "")
+    return f"{why}: nothing for --nproc {nproc} to divide; leave it out" if why and nproc > 1 else ""
 
 
 def _training_problems(mode: str, weights: str, spec: ModelSpec, own: str) -> Iterator[str]:

@@ -13,7 +13,7 @@ from bench.cell import Cell, CellKind
 from bench.config.recipes import parse_overrides, resolve
 from bench.config.selection import DEFAULT_RECIPE, Selection, check_names, select_models
 from bench.errors import DataError, LeakError, NoCellError
-from bench.planning.axes import choose_axes, read_weights, target_of
+from bench.planning.axes import choose_axes, division_problem, read_weights, target_of
 from bench.planning.fingerprints import Loaded, fingerprint
 from bench.plugins.registry import Entry, Registry
 from bench.plugins.specs import DatasetSpec, ModelSpec, ProtocolSpec
@@ -244,12 +244,14 @@ def _cells_of(
         )  # fmt: skip
 
     first = selection.seeds[0]
+    own = axes.problem or division_problem(selection.nproc, axes, target, recipe)
+    divided = replace(base, nproc=selection.nproc)
     for seed in selection.seeds if selection.evaluate else ():
         for fold in sorted({fold for fold, _ in division.sizes}):
             sizes = division.sizes.get((fold, seed), division.sizes[fold, first])
-            yield planned(replace(base, fold=fold, seed=seed), sizes, axes.problem)
+            yield planned(replace(divided, fold=fold, seed=seed), sizes, own)
         for fold, problem in division.problems.items():
-            yield planned(replace(base, fold=fold, seed=seed), problem=axes.problem or problem)
+            yield planned(replace(divided, fold=fold, seed=seed), problem=own or problem)
     if selection.profile and not axes.problem and (division.sizes or not division.problems):
         for process in range(selection.processes):
             yield planned(replace(base, kind="profile", protocol="profile@1", seed=first + process))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import gc
 import mmap
 import os
@@ -21,7 +22,7 @@ import traceback
 from collections.abc import Callable, Iterator, Set
 from json import dumps, loads  # as they are before a plugin replaces them
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 _GRACE_S, _PATIENCE_S = 0.2, 5.0
@@ -156,6 +157,42 @@ def in_child(work: Callable[[], None]) -> list[str]:
         _end_as(code)
     found: list[str] = loads(names)
     return found
+
+
+class Member(NamedTuple):
+    """One of the processes that run a cell together; ``store`` is a file that all have, ``turn`` a pipe with one byte.
+
+    Who reads the byte speaks for all; the others wait for one, and so for their end.
+    """
+
+    rank: int
+    store: int
+    turn: int
+
+
+def together(work: Callable[[Member], None], count: int) -> None:
+    """Run ``work`` in ``count`` children until one has said all; one that ends otherwise ends all, and this alike."""
+    parent, store, (turn, give), ranks = os.getpid(), os.memfd_create("bench-ranks"), os.pipe(), set[int]()
+    os.write(give, b".")
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+    def run(rank: int) -> None:
+        die_with(parent)
+        work(Member(rank, store, turn))
+
+    for rank in range(count):
+        if not (child := os.fork()):
+            _leaving(functools.partial(run, rank))
+        ranks.add(child)
+    ended, status = os.wait()
+    while ended not in ranks:  # what a cell had started and left
+        ended, status = os.wait()
+    for other in ranks - {ended}:
+        os.kill(other, signal.SIGKILL)
+        os.waitpid(other, 0)
+    end_children()
+    if status or select.select([turn], [], [], 0)[0]:  # nobody has spoken
+        _end_as(os.waitstatus_to_exitcode(status))
 
 
 def _imported() -> Iterator[str]:

@@ -31,6 +31,7 @@ class Launching:
         registry: All plugins.
         jobs: Evaluate cells side by side; ``None`` = as many as cores and memory allow, one on a GPU.
         device: Where models run.
+        nproc: Processes of each evaluate cell.
 
     Raises:
         SelectionError: An option that the launcher does not have, lacks or refuses.
@@ -38,11 +39,15 @@ class Launching:
         PluginError: Its factory raised, or what it returns is no launcher.
     """
 
-    def __init__(self, text: str, registry: Registry, *, jobs: int | None = None, device: str = "cpu") -> None:
+    def __init__(
+        self, text: str, registry: Registry, *, jobs: int | None = None, device: str = "cpu", nproc: int = 1
+    ) -> None:
+        if nproc < 1:
+            raise SelectionError(f"nproc is {nproc}; a cell takes at least 1 process")
         cores = len(os.sched_getaffinity(0))
         memory = int(psutil.virtual_memory().available / 2**20 // WORKER_MIB)
-        slots = jobs or (max(1, min(cores, memory, 8)) if device == "cpu" else 1)
-        self.side_by_side = Resources(slots=slots, threads=max(1, cores // slots))
+        slots = jobs or (max(1, min(cores, memory, 8) // nproc) if device == "cpu" else 1)
+        self.side_by_side = Resources(slots=slots, threads=max(1, cores // (slots * nproc)))
         self.alone = Resources(slots=1, threads=cores)
         name, _, options = text.partition(":")
         if not name:
@@ -58,7 +63,12 @@ class Launching:
         if offers := getattr(self._launcher, "offers", None):
             with self._blamed():
                 self.side_by_side, self.alone = offers(device)
-            self.side_by_side = replace(self.side_by_side, slots=jobs or self.side_by_side.slots)
+            self.side_by_side = replace(self.side_by_side, slots=jobs or max(1, self.side_by_side.slots // nproc))
+        elif device == "cuda" and nproc > 1:
+            from bench.measurement.nvml import gpu_count
+
+            if nproc > (there := gpu_count()):
+                raise SelectionError(f"--nproc {nproc} takes {nproc} GPUs, one for each process; here are {there}")
 
     def prepare(self, models: Sequence[str] = ()) -> None:
         """Say that jobs of ``models`` (names, families or sets) may follow."""

@@ -82,7 +82,7 @@ class RayLauncher:
         self._own.enter_context(contextlib.redirect_stdout(sys.stderr))  # Ray tells losses on stdout, whatever is set
         possible = []
         for job in jobs:
-            need = self._need(resources.threads, job.cell.device)
+            need = self._need(resources.threads, job.cell.device, job.cell.nproc)
             if any(all(has.get(name, 0) >= amount for name, amount in need.items()) for has in nodes.values()):
                 possible.append(job)
             else:
@@ -100,7 +100,7 @@ class RayLauncher:
     def submit(self, jobs: Sequence[Job], parcels: Mapping[str, Any], resources: Resources) -> Any:
         """Send a task that gives the events of ``jobs``."""
         ray = _ray()
-        first, options = jobs[0], self._need(resources.threads, jobs[0].cell.device)
+        first, options = jobs[0], self._need(resources.threads, jobs[0].cell.device, jobs[0].cell.nproc)
         how: dict[str, Any] = {"num_cpus": options["CPU"], "num_gpus": options.get("GPU", 0), "max_retries": 0}
         if first.action == "cell" and first.alone and self._pinned:  # speeds are compared: one machine, in turns
             how["scheduling_strategy"] = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
@@ -116,9 +116,10 @@ class RayLauncher:
         paths = {path: source for job in jobs for path, source in pack(job).items()} if not self._shared else {}
         return {path: _ray().put(Parcel.of(source)) for path, source in paths.items()}
 
-    def _need(self, cpus: int, device: str) -> dict[str, float]:
+    def _need(self, cpus: int, device: str, nproc: int = 1) -> dict[str, float]:
         gpus = {"GPU": self._gpus} if device == "cuda" else {}
-        return {"CPU": cpus, "memory": self._memory * 2**20, **gpus}
+        each = {"CPU": cpus, "memory": self._memory * 2**20, **gpus}
+        return {name: nproc * amount for name, amount in each.items()}
 
     def _nodes(self) -> dict[str, dict[str, float]]:
         """Resources of the machines that are alive; connects first."""

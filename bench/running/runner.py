@@ -119,7 +119,9 @@ class Runner:
         host = load(settings.plugins, without=settings.without)
         self.host: Host = replace(host, registry=referring(host.registry, selection.models, file_digests))
         self.store = Store(settings.out)
-        self.launching = Launching(settings.launcher, self.host.registry, jobs=settings.jobs, device=selection.device)
+        self.launching = Launching(
+            settings.launcher, self.host.registry, jobs=settings.jobs, device=selection.device, nproc=selection.nproc
+        )
         self.slots = self.launching.side_by_side.slots
         self.observers = Observers(self.host, self._observer_failed)
 

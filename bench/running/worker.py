@@ -13,6 +13,7 @@ import importlib
 import math
 import os
 import sys
+import time
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -21,6 +22,7 @@ from json import dumps  # as it is before a plugin replaces it
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from bench.errors import PluginError
 from bench.running import isolation
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 LOG_TAIL = 4000
 """Characters of a traceback that a record keeps."""
+ANOTHERS_S = 1.0
+"""For the death of another process of the cell to be seen, of which this one's error comes."""
 
 
 class Channel:
@@ -88,13 +92,14 @@ def _run_line(line: str, image: Image) -> bool:
     job = Job.from_json(line)
     image.channel.send("started")
     host, observers = image.load(job)
-    work = functools.partial(_run_job, job, host, observers, image)
+    run = functools.partial(_run_job, job, host, observers, image)
+    work = functools.partial(isolation.together, run, job.cell.nproc) if job.cell.nproc > 1 else run
     if job.alone or job.action != "cell":  # the only one of its process, or nothing is trained
-        work()
+        run()
         return True
     image.prepare(job, host)
     if not isolation.forks():
-        work()
+        run()
         return False
     image.wanted = isolation.in_child(work)
     return True
@@ -163,14 +168,14 @@ def _light(job: Job, host: Host) -> bool:
     return job.action == "cell" and job.cell.kind == "evaluate" and entry is not None and entry.spec.estimator
 
 
-def _run_job(job: Job, host: Host, observers: Observers, image: Image) -> None:
+def _run_job(job: Job, host: Host, observers: Observers, image: Image, member: isolation.Member | None = None) -> None:
     from bench.execution.results import Progress
 
     image.channel.owner = os.getpid()
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(job.threads)
     if job.action == "cell":
-        _run_cell(job, host, observers, image.channel)
+        _run_cell(job, host, observers, image.channel, member)
         return
     progress = Progress()
     try:
@@ -180,15 +185,18 @@ def _run_job(job: Job, host: Host, observers: Observers, image: Image) -> None:
     image.channel.send("answer", files, **values)
 
 
-def _run_cell(job: Job, host: Host, observers: Observers, channel: Channel) -> None:
+def _run_cell(job: Job, host: Host, observers: Observers, channel: Channel, member: isolation.Member | None) -> None:
     from bench.execution.evaluate import run_evaluate
     from bench.execution.results import CellResult, Progress
     from bench.results.store import npz_bytes
 
     progress = Progress()
     started = datetime.now(UTC).isoformat(timespec="seconds")
+    speaks = member is None or member.rank == 0
 
     def on_epoch(epoch: int, scores: Mapping[str, float]) -> None:
+        if not speaks:
+            return
         finite = {name: value for name, value in scores.items() if math.isfinite(value)}
         done, total = progress.passes + epoch, progress.total or job.recipe.epochs
         channel.send("epoch", epoch=done, epochs=total, stage=progress.stage, scores=finite)
@@ -200,13 +208,24 @@ def _run_cell(job: Job, host: Host, observers: Observers, channel: Channel) -> N
             from bench.execution.profile import run_profile
 
             return run_profile(host.registry, job, progress)
+        if member is not None:
+            from bench.execution.ranks import join
+
+            join(member.rank, job.cell.nproc, member.store, job.cell.device)
+        elif job.cell.nproc > 1:
+            raise PluginError("--nproc forks, which is not safe here: an import has started a thread or CUDA")
         return run_evaluate(host.registry, job, progress, on_epoch)
 
-    observers.tell("bench_cell_start", cell=job.cell)
+    if speaks:
+        observers.tell("bench_cell_start", cell=job.cell)
     try:
         done: CellResult | Record = work()
     except BaseException as error:  # noqa: BLE001  a plugin may raise anything; it becomes a record
         done = _failure(job, host, progress, error, started)
+        if member is not None:
+            time.sleep(ANOTHERS_S)
+    if member is not None:
+        os.read(member.turn, 1)
     if isinstance(done, CellResult):
         arrays = npz_bytes(done.arrays, compressed=job.cell.kind != "evaluate")  # the host adds to those
         channel.send("record", {"predictions.npz": arrays, **done.files}, text=done.record.to_json())

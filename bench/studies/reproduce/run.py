@@ -167,7 +167,7 @@ def selection_of(record: Record, data: Path | None, weights: Path | None = None)
         overrides=tuple(f"recipe.{key}={_toml(value)}" for key, value in record.recipe.items() if key != "name"),
         limit=record.provenance.get("limit"),
         profile=False,
-        **{name: getattr(cell, name) for name in ("mode", "inputs", "feeding", "device", "precision")},
+        **{name: getattr(cell, name) for name in ("mode", "inputs", "feeding", "device", "precision", "nproc")},
     )
 
 
