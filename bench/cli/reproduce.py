@@ -14,7 +14,8 @@ from bench.cli.flags import AsJson, LeftOut, PluginFiles
 from bench.cli.progress import open_progress
 from bench.cli.report import open_store
 from bench.config.settings import Settings
-from bench.studies.reproduce.run import find_record, reproduce
+from bench.studies.common import find_record
+from bench.studies.reproduce.run import reproduce
 
 
 def main(  # noqa: PLR0913  one parameter per option

@@ -133,8 +133,8 @@ class Neighbours:
         return shares
 
     def tensors(self) -> dict[str, Tensor]:
-        """Nothing: the bank is the training set's."""
-        return {}
+        """The embeddings of the training clips and their votes under ``knn.``."""
+        return {"knn.bank": torch.from_numpy(self.bank), "knn.votes": torch.from_numpy(self.votes)}
 
     def describe(self) -> dict[str, Any]:
         """Settings."""
@@ -154,5 +154,18 @@ def _unit(x: Floats) -> Floats:
     return out.astype(np.float32)
 
 
+def restore_probe(tensors: Mapping[str, Tensor], *, multi_label: bool) -> Probe:  # noqa: ARG001
+    """The probe whose ``tensors`` these are."""
+    parts = {name: tensors[f"probe.{name}"].double().numpy() for name in ("weight", "bias", "mean", "scale")}
+    return Probe(**parts, converged=True)
+
+
+def restore_neighbours(tensors: Mapping[str, Tensor], *, multi_label: bool) -> Neighbours:
+    """The neighbours whose ``tensors`` these are."""
+    return Neighbours(bank=tensors["knn.bank"].numpy(), votes=tensors["knn.votes"].numpy(), multi_label=multi_label)
+
+
 FIT: Mapping[str, Callable[[Floats, Targets, int], Probe | Neighbours]] = {"probe": fit_probe, "knn": fit_neighbours}
 """Fitting by run mode."""
+RESTORE: Mapping[str, Callable[..., Probe | Neighbours]] = {"probe": restore_probe, "knn": restore_neighbours}
+"""Back from the tensors of a checkpoint, which all stand under the name of the mode."""

@@ -20,6 +20,7 @@ from bench.execution.state import start_of
 from bench.execution.trust import batch_mates, check_unchanged, estimator_state
 from bench.job import Job
 from bench.measurement.memory import HostPeak
+from bench.metrics.arrays import chances
 from bench.metrics.scoring import primary
 from bench.plugins.registry import Registry
 from bench.protocols.split import Split
@@ -96,17 +97,11 @@ def _files(fitted: Fitted, data: Inputs, job: Job) -> dict[str, bytes]:
 def predicted_csv(predictions: Predictions, data: Inputs) -> bytes:
     """``id,label,probability``: the likeliest label of each clip; for several labels a line for each one of them."""
     labels, ids = data.clips.label_names, data.clips.ids
-    logits = predictions.logits.astype(np.float64)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["id", "label", "probability"])
     several = data.task.task_type == "multi_label"
-    if several:
-        chances = 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
-    else:
-        chances = np.exp(logits - logits.max(axis=1, keepdims=True))
-        chances /= chances.sum(axis=1, keepdims=True)
-    for clip, row in zip(predictions.index, chances, strict=True):
+    for clip, row in zip(predictions.index, chances(predictions.logits, several=several), strict=True):
         shown = range(len(labels)) if several else [int(row.argmax())]
         writer.writerows([ids[clip], labels[i], f"{row[i]:.6f}"] for i in shown)
     return text.getvalue().encode()

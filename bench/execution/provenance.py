@@ -62,6 +62,10 @@ def ok_record(
         provenance={
             **known,
             "dataset": dataset_section(data),
+            "task": {
+                name: getattr(data.task, name)
+                for name in ("task_type", "sample_rate", "clip_samples", "image_shape", "text_length")
+            },
             "model": model,
             "publishable": not reasons,
             "not_publishable": reasons,

@@ -23,7 +23,7 @@ FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
 INDEX = ".index.json"
 """Behind one of these names: which shard holds what."""
 
-OWN, BESIDE = "model.", ("frontend.", "normaliser.", "probe.")
+OWN, BESIDE = "model.", ("frontend.", "normaliser.", "probe.", "knn.")
 """Prefixes in this project's checkpoints: of the model's tensors, and of what stands around it."""
 
 

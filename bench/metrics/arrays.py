@@ -59,6 +59,13 @@ def log_softmax(logits: Floats) -> Floats:
     return result
 
 
+def chances(logits: ArrayLike, *, several: bool) -> Floats:
+    """Probabilities ``(clips, classes)``; ``several``: of each label by itself."""
+    values = np.asarray(logits, dtype=np.float64)
+    shares: Floats = 1 / (1 + np.exp(-np.clip(values, -500, 500))) if several else np.exp(log_softmax(values))
+    return shares
+
+
 def scores_and_indicators(logits: ArrayLike, targets: ArrayLike) -> tuple[Floats, Indicators]:
     """What threshold-free scores compare: per class a score and whether the clip has the class, ``(clips, classes)``.
 

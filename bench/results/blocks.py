@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from types import GenericAlias
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any, Literal, Optional
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -48,9 +48,10 @@ def blocks() -> Callable[[Any], Any]:
         family=str, plugin=str, distribution=str, version=str, parameters=int, frontend_parameters=int, inputs=texts,
         inductive=bool, trained_on=_Texts, source=str, license=str,
     )  # fmt: skip
+    task = _block(task_type=Literal["single_label", "multi_label"], sample_rate=int, text_length=int, image_shape=list[int])
     figures = _block(purity=float, adjusted_rand=float, clusters=int)
     provenance = _block(
-        fingerprint=str, dataset=dataset, protocol=protocol, model=model, publishable=bool, not_publishable=_Texts,
+        fingerprint=str, dataset=dataset, protocol=protocol, model=model, publishable=bool, not_publishable=_Texts, task=task,
         metrics=dict[str, Any], typed=list[Annotated[_Texts, Field(min_length=2, max_length=2)]],
         start=dict[str, str | int | None], embeddings=GenericAlias(dict, (str, figures)), weights=_block(sha256=str), limit=int,
     )  # fmt: skip

@@ -217,17 +217,27 @@ class Store:
         """
         from bench.results.predictions import NpzArrays
 
-        entry = record.artifacts.get("predictions")
+        content = self.content(record, "predictions")
+        name = f"{record.cell.id}: predictions {record.artifacts['predictions']['file']}"
+        return NpzArrays(content, name, scored=bool(record.scores))
+
+    def content(self, record: Record, kind: str) -> bytes:
+        """The bytes of an artifact of a record, checked against its checksum.
+
+        Raises:
+            StoreError: There is none, or it is not what was written.
+        """
+        entry = record.artifacts.get(kind)
         if entry is None:
-            raise StoreError(f"{record.cell.id}: the record names no predictions")
-        name = f"{record.cell.id}: predictions {entry['file']}"
+            raise StoreError(f"{record.cell.id}: the record names no {kind}")
+        name = f"{record.cell.id}: {kind} {entry['file']}"
         try:
             content = read_bytes(f"{self.root}/records/{record.cell.id.rpartition('/')[0]}/{entry['file']}")
         except OSError as error:
             raise StoreError(f"{name} cannot be read: {reason(error)}") from error
         if hashlib.sha256(content).hexdigest() != entry["sha256"]:
-            raise StoreError(f"{name} were changed after the record was written")
-        return NpzArrays(content, name, scored=bool(record.scores))
+            raise StoreError(f"{name} {'were' if kind.endswith('s') else 'was'} changed after the record was written")
+        return content
 
     def intact(self, record: Record) -> bool:
         """Whether the files beside a record are those that were written."""

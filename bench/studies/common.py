@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from bench import escaping
 from bench.config.selection import Selection, select_models
 from bench.config.settings import Settings
+from bench.data.contents import file_digests
 from bench.errors import NoCellError, SelectionError
 from bench.planning.plan import PlannedCell, expand
+from bench.plugins.references import referring
 from bench.plugins.registry import Registry
 from bench.reports.formatting import UNKNOWN
 from bench.results.records import Record
+from bench.results.store import Store
 from bench.running.preparation import load_all
 from bench.running.progress import Progress
 from bench.running.runner import Result, Runner
@@ -85,6 +89,54 @@ def only_model(selection: Selection, registry: Registry) -> str:
     if len(selection.datasets) > 1:
         raise SelectionError(f"--dataset {','.join(selection.datasets)} names several; this study takes one")
     return found[0]
+
+
+def find_record(store: Store, name: str) -> Record:
+    """The record with a score that a cell id, a part of one, or a path names."""
+    records, _ = store.records()
+    path = Path(name)
+    if path.suffix == ".json" and path.is_file():
+        found = [r for r in records if store.path(r.cell).resolve() == path.resolve()]
+    else:
+        found = [r for r in records if r.cell.id == name] or [r for r in records if name in r.cell.id]
+    found = [r for r in found if r.cell.kind == "evaluate" and r.status == "ok"] if len(found) > 1 else found
+    if not found:
+        raise SelectionError(f"no record of {store.root} matches {name!r}; its cells are listed by `bench report`")
+    if len(found) > 1:
+        some = ", ".join(r.cell.id for r in found[:3])
+        raise SelectionError(f"{name!r} matches {len(found)} records, e.g. {some}; give more of the cell's id")
+    if found[0].status != "ok" or found[0].cell.kind != "evaluate":
+        raise SelectionError(
+            f"{found[0].cell.id} is {found[0].cell.kind}/{found[0].status}: it has no score; give one that was scored"
+        )
+    return found[0]
+
+
+def find_cell(name: str, results: Path) -> tuple[Store, Record]:
+    """A run folder and its record, by the record's file, by the folder of a single scored cell, or by part of an id.
+
+    ``results`` is the run folder to look in where ``name`` is no path.
+    """
+    path = Path(name)
+    if path.is_dir():
+        return Store(path), find_record(Store(path), "")
+    above = next((folder.parent for folder in path.absolute().parents if folder.name == "records"), None)
+    if path.suffix == ".json" and path.is_file() and above is not None:
+        return Store(above), find_record(Store(above), name)
+    if not results.is_dir():
+        raise SelectionError(f"no run folder {results} to look for {name!r} in; give the --out of its run as --results")
+    return Store(results), find_record(Store(results), name)
+
+
+def with_reference(registry: Registry, record: Record) -> Registry:
+    """The registry with the model of a record that was asked for by reference, under the record's name for it."""
+    asked = dict(record.provenance.get("typed") or ()).get("--models", "")
+    if record.cell.model in registry.models or ":" not in asked:
+        return registry
+    found = referring(registry, [asked], file_digests)
+    if record.cell.model not in found.models:
+        raise SelectionError(f"{asked} here is not {record.cell.model}: its files or options are others")
+    return found
 
 
 def why(record: Record) -> str:

@@ -18,7 +18,8 @@ from bench.results.provenance import weights_label, weights_sha256
 from bench.results.records import Record, Score
 from bench.running.runner import Runner
 from bench.statistics.results import Interval, Refusal
-from bench.studies.reproduce.run import Reproduction, base_recipe, check_data, find_record, reproduce, selection_of
+from bench.studies.common import find_record
+from bench.studies.reproduce.run import Reproduction, base_recipe, check_data, reproduce, selection_of
 
 pytestmark = pytest.mark.usefixtures("warm_workers")
 

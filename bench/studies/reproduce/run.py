@@ -90,27 +90,6 @@ class Reproduction:
         return f"{verdict}: {self.before.cell.id}: {name}{after} against {before} {ends}{exactly}; {changed}"
 
 
-def find_record(store: Store, name: str) -> Record:
-    """The record that a cell id, a part of one, or a path names."""
-    records, _ = store.records()
-    path = Path(name)
-    if path.suffix == ".json" and path.is_file():
-        found = [r for r in records if store.path(r.cell).resolve() == path.resolve()]
-    else:
-        found = [r for r in records if r.cell.id == name] or [r for r in records if name in r.cell.id]
-    found = [r for r in found if r.cell.kind == "evaluate" and r.status == "ok"] if len(found) > 1 else found
-    if not found:
-        raise SelectionError(f"no record of {store.root} matches {name!r}; its cells are listed by `bench report`")
-    if len(found) > 1:
-        some = ", ".join(r.cell.id for r in found[:3])
-        raise SelectionError(f"{name!r} matches {len(found)} records, e.g. {some}; give more of the cell's id")
-    if found[0].status != "ok" or found[0].cell.kind != "evaluate":
-        raise SelectionError(
-            f"{found[0].cell.id} is {found[0].cell.kind}/{found[0].status}: only scores are reproduced"
-        )
-    return found[0]
-
-
 def check_weights(record: Record, weights: Path | None) -> None:
     """Refuse to repeat a cell that started from a file unless that file is given."""
     cell = record.cell

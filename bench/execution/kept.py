@@ -1,0 +1,164 @@
+"""A fitted cell out of its record and checkpoint: it answers for clips that no data set holds, and is handed on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from bench.cell import GIVEN, parse_inputs
+from bench.clips import TaskInfo
+from bench.data.batches import Batch
+from bench.data.derived import thumbnail
+from bench.errors import CheckpointError, SelectionError
+from bench.execution.build import MASKED, build_model, is_network
+from bench.execution.classifiers import RESTORE, Neighbours, Probe
+from bench.execution.inputs import TEXT_LENGTH, build_frontend, feature_shape
+from bench.execution.pipeline import Normaliser, Pipeline
+from bench.execution.pretraining import end_pretraining
+from bench.execution.step import Inference
+from bench.metrics.arrays import chances
+from bench.metrics.specs import PRIMARY
+from bench.plugins.registry import Registry
+from bench.recipe import Recipe, read_settings
+from bench.results.records import Record
+from bench.results.store import Store
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What a cell has fitted: ``classifier`` is ``None`` where the network itself gives the logits.
+
+    Attributes:
+        lengths: Whether the network is told how many samples of a clip are its own.
+        tensors: The checkpoint, name to tensor.
+    """
+
+    record: Record
+    task: TaskInfo
+    recipe: Recipe
+    pipeline: Pipeline
+    classifier: Probe | Neighbours | None
+    lengths: bool
+    tensors: Mapping[str, Tensor]
+
+    def heard(self, clips: Floats, own: npt.NDArray[np.int64], device: str = "cpu") -> npt.NDArray[np.float64]:
+        """The chance of each label ``(clips, classes)`` by audio ``(clips, clip_samples)`` alone.
+
+        ``own`` ``(clips,)``: samples of each that are no filling.
+        """
+        inputs = {"audio": torch.from_numpy(clips)}
+        if self.lengths:
+            inputs["audio_samples"] = torch.from_numpy(own)
+        picture = parse_inputs(self.record.cell.inputs).get("image", ("missing",))
+        if "missing" not in picture:
+            inputs["image"] = torch.from_numpy(thumbnail(clips, self.task.sample_rate))
+        return chances(self.logits(inputs, device), several=self.task.task_type == "multi_label")
+
+    def logits(self, inputs: Mapping[str, Tensor], device: str = "cpu") -> Floats:
+        """``(clips, classes)`` of inputs as the cell's batches hold them, by the precision of the cell."""
+        batch = Batch(dict(inputs), torch.empty(0), np.empty(0, dtype=np.int64))
+        infer = Inference(self.pipeline.to(device), device, self.record.cell.precision)
+        if self.classifier is None:
+            found: Floats = infer(batch).float().cpu().numpy()
+            return found
+        method: Any = self.pipeline.model.embed
+        values = infer(batch, lambda inputs: method(**inputs))
+        named = values if isinstance(values, Mapping) else {"": values}
+        return self.classifier.logits(np.concatenate([named[n].float().cpu().numpy() for n in sorted(named)], axis=1))
+
+
+def reopen(registry: Registry, store: Store, record: Record, weights: Path | None = None) -> Kept:
+    """The fitted network of a record, its front end, normalisation and classifier.
+
+    ``weights``: the file that the cell started from, where the factory cannot build the network without.
+
+    Raises:
+        CheckpointError: None is kept, or it does not fit the code as it is now.
+        StoreError: The checkpoint is not what was written.
+    """
+    cell = record.cell
+    entry = registry.models[cell.model]
+    again = "run its command again (bench report shows it)"
+    if "checkpoint" not in record.artifacts:
+        why = "estimators keep no state: run a network" if entry.spec.estimator else f"{again} with --keep-checkpoints"
+        raise CheckpointError(f"{cell.id} kept no checkpoint; {why}")
+    if cell.frontend == GIVEN:
+        raise SelectionError(f"{cell.id} takes published features, no audio; choose a cell of another data set")
+    tensors = safetensors.torch.load(store.content(record, "checkpoint"))
+    task, recipe, ways = _task(registry, record), read_settings(record.recipe), parse_inputs(cell.inputs)
+    if "derived" in ways.get("image", ()):
+        task = replace(task, image_shape=(1, 28, 28))
+    frontend = build_frontend(registry, entry.spec, cell.frontend, task, seed=cell.seed) if "audio" in ways else None
+    if frontend is not None:
+        task = replace(task, feature_shape=feature_shape(frontend, task))
+    masked = cell.weights == MASKED
+    model = build_model(entry, task, cell.seed, masked=masked, weights=weights)
+    if not is_network(model):
+        raise CheckpointError(f"{cell.model} is an estimator now, {cell.id} a network; {again}")
+    normaliser = Normaliser(len(tensors["normaliser.mean"])) if "normaliser.mean" in tensors else None
+    pipeline = Pipeline(
+        model, frontend=frontend, normaliser=normaliser, modalities=tuple(ways), num_classes=task.num_classes,
+        by_name=entry.spec.by_name,
+    )  # fmt: skip
+    pipeline.eval()
+    with torch.no_grad():
+        pipeline(_blank(task, tuple(ways), lengths=entry.spec.lengths))  # lazy layers get their shapes
+    if masked:
+        end_pretraining(pipeline)
+    restore = RESTORE.get(cell.mode)
+    parts = {name: x for name, x in tensors.items() if restore and name.startswith(f"{cell.mode}.")}
+    try:
+        pipeline.load_state_dict({name: x for name, x in tensors.items() if name not in parts}, strict=True)
+        classifier = restore(parts, multi_label=task.task_type == "multi_label") if restore else None
+    except (RuntimeError, KeyError) as error:
+        said = " ".join(str(error).split())[:300]
+        misfit = f"the checkpoint of {cell.id} does not fit {cell.model} as it is now ({said})"
+        raise CheckpointError(f"{misfit}; {again}") from error
+    return Kept(
+        record=record, task=task, recipe=recipe, pipeline=pipeline, classifier=classifier,
+        lengths=entry.spec.lengths, tensors=tensors,
+    )  # fmt: skip
+
+
+def _task(registry: Registry, record: Record) -> TaskInfo:
+    """What the network was told of its task; of a record that does not say it, what its data set declares."""
+    cell, told = record.cell, record.provenance
+    labels = tuple(told["dataset"]["label_names"])
+    dataset = registry.datasets.entries.get(cell.data_name)
+    model, declared = registry.models[cell.model].spec, dataset.spec.task if dataset else None
+    facts = told.get("task") or {}
+    rate = facts.get("sample_rate") or model.sample_rate or (declared.sample_rate if declared else None)
+    if rate is None:
+        raise CheckpointError(f"the record of {cell.id} does not say its sample rate; run its command again")
+    by_metric = "multi_label" if told["dataset"].get("primary_metric") == PRIMARY["multi_label"] else "single_label"
+    shape = facts.get("image_shape") or (declared.image_shape if declared else None)
+    return TaskInfo(
+        num_classes=len(labels), label_names=labels, sample_rate=rate, clip_samples=cell.clip_samples,
+        task_type=facts.get("task_type") or by_metric,  # type: ignore[arg-type]
+        modalities=tuple(parse_inputs(cell.inputs)),  # type: ignore[arg-type]
+        image_shape=tuple(shape) if shape else None,
+        text_length=facts.get("text_length") or (declared.text_length if declared else None) or TEXT_LENGTH,
+    )  # fmt: skip
+
+
+def _blank(task: TaskInfo, modalities: tuple[str, ...], *, lengths: bool) -> dict[str, Tensor]:
+    """Two clips of nothing, of every modality."""
+    words = (2, task.text_length or TEXT_LENGTH)
+    made = {
+        "audio": {"audio": torch.zeros(2, task.clip_samples)},
+        "image": {"image": torch.zeros(2, *(task.image_shape or (1, 28, 28)))},
+        "text": {"text": torch.zeros(words, dtype=torch.int64), "text_mask": torch.ones(words, dtype=torch.bool)},
+    }
+    if lengths:
+        made["audio"]["audio_samples"] = torch.full((2,), task.clip_samples, dtype=torch.int64)
+    return {key: x for name in modalities for key, x in made[name].items()}

@@ -1,0 +1,1 @@
+"""A fitted cell as a file that others load."""

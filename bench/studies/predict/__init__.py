@@ -1,0 +1,1 @@
+"""What a fitted cell says about files of the user."""

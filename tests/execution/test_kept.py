@@ -1,0 +1,163 @@
+"""A fitted cell out of its checkpoint answers as it did, in every run mode, and on files of any length."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from bench.__main__ import main
+from bench.cell import Cell
+from bench.data.locate import open_clips
+from bench.data.waveforms import open_waveforms
+from bench.errors import CheckpointError, SelectionError, StoreError
+from bench.execution.kept import reopen
+from bench.job import Job
+from bench.metrics.arrays import chances
+from bench.plugins.discovery import load
+from bench.recipe import Recipe
+from bench.results.store import Store
+from bench.studies.predict.run import files_of, listen
+
+PLUGIN = Path(__file__).with_name("modes_plugin.py")
+RECIPE = Recipe(
+    name="plain", epochs=2, batch=8, ema=None, mixup_alpha=0.0, trim_db=None, roll=False, gain_db=0.0, shift=0.0,
+    pretrain_steps=4, pretrain_batch=8,
+)  # fmt: skip
+RATE, SAMPLES = 8000, 1600
+WAYS = [
+    ("scratch", "random", "tones"), ("finetune", "masked", "tones"), ("probe", "masked", "tones"),
+    ("knn", "masked", "tones"), ("probe", "masked", "chords"), ("knn", "masked", "chords"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def registry():
+    return load((PLUGIN,)).registry
+
+
+@pytest.fixture
+def stored(registry, evaluated, tmp_path: Path):
+    """``stored(mode, ...)``: a cell run in this process and stored as the host stores it."""
+
+    def one(mode="scratch", weights="random", dataset="tones", model="modes.good", recipe=RECIPE, **changes):
+        cell = Cell(
+            kind="evaluate", dataset=dataset, protocol="official@1", fold=0, model=model, mode=mode, weights=weights,
+            frontend="torchaudio", recipe="plain", batch=8, clip_samples=SAMPLES,
+        )  # fmt: skip
+        found = evaluated(registry, Job(cell=cell, recipe=recipe, fingerprint="f", **changes))
+        store = Store(tmp_path / "run")
+        store.prepare()
+        return store, store.write(found.record, found.arrays, found.files)
+
+    return one
+
+
+@pytest.fixture(scope="module")
+def tones(registry, tmp_path_factory: pytest.TempPathFactory):
+    """The clips of the data set as files, by id."""
+    entry = registry.datasets["tones"]
+    clips = open_clips(entry.spec, None, load=entry.factory)
+    root = tmp_path_factory.mktemp("tones")
+    waves = open_waveforms(clips, trim_db=None, fill="zeros", cache=root).samples
+    for name, wave in zip(clips.ids, waves, strict=True):
+        soundfile.write(root / f"{name}.wav", wave, RATE, subtype="PCM_16")
+    return root
+
+
+@pytest.mark.parametrize(("mode", "weights", "dataset"), WAYS)
+def test_files_get_the_logits_that_the_cell_stored(registry, stored, tones, tmp_path, mode, weights, dataset) -> None:
+    store, record = stored(mode, weights, dataset)
+    arrays, entry = store.predictions(record), registry.datasets[dataset]
+    clips = open_clips(entry.spec, None, load=entry.factory)
+    waves = open_waveforms(clips, trim_db=None, fill="zeros", cache=tmp_path)
+    files = []
+    for name in arrays["ids"]:
+        files.append(tmp_path / f"{name}.wav")
+        soundfile.write(files[-1], waves.samples[clips.ids.index(name)], RATE, subtype="PCM_16")
+    found = [*listen(reopen(registry, store, record), files)]
+    assert [one.file for one in found] == files
+    wanted = chances(arrays["logits"], several=dataset == "chords")
+    np.testing.assert_allclose([one.chances for one in found], wanted, atol=2e-6)
+    assert record.provenance["task"]["sample_rate"] == RATE
+
+
+def test_a_record_that_does_not_say_its_task_takes_what_the_data_set_declares(registry, stored, tones) -> None:
+    store, record = stored()
+    provenance = {key: value for key, value in record.provenance.items() if key != "task"}
+    old = record.model_copy(update={"provenance": provenance})
+    with pytest.raises(CheckpointError, match="sample rate; run its command again"):
+        reopen(registry, store, old)
+    model = registry.models["modes.good"]
+    rated = replace(model, spec=replace(model.spec, sample_rate=RATE))
+    models = replace(registry.models, entries={**registry.models.entries, "modes.good": rated})
+    kept = reopen(replace(registry, models=models), store, old)
+    assert (kept.task.sample_rate, kept.task.task_type) == (RATE, "single_label")
+
+
+def test_windows_cover_a_file_and_the_first_is_the_clip(registry, stored, tones, tmp_path) -> None:
+    store, record = stored()
+    kept = reopen(registry, store, record)
+    wave, _ = soundfile.read(tones / "tone-40.wav", dtype="int16")
+    long, short = tmp_path / "long.WAV", tmp_path / "short.wav"
+    soundfile.write(long, np.concatenate([wave, wave, wave[:500]]), RATE)
+    soundfile.write(short, wave[:700], RATE)
+    assert files_of([tmp_path]) == [long, short]
+    whole, first, second, last, cut = listen(kept, [tones / "tone-40.wav", long, short])
+    assert [round(one.start * RATE) for one in (first, second, last)] == [0, SAMPLES, SAMPLES + 500]
+    assert last.stop * RATE == 2 * SAMPLES + 500
+    np.testing.assert_allclose([first.chances, second.chances], [whole.chances] * 2, atol=1e-6)
+    assert (cut.start, cut.stop) == (0, 700 / RATE)
+    halves = [round(one.start * RATE) for one in listen(kept, [long], hop=0.1)]
+    assert halves == [0, 800, 1600, 2100]
+    with pytest.raises(SelectionError, match="no audio file below"):
+        files_of([tmp_path / "run"])
+
+
+def test_what_cannot_be_reopened_says_what_to_do(registry, stored, tmp_path) -> None:
+    store, record = stored(keep_checkpoint=False)
+    with pytest.raises(CheckpointError, match=r"kept no checkpoint.*--keep-checkpoints"):
+        reopen(registry, store, record)
+    store, record = stored()
+    other = record.model_copy(update={"cell": replace(record.cell, model="modes.wide")})
+    Store(store.root).write(other.model_copy(update={"artifacts": {}}), None, {
+        "checkpoint.safetensors": store.content(record, "checkpoint")
+    })  # fmt: skip
+    with pytest.raises(CheckpointError, match=r"does not fit modes.wide as it is now"):
+        reopen(registry, store, Store(store.root).read(other.cell))
+    shuffled = record.model_copy(update={"cell": replace(record.cell, inputs="audio.shuffled")})
+    kept = replace(reopen(registry, store, record), record=shuffled)
+    with pytest.raises(SelectionError, match=r"tested on audio.shuffled; only cells tested on audio alone"):
+        next(listen(kept, [tmp_path / "a.wav"]))
+    store.path(record.cell).with_suffix(".safetensors").write_bytes(b"other")
+    with pytest.raises(StoreError, match=r"checkpoint .* was changed"):
+        reopen(registry, store, record)
+
+
+def test_the_command_line_goes_on_past_files_that_cannot_be_read(stored, tones, tmp_path, capsys) -> None:
+    store, record = stored()
+    bad = tmp_path / "bad\x1b.wav"
+    bad.write_bytes(b"RIFF no sound")
+    asked = [str(store.path(record.cell)), str(tones / "tone-40.wav"), str(bad), str(tmp_path / "none.wav"),
+             str(tones / "tone-41.wav"), "--plugin", str(PLUGIN), "--top", "2"]  # fmt: skip
+    assert main(["predict", *asked]) == 1
+    out, err = capsys.readouterr()
+    header, *lines = out.splitlines()
+    assert header == "file,start,end,label,probability"
+    assert [line.split(",")[0] for line in lines] == [str(tones / f"tone-{i}.wav") for i in (40, 40, 41, 41)]
+    assert [line for line in err.splitlines() if line.startswith("error: ")][1].endswith("none.wav: no such file")
+    assert "\x1b" not in err
+    assert main(["predict", *asked, "--format", "jsonl"]) == 1
+    values = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert ["error" in value for value in values] == [False, True, True, False]
+    assert values[0]["end"] == 0.2
+    assert len(values[0]["labels"]) == 2
+    assert values[0]["labels"][0]["probability"] >= values[0]["labels"][1]["probability"]
+    asked[0] = "tones"
+    assert main(["predict", *asked[:2], *asked[4:], "--results", str(store.root)]) == 0
+    assert main(["predict", "tones", asked[1], "--results", str(tmp_path / "nowhere")]) == 2
+    assert "as --results" in capsys.readouterr().err
