@@ -22,6 +22,8 @@ _NAMES = {
     "bench.cell": "Cell",
     "bench.clips": "Clips",
     "bench.data.decoders": "audio_seconds",
+    "bench.data.download": "unpack",
+    "bench.data.unpacked": "unpacked",
     "bench.errors": "BenchError CheckpointError DataError LeakError PluginError",
     "bench.execution.weights": "read_tensors",
     "bench.job": "Job",

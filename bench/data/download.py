@@ -164,6 +164,9 @@ def _tar_members(archive: Path, limit: int) -> Iterator[tuple[str, IO[bytes] | N
                 raise DataError(f"the archive holds no bytes for {member.name!r}")
             with content:
                 yield checked.name, content
+        limited.seek(file.offset)
+        if limited.read(tarfile.BLOCKSIZE).strip(b"\0") or limited.tell() < file.offset + tarfile.BLOCKSIZE:
+            raise DataError(f"{archive.name} is cut short: no end follows its last member; fetch it again")
 
 
 def _write_member(target: Path, name: str, content: IO[bytes] | None, budget: int) -> int:

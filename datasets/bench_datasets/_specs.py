@@ -190,7 +190,7 @@ MANIFEST = DatasetSpec(
     load="bench_datasets.manifest:load",
     settings=_FEW,
     protocols=("grouped-folds", "4+1", "official", "grouped-5", "3+1+1", "paper-style", "official-val", "random-5fold"),
-    description="your own CSV: --data my.csv with path,label[,fold,split,group,text,image]",
+    description="your own CSV path,label[,fold,split,group,text,image], or folder per class, Parquet, tar, Croissant",
 )
 DEMO = DatasetSpec(
     name="demo",

@@ -9,7 +9,7 @@ import io
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,6 +61,18 @@ def read_table(path: Path, columns: str = "") -> Table:
     if header and not header[0] and [row[0] for _, row in cells] == [str(index) for index in range(len(cells))]:
         notes.append("the first column counts the rows and has no name: left out")
         header, cells = header[1:], [(line, row[1:]) for line, row in cells]
+    return _table(path, header, cells, wanted, notes)
+
+
+def table_of(path: Path, header: Sequence[str], rows: Sequence[Mapping[str, str]], columns: str = "") -> Table:
+    """The table of rows that a container holds, their numbers in place of lines."""
+    cells = [(number, [row.get(name, "") for name in header]) for number, row in enumerate(rows, 1)]
+    return _table(path, list(header), cells, _renames(columns), [])
+
+
+def _table(
+    path: Path, header: list[str], cells: Sequence[tuple[int, list[str]]], wanted: dict[str, str], notes: list[str]
+) -> Table:
     names = _named(path, header, wanted)
     lines = [(line, _values(names, row)) for line, row in cells]
     if not lines:

@@ -19,6 +19,7 @@ from PIL import Image
 
 from bench import Clips, DataError, audio_seconds
 from bench_datasets._common import indicators, manifest_digest, read_picture, sha256
+from bench_datasets._containers import open_container
 from bench_datasets._table import Table, alike, plain, read_table, split_labels
 
 RATE = 16_000
@@ -61,23 +62,25 @@ def load(root: Path | None, *, columns: str = "", label_separator: str = "") -> 
     """The clips of a table.
 
     Args:
-        root: The table (comma, semicolon or tab separated, UTF-8 or UTF-16), or a folder with a ``manifest.csv``.
+        root: The table (comma, semicolon or tab separated, UTF-8 or UTF-16), or a folder with a ``manifest.csv``; a
+            folder per class, Parquet or Arrow files with audio in their cells, WebDataset shards, Croissant metadata.
         columns: Which of its columns are meant: ``path=filename,label=category``; ``split=`` leaves one out.
         label_separator: What joins several labels of a clip, ``none`` = nothing does; empty = ``|``.
 
     Raises:
         DataError: No table, a missing column, a doubtful label, or bad rows (all of them, with line numbers).
     """
-    path = root / "manifest.csv" if root is not None and root.is_dir() else root
-    if path is None or not path.is_file():
+    path = root / "manifest.csv" if root is not None and (root / "manifest.csv").is_file() else root
+    if path is None or not path.exists():
         raise DataError(f"data set 'manifest' needs a CSV file, found none at {path}; give it with --data my.csv")
-    table = read_table(path, columns)
+    held = open_container(path, columns)
+    folder, table = held or (path.parent, read_table(path, columns))
     if {"fold", "split"} <= set(table.columns):
         raise DataError(
             f"{path} has both fold and split: which one divides the clips? --data '{path.name}?columns=split=' leaves "
             "split out (folds are tested in turn), columns=fold= leaves fold out (train, val and test once)"
         )
-    rows, problems = _parse(path.parent, table)
+    rows, problems = _parse(folder, table)
     if problems:
         more = [f"... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
         raise DataError("\n  ".join([f"{path} has {len(problems)} problem(s):", *problems[:_SHOWN], *more]))
@@ -197,7 +200,7 @@ def _clips(path: Path, table: Table, rows: list[_Row], labels: Sequence[tuple[st
         audio=audio,
         sample_rate=RATE,
         clip_samples=max(1, round(seconds * RATE)),
-        manifest_sha256=manifest_digest(files, table=sha256(path), targets=targets, folds=folds),
+        manifest_sha256=manifest_digest(files, table=_identity(path, table), targets=targets, folds=folds),
         folds=folds,
         folds_to_draw=drawn,
         groups=groups,
@@ -207,6 +210,11 @@ def _clips(path: Path, table: Table, rows: list[_Row], labels: Sequence[tuple[st
         texts=texts,
         notes=tuple(notes),
     )
+
+
+def _identity(path: Path, table: Table) -> str:
+    """What a table says: of a file its checksum, of a container its rows."""
+    return sha256(path) if path.is_file() else manifest_digest(rows=[values for _, values in table.lines])
 
 
 def _images(rows: list[_Row], notes: list[str]) -> FileImages | None:
