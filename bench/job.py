@@ -10,7 +10,7 @@ from typing import Literal
 from bench.cell import Cell
 from bench.recipe import Recipe
 
-Action = Literal["cell", "price", "estimate", "trace"]
+Action = Literal["cell", "price", "estimate", "trace", "block", "count"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,8 @@ class Job:
         counters: ``perf`` or ``callgrind``: count operators, allocations and instructions too; empty = no.
         keep_checkpoint: Keep the weights and the test embeddings beside the record.
         action: ``cell`` runs it; ``price`` times a few steps for the plan, ``estimate`` counts FLOPs for it,
-            ``trace`` runs a few steps under the profiler.
+            ``trace`` runs a few steps under the profiler, ``block`` measures shortly for a gate, ``count``
+            what is no time.
     """
 
     cell: Cell
@@ -60,6 +61,8 @@ class Job:
         """Jobs of the same key may follow each other in one worker; one that is ``alone`` has a key of its own."""
         if self.action == "estimate":
             return ("", "", "estimate")  # nothing is run, so nothing can disturb the next one
+        if self.action in ("block", "count"):
+            return ("", "", "block")  # each runs in a fork of its own
         return (self.cell.model, self.cell.dataset, self.cell.id if self.alone else self.cell.kind)
 
     def to_json(self) -> str:

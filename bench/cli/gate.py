@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated
@@ -12,11 +13,14 @@ import typer
 
 from bench.cli.baseline import read_baseline, read_results
 from bench.cli.common import NOTHING, OK, REGRESSION, print_note, print_table
-from bench.cli.flags import LeftOut, PluginFiles
+from bench.cli.options import gather, with_run_options
+from bench.cli.study import resumable
+from bench.config.selection import Selection
+from bench.config.settings import Settings
 from bench.errors import BenchError, SelectionError
 from bench.gate import forms
 from bench.gate.comparison import compare
-from bench.gate.policy import DEFAULTS, parse_policy
+from bench.gate.policy import AGAINST, DEFAULTS, Policy, parse_policy
 from bench.gate.verdict import HEADER, Outcome, Verdict, markdown, table
 from bench.results.folder import write_atomic
 from bench.textfiles import read_text
@@ -24,16 +28,32 @@ from bench.textfiles import read_text
 EXIT: Mapping[Outcome, int] = MappingProxyType({"passed": OK, "regression": REGRESSION, "vanished": NOTHING})
 
 
+@with_run_options(
+    without=("as_json", "folds", "seeds", "protocol", "limit", "jobs", "launcher", "profile", "processes", "evaluate",
+             "keep_checkpoints", "rehash", "adopt"),
+    out=Path("results") / "gate",
+)  # fmt: skip
 def main(  # noqa: PLR0913  one parameter per option
+    selection: Selection,
+    settings: Settings,
     results: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
-            metavar="[BASE] RESULTS",
+            metavar="[[BASE] RESULTS]",
             show_default=False,
             help="Folders of runs, or JSON of pytest-benchmark: the one to judge, behind the one to compare with.",
         ),
-    ],
+    ] = None,
     *,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against", metavar="REF", help="Measure this commit, branch or tag and the working tree in turns."
+        ),
+    ] = None,
+    minutes: Annotated[
+        float, typer.Option("--minutes", min=0.01, max=1440, help="With --against: time for measuring.")
+    ] = 5,
     baseline: Annotated[
         Path | None,
         typer.Option("--baseline", metavar="FILE", help="In place of BASE: what `bench baseline pin` wrote."),
@@ -53,15 +73,22 @@ def main(  # noqa: PLR0913  one parameter per option
         Path | None, typer.Option("--bencher", metavar="FILE", help="Write what was measured in Bencher's format.")
     ] = None,
     annotate: Annotated[bool, typer.Option("--annotate", help="Print annotations of GitHub's workflows.")] = False,
-    plugin: PluginFiles = None,
-    no_plugin: LeftOut = None,
 ) -> int:
-    """Compare a run with another one or a pinned baseline.
+    """Compare a run with another one or a pinned baseline, or two revisions measured in turns.
 
-    Exit 3 on a regression, 4 when something vanished.
+    `bench gate --against main --models NAME,... --dataset NAME`: options from --models to --no-plugin as of bench run.
+    Exit 3 on a regression, 4 when something vanished, 5 when a revision cannot be installed or measured.
     """
+    usual = DEFAULTS if against is None else AGAINST
     try:
-        verdict = _compared(results, baseline, policy, plugin, no_plugin, cross_hardware=cross_hardware)
+        rules = usual if policy is None else parse_policy(read_text(policy), str(policy), usual)
+        if against is None:
+            verdict = _compared(results or [], baseline, rules, selection, settings, cross_hardware=cross_hardware)
+        else:
+            if given := [*(results or ()), *([baseline] if baseline else [])]:
+                said = ", ".join(map(str, given))
+                raise SelectionError(f"--against {against} measures both sides itself, it takes no results: {said}")
+            verdict = _in_turns(against, minutes, rules, selection, settings)
     except BenchError as error:
         reason = str(error)
         _write(junit, lambda: forms.junit_refusal(reason))
@@ -85,13 +112,25 @@ def _write(path: Path | None, text: Callable[[], str]) -> None:
 
 
 def _compared(
-    results: Sequence[Path], baseline: Path | None, policy: Path | None, plugin: Sequence[Path] | None,
-    no_plugin: Sequence[str] | None, *, cross_hardware: bool,
+    results: Sequence[Path], baseline: Path | None, rules: Policy, selection: Selection, settings: Settings, *,
+    cross_hardware: bool,
 ) -> Verdict:  # fmt: skip
-    *before, candidate = results
-    if len(before) + (baseline is not None) != 1:
+    *before, candidate = results or (Path(),)
+    if not results or len(before) + (baseline is not None) != 1:
         given = " and ".join(map(str, [*before, *([baseline] if baseline else [])])) or "nothing"
-        raise SelectionError(f"compared with {given}; give `bench gate BASE RESULTS` or one --baseline FILE")
-    pinned = read_baseline(baseline or before[0], plugin, no_plugin)
-    rules = DEFAULTS if policy is None else parse_policy(read_text(policy), str(policy))
-    return compare(pinned, read_results(candidate, plugin, no_plugin), rules, cross_hardware=cross_hardware)
+        raise SelectionError(
+            f"compared with {given}; give `bench gate BASE RESULTS`, RESULTS and one --baseline FILE, or --against REF"
+        )
+    usual, _ = gather({})
+    if replace(selection, device=usual.device) != usual:
+        raise SelectionError("--models, --dataset and what else says what to measure go with --against REF")
+    pinned = read_baseline(baseline or before[0], settings.plugins, settings.without)
+    found = read_results(candidate, settings.plugins, settings.without)
+    return compare(pinned, found, rules, cross_hardware=cross_hardware)
+
+
+def _in_turns(ref: str, minutes: float, rules: Policy, selection: Selection, settings: Settings) -> Verdict:
+    from bench.studies.gate.run import gate_revisions
+
+    with resumable(settings.out) as progress:
+        return gate_revisions(selection, settings, ref, rules, minutes, progress)

@@ -33,16 +33,20 @@ from bench.job import Job
 from bench.measurement.clocks import synchronize
 from bench.measurement.device_memory import DevicePeak
 from bench.measurement.guards import restored_flags
-from bench.measurement.latency import Latency, Sampling, measure_latency
+from bench.measurement.latency import LEAST, Latency, Sampling, measure_latency
 from bench.measurement.memory import HostPeak
 from bench.measurement.readings import join, table
 from bench.measurement.throughput import Blocks, Throughput, measure_throughput
 from bench.measurement.trace import write_trace
 from bench.plugins.registry import Registry
+from bench.results.quantities import QUANTITIES, finite
 
 CLIPS = 64
 """Distinct clips that the inputs rotate over."""
 TRACED_STEPS, TOP_OPERATORS = 2, 20
+SHORT_BLOCKS = Blocks(warmup_steps=1, warmup_seconds=0, count=8, min_steps=1, seconds=0.03, max_seconds=0.2)
+SHORT_SAMPLING = Sampling(warmup_calls=2, warmup_seconds=0, min_samples=LEAST, min_seconds=0.15, max_seconds=0.3)
+"""How long a gate that measures in turns looks at a process: many short ones say more than a few long ones."""
 
 
 def run_profile(registry: Registry, job: Job, progress: Progress) -> CellResult:
@@ -110,6 +114,55 @@ def run_trace(registry: Registry, job: Job, progress: Progress, folder: Path) ->
             found[name] = {"file": trace.file.name, "steps": TRACED_STEPS, "batch": clips}
             found[name]["operators"] = list(trace.operators)
     return found
+
+
+def run_block(registry: Registry, job: Job, progress: Progress) -> dict[str, Any]:
+    """Measure a model shortly, in one of the many processes of a gate: memory, then times, or what can be counted.
+
+    Returns:
+        ``quantities`` by their names in gates, each with ``value`` (of times the median), ``unit`` and
+        ``higher_is_better``; ``missing`` with the reason for what a plugin's measurement does not give.
+    """
+    added: dict[str, dict[str, Any]] = {}
+    with restored_flags({}):
+        _, calls = build_calls(registry, job, progress)
+        progress.stage = "profile"
+        if job.action == "count":
+            values = _counted(calls)
+        else:
+            values = _short(calls, job, alone=registry.models[job.cell.model].spec.inductive)
+            added = added_measurements(registry, calls.infer, calls.infer(0))
+    known = {one.gated: one for one in QUANTITIES}
+    quantities: dict[str, Any] = {
+        name: {"value": value, "unit": known[name].unit, "higher_is_better": known[name].higher_is_better}
+        for name, value in values.items()
+        if value is not None
+    }
+    quantities |= {name: one for name, one in added.items() if one["value"] is not None}
+    missing = {name: one["reasons"]["value"] for name, one in added.items() if one["value"] is None}
+    return {"quantities": quantities, "missing": missing}
+
+
+def _counted(calls: Calls) -> dict[str, float | None]:
+    if isinstance(calls, EstimatorCalls):
+        return {}
+    return {
+        "parameters": calls.inference.pipeline.counts["parameters"],
+        "flops": finite(flops_table(calls, 1.0)["total"]),
+    }
+
+
+def _short(calls: Calls, job: Job, *, alone: bool) -> dict[str, float | None]:
+    device = job.cell.device
+    memory = _memory(calls, device, settled=False)
+    values = {"host_memory": memory["host_peak_mib"], "device_memory": memory["device_peak_mib"]}
+    for name, step in (("infer_throughput", calls.infer), ("train_throughput", calls.learn)):
+        if step is not None:
+            rates = measure_throughput(step, device=device, blocks=SHORT_BLOCKS).block_rates
+            values[name] = float(np.median(rates))
+    if alone:
+        values["latency"] = measure_latency(calls.one, device=device, sampling=SHORT_SAMPLING).host.median
+    return values
 
 
 def build_calls(registry: Registry, job: Job, progress: Progress) -> tuple[Inputs, Calls]:
@@ -200,13 +253,16 @@ def _step_s(run: Throughput) -> float:
     return float(run.block_s.sum()) / run.step_stamps_s.size
 
 
-def _memory(calls: Calls, device: str) -> dict[str, Any]:
-    calls.infer(0)
+def _memory(calls: Calls, device: str, *, settled: bool = True) -> dict[str, Any]:
+    """Peaks of one batch in each phase; ``settled``: not of the first one, which may allocate what stays."""
+    if settled:
+        calls.infer(0)
     with HostPeak() as host_infer, DevicePeak(device) as device_infer:
         calls.infer(1)
     if calls.learn is None:
         return provenance.memory(None, host_infer.peak_mib, device_infer)
-    calls.learn(0)
+    if settled:
+        calls.learn(0)
     with HostPeak() as host_train, DevicePeak(device) as device_train:
         calls.learn(1)
     section = provenance.memory(host_train.peak_mib, host_infer.peak_mib, device_train)

@@ -149,8 +149,8 @@ def judge(
         method = "the estimate alone decides (policy)"
     ends = (change, change) if low is None or high is None else (low, high)
     direction = rule.better or ("higher" if higher_is_better else "lower")
-    worse, better = _least(change, change, direction)
-    sure_worse, sure_better = _least(*ends, direction)
+    worse, better = least(change, change, direction)
+    sure_worse, sure_better = least(*ends, direction)
     needed = band if rule.evidence == "band" else _ROUNDING * abs(old)
     status: Status = "ok"
     if worse > band:
@@ -168,7 +168,7 @@ def judge(
     )  # fmt: skip
 
 
-def _least(low: float, high: float, better: str) -> tuple[float, float]:
+def least(low: float, high: float, better: str) -> tuple[float, float]:
     """The least worsening and the least improvement that an interval of the change allows."""
     if better == "lower":
         return low, -high

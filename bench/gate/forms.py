@@ -12,6 +12,7 @@ from bench.gate.verdict import Finding, Status, Verdict, table
 
 _FAILURES: Mapping[Status, str] = MappingProxyType({"regression": "failure", "vanished": "error"})
 _SKIPPED = frozenset({"not_compared", "new"})
+_OPEN: tuple[Status, ...] = ("unresolved", "not_resolvable")
 
 
 def junit(verdict: Verdict) -> str:
@@ -43,7 +44,7 @@ def junit_refusal(reason: str) -> str:
 
 def workflow_commands(verdict: Verdict) -> list[str]:
     """Workflow commands of GitHub: an error a regression or loss, a warning for what is not resolved."""
-    levels: Mapping[Status, str] = {"regression": "error", "vanished": "error", "unresolved": "warning"}
+    levels: dict[Status, str] = {"regression": "error", "vanished": "error", **dict.fromkeys(_OPEN, "warning")}
     return [
         f"::{levels[one.status]} title={_property(f'{one.status}: {one.quantity}')}::{_data(sentence(one))}"
         for one in verdict.ordered()

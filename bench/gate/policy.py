@@ -71,6 +71,13 @@ DEFAULTS: Policy = MappingProxyType(
 """Where no policy file says otherwise. Scores that are no fraction are a ``score``, what plugins measure a
 ``measurement``."""
 
+AGAINST: Policy = MappingProxyType(
+    dict(DEFAULTS)
+    | dict.fromkeys(("latency", "throughput", "measurement"), Rule(relative=0.015, evidence="change"))
+    | dict.fromkeys(("host_memory", "device_memory"), Rule(relative=0.005, evidence="change"))
+)
+"""The same where both revisions are measured in turns on one machine."""
+
 
 def family(quantity: str, unit: str = "", *, score: bool = False) -> str:
     """The rule that a quantity or score falls under.
@@ -83,8 +90,8 @@ def family(quantity: str, unit: str = "", *, score: bool = False) -> str:
     return _FAMILIES.get(quantity, "measurement")
 
 
-def parse_policy(text: str, origin: str) -> Policy:
-    """The defaults, changed as a TOML text says: one table a family, only the keys that differ.
+def parse_policy(text: str, origin: str, defaults: Policy = DEFAULTS) -> Policy:
+    """The ``defaults``, changed as a TOML text says: one table a family, only the keys that differ.
 
     Messages name the file as ``origin``.
 
@@ -92,13 +99,13 @@ def parse_policy(text: str, origin: str) -> Policy:
         SelectionError: No TOML, an unknown family or key, or a value that is not allowed.
     """
     content = parse_toml(text, origin, error=SelectionError)
-    policy = dict(DEFAULTS)
+    policy = dict(defaults)
     for family, values in content.items():
         if family not in DEFAULTS:
             raise SelectionError(f"{origin}: {_unknown('quantity', family, DEFAULTS)}")
         if not isinstance(values, dict):
             raise SelectionError(f"{origin}: {family} = {values!r} is no table; write [{family}] and its keys below")
-        policy[family] = _changed(DEFAULTS[family], values, f"{origin}: [{family}]")
+        policy[family] = _changed(defaults[family], values, f"{origin}: [{family}]")
     return MappingProxyType(policy)
 
 

@@ -8,11 +8,17 @@ from typing import Any, Literal
 
 from bench import escaping
 
-Status = Literal["ok", "improved", "unresolved", "regression", "vanished", "new", "not_compared"]
+Status = Literal["ok", "improved", "unresolved", "not_resolvable", "regression", "vanished", "new", "not_compared"]
 Outcome = Literal["passed", "regression", "vanished"]
 
-_ORDER: tuple[Status, ...] = ("regression", "vanished", "unresolved", "improved", "new", "not_compared", "ok")
-_WORDS = {"unresolved": "over tolerance, not resolved", "not_compared": "not compared"}
+_ORDER: tuple[Status, ...] = (
+    "regression", "vanished", "unresolved", "not_resolvable", "improved", "new", "not_compared", "ok",
+)  # fmt: skip
+_WORDS = {
+    "unresolved": "over tolerance, not resolved",
+    "not_resolvable": "not resolvable in the time given",
+    "not_compared": "not compared",
+}
 HEADER = ("verdict", "row", "quantity", "baseline", "candidate", "change", "interval", "tolerated", "note")
 
 
@@ -22,7 +28,8 @@ class Finding:
 
     Attributes:
         quantity: Name of a score or quantity (``latency``, ...); ``all`` for a row that is gone.
-        status: ``unresolved`` = worse than tolerated, but not by the evidence that the rule asks for.
+        status: ``unresolved`` = worse than tolerated, but not by the evidence that the rule asks for;
+            ``not_resolvable`` = measured in turns for the time given, and neither that nor within the band.
         baseline: Value of the baseline, in the quantity's unit.
         candidate: Value of the candidate.
         change: Relative or absolute, candidate against baseline; ``None`` where it is not defined.

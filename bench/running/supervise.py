@@ -25,6 +25,7 @@ def supervise(
     *,
     early: Iterable[Worker] = (),
     command: Sequence[str] = COMMAND,
+    kept: list[Worker] | None = None,
 ) -> None:
     """Run jobs in worker processes, evaluate cells side by side; returns when each has ended.
 
@@ -37,11 +38,12 @@ def supervise(
         early: Idle workers that were started before, for jobs that need not be alone.
         command: What starts a worker. It reads jobs on standard input, writes events on standard output and prints to
             standard error, so ``("ssh", host, "python", "-P", "-m", "bench.running.worker")`` runs it elsewhere.
+        kept: Takes the workers that are idle in the end, instead of ending them.
 
     Raises:
         KeyboardInterrupt: Passed on, after every worker was stopped and its job reported as lost.
     """
-    _Supervision(jobs, on_event, resources, command).run(early)
+    _Supervision(jobs, on_event, resources, command).run(early, kept)
 
 
 class _Supervision:
@@ -51,7 +53,7 @@ class _Supervision:
         self._workers: dict[int, Worker] = {}
         self._selector = selectors.DefaultSelector()
 
-    def run(self, early: Iterable[Worker]) -> None:
+    def run(self, early: Iterable[Worker], kept: list[Worker] | None = None) -> None:
         for worker in early:
             self._add(worker)
         try:
@@ -70,10 +72,12 @@ class _Supervision:
         finally:
             for worker in list(self._workers.values()):
                 self._forget(worker)
-                if worker.job is None:
+                if worker.job is not None:
+                    worker.kill()
+                elif kept is None:
                     worker.close()
                 else:
-                    worker.kill()
+                    kept.append(worker)
             self._selector.close()
 
     def _add(self, worker: Worker) -> None:

@@ -93,8 +93,9 @@ def _run_line(line: str, image: Image) -> bool:
     image.channel.send("started")
     host, observers = image.load(job)
     run = functools.partial(_run_job, job, host, observers, image)
-    work = functools.partial(isolation.together, run, job.cell.nproc) if job.cell.nproc > 1 else run
-    if job.alone or job.action != "cell":  # the only one of its process, or nothing is trained
+    several = job.cell.nproc > 1 and job.action == "cell"
+    work = functools.partial(isolation.together, run, job.cell.nproc) if several else run
+    if job.alone or job.action == "estimate":  # the only one of its process, or nothing is run
         run()
         return True
     image.prepare(job, host)
@@ -239,10 +240,11 @@ def _answer(job: Job, host: Host, progress: Progress, kept: dict[Any, Any]) -> t
 
     from bench.execution import pricing
     from bench.execution.opening import WorkerCache
-    from bench.execution.profile import run_trace
+    from bench.execution.profile import run_block, run_trace
 
-    if job.action == "price":
-        return pricing.run_price(host.registry, job, progress), {}
+    if job.action in ("price", "block", "count"):
+        run = pricing.run_price if job.action == "price" else run_block
+        return run(host.registry, job, progress), {}
     if job.action == "estimate":
         if not kept:
             kept |= {"cache": WorkerCache(), "speed": pricing.calibrate()}

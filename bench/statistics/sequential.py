@@ -90,7 +90,8 @@ def look_levels(shares: tuple[float, ...], alpha: float, spending: Spending = "l
     if not shares or any(after <= before for before, after in zip((0.0, *shares), shares, strict=False)):
         raise ValueError(f"shares are {shares}; they rise from above 0")
     nominal: list[float] = []
-    grid = density = np.zeros(0)
+    grid: Floats = np.zeros(0)
+    density: Floats = np.zeros(0)
     before = 0.0
     for share in shares:
         more = spent(share, alpha, spending) - (spent(before, alpha, spending) if before else 0.0)
@@ -101,7 +102,7 @@ def look_levels(shares: tuple[float, ...], alpha: float, spending: Spending = "l
         if before:
             step = math.sqrt(share - before)
             kernel = np.exp(-0.5 * ((finer[:, None] - grid) / step) ** 2) / (step * math.sqrt(2 * math.pi))
-            density = np.trapezoid(kernel * density, grid, axis=1)
+            density = np.asarray(np.trapezoid(kernel * density, grid, axis=1))
         else:
             density = np.exp(-0.5 * finer**2 / share) / math.sqrt(2 * math.pi * share)
         grid, before = finer, share

@@ -1,0 +1,1 @@
+"""Two revisions of one repository, measured in turns: is the newer one worse?"""

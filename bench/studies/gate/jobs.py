@@ -1,0 +1,67 @@
+"""The jobs of a selection by row, planned by one revision's own code: also run as a program in its environment."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from bench.config.selection import Selection
+from bench.config.settings import Settings
+from bench.errors import BenchError
+from bench.gate.collect import row_name
+from bench.job import Job
+from bench.planning.plan import expand
+from bench.plugins.interfaces import Resources
+from bench.running.preparation import load_all
+from bench.running.runner import Runner
+
+
+def plan_jobs(selection: Selection, settings: Settings) -> dict[str, Job]:
+    """One job for each profile cell, of one thread, which neighbours disturb least."""
+    runner = Runner(replace(selection, evaluate=False, profile=True, processes=1), settings)
+    registry = runner.host.registry
+    cells = expand(runner.selection, registry, load_all(runner.selection, registry)).cells
+    alone = Resources(slots=1, threads=1)
+    return {row_name(one.cell): runner.preparation.job(one, alone) for one in cells if one.decision == "run"}
+
+
+def to_json(selection: Selection, settings: Settings) -> str:
+    """What differs from the defaults, so that another revision need not know the rest."""
+    parts: dict[str, tuple[Any, Any]] = {"selection": (selection, Selection()), "settings": (settings, Settings())}
+    told: dict[str, dict[str, Any]] = {}
+    for name, (given, usual) in parts.items():
+        pairs = ((field.name, getattr(given, field.name)) for field in fields(given))
+        told[name] = {key: value for key, value in pairs if value != getattr(usual, key)}
+    return json.dumps(told, default=str)
+
+
+def from_json(text: str) -> tuple[Selection, Settings]:
+    """What :func:`to_json` wrote."""
+    raw = json.loads(text)
+    for values in raw.values():
+        values |= {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
+    raw["selection"] |= {key: Path(raw["selection"][key]) for key in ("data",) if key in raw["selection"]}
+    settings = raw["settings"] | {key: Path(raw["settings"][key]) for key in ("out",) if key in raw["settings"]}
+    settings["plugins"] = tuple(map(Path, settings.get("plugins", ())))
+    return Selection(**raw["selection"]), Settings(**settings)
+
+
+def main() -> int:
+    """Jobs as JSON on standard output, of what standard input asks for."""
+    asked = from_json(sys.stdin.read())
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints
+            jobs = {row: job.to_json() for row, job in plan_jobs(*asked).items()}
+    except BenchError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    sys.stdout.write(json.dumps(jobs))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
