@@ -128,7 +128,7 @@ def run_block(registry: Registry, job: Job, progress: Progress) -> dict[str, Any
         _, calls = build_calls(registry, job, progress)
         progress.stage = "profile"
         if job.action == "count":
-            values = _counted(calls)
+            values = _counted(calls, job)
         else:
             values = _short(calls, job, alone=registry.models[job.cell.model].spec.inductive)
             added = added_measurements(registry, calls.infer, calls.infer(0))
@@ -136,20 +136,20 @@ def run_block(registry: Registry, job: Job, progress: Progress) -> dict[str, Any
     quantities: dict[str, Any] = {
         name: {"value": value, "unit": known[name].unit, "higher_is_better": known[name].higher_is_better}
         for name, value in values.items()
-        if value is not None
+        if value is not None and name in known
     }
     quantities |= {name: one for name, one in added.items() if one["value"] is not None}
     missing = {name: one["reasons"]["value"] for name, one in added.items() if one["value"] is None}
     return {"quantities": quantities, "missing": missing}
 
 
-def _counted(calls: Calls) -> dict[str, float | None]:
+def _counted(calls: Calls, job: Job) -> dict[str, float | None]:
     if isinstance(calls, EstimatorCalls):
         return {}
-    return {
-        "parameters": calls.inference.pipeline.counts["parameters"],
-        "flops": finite(flops_table(calls, 1.0)["total"]),
-    }
+    steps = counter_table(calls, job) if job.counters else {}
+    found = {f"{step}_{name}": value for step in ("infer", "train") for name, value in (steps.get(step) or {}).items()}
+    counts = {"parameters": calls.inference.pipeline.counts["parameters"], "flops": flops_table(calls, 1.0)["total"]}
+    return {name: finite(value) for name, value in (found | counts).items()}
 
 
 def _short(calls: Calls, job: Job, *, alone: bool) -> dict[str, float | None]:
