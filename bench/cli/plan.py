@@ -1,4 +1,4 @@
-"""``bench plan``: the cells of a run, what does not fit together, costs and an ETA; no model runs."""
+"""``bench plan``: the cells of a run, what does not fit together, costs and an ETA; no model runs unless asked."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ def main(
     settings: Settings,
     *,
     as_json: bool,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Time a few steps of each model; the times are kept for later runs.")
+    ] = False,
     shards: Annotated[
         int | None,
         typer.Option("--shards", metavar="N", min=1, help="Show N parts, for `bench run --shard 1/N` to `N/N`."),
@@ -31,7 +34,7 @@ def main(
     """Show the cells, costs and incompatible pairs of a run without running it."""
     with open_progress() as progress:
         runner = Runner(selection, settings, progress)
-        plan = runner.plan(measure=False)
+        plan = runner.plan(measure=measure)
     parts = divide(plan, runner.host.registry, shards) if shards else []
     if as_json:
         found = plan.to_json(runner.slots)

@@ -48,7 +48,7 @@ def main(selection: Selection, settings: Settings, *, as_json: bool, select: Sel
     with resumable(settings.out) as progress:
         if dry:
             *_, runner = (search_runner if nested else sweep_runner)(selection, settings, progress)
-            plan = runner.plan(measure=False)
+            plan = runner.plan()
             print_json(plan.to_json(runner.slots)) if as_json else show_plan(plan, runner.slots)
             return OK
         if nested:

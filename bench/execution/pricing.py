@@ -1,9 +1,10 @@
-"""What a model costs: a few timed steps for a run, or FLOPs against a calibration where nothing may run."""
+"""What a model costs: from its operators without running it, or a few timed steps where that is asked for."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,15 @@ from bench.execution.results import Progress
 from bench.execution.step import Inference, StepSettings, TrainStep
 from bench.job import Job
 from bench.measurement.clocks import synchronize
-from bench.measurement.flops import count_flops
+from bench.measurement.work import Pace, calibrate, expected_seconds
 from bench.plugins.registry import Registry
 
 SLOW_STEP_S = 8.0
 """A training step expected to take longer is not run: one forward pass tells enough."""
+BESIDE = 1.35
+"""What batches, augmentation, loss and Python add to a step: the median over default networks on two data sets."""
+UPDATE_BYTES = 4 * 20
+"""Bytes that an update moves for each parameter: gradient, clipping, two moments, weight, its average."""
 
 
 def run_price(registry: Registry, job: Job, progress: Progress) -> dict[str, Any]:
@@ -111,14 +116,12 @@ def _time_estimator(model: Any, data: Inputs) -> dict[str, Any]:
     return {"step_s": None, "infer_clip_s": scored / count, "fit_clip_s": fitted / count}
 
 
-def run_estimate(
-    registry: Registry, job: Job, progress: Progress, cache: WorkerCache | None = None, speed: float | None = None
-) -> dict[str, Any]:
-    """The numbers of :func:`run_price` without running the model: FLOPs counted on the meta device against ``speed``.
+def run_estimate(registry: Registry, job: Job, progress: Progress, known: Known) -> dict[str, Any]:
+    """The numbers of :func:`run_price` without running the model, which is built without weights on the meta device.
 
-    Estimates that follow each other share a ``cache`` and the FLOP/s of :func:`calibrate`.
+    Its operators are priced at the machine's pace; only the front end, which has no weights to learn, is timed.
     """
-    data = prepare(registry, job, cache)
+    data = prepare(registry, job, known.cache)
     progress.stage = "build"
     entry = registry.models[job.cell.model]
     weights = job.weights if entry.spec.needs_weights else None  # its numbers do not change the count
@@ -128,31 +131,55 @@ def run_estimate(
         return {"step_s": None, "infer_clip_s": 0.01, "fit_clip_s": 0.02, "data_s": 0.0, "source": "estimated"}
     progress.stage = "profile"
     model.to("meta").eval()
-    batch = next(data.batches(np.zeros(1, dtype=np.int64), 1).epoch(0))
+    size = job.cell.batch
+    batch = next(data.batches(np.resize(np.arange(len(data.clips), dtype=np.int64), size), size).epoch(0))
     inputs = {name: torch.empty_like(x, device="meta") for name, x in batch.inputs.items()}
+    front_s = 0.0
     if data.task.feature_shape is not None and "audio" in inputs:
-        inputs["audio"] = torch.empty(1, *data.task.feature_shape, device="meta")
-    counted = count_flops(lambda: call_model(model, inputs if data.by_name else inputs[data.modalities[0]]))
-    return {**_from_forward(counted.total / (speed or calibrate()), job), "data_s": 0.0, "source": "estimated"}
+        inputs["audio"] = torch.empty(size, *data.task.feature_shape, device="meta")
+        if data.frontend is not None:
+            front_s = known.front_end(data.frontend.to(job.cell.device), batch.inputs["audio"].to(job.cell.device), job)
+    pace, given = known.pace(job.cell.device), inputs if data.by_name else inputs[data.modalities[0]]
+    forward = expected_seconds(lambda: call_model(model, given), pace)
+    update = UPDATE_BYTES * sum(x.numel() for x in model.parameters() if x.requires_grad) / pace.bytes_s
+    step = 0.0 if job.cell.mode in FIT else BESIDE * (front_s + _both_ways(model, given, pace) + update)
+    clip = (front_s + forward) / size
+    pretrain_step = BESIDE * (3 * clip * job.recipe.pretrain_batch + update) if job.cell.weights == MASKED else None
+    costs = {"step_s": step, "infer_clip_s": clip, "fit_clip_s": None, "pretrain_step_s": pretrain_step}
+    return {**costs, "data_s": 0.0, "source": "estimated"}
 
 
-def calibrate(seconds: float = 2.0) -> float:
-    """FLOP/s that this process reaches on a small network of matrix products, convolutions and normalisation.
+def _both_ways(model: nn.Module, given: torch.Tensor | dict[str, torch.Tensor], pace: Pace) -> float:
+    """Seconds forward and backward in training, when a network may leave out a part of its tokens."""
 
-    A mix, since peak matrix speed would promise two to four times what networks of this size reach.
-    """
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv1d(64, 128, 5, padding=2), nn.GELU(), nn.Conv1d(128, 128, 3, padding=1), nn.GELU())
-    head = nn.Sequential(nn.LayerNorm(128), nn.Linear(128, 256), nn.GELU(), nn.Linear(256, 128))
-    x = torch.randn(8, 64, 125)
+    def step() -> None:
+        call_model(model, given).float().sum().backward()
 
-    def once() -> None:
-        with torch.inference_mode():
-            head(net(x).transpose(1, 2))
+    model.train()
+    try:
+        return expected_seconds(step, pace)
+    finally:
+        model.eval()
 
-    per_call = count_flops(once).total
-    deadline = time.perf_counter() + seconds
-    best = float("inf")
-    while time.perf_counter() < deadline:
-        best = min(best, *_seconds(once, "cpu", times=1))
-    return per_call / best
+
+@dataclass(slots=True)
+class Known:
+    """What estimates that follow each other in one process share: opened data, paces of devices, timed front ends."""
+
+    cache: WorkerCache = field(default_factory=WorkerCache)
+    paces: dict[str, Pace] = field(default_factory=dict)
+    front_ends: dict[object, float] = field(default_factory=dict)
+
+    def pace(self, device: str) -> Pace:
+        """Measured once."""
+        if device not in self.paces:
+            self.paces[device] = calibrate(device)
+        return self.paces[device]
+
+    def front_end(self, frontend: nn.Module, waveforms: torch.Tensor, job: Job) -> float:
+        """Seconds of a batch through a front end of these settings, timed once."""
+        key = (job.cell.frontend, repr(frontend), tuple(waveforms.shape), job.cell.device)
+        if key not in self.front_ends:
+            with torch.inference_mode():
+                self.front_ends[key] = min(_seconds(lambda: frontend(waveforms), job.cell.device, times=3))
+        return self.front_ends[key]

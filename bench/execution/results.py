@@ -25,6 +25,14 @@ class DivergedError(BenchError):
     """The training loss or the logits are not finite."""
 
 
+class OverBudgetError(BenchError):
+    """Its first steps say that a cell would take much longer than its recipe allows; ``cost`` as of a plan."""
+
+    def __init__(self, message: str, cost: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.cost = cost
+
+
 class StateChangedError(PluginError):
     """A model that predicting has changed."""
 
@@ -117,6 +125,8 @@ def classify(error: BaseException) -> tuple[Status, str]:
     memory = (MemoryError, torch.OutOfMemoryError) if torch else MemoryError
     if isinstance(error, memory) or _host_allocation(error):
         return "oom", "memory"
+    if isinstance(error, OverBudgetError):
+        return "over_budget", "budget"
     kinds: tuple[tuple[type[BaseException], str], ...] = (
         (DivergedError, "nan"),
         (LogitsShapeError, "shape"),

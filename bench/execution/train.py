@@ -14,9 +14,11 @@ from bench.data.batches import Batches
 from bench.errors import DataError
 from bench.execution.pipeline import Pipeline
 from bench.execution.ranks import Ranks, predict_all
-from bench.execution.results import DivergedError, OnEpoch
+from bench.execution.results import DivergedError, OnEpoch, OverBudgetError
 from bench.execution.step import Inference, TrainStep
+from bench.measurement.clocks import synchronize
 from bench.metrics.scoring import Metric
+from bench.planning.costs import ROUGH, over_budget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,29 @@ class Validation:
                 "--protocol 4+1"
             )
         return value
+
+
+FIRST_STEPS = 6
+"""So many steps, the first left out, tell how long a cell takes."""
+
+
+def _within_budget(step: TrainStep, batches: Batches, since: float) -> float:
+    """The time now; where the first steps have run since ``since``, they must promise to keep the budget.
+
+    Raises:
+        OverBudgetError: They would take more than :data:`bench.planning.costs.ROUGH` times of it.
+    """
+    recipe = step.settings.recipe
+    synchronize(step.settings.device)
+    now = time.perf_counter()
+    if since and recipe.budget_seconds is not None:
+        step_s = (now - since) / (FIRST_STEPS - 1)
+        expected = recipe.epochs * len(batches) * step_s
+        if expected > ROUGH * recipe.budget_seconds:
+            size = batches.batch_size
+            cost = {"step_s": step_s, "infer_clip_s": step_s / (3 * size), "fit_clip_s": None, "pretrain_step_s": None}
+            raise OverBudgetError(over_budget(expected, f"by its first {FIRST_STEPS} steps", recipe), cost)
+    return now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +102,7 @@ def train(
 
     Raises:
         DivergedError: The mean loss of an epoch is not finite.
+        OverBudgetError: The first steps took far too long for the recipe's budget.
     """
     settings = step.settings
     recipe = settings.recipe
@@ -84,7 +110,7 @@ def train(
     curves: dict[str, list[float]] = {}
     best: Pipeline | None = None
     best_value: float | None = None
-    seconds, clips, epoch, best_epoch = 0.0, 0, 0, 0
+    seconds, clips, epoch, best_epoch, first = 0.0, 0, 0, 0, 0.0
     for epoch in range(1, recipe.epochs + 1):
         start = time.perf_counter()
         step.pipeline.train()
@@ -92,6 +118,8 @@ def train(
         for batch in batches.epoch(epoch):
             losses.append(step(batch))
             clips += len(batch)
+            if (epoch - 1) * len(batches) + len(losses) in (1, FIRST_STEPS):
+                first = _within_budget(step, batches, first)
         scores = {"train_loss": float(torch.stack(losses).mean())}
         seconds += time.perf_counter() - start
         if not np.isfinite(scores["train_loss"]):

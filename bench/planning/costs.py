@@ -16,7 +16,9 @@ from bench.planning.fingerprints import machine
 from bench.planning.plan import Plan, PlannedCell
 from bench.plugins.registry import Entry, Registry
 from bench.plugins.specs import ModelSpec
+from bench.recipe import Recipe
 from bench.results.provenance import digest, library_versions, source_hash
+from bench.results.records import Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +26,7 @@ class Cost:
     """Seconds of the parts of a cell of one model, ``measured`` on this machine or ``estimated`` from FLOPs.
 
     A training step is ``None`` for an estimator and 0 for a frozen network; only estimators are fitted per clip.
-    ``contended``: others used the machine meanwhile, so that the truth lies anywhere up to :data:`CONTENDED` below.
+    ``contended``: others used the machine meanwhile.
     """
 
     step_s: float | None
@@ -33,6 +35,11 @@ class Cost:
     pretrain_step_s: float | None = None
     source: str = "measured"
     contended: bool = False
+
+    @property
+    def rough(self) -> bool:
+        """Whether the truth may lie a factor of :data:`ROUGH` away."""
+        return self.contended or self.source != "measured"
 
 
 def parse_cost(values: Any) -> Cost:
@@ -53,12 +60,27 @@ def _kept() -> TypeAdapter[Cost]:
     return TypeAdapter(Cost)
 
 
-CONTENDED = 2.0
-"""A cost that was measured beside others decides about a budget only where it exceeds it by more than this factor."""
+ROUGH = 2.0
+"""What was estimated, or measured beside others, decides about a budget only beyond it by more than this factor."""
 PROBE_CLIP_S = {"probe": 3e-3, "knn": 1e-4}
 """Rough seconds per training clip of the classifier on a frozen network."""
 MAP_CLIP_S, MAP_CLIPS = 4e-3, 2000
 """Rough seconds per test clip of the map of a network's embeddings, and the most clips that are drawn."""
+
+
+def cost_of(record: Record) -> Cost | None:
+    """What the model of a cell that ran, or began to, costs by its own times; ``None`` where they do not tell."""
+    if record.status == "over_budget":
+        found = record.provenance.get("cost")
+        return parse_cost(found) if isinstance(found, dict) else None
+    timing = record.timing
+    train_s, steps, rate = timing.get("train_s"), timing.get("steps"), timing.get("infer_clips_per_s")
+    clips = record.provenance.get("dataset", {}).get("train")
+    if record.status != "ok" or not train_s or not rate or not clips or record.cell.weights == "masked":
+        return None
+    fitted = record.cell.mode not in FROZEN and not steps
+    step_s = 0.0 if record.cell.mode in FROZEN else train_s / steps if steps else None
+    return Cost(step_s=step_s, infer_clip_s=1 / rate, fit_clip_s=train_s / clips if fitted else None)
 
 
 def cost_key(planned: PlannedCell, registry: Registry, threads: int) -> str:
@@ -98,13 +120,19 @@ def _priced(planned: PlannedCell, cost: Cost | str) -> PlannedCell:
     seconds = expected_seconds(planned, cost)
     source = f"{cost.source} beside others" if cost.contended else cost.source
     budget = planned.recipe.budget_seconds
-    if budget is not None and seconds > budget * (CONTENDED if cost.contended else 1.0) and not planned.reused:
-        reason = (
-            f"expected {_duration(seconds)} ({source}), the budget of recipe {planned.recipe.name!r} is "
-            f"{_duration(budget)} a cell; raise it with --set recipe.budget_seconds=..., or use --recipe full"
-        )
+    if budget is not None and seconds > budget * (ROUGH if cost.rough else 1.0) and not planned.reused:
+        reason = over_budget(seconds, source, planned.recipe)
         return replace(planned, decision="over_budget", reason=reason, cost_s=seconds, cost_source=source)
     return replace(planned, cost_s=seconds, cost_source=source)
+
+
+def over_budget(seconds: float, source: str, recipe: Recipe) -> str:
+    """Why a cell that would take ``seconds`` is not run, or not run to its end."""
+    return (
+        f"expected {_duration(seconds)} ({source}), the budget of recipe {recipe.name!r} is "
+        f"{_duration(recipe.budget_seconds or 0.0)} a cell; raise it with --set recipe.budget_seconds=..., or use "
+        "--recipe full"
+    )
 
 
 def expected_seconds(planned: PlannedCell, cost: Cost) -> float:

@@ -20,7 +20,7 @@ from bench.data.locate import open_clips
 from bench.data.waveforms import Fill, open_waveforms
 from bench.job import Job
 from bench.measurement.machine import foreign_cpu
-from bench.planning.costs import Cost, cost_key, parse_cost, with_costs
+from bench.planning.costs import Cost, cost_key, cost_of, parse_cost, with_costs
 from bench.planning.fingerprints import Loaded, metric_sources
 from bench.planning.plan import Plan, PlannedCell
 from bench.planning.shards import ELSEWHERE, divide
@@ -28,6 +28,7 @@ from bench.plugins.interfaces import Answered, Event, Lost, Resources
 from bench.plugins.registry import Registry
 from bench.results.folder import write_atomic
 from bench.results.reading import parse_json, read_bytes, reason, set_aside
+from bench.results.records import Record
 
 if TYPE_CHECKING:
     from bench.running.runner import Runner
@@ -51,12 +52,15 @@ class Preparation:
         self.registry, self.launching, self.progress = runner.host.registry, runner.launching, runner.progress
         self.loaded: dict[str, Loaded] = {}
         self.elsewhere: tuple[PlannedCell, ...] = ()
+        self.keys: dict[Cell, str] = {}
 
-    def plan(self, *, measure: bool) -> Plan:
+    def plan(self, *, measure: bool, decode: bool) -> Plan:
         """The priced plan.
 
         Args:
-            measure: Time a few steps of models whose cost is not known; otherwise count FLOPs and run nothing.
+            measure: Time a few steps of models whose cost was never measured here; otherwise estimate it, and no
+                model runs.
+            decode: Decode every data set now.
 
         Raises:
             BenchError: The selection names what does not exist, data is missing, a split leaks.
@@ -65,7 +69,7 @@ class Preparation:
         plan = self._shard(self.planner(self.registry, self._open()))
         plan = replace(plan, cells=tuple(self._kept(planned) for planned in plan.cells))
         views = self._views(plan)
-        if measure:  # every data set is decoded once, here and with a count, before workers ask for it
+        if decode:  # every data set is decoded once, here and with a count, before workers ask for it
             for name, clips, trim_db, fill in views:
                 open_waveforms(clips, trim_db=trim_db, fill=fill, progress=self._counter(f"decoding {name}"))
         plan = with_costs(plan, self._costs(plan, measure=measure))
@@ -143,8 +147,13 @@ class Preparation:
 
     def _costs(self, plan: Plan, *, measure: bool) -> dict[Cell, Cost | str]:
         """What every runnable cell costs here: remembered or asked for; a string says why it is unknown."""
-        keys = {p.cell: cost_key(p, self.registry, self.launching.side_by_side.threads) for p in plan.runnable}
-        known: dict[str, Cost | str] = {key: cost for key in set(keys.values()) if (cost := self._remembered(key))}
+        threads = self.launching.side_by_side.threads
+        self.keys = keys = {p.cell: cost_key(p, self.registry, threads) for p in plan.runnable}
+        known: dict[str, Cost | str] = {
+            key: cost
+            for key in set(keys.values())
+            if (cost := self._remembered(key)) and not (measure and cost.source != "measured")
+        }
         asked: dict[str, PlannedCell] = {}
         for planned in plan.runnable:
             if keys[planned.cell] not in known:
@@ -166,8 +175,8 @@ class Preparation:
             return None
 
     def _ask(self, asked: Mapping[str, PlannedCell], *, measure: bool) -> dict[str, Cost | str]:
-        """Costs timed in a worker, or estimated where nothing may run; those timed undisturbed are remembered."""
-        watched = [foreign_cpu().value or 0.0] if measure else []
+        """Costs timed or estimated in a worker; those found undisturbed are remembered."""
+        watched = foreign_cpu().value or 0.0
         answers: dict[str, Cost | str] = {}
         keys = {planned.cell: key for key, planned in asked.items()}
         what = f"{'timing' if measure else 'estimating'} {len(asked)} model{'s' if len(asked) > 1 else ''}"
@@ -186,15 +195,27 @@ class Preparation:
             for planned in asked.values()
         ]
         self.launching.run(jobs, on_event, resources)
-        others = max([*watched, *([foreign_cpu().value or 0.0] if measure else [])], default=0.0)
+        others = max(watched, foreign_cpu().value or 0.0)
         if others > BUSY_CORES:
-            said = f"others use {others:.1f} cores: the costs measured now are not kept for later plans"
+            how = "measured" if measure else "estimated"
+            said = f"others use {others:.1f} cores: the costs {how} now are not kept for later plans"
             self.progress.note(f"{said}, and decide only about cells far over their budget")
             return {k: replace(c, contended=True) if isinstance(c, Cost) else c for k, c in answers.items()}
-        for key, cost in answers.items() if measure else ():
+        for key, cost in answers.items():
             if isinstance(cost, Cost):
                 write_atomic(_cost_path(key), json.dumps(asdict(cost)).encode())
         return answers
+
+    def learn(self, record: Record) -> None:
+        """Remember what a cell that ran undisturbed says its model costs, unless that was measured before."""
+        key = self.keys.get(record.cell)
+        if key is None or record.cell.kind != "evaluate" or record.environment.get("contended") is not False:
+            return
+        known = self._remembered(key)
+        cost = None if known is not None and known.source == "measured" else cost_of(record)
+        if cost is not None:
+            with contextlib.suppress(OSError):
+                write_atomic(_cost_path(key), json.dumps(asdict(cost)).encode())
 
 
 def load_all(

@@ -132,10 +132,10 @@ class Runner:
 
         return Preparation(self)
 
-    def plan(self, *, measure: bool) -> Plan:
+    def plan(self, *, measure: bool = False) -> Plan:
         """The priced plan; see :meth:`bench.running.preparation.Preparation.plan`."""
         try:
-            return self.preparation.plan(measure=measure)
+            return self.preparation.plan(measure=measure, decode=False)
         finally:
             self.launching.close()
 
@@ -172,7 +172,7 @@ class Runner:
         return result
 
     def _run(self) -> Plan:
-        plan = self.preparation.plan(measure=True)
+        plan = self.preparation.plan(measure=False, decode=True)
         self._set_aside([planned.cell for planned in plan.cells if not planned.reused])
         with plan_held(self.store.root) if self.settings.shard else contextlib.nullcontext():
             self._write_plan(plan)
@@ -231,6 +231,7 @@ class Runner:
                 self.store.write_log(event.job.cell, event.log)
                 if isinstance(event, interfaces.Finished):
                     record = self._write(event.record, event.files)
+                    self.preparation.learn(record)
                 else:
                     record = self._write(self._blank(event.job, event.status, event.failure))
                 if record.status != "cancelled":

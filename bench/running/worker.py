@@ -93,9 +93,8 @@ def _run_line(line: str, image: Image) -> bool:
     image.channel.send("started")
     host, observers = image.load(job)
     run = functools.partial(_run_job, job, host, observers, image)
-    several = job.cell.nproc > 1 and job.action == "cell"
-    work = functools.partial(isolation.together, run, job.cell.nproc) if several else run
-    if job.alone or job.action == "estimate":  # the only one of its process, or nothing is run
+    work = functools.partial(isolation.together, run, job.cell.nproc) if job.cell.nproc > 1 else run
+    if job.alone or job.action != "cell":  # the only one of its process, or nothing is trained
         run()
         return True
     image.prepare(job, host)
@@ -239,16 +238,13 @@ def _answer(job: Job, host: Host, progress: Progress, kept: dict[Any, Any]) -> t
     import tempfile
 
     from bench.execution import pricing
-    from bench.execution.opening import WorkerCache
-    from bench.execution.profile import run_block, run_trace
+    from bench.execution.profile import run_trace
 
-    if job.action in ("price", "block", "count"):
-        run = pricing.run_price if job.action == "price" else run_block
-        return run(host.registry, job, progress), {}
+    if job.action == "price":
+        return pricing.run_price(host.registry, job, progress), {}
     if job.action == "estimate":
-        if not kept:
-            kept |= {"cache": WorkerCache(), "speed": pricing.calibrate()}
-        return pricing.run_estimate(host.registry, job, progress, **kept), {}
+        known = kept.setdefault("known", pricing.Known())
+        return pricing.run_estimate(host.registry, job, progress, known), {}
     with tempfile.TemporaryDirectory(prefix="bench-trace-") as folder:
         traces = run_trace(host.registry, job, progress, Path(folder))
         return {"traces": traces}, {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
@@ -258,18 +254,19 @@ def _failure(job: Job, host: Host, progress: Progress, error: BaseException, sta
     import traceback
 
     from bench.execution import provenance
-    from bench.execution.results import classify
+    from bench.execution.results import OverBudgetError, classify
     from bench.results.records import Failure, Record
 
     status, reason = classify(error)
     trace = provenance.without_paths("".join(traceback.format_exception(error)))
-    message = f"{type(error).__name__}: {_one_line(error)}"
+    cost = error.cost if isinstance(error, OverBudgetError) else None
+    message = _one_line(error) if cost else f"{type(error).__name__}: {_one_line(error)}"
     return Record(
         cell=job.cell,
         status=status,
         recipe=job.recipe.model_dump(mode="json"),
         environment=provenance.environment(job.cell.device),
-        provenance=provenance.common(host.registry, job),
+        provenance=provenance.common(host.registry, job) | ({"cost": cost} if cost else {}),
         started_at=started,
         error=Failure(reason=reason, stage=progress.stage, message=message, detail=trace[-LOG_TAIL:]),
     )

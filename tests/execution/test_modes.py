@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ from bench.execution.inputs import prepare
 from bench.execution.opening import split_for
 from bench.execution.optimisation import make_optimizer
 from bench.execution.pretraining import passes
-from bench.execution.pricing import run_estimate, run_price
+from bench.execution.pricing import Known, run_estimate, run_price
 from bench.execution.results import DivergedError
 from bench.job import Job
 from bench.planning.costs import Cost, cost_key, expected_seconds
@@ -158,7 +159,7 @@ def test_same_seed_same_everything(run, mode: str) -> None:
 @pytest.mark.parametrize("mode", ["probe", "knn"])
 def test_frozen_means_frozen(run, stored: Path, mode: str) -> None:
     before, after = safetensors.torch.load_file(stored), checkpoint(from_file(run, mode, stored))
-    own = {name for name in after if not name.startswith("probe.")}
+    own = {name for name in after if not name.startswith(("probe.", "knn."))}
     assert own == set(before)
     assert all(torch.equal(before[name], after[name]) for name in own if name.startswith("model."))
     probe = {name for name in after if name.startswith("probe.")}
@@ -502,7 +503,7 @@ def test_costs_by_mode(registry, tmp_path: Path) -> None:
             ("probe", "probe", "masked"), ("knn", "knn", "random"),
         )
     }  # fmt: skip
-    for measure in (run_price, run_estimate):
+    for measure in (run_price, partial(run_estimate, known=Known())):
         found = {name: measure(registry, work, Progress()) for name, work in jobs.items()}
         assert {name for name, cost in found.items() if cost["pretrain_step_s"]} == {"tuned", "probe"}
         assert {name for name, cost in found.items() if cost["step_s"]} == {"scratch", "tuned", "filed"}

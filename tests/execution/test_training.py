@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +18,11 @@ from bench.errors import DataError, SealedError
 from bench.execution.augment import Augmenter
 from bench.execution.optimisation import make_optimizer, rate_factor
 from bench.execution.pipeline import Normaliser, Pipeline
-from bench.execution.results import DivergedError, LogitsShapeError
+from bench.execution.results import DivergedError, LogitsShapeError, OverBudgetError, classify
 from bench.execution.step import Inference, StepSettings, TrainStep, predict
 from bench.execution.train import Trained, Validation, train
 from bench.frontends.mfcc import build as build_mfcc
+from bench.planning.costs import parse_cost
 from bench.protocols.split import Leak, Split
 from bench.recipe import Recipe
 from bench.results.records import Score
@@ -46,6 +48,29 @@ def network(dropout: float = 0.2) -> Pipeline:
 
 def fit(pipeline: Pipeline, batches: Batches, recipe: Recipe, *, seed: int = 0, **more) -> Trained:
     return train(TrainStep(pipeline, StepSettings(recipe=recipe, seed=seed), len(batches)), batches, **more)
+
+
+@pytest.mark.parametrize(("budget", "stops"), [(0.05, True), (1e4, False), (None, False)])
+def test_a_cell_that_would_take_far_too_long_stops_after_its_first_steps(budget: float | None, stops: bool) -> None:
+    waves, targets = material()
+    steps = []
+
+    class Slow(TrainStep):
+        def __call__(self, batch):
+            steps.append(len(batch))
+            time.sleep(0.01)
+            return super().__call__(batch)
+
+    recipe, batches = plain(budget_seconds=budget), Batches({"audio": waves}, targets, np.arange(CLIPS), 8, seed=5)
+    step = Slow(network(), StepSettings(recipe=recipe, seed=0), len(batches))
+    if not stops:
+        assert train(step, batches).steps == len(steps) == 15
+        return
+    with pytest.raises(OverBudgetError, match=r"by its first 6 steps.*recipe\.budget_seconds") as caught:
+        train(step, batches)
+    assert len(steps) == 6
+    assert parse_cost(caught.value.cost).step_s >= 0.01
+    assert classify(caught.value) == ("over_budget", "budget")
 
 
 def plain(**changes) -> Recipe:

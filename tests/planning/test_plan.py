@@ -14,12 +14,13 @@ from bench.clips import Clips
 from bench.config.selection import Selection, select_models
 from bench.errors import DataError, NoCellError, SelectionError, UnknownNameError
 from bench.planning.axes import choose_axes
-from bench.planning.costs import Cost, cost_key, expected_seconds, with_costs
+from bench.planning.costs import Cost, cost_key, cost_of, expected_seconds, with_costs
 from bench.planning.fingerprints import Loaded
 from bench.planning.plan import default_protocol, expand
 from bench.plugins.discovery import load_modules
 from bench.plugins.specs import DatasetSpec, FrontendSpec, ModelSpec, ProtocolSpec
 from bench.protocols.split import make_split
+from bench.results.records import Failure, Record
 from bench.testing.fakes import fake_plugin
 
 MODELS = [
@@ -183,6 +184,40 @@ def test_a_cost_measured_beside_others_decides_only_far_from_the_budget(registry
     assert decision(0.4, contended=False) == ("over_budget", "measured")
     assert decision(0.4, contended=True) == ("run", "measured beside others")
     assert decision(0.6, contended=True) == ("over_budget", "measured beside others")
+
+
+def test_an_estimate_decides_only_far_from_the_budget(registry) -> None:
+    plan = plan_of(registry, "net.small", folds=(1,), recipe="quick", overrides=("recipe.budget_seconds=10",))
+    for step_s, decision in ((0.4, "run"), (0.6, "over_budget")):
+        cost = Cost(step_s=step_s, infer_clip_s=0.0, fit_clip_s=None, source="estimated")
+        first = with_costs(plan, {p.cell: cost for p in plan.cells}).cells[0]
+        assert (first.decision, first.cost_source) == (decision, "estimated")
+
+
+RAN = {"train_s": 8.0, "steps": 20, "infer_clips_per_s": 50.0}
+
+
+@pytest.mark.parametrize(
+    ("axes", "status", "timing", "cost"),
+    [
+        ({}, "ok", RAN, Cost(step_s=0.4, infer_clip_s=0.02, fit_clip_s=None)),
+        ({"mode": "probe"}, "ok", RAN, Cost(step_s=0.0, infer_clip_s=0.02, fit_clip_s=None)),
+        ({}, "ok", {**RAN, "steps": None}, Cost(step_s=None, infer_clip_s=0.02, fit_clip_s=0.2)),
+        ({"weights": "masked", "mode": "finetune"}, "ok", RAN, None),
+        ({}, "ok", {"train_s": 8.0}, None),
+        ({}, "failed", RAN, None),
+        ({}, "over_budget", {}, Cost(step_s=3.0, infer_clip_s=0.1, fit_clip_s=None)),
+    ],
+)
+def test_what_a_cell_took_tells_what_its_model_costs(axes, status, timing, cost) -> None:
+    cell = Cell(kind="evaluate", dataset="toy", protocol="4+1@1", fold=1, model="net.small", **axes)
+    told = {"step_s": 3.0, "infer_clip_s": 0.1, "fit_clip_s": None, "pretrain_step_s": None}
+    record = Record(
+        cell=cell, status=status, recipe={}, environment={}, timing=timing, started_at="2026-01-01T00:00:00+00:00",
+        provenance={"dataset": {"train": 40}, **({"cost": told} if status == "over_budget" else {})},
+        error=None if status == "ok" else Failure(reason="budget", stage="train", message="long"),
+    )  # fmt: skip
+    assert cost_of(record) == cost
 
 
 def test_the_expected_seconds_hold_validation_and_embeddings(registry) -> None:

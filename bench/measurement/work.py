@@ -1,0 +1,100 @@
+"""Seconds that a call would take, from its operators alone: nothing is computed, not even a weight exists.
+
+Each operator costs what the slower of its arithmetic and its memory traffic takes at the pace of the machine, and a
+fixed time for being called (the roofline of Williams, Waterman and Patterson 2009, operator by operator).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
+
+from bench.measurement.clocks import synchronize
+from bench.measurement.flops import countable_kernels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """What a device reaches on work like that of a small network.
+
+    Attributes:
+        flops_s: Floating-point operations a second in matrix products and convolutions.
+        bytes_s: Bytes a second, read and written, in element-wise operators and normalisation.
+        operator_s: Seconds that a call of an operator takes whatever its size.
+    """
+
+    flops_s: float
+    bytes_s: float
+    operator_s: float
+
+
+class _Roofline(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Adds up the seconds of the operators that reach the backend."""
+
+    def __init__(self, pace: Pace) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.pace = pace
+        self.seconds = 0.0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = kwargs or {}
+        made = func(*args, **given)
+        if not getattr(func, "is_view", False):
+            counted = flop_registry.get(func.overloadpacket)
+            flops = counted(*args, **given, out_val=made) if counted else 0
+            moved = _bytes((args, given, made))
+            self.seconds += self.pace.operator_s + max(flops / self.pace.flops_s, moved / self.pace.bytes_s)
+        return made
+
+
+def _bytes(values: object) -> int:
+    return sum(x.numel() * x.element_size() for x in tree_leaves(values) if isinstance(x, Tensor))
+
+
+def expected_seconds(call: Callable[[], object], pace: Pace) -> float:
+    """Seconds of ``call()`` at that pace, to be called on the meta device."""
+    # The counter stands inside, so that the operators come here after it has taken them apart.
+    with countable_kernels(), _Roofline(pace) as roofline, FlopCounterMode(display=False):
+        call()
+    return float(roofline.seconds)
+
+
+def calibrate(device: str = "cpu", seconds: float = 1.5) -> Pace:
+    """The pace of ``device``, from layers of the size that networks trained on a few clips have.
+
+    Peak speeds would promise several times what such networks reach.
+    """
+    torch.manual_seed(0)
+    frames = torch.randn(16, 64, 256, device=device)
+    tokens = torch.randn(16 * 128, 128, device=device)
+    tiny, start = nn.Sequential(*(nn.Linear(1, 1) for _ in range(16))).to(device), torch.ones(1, 1, device=device)
+    convolution = nn.Conv1d(64, 128, 5, padding=2).to(device)
+    product, norm = nn.Linear(128, 256).to(device), nn.LayerNorm(128).to(device)
+    products = [lambda: convolution(frames), lambda: product(tokens)]
+    maps = [lambda: nn.functional.gelu(tokens), lambda: norm(tokens), lambda: tokens + tokens]
+    work = 2 * 16 * 256 * 64 * 128 * 5 + 2 * len(tokens) * 128 * 256
+    with torch.inference_mode():
+        product_s, map_s = (sum(_fastest(calls, device, seconds / 3)) for calls in (products, maps))
+    (both_s,) = _fastest([lambda: tiny(start).sum().backward()], device, seconds / 3)
+    calls = expected_seconds(lambda: tiny(start).sum().backward(), Pace(flops_s=inf, bytes_s=inf, operator_s=1.0))
+    return Pace(flops_s=work / product_s, bytes_s=7 * tokens.numel() * 4 / map_s, operator_s=both_s / calls)
+
+
+def _fastest(calls: Iterable[Callable[[], object]], device: str, seconds: float) -> Iterator[float]:
+    for call in calls:
+        deadline, best = time.perf_counter() + seconds / 2, float("inf")
+        while time.perf_counter() < deadline:
+            start = time.perf_counter()
+            call()
+            synchronize(device)
+            best = min(best, time.perf_counter() - start)
+        yield best
