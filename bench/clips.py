@@ -74,6 +74,8 @@ class Clips:
         folds: ``(clips,)`` int64 fold numbers in the authors' numbering, or ``None``.
         groups: Source recording, speaker or utterance of each clip, or ``None``. Groups that share a copy of a clip are
             one: the host merges them.
+        recordings: Public id of the recording that each clip was cut from, ``freesound:100032`` or ``youtube:ID``, or
+            ``None``: matched with what weights declare to have seen.
         folds_to_draw: Where nobody gave folds: how many the host shall draw, of whole groups.
         copies: ``(clips,)`` int64: the first clip that holds the same samples as each; the host fills it in.
         features: ``(clips, freq, time)`` float32 as published, in place of audio; models see them through the front
@@ -102,6 +104,7 @@ class Clips:
     contents_sha256: str = ""
     folds: npt.NDArray[np.int64] | None = None
     groups: tuple[str, ...] | None = None
+    recordings: tuple[str, ...] | None = None
     folds_to_draw: int = 0
     copies: npt.NDArray[np.int64] | None = None
     features: npt.NDArray[np.float32] | None = None

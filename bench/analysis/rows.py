@@ -17,7 +17,7 @@ from bench.analysis.phrases import labelled, plural
 from bench.analysis.predictions import Evaluated, Reader, confusion
 from bench.analysis.row_metadata import ModelFacts, command, control, facts, outcomes, publishable, typed
 from bench.analysis.speed import speeds
-from bench.analysis.tuned import seen_folds
+from bench.analysis.tuned import contaminated, seen_folds
 from bench.cell import Cell
 from bench.config.recipes import BUILTIN
 from bench.results.records import Score
@@ -136,6 +136,7 @@ def draft(
             *_notes(found, folds, seeds, common),
             *_seed_notes(found, used, {seed for _, seed in pairs}),
             *_recipe_notes(group),
+            *contaminated(group),
             *_pooled_notes(compared, [found[pair].value for pair in used], folds, reader),
             *([f"no interval: {refusal.reason}"] if refusal and refusal.reason else ()),
             *notes,

@@ -1,4 +1,4 @@
-"""Rows whose recipe was chosen by their own test clips, and the folds that none of them has seen."""
+"""Rows whose recipe was chosen by their own test clips, or whose weights saw them; the folds that none has seen."""
 
 from __future__ import annotations
 
@@ -28,6 +28,16 @@ def _saw(record: Record) -> bool:
     names = (cell.data_name, cell.dataset.partition("~")[0])  # an edited table of the user is the same one here
     chosen = [entry for entry in record.recipe.get("tuned_on") or () if entry["dataset"].partition("~")[0] in names]
     return any(not own or not entry.get("folds") or cell.fold in entry["folds"] for entry in chosen)
+
+
+def contaminated(group: RowGroup) -> Iterable[str]:
+    """What share of the test clips the weights have seen, or why nobody knows."""
+    told = [found for record in group.evaluate if record.status == "ok" and (found := part(record, "contamination"))]
+    if reasons := dict.fromkeys(str(one["reason"]) for one in told if one.get("reason")):
+        yield f"whether its weights have seen the test clips is unknown: {'; '.join(reasons)}"
+    seen, of = (sum(one.get(key) or 0 for one in told) for key in ("clips", "of"))
+    if seen:
+        yield f"contaminated: its weights have seen {seen} of {of} test clips"
 
 
 def unseen(rows: Iterable[RowGroup], folds: Sequence[int]) -> tuple[int, ...]:

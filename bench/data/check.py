@@ -36,7 +36,7 @@ def _lengths(clips: Clips) -> list[str]:
     if not clips.ids:
         return ["it holds no clip"]
     columns = {
-        "targets": clips.targets, "folds": clips.folds, "groups": clips.groups,
+        "targets": clips.targets, "folds": clips.folds, "groups": clips.groups, "recordings": clips.recordings,
         "splits": clips.splits, "texts": clips.texts, "features": clips.features,
     }  # fmt: skip
     if not callable(clips.audio):

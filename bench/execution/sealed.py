@@ -66,8 +66,8 @@ def masked(opened: Opened, split: Split, job: Job) -> Opened:
         called = dict(zip(clips.ids, ids, strict=True))
         waveforms = replace(waveforms, report=reworded(waveforms.report, lambda name: called.get(name, name)))
     clips = replace(
-        clips, ids=ids, targets=targets, notes=notes, groups=None, copies=None, texts=texts, audio=None, images=None,
-        listed_bad=(),
+        clips, ids=ids, targets=targets, notes=notes, groups=None, recordings=None, copies=None, texts=texts,
+        audio=None, images=None, listed_bad=(),
     )  # fmt: skip
     return Opened(clips=clips, waveforms=waveforms)
 

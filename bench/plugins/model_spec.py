@@ -70,7 +70,10 @@ class ModelSpec:
         inductive: ``False`` if a clip's logits depend on its batch mates: never ranked, no single-clip latency.
         license: SPDX identifier of the model code.
         source: Paper, repository and section it follows.
-        trained_on: Data its weights have seen; empty for training from scratch.
+        trained_on: Data its weights have seen, by names of data sets (``AudioSet``) or ids of recordings
+            (``freesound:100032``); empty for training from scratch. Each record says how many of its test clips are
+            among them.
+        trained_recordings: ``"package.module:function"`` that gives such ids where they are many.
         extra: Extra of the distribution it needs beyond the core (``"text"``).
         description: One line for ``bench list``.
     """
@@ -103,6 +106,7 @@ class ModelSpec:
     license: str = ""
     source: str = ""
     trained_on: tuple[str, ...] = ()
+    trained_recordings: str | None = None
     extra: str | None = None
     description: str = ""
 

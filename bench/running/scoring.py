@@ -19,6 +19,7 @@ from bench.plugins.registry import Registry
 from bench.protocols.groups import units
 from bench.results.records import Failure, Record
 from bench.results.store import npz_bytes
+from bench.running.contamination import contamination
 from bench.running.logs import CappedLog
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def completed(registry: Registry, clips: Clips, event: Finished) -> Finished:
         try:
             arrays, rows = _predictions(clips, event)
             record, arrays = scored(registry, clips, event.record, arrays, rows)
+            if (seen := contamination(registry, clips, event.job, rows.tolist())) is not None:
+                record = record.model_copy(update={"provenance": {**record.provenance, "contamination": seen}})
             names = {veiled(name): name for name in clips.ids}
             called = reworded(record.provenance, lambda text: _VEILED.sub(lambda one: names.get(one[0], one[0]), text))
             record = record.model_copy(update={"provenance": called})

@@ -115,6 +115,7 @@ def _clips(root: Path | None, lists: Sequence[str], title: str) -> Clips:
         clip_samples=RATE * SECONDS,
         manifest_sha256=common.manifest_digest(audio, ids=ids, labels=labels, splits=splits),
         groups=ids,
+        recordings=tuple(f"youtube:{name}" for name in ids),
         splits=splits,
         notes=(_OWN_COPY, *common.left_out([segment.split for segment in listed], splits, "sound"), *missing_clips),
         faithful=False,

@@ -90,6 +90,7 @@ def _clips(place: Path, rows: list[dict[str, str]], name: str, official: tuple[s
         manifest_sha256=manifest_digest(audio, ids=ids, targets=targets, folds=folds, groups=groups),
         folds=folds,
         groups=groups,
+        recordings=tuple(f"freesound:{group}" for group in groups),
         notes=notes,
         faithful=title == name,
     )

@@ -57,6 +57,7 @@ def load(root: Path | None) -> Clips:
     return Clips(
         title="FSD50K" if not notes else "FSD50K (altered copy)",
         ids=ids,
+        recordings=tuple(f"freesound:{name}" for name in ids),
         targets=targets,
         label_names=names,
         audio=audio,

@@ -62,6 +62,7 @@ def load(root: Path | None) -> Clips:
         manifest_sha256=common.manifest_digest(audio, ids=ids, targets=targets, folds=folds, groups=groups),
         folds=folds,
         groups=groups,
+        recordings=tuple(f"freesound:{group}" for group in groups),
         notes=notes,
         faithful=not notes,
     )

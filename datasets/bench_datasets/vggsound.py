@@ -134,6 +134,7 @@ def _clips(root: Path | None, *, pictures: bool) -> Clips:
         clip_samples=_RATE * _SECONDS,
         manifest_sha256=manifest_digest((*audio, *images), ids=ids, targets=targets, groups=groups, splits=splits),
         groups=groups,
+        recordings=tuple(f"youtube:{video}" for video in groups),
         splits=splits,
         images=FrameImages(images) if pictures else None,
         image_shape=(3, SIDE, SIDE) if pictures else None,
