@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import traceback
 from collections.abc import Sequence
 
 from bench.cli.common import BUG, INTERRUPTED, print_error
 from bench.cli.streams import tolerant
-from bench.errors import BenchError
+from bench.errors import BenchError, short
+
+_UNUSABLE = frozenset({errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EROFS})
+"""Why the system may refuse a path, whoever asks: what was typed, or its folder, has to change."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,10 +38,19 @@ def _guarded(argv: Sequence[str]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
+    except OSError as error:
+        if error.errno not in _UNUSABLE or error.filename is None:
+            return _bug()
+        print_error(f"cannot use {short(os.fsdecode(error.filename), 300)}: {error.strerror}")
+        return BenchError.exit_code
     except Exception:  # noqa: BLE001  nothing is hidden: the traceback is printed
-        traceback.print_exc()
-        print_error("this is a bug of bench or of a plugin; the traceback above says where")
-        return BUG
+        return _bug()
+
+
+def _bug() -> int:
+    traceback.print_exc()
+    print_error("this is a bug of bench or of a plugin; the traceback above says where")
+    return BUG
 
 
 def _execute(argv: Sequence[str]) -> int:

@@ -22,7 +22,7 @@ def short(value: object, limit: int = 60) -> str:
 def did_you_mean(name: object, known: Iterable[object]) -> str:
     """A sentence that names what is close, or else everything that is known."""
     names = sorted(map(str, known))
-    close = difflib.get_close_matches(str(name), names, n=2, cutoff=0.6)
+    close = difflib.get_close_matches(name if isinstance(name, str) else short(name), names, n=2, cutoff=0.6)
     if close:
         return f"did you mean {' or '.join(map(repr, close))}?"
     return f"known: {', '.join(names) or 'none'}"

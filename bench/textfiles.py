@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import stat
 import tomllib
 from collections.abc import Iterator
@@ -119,6 +120,11 @@ def toml_value(text: str) -> Any:
     except (ValueError, RecursionError):
         return text
     return found["v"] if len(found) == 1 else text
+
+
+def at_home(path: str | Path) -> Path:
+    """A path whose ``~`` is the user's folder, or that of another one; of someone unknown it stays as it is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111  pathlib raises there
 
 
 def seen(path: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib
+import re
 import sys
 import threading
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from bench.cli.progress import duration
 from bench.cli.study import resumable
 from bench.config.selection import Selection
 from bench.config.settings import Settings
-from bench.errors import SelectionError
+from bench.errors import SelectionError, short
 from bench.planning.plan import Plan
 from bench.plugins.factories import load_factory
 from bench.running.runner import Result, Runner
@@ -65,10 +66,11 @@ def shard_of(text: str | None) -> tuple[int, int] | None:
     """
     if text is None:
         return None
-    index, _, count = text.partition("/")
-    if not (text.isascii() and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
-        raise SelectionError(f"--shard {text!r} is no part I/N with I from 1 to N; e.g. --shard 1/16 to --shard 16/16")
-    return int(index), int(count)
+    match = re.fullmatch("([0-9]{1,9})/([0-9]{1,9})", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        said = f"--shard {short(text)} is no part I/N with I from 1 to N"
+        raise SelectionError(f"{said}; e.g. --shard 1/16 to --shard 16/16")
+    return int(match[1]), int(match[2])
 
 
 def _import_board(renderers: Sequence[str]) -> None:

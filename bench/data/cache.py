@@ -27,10 +27,11 @@ import platformdirs
 
 from bench.errors import DataError
 from bench.results.reading import parse_json, read_bytes
+from bench.textfiles import at_home
 
 _STALE_SECONDS = 24 * 3600
 _ATTEMPTS = 5
-_SUMMED = 1 << 16
+_SUMMED = 1 << 10
 _LEFTOVER = re.compile(r"\.tmp-(\d+|torn)-[0-9a-f]{32}")
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -40,7 +41,7 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def cache_root() -> Path:
     """The folder for everything that can be made again: ``BENCH_CACHE``, else the user's cache folder."""
     override = os.environ.get("BENCH_CACHE")
-    return Path(override).expanduser() if override else Path(platformdirs.user_cache_path("bench"))
+    return at_home(override) if override else Path(platformdirs.user_cache_path("bench"))
 
 
 def digest(*parts: object) -> str:
@@ -178,14 +179,18 @@ def _set_aside(goal: Path) -> None:
 
 @functools.lru_cache(maxsize=256)
 def _checksum(path: Path, size: int, _mtime_ns: int, _inode: int) -> str:
-    """Over sums of 64-bit words, one sum per 64 KiB: at the speed of memory, read once per process and file state."""
+    """Over sums of 64-bit words along rows of 8 KiB and across: at the speed of memory, once per process and state.
+
+    A byte of another value changes a sum, and so do bytes at another place.
+    """
     sums = hashlib.sha256()
     chunk = np.zeros(1 << 20, dtype=np.uint8)
-    words = chunk.view("<u8").reshape(-1, _SUMMED // 8)
+    words = chunk.view("<u8").reshape(-1, _SUMMED)
     with path.open("rb") as file:
         while count := file.readinto(chunk.data):
             chunk[count:] = 0
-            sums.update(words.sum(axis=1, dtype=np.uint64).tobytes())
+            for axis in (0, 1):
+                sums.update(words.sum(axis=axis, dtype=np.uint64).tobytes())
     return f"{size}:{sums.hexdigest()}"
 
 

@@ -26,6 +26,8 @@ FULL_SCALE = 32_768.0
 LOWEST_RATE, HIGHEST_RATE = 100, 10_000_000
 """In Hz; sound has no others, and a header that claims 1 Hz would make hours of a second."""
 
+_LOUDEST = 2.0**40
+"""Beyond any unit that sound is written in; squares of more are infinite in float32."""
 _MOST = 1 << 30
 """Samples of a resampled clip."""
 _CANCELLED = 0.01
@@ -67,8 +69,8 @@ def decode(source: AudioSource, index: int, clip_id: str, sample_rate: int) -> D
     waveform = audio.samples
     if waveform.ndim != 2 or waveform.size == 0:
         raise DataError(f"clip {clip_id!r}: no samples in {where} (shape {waveform.shape})")
-    if not np.isfinite(waveform).all():
-        raise DataError(f"clip {clip_id!r}: NaN or infinite samples in {where}")
+    if not max(waveform.max(), -waveform.min()) <= _LOUDEST:  # NaN neither
+        raise DataError(f"clip {clip_id!r}: NaN, infinite or endlessly loud samples in {where}; full scale is 1")
     if not LOWEST_RATE <= audio.rate <= HIGHEST_RATE:
         allowed = f"allowed are {LOWEST_RATE} to {HIGHEST_RATE}"
         raise DataError(f"clip {clip_id!r}: {where} says it has {audio.rate} Hz; {allowed}")

@@ -10,7 +10,6 @@ import os
 import stat
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -33,10 +32,6 @@ _ENTRY_COST = 16
 _PACKED: Mapping[bytes, Callable[[IO[bytes]], Any]] = {
     b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open
 }  # fmt: skip
-_DAMAGE = (
-    zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError,
-    EOFError, RuntimeError, NotImplementedError,
-)  # fmt: skip
 
 
 def download_folder(spec: DatasetSpec) -> Path:
@@ -120,8 +115,10 @@ def unpack(archive: Path, target: Path, *, max_bytes: int) -> None:
         members = _zip_members if zipfile.is_zipfile(archive) else _tar_members
         for name, content in members(archive, max_bytes):
             budget = _write_member(target, name, content, budget)
-    except _DAMAGE as error:
-        raise DataError(f"the archive is damaged or cannot be read: {error}") from error
+    except DataError:
+        raise
+    except Exception as error:  # an unpacker of damaged bytes may raise anything
+        raise DataError(f"the archive is damaged or cannot be read: {error or type(error).__name__}") from error
 
 
 def _zip_members(archive: Path, limit: int) -> Iterator[tuple[str, IO[bytes] | None]]:
@@ -188,6 +185,8 @@ def _write_member(target: Path, name: str, content: IO[bytes] | None, budget: in
             budget = _within(budget - len(chunk))
             with disk_errors(place):
                 file.write(chunk)
+        with disk_errors(place):
+            file.flush()
     return budget
 
 

@@ -19,6 +19,7 @@ from bench.plugins.factories import load_factory
 from bench.plugins.references import split_options as split_query
 from bench.plugins.specs import DatasetSpec
 from bench.protocols.groups import with_folds
+from bench.textfiles import at_home
 
 
 def open_clips(spec: DatasetSpec, data: Path | None = None, **how: Any) -> Clips:
@@ -102,10 +103,10 @@ def _options_of(loader: Callable[..., Clips]) -> tuple[str, ...]:
 
 def _places(spec: DatasetSpec, data: Path | None) -> Iterator[Path]:
     if data is not None:
-        yield data.expanduser()
+        yield at_home(data)
         return
     if configured := os.environ.get("BENCH_DATA"):
-        yield Path(configured).expanduser()
+        yield at_home(configured)
     if spec.url:
         yield download_folder(spec)
 

@@ -25,8 +25,8 @@ from bench.data.decode import RESAMPLER, Decoded, at_level, decode
 from bench.data.decoders import decoder
 from bench.errors import DataError
 
-CODE_VERSION = 3
-"""Raised whenever decoding, trimming or filling changes what is stored."""
+CODE_VERSION = 4
+"""Raised whenever decoding, trimming or filling changes what is stored, or the checksum of it."""
 
 Fill = Literal["zeros", "tile"]
 Progress = Callable[[int, int], None]

@@ -6,15 +6,14 @@ A factory that takes ``weights`` loads its file itself; this is for all the othe
 from __future__ import annotations
 
 import json
-import pickle
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from bench.errors import CheckpointError
@@ -97,9 +96,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read(file: Path) -> dict[str, Tensor]:
-    if file.name.endswith(INDEX):
-        shards = sorted(set(_loaded(file, lambda: json.loads(file.read_text(encoding="utf-8"))["weight_map"]).values()))
-        return {name: tensor for shard in shards for name, tensor in _read(file.parent / shard).items()}
+    if not file.name.endswith(INDEX):
+        return _tensors(file)
+    named = _loaded(file, lambda: set(json.loads(file.read_text(encoding="utf-8"))["weight_map"].values()))
+    shards = _loaded(file, lambda: [file.parent / name for name in sorted(named)])
+    return {name: tensor for shard in shards for name, tensor in _tensors(shard).items()}
+
+
+def _tensors(file: Path) -> dict[str, Tensor]:
     if file.suffix == ".safetensors":
         return dict(_loaded(file, lambda: safetensors.torch.load_file(file)))
     state = _loaded(file, lambda: torch.load(file, map_location="cpu", weights_only=True))
@@ -112,8 +116,9 @@ def _read(file: Path) -> dict[str, Tensor]:
 
 def _loaded(file: Path, load: Callable[[], Any]) -> Any:
     try:
-        return load()
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, SafetensorError, pickle.UnpicklingError) as error:
+        with warnings.catch_warnings(action="ignore"):  # what they warn of is refused, or means nothing to the user
+            return load()
+    except Exception as error:  # a library that reads damaged bytes may raise anything
         first = str(error).strip().splitlines()[:1]
         raise CheckpointError(
             f"{file.absolute()} cannot be read as weights ({type(error).__name__}: {' '.join(first)}); give a "

@@ -14,6 +14,7 @@ from bench.plugins.registry import Registry
 from bench.plugins.specs import ModelSpec
 from bench.recipe import Recipe
 from bench.results.provenance import extra_versions, weights_label, weights_sha256
+from bench.textfiles import at_home
 
 Ways = dict[str, tuple[str, ...]]
 FROZEN = ("probe", "knn")
@@ -39,7 +40,7 @@ def read_weights(given: str | Path | None) -> tuple[str | None, str]:
     """
     if given in (None, "masked", "random"):
         return (None if given is None else str(given)), ""
-    path = Path(str(given)).expanduser()
+    path = at_home(str(given))
     if not (path.is_file() or path.is_dir()):
         raise SelectionError(f"--weights {str(given)!r} is neither 'masked' nor a file; looked for {path.resolve()}")
     return weights_label(path), weights_sha256(path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
@@ -15,12 +16,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from bench.errors import BenchError, PluginError, SelectionError, did_you_mean
+from bench.errors import BenchError, PluginError, SelectionError, did_you_mean, short
 from bench.plugins.checks import KINDS, spec_problems
 from bench.plugins.factories import load_factory
 from bench.plugins.model_spec import ModelSpec, Reference
 from bench.plugins.registry import Catalog, Entry, Registry
 from bench.results.provenance import file_word
+from bench.textfiles import at_home
 
 Digests = Callable[[Sequence[Path]], Sequence[str]]
 """The sha256 of each of some files, empty for one that cannot be read."""
@@ -55,7 +57,7 @@ def split_options(text: str) -> tuple[str, dict[str, str]]:
     ('my.csv', {'columns': 'path=file,label=kind'})
     """
     place, mark, query = text.partition("?")
-    if not mark or Path(text).exists():
+    if not mark or os.path.exists(text):  # noqa: PTH110  a word may be no path at all, too long for one
         return text, {}
     return place, dict(part.partition("=")[::2] for part in query.split("&"))
 
@@ -88,6 +90,8 @@ def _resolved(registry: Registry, text: str, digests: Digests) -> Entry[ModelSpe
         found = resolve(place, **given)
     except BenchError:
         raise
+    except OSError as error:
+        raise SelectionError(f"--models {short(text, 300)}: {error.strerror or error}") from error
     except Exception as error:
         raise PluginError(f"{family.provenance}: {text!r} raised {type(error).__name__}: {error}") from error
     if not isinstance(found, Reference):
@@ -109,8 +113,8 @@ def _typed(
     values: dict[str, Any] = {}
     for parameter, value in ((first, target), *((known[name], value) for name, value in options.items())):
         hint: Any = str if parameter.annotation is parameter.empty else parameter.annotation
-        place = Path(value).expanduser()
-        given = str(place.resolve()) if "Path" in str(hint) and place.exists() else value
+        place = at_home(value)
+        given = str(place.resolve()) if "Path" in str(hint) and os.path.exists(place) else value  # noqa: PTH110
         try:
             values[parameter.name] = TypeAdapter(hint).validate_python(given)
         except ValidationError as error:

@@ -164,5 +164,7 @@ def _numpy_array(content: bytes) -> npt.NDArray[Any]:
 
 @functools.lru_cache(maxsize=512)
 def _header(text: bytes) -> tuple[np.dtype[Any], bool, tuple[int, ...]]:
+    if b"\\" in text:
+        raise ValueError("an escape in the header of an array, which numpy writes none of")
     values = ast.literal_eval(text.decode("latin1"))
     return np.dtype(values["descr"]), not values["fortran_order"], tuple(values["shape"])

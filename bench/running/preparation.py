@@ -29,6 +29,7 @@ from bench.plugins.registry import Registry
 from bench.results.folder import write_atomic
 from bench.results.reading import parse_json, read_bytes, reason, set_aside
 from bench.results.records import Record
+from bench.textfiles import at_home
 
 if TYPE_CHECKING:
     from bench.running.runner import Runner
@@ -85,7 +86,7 @@ class Preparation:
             limit = max(DEFAULT_TIMEOUT_S, 5 * (planned.cost_s or 0.0))
         if weights is not None:
             random = planned.cell.weights in ("random", "masked")
-            weights = None if random else Path(weights).expanduser().resolve()
+            weights = None if random else at_home(weights).resolve()
         return Job(
             cell=planned.cell, recipe=planned.recipe, fingerprint=planned.fingerprint, weights=weights,
             data=self.selection.data.resolve() if self.selection.data else None, without=settings.without,

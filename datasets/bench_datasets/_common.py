@@ -106,7 +106,7 @@ def read_picture(path: Path, mode: str = "") -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what it warns of is refused below
-            with Image.open(path) as picture:
+            with path.open("rb") as file, Image.open(file) as picture:
                 width, height = picture.size
                 if width * height <= MOST_PIXELS:
                     return picture.convert(mode) if mode else picture
@@ -132,7 +132,7 @@ def left_out(listed: Sequence[str], present: Sequence[str], lacking: str) -> tup
 
 def find_audio(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
     """The file of each name, whatever its audio extension; ``.wav`` before ``.flac`` before ``.ogg``."""
-    wanted = [Path(name).with_suffix("") for name in names]
+    wanted = [Path(name).parent / Path(name).stem for name in names]
     found: dict[Path, Path] = {}
     for part in {stem.parent for stem in wanted}:
         found.update({part / stem: path for stem, path in list_audio(folder / part).items()})

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import Clips, DataError
+from bench import Clips, DataError, read_text
 from bench_datasets._common import find_root, list_audio, manifest_digest, re_encoded, sha256, shorten
 
 WORDS = (
@@ -139,10 +139,7 @@ def _read_lists(place: Path, clips: Mapping[str, Path]) -> dict[str, str]:
 
 
 def _read_list(path: Path) -> list[str]:
-    try:
-        listed = [str(Path(line).with_suffix("")) for line in path.read_text(encoding="utf-8").split()]
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
+    listed = [str(Path(line).parent / Path(line).stem) for line in read_text(path).split()]
     if not listed:
         raise DataError(f"{path} names no clip")
     if twice := [clip_id for clip_id, count in Counter(listed).items() if count > 1]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.__main__ import main
 from bench.results.store import Store
 
 BENCH = f"{sys.executable} -P -m bench"
@@ -32,6 +33,13 @@ def shell(command: str, **options) -> subprocess.CompletedProcess[str]:
 def test_what_cannot_be_printed_is_lost_without_a_traceback(command: str, status: int, said: str) -> None:
     done = shell(command)
     assert (done.returncode, done.stderr) == (status, said)
+
+
+def test_a_path_that_the_system_refuses_is_no_bug_of_bench(capsys) -> None:
+    assert main(["report", "x" * 300]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: cannot use 'xxx")
+    assert said.endswith("xxx...: File name too long\n")
 
 
 @pytest.mark.slow

@@ -113,6 +113,18 @@ def test_any_byte_changed_changes_the_checksum(tmp_path_factory, size, data):
     assert _checksum(path, size, 1, 0) != before
 
 
+@given(size=st.integers(2, 100_000), data=st.data())
+def test_bytes_at_another_place_change_the_checksum(tmp_path_factory, size, data):
+    path = tmp_path_factory.mktemp("c") / "file"
+    content = np.random.default_rng(size).bytes(size)
+    path.write_bytes(content)
+    before = _checksum(path, size, 0, 0)
+    unit = data.draw(st.sampled_from([1, 8, 512, 4096]))
+    turned = unit * data.draw(st.integers(0, size // unit))
+    path.write_bytes(content[turned:] + content[:turned])
+    assert (_checksum(path, size, 1, 0) == before) is (turned in (0, size))
+
+
 def test_sweep_takes_only_old_leftovers(tmp_path):
     old, new, busy = (tmp_path / f".tmp-{number}-{f'{number}' * 32}" for number in (1, 2, 3))
     others = [tmp_path / name for name in (".tmp-notes", ".tmp-1-old", ".tmp-torn-short")]

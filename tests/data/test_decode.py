@@ -82,6 +82,12 @@ def test_nan_is_refused():
         decode(lambda _: (np.array([0.0, np.nan], dtype=np.float32), RATE), 0, "g", RATE)
 
 
+@pytest.mark.parametrize("loudest", [1e20, -3e38, np.inf])
+def test_samples_whose_squares_are_infinite_are_refused(loudest):
+    with pytest.raises(DataError, match="endlessly loud"):
+        decode(lambda _: (np.array([0.0, loudest], dtype=np.float32), RATE), 0, "g", RATE)
+
+
 def test_channels_out_of_phase_are_said_to_cancel(tmp_path):
     samples = tone(RATE)
     soundfile.write(tmp_path / "a.wav", np.stack([samples, -samples], 1), RATE)

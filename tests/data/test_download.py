@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gzip
 import hashlib
@@ -16,6 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bench.data.download import download, download_folder, fetch, unpack
 from bench.errors import DataError
@@ -258,3 +261,28 @@ def test_an_endless_download_is_stopped(server, tmp_path):
     (folder / "big").write_bytes(bytes(4 * MIB))
     with pytest.raises(DataError, match="grew beyond"):
         fetch(f"{url}/big", tmp_path / "f", progress=_Progress(None, 0, MIB))
+
+
+@settings(deadline=None, max_examples=80)
+@given(data=st.data(), packing=st.sampled_from(["w:gz", "w:bz2", "w:xz", zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]))
+def test_damaged_archives_are_refused_or_unpacked(data, packing, tmp_path_factory):
+    folder, out = tmp_path_factory.mktemp("archive"), io.BytesIO()
+    if isinstance(packing, str):
+        with tarfile.open(fileobj=out, mode=packing) as archive:
+            archive.add(__file__, "a/b.py")
+    else:
+        with zipfile.ZipFile(out, "w", packing) as archive:
+            archive.write(__file__, "a/b.py")
+    content = bytearray(out.getvalue())
+    for _ in range(data.draw(st.integers(0, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    (folder / "archive").write_bytes(content[: data.draw(st.integers(0, 40)) or None])
+    with contextlib.suppress(DataError):
+        unpack(folder / "archive", folder / "content", max_bytes=MIB)
+
+
+def test_a_member_without_a_name_is_refused(base):
+    content = zip_of(base / "a", {"x": b"1"}).read_bytes()
+    (base / "a").write_bytes(content.replace(b"\x01\x00\x00\x00x", b"\x00\x00\x00\x00"))
+    with pytest.raises(DataError, match=r"damaged|outside its folder|neither"):
+        unpack(base / "a", base / "content", max_bytes=MIB)

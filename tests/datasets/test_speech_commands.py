@@ -110,6 +110,7 @@ def test_a_speaker_in_two_parts_is_a_leak(tree):
         ("testing_list.txt", "bed/3d_nohash_0.wav\nbed/3d_nohash_0.wav", "names 1 clips twice: bed/3d_nohash_0"),
         ("testing_list.txt", "bed/2c_nohash_0.wav", "1 clips stand in both lists"),
         ("validation_list.txt", "\n", "names no clip"),
+        ("validation_list.txt", ". / bed/.wav", "are missing"),
         ("validation_list.txt", "_background_noise_/white_noise.wav", "are missing"),
     ],
 )

@@ -146,3 +146,9 @@ def test_a_job_carries_the_reference_and_families_are_listed(gain, tmp_path, cap
 def test_a_declared_rate_needs_no_reference(tmp_path) -> None:
     planned = planned_by(runner(tmp_path, "gain.plain"))
     assert planned.cell.clip_samples == 400
+
+
+@pytest.mark.parametrize("target", ["x" * 300, "x" * 5000 + "?y=1", "~nobody-of-this-name/x", "a\0b?c"])
+def test_a_target_that_no_file_can_be_is_refused(target):
+    with pytest.raises((CheckpointError, SelectionError)):
+        refer(f"gain:{target}")

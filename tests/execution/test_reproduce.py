@@ -10,12 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.cell import Cell
+from bench.config.recipes import parse_overrides, resolve
 from bench.config.settings import Settings
 from bench.data.contents import content_digest
 from bench.data.locate import open_clips
 from bench.errors import SelectionError
 from bench.results.provenance import weights_label, weights_sha256
-from bench.results.records import Record, Score
+from bench.results.records import Record, Score, parse_record
 from bench.running.runner import Runner
 from bench.statistics.results import Interval, Refusal
 from bench.studies.common import find_record
@@ -55,6 +56,15 @@ def test_a_record_is_judged_by_the_metric_of_its_data(make_runner, tmp_path: Pat
     values = reproduce(runner.store, record, settings, None, None).to_json()
     assert (values["metric"], values["unit"], values["within"]) == (metric, unit, True)
     assert values["before"] == values["after"] == record.score(metric)
+
+
+def test_every_setting_of_a_stored_recipe_is_given_as_it_was() -> None:
+    published = Path(__file__).parents[2] / "results" / "published"
+    for path in sorted((published / "esc10-full" / "records").rglob("evaluate-fold1-*.json")):
+        record = parse_record(path.read_bytes(), path.name)
+        asked = selection_of(record, None)
+        again = resolve(asked.recipe, overrides=parse_overrides(asked.overrides)).model_dump(mode="json")
+        assert {**again, "name": ""} == {**again, **record.recipe, "name": ""}
 
 
 def test_other_data_are_refused_before_anything_runs(make_runner, tmp_path: Path, monkeypatch) -> None:

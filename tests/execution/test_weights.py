@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
@@ -129,3 +132,31 @@ def test_one_shard_and_a_missing_shard_are_named(tmp_path: Path) -> None:
     (tmp_path / "model-00002-of-00002.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"model-00002-of-00002\.safetensors cannot be read"):
         read_tensors(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        "[]", "5", '{"weight_map": 5}', '{"weight_map": {"a": [1]}}', '{"weight_map": {"a": 5}}',
+        '{"weight_map": {"a": null, "b": "x"}}', '{"weight_map": {"a": "model.safetensors.index.json"}}', "[" * 100_000,
+    ],
+)  # fmt: skip
+def test_an_index_that_is_none_is_named(tmp_path: Path, index: str) -> None:
+    (tmp_path / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(CheckpointError, match="cannot be read as weights"):
+        read_tensors(tmp_path)
+
+
+@settings(deadline=None, max_examples=60)
+@given(place=st.integers(0, 2000), value=st.integers(0, 255), kind=st.sampled_from(["pt", "old.pt", "safetensors"]))
+def test_damaged_weights_are_refused_or_read(place: int, value: int, kind: str, tmp_path_factory) -> None:
+    path = tmp_path_factory.mktemp("weights") / f"x.{kind}"
+    if kind == "safetensors":
+        save_file(network().state_dict(), path)
+    else:
+        torch.save(network().state_dict(), path, _use_new_zipfile_serialization=kind == "pt")
+    content = bytearray(path.read_bytes())
+    content[place % len(content)] = value
+    path.write_bytes(content)
+    with contextlib.suppress(CheckpointError):
+        load_weights(network(), path, None)

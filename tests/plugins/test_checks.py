@@ -116,6 +116,9 @@ def test_values_that_raise_when_they_are_looked_at_are_named() -> None:
     assert "sets (Hostile, whose repr raises RuntimeError), a Hostile; it must be tuple[str, ...]" in refusal(
         ModelSpec(name="x", factory="m:f", sets=Hostile())  # type: ignore[arg-type]
     )
+    assert "select_on (Hostile, whose repr raises RuntimeError); known:" in refusal(
+        ProtocolSpec(name="x", divide="m:f", select_on=Hostile())  # type: ignore[arg-type]
+    )
 
 
 def test_all_faults_stand_in_one_report_and_the_other_plugins_go_on(tmp_path: Path, monkeypatch: Any) -> None:

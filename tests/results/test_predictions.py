@@ -45,6 +45,13 @@ def test_what_is_missing_is_told_as_by_a_mapping():
         found["b"]
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_header_that_numpy_never_writes_is_refused_in_silence():
+    content = _file(np.savez, a=np.arange(3.0)).replace(b"fortran_order", b"fortran\\order")
+    with pytest.raises(StoreError, match="header"):
+        NpzArrays(content)["a"]
+
+
 def _bzip2() -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", compression=zipfile.ZIP_BZIP2) as archive:

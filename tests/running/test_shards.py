@@ -166,7 +166,9 @@ def test_merge_names_what_is_damaged_takes_the_better_and_refuses_what_differs(f
             merge([wrong], to)
 
 
-@pytest.mark.parametrize("text", ["", "3", "0/4", "5/4", "a/4", "1/0", "-1/4", "1/4/2", "\u0661/\u0664"])
+@pytest.mark.parametrize(
+    "text", ["", "3", "0/4", "5/4", "a/4", "1/0", "-1/4", "1/4/2", "\u0661/\u0664", "1/" + "9" * 5000]
+)
 def test_a_shard_is_a_part_of_so_many(text: str) -> None:
     with pytest.raises(SelectionError, match="is no part I/N"):
         shard_of(text)

@@ -24,7 +24,8 @@ SUFFIX = ".jsonl"
 EXACT = frozenset(one.gated for one in QUANTITIES if one.exact and one.gated)
 """Quantities without noise, of which every change is one."""
 
-
+LARGEST = 1e100
+"""No quantity is larger; what is, overflows where it is drawn."""
 COMMIT = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+-]{0,99}")
 
 
@@ -56,7 +57,7 @@ class Entry(BaseModel):
     higher_is_better: bool
     hardware: str | None
     identity: str
-    value: float
+    value: float = Field(ge=-LARGEST, le=LARGEST)
     measurements: int = Field(ge=1)
 
     @property

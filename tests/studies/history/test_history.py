@@ -127,8 +127,9 @@ def test_breaks_of_lines_in_a_name_do_not_break_the_history(tmp_path):
     assert read.read(tmp_path) == every
 
 
-def test_infinite_numbers_are_refused(tmp_path):
+@pytest.mark.parametrize("number", ["1e999", "1e308", "-1e308"])
+def test_numbers_that_are_infinite_or_become_so_are_refused(tmp_path, number):
     path = read.add(tmp_path, entries([0.01]))
-    path.write_text(path.read_text().replace(":0.01,", ":1e999,"))
+    path.write_text(path.read_text().replace(":0.01,", f":{number},"))
     with pytest.raises(StoreError, match="value"):
         read.read(tmp_path)
