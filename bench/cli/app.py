@@ -30,6 +30,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "reproduce": "Run the cell of a stored record again and compare the numbers.",
         "baseline": "Pin what a run measured for the gate, or show what is pinned.",
         "gate": "Compare a run with another one or a pinned baseline.",
+        "bisect": "Find the commit that made a quantity worse.",
         "history": "Keep what runs measured, commit by commit, and say where it changed.",
         "check": "Check that models, data sets, metrics and all else keep their contracts.",
     }
