@@ -1,0 +1,175 @@
+"""A bank of processes to draw gates from: the same network unchanged, 2 % and 5 % slower, 1 % fatter, and under load.
+
+``python benchmarks/gate_power/bank.py --to bank.jsonl [--rounds 600] [--minutes 25]``; called again it goes on. The
+machine should be otherwise idle. Each round measures every side once, in an order that rotates. Quiet stretches of 20
+rounds alternate with stretches during which two programs burn both cores for seconds at a time and then rest.
+
+What counts as a process here is what ``bench gate --against`` counts: a fork of an image that has imported torch and
+has run nothing, which builds the network anew, takes about a fifth of a second and leaves. Each side has an image of
+its own, all of which are started afresh with every stretch. A fresh interpreter for each would scatter a little more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+STRETCH = 20
+LAYERS = 100
+SIDES: Mapping[str, Mapping[str, int]] = {
+    "quiet": {"base": LAYERS, "again": LAYERS, "same": LAYERS, "slow2": LAYERS + 2, "slow5": LAYERS + 5},
+    "loaded": {"base": LAYERS, "again": LAYERS, "same": LAYERS},
+}
+"""Part to side to equal layers: a slowdown is a share of real work more."""
+WIDTH, CLIPS, BLOCKS, BLOCK_SECONDS = 96, 16, 6, 0.02
+FATTER = 0.01
+BURN = "import random, time\nwhile True:\n end = time.monotonic() + random.expovariate(1 / 3)\n"
+BURN += " while time.monotonic() < end: sum(range(20000))\n time.sleep(random.expovariate(1 / 3))\n"
+
+
+class Image:
+    """A process that has imported everything and forks one that measures for each line it reads."""
+
+    def __init__(self, layers: int) -> None:
+        command = [sys.executable, __file__, "--image", str(layers)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        self._process = subprocess.Popen(command, stdin=-1, stdout=-1, text=True, env=environment)
+
+    def ready(self) -> None:
+        """Wait until everything is imported."""
+        assert self._process.stdout is not None
+        self._process.stdout.readline()
+
+    def measure(self) -> dict[str, Any]:
+        """One process."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        found: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return found
+
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate()
+
+
+def serve(layers: int) -> None:
+    """What an image does."""
+    import torch
+
+    for name in ("memory", "throughput"):
+        importlib.import_module(f"bench.measurement.{name}")
+    torch.set_num_threads(1)
+    print("ready", flush=True)
+    while sys.stdin.buffer.raw.read(1):
+        child = os.fork()
+        if not child:
+            print(json.dumps(measure(layers)), flush=True)
+            os._exit(0)
+        os.waitpid(child, 0)
+
+
+def measure(layers: int) -> dict[str, Any]:
+    """Seconds a step of each block, the peak of a step, and the same with a hundredth of it held besides."""
+    import torch
+
+    from bench.measurement.memory import HostPeak
+    from bench.measurement.throughput import Blocks, measure_throughput
+
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(*(torch.nn.Linear(WIDTH, WIDTH) for _ in range(layers)))
+    clips = torch.randn(CLIPS, WIDTH)
+
+    def step(_: int) -> int:
+        with torch.inference_mode():
+            network(clips)
+        return CLIPS
+
+    rule = Blocks(warmup_steps=2, warmup_seconds=0, count=BLOCKS, min_steps=1, seconds=BLOCK_SECONDS, max_seconds=1)
+    run = measure_throughput(step, device="cpu", blocks=rule)
+    with HostPeak() as plain:
+        step(0)
+    held = bytearray(round(FATTER * (plain.peak_mib.value or 0) * 2**20))
+    held[::4096] = b"x" * len(held[::4096])
+    with HostPeak() as fat:
+        step(0)
+    seconds = (CLIPS / run.block_rates).tolist()
+    return {"seconds": seconds, "memory_mib": plain.peak_mib.value, "fatter_mib": fat.peak_mib.value}
+
+
+def stretch(part: str, rounds: range) -> Iterator[dict[str, Any]]:
+    """Complete rounds of one part."""
+    images = {side: Image(layers) for side, layers in SIDES[part].items()}
+    burners = [subprocess.Popen([sys.executable, "-c", BURN]) for _ in range(2 if part == "loaded" else 0)]
+    try:
+        for image in images.values():
+            image.ready()
+        names = [*images]
+        for number in rounds:
+            order = names[number % len(names) :] + names[: number % len(names)]
+            yield {"part": part, "round": number, "sides": {side: images[side].measure() for side in order}}
+    finally:
+        for burner in burners:
+            burner.kill()
+            burner.wait()
+        for image in images.values():
+            image.close()
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Complete rounds; a torn last line is none."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return [json.loads(line) for line in lines if line.endswith("}")]
+
+
+def collect(path: Path, rounds: int, minutes: float) -> bool:
+    """Measure what the bank lacks; says whether it is complete."""
+    from bench.measurement.machine import describe_light
+
+    end = time.monotonic() + 60 * minutes
+    known = read(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file:
+        if not known:
+            known = [{"machine": describe_light()}]
+        file.writelines(json.dumps(line) + "\n" for line in known)
+        done = {part: sum(line.get("part") == part for line in known) for part in SIDES}
+        for part in itertools.cycle(SIDES):
+            if min(done.values()) >= rounds:
+                return True
+            for line in stretch(part, range(done[part], min(rounds, done[part] + STRETCH))):
+                file.write(json.dumps(line) + "\n")
+                file.flush()
+                done[part] += 1
+                if time.monotonic() > end:
+                    return min(done.values()) >= rounds
+            print(", ".join(f"{part} {count}" for part, count in done.items()), f"of {rounds} rounds", flush=True)
+    return False
+
+
+def main() -> int:
+    """Collect, or be an image."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--to", type=Path, default=Path("results/runs/gate_power.jsonl"))
+    parser.add_argument("--rounds", type=int, default=600)
+    parser.add_argument("--minutes", type=float, default=25)
+    parser.add_argument("--image", type=int, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.image:
+        serve(asked.image)
+        return 0
+    return 0 if collect(asked.to, asked.rounds, asked.minutes) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
