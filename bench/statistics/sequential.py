@@ -21,6 +21,8 @@ STEP = 1.4
 """Each look comes after this many times the rounds of the one before."""
 _CELLS = 400
 _FARTHEST = 12.0
+_LEAST = 1e-12
+"""A nominal error below it gives a level that is 1 in floating point."""
 
 
 def _late(share: float, alpha: float) -> float:
@@ -96,7 +98,7 @@ def look_levels(shares: tuple[float, ...], alpha: float, spending: Spending = "l
     for share in shares:
         more = spent(share, alpha, spending) - (spent(before, alpha, spending) if before else 0.0)
         cut = _cut(grid, density, before, share, more)
-        nominal.append(2 * float(special.ndtr(-cut)))
+        nominal.append(max(_LEAST, 2 * float(special.ndtr(-cut))))
         reach = cut * math.sqrt(share)
         finer = np.linspace(-reach, reach, _CELLS + 1)
         if before:

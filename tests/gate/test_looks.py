@@ -139,3 +139,11 @@ def test_a_policy_file_changes_the_rules_for_turns():
     policy = parse_policy("[latency]\nrelative = 0.1", "gate.toml", AGAINST)
     assert policy["latency"] == replace(AGAINST["latency"], relative=0.1)
     assert policy["throughput"] == AGAINST["throughput"]
+
+
+def test_an_early_look_at_a_long_gate_is_as_sure_as_numbers_can_be():
+    """Eight of 200 rounds, among twenty quantities: nearly no error may be spent, yet there is a level below 1."""
+    one = cut(series(np.random.default_rng(0), 200, 1.2), 8)
+    (finding,) = judge_look([one], AGAINST, (8 / 200,), {}, tests=20, last=True).values()
+    assert finding.status in ("regression", "not_resolvable")
+    assert finding.low < finding.change < finding.high
