@@ -24,9 +24,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from bench.gate.looks import Series, judge_look
 from scipy import special, stats
 
+from bench.gate.looks import Series, judge_look
 from bench.gate.policy import AGAINST
 from bench.statistics.sequential import planned_looks
 
