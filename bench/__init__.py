@@ -7,9 +7,12 @@ The names in ``__all__`` are the public interface; plugins import only these. Th
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
+
+if TYPE_CHECKING:
+    from bench.plugins.factories import takes_fields as takes_fields
 
 __version__ = "0.1.0"
 
@@ -28,6 +31,7 @@ _NAMES = {
     "bench.execution.weights": "read_tensors",
     "bench.job": "Job",
     "bench.planning.plan": "Plan",
+    "bench.plugins.factories": "takes_fields",
     "bench.plugins.interfaces": "Answered Divide EpochEnded Event Finished Launcher Lost ObserverFailed OnEvent "
     "Resources Started",
     "bench.plugins.specs": "DatasetSpec FrontendSpec LauncherSpec MeasurementSpec MetricSpec ModelSpec ProtocolSpec "

@@ -23,6 +23,7 @@ class Job:
         fingerprint: Decides whether the stored record may be reused.
         data: ``--data``, ``None`` for the environment or the cache.
         weights: The file of ``--weights FILE``, ``None`` where the cell starts from none.
+        weights_prefix: Which names of its tensors stand for others, ``OLD=NEW``; empty = they are the model's own.
         reference: What the model was asked for by, empty where it has a name in the registry.
         plugins: Absolute paths of ``--plugin`` files.
         without: Plugin names not to load.
@@ -41,6 +42,7 @@ class Job:
     fingerprint: str
     data: Path | None = None
     weights: Path | None = None
+    weights_prefix: str = ""
     reference: str = ""
     plugins: tuple[Path, ...] = ()
     without: tuple[str, ...] = ()

@@ -32,6 +32,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "gate": "Compare a run with another one or a pinned baseline.",
         "bisect": "Find the commit that made a quantity worse.",
         "history": "Keep what runs measured, commit by commit, and say where it changed.",
+        "new": "Write a plugin to begin with: a model, a data set, a metric, ...",
         "check": "Check that models, data sets, metrics and all else keep their contracts.",
     }
 )

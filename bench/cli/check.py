@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import textwrap
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bench.cli import options as opt
-from bench.cli.common import CELL_FAILED, OK, open_host, print_json
+from bench.cli.common import CELL_FAILED, OK, open_host, print_json, print_note
 from bench.cli.flags import AsJson, LeftOut, PluginFiles
+from bench.config.selection import spelled
 from bench.data.contents import file_digests
 from bench.errors import SelectionError
 from bench.plugins.references import referring
+from bench.plugins.registry import Registry
 from bench.testing.results import CheckResult
 from bench.testing.subjects import Subject, given_by, select
 
@@ -25,7 +29,7 @@ Names = Annotated[
     typer.Argument(
         metavar="[NAME]...",
         show_default=False,
-        help="Models, families, data sets, front ends, ... or all; default: what the --plugin files give.",
+        help="Models, families, data sets, ... or all; a plugin file stands for what it gives.",
     ),
 ]
 Slow = Annotated[
@@ -48,6 +52,11 @@ def main(  # noqa: PLR0913  one parameter per option
     slow: Slow = False,
     augmentations: Augmentations = False,
     data: opt.Data = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", metavar="FILE", help="Start the models from this file or folder.")
+    ] = None,
+    weights_prefix: opt.WeightsPrefix = "",
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of what a plugin raised.")] = False,
     as_json: AsJson = False,
     plugin: PluginFiles = None,
     no_plugin: LeftOut = None,
@@ -55,13 +64,17 @@ def main(  # noqa: PLR0913  one parameter per option
     """Check that models, data sets, metrics and all else keep their contracts."""
     if not names and not plugin:
         raise SelectionError("nothing to check; name a model, family or data set, or `bench check all`")
-    registry = referring(open_host(plugin, no_plugin).registry, names or (), file_digests)
-    subjects = select(names, registry) if names else given_by(registry, [str(f.resolve()) for f in plugin or ()])
+    files = [Path(name) for name in names or () if name.endswith(".py")]
+    registry = open_host([*(plugin or ()), *files], no_plugin).registry
+    words = spelled([name for name in names or () if not name.endswith(".py")], registry)
+    registry = referring(registry, words, file_digests)
+    given = given_by(registry, [str(file.resolve()) for file in (files if names else plugin or ())])
+    subjects = list({(one.kind, one.name): one for one in (*given, *select(words, registry))}.values())
     if not subjects:
         raise SelectionError("the --plugin files give nothing to check")
     from bench.testing.conformance import Effort
 
-    effort = Effort(slow=slow, augmentations=augmentations)
+    effort = Effort(slow=slow, augmentations=augmentations, weights=weights, weights_prefix=weights_prefix)
     progress = _Progress(len(subjects))
     results: list[CheckResult] = []
     for progress.number, subject in enumerate(subjects, 1):
@@ -69,11 +82,13 @@ def main(  # noqa: PLR0913  one parameter per option
         found = subject.check(registry, effort=effort, data=data, on_result=progress.take, tell=progress.tell)
         results += found
         if not as_json:
-            _show(subject, found)
+            _show(subject, found, registry, debug=debug)
     if as_json:
         print_json([dataclasses.asdict(result) for result in results])
     else:
         print(_counts(results), "in", f"{time.monotonic() - progress.start:.0f} s")
+    if not debug and any(result.traceback for result in results):
+        print_note("--debug shows the traceback of what a plugin raised")
     return CELL_FAILED if any(result.status == "failed" for result in results) else OK
 
 
@@ -96,12 +111,16 @@ class _Progress:
         self.tell(f"{result.kind} {result.subject}: {result.name} {result.status}")
 
 
-def _show(subject: Subject, results: tuple[CheckResult, ...]) -> None:
-    print(f"{subject.kind} {subject.name}: {_counts(results)}")
+def _show(subject: Subject, results: tuple[CheckResult, ...], registry: Registry, *, debug: bool) -> None:
+    bad = any(result.status == "failed" for result in results)
+    giver = getattr(registry, f"{subject.kind}s")[subject.name].provenance
+    print(f"{subject.kind} {subject.name}: {_counts(results)}" + (f" ({giver})" if bad else ""))
     width = max(len(result.name) for result in results)
     for result in results:
         message = result.message.replace("\n", "\n" + " " * (width + 12))
         print(f"  {result.status:<7}  {result.name:<{width}}  {message}", flush=True)
+        if debug and result.traceback:
+            print(textwrap.indent(result.traceback, "    "), flush=True)
 
 
 def _counts(results: list[CheckResult] | tuple[CheckResult, ...]) -> str:

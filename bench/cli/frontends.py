@@ -37,8 +37,8 @@ Train = Annotated[bool, typer.Option("--evaluate", help="Also train frozen and t
 
 @with_run_options(
     without=(
-        "models", "protocol", "mode", "weights", "inputs", "frontend", "feeding", "compiled", "limit", "profile",
-        "evaluate", "keep_checkpoints", "nproc",
+        "models", "protocol", "mode", "weights", "weights_prefix", "inputs", "frontend", "feeding", "compiled",
+        "limit", "profile", "evaluate", "keep_checkpoints", "nproc",
     ),
     dataset="esc10", seeds="0,1,2", out=Path("results") / "frontends",
 )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +25,9 @@ Data = Annotated[
     ),
 ]
 Adopt = Annotated[bool, typer.Option("--adopt", help="Write into the folder of --out though it holds other files.")]
+WeightsPrefix = Annotated[
+    str, typer.Option("--weights-prefix", metavar="OLD=NEW", help="Rename tensors of that file; net.= takes net. off.")
+]
 MetricName = Annotated[
     str | None, typer.Option("--metric", metavar="NAME", help="Sort, rank and compare by it; default: the data set's.")
 ]
@@ -56,11 +59,17 @@ OPTIONS: Mapping[str, tuple[Any, Any]] = {
     "seeds": _option(str, "--seeds", "One evaluate cell per fold and seed.", "0,1,...", default="0"),
     "mode": _option(_WORD, "--mode", "scratch, finetune, probe or knn; default: scratch.", "MODE"),
     "weights": _option(_WORD, "--weights", "Start: masked pre-training in the cell, or a file.", "masked|FILE"),
+    "weights_prefix": (WeightsPrefix, ""),
     "inputs": _option(_WORD, "--inputs", "Also audio.shuffled+image, image.derived, image.missing.", "audio+image"),
     "frontend": _option(_WORD, "--frontend", "Instead of the models' own; others are incompatible.", "NAME"),
     "feeding": _option(_WORD, "--feeding", "Features per batch, or read from a store.", "fly|precomputed"),
     "recipe": _option(_WORD, "--recipe", "smoke, quick, full or a file; default: quick.", "NAME|FILE.toml"),
-    "overrides": _option(list[str] | None, "--set", "Change one setting; may be given again.", "recipe.KEY=VALUE"),
+    "overrides": _option(
+        list[str] | None,
+        "--set",
+        "Change a setting of training, or an option of the models; may be given again.",
+        "recipe.KEY=VALUE|model.KEY=VALUE",
+    ),
     "device": _option(str, "--device", "Where models run.", "auto|cpu|cuda", default="auto"),
     "precision": _option(str, "--precision", "Of the models, not the front ends.", "fp32|bf16", default="fp32"),
     "compiled": _option(
@@ -127,6 +136,20 @@ def names(text: str, option: str) -> tuple[str, ...]:
     if not found:
         raise SelectionError(f"{option} {text!r} names nothing")
     return found
+
+
+def with_options(name: str, overrides: Iterable[str]) -> str:
+    """The name of a model with what ``--set model.KEY=VALUE`` says of it.
+
+    >>> with_options("calm.conv", ["model.heads=4"])
+    'calm.conv?heads=4'
+    """
+    for item in overrides:
+        key, equals, value = item.removeprefix("model.").partition("=")
+        if not (equals and key.strip()):
+            raise SelectionError(f"--set {item!r} is not of the form model.KEY=VALUE; `bench list models --options`")
+        name += f"{'&' if '?' in name else '?'}{key.strip()}={value.strip()}"
+    return name
 
 
 def numbers(text: str, option: str) -> tuple[int, ...]:
@@ -237,17 +260,19 @@ def gather(given: dict[str, Any]) -> tuple[Selection, Settings]:
     given = {name: default for name, (_, default) in OPTIONS.items()} | given
     folds, mode, feeding, timeout = (given[name] for name in ("folds", "mode", "feeding", "timeout"))
     same = (
-        "data", "protocol", "weights", "inputs", "frontend", "recipe", "limit", "profile", "processes", "counters",
-        "nproc", "evaluate",
+        "data", "protocol", "weights", "weights_prefix", "inputs", "frontend", "recipe", "limit", "profile",
+        "processes", "counters", "nproc", "evaluate",
     )  # fmt: skip
+    options = [item for item in given["overrides"] or () if item.startswith("model.")]
+    recipe = [item for item in given["overrides"] or () if item not in options]
     selection = Selection(
-        models=names(given["models"], "--models"),
+        models=tuple(with_options(name, options) for name in names(given["models"], "--models")),
         datasets=names(given["dataset"], "--dataset"),
         folds=None if folds is None else numbers(folds, "--folds"),
         seeds=numbers(given["seeds"], "--seeds"),
         mode=None if mode is None else choice(mode, "--mode", MODES),
         feeding=None if feeding is None else choice(feeding, "--feeding", ("fly", "precomputed")),
-        overrides=(*(given["overrides"] or ()), *(("recipe.compile=true",) if given["compiled"] else ())),
+        overrides=(*recipe, *(("recipe.compile=true",) if given["compiled"] else ())),
         device=device(given["device"]),
         precision=choice(given["precision"], "--precision", ("fp32", "bf16")),
         **{name: given[name] for name in same},

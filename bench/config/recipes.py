@@ -103,7 +103,9 @@ def _split_override(item: str) -> tuple[str, str]:
     key, equals, text = item.partition("=")
     key = key.strip()
     if not equals or not key.startswith("recipe."):
-        raise RecipeError(f"--set {item!r} is not of the form recipe.KEY=VALUE, e.g. --set recipe.lr=1e-4")
+        raise RecipeError(
+            f"--set {item!r} is not of the form recipe.KEY=VALUE, e.g. --set recipe.lr=1e-4, or model.KEY=VALUE"
+        )
     return key.removeprefix("recipe."), text.strip()
 
 

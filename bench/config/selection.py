@@ -37,6 +37,7 @@ class Selection:
         seeds: Seeds of the evaluate cells.
         mode: ``scratch``, ``finetune``, ``probe`` or ``knn`` instead of what an alias fixes.
         weights: What training starts from: ``masked`` or a file; ``None`` = what an alias fixes, else random.
+        weights_prefix: ``OLD=NEW``: the tensors of that file whose names begin with OLD, under NEW instead (``net.=``).
         inputs: In the grammar of :attr:`bench.cell.Cell.inputs`; ``None`` = all that is given or can be derived.
         frontend: Front end instead of the models' own.
         feeding: ``fly`` or ``precomputed`` instead of the models' own.
@@ -61,6 +62,7 @@ class Selection:
     seeds: tuple[int, ...] = (0,)
     mode: str | None = None
     weights: str | Path | None = None
+    weights_prefix: str = ""
     inputs: str | None = None
     frontend: str | None = None
     feeding: str | None = None
@@ -108,6 +110,9 @@ def _check_axes(selection: Selection, registry: Registry) -> None:
             raise SelectionError(f"--{name} {word!r} is not one of {', '.join(words)}")
     if selection.inputs is not None:
         parse_inputs(selection.inputs)
+    prefix = selection.weights_prefix
+    if prefix and (selection.weights in (None, "masked", "random") or "=" not in prefix):
+        raise SelectionError(f"--weights-prefix {prefix!r}: it stands beside --weights FILE as OLD=NEW, e.g. net.=")
     if selection.mode != "finetune" or selection.weights not in (None, "random"):
         return
     if not any("weights" in entry.spec.axes for entry in select_models(selection.models, registry)):
@@ -117,13 +122,23 @@ def _check_axes(selection: Selection, registry: Registry) -> None:
         )
 
 
+def spelled(names: Sequence[str], registry: Registry) -> list[str]:
+    """``FAMILY?depth=2``, ``all?depth=2`` as ``MODEL?depth=2`` for each of its models; other names as they are."""
+    found: list[str] = []
+    for name in names:
+        place, mark, options = name.partition("?")
+        apart = mark and ":" not in place and name not in registry.models
+        found += [f"{e.spec.name}?{options}" for e in select_models([place], registry)] if apart else [name]
+    return found
+
+
 def select_models(names: Sequence[str], registry: Registry) -> list[Entry[ModelSpec]]:
     """The models that a selection names, sorted, each once."""
-    entries = registry.models.entries
+    entries = {name: entry for name, entry in registry.models.entries.items() if not entry.reference}
     chosen: dict[str, Entry[ModelSpec]] = {}
     sets = {name for entry in entries.values() for name in entry.spec.sets}
     families = {entry.spec.family for entry in entries.values()}
-    for name in names:
+    for name in spelled(names, registry):
         if name == "all":
             found = dict(entries)
         elif name in registry.models:

@@ -47,6 +47,7 @@ def typed(selection: Selection, settings: Settings) -> list[tuple[str, str]]:
     found = [
         ("--data", _portable(selection.data)),
         ("--weights", _portable(started)),
+        ("--weights-prefix", selection.weights_prefix),
         ("--recipe", _portable(selection.recipe)),
         *(("--set", item) for item in selection.overrides),
         *(("--plugin", _portable(path)) for path in settings.plugins),

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bench.errors import CheckpointError
 from bench.execution import estimators, provenance
-from bench.execution.build import MASKED, build_model, is_network
+from bench.execution.build import MASKED, build_model, is_network, takes_weights
 from bench.execution.inputs import Inputs, arranged, prepare
 from bench.execution.results import CellResult, Fitted, OnEpoch, Predictions, Progress
 from bench.execution.sealed import open_sealed
@@ -42,6 +43,10 @@ def run_evaluate(registry: Registry, job: Job, progress: Progress, on_epoch: OnE
     ready = time.perf_counter() - start
     progress.stage = "build"
     entry = registry.models[cell.model]
+    if job.weights_prefix and takes_weights(entry):
+        raise CheckpointError(
+            f"{cell.model} reads weight files itself: leave out --weights-prefix {job.weights_prefix}"
+        )
     model = build_model(entry, data.task, cell.seed, masked=cell.weights == MASKED, weights=job.weights)
     start_state = start_of(model)
     if is_network(model):

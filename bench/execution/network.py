@@ -117,13 +117,13 @@ def _started(model: nn.Module, run: Run) -> tuple[Pipeline, dict[str, Any]]:
         "from": "training part of the split" if masked else None, "sha256": None, "loaded": None, "fresh": [],
         "ignored": [], "transductive": False,
     }  # fmt: skip
-    declared = None if run.entry.reference else run.entry.spec.options.get("weights")
+    declared = None if run.entry.contents else run.entry.spec.options.get("weights")
     if weights is None:
         materialise(pipeline, data, train_clips)
         if declared:
             origin = provenance.without_paths(str(declared))
             section |= {"kind": "file", "name": origin, "from": "option of the model", "transductive": None}
-        elif run.entry.reference and cell.weights != "random":
+        elif run.entry.contents and cell.weights != "random":
             section |= {"kind": "file", "from": portable(run.entry.reference), "transductive": None}
         return pipeline.to(cell.device), section
     section |= {"kind": "file", "from": weights.name, "transductive": None, **_loaded(pipeline, weights, run)}
@@ -137,7 +137,8 @@ def _loaded(pipeline: Pipeline, weights: Path, run: Run) -> dict[str, Any]:
         return {}
     once = functools.partial(materialise, pipeline, run.data, run.split.train)
     once()  # lazy layers get their shapes
-    return load_weights(pipeline.model, weights, output_layer(pipeline.model, once, run.data.task.num_classes))
+    output = output_layer(pipeline.model, once, run.data.task.num_classes)
+    return load_weights(pipeline.model, weights, output, run.job.weights_prefix)
 
 
 def _checked_sha256(weights: Path, label: str) -> str:

@@ -26,12 +26,14 @@ OWN, BESIDE = "model.", ("frontend.", "normaliser.", "probe.", "knn.")
 """Prefixes in this project's checkpoints: of the model's tensors, and of what stands around it."""
 
 
-def load_weights(model: nn.Module, path: Path, output: str | None) -> dict[str, Any]:
+def load_weights(model: nn.Module, path: Path, output: str | None, prefix: str = "") -> dict[str, Any]:
     """Load a file (or a folder with one under transformers' names) into a module without lazy layers, in place.
 
     The file's names are the model's own, or those of a checkpoint of this project; the normalisation of such a
     checkpoint is not taken over, since a cell measures its own on its training clips. Only the ``output`` layer (see
     :func:`output_layer`) may have another number of classes, or be missing, and stays fresh then.
+
+    With a ``prefix`` ``OLD=NEW`` only the tensors whose names begin with OLD are taken, under NEW instead.
 
     Returns:
         For the record: how many tensors were ``loaded``; the names of those of the output layer that stay ``fresh``
@@ -41,7 +43,7 @@ def load_weights(model: nn.Module, path: Path, output: str | None) -> dict[str, 
         CheckpointError: Nothing is there, it cannot be read, or a tensor is missing, left over or of another shape.
     """
     own: dict[str, Tensor] = model.state_dict()
-    tensors, ignored = _unwrapped(_read(_locate(path)), own)
+    tensors, ignored = _unwrapped(_renamed(_read(_locate(path)), prefix, path), own)
     head = {name for name in own if output is not None and name.rpartition(".")[0] == output}
     fresh = tuple(sorted(name for name in head if name not in tensors or _other_classes(tensors[name], own[name])))
     if fresh and any(name in tensors and name not in fresh for name in head if own[name].ndim):
@@ -157,6 +159,16 @@ def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     while named and all(name.startswith("module.") for name in named):
         named = {name.removeprefix("module."): tensor for name, tensor in named.items()}
     return named
+
+
+def _renamed(tensors: dict[str, Tensor], prefix: str, path: Path) -> dict[str, Tensor]:
+    if not prefix:
+        return tensors
+    old, _, new = prefix.partition("=")
+    found = {new + name.removeprefix(old): x for name, x in _plain(tensors).items() if name.startswith(old)}
+    if not found:
+        raise CheckpointError(f"no tensor of {path.absolute()} begins with {old!r} (it holds {_some(tensors)})")
+    return found
 
 
 def _locate(path: Path) -> Path:

@@ -13,7 +13,7 @@ from bench.errors import SelectionError
 from bench.plugins.registry import Registry
 from bench.plugins.specs import ModelSpec
 from bench.recipe import Recipe
-from bench.results.provenance import extra_versions, weights_label, weights_sha256
+from bench.results.provenance import extra_versions, file_word, weights_label, weights_sha256
 from bench.textfiles import at_home
 
 Ways = dict[str, tuple[str, ...]]
@@ -33,7 +33,7 @@ class Axes:
     problem: str = ""
 
 
-def read_weights(given: str | Path | None) -> tuple[str | None, str]:
+def read_weights(given: str | Path | None, prefix: str = "") -> tuple[str | None, str]:
     """What ``--weights`` asks training to start from, as :attr:`bench.cell.Cell.weights` says it, and its checksum.
 
     ``None`` = the model's own choice; the checksum is empty where there is no file.
@@ -43,7 +43,8 @@ def read_weights(given: str | Path | None) -> tuple[str | None, str]:
     path = at_home(str(given))
     if not (path.is_file() or path.is_dir()):
         raise SelectionError(f"--weights {str(given)!r} is neither 'masked' nor a file; looked for {path.resolve()}")
-    return weights_label(path), weights_sha256(path)
+    name, _, digits = weights_label(path).rpartition("~")
+    return f"{name}+{file_word(prefix)}~{digits}" if prefix else f"{name}~{digits}", weights_sha256(path)
 
 
 def target_of(named: ModelSpec, registry: Registry) -> ModelSpec:

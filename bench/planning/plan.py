@@ -128,7 +128,7 @@ def expand(selection: Selection, registry: Registry, loaded: Mapping[str, Loaded
     """
     source_hash.cache_clear()  # files may have changed since the last plan of this process
     check_names(selection, registry)
-    weights = read_weights(selection.weights)
+    weights = read_weights(selection.weights, selection.weights_prefix)
     divisions = _divide_all(selection, registry, loaded)
     unique: dict[Cell, PlannedCell] = {}
     for name, division in divisions.items():

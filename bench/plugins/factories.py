@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 from collections.abc import Callable
-from typing import Any
+from dataclasses import MISSING, fields
+from typing import Any, TypeVar, get_type_hints
 
 from bench.errors import PluginError, did_you_mean
 
@@ -14,6 +16,39 @@ FACTORY = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)?:(?P<attribut
 
 FILE_PREFIX = "bench_file_"
 """Import names of ``--plugin`` files begin with this; they exist only where discovery has loaded the file."""
+
+HANDED = ("seed", "weights")
+"""What the host itself hands to a factory that takes it."""
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def takes_fields(of: type) -> Callable[[F], F]:
+    """Mark a factory whose ``**options`` are the fields of a dataclass, so that ``--set model.KEY`` knows them."""
+
+    def mark(factory: F) -> F:
+        own = [p for p in _signature(factory).parameters.values() if p.kind is not p.VAR_KEYWORD]
+        hints, names, kind = get_type_hints(of), [p.name for p in own], inspect.Parameter.KEYWORD_ONLY
+        for field in fields(of):
+            default = inspect.Parameter.empty if field.default is MISSING else field.default
+            if field.name not in names:
+                own.append(inspect.Parameter(field.name, kind, default=default, annotation=hints[field.name]))
+        factory.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
+        return factory
+
+    return mark
+
+
+def options_of(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """What may be set of what a factory or a resolver takes, behind its first parameter."""
+    _, *rest = _signature(factory).parameters.values()
+    return {p.name: p for p in rest if p.kind not in (p.POSITIONAL_ONLY, p.VAR_POSITIONAL) and p.name not in HANDED}
+
+
+def _signature(factory: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(factory, eval_str=True)
+    except NameError:  # an annotation that only a type checker can read
+        return inspect.signature(factory)
 
 
 def load_factory(factory: str) -> Callable[..., Any]:

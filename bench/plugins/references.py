@@ -1,11 +1,12 @@
-"""Models by reference: ``hf:./folder?layer=9`` as an entry of the registry, named by what it is and what it holds.
+"""Models by reference, ``hf:./folder?layer=9``, and models with other options, ``calm?heads=4``, in the registry.
 
-The identity of such a model are the contents of its files and its options: ``hf@folder+layer=9~ab12cd``, wherever the
-files stand.
+The identity of the first are the contents of its files and its options, ``hf@folder+layer=9~ab12cd``, wherever the
+files stand; of the second the name and the options: ``calm.conv@heads=4``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
 import os
@@ -18,11 +19,11 @@ from typing import Any
 
 from bench.errors import BenchError, PluginError, SelectionError, did_you_mean, short
 from bench.plugins.checks import KINDS, spec_problems
-from bench.plugins.factories import load_factory
+from bench.plugins.factories import load_factory, options_of
 from bench.plugins.model_spec import ModelSpec, Reference
 from bench.plugins.registry import Catalog, Entry, Registry
 from bench.results.provenance import file_word
-from bench.textfiles import at_home
+from bench.textfiles import at_home, toml_value
 
 Digests = Callable[[Sequence[Path]], Sequence[str]]
 """The sha256 of each of some files, empty for one that cannot be read."""
@@ -31,7 +32,7 @@ Digests = Callable[[Sequence[Path]], Sequence[str]]
 def referring(registry: Registry, names: Iterable[str], digests: Digests) -> Registry:
     """The registry with the models that ``names`` refer to, each also under what it was asked for by.
 
-    Names without a colon are left to those who look them up.
+    Names without a colon or a question mark are left to those who look them up.
 
     Raises:
         SelectionError: There is no such family, it has no such option, or a value of one is not allowed.
@@ -42,8 +43,9 @@ def referring(registry: Registry, names: Iterable[str], digests: Digests) -> Reg
     for name in dict.fromkeys(names):
         if name in registry.references:
             raise SelectionError(f"{name} needs to be told which model: {registry.references[name].spec.usage}")
-        if ":" in name and name not in aliases:
-            entry = _resolved(registry, name, digests)
+        if name in aliases or not (":" in name or "?" in name):
+            continue
+        for entry in [_resolved(registry, name, digests)] if ":" in name else _with_options(registry, name):
             entries[entry.spec.name] = entry
             aliases |= {name: entry.spec.name, entry.reference: entry.spec.name}
     catalog = Catalog(registry.models.kind, MappingProxyType(dict(sorted(entries.items()))), MappingProxyType(aliases))
@@ -100,27 +102,63 @@ def _resolved(registry: Registry, text: str, digests: Digests) -> Entry[ModelSpe
     return _entry(family, found, {k: given[k] for k in sorted(options)}, digests, f"{name}:{place}?{written}")
 
 
+def _with_options(registry: Registry, text: str) -> list[Entry[ModelSpec]]:
+    """The entry of ``NAME?KEY=VALUE&...``; of an alias that of its model too, the alias last."""
+    name, _, query = text.partition("?")
+    named = registry.models[name]
+    target = registry.models[named.spec.alias_of] if named.spec.alias_of else named
+    options = dict(sorted(part.partition("=")[::2] for part in query.split("&")))
+    given = _values(options_of(load_factory(target.factory)), options, text)
+    options |= {key: str(value) for key, value in given.items() if isinstance(value, Path)}
+    written = [f"{key}={value}" for key, value in options.items()]
+    said = [f"{key}={file_word(value)}" for key, value in options.items()]
+    title = "+".join(said) + ("" if said == written else f"~{_digest(written)[:6]}")
+    changes: dict[str, Any] = {"options": {**target.spec.options, **given}, "parameters": None, "sets": ()}
+    spec = replace(target.spec, name=f"{target.spec.name}@{title}", **changes)
+    entries = [replace(target, spec=spec, reference=f"{target.spec.name}?{'&'.join(written)}")]
+    if named is not target:
+        alias = replace(named.spec, name=f"{named.spec.name}@{title}", alias_of=spec.name, sets=())
+        entries.append(replace(named, spec=alias, reference=f"{named.spec.name}?{'&'.join(written)}"))
+    return entries
+
+
 def _typed(
     resolve: Callable[..., Any], target: str, options: Mapping[str, str], text: str
 ) -> tuple[Any, dict[str, Any]]:
-    """Target and options as a resolver's annotations want them; paths absolute."""
+    """Target and options as a resolver's annotations want them, words where it has none; paths absolute."""
+    first, *_ = inspect.signature(resolve, eval_str=True).parameters.values()
+    known = {"target": first, **options_of(resolve)}
+    words = {name: p.replace(annotation=str) if p.annotation is p.empty else p for name, p in known.items()}
+    place = _values(words, {"target": target}, text)["target"]
+    return place, _values({name: words[name] for name in options_of(resolve)}, options, text)
+
+
+def _values(known: Mapping[str, inspect.Parameter], options: Mapping[str, str], text: str) -> dict[str, Any]:
+    """Options as the annotations of what takes them want them; where there is none, as TOML reads them."""
     from pydantic import TypeAdapter, ValidationError
 
-    first, *rest = inspect.signature(resolve, eval_str=True).parameters.values()
-    known = {p.name: p for p in rest if p.kind is p.KEYWORD_ONLY}
-    if unknown := [name for name in options if name not in known]:
-        raise SelectionError(f"--models {text!r} has no option {unknown[0]!r}; {did_you_mean(unknown[0], known)}")
+    rest = next((p for p in known.values() if p.kind is p.VAR_KEYWORD), None)
     values: dict[str, Any] = {}
-    for parameter, value in ((first, target), *((known[name], value) for name, value in options.items())):
-        hint: Any = str if parameter.annotation is parameter.empty else parameter.annotation
+    for name, value in options.items():
+        if (parameter := known.get(name, rest)) is None:
+            its = f"its options: {', '.join(known) or 'none'}"
+            raise SelectionError(f"--models {text!r} has no option {name!r}; {did_you_mean(name, known)} ({its})")
+        loose = parameter is rest or parameter.annotation is parameter.empty or isinstance(parameter.annotation, str)
+        hint: Any = Any if loose else parameter.annotation
         place = at_home(value)
         given = str(place.resolve()) if "Path" in str(hint) and os.path.exists(place) else value  # noqa: PTH110
+        meant = None if value.lower() == "none" else toml_value(value)
         try:
-            values[parameter.name] = TypeAdapter(hint).validate_python(given)
+            if hint is not Any:
+                values[name] = TypeAdapter(hint).validate_python(given)
         except ValidationError as error:
+            with contextlib.suppress(ValidationError):  # a pair, or none, as TOML writes it
+                values[name] = TypeAdapter(hint).validate_python(meant)
+                continue
             said = error.errors(include_url=False)[0]["msg"]
-            raise SelectionError(f"--models {text!r}: {parameter.name}={value!r}: {said}") from error
-    return values.pop(first.name), values
+            raise SelectionError(f"--models {text!r}: {name}={value!r}: {said}") from error
+        values.setdefault(name, meant)
+    return values
 
 
 def _entry(

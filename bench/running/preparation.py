@@ -89,6 +89,7 @@ class Preparation:
             weights = None if random else at_home(weights).resolve()
         return Job(
             cell=planned.cell, recipe=planned.recipe, fingerprint=planned.fingerprint, weights=weights,
+            weights_prefix=self.selection.weights_prefix if weights else "",
             data=self.selection.data.resolve() if self.selection.data else None, without=settings.without,
             plugins=tuple(path.resolve() for path in settings.plugins), limit=self.selection.limit,
             reference=self.registry.models[planned.cell.model].reference, threads=resources.threads,

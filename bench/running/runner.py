@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bench.cell import Cell
-from bench.config.selection import Selection
+from bench.config.selection import Selection, spelled
 from bench.config.settings import Settings, typed
 from bench.data.contents import file_digests
 from bench.errors import NoCellError, PluginError
@@ -117,7 +117,8 @@ class Runner:
         self.settings = settings
         self.progress = progress or Progress()
         host = load(settings.plugins, without=settings.without)
-        self.host: Host = replace(host, registry=referring(host.registry, selection.models, file_digests))
+        names = spelled(selection.models, host.registry)
+        self.host: Host = replace(host, registry=referring(host.registry, names, file_digests))
         self.store = Store(settings.out)
         self.launching = Launching(
             settings.launcher, self.host.registry, jobs=settings.jobs, device=selection.device, nproc=selection.nproc

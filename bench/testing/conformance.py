@@ -22,7 +22,7 @@ from bench.cell import GIVEN
 from bench.clips import Clips
 from bench.config.recipes import resolve
 from bench.errors import CheckpointError, DataError
-from bench.execution.build import build_model
+from bench.execution.build import build_model, takes_weights
 from bench.execution.estimators import inputs_of
 from bench.execution.pipeline import count_parameters
 from bench.plugins.checks import KINDS
@@ -47,6 +47,7 @@ from bench.testing.networks import NetworkCase, network_checks, pipeline_of
 from bench.testing.overfit import overfit
 from bench.testing.results import Bench, Check, CheckResult, OnResult, failed, judge, passed, skipped
 from bench.testing.seams import ProtocolCase, launcher_checks, measures, protocol_checks, reporter_checks
+from bench.testing.starts import weights
 
 Results = tuple[CheckResult, ...]
 
@@ -66,13 +67,15 @@ class Effort:
 
     ``slow`` overfits large networks too and builds them on every front end; ``only`` names checks (empty = all);
     ``overfit_clips`` are learnt by heart instead of 32 synthetic ones; ``augmentations`` measures on a data set, in
-    about two minutes, which of them hurt.
+    about two minutes, which of them hurt; ``weights`` is what ``--weights`` gives, ``weights_prefix`` as its option.
     """
 
     slow: bool = False
     only: Collection[str] = ()
     overfit_clips: Clips | None = None
     augmentations: bool = False
+    weights: Path | None = None
+    weights_prefix: str = ""
 
     def chosen(self, checks: Mapping[str, Check]) -> dict[str, Check]:
         """The checks that were asked for."""
@@ -93,8 +96,8 @@ def check_model(
     Raises:
         UnknownNameError: No model has this name.
     """
-    entry = _entry(registry.models, model)
     effort = effort or Effort()
+    entry, loaded = _started(_entry(registry.models, model), effort)
     bench = Bench("model", entry.spec.name, on_result)
     with own_randomness():
         results = bench.run(effort.chosen({"parameters": lambda: parameters(registry, entry)}))
@@ -107,6 +110,7 @@ def check_model(
             if isinstance(case, EstimatorCase):
                 return effort.chosen(estimator_checks(case))
             more: dict[str, Check] = {
+                **loaded(case),
                 "front_ends": lambda: _front_ends(registry, entry, small=small),
                 "overfit": lambda: _overfit(registry, case, effort),
             }
@@ -227,6 +231,18 @@ def parameters(registry: Registry, entry: Entry[ModelSpec]) -> CheckResult:
     off = abs(count - spec.parameters) / spec.parameters
     said = f"{count:_} counted, {spec.parameters:_} declared"
     return judge(off <= TOLERANCE, said, f"{off:.1%} apart: write parameters={count:_}", float(count))
+
+
+def _started(
+    entry: Entry[ModelSpec], effort: Effort
+) -> tuple[Entry[ModelSpec], Callable[[NetworkCase], dict[str, Check]]]:
+    """The model with ``effort.weights`` where its factory reads them, else what checks that they fit."""
+    path = effort.weights
+    if path is None:
+        return entry, lambda _case: {}
+    options = {**entry.spec.options, "weights": str(path)} if (own := takes_weights(entry)) else entry.spec.options
+    given = replace(entry, spec=replace(entry.spec, options=options, needs_weights=False))
+    return given, lambda case: {} if own else {"weights": lambda: weights(case, path, effort.weights_prefix)}
 
 
 def _build(registry: Registry, entry: Entry[ModelSpec]) -> NetworkCase | EstimatorCase | CheckResult:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -36,6 +37,7 @@ class CheckResult:
         measured: The number behind it; ``None`` where a check measures none.
         seconds: Time it took.
         listed: What it found in clips or pairs of clips.
+        traceback: Of what a plugin raised, empty where nothing was.
     """
 
     kind: str = ""
@@ -46,6 +48,7 @@ class CheckResult:
     measured: float | None = None
     seconds: float = 0.0
     listed: tuple[Listed, ...] = ()
+    traceback: str = ""
 
     def __str__(self) -> str:
         return f"{self.status}: {self.kind} {self.subject}: {self.name}: {self.message}"
@@ -136,7 +139,7 @@ class Bench:
         try:
             result = check()
         except Exception as error:  # noqa: BLE001  a plugin may raise anything; it becomes the failure's message
-            result = failed(describe(error))
+            result = replace(failed(describe(error)), traceback="".join(traceback.format_exception(error)))
         seconds = time.perf_counter() - start
         result = replace(result, kind=self.kind, subject=self.subject, name=name, seconds=seconds)
         if self.on_result is not None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.execution.build import build_model
+from bench.execution.build import build_model, materialise
 from bench.execution.state import start_of
+from bench.execution.weights import load_weights, output_layer
 from bench.testing.results import CheckResult, failed, passed, some
 
 if TYPE_CHECKING:
@@ -44,3 +48,12 @@ def seeds(case: NetworkCase | EstimatorCase) -> CheckResult:
         advice = "draw them from torch's generator, or say with trained_on which data its weights have seen"
         return failed(f"seeds give the same start: every tensor is the same under seeds 0 and 1; {advice}")
     return passed("all tensors come from a file" if same else "two seeds give two starts")
+
+
+def weights(case: NetworkCase, path: Path, prefix: str) -> CheckResult:
+    """A file of ``--weights`` fits: every tensor is taken, but those of an output layer with other classes."""
+    pipeline = case.fresh(0)
+    once = functools.partial(materialise, pipeline, case.data, np.arange(2))
+    found = load_weights(pipeline.model, path, output_layer(pipeline.model, once, case.data.task.num_classes), prefix)
+    said = [f"{what} {some(found[what])}" for what in ("fresh", "ignored") if found[what]]
+    return passed("; ".join([f"{found['loaded']} tensors of {path.name} are loaded", *said]), float(found["loaded"]))

@@ -62,7 +62,8 @@ def test_a_broken_model_exits_1_and_says_why(plugin, capsys):
     results = json.loads(capsys.readouterr().out)
     failed = [result for result in results if result["status"] == "failed"]
     assert {result["name"] for result in failed} == {"batch_mates"}
-    assert set(failed[0]) == {"kind", "subject", "name", "status", "message", "measured", "seconds", "listed"}
+    keys = {"kind", "subject", "name", "status", "message", "measured", "seconds", "listed", "traceback"}
+    assert set(failed[0]) == keys
     assert failed[0]["measured"] > 0.001
     assert "inductive=False" in failed[0]["message"]
 
@@ -128,3 +129,44 @@ def test_what_takes_long_is_told_on_standard_error(plugin, capsys, monkeypatch):
     json.loads(out)
     assert "s] model mine.bad: batch_mates failed" in err
     assert err.startswith("[1/1, 0 s] model mine.bad")
+
+
+BROKEN = """
+from bench import ModelSpec, ReporterSpec, hookimpl
+
+@hookimpl
+def bench_add_reporters():
+    return [ReporterSpec(name="mine.lines", render=":render", suffix=".txt")]
+
+def render(board):
+    raise KeyError("no such row")
+"""
+
+
+def test_a_file_stands_for_what_it_gives_and_debug_shows_what_it_raised(tmp_path, capsys):
+    path = tmp_path / "lines.py"
+    path.write_text(BROKEN, encoding="utf-8")
+    assert main(["check", str(path)]) == 1
+    out, err = capsys.readouterr()
+    assert f"reporter mine.lines: 1 passed, 3 failed (file {path})" in out
+    assert "KeyError: 'no such row'" in out
+    assert "Traceback" not in out
+    assert "--debug shows the traceback" in err
+    assert main(["check", str(path), "--debug"]) == 1
+    out, err = capsys.readouterr()
+    assert "    Traceback (most recent call last):" in out
+    assert 'raise KeyError("no such row")' in out
+    assert "--debug" not in err
+
+
+def test_weights_of_another_layout_are_tried_on_a_model(plugin, tmp_path, capsys):
+    torch = pytest.importorskip("torch")
+    tensors = {"net.head.weight": torch.zeros(5, 100), "net.head.bias": torch.zeros(5), "loss.scale": torch.zeros(1)}
+    torch.save(tensors, tmp_path / "theirs.pt")
+    file = str(tmp_path / "theirs.pt")
+    assert main(["check", plugin, "mine.good", "--weights", file, "--json"]) == 1  # mine.bad is in the file too
+    failed = [r for r in json.loads(capsys.readouterr().out) if (r["subject"], r["status"]) == ("mine.good", "failed")]
+    assert [r["name"] for r in failed] == ["weights"]
+    assert "lacks" in failed[0]["message"]
+    assert main(["check", "mine.good", "--plugin", plugin, "--weights", file, "--weights-prefix", "net.="]) == 0
+    assert "fresh head.bias, head.weight" in capsys.readouterr().out

@@ -70,5 +70,5 @@ def build(task, *, file, power):
     return Net(task, float(Path(file).read_text()) ** power)
 
 
-def build_plain(task):
-    return Net(task, 1.0)
+def build_plain(task, *, scale: float = 1.0):
+    return Net(task, scale)

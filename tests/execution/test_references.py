@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from bench.cli.listing import show
-from bench.config.selection import Selection, select_models
+from bench.cli.options import gather
+from bench.config.selection import Selection, select_models, spelled
 from bench.config.settings import Settings
 from bench.data.contents import file_digests
-from bench.errors import CheckpointError, SelectionError
+from bench.errors import CheckpointError, SelectionError, UnknownNameError
 from bench.job import Job
 from bench.planning.plan import expand
 from bench.plugins.discovery import load
-from bench.plugins.references import portable, referring
+from bench.plugins.factories import options_of
+from bench.plugins.references import _values, portable, referring
 from bench.running.preparation import load_all
 from bench.running.runner import Runner
 from bench.studies.reproduce.run import reproduce, selection_of
@@ -152,3 +155,75 @@ def test_a_declared_rate_needs_no_reference(tmp_path) -> None:
 def test_a_target_that_no_file_can_be_is_refused(target):
     with pytest.raises((CheckpointError, SelectionError)):
         refer(f"gain:{target}")
+
+
+def test_options_of_a_model_are_part_of_its_name_and_of_what_it_is_built_with() -> None:
+    plain = load([PLUGIN]).registry
+    names = ("calm.conv?pooling=max&heads=4", "convnext_attention?attention_dim=32", "avmae.tiny_finetune?depth=1")
+    registry = referring(plain, spelled(names, plain), file_digests)
+    found = registry.models[names[0]].spec
+    assert found.name == "calm.conv@heads=4+pooling=max"
+    assert found.options == {**plain.models["calm.conv"].spec.options, "heads": 4, "pooling": "max"}
+    assert (found.family, found.sets, found.parameters) == ("calm", (), None)
+    family = {spec.name for spec in plain.models.specs() if spec.family == "convnext_attention"}
+    assert {entry.spec.name for entry in select_models(names[1:2], registry)} == {
+        f"{name}@attention_dim=32" for name in family
+    }
+    assert {entry.spec.name for entry in select_models(["convnext_attention"], registry)} == family
+    alias = registry.models[names[2]].spec
+    assert (alias.name, alias.alias_of) == ("avmae.tiny_finetune@depth=1", "avmae.tiny@depth=1")
+    assert registry.models[str(alias.alias_of)].spec.options["depth"] == 1
+    assert alias.axes == plain.models["avmae.tiny_finetune"].spec.axes
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "calm.conv?haeds=4",
+            r"no option 'haeds'; did you mean 'heads' or 'shared'\? \(its options: dim, heads, .*pooling",
+        ),
+        ("calm.conv?heads=few", "heads='few': Input should be a valid integer"),
+        ("calm.conv?pooling=median", "pooling='median': Input should be 'mean'"),
+        ("calm.kanv?heads=4", r"calm\.conv"),
+        ("gain.plain?power=2", r"no option 'power'; known: scale \(its options: scale\)"),
+    ],
+)
+def test_wrong_options_of_a_model_are_one_error(name, said) -> None:
+    with pytest.raises((SelectionError, UnknownNameError), match=said):
+        refer(name)
+
+
+def test_set_reaches_every_model_and_leaves_settings_of_training_alone() -> None:
+    given = {"models": "calm.conv,hf:x?layer=2", "overrides": ["model.heads = 4", "recipe.lr=1e-3"]}
+    chosen, _ = gather(given)
+    assert chosen.models == ("calm.conv?heads=4", "hf:x?layer=2&heads=4")
+    assert chosen.overrides == ("recipe.lr=1e-3",)
+    with pytest.raises(SelectionError, match=r"model\.KEY=VALUE; `bench list models --options`"):
+        gather({"overrides": ["model.heads"]})
+
+
+def test_a_pair_none_and_an_option_without_a_type_are_read_as_toml() -> None:
+    def build(task, *, patch: tuple[int, int] | None = (1, 2), plain=3, name: str = "", **rest: Any): ...
+
+    texts = {"patch": "[4, 5]", "plain": "true", "name": "7", "free": "0.5"}
+    assert _values(options_of(build), texts, "m") == {"patch": (4, 5), "plain": True, "name": "7", "free": 0.5}
+    assert _values(options_of(build), {"patch": "none"}, "m") == {"patch": None}
+
+
+def test_a_model_with_other_options_is_run_named_reused_and_reproduced(tmp_path) -> None:
+    name = "gain.plain?scale=3"
+    made = runner(tmp_path / "run", name, mode="probe")
+    first = made.run()
+    (record,) = first.records
+    assert record.status == "ok", record.error
+    assert record.cell.model == "gain.plain@scale=3"
+    (row,) = first.board.sections[0].rows
+    assert "--models 'gain.plain?scale=3'" in row.command
+    told = first.store.predictions(record)
+    plain = planned_by(runner(tmp_path, "gain.plain", mode="probe"))
+    assert plain.fingerprint != record.fingerprint
+    assert planned_by(runner(tmp_path, name, mode="probe")).fingerprint == record.fingerprint
+    again = reproduce(first.store, record, Settings(out=tmp_path / "again", plugins=(PLUGIN,), jobs=1), None, None)
+    assert again.within
+    assert told is not None

@@ -160,3 +160,21 @@ def test_damaged_weights_are_refused_or_read(place: int, value: int, kind: str, 
     path.write_bytes(content)
     with contextlib.suppress(CheckpointError):
         load_weights(network(), path, None)
+
+
+@pytest.mark.parametrize(("prefix", "put"), [("net.=", "net."), ("=backbone.", ""), ("old.=new.", "old.")])
+def test_names_under_another_prefix_are_taken_and_others_left(tmp_path: Path, prefix: str, put: str) -> None:
+    source, target = network(1), network(2)
+    old, _, new = prefix.partition("=")
+    holder = nn.Module()
+    if new:
+        holder.add_module(new.removesuffix("."), target)
+    else:
+        holder = target
+    state = {put + name: x for name, x in source.state_dict().items()}
+    beside = {"loss.scale": torch.zeros(1)} if old else {}
+    path = saved({f"module.{name}": x for name, x in {**state, **beside}.items()}, tmp_path / "theirs.pt")
+    load_weights(holder, path, None, prefix)
+    assert same(target, source)
+    with pytest.raises(CheckpointError, match=r"no tensor of .*theirs\.pt begins with 'enc\.' \(it holds "):
+        load_weights(holder, path, None, "enc.=")

@@ -401,8 +401,10 @@ def test_a_weights_file_names_itself_in_cell_and_fingerprint(registry, tmp_path)
     second = one(registry, "net.small", mode="finetune", weights=weights)
     assert first.cell.weights != second.cell.weights
     probed = one(registry, "net.small", mode="probe", weights=weights)
-    marks = {p.fingerprint for p in (first, second, probed, one(registry, "net.small"))}
-    assert len(marks) == 4
+    renamed = one(registry, "net.small", mode="probe", weights=weights, weights_prefix="net.=")
+    assert renamed.cell.weights == probed.cell.weights.replace("~", "+net._~")
+    marks = {p.fingerprint for p in (first, second, probed, renamed, one(registry, "net.small"))}
+    assert len(marks) == 5
 
 
 def test_what_cannot_be_meant_is_refused_before_any_data(registry) -> None:
@@ -414,6 +416,9 @@ def test_what_cannot_be_meant_is_refused_before_any_data(registry) -> None:
         plan_of(registry, "net.small", inputs="audio.shufled")
     with pytest.raises(SelectionError, match=r"neither 'masked' nor a file; looked for .*nowhere\.pt"):
         plan_of(registry, "net.small", mode="probe", weights="nowhere.pt")
+    for start, prefix in ((None, "net.="), ("masked", "net.="), ("x.pt", "net.")):
+        with pytest.raises(SelectionError, match=r"beside --weights FILE as OLD=NEW, e\.g\. net\.="):
+            plan_of(registry, "net.small", mode="probe", weights=start, weights_prefix=prefix)
     assert one(registry, "either.tuned", mode="finetune").cell.weights == "masked"
 
 

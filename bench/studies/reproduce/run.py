@@ -131,8 +131,10 @@ def check_data(record: Record, entry: Entry[DatasetSpec], data: Path | None) -> 
 def selection_of(record: Record, data: Path | None, weights: Path | None = None) -> Selection:
     """The selection whose only cell is that of ``record``; every setting of its recipe is given."""
     cell = record.cell
-    referred = dict(record.provenance.get("typed") or ()).get("--models")
-    if not referred:
+    typed = dict(record.provenance.get("typed") or ())
+    referred = typed.get("--models")
+    own_files = ":" in (referred or "").partition("?")[0]
+    if not own_files:
         check_weights(record, weights)
     return Selection(
         models=(referred or cell.model,),
@@ -141,7 +143,8 @@ def selection_of(record: Record, data: Path | None, weights: Path | None = None)
         protocol=cell.protocol.partition("@")[0],
         folds=(cell.fold,),
         seeds=(cell.seed,),
-        weights=weights or (None if referred else cell.weights),
+        weights=weights or (None if own_files else cell.weights),
+        weights_prefix=typed.get("--weights-prefix", ""),
         frontend=None if cell.frontend == "waveform" else cell.frontend,
         recipe=base_recipe(cell.recipe),
         overrides=tuple(f"recipe.{key}={_toml(value)}" for key, value in record.recipe.items() if key != "name"),

@@ -27,7 +27,7 @@ from timm.layers.drop import DropPath
 from timm.layers.mlp import Mlp
 from torch import Tensor, nn
 
-from bench import TaskInfo
+from bench import TaskInfo, takes_fields
 from bench_plugins.avmae.masking import MaskKind, draw_mask
 from bench_plugins.avmae.patches import Patches, grids, standardise
 
@@ -171,6 +171,7 @@ class AvMae(nn.Module):
         return draw_mask(len(x), shape, self.config.token_drop, "unstructured", x.device).visible
 
 
+@takes_fields(AvMaeConfig)
 def build(task: TaskInfo, **options: Any) -> AvMae:
     """A classifier for ``task``; the options are the fields of :class:`AvMaeConfig`."""
     return AvMae(task, AvMaeConfig(**options))

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench import TaskInfo
+from bench import TaskInfo, takes_fields
 from bench_plugins.avmae.masking import Mask, draw_mask, pick, put_back
 from bench_plugins.avmae.network import AvMae, AvMaeConfig, Block, Encoder
 from bench_plugins.avmae.patches import sincos
@@ -153,6 +153,7 @@ class PretrainedAvMae(AvMae):
         return pictures
 
 
+@takes_fields(AvMaeConfig)
 def build(task: TaskInfo, **options: Any) -> PretrainedAvMae:
     """A model for ``task`` that can be pre-trained; the options are the fields of :class:`AvMaeConfig`."""
     return PretrainedAvMae(task, AvMaeConfig(**options))

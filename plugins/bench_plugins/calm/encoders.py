@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench import TaskInfo
+from bench import TaskInfo, takes_fields
 from bench_plugins.calm.checkpoints import (
     MINILM_SHAPE,
     Tokenize,
@@ -178,11 +178,13 @@ def bert_tokens(*, weights: str | Path | None = None, **_options: Any) -> Tokeni
     return load_tokenizer(bert_folder(weights))
 
 
+@takes_fields(CalmConfig)
 def build_minilm(task: TaskInfo, **options: Any) -> Calm:
     """Calm with MiniLM, frozen; the options are the fields of :class:`CalmConfig`."""
     return Calm(task, CalmConfig(**options), minilm_words(task))
 
 
+@takes_fields(CalmConfig)
 def build_bert(task: TaskInfo, *, tuned: bool, weights: str | Path | None = None, **options: Any) -> Calm:
     """Calm with a BERT from a folder.
 
@@ -231,6 +233,7 @@ class TextOnly(Trunk):
         return torch.where(filled, self.pooled(x, mask | ~filled), 0.0)
 
 
+@takes_fields(CalmConfig)
 def build_text_only(task: TaskInfo, **options: Any) -> TextOnly:
     """The control for ``task`` with MiniLM as text encoder; the options are the fields of :class:`CalmConfig`."""
     return TextOnly(task, CalmConfig(**options), minilm_words(task))

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench import TaskInfo
+from bench import TaskInfo, takes_fields
 from bench_plugins.calm.layers import (
     Attend,
     ConvEncoder,
@@ -200,6 +200,7 @@ class Calm(Trunk):
         return self.pooled(x, mask)  # (batch, dim)
 
 
+@takes_fields(CalmConfig)
 def build(task: TaskInfo, **options: Any) -> Calm:
     """A model for ``task``; the options are the fields of :class:`CalmConfig`."""
     return Calm(task, CalmConfig(**options))

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from timm.layers.drop import DropPath
 from torch import Tensor, nn
 
-from bench import BenchError, TaskInfo
+from bench import BenchError, TaskInfo, takes_fields
 from bench_plugins.convnext_attention.graph import GraphNetwork
 
 
@@ -261,6 +261,7 @@ def _head(width: int, hidden: tuple[int, ...], classes: int, dropout: float = 0.
     return nn.Sequential(*layers, nn.Linear((width, *hidden)[-1], classes))
 
 
+@takes_fields(Design)
 def build(task: TaskInfo, **options: Any) -> ConvNeXtAttention:
     """The network for a task.
 

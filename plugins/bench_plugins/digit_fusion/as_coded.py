@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench import TaskInfo
+from bench import TaskInfo, takes_fields
 from bench_plugins.digit_fusion.network import COEFFICIENTS, FRAMES, check_task, to_frames
 
 FLAT = FRAMES * COEFFICIENTS
@@ -177,6 +177,7 @@ class AsCoded(nn.Module):
         return logits
 
 
+@takes_fields(AsCodedConfig)
 def build(task: TaskInfo, **options: Any) -> AsCoded:
     """One of the four for ``task``; the options are the fields of :class:`AsCodedConfig`."""
     return AsCoded(task, AsCodedConfig(**options))

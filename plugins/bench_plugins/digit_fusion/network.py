@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench import TaskInfo
+from bench import TaskInfo, takes_fields
 
 FRAMES = 39
 """Frames of the published recordings (50 ms windows, 25 ms apart)."""
@@ -236,11 +236,13 @@ class OneView(nn.Module):
         return out
 
 
+@takes_fields(FusionConfig)
 def build(task: TaskInfo, **options: Any) -> DigitFusion:
     """A two-view model for ``task``; the options are the fields of :class:`FusionConfig`."""
     return DigitFusion(task, FusionConfig(**options))
 
 
+@takes_fields(FusionConfig)
 def build_one_view(task: TaskInfo, *, view: Literal["image", "audio"], **options: Any) -> OneView:
     """The control that sees the picture or hears the recording only; the options are those of :class:`FusionConfig`."""
     return OneView(task, FusionConfig(**options), view)

@@ -25,7 +25,7 @@ from timm.layers.patch_dropout import PatchDropout
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from bench import TaskInfo
+from bench import TaskInfo, takes_fields
 
 PATCH = 16
 STRIDES = (10, 12, 14, 16)
@@ -43,6 +43,8 @@ class AstSettings:
 
     Attributes:
         size: A key of ``SIZES``.
+        heads: Attention heads instead of the size's own; a divisor of its width.
+        depth: Blocks instead of the size's own.
         stride: Distance of two patches in bins and frames: 10, 12, 14 or 16 (no overlap).
         patch_dropout: Fraction of the patches left out of each training clip, 0 to below 1.
         dropout: On tokens and in the blocks, 0 to below 1.
@@ -51,6 +53,8 @@ class AstSettings:
     """
 
     size: str = "micro"
+    heads: int | None = None
+    depth: int | None = None
     stride: int = 16
     patch_dropout: float = 0.0
     dropout: float = 0.0
@@ -60,6 +64,10 @@ class AstSettings:
     def __post_init__(self) -> None:
         if self.size not in SIZES:
             raise ValueError(f"size = {self.size!r}; allowed: {', '.join(SIZES)}")
+        for name, value in {"heads": self.heads, "depth": self.depth}.items():
+            if value is not None and (value < 1 or (name == "heads" and SIZES[self.size][0] % value)):
+                allowed = f"a divisor of {SIZES[self.size][0]}" if name == "heads" else "1 or more"
+                raise ValueError(f"{name} = {value!r}; it must be {allowed}")
         if self.stride not in STRIDES:
             raise ValueError(f"stride = {self.stride!r}; allowed: {', '.join(map(str, STRIDES))}")
         for name in ("patch_dropout", "dropout", "drop_path"):
@@ -104,6 +112,7 @@ class AudioSpectrogramTransformer(nn.Module):
     def __init__(self, num_classes: int, feature_shape: tuple[int, int], settings: AstSettings) -> None:
         super().__init__()
         dim, heads, depth = SIZES[settings.size]
+        heads, depth = settings.heads or heads, settings.depth or depth
         self.settings = settings
         self.feature_shape = feature_shape
         self.grid = patch_grid(feature_shape, settings.stride)
@@ -157,6 +166,7 @@ class AudioSpectrogramTransformer(nn.Module):
                 module.eps = self.settings.norm_eps
 
 
+@takes_fields(AstSettings)
 def build(
     task: TaskInfo,
     *,
