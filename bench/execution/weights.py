@@ -52,12 +52,12 @@ def load_weights(model: nn.Module, path: Path, output: str | None, prefix: str =
     if missing := sorted(set(own) - set(tensors) - set(fresh)):
         raise CheckpointError(
             f"{origin} lacks {_some(missing)} of {type(model).__name__}; give the weights of this model in the size "
-            "chosen, or another model with --models"
+            f"chosen, or another model with --models{_other_names(tensors, own)}"
         )
     if left := sorted(set(tensors) - set(own)):
         raise CheckpointError(
             f"{origin} holds {_some(left)}, which {type(model).__name__} does not have; choose the model and size it "
-            "was made for, or remove these tensors from the file"
+            f"was made for, or remove these tensors from the file{_other_names(tensors, own)}"
         )
     for name in sorted(set(own) - set(fresh)):
         if tensors[name].shape != own[name].shape:
@@ -201,6 +201,13 @@ def _unwrapped(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> tupl
         return tensors, ()
     inside = {name.removeprefix(OWN): tensor for name, tensor in tensors.items() if name.startswith(OWN)}
     return _plain(inside), tuple(sorted(name for name in tensors if not name.startswith(OWN)))
+
+
+def _other_names(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
+    """What to type where the file's names are the model's behind a prefix."""
+    found = (name.removesuffix(mine) for mine in own for name in tensors if name.endswith(f".{mine}"))
+    prefix = next(found, "")
+    return f"; names behind {prefix!r} are read with --weights-prefix {prefix}=" if prefix else ""
 
 
 def _other_classes(found: Tensor, wanted: Tensor) -> bool:

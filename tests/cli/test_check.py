@@ -167,6 +167,7 @@ def test_weights_of_another_layout_are_tried_on_a_model(plugin, tmp_path, capsys
     assert main(["check", plugin, "mine.good", "--weights", file, "--json"]) == 1  # mine.bad is in the file too
     failed = [r for r in json.loads(capsys.readouterr().out) if (r["subject"], r["status"]) == ("mine.good", "failed")]
     assert [r["name"] for r in failed] == ["weights"]
-    assert "lacks" in failed[0]["message"]
+    assert "holds loss.scale" in failed[0]["message"]
+    assert "names behind 'net.' are read with --weights-prefix net.=" in failed[0]["message"]
     assert main(["check", "mine.good", "--plugin", plugin, "--weights", file, "--weights-prefix", "net.="]) == 0
     assert "fresh head.bias, head.weight" in capsys.readouterr().out
