@@ -107,39 +107,39 @@ class _Judged:
         """Worse or better than tolerated by the evidence that the rule asks for, or not resolvable."""
         if isinstance(self.effect, Refusal):
             return self._finding("not_resolvable", None, self.effect.reason)
-        level = 1 - look_levels(shares, (1 - self.rule.level) / among, "late")[-1]
-        change, low, high = self._ends(self.effect, level)
+        miss = look_levels(shares, (1 - self.rule.level) / among, "late")[-1]
+        change, low, high = self._ends(self.effect, miss)
         needed = self.band if self.rule.evidence == "band" else 0.0
         worse, better = least(change, change, self.direction)
         sure_worse, sure_better = least(low, high, self.direction)
         if worse > self.band and sure_worse > needed:
-            return self._finding("regression", level)
+            return self._finding("regression", miss)
         if better > self.band and sure_better > needed:
-            return self._finding("improved", level)
-        return self._finding("not_resolvable", level)
+            return self._finding("improved", miss)
+        return self._finding("not_resolvable", miss)
 
     def within(self, shares: tuple[float, ...], among: int) -> Finding | None:
         """Whether the interval ends before the band does."""
         if isinstance(self.effect, Refusal):
             return None
         blame = look_levels(shares, (1 - self.rule.level) / among, "late")[-1]
-        level = 1 - max(blame, look_levels(shares, CLEAR_ALPHA, "even")[-1])
-        _, low, high = self._ends(self.effect, level)
+        miss = max(blame, look_levels(shares, CLEAR_ALPHA, "even")[-1])
+        _, low, high = self._ends(self.effect, miss)
         most = {"lower": high, "higher": -low}.get(self.direction, max(high, -low))
-        return self._finding("ok", level) if most <= self.band else None
+        return self._finding("ok", miss) if most <= self.band else None
 
-    def _ends(self, effect: Effect, level: float) -> tuple[float, float, float]:
-        interval = effect.interval(level)
+    def _ends(self, effect: Effect, miss: float) -> tuple[float, float, float]:
+        interval = effect.interval(miss)
         if self.rule.evidence == "estimate":
             return (interval.estimate - 1,) * 3
         return interval.estimate - 1, interval.low - 1, interval.high - 1
 
-    def _finding(self, status: Status, level: float | None, reason: str = "") -> Finding:
+    def _finding(self, status: Status, miss: float | None, reason: str = "") -> Finding:
         one, effect = self.series, self.effect
         change = low = high = None
-        if level is not None and not isinstance(effect, Refusal):
-            change, low, high = self._ends(effect, level)
-            said = f"{100 * level:.4g} %, {effect.method}"
+        if miss is not None and not isinstance(effect, Refusal):
+            change, low, high = self._ends(effect, miss)
+            said = f"{'over 99.99' if miss < 1e-4 else f'{100 - 100 * miss:.4g}'} %, {effect.method}"
             if self.rule.evidence == "estimate":
                 low = high = None
                 said = "the estimate alone decides (policy)"

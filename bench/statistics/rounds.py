@@ -17,7 +17,7 @@ _DRAWS = 2000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """Logarithm of a ratio with its standard error, so that one effect has an interval of every level.
+    """Logarithm of a ratio with its standard error, so that one effect has intervals of every width.
 
     Attributes:
         log: Estimate; above 0 = the candidate's is larger.
@@ -31,20 +31,20 @@ class Effect:
     freedom: int
     method: str
 
-    def interval(self, level: float) -> Interval:
-        """Of the ratio.
+    def interval(self, miss: float) -> Interval:
+        """Of the ratio, one that leaves it out with the probability ``miss``, however small.
 
         Raises:
-            ValueError: If ``level`` is no level.
+            ValueError: If ``miss`` is no probability strictly between 0 and 1.
         """
-        check_level(level)
-        half = -float(special.stdtrit(self.freedom, (1 - level) / 2)) * self.error if self.error else 0.0
+        check_level(miss)
+        half = -float(special.stdtrit(self.freedom, miss / 2)) * self.error if self.error else 0.0
         low, middle, high = (math.exp(min(700.0, self.log + move)) for move in (-half, 0.0, half))
-        return Interval(estimate=middle, low=low, high=high, level=level, method=self.method)
+        return Interval(estimate=middle, low=low, high=high, level=1 - miss, method=self.method)
 
     @property
     def p_value(self) -> float:
-        """Two-sided, of a ratio of 1; the level at which the interval just reaches it."""
+        """Two-sided, of a ratio of 1; what the interval that just reaches it may miss."""
         if not self.error:
             return float(not self.log)
         return min(1.0, 2 * float(special.stdtr(self.freedom, -abs(self.log) / self.error)))

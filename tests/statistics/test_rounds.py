@@ -16,7 +16,7 @@ positive = st.floats(0.01, 100)
 @pytest.mark.parametrize("tailed", [False, True])
 def test_nominal_error_is_kept_few_rounds_or_many(rounds, tailed):
     rng = np.random.default_rng(rounds)
-    draw = rng.standard_t(3, (400, 3, rounds)) if tailed else rng.standard_normal((400, 3, rounds))
+    draw = rng.standard_t(3, (300, 3, rounds)) if tailed else rng.standard_normal((300, 3, rounds))
     times = np.exp(0.02 * draw)
     found = [effect_of_rounds(one[0], one[1:]).p_value for one in times]
     assert np.mean([p < 0.05 for p in found]) == pytest.approx(0.05, abs=0.03)
@@ -27,7 +27,7 @@ def test_nominal_error_is_kept_few_rounds_or_many(rounds, tailed):
 def test_a_drift_of_the_whole_machine_drops_out(rounds):
     drift = np.exp(np.linspace(0, 1.5, rounds))
     found = effect_of_rounds(1.05 * drift, np.stack([drift, drift]))
-    interval = found.interval(0.9999)
+    interval = found.interval(1e-4)
     assert (interval.low, interval.estimate, interval.high) == pytest.approx((1.05, 1.05, 1.05))
     assert found.p_value == 0
 
@@ -57,14 +57,14 @@ def test_sides_of_other_lengths_are_an_error_of_the_caller():
 
 
 @settings(deadline=None)
-@given(values=st.lists(st.tuples(positive, positive, positive), min_size=8, max_size=30), level=st.floats(0.5, 0.999))
-def test_an_interval_holds_its_estimate_and_widens_with_its_level(values, level):
+@given(values=st.lists(st.tuples(positive, positive, positive), min_size=8, max_size=30), miss=st.floats(1e-30, 0.5))
+def test_an_interval_holds_its_estimate_and_one_that_may_miss_less_is_wider(values, miss):
     new, *old = np.array(values).T
     found = effect_of_rounds(new, old)
-    narrow, wide = found.interval(level), found.interval(level + (1 - level) / 2)
+    narrow, wide = found.interval(miss), found.interval(miss / 2)
     assert wide.low <= narrow.low <= narrow.estimate <= narrow.high <= wide.high
     if found.error:
-        assert found.interval(0.95).covers(1.0) is (found.p_value >= 0.05)
+        assert found.interval(0.05).covers(1.0) is (found.p_value >= 0.05)
 
 
 @settings(deadline=None)

@@ -129,27 +129,27 @@ def open_sides(
         RevisionError: The base cannot be planned.
         BenchError: The candidate cannot be.
     """
-    sides = {}
-    for name, tree in zip(SIDES, trees, strict=False):
-        own = tuple(tree.place(path, revisions.root) for path in settings.plugins)
-        prefix = tuple(f"{key}={value}" for key, value in tree.environment(revisions.root).items())
-        prefix = ("env", *prefix) if prefix else ()
+    planned: dict[str, tuple[Mapping[str, Job], tuple[str, ...]]] = {}
+    for name, tree in reversed([*zip(SIDES, trees, strict=False)]):  # what the candidate does not know is a mistake
+        plugins = tuple(tree.place(path, revisions.root) for path in settings.plugins)
+        variables = [f"{key}={value}" for key, value in tree.environment(revisions.root).items()]
+        prefix = ("env", *variables) if variables else ()
         try:
-            jobs = _planned(prefix, selection, replace(settings, plugins=own))
+            jobs = _planned(prefix, selection, replace(settings, plugins=plugins), strict=name == "candidate")
         except BenchError as error:
-            if name != "base":
+            if name == "candidate":
                 raise
             raise RevisionError(f"the base revision {revisions.ref} cannot be measured: {error}\n{INSTEAD}") from error
-        sides[name] = Side(name, jobs, (*prefix, *COMMAND))
-    base = sides["base"]
-    return sides | {"again": Side("again", base.jobs, base._command)}
+        planned[name] = jobs, (*prefix, *COMMAND)
+    return {name: Side(name, *planned.get(name, planned["base"])) for name in SIDES}
 
 
-def _planned(prefix: tuple[str, ...], selection: Selection, settings: Settings) -> Mapping[str, Job]:
+def _planned(prefix: tuple[str, ...], selection: Selection, settings: Settings, *, strict: bool) -> Mapping[str, Job]:
     if not prefix:
-        return plan_jobs(selection, settings)
+        return plan_jobs(selection, settings, strict=strict)
     command = [*prefix, sys.executable, "-P", "-m", "bench.studies.gate.jobs"]
-    done = subprocess.run(command, input=to_json(selection, settings), capture_output=True, text=True, check=False)
+    asked = to_json(selection, settings, strict=strict)
+    done = subprocess.run(command, input=asked, capture_output=True, text=True, check=False)
     if done.returncode:
         raise BenchError(done.stderr.strip()[-2000:] or f"planning ended with status {done.returncode}")
     return {row: Job.from_json(line) for row, line in json.loads(done.stdout).items()}
