@@ -55,7 +55,7 @@ class Preparation:
         self.elsewhere: tuple[PlannedCell, ...] = ()
         self.keys: dict[Cell, str] = {}
 
-    def plan(self, *, measure: bool, decode: bool) -> Plan:
+    def plan(self, *, measure: bool = False, decode: bool = False) -> Plan:
         """The priced plan.
 
         Args:

@@ -173,7 +173,7 @@ class Runner:
         return result
 
     def _run(self) -> Plan:
-        plan = self.preparation.plan(measure=False, decode=True)
+        plan = self.preparation.plan(decode=True)
         self._set_aside([planned.cell for planned in plan.cells if not planned.reused])
         with plan_held(self.store.root) if self.settings.shard else contextlib.nullcontext():
             self._write_plan(plan)
