@@ -29,7 +29,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "predict": "Say what is in audio files, by the network of a stored cell.",
         "reproduce": "Run the cell of a stored record again and compare the numbers.",
         "baseline": "Pin what a run measured for the gate, or show what is pinned.",
-        "gate": "Compare a run with another one or a pinned baseline.",
+        "gate": "Compare a run with another one or a pinned baseline, or two revisions measured in turns.",
         "bisect": "Find the commit that made a quantity worse.",
         "history": "Keep what runs measured, commit by commit, and say where it changed.",
         "new": "Write a plugin to begin with: a model, a data set, a metric, ...",

@@ -45,7 +45,7 @@ def main(  # noqa: PLR0913  one parameter per option
     hop: Annotated[
         float | None, typer.Option("--hop", min=1e-3, metavar="SECONDS", help="Between windows; default: their length.")
     ] = None,
-    form: Annotated[Literal["csv", "jsonl"], typer.Option("--format", help="A table, or JSON lines.")] = "csv",
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table.")] = False,
     device: OnDevice = "cpu",
     weights: StartedFrom = None,
     plugin: PluginFiles = None,
@@ -59,7 +59,7 @@ def main(  # noqa: PLR0913  one parameter per option
 
     chosen = files_of(files)
     kept = reopen(registry, store, record, weights)
-    say = (_lines if form == "jsonl" else _table)(kept.task.label_names, top)
+    say = (_lines if as_json else _table)(kept.task.label_names, top)
     unread = 0
     with open_progress() as progress:
         said = listen(kept, chosen, hop=hop, device=device, progress=lambda *done: progress.count("files", *done))

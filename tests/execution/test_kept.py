@@ -151,7 +151,7 @@ def test_the_command_line_goes_on_past_files_that_cannot_be_read(stored, tones, 
     assert [line.split(",")[0] for line in lines] == [str(tones / f"tone-{i}.wav") for i in (40, 40, 41, 41)]
     assert [line for line in err.splitlines() if line.startswith("error: ")][1].endswith("none.wav: no such file")
     assert "\x1b" not in err
-    assert main(["predict", *asked, "--format", "jsonl"]) == 1
+    assert main(["predict", *asked, "--json"]) == 1
     values = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert ["error" in value for value in values] == [False, True, True, False]
     assert values[0]["end"] == 0.2
