@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from bench.gate.comparison import least
+from bench.gate.comparison import judge, least
+from bench.gate.intervals import Difference
 from bench.gate.policy import Policy, Rule, family
-from bench.gate.verdict import Finding, Status
+from bench.gate.verdict import Finding
 from bench.statistics.results import Refusal
-from bench.statistics.rounds import Effect, effect_of_rounds, mann_whitney
+from bench.statistics.rounds import effect_of_rounds, mann_whitney
 from bench.statistics.sequential import look_levels
 
 CLEAR_ALPHA = 0.1
 """Two-sided error of the interval that must lie within the band; each end has half of it."""
 NOISE_FACTOR = 2.0
 """Nothing is blamed that is not beyond this many times what the base differs from itself."""
+
+MOVED = ("regression", "improved")
 
 Key = tuple[str, str]
 
@@ -74,10 +77,10 @@ def judge_look(
     """
     open_ = {one.key: _Judged(one, policy[family(one.quantity)]) for one in series}
     found: dict[Key, Finding] = {}
-    moved = sum(one.status in ("regression", "improved") for one in decided.values())
+    moved = sum(one.status in MOVED for one in decided.values())
     while True:
         ways = {key: one.moved(shares, max(1, tests - moved)) for key, one in open_.items() if key not in found}
-        new = {key: finding for key, finding in ways.items() if finding.status in ("regression", "improved")}
+        new = {key: finding for key, finding in ways.items() if finding.status in MOVED}
         if not new:
             break
         found |= new
@@ -91,62 +94,48 @@ def judge_look(
 
 
 class _Judged:
-    """One series with its rule."""
+    """One series with its rule, whose band is no narrower than the noise."""
 
     def __init__(self, series: Series, rule: Rule) -> None:
-        self.series, self.rule = series, rule
-        self.direction = rule.better or ("higher" if series.higher_is_better else "lower")
-        self.base = float(np.median(series.base))
+        self.series, self.base = series, float(np.median(series.base))
         self.effect = effect_of_rounds(series.candidate, series.base)
         own = effect_of_rounds(series.base[1], series.base[0])
-        self.floor = 0.0 if isinstance(own, Refusal) else abs(math.expm1(own.log))
+        floor = 0.0 if isinstance(own, Refusal) else abs(math.expm1(own.log))
         stated = rule.tolerance if rule.relative is not None else rule.tolerance / self.base
-        self.band = max(stated, NOISE_FACTOR * self.floor)
+        self.rule = replace(rule, relative=max(stated, NOISE_FACTOR * floor), absolute=None)
+        ranks = mann_whitney(series.candidate, series.base.ravel())
+        self._note = f"base against itself {100 * floor:.2g} %; Mann-Whitney p {ranks:.2g}"
 
     def moved(self, shares: tuple[float, ...], among: int) -> Finding:
         """Worse or better than tolerated by the evidence that the rule asks for, or not resolvable."""
-        if isinstance(self.effect, Refusal):
-            return self._finding("not_resolvable", None, self.effect.reason)
-        miss = look_levels(shares, (1 - self.rule.level) / among, "late")[-1]
-        change, low, high = self._ends(self.effect, miss)
-        needed = self.band if self.rule.evidence == "band" else 0.0
-        worse, better = least(change, change, self.direction)
-        sure_worse, sure_better = least(low, high, self.direction)
-        if worse > self.band and sure_worse > needed:
-            return self._finding("regression", miss)
-        if better > self.band and sure_better > needed:
-            return self._finding("improved", miss)
-        return self._finding("not_resolvable", miss)
+        found = self._finding(look_levels(shares, (1 - self.rule.level) / among, "late")[-1])
+        return found if found.status in MOVED else replace(found, status="not_resolvable")
 
     def within(self, shares: tuple[float, ...], among: int) -> Finding | None:
         """Whether the interval ends before the band does."""
-        if isinstance(self.effect, Refusal):
-            return None
         blame = look_levels(shares, (1 - self.rule.level) / among, "late")[-1]
-        miss = max(blame, look_levels(shares, CLEAR_ALPHA, "even")[-1])
-        _, low, high = self._ends(self.effect, miss)
-        most = {"lower": high, "higher": -low}.get(self.direction, max(high, -low))
-        return self._finding("ok", miss) if most <= self.band else None
+        found = self._finding(max(blame, look_levels(shares, CLEAR_ALPHA, "even")[-1]))
+        if found.change is None or found.tolerance is None:
+            return None
+        low, high = (found.change if end is None else end for end in (found.low, found.high))
+        direction = self.rule.better or ("higher" if self.series.higher_is_better else "lower")
+        most, _ = least(high, low, direction)
+        return replace(found, status="ok") if most <= found.tolerance else None
 
-    def _ends(self, effect: Effect, miss: float) -> tuple[float, float, float]:
-        interval = effect.interval(miss)
-        if self.rule.evidence == "estimate":
-            return (interval.estimate - 1,) * 3
-        return interval.estimate - 1, interval.low - 1, interval.high - 1
-
-    def _finding(self, status: Status, miss: float | None, reason: str = "") -> Finding:
+    def _finding(self, miss: float) -> Finding:
+        """What :func:`judge` says of an interval that leaves out the truth with the probability ``miss``."""
         one, effect = self.series, self.effect
-        change = low = high = None
-        if miss is not None and not isinstance(effect, Refusal):
-            change, low, high = self._ends(effect, miss)
-            said = f"{'over 99.99' if miss < 1e-4 else f'{100 - 100 * miss:.4g}'} %, {effect.method}"
-            if self.rule.evidence == "estimate":
-                low = high = None
-                said = "the estimate alone decides (policy)"
-            p = mann_whitney(one.candidate, one.base.ravel())
-            reason = f"{said}; base against itself {100 * self.floor:.2g} %; Mann-Whitney p {p:.2g}"
-        return Finding(
-            row=one.row, quantity=one.quantity, unit=one.unit, status=status, baseline=self.base,
-            candidate=float(np.median(one.candidate)), change=change, low=low, high=high, tolerance=self.band,
-            reason=reason,
+        if isinstance(effect, Refusal):
+            return Finding(
+                row=one.row, quantity=one.quantity, unit=one.unit, status="not_resolvable", baseline=self.base,
+                candidate=float(np.median(one.candidate)), tolerance=self.rule.tolerance, reason=effect.reason,
+            )  # fmt: skip
+        interval = effect.interval(miss)
+        shown = "over 99.99" if miss < 1e-4 else f"{100 - 100 * miss:.4g}"
+        difference = Difference(
+            baseline=self.base, candidate=self.base * interval.estimate, low=self.base * (interval.low - 1),
+            high=self.base * (interval.high - 1), method=f"{shown} %, {effect.method}; {self._note}",
+        )  # fmt: skip
+        return judge(
+            one.row, one.quantity, difference, self.rule, unit=one.unit, higher_is_better=one.higher_is_better
         )  # fmt: skip

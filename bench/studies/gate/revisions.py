@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,8 +104,9 @@ def _installable(folder: Path) -> bool:
     return False
 
 
-def _git(folder: Path, *words: str) -> str | None:
-    done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=False)
+def _git(folder: Path, *words: str, variables: Mapping[str, str] | None = None) -> str | None:
+    command, env = ["git", "-C", str(folder), *words], {**os.environ, **(variables or {})}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
     return done.stdout.strip() if done.returncode == 0 else None
 
 
@@ -149,7 +150,7 @@ def prepare_trees(revisions: Revisions) -> tuple[Tree, Tree]:
         base = _checked_out(revisions, revisions.base, home)
         if revisions.project is None:
             return Tree(root=base), Tree(root=revisions.root)
-        new = _snapshot(revisions, home) if revisions.changed else _checked_out(revisions, revisions.head, home)
+        new = _checked_out(revisions, _as_commit(revisions, home) if revisions.changed else revisions.head, home)
         return (
             Tree(root=base, installed=_installed(base / revisions.project, f"the base revision {revisions.ref}")),
             Tree(root=new, installed=_installed(new / revisions.project, "the candidate")),
@@ -176,23 +177,15 @@ def _checked_out(revisions: Revisions, commit: str, home: Path) -> Path:
     return tree
 
 
-def _snapshot(revisions: Revisions, home: Path) -> Path:
-    """A copy of the files as they stand, so that no build leaves anything among them."""
-    listed = _git(revisions.root, "ls-files", "-z", "--cached", "--others", "--exclude-standard") or ""
-    files = sorted({name for name in listed.split("\0") if name and (revisions.root / name).is_file()})
-    total = hashlib.sha256()
-    for name in files:
-        content = (revisions.root / name).read_bytes()
-        total.update(f"{name}\0{len(content)}\0".encode() + content)
-    tree = home / f"changed-{total.hexdigest()[:16]}"
-    done = tree.with_suffix(".checked-out")
-    if not done.is_file():
-        shutil.rmtree(tree, ignore_errors=True)
-        for name in files:
-            (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(revisions.root / name, tree / name)
-        done.touch()
-    return tree
+def _as_commit(revisions: Revisions, home: Path) -> str:
+    """The files as they stand, untracked ones included, as a commit that no branch knows."""
+    author = {f"GIT_{who}_{what}": "bench@localhost" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    dates = dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), "2000-01-01T00:00:00Z")
+    own = author | dates | {"GIT_INDEX_FILE": str(home / "index")}
+    for words in (["read-tree", revisions.head], ["add", "--all"]):
+        _run(["git", "-C", str(revisions.root), *words], "the files of the candidate cannot be read by git", own)
+    tree = _git(revisions.root, "write-tree", variables=own) or ""
+    return _git(revisions.root, "commit-tree", tree, "-p", revisions.head, "-m", "as it stands", variables=own) or ""
 
 
 def _installed(project: Path, what: str) -> Path:
@@ -221,8 +214,9 @@ def _installed(project: Path, what: str) -> Path:
     return target
 
 
-def _run(command: Sequence[str], problem: str) -> None:
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+def _run(command: Sequence[str], problem: str, variables: Mapping[str, str] | None = None) -> None:
+    env = {**os.environ, **(variables or {})}
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=env)
     if done.returncode:
         tail = "\n".join(f"  {line}" for line in done.stdout.strip().splitlines()[-TAIL_LINES:])
         raise RevisionError(f"{problem} ({command[0]} ended with status {done.returncode}):\n{tail}\n{INSTEAD}")
