@@ -52,7 +52,7 @@ def bench_add_reporters() -> Iterable[ReporterSpec]:
         ("csv", "formats:csv", ".csv", both, "one line per row, raw numbers"),
         ("json", "formats:json_", ".json", both, "rows as objects, raw numbers"),
         ("latex", "formats:latex", ".tex", both, "a booktabs table for papers"),
-        ("html", "html:render", ".html", both[1:], "one self-contained page"),
+        ("html", "html:render", ".html", both, "one self-contained page"),
         (
             "eval-results",
             "exchange:eval_results",
