@@ -238,10 +238,11 @@ def _answer(job: Job, host: Host, progress: Progress, kept: dict[Any, Any]) -> t
     import tempfile
 
     from bench.execution import pricing
-    from bench.execution.profile import run_trace
+    from bench.execution.profile import run_block, run_trace
 
-    if job.action == "price":
-        return pricing.run_price(host.registry, job, progress), {}
+    if job.action in ("price", "block", "count"):
+        run = pricing.run_price if job.action == "price" else run_block
+        return run(host.registry, job, progress), {}
     if job.action == "estimate":
         known = kept.setdefault("known", pricing.Known())
         return pricing.run_estimate(host.registry, job, progress, known), {}
