@@ -199,9 +199,9 @@ class Preparation:
         self.launching.run(jobs, on_event, resources)
         others = max(watched, foreign_cpu().value or 0.0)
         if others > BUSY_CORES:
-            how = "measured" if measure else "estimated"
-            said = f"others use {others:.1f} cores: the costs {how} now are not kept for later plans"
-            self.progress.note(f"{said}, and decide only about cells far over their budget")
+            if measure:
+                said = f"others use {others:.1f} cores: the costs measured now are not kept for later plans"
+                self.progress.note(f"{said}, and decide only about cells far over their budget")
             return {k: replace(c, contended=True) if isinstance(c, Cost) else c for k, c in answers.items()}
         for key, cost in answers.items():
             if isinstance(cost, Cost):

@@ -113,7 +113,7 @@ def test_plan_shows_cells_and_runs_no_model(bench, tmp_path: Path) -> None:
     assert by_decision.count("run") == 4
     assert by_decision.count("incompatible") == 3
     run = [d for d in plan["decisions"] if d["decision"] == "run"]
-    assert all(d["cost_s"] > 0 and d["cost_source"] == "estimated" for d in run)
+    assert all(d["cost_s"] > 0 and d["cost_source"].startswith("estimated") for d in run)
     assert plan["eta_s"] > 0
     assert plan["disk_bytes"] > 0
     assert not (tmp_path / "ran").exists()
