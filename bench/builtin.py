@@ -156,6 +156,6 @@ def bench_add_protocols() -> Iterable[ProtocolSpec]:
                 options={"shots": shots},
                 description=f"test on one fold, train on {shots} a class drawn from the others; a seed is a draw",
             )
-            for shots in (1, 2, 5, 10, 20)
+            for shots in (1, 2, 4, 5, 8, 10, 16, 20)
         ),
     ]

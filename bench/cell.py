@@ -9,7 +9,9 @@ from typing import Any, Literal, get_args
 
 from bench.errors import SelectionError
 
-MODES = ("scratch", "finetune", "probe", "knn")
+FROZEN = ("probe", "knn", "logistic", "neighbours", "mlp", "prototypes")
+"""Modes that train no weight of the network: each is a head on its embeddings."""
+MODES = ("scratch", "finetune", *FROZEN)
 """The modes that can be asked for."""
 WAVEFORM = "waveform"
 GIVEN = "given"
@@ -31,7 +33,9 @@ class Cell:
         protocol: Name and version of the protocol, ``"4+1@1"``.
         fold: Test fold in the authors' numbering; 0 for a fixed split and for profile cells.
         model: Name of the model, aliases already expanded.
-        mode: ``scratch``, ``finetune``, ``probe`` or ``knn``.
+        mode: ``scratch``, ``finetune``, or a head on frozen embeddings: ``probe`` (logistic regression), ``logistic``
+            (with C chosen inside the training clips), ``knn`` (weighted by cosine), ``neighbours`` (equal votes),
+            ``mlp`` or ``prototypes``.
         weights: What training starts from: ``random``, ``masked`` (pre-trained in the cell, on its training clips) or
             ``NAME~hash`` of a file.
         inputs: Modalities used, joined by ``+``, each with how it comes where that is not simply given:
@@ -138,6 +142,11 @@ MODALITIES = ("audio", "image", "text")
 """What a cell's inputs may name."""
 HOWS = ("derived", "shuffled", "missing")
 """How an input may come where it is not simply given, in the order in which they are written."""
+
+
+def modality_of(key: str) -> str:
+    """The modality that an array belongs to: ``text_mask`` goes with ``text``, ``audio_samples`` with ``audio``."""
+    return key.partition("_")[0]
 
 
 def parse_inputs(text: str) -> dict[str, tuple[str, ...]]:

@@ -81,6 +81,13 @@ class Recipe(BaseModel):
         pretrain_batch: Its batch in clips.
         pretrain_lr: Its peak rate (warm-up and cosine; AdamW with ``weight_decay``).
         patience: Epochs without a better validation score before stopping; ``None`` = never.
+        long_clips: How a frozen network hears a waveform: ``native`` (whole), ``crop`` (its first ``window_s``) or
+            ``window`` (in windows of ``window_s`` every ``hop_s``, whose embeddings are averaged; one that is less
+            than half sound is left out).
+        window_s: Seconds of a window.
+        hop_s: Seconds between windows; ``None`` = as long as they are.
+        neighbours: Training clips that vote in mode ``neighbours``.
+        head_c: Values of C (the inverse of the penalty) of which mode ``logistic`` chooses inside the training clips.
         compile: Run the network through ``torch.compile`` (its front end, optimiser and pre-training stay as they are).
         cuda_graphs: On a GPU capture training step and inference as CUDA graphs; what cannot be captured runs as it
             stands and says why in the record. Without effect on a CPU.
@@ -126,6 +133,11 @@ class Recipe(BaseModel):
     pretrain_batch: _Whole = Field(32, ge=1)
     pretrain_lr: float = Field(1e-3, gt=0, le=10)
     patience: _Whole | None = Field(None, ge=1)
+    long_clips: Literal["native", "crop", "window"] = "native"
+    window_s: float = Field(5.0, gt=0)
+    hop_s: float | None = Field(None, gt=0)
+    neighbours: _Whole = Field(10, ge=1)
+    head_c: tuple[Annotated[float, Field(gt=0)], ...] = Field((1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0), min_length=1)
     compile: bool = False
     cuda_graphs: bool = False
     budget_seconds: float | None = Field(None, gt=0)

@@ -7,13 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.analysis.grouping import RowGroup, RowKey, part
-from bench.cell import Cell, parse_inputs
+from bench.cell import FROZEN, Cell, parse_inputs
 from bench.config.recipes import BUILTIN
 from bench.escaping import shell
 from bench.results.records import Status
-
-FROZEN = ("probe", "knn")
-"""Modes that train no weight of the network."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -35,7 +35,7 @@ class Selection:
         protocol: ``None`` = each data set's own default.
         folds: ``None`` = all.
         seeds: Seeds of the evaluate cells.
-        mode: ``scratch``, ``finetune``, ``probe`` or ``knn`` instead of what an alias fixes.
+        mode: One of :data:`bench.cell.MODES` instead of what an alias fixes, or several joined by commas.
         weights: What training starts from: ``masked`` or a file; ``None`` = what an alias fixes, else random.
         weights_prefix: ``OLD=NEW``: the tensors of that file whose names begin with OLD, under NEW instead (``net.=``).
         inputs: In the grammar of :attr:`bench.cell.Cell.inputs`; ``None`` = all that is given or can be derived.
@@ -77,6 +77,11 @@ class Selection:
     counters: str | None = None
     nproc: int = 1
 
+    @property
+    def by_mode(self) -> tuple[Selection, ...]:
+        """One selection for each of its modes."""
+        return tuple(replace(self, mode=mode) for mode in (self.mode.split(",") if self.mode else (None,)))
+
 
 def check_names(selection: Selection, registry: Registry) -> None:
     """Refuse unknown names before any data is touched."""
@@ -106,7 +111,9 @@ def check_names(selection: Selection, registry: Registry) -> None:
 
 def _check_axes(selection: Selection, registry: Registry) -> None:
     for name, words in WORDS.items():
-        if (word := getattr(selection, name)) not in (None, *words):
+        given = getattr(selection, name)
+        asked = given.split(",") if name == "mode" and given else (given,)
+        if (word := next((one for one in asked if one not in (None, *words)), None)) is not None:
             raise SelectionError(f"--{name} {word!r} is not one of {', '.join(words)}")
     if selection.inputs is not None:
         parse_inputs(selection.inputs)

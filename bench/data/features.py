@@ -1,8 +1,9 @@
-"""Feature store: a front end run once over every clip, its raw output kept on disk."""
+"""Rows of every clip kept on disk: what a front end makes of them, and (:mod:`bench.execution.bank`) an encoder."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,8 @@ from bench.errors import DataError
 
 CODE_VERSION = 1
 _FILE = "values.bin"
+
+Put = Callable[[npt.NDArray[Any]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,36 +67,62 @@ def open_features(
     if dtype not in ("float32", "float16"):
         raise DataError(f"features cannot be stored as {dtype!r}; use 'float32' or 'float16'")
     fingerprint = digest("features", CODE_VERSION, waveforms.fingerprint, key, dtype)
-    root = cache_root() if cache is None else cache
-    goal = root / "features" / fingerprint[:32]
-    header = ensure(goal, _FILE, lambda folder: _write(folder, waveforms, frontend, np.dtype(dtype), batch))
+
+    def write(put: Put) -> dict[str, Any]:
+        return _compute(put, waveforms, frontend, np.dtype(dtype), batch)
+
+    values, header = keep_rows("features", fingerprint, write, np.dtype(dtype), cache=cache)
     return Features(
-        values=np.memmap(goal / _FILE, dtype=dtype, mode="r", shape=tuple(header["shape"])),
+        values=values,
         seconds=header["seconds"],
         bytes_per_clip=header["bytes"] // len(waveforms),
         fingerprint=fingerprint,
     )
 
 
-def _write(
-    folder: Path, waveforms: Waveforms, frontend: torch.nn.Module, dtype: np.dtype[Any], batch: int
+def keep_rows(
+    kind: str, fingerprint: str, write: Callable[[Put], dict[str, Any]], dtype: np.dtype[Any], *,
+    cache: Path | None = None,
+) -> tuple[npt.NDArray[Any], dict[str, Any]]:  # fmt: skip
+    """Rows of every clip in one checksummed file, made now or read from the cache, and the header that goes with them.
+
+    ``write`` hands rows to ``put`` as they are made, so that memory grows with the batch, and returns further values of
+    the header; ``seconds`` among them is what making took.
+    """
+    goal = (cache_root() if cache is None else cache) / kind / fingerprint[:32]
+
+    def make(folder: Path) -> dict[str, Any]:
+        began, shape = time.perf_counter(), (0,)
+        with Appender(folder / _FILE) as file:
+
+            def put(rows: npt.NDArray[Any]) -> None:
+                nonlocal shape
+                file.append(rows.astype(dtype))
+                shape = (shape[0] + len(rows), *rows.shape[1:])
+
+            more = write(put)
+        return {"seconds": time.perf_counter() - began, **more, "shape": shape}
+
+    header = ensure(goal, _FILE, make)
+    return np.memmap(goal / _FILE, dtype=dtype, mode="r", shape=tuple(header["shape"])), header
+
+
+def _compute(
+    put: Put, waveforms: Waveforms, frontend: torch.nn.Module, dtype: np.dtype[Any], batch: int
 ) -> dict[str, Any]:
-    began = time.perf_counter()
-    shape: tuple[int, ...] = ()
     device = next((tensor.device for tensor in (*frontend.parameters(), *frontend.buffers())), torch.device("cpu"))
     training = frontend.training
     frontend.eval()
     try:
-        with Appender(folder / _FILE) as file, torch.inference_mode():
+        with torch.inference_mode():
             for start in range(0, len(waveforms), batch):
                 audio = to_tensor(waveforms.samples[start : start + batch]).to(device)
                 output = frontend(audio).float().cpu().numpy().astype(dtype)
                 _check(output, start)
-                file.append(output)
-                shape = (len(waveforms), *output.shape[1:])
+                put(output)
     finally:
         frontend.train(training)
-    return {"shape": shape, "seconds": time.perf_counter() - began}
+    return {}
 
 
 def _check(output: npt.NDArray[np.floating], start: int) -> None:

@@ -5,6 +5,7 @@ Source: t-SNE, van der Maaten & Hinton, JMLR 9 (2008).
 
 from __future__ import annotations
 
+import functools
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ from bench.data.batches import Batch, Batches
 from bench.errors import PluginError
 from bench.execution.pipeline import Pipeline
 from bench.execution.step import Inference
+from bench.execution.windows import WHOLE, Windows
 
 MIN_CLIPS = 20
 """With fewer clips neither a map nor clusters mean anything."""
@@ -39,6 +41,11 @@ class Embeddings:
     values: dict[str, Floats]
     index: npt.NDArray[np.int64]
     seconds: float
+
+    @property
+    def dims(self) -> dict[str, int]:
+        """Width of each by name."""
+        return {name: self.values[name].shape[1] for name in sorted(self.values)}
 
     def joined(self) -> Floats:
         """All of them side by side in the order of their names, ``(clips, sum of dims)``."""
@@ -63,23 +70,29 @@ def require(pipeline: Pipeline) -> None:
         )
 
 
-def embed(infer: Inference, batches: Batches) -> Embeddings:
+def embed(infer: Inference, batches: Batches, windows: Windows = WHOLE) -> Embeddings:
     """Embed all clips of ``batches`` in their order, in ``eval()`` and without augmentation.
 
     Raises:
         PluginError: ``embed`` returns another shape than ``(batch, dim)``, or something that is not finite.
     """
     start = time.perf_counter()
-    index, parts = zip(*((batch.index, values) for batch, values in _embedded(infer, batches)), strict=True)
+    index, parts = zip(*((batch.index, values) for batch, values in batches_of(infer, batches, windows)), strict=True)
     rows = np.concatenate(index)
     names = dict.fromkeys(name for values in parts for name in values)
     joined = {name: np.concatenate([values[name] for values in parts if name in values]) for name in names}
     for name, x in joined.items():
         if len(x) != len(rows):
             raise PluginError(f"embed gave {name!r} for {len(x)} of {len(rows)} clips; give the same names every time")
+    check_finite(joined)
+    return Embeddings(values=joined, index=rows, seconds=time.perf_counter() - start)
+
+
+def check_finite(values: Mapping[str, Floats]) -> None:
+    """Refuse embeddings that are nan or infinite."""
+    for name, x in values.items():
         if not np.isfinite(x).all():
             raise PluginError(f"the embeddings {name!r} of {int((~np.isfinite(x)).any(1).sum())} clips are not finite")
-    return Embeddings(values=joined, index=rows, seconds=time.perf_counter() - start)
 
 
 def like(found: Embeddings, known: Embeddings) -> Floats:
@@ -88,33 +101,44 @@ def like(found: Embeddings, known: Embeddings) -> Floats:
     Raises:
         PluginError: The names or dimensions differ, so that no classifier fitted on one can score the other.
     """
-    ours, theirs = ({name: x.shape[1] for name, x in one.values.items()} for one in (found, known))
-    if ours != theirs:
-        raise PluginError(
-            f"embed gives {theirs} (name: dim) for training clips and {ours} for test clips; return the same names "
-            "and dimensions whatever modalities are there"
-        )
+    if found.dims != known.dims:
+        raise unlike(known.dims, "training clips", found.dims, "test clips")
     return found.joined()
+
+
+def unlike(one: Mapping[str, int], of: str, other: Mapping[str, int], than: str) -> PluginError:
+    """That ``embed`` is not the same for all clips."""
+    return PluginError(
+        f"embed gives {one} (name: dim) for {of} and {other} for {than}; return the same names and dimensions whatever "
+        "modalities are there"
+    )
 
 
 def width(infer: Inference, batches: Batches) -> int:
     """Numbers per clip that :func:`embed` gives, from one batch."""
-    _, values = next(_embedded(infer, batches))
+    _, values = next(batches_of(infer, batches))
     return sum(x.shape[1] for x in values.values())
 
 
-def _embedded(infer: Inference, batches: Batches) -> Iterator[tuple[Batch, dict[str, Floats]]]:
-    pipeline = infer.pipeline
-    method: Any = pipeline.model.embed
-    was_training = pipeline.training
-    pipeline.eval()
+def batches_of(
+    infer: Inference, batches: Batches, windows: Windows = WHOLE
+) -> Iterator[tuple[Batch, dict[str, Floats]]]:
+    """Each batch with its embeddings ``(batch, dim)`` by name; the network's mode is put back."""
+    was_training = infer.pipeline.training
+    infer.pipeline.eval()
     try:
         for batch in batches.epoch(0):
-            found = infer(batch, lambda inputs: method(**inputs))
-            named = found if isinstance(found, Mapping) else {"": found}
-            yield batch, {name: _rows(x, name, len(batch)) for name, x in named.items()}
+            yield batch, windows.average(functools.partial(embedded, infer), batch)
     finally:
-        pipeline.train(was_training)
+        infer.pipeline.train(was_training)
+
+
+def embedded(infer: Inference, batch: Batch) -> dict[str, Floats]:
+    """What the network makes of a batch: ``(batch, dim)`` by name."""
+    method: Any = infer.pipeline.model.embed
+    found = infer(batch, lambda inputs: method(**inputs))
+    named = found if isinstance(found, Mapping) else {"": found}
+    return {name: _rows(x, name, len(batch)) for name, x in named.items()}
 
 
 def _rows(x: Any, name: str, batch: int) -> Floats:

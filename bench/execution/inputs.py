@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from bench.cell import GIVEN, MODALITIES, WAVEFORM, parse_inputs
+from bench.cell import GIVEN, MODALITIES, WAVEFORM, modality_of, parse_inputs
 from bench.clips import Clips, TaskInfo
 from bench.data.batches import Batches, Source, resident
 from bench.data.text import Tokens, hash_tokens, own_tokens
@@ -22,6 +22,7 @@ from bench.errors import DataError, PluginError
 from bench.execution.opening import Opened, WorkerCache, open_data
 from bench.execution.seeding import seed_everything
 from bench.execution.state import handed_out
+from bench.execution.windows import cut, window_of
 from bench.job import Job
 from bench.plugins.factories import load_factory
 from bench.plugins.registry import Registry
@@ -53,6 +54,7 @@ class Inputs:
             these: ``derived, shuffled``.
         by_name: Whether the model is called with keywords, which one that declares several modalities always is.
         bands: Whether the features' frequency axis counts bands.
+        long: Whole waveforms and their lengths, where ``arrays`` hold their first windows only.
         seconds: Time to get here.
     """
 
@@ -66,6 +68,7 @@ class Inputs:
     by_name: bool
     bands: bool
     seconds: float
+    long: Mapping[str, Any] | None = None
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -90,6 +93,11 @@ class Inputs:
     def batches(self, indices: np.ndarray, size: int, *, seed: int | None = None) -> Batches:
         """Batches over some clips: shuffled by ``seed``, or in order."""
         return Batches(self.arrays, self.clips.targets, indices, size, seed=seed)
+
+    @property
+    def whole(self) -> Inputs:
+        """The same with whole waveforms."""
+        return self if self.long is None else replace(self, arrays={**self.arrays, **self.long})
 
     def on(self, device: str) -> Inputs:
         """The same inputs with their arrays on a CUDA device where all of them fit in a part of its free memory."""
@@ -162,6 +170,8 @@ def prepare(registry: Registry, job: Job, cache: WorkerCache | None = None, open
     ways = parse_inputs(cell.inputs)
     declared = entry.spec.task.text_length if entry.spec.task else None
     task = task_of(clips, tuple(ways), declared or TEXT_LENGTH)
+    if window := window_of(job.recipe, cell, task):
+        task = replace(task, clip_samples=window)
     if "derived" in ways.get("image", ()):
         task = replace(task, image_shape=(1, 28, 28))
     arrays: dict[str, Any] = {}
@@ -170,8 +180,12 @@ def prepare(registry: Registry, job: Job, cache: WorkerCache | None = None, open
         arrays["audio"], frontend, shape = _audio(registry, job, clips, waveforms, task)
         if model.lengths and waveforms is not None:
             tiled = job.recipe.fill == "tile"
-            arrays["audio_samples"] = np.full_like(waveforms.lengths, task.clip_samples) if tiled else waveforms.lengths
+            arrays["audio_samples"] = (
+                np.full_like(waveforms.lengths, clips.clip_samples) if tiled else waveforms.lengths
+            )
         task = replace(task, feature_shape=shape)
+    first, long = cut(arrays, window, keep=job.recipe.long_clips == "window")
+    arrays |= first
     if "image" in ways:
         arrays["image"] = _images(clips, waveforms, cache, derived="derived" in ways["image"])
     if "text" in ways:
@@ -181,7 +195,7 @@ def prepare(registry: Registry, job: Job, cache: WorkerCache | None = None, open
         given={name: ", ".join(how) or "given" for name, how in ways.items()},
         by_name=model.by_name,
         bands=cell.frontend == WAVEFORM or registry.frontends[cell.frontend].spec.bands,
-        seconds=time.perf_counter() - start,
+        seconds=time.perf_counter() - start, long=long,
     )  # fmt: skip
 
 
@@ -235,11 +249,6 @@ def _tokens(registry: Registry, job: Job, clips: Clips, task: TaskInfo, cache: W
         return own_tokens(build(**accepted), texts, length, entry.spec.name)
 
     return cache.once((job.cell.dataset, job.data, job.cell.model, length, job.weights), tokenized)
-
-
-def modality_of(key: str) -> str:
-    """The modality that an array belongs to: ``text_mask`` goes with ``text``, ``audio_samples`` with ``audio``."""
-    return key.partition("_")[0]
 
 
 def _stored(

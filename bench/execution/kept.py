@@ -13,17 +13,18 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from bench.cell import GIVEN, parse_inputs
+from bench.cell import FROZEN, GIVEN, parse_inputs
 from bench.clips import TaskInfo
 from bench.data.batches import Batch
 from bench.data.derived import thumbnail
 from bench.errors import CheckpointError, SelectionError
 from bench.execution.build import MASKED, build_model, is_network
-from bench.execution.classifiers import RESTORE, Neighbours, Probe
+from bench.execution.classifiers import Head, restore
 from bench.execution.inputs import TEXT_LENGTH, build_frontend, feature_shape
 from bench.execution.pipeline import Normaliser, Pipeline
 from bench.execution.pretraining import end_pretraining
 from bench.execution.step import Inference
+from bench.execution.windows import window_of
 from bench.metrics.arrays import chances
 from bench.metrics.specs import PRIMARY
 from bench.plugins.registry import Registry
@@ -47,7 +48,7 @@ class Kept:
     task: TaskInfo
     recipe: Recipe
     pipeline: Pipeline
-    classifier: Probe | Neighbours | None
+    classifier: Head | None
     lengths: bool
     tensors: Mapping[str, Tensor]
 
@@ -96,6 +97,7 @@ def reopen(registry: Registry, store: Store, record: Record, weights: Path | Non
         raise SelectionError(f"{cell.id} takes published features, no audio; choose a cell of another data set")
     tensors = safetensors.torch.load(store.content(record, "checkpoint"))
     task, recipe, ways = _task(registry, record), read_settings(record.recipe), parse_inputs(cell.inputs)
+    task = replace(task, clip_samples=window_of(recipe, cell, task) or task.clip_samples)
     if "derived" in ways.get("image", ()):
         task = replace(task, image_shape=(1, 28, 28))
     frontend = build_frontend(registry, entry.spec, cell.frontend, task, seed=cell.seed) if "audio" in ways else None
@@ -115,11 +117,12 @@ def reopen(registry: Registry, store: Store, record: Record, weights: Path | Non
         pipeline(_blank(task, tuple(ways), lengths=entry.spec.lengths))  # lazy layers get their shapes
     if masked:
         end_pretraining(pipeline)
-    restore = RESTORE.get(cell.mode)
-    parts = {name: x for name, x in tensors.items() if restore and name.startswith(f"{cell.mode}.")}
+    head = f"{cell.mode}." if cell.mode in FROZEN else ""
+    parts = {name: x for name, x in tensors.items() if head and name.startswith(head)}
     try:
         pipeline.load_state_dict({name: x for name, x in tensors.items() if name not in parts}, strict=True)
-        classifier = restore(parts, multi_label=task.task_type == "multi_label") if restore else None
+        found = {name.removeprefix(head): x for name, x in parts.items()}
+        classifier = restore(found, multi_label=task.task_type == "multi_label") if head else None
     except (RuntimeError, KeyError) as error:
         said = " ".join(str(error).split())[:300]
         misfit = f"the checkpoint of {cell.id} does not fit {cell.model} as it is now ({said})"

@@ -12,10 +12,12 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
+from bench.data.batches import Batches
 from bench.errors import CheckpointError
 from bench.execution import embeddings, provenance
+from bench.execution.bank import Bank, keeps, open_bank
 from bench.execution.build import MASKED, build_pipeline, materialise, takes_weights
-from bench.execution.classifiers import FIT
+from bench.execution.classifiers import FIT, Training
 from bench.execution.inputs import Inputs
 from bench.execution.pipeline import Pipeline, compile_network
 from bench.execution.pretraining import SHOWN, PretrainStep, end_pretraining, passes, pretrain, reconstructions
@@ -26,9 +28,11 @@ from bench.execution.step import Inference, StepSettings, TrainStep
 from bench.execution.train import Validation, train
 from bench.execution.trust import batch_mates, check_unchanged, module_state
 from bench.execution.weights import load_weights, output_layer
+from bench.execution.windows import Windows
 from bench.job import Job
 from bench.measurement.device_memory import DevicePeak
 from bench.measurement.memory import HostPeak
+from bench.measurement.readings import Reading
 from bench.metrics.scoring import Metric
 from bench.plugins.references import portable
 from bench.plugins.registry import Entry
@@ -78,19 +82,21 @@ def run_network(model: nn.Module, run: Run) -> tuple[Fitted, Predictions]:
         if run.job.recipe.compile:
             compile_network(pipeline)
         run.progress.stage = "train"
-        scored, fitted = _fit_frozen(pipeline, run) if cell.mode in FIT else _fit_all(pipeline, run)
+        bank = _bank(pipeline, run) if cell.mode in FIT else None
+        scored, fitted = _fit_frozen(pipeline, run, bank) if cell.mode in FIT else _fit_all(pipeline, run)
     run.progress.stage = "evaluate"
     test = run.split.test_indices(finalised=True)
     state = module_state(scored)
     with HostPeak() as host_infer:
         predictions = fitted.predict(test)
     run.ranks.finish()
-    shown, figures = _embeddings(scored, run, test)
+    shown, figures = _embeddings(scored, run, test, bank)
     respond, known = fitted.respond, None
     if respond is None:
         respond, known = lambda index: fitted.predict(index).logits, predictions.logits
     notes = {"weights": weights, "embeddings": figures, "nondeterministic": offenders}
-    notes["batch_mates"] = batch_mates(respond, test, known, coarse=cell.precision != "fp32" or cell.device != "cpu")
+    coarse = cell.precision != "fp32" or cell.device != "cpu"
+    notes["batch_mates"] = bank.batch_mates if bank else batch_mates(respond, test, known, coarse=coarse)
     notes["predicting"] = check_unchanged(state, module_state(scored))
     weights |= {"steps": None, "clips": None}
     if timing:
@@ -100,11 +106,18 @@ def run_network(model: nn.Module, run: Run) -> tuple[Fitted, Predictions]:
         fitted,
         pipeline=scored,
         timing={**timing, **fitted.timing},
-        memory=provenance.memory(host_train.peak_mib, host_infer.peak_mib, device_peak),
+        memory=_memory(bank, host_train.peak_mib, host_infer.peak_mib, device_peak),
         arrays={**arrays, **shown},
         notes={**fitted.notes, **notes},
     )
     return done, predictions
+
+
+def _memory(bank: Bank | None, train: Reading, infer: Reading, device: DevicePeak | None) -> dict[str, Any]:
+    """Peaks of a cell that ran its network; a head on vectors that are there says nothing of it."""
+    if bank is not None and not bank.fresh:
+        train = infer = Reading.unknown("the vectors come from the embedding cache")
+    return provenance.memory(train, infer, device)
 
 
 def _started(model: nn.Module, run: Run) -> tuple[Pipeline, dict[str, Any]]:
@@ -199,43 +212,70 @@ def _fit_all(pipeline: Pipeline, run: Run) -> tuple[Pipeline, Fitted]:
     return trained.pipeline, Fitted(predict=score, timing=timing, curves=trained.curves, notes=notes)
 
 
-def _fit_frozen(pipeline: Pipeline, run: Run) -> tuple[Pipeline, Fitted]:
-    """A classifier on the embeddings of the training clips; no weight of the network moves."""
+def _bank(pipeline: Pipeline, run: Run) -> Bank | None:
+    """The vectors of all clips where other cells can use them too; from here on no weight of the network moves."""
+    pipeline.requires_grad_(requires_grad=False).eval()  # nor does any buffer
+    if not keeps(run.job, run.data):
+        return None
+    once = functools.partial(materialise, pipeline, run.data, run.split.train)
+    return open_bank(run.inference(pipeline), run.job, run.data, run.entry, once)
+
+
+def _embed(pipeline: Pipeline, run: Run, bank: Bank | None, batches: Batches) -> embeddings.Embeddings:
+    """Embeddings of the clips of ``batches``, out of the bank where there is one."""
+    if bank is not None:
+        return bank.of(batches.indices)
+    return embeddings.embed(run.inference(pipeline), batches, Windows.of(run.job.recipe, run.data.task, run.data.long))
+
+
+def _fit_frozen(pipeline: Pipeline, run: Run, bank: Bank | None) -> tuple[Pipeline, Fitted]:
+    """A head on the embeddings of the training clips; times count what making the vectors took, whenever that was."""
     cell, recipe, data = run.job.cell, run.job.recipe, run.data
-    start, infer = time.perf_counter(), run.inference(pipeline)
-    pipeline.requires_grad_(requires_grad=False).eval()  # nor does any buffer move
-    seen = embeddings.embed(infer, data.batches(run.split.train, recipe.eval_batch))
-    known = data.clips.targets[seen.index]
-    classifier = FIT[cell.mode](seen.joined(), known, data.task.num_classes)
-    seconds = time.perf_counter() - start
+    clips = data.clips
+    seen = _embed(pipeline, run, bank, data.whole.batches(run.split.train, recipe.eval_batch))
+    start = time.perf_counter()
+    groups = None if clips.groups is None else [clips.groups[i] for i in seen.index]
+    training = Training(
+        x=seen.joined(), targets=clips.targets[seen.index], classes=data.task.num_classes, groups=groups,
+        seed=cell.seed, recipe=recipe,
+    )  # fmt: skip
+    head = FIT[cell.mode](training)
+    seconds = seen.seconds + time.perf_counter() - start
+
+    def embed(index: Indices) -> embeddings.Embeddings:
+        return _embed(pipeline, run, bank, data.whole.test_batches(index, recipe.eval_batch))
 
     def score(index: Indices) -> Predictions:
-        begin = time.perf_counter()
-        found = embeddings.embed(infer, data.test_batches(index, recipe.eval_batch))
-        logits = classifier.logits(embeddings.like(found, seen))
+        found, begin = embed(index), time.perf_counter()
+        logits = head.logits(embeddings.like(found, seen))
         check_finite(logits)
-        return Predictions(logits=logits, index=found.index, seconds=time.perf_counter() - begin)
-
-    def respond(index: Indices) -> npt.NDArray[np.float32]:
-        return embeddings.like(embeddings.embed(infer, data.test_batches(index, recipe.eval_batch)), seen)
+        took = found.seconds + time.perf_counter() - begin
+        return Predictions(logits=logits, index=found.index, seconds=took)
 
     timing = {"train_s": seconds, "train_clips_per_s": len(seen.index) / seconds, "epochs": None, "steps": None}
-    notes = {"frozen": {"mode": cell.mode, "embed_s": seen.seconds, **classifier.describe()}}
-    return pipeline, Fitted(predict=score, respond=respond, timing=timing, tensors=classifier.tensors(), notes=notes)
+    cached = None if bank is None else {"key": bank.key[:16], "fresh": bank.fresh, "clips": len(bank.rows)}
+    notes = {"frozen": {"mode": cell.mode, "embed_s": seen.seconds, "cache": cached, **head.describe()}}
+    return pipeline, Fitted(
+        predict=score, respond=lambda index: embeddings.like(embed(index), seen), timing=timing,
+        tensors={f"{cell.mode}.{name}": x for name, x in head.tensors().items()}, notes=notes,
+    )  # fmt: skip
 
 
-def _embeddings(pipeline: Pipeline, run: Run, test: Indices) -> tuple[dict[str, Any], dict[str, Any] | None]:
+def _embeddings(
+    pipeline: Pipeline, run: Run, test: Indices, bank: Bank | None
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Maps and clusters of the test embeddings, and their figures; themselves as float16 beside a checkpoint."""
     if not embeddings.can_embed(pipeline):
         return {}, None
     data, infer = run.data, run.inference(pipeline)
     batches = data.test_batches(test, run.job.recipe.eval_batch)
-    dim = embeddings.width(infer, batches)
+    dim = embeddings.width(infer, batches) if bank is None else bank.rows.shape[1]
     size = 2 * len(test) * dim
     if size > EMBED_BYTES:
         reason = f"{size / 1e6:.0f} MB; kept up to {EMBED_BYTES / 1e6:.0f} MB"
         return {}, {"embedding": {"dim": dim, "reason": reason}}
-    found = embeddings.embed(infer, batches)
+    whole = data.whole.test_batches(test, run.job.recipe.eval_batch)
+    found = embeddings.embed(infer, batches) if run.job.cell.mode not in FIT else _embed(pipeline, run, bank, whole)
     task = data.task
     maps, figures = embeddings.describe_embeddings(
         found.values, task.num_classes, multi_label=task.task_type == "multi_label"

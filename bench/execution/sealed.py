@@ -28,7 +28,7 @@ from bench.errors import DataError
 from bench.execution.opening import Opened, open_data, split_for
 from bench.job import Job
 from bench.plugins.registry import Registry
-from bench.protocols.groups import untrained
+from bench.protocols.groups import units, untrained
 from bench.protocols.split import Split
 
 Images = Callable[[Any], npt.NDArray[np.float32]]
@@ -65,8 +65,13 @@ def masked(opened: Opened, split: Split, job: Job) -> Opened:
     if waveforms is not None:
         called = dict(zip(clips.ids, ids, strict=True))
         waveforms = replace(waveforms, report=reworded(waveforms.report, lambda name: called.get(name, name)))
+    groups = units(clips)
+    if groups is not None:  # which training clips belong together is theirs; numbers, since names may hold labels
+        numbers = {name: str(number) for number, name in enumerate(dict.fromkeys(groups[row] for row in shown))}
+        trained = set(shown.tolist())
+        groups = tuple(numbers[name] if row in trained else "" for row, name in enumerate(groups))
     clips = replace(
-        clips, ids=ids, targets=targets, notes=notes, groups=None, recordings=None, copies=None, texts=texts,
+        clips, ids=ids, targets=targets, notes=notes, groups=groups, recordings=None, copies=None, texts=texts,
         audio=None, images=None, listed_bad=(),
     )  # fmt: skip
     return Opened(clips=clips, waveforms=waveforms)

@@ -16,13 +16,14 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from bench.cell import FROZEN
 from bench.errors import CheckpointError
 
 FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
 INDEX = ".index.json"
 """Behind one of these names: which shard holds what."""
 
-OWN, BESIDE = "model.", ("frontend.", "normaliser.", "probe.", "knn.")
+OWN, BESIDE = "model.", ("frontend.", "normaliser.", *(f"{mode}." for mode in FROZEN))
 """Prefixes in this project's checkpoints: of the model's tensors, and of what stands around it."""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.cell import GIVEN, WAVEFORM, format_inputs, parse_inputs
+from bench.cell import FROZEN, GIVEN, WAVEFORM, format_inputs, parse_inputs
 from bench.clips import Clips
 from bench.config.selection import Selection
 from bench.errors import SelectionError
@@ -17,8 +17,6 @@ from bench.results.provenance import extra_versions, file_word, weights_label, w
 from bench.textfiles import at_home
 
 Ways = dict[str, tuple[str, ...]]
-FROZEN = ("probe", "knn")
-"""Modes that train no weight of the network."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,7 +194,7 @@ def _training_problems(mode: str, weights: str, spec: ModelSpec, own: str) -> It
     elif spec.needs_weights and weights == "random":
         yield "never starts at random; add --weights FILE"
     elif mode == "scratch" and weights != "random":
-        yield f"mode scratch starts from random weights, not from {weights}; use --mode finetune, probe or knn"
+        yield f"mode scratch starts from random weights, not from {weights}; use --mode finetune, or a head: {', '.join(FROZEN)}"
     elif mode == "finetune" and weights == "random":
         yield "mode finetune needs weights to start from; add --weights masked or --weights FILE"
     elif weights == "masked" and spec.pretrain is None:

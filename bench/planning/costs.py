@@ -10,8 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from bench.cell import Cell
-from bench.planning.axes import FROZEN
+from bench.cell import FROZEN, Cell
 from bench.planning.fingerprints import machine
 from bench.planning.plan import Plan, PlannedCell
 from bench.plugins.registry import Entry, Registry
@@ -62,8 +61,8 @@ def _kept() -> TypeAdapter[Cost]:
 
 ROUGH = 2.0
 """What was estimated, or measured beside others, decides about a budget only beyond it by more than this factor."""
-PROBE_CLIP_S = {"probe": 3e-3, "knn": 1e-4}
-"""Rough seconds per training clip of the classifier on a frozen network."""
+PROBE_CLIP_S = {"probe": 3e-3, "logistic": 6e-3, "mlp": 3e-3}
+"""Rough seconds per training clip of the heads on a frozen network that take any."""
 MAP_CLIP_S, MAP_CLIPS = 4e-3, 2000
 """Rough seconds per test clip of the map of a network's embeddings, and the most clips that are drawn."""
 
@@ -147,7 +146,7 @@ def expected_seconds(planned: PlannedCell, cost: Cost) -> float:
     test = planned.test_clips - planned.validation_clips
     score += 2 * test * cost.infer_clip_s + (MAP_CLIP_S * test if test <= MAP_CLIPS else 0.0)  # embeddings, their map
     if planned.cell.mode in FROZEN:
-        clip_s = cost.infer_clip_s + PROBE_CLIP_S[planned.cell.mode]
+        clip_s = cost.infer_clip_s + PROBE_CLIP_S.get(planned.cell.mode, 1e-4)
         return before + planned.train_clips * clip_s + score
     steps = -(-planned.train_clips // planned.cell.batch)
     epoch = steps * cost.step_s + planned.validation_clips * cost.infer_clip_s

@@ -133,8 +133,9 @@ def expand(selection: Selection, registry: Registry, loaded: Mapping[str, Loaded
     unique: dict[Cell, PlannedCell] = {}
     for name, division in divisions.items():
         for entry in select_models(selection.models, registry):
-            cells = _cells_of(entry.spec, selection, registry, loaded[name], division, weights)
-            unique |= {planned.cell: planned for planned in cells}
+            for asked in selection.by_mode:
+                cells = _cells_of(entry.spec, asked, registry, loaded[name], division, weights)
+                unique |= {planned.cell: planned for planned in cells}
     if not unique:
         raise NoCellError("the selection names no cell; `bench plan` with the same options shows what it names")
     return Plan(cells=tuple(unique[cell] for cell in sorted(unique)))

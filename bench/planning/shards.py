@@ -6,9 +6,8 @@ import heapq
 from collections import defaultdict
 from dataclasses import replace
 
-from bench.cell import Cell
+from bench.cell import FROZEN, Cell
 from bench.errors import SelectionError
-from bench.planning.axes import FROZEN
 from bench.planning.costs import Cost, expected_seconds
 from bench.planning.plan import Plan, PlannedCell
 from bench.plugins.registry import Registry

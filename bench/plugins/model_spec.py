@@ -62,7 +62,7 @@ class ModelSpec:
         lengths: Whether it is called with ``audio_samples`` too, ``(batch,)`` int64: how many samples of each waveform
             are the clip's own; what follows is filling. It then wants the setting ``fill="zeros"``: of a clip that is
             repeated to the end all samples count as its own.
-        frozen: Its weights cannot be trained: modes ``probe`` and ``knn`` only.
+        frozen: Its weights cannot be trained: only heads on its embeddings are (``probe``, ``knn``, ...).
         estimator: Whether the factory returns an estimator; it is fitted from scratch and knows no other mode. In a
             multi-label task its ``y`` are indicators ``(clips, classes)``.
         task_types: The kinds of task it can learn; with data of another kind it is incompatible.

@@ -54,15 +54,34 @@ def draw_folds(clips: Clips, *, count: int) -> Indices:
     The largest groups come first, each to the fold that has least of its commonest class. Clips to predict are in
     none (0); fewer groups than ``count`` make fewer folds.
     """
-    targets: Any = clips.targets
+    return _spread(clips.targets, units(clips) or clips.ids, np.flatnonzero(clips.known), count)
+
+
+def inner_folds(targets: Any, groups: Sequence[str] | None, count: int) -> Indices | None:
+    """``(clips,)``: folds from 1 inside some clips, drawn in the same way.
+
+    Args:
+        targets: Class indices ``(clips,)``, or indicators ``(clips, classes)``.
+        groups: Of each clip; ``None`` = unknown, so that every clip is one.
+        count: Folds wanted; fewer where a class has fewer groups, ``None`` where one has a single group.
+    """
+    names = [str(row) for row in range(len(targets))] if groups is None else groups
+    labels = [np.flatnonzero(row > 0) for row in targets] if targets.ndim == 2 else targets[:, None]
+    pairs = {(int(label), name) for found, name in zip(labels, names, strict=True) for label in found}
+    fewest = min(Counter(label for label, _ in pairs).values(), default=0)
+    if fewest < 2:
+        return None
+    return _spread(targets, names, np.arange(len(targets)), min(count, fewest))
+
+
+def _spread(targets: Any, names: Sequence[str], rows: Indices, count: int) -> Indices:
     labels = [row.tobytes() for row in targets]
-    names = units(clips) or clips.ids
     members: dict[str, list[int]] = defaultdict(list)
-    for index in np.flatnonzero(clips.known).tolist():
+    for index in rows.tolist():
         members[names[index]].append(index)
     load: dict[bytes, list[int]] = defaultdict(lambda: [0] * count)
     totals = [0] * count
-    drawn = np.zeros(len(clips), dtype=np.int64)
+    drawn = np.zeros(len(targets), dtype=np.int64)
     for name in sorted(members, key=lambda name: (-len(members[name]), zlib.crc32(name.encode()), name)):
         counts = Counter(labels[index] for index in members[name])
         common = counts.most_common(1)[0][0]

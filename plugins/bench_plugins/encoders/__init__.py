@@ -23,6 +23,13 @@ def bench_add_models() -> Iterable[ModelSpec]:
     }
     return [
         ModelSpec(
+            name="mel_statistics", factory=f"{_HERE}.statistics:build", frontend="torchaudio",
+            frontends=("nnaudio", "kaldi"), axes={"mode": "probe"}, frozen=True, license="Apache-2.0",
+            recipes={"*": {"normalise": "none", "trim_db": None, "fill": "zeros"}},
+            trained_on=("nothing",),
+            description="mean and deviation over time of the log-mel and of its change: the floor for encoders",
+        ),
+        ModelSpec(
             name="hf", factory=f"{_HERE}.hf:build", reference=f"{_HERE}.targets:hf",
             syntax="FOLDER_OR_ID?layer=N&pool=POOL&dtype=DTYPE",
             description="an audio encoder or classifier of transformers with its own feature extractor and rate",
