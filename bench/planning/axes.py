@@ -194,7 +194,8 @@ def _training_problems(mode: str, weights: str, spec: ModelSpec, own: str) -> It
     elif spec.needs_weights and weights == "random":
         yield "never starts at random; add --weights FILE"
     elif mode == "scratch" and weights != "random":
-        yield f"mode scratch starts from random weights, not from {weights}; use --mode finetune, or a head: {', '.join(FROZEN)}"
+        others = " or ".join(("finetune", *FROZEN))
+        yield f"mode scratch starts from random weights, not from {weights}; use --mode {others}"
     elif mode == "finetune" and weights == "random":
         yield "mode finetune needs weights to start from; add --weights masked or --weights FILE"
     elif weights == "masked" and spec.pretrain is None:
