@@ -324,7 +324,8 @@ def test_modes_get_their_own_recipe(registry) -> None:
         (
             "either",
             {"weights": "masked"},
-            "mode scratch starts from random weights, not from masked; use --mode finetune, probe or knn",
+            "mode scratch starts from random weights, not from masked; use --mode finetune or probe or knn or "
+            "logistic or neighbours or mlp or prototypes",
         ),
         (
             "either.tuned",
