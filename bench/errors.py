@@ -51,7 +51,8 @@ class UnknownNameError(BenchError):
             advice = f"Known: {shown}."
         else:
             advice = "None are registered."
-        super().__init__(f"no {kind} named {name!r}. {advice} `bench list {kind.replace(' ', '')}s` shows all.")
+        where = f"`bench list {kind.replace(' ', '')}s` shows all"
+        super().__init__(f"no {kind} named {short(name, 200)}. {advice} {where}.")
         self.kind = kind
         self.name = name
         self.close = tuple(close)

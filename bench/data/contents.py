@@ -112,7 +112,7 @@ def _remembered(index: Path, states: Mapping[str, str]) -> dict[str, str]:
             return {
                 name: value[:64] for name, value in found.items() if value == _sealed(name, states[name], value[:64])
             }
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter for a message that quotes damaged bytes
         if isinstance(error, sqlite3.OperationalError) and index.is_file():  # locked, read-only
             return {}
         with contextlib.suppress(OSError):
@@ -130,7 +130,7 @@ def _sealed(name: str, state: str, value: str) -> str:
 def _remember(index: Path, rows: Sequence[tuple[str, str, str]]) -> None:
     if not rows:
         return
-    with contextlib.suppress(OSError, sqlite3.Error):
+    with contextlib.suppress(OSError, sqlite3.Error, UnicodeDecodeError):
         index.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.closing(sqlite3.connect(index, timeout=_PATIENCE_S)) as database, database:
             database.execute("create table if not exists files (path text primary key, state text, digest text)")

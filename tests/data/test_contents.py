@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sqlite3
 from contextlib import closing
@@ -105,6 +106,18 @@ def test_a_file_of_this_moment_is_not_remembered(tmp_path, monkeypatch):
     content_digest(clips, cache=tmp_path)
     monkeypatch.setattr(module, "_hash", lambda _: "other")
     assert set(file_digests(clips.audio, cache=tmp_path)) == {"other"}
+
+
+def test_damage_that_the_database_quotes_in_no_encoding_only_costs_time(tmp_path):
+    file = tmp_path / "x"
+    file.write_bytes(b"x")
+    os.utime(file, (0, 0))
+    index = tmp_path / "contents.sqlite"
+    with closing(sqlite3.connect(index)) as database, database:
+        database.execute("create table files (path text primary key, state text, digest text)")
+    index.write_bytes(index.read_bytes().replace(b"(path text", b"\xff\xfe\xff text"))
+    with pytest.warns(CacheWarning, match="set aside as"):
+        assert file_digests([file], cache=tmp_path) == [hashlib.sha256(b"x").hexdigest()]
 
 
 def test_a_damaged_or_unwritable_index_only_costs_time(tmp_path, remembered):
