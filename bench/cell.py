@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -20,6 +21,11 @@ CellKind = Literal["evaluate", "profile"]
 _KINDS = get_args(CellKind)
 _WHOLE = frozenset({"fold", "seed", "batch", "clip_samples", "nproc"})
 _NAME = re.compile(r"(?!\.{1,2}$)[^/\x00-\x1f\x7f]{1,200}")
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_name(text: str) -> bool:
+    return _NAME.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -113,17 +119,17 @@ class Cell:
         if not isinstance(values, dict):
             raise ValueError(f"a cell is an object, not {values!r:.60}")  # noqa: TRY004  what a file holds is a value
         known = cls.__dataclass_fields__.keys()
-        if unknown := sorted(values.keys() - known):
-            raise ValueError(f"unknown keys in a cell: {', '.join(unknown)}")
-        if missing := sorted(known - {"nproc"} - values.keys()):
-            raise ValueError(f"missing keys in a cell: {', '.join(missing)}")
+        if (odd := values.keys() ^ known) and odd != {"nproc"}:
+            unknown = values.keys() - known
+            told = f"{'unknown' if unknown else 'missing'} keys in a cell"
+            raise ValueError(f"{told}: {', '.join(sorted(unknown or odd - {'nproc'}))}")
         for name, value in values.items():
             if name in _WHOLE:
                 good, wanted = type(value) is int and 0 <= value < 1 << 63, "a whole number"
             elif name == "kind":
                 good, wanted = value in _KINDS, " or ".join(_KINDS)
             else:
-                good, wanted = type(value) is str and bool(_NAME.fullmatch(value)), "a name that a file can bear"
+                good, wanted = type(value) is str and _is_name(value), "a name that a file can bear"
             if not good:
                 raise ValueError(f"{name} of a cell is {value!r:.60}; it is {wanted}")
         return cls(**values)

@@ -154,7 +154,10 @@ def _eight_bit(picture: npt.NDArray[np.float32], low: float, high: float) -> npt
 
 
 def _numbers(values: np.ndarray[Any, Any] | None) -> tuple[float | None, ...]:
-    return () if values is None else tuple(value if math.isfinite(value) else None for value in values.tolist())
+    if values is None:
+        return ()
+    numbers = values.tolist()
+    return tuple(numbers if np.isfinite(values).all() else (one if math.isfinite(one) else None for one in numbers))
 
 
 def read_curve(record: Record, arrays: Arrays) -> Curve | None:
@@ -171,7 +174,7 @@ def read_curve(record: Record, arrays: Arrays) -> Curve | None:
         loss=loss,
         validation=validation,
         seconds=seconds,
-        metric=next((one.of(None) for one in record.scores if one.name == name), Score(name=name, value=None)),
+        metric=next((one.of(None) for one in record.scores if one.name == name), None) or Score(name=name, value=None),
     )
 
 

@@ -66,15 +66,19 @@ class SectionGroup:
         return (record for row in self.rows.values() for record in row.evaluate)
 
 
+_AXES = tuple(axis.name for axis in fields(RowKey))
+_axes = attrgetter(*_AXES)
+
+
 def row_key(cell: Cell) -> RowKey:
     """The axes of a cell that decide its row."""
-    return RowKey(**{axis.name: getattr(cell, axis.name) for axis in fields(RowKey)})
+    return RowKey(**dict(zip(_AXES, _axes(cell), strict=True)))
 
 
 def part(record: Record, name: str) -> Mapping[str, Any]:
     """One block of the provenance, empty where the record has none (planned outcomes, early failures)."""
     value = record.provenance.get(name)
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def identity(record: Record) -> Identity | None:

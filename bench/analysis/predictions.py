@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import numpy as np
@@ -48,12 +49,14 @@ class FoldClips:
         labels: ``(clips,)`` class indices or ``(clips, classes)`` indicators, as stored.
         targets: ``(clips,)`` class indices, ``None`` for indicator targets.
         groups: ``(clips,)`` group names, empty for a clip without one.
+        grouped: Whether any has one.
     """
 
     ids: npt.NDArray[np.str_]
     labels: npt.NDArray[Any]
     targets: Ints | None
     groups: npt.NDArray[np.str_]
+    grouped: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +88,9 @@ class Evaluated:
     reconstructions: tuple[Reconstruction, ...] = ()
 
 
+_row = attrgetter(*(axis.name for axis in fields(Cell) if axis.name not in {"fold", "seed"}))
+
+
 @dataclass(slots=True)
 class Reader:
     """Reads the predictions of one section.
@@ -102,7 +108,7 @@ class Reader:
     shown: Score
     folds: dict[int, FoldClips] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
-    drawn: set[Cell] = field(default_factory=set)
+    drawn: set[tuple[Any, ...]] = field(default_factory=set)
 
     @property
     def metric(self) -> Metric | None:
@@ -132,14 +138,15 @@ class Reader:
             note = "" if self.predictions is None else "no stored predictions"
             return Evaluated(record=record, scores=record.scores, value=record.score(self.shown.name), note=note)
         arrays = self.predictions(record)
-        stored = tuple(score for score in record.scores if self._stands(record, score.name))
+        codes = record.provenance.get("metrics") or {}
+        stored = tuple(score for score in record.scores if score.name not in codes or self._stands(score.name, codes))
         scores = (*stored, *self._missing(stored, arrays))
         logits, note = self._align(record, arrays)
         clips = self.folds[record.cell.fold]
         values = None
         if logits is not None and self.metric is not None and self.metric.per_clip is not None:
             values = self.guarded(self.metric.values, logits, clips.labels)
-        row = replace(record.cell, fold=0, seed=0)
+        row = _row(record.cell)
         embeddings = () if row in self.drawn else tuple(read_embeddings(record, arrays))
         reconstructions = () if row in self.drawn else tuple(read_reconstructions(arrays))
         self.drawn.add(row)
@@ -158,10 +165,9 @@ class Reader:
             reconstructions=reconstructions,
         )
 
-    def _stands(self, record: Record, name: str) -> bool:
+    def _stands(self, name: str, codes: Mapping[str, Any]) -> bool:
         """Whether the code of a metric is still that of the record, as far as both are known."""
-        code = (record.provenance.get("metrics") or {}).get(name)
-        return code is None or name not in self.metrics or code == source_hash(self.metrics[name].compute)
+        return codes[name] is None or name not in self.metrics or codes[name] == source_hash(self.metrics[name].compute)
 
     def _missing(self, stored: Iterable[Score], arrays: Arrays) -> Iterator[Score]:
         """Scores of metrics that were not there when the record was made, or have changed, from its predictions."""
@@ -189,16 +195,17 @@ class Reader:
         if record.cell.fold not in self.folds:
             self.folds[record.cell.fold] = _fold_clips(arrays)
         fold = self.folds[record.cell.fold]
-        if not np.array_equal(ids, fold.ids):
+        if ids is not fold.ids and not np.array_equal(ids, fold.ids):
             if len(ids) != len(fold.ids) or set(ids.tolist()) != set(fold.ids.tolist()):
                 return None, "tested on other clips than the rest of the section"
             place = {name: index for index, name in enumerate(ids.tolist())}
             order = np.array([place[name] for name in fold.ids.tolist()])
             arrays = {name: arrays[name][order] for name in ("logits", "targets", "groups") if name in arrays}
-        if not np.array_equal(arrays["targets"], fold.labels):
+        if arrays["targets"] is not fold.labels and not np.array_equal(arrays["targets"], fold.labels):
             return None, "its targets differ from the rest of the section"
-        if (fold.groups == "").all():
-            self.folds[record.cell.fold] = replace(fold, groups=_groups(arrays))
+        if not fold.grouped and "groups" in arrays:
+            groups = _groups(arrays)
+            self.folds[record.cell.fold] = replace(fold, groups=groups, grouped=bool((groups != "").any()))
         return arrays["logits"], ""
 
 
@@ -208,12 +215,13 @@ def _groups(arrays: Arrays) -> npt.NDArray[np.str_]:
 
 
 def _fold_clips(arrays: Arrays) -> FoldClips:
-    targets = arrays["targets"]
+    targets, groups = arrays["targets"], _groups(arrays)
     return FoldClips(
         ids=arrays["ids"],
         labels=targets,
         targets=targets.astype(np.int64) if targets.ndim == 1 else None,
-        groups=_groups(arrays),
+        groups=groups,
+        grouped=bool((groups != "").any()),
     )
 
 

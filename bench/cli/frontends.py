@@ -9,11 +9,12 @@ from typing import Annotated
 import typer
 
 from bench.cli import options as opt
-from bench.cli.common import CELL_FAILED, OK, plain, print_note, print_table
+from bench.cli.common import CELL_FAILED, OK, print_note, print_table
 from bench.cli.options import with_run_options
 from bench.cli.study import as_text, deliver, resumable
 from bench.config.selection import Selection
 from bench.config.settings import Settings
+from bench.results.writing import plain
 from bench.studies.frontends.plots import bars, spectrograms
 from bench.studies.frontends.render import (
     BARS,

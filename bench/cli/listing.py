@@ -9,13 +9,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from bench.cli.common import OK, open_host, plain, print_json, print_table
+from bench.cli.common import OK, open_host, print_json, print_table
 from bench.errors import SelectionError, did_you_mean
 from bench.plugins.checks import KINDS, Kind
 from bench.plugins.discovery import Host
 from bench.plugins.factories import FACTORY
 from bench.plugins.registry import Entry, Provenance
 from bench.plugins.specs import ModelSpec
+from bench.results.writing import plain
 
 
 def _mode(spec: ModelSpec) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from bench.analysis.artifacts import PageSection
 from bench.analysis.board import build_board
 from bench.analysis.model import Board, Published
 from bench.analysis.predictions import verify as verify_scores
@@ -23,7 +24,7 @@ from bench.reports.published import find_published, read_published
 from bench.reports.terminal import text
 from bench.results.records import Record
 from bench.results.store import Store
-from bench.studies.frontends.read import read_study
+from bench.studies.frontends import FILE as STUDY
 
 
 def main(  # noqa: PLR0913  one parameter per option
@@ -94,7 +95,7 @@ def load_board(
 ) -> Board:
     """The board of a run folder, with its front-end study where it holds one."""
     records, bad = records_of(store)
-    study, broken = read_study(store.root)
+    study, broken = _study(store.root)
     board = build_board(
         records,
         metrics=catalog(registry),
@@ -105,6 +106,14 @@ def load_board(
         published=published,
     )
     return dataclasses.replace(board, extra=(study,) if study else ())
+
+
+def _study(folder: Path) -> tuple[PageSection | None, str]:
+    if not (folder / STUDY).is_file():
+        return None, ""
+    from bench.studies.frontends.read import read_study  # imports what runs cells
+
+    return read_study(folder)
 
 
 def _verify(store: Store, registry: Registry) -> tuple[int, list[str]]:

@@ -12,9 +12,10 @@ from typing import Any, NoReturn
 
 import typer
 
-from bench.cli.common import INTERRUPTED, plain, print_json, print_note
+from bench.cli.common import INTERRUPTED, print_json, print_note
 from bench.cli.progress import open_progress
 from bench.results.folder import write_atomic
+from bench.results.writing import plain
 from bench.running.progress import Progress
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bench.cli.common import CELL_FAILED, OK, plain, print_json, print_note, print_table
+from bench.cli.common import CELL_FAILED, OK, print_json, print_note, print_table
 from bench.cli.formats import parse_formats, write_board
 from bench.cli.options import choice, with_run_options
 from bench.cli.plan import show as show_plan
@@ -17,6 +17,7 @@ from bench.config.selection import Selection
 from bench.config.settings import Settings
 from bench.plugins.discovery import load
 from bench.reports.terminal import text
+from bench.results.writing import plain
 from bench.studies.common import why
 from bench.studies.sweep.nested import run_nested, search_runner
 from bench.studies.sweep.nested_render import best_recipe, nested_sentences

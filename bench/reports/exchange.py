@@ -11,8 +11,9 @@ from typing import Any
 from bench import __version__, escaping
 from bench.analysis.model import Board, Row, Section
 from bench.reports import formatting
-from bench.reports.formats import rounded
+from bench.reports.formats import DIGITS
 from bench.results.records import Score
+from bench.results.writing import plain
 
 EEE_SCHEMA = "0.3.0"
 """Version of Every Eval Ever's ``eval.schema.json`` that the logs follow."""
@@ -48,7 +49,7 @@ def eval_results(board: Board) -> str:
             "- dataset:",
             f"    id: {escaping.toml(section.dataset.name)}",
             f"    task_id: {escaping.toml(f'{section.protocol.name}/{row.primary.name}')}",
-            f"  value: {rounded(row.value)}",
+            f"  value: {plain(row.value, DIGITS)}",
             f"  notes: {escaping.toml(notes)}",
         ]
     return "\n".join(lines if len(lines) > 1 else [*lines, "[]"]) + "\n"
@@ -93,11 +94,11 @@ def _log(section: Section, row: Row, made: str) -> dict[str, Any]:
 
 
 def _result(section: Section, row: Row, score: Score, told: dict[str, str]) -> dict[str, Any]:
-    details: dict[str, Any] = {"score": rounded(score.value), "details": told}
+    details: dict[str, Any] = {"score": plain(score.value, DIGITS), "details": told}
     if score.name == row.primary.name and row.interval is not None:
         told_of = {"lower": "low", "upper": "high", "confidence_level": "level", "method": "method"}
         between = {name: getattr(row.interval, ours) for name, ours in told_of.items()}
-        details["uncertainty"] = {"confidence_interval": rounded(between)}
+        details["uncertainty"] = {"confidence_interval": plain(between, DIGITS)}
         if section.dataset.test_clips:
             details["uncertainty"]["num_samples"] = section.dataset.test_clips
     low, high = (0, 1) if score.unit == "fraction" else ("-Infinity", "Infinity")

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from csv import writer
 from typing import Any
 
@@ -23,6 +22,7 @@ from bench.reports.columns import MODEL, STATUS, Column, columns, marks, outcome
 from bench.reports.headline import headline
 from bench.results.quantities import QUANTITIES
 from bench.results.records import Score
+from bench.results.writing import json_text, plain
 
 
 def markdown(board: Board) -> str:
@@ -145,6 +145,8 @@ def _markdown_environment(board: Board) -> Iterable[str]:
         yield f"Made from {phrases.plural(board.records, 'record')} by `bench report`. Intervals are 95 %."
 
 
+DIGITS = 10
+"""Significant digits of numbers in files for programs."""
 PUBLISHED_TITLES = ("system", "result %", "metric", "weights from", "protocol", "source")
 
 
@@ -178,19 +180,8 @@ def csv(board: Board) -> str:
     text = io.StringIO()
     table = writer(text, lineterminator="\n")
     table.writerow(map(escaping.csv, names))
-    table.writerows([escaping.csv(rounded(line.get(name))) for name in names] for line in lines)
+    table.writerows([escaping.csv(plain(line.get(name), DIGITS)) for name in names] for line in lines)
     return text.getvalue()
-
-
-def rounded(value: Any) -> Any:
-    """Numbers to ten significant digits, so that the last bits of a sum never show."""
-    if isinstance(value, float):
-        return float(f"{value:.10g}")
-    if isinstance(value, Score):
-        value = value.model_dump()
-    if isinstance(value, Mapping):
-        return {name: rounded(item) for name, item in value.items()}
-    return [rounded(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _flat(section: Section, row: Row) -> dict[str, Any]:
@@ -244,21 +235,20 @@ def _unusual(score: Score) -> dict[str, Any]:
 
 def json_(board: Board) -> str:
     """The whole board but what only pictures show; fractions, seconds, MiB; unknown is null."""
-    plain = [
+    sections = [
         dataclasses.replace(section, rows=tuple(dataclasses.replace(row, detail=Detail()) for row in section.rows))
         for section in board.sections
     ]
-    values = dataclasses.asdict(dataclasses.replace(board, sections=tuple(plain), extra=()))
+    values = plain(dataclasses.replace(board, sections=tuple(sections), extra=()), DIGITS)
     del values["extra"]
     for section, made in zip(values["sections"], board.sections, strict=True):
         section |= {"headline": headline(made), "primary": made.primary.name, **_unusual(made.primary)}
         for row in section["rows"]:
             del row["detail"]
-            row["primary"] = row["primary"].value
+            row["primary"] = row["primary"]["value"]
             row["interval"] = row["interval"] and {name: row["interval"][name] for name in ("low", "high", "method")}
             row["speeds"] = [_flat_speed(speed) for speed in row["speeds"]]
-    text = json.dumps(rounded(values), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    return escaping.terminal(text, keep="\n") + "\n"
+    return escaping.terminal(json_text(values), keep="\n") + "\n"
 
 
 def _flat_speed(speed: dict[str, Any]) -> dict[str, Any]:

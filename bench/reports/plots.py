@@ -220,10 +220,13 @@ def _heat(values: npt.NDArray[np.float64], place: tuple[float, float, float, flo
 
 def _png(values: npt.NDArray[np.float64], colours: str) -> str:
     """Values from 0 to 1 as a data URI; unknown ones are clear."""
-    from matplotlib import image
+    import matplotlib as mpl
+    from PIL import Image, PngImagePlugin
 
-    buffer = io.BytesIO()
-    image.imsave(buffer, values, vmin=0, vmax=1, cmap=colours, format="png", metadata={"Software": ""})
+    buffer, told = io.BytesIO(), PngImagePlugin.PngInfo()
+    told.add_text("Software", "")
+    pixels = Image.fromarray(mpl.colormaps[colours](values, bytes=True))
+    pixels.save(buffer, format="png", pnginfo=told, dpi=(100, 100))
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 

@@ -7,18 +7,21 @@ from collections.abc import Callable
 from types import GenericAlias
 from typing import Annotated, Any, Literal, Optional
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import ConfigDict, Field, TypeAdapter
+from typing_extensions import NotRequired, TypedDict
 
-_FREE = ConfigDict(strict=True, extra="ignore")
+_typed_dict: Any = TypedDict  # whose fields are made here; no instance of a model is made only to look at a value
 _Texts = list[str]
 _FileName = Annotated[str, Field(pattern=r"^[^/\x00]{1,255}$")]
 _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-def _block(needed: dict[str, Any] | None = None, /, **known: Any) -> type[BaseModel]:
+def _block(needed: dict[str, Any] | None = None, /, **known: Any) -> Any:
     """An object; each of ``known`` may be missing or null, ``needed`` may not."""
-    fields: dict[str, Any] = {name: (Optional[kind], None) for name, kind in known.items()}  # noqa: UP045  no union of strings
-    return create_model("Block", __config__=_FREE, **fields, **(needed or {}))
+    fields = {name: NotRequired[Optional[kind]] for name, kind in known.items()}  # noqa: UP045  no union of strings
+    block: Any = _typed_dict("Block", {**fields, **(needed or {})})
+    block.__pydantic_config__ = ConfigDict(strict=True, extra="ignore")
+    return block
 
 
 @functools.cache
@@ -56,10 +59,10 @@ def blocks() -> Callable[[Any], Any]:
         metrics=dict[str, Any], typed=list[Annotated[_Texts, Field(min_length=2, max_length=2)]],
         start=dict[str, str | int | None], embeddings=GenericAlias(dict, (str, figures)), weights=_block(sha256=str), limit=int,
     )  # fmt: skip
-    tuned = _block({"dataset": (str, ...)}, folds=list[int])
-    artifact = _block({"file": (_FileName, ...), "sha256": (_Sha256, ...)}, bytes=int)
+    tuned = _block({"dataset": str}, folds=list[int])
+    artifact = _block({"file": _FileName, "sha256": _Sha256}, bytes=int)
     record = _block(
         timing=timing, memory=_block(reasons=dict[str, Any]), recipe=_block(tuned_on=GenericAlias(list, (tuned,))),
         environment=environment, provenance=provenance, artifacts=GenericAlias(dict, (str, artifact)),
     )  # fmt: skip
-    return record.__pydantic_validator__.validate_python
+    return TypeAdapter(record).validator.validate_python

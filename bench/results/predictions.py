@@ -36,6 +36,8 @@ _METHODS: Mapping[int, Callable[[bytes, int], bytes]] = {
 """By method of packing: packed bytes and the most that may come of them -> bytes."""
 NEEDED = ("ids", "targets", "logits")
 """What the predictions of a scored cell hold."""
+_SHARED, _SMALL = frozenset({"ids", "groups", "targets"}), 1 << 16
+"""What the cells of one test split have in common, and in how few packed bytes it is kept for the next of them."""
 _SERIES = ("curve_", "pretrain_")
 """How names of arrays begin that hold a number for each epoch or step."""
 _DAMAGE = (
@@ -70,42 +72,36 @@ class NpzArrays(Mapping[str, npt.NDArray[Any]]):
     def __init__(self, content: bytes, origin: str = "predictions", *, scored: bool = False) -> None:
         self._content, self._origin = content, origin
         self._unpacked: dict[str, npt.NDArray[Any]] = {}
-        with self._whole():
+        try:
             self._members = dict(_members(content))
             if scored:
                 groups = self._unpack("groups") if "groups" in self._members else None
                 ids, targets, logits = map(self._unpack, NEEDED)
                 _check_together(ids, targets, logits, groups)
+        except _DAMAGE as error:
+            raise self._damaged(error) from error
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         if name not in self._unpacked:
             if name not in self._members:
                 raise KeyError(name)
-            with self._whole():
+            try:
                 return self._unpack(name)
+            except _DAMAGE as error:
+                raise self._damaged(error) from error
         return self._unpacked[name]
 
     def _unpack(self, name: str) -> npt.NDArray[Any]:
         method, packed, size, header = self._members[name]
         start = header + 30 + sum(_LOCAL_HEADER.unpack_from(self._content, header))
-        content = _METHODS[method](self._content[start : start + packed], size)
-        if len(content) != size:
-            raise ValueError(f"{name} is cut short")
-        found = self._unpacked[name] = _array(content)
-        if found.dtype.kind == "U" and found.size:
-            codes = np.frombuffer(found.tobytes(), f"{found.dtype.str[0]}u4")
-            if codes.max() > 0x10FFFF or ((codes >> 11) == 0x1B).any():  # surrogates
-                raise ValueError(f"{name} holds characters that do not exist")
+        unpack = _shared_array if name in _SHARED and packed < _SMALL else _packed_array
+        found = self._unpacked[name] = unpack(name, method, self._content[start : start + packed], size)
         if name.startswith(_SERIES) and (found.ndim != 1 or found.dtype.kind not in "iuf"):
             raise ValueError(f"{name} is no series of numbers")
         return found
 
-    @contextlib.contextmanager
-    def _whole(self) -> Iterator[None]:
-        try:
-            yield
-        except _DAMAGE as error:
-            raise StoreError(f"{self._origin} cannot be read: {type(error).__name__}: {error}") from error
+    def _damaged(self, error: BaseException) -> StoreError:
+        return StoreError(f"{self._origin} cannot be read: {type(error).__name__}: {error}")
 
     def __contains__(self, name: object) -> bool:
         return name in self._members
@@ -145,6 +141,22 @@ def _members(content: bytes) -> Iterator[tuple[str, tuple[int, int, int, int]]]:
         place += _DIRECTORY_ENTRY.size
         yield content[place : place + name].decode().removesuffix(".npy"), (method, packed, size, header)
         place += name + extra + comment
+
+
+def _packed_array(name: str, method: int, packed: bytes, size: int) -> npt.NDArray[Any]:
+    """The array in a member of an archive that becomes ``size`` bytes."""
+    content = _METHODS[method](packed, size)
+    if len(content) != size:
+        raise ValueError(f"{name} is cut short")
+    found = _array(content)
+    if found.dtype.kind == "U" and found.size:
+        codes = np.frombuffer(found.tobytes(), f"{found.dtype.str[0]}u4")
+        if codes.max() > 0x10FFFF or ((codes >> 11) == 0x1B).any():  # surrogates
+            raise ValueError(f"{name} holds characters that do not exist")
+    return found
+
+
+_shared_array = functools.lru_cache(maxsize=32)(_packed_array)
 
 
 def _array(content: bytes) -> npt.NDArray[Any]:

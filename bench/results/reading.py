@@ -13,8 +13,9 @@ from typing import Any
 
 from pydantic_core import ValidationError, from_json
 
-_EXTREME = re.compile(rb"[\s:,\[]-?(?:\d{19}|[\d.]+[eE]\+?\d{3})|^-?\d{19}|^-?[\d.]+[eE]")
-"""Where a text may hold a number beyond 64 bits; every other text is known to hold none."""
+_SHAPE = bytes.maketrans(b"123456789E\n\r\t,]}", b"000000000e      ")
+_EXPONENT = re.compile(rb"e\+?000+(?: |$)")
+"""With the digits ``0`` and what may follow a number a space (:data:`_SHAPE`): where a large exponent may stand."""
 
 
 def read_bytes(path: str | Path) -> bytes:
@@ -44,7 +45,8 @@ def parse_json(content: bytes | str) -> Any:
     """
     whole = content.encode() if isinstance(content, str) else content
     value = from_json(whole, allow_inf_nan=False, cache_strings="all")
-    if _EXTREME.search(whole):
+    shape = whole.translate(_SHAPE)
+    if b"0" * 19 in shape or _EXPONENT.search(shape):  # every other text is known to hold no number beyond 64 bits
         _check_numbers(value)
     return value
 

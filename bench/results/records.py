@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
@@ -12,6 +11,7 @@ from bench.cell import Cell
 from bench.errors import StoreError
 from bench.results.blocks import blocks
 from bench.results.reading import first_problem, parse_json, reason
+from bench.results.writing import json_text
 
 SCHEMA_VERSION = 2
 
@@ -125,7 +125,7 @@ class Record(_Frozen):
         """The record as it is stored: sorted keys, one object, a final newline; NaN is refused."""
         values = self.model_dump(mode="python", exclude={"cell"})
         values["cell"] = self.cell.to_json()
-        return json.dumps(values, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+        return json_text(values) + "\n"
 
 
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]

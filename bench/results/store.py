@@ -230,9 +230,10 @@ class Store:
         entry = record.artifacts.get(kind)
         if entry is None:
             raise StoreError(f"{record.cell.id}: the record names no {kind}")
-        name = f"{record.cell.id}: {kind} {entry['file']}"
+        where = record.cell.id
+        name = f"{where}: {kind} {entry['file']}"
         try:
-            content = read_bytes(f"{self.root}/records/{record.cell.id.rpartition('/')[0]}/{entry['file']}")
+            content = read_bytes(f"{self.root}/records/{where.rpartition('/')[0]}/{entry['file']}")
         except OSError as error:
             raise StoreError(f"{name} cannot be read: {reason(error)}") from error
         if hashlib.sha256(content).hexdigest() != entry["sha256"]:

@@ -18,6 +18,8 @@ POWER = float(special.ndtri(0.8))
 """Standard errors beyond the end of an interval at which four of five differences are found."""
 LEAST_P = 1e-12
 _FEW = 25
+_MOST_DRAWS = 1 << 19
+"""Draws of differences that are held in memory at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,35 +110,41 @@ def pairwise_p(drawn: Draws) -> Floats:
     It is the level at which the interval of :func:`difference_interval` just reaches 0. With fewer than 25 draws
     further out the group part of the interval is that of a normal distribution with the spread of the draws.
     """
-    models = len(drawn.scores)
+    models, draws = len(drawn.scores), np.ascontiguousarray(drawn.drawn.T)
     result, parts = np.ones((models, models)), drawn.pair_parts()
-    for i in range(models - 1):
-        apart = drawn.scores[i] - drawn.scores[i + 1 :]
-        away = np.where(apart < 0, -1, 1) * (apart - (drawn.drawn[:, i : i + 1] - drawn.drawn[:, i + 1 :]))
-        away.sort(axis=0)
+    firsts, seconds = np.triu_indices(models, 1)
+    together = max(1, _MOST_DRAWS // max(1, draws.shape[1]))
+    for start in range(0, len(firsts), together):
+        pairs = a, b = firsts[start : start + together], seconds[start : start + together]
+        apart = drawn.scores[a] - drawn.scores[b]
+        away = draws[a]
+        away -= draws[b]
+        away -= apart[:, None]
+        away *= np.where(apart < 0, 1, -1)[:, None]
+        away.sort(axis=1)
         low, high = np.full(len(apart), math.log(LEAST_P)), np.zeros(len(apart))
         for _ in range(32):
             middle = (low + high) / 2
-            covered = _reach(away, np.exp(middle) / 2, drawn, parts[i, i + 1 :]) >= np.abs(apart)
+            covered = _reach(away, np.exp(middle) / 2, drawn, parts[pairs]) >= np.abs(apart)
             low, high = np.where(covered, middle, low), np.where(covered, high, middle)
-        result[i, i + 1 :] = result[i + 1 :, i] = np.where(np.abs(apart) > SAME, np.exp(high), 1.0)
+        result[a, b] = result[b, a] = np.where(np.abs(apart) > SAME, np.exp(high), 1.0)
     return result
 
 
 def _reach(away: Floats, tail: Floats, drawn: Draws, parts: Parts) -> Floats:
     """How far the interval of each pair extends towards 0 with ``tail`` beyond it ``(pairs,)``.
 
-    ``away``: how far each draw of the difference lies from the difference towards 0, sorted ``(draws, pairs)``.
+    ``away``: how far each draw of the difference lies from the difference towards 0, sorted ``(pairs, draws)``.
     """
-    draws, pairs = len(away), np.arange(away.shape[1])
+    pairs, draws = np.arange(len(away)), away.shape[1]
     z, most = np.maximum(-special.ndtri(tail), SAME), max(draws - _FEW, draws // 2)
     at = np.clip((1 - tail) * (draws + 1) - 1, 0, most - 1)
     below = at.astype(np.int64)
-    ends = away[below, pairs] + (at - below) * (away[np.minimum(below + 1, most), pairs] - away[below, pairs])
+    ends = away[pairs, below] + (at - below) * (away[pairs, np.minimum(below + 1, most)] - away[pairs, below])
     spread = np.sqrt(parts.drawn)
     ends = np.where(tail * (draws + 1) < _FEW, np.maximum(ends, spread * z), ends)
     flat = z**2 / (drawn.groups + z**2) if drawn.shares is not None else 1e9
-    differs = away[-1] - away[0] > SAME
+    differs = away[:, -1] - away[:, 0] > SAME
     ends = np.where(differs, np.maximum(0.0, -special.stdtrit(drawn.groups - 1, tail) / z * ends), flat)
     return parts.reach(ends, tail)
 

@@ -179,7 +179,7 @@ def test_cell_json_refuses_unknown_axes() -> None:
 def test_cells_of_different_axes_have_different_ids() -> None:
     from dataclasses import fields, replace
 
-    other = {"kind": "profile", "fold": 2, "seed": 3, "batch": 99, "clip_samples": 5}
+    other = {"kind": "profile", "fold": 2, "seed": 3, "batch": 99, "clip_samples": 5, "nproc": 2}
     for field in fields(Cell):
         if field.name == "kind":
             continue

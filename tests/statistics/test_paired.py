@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
-from bench.statistics.paired import Comparison, mcnemar_exact, paired_cluster_bootstrap
+from bench.statistics.draws import Draws, draw_scores
+from bench.statistics.paired import Comparison, mcnemar_exact, paired_cluster_bootstrap, pairwise_p
 from bench.statistics.results import Refusal
 
 
@@ -220,3 +221,17 @@ class TestPairedBootstrap:
     def test_other_clips_are_a_wrong_call(self) -> None:
         with pytest.raises(ValueError, match="same clips"):
             paired_cluster_bootstrap([1, 0, 1], [1, 0], None)
+
+
+def test_pairs_taken_together_change_no_p_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    models = [(rng.random((3, 60)) < 0.5 + model / 20).astype(float) for model in range(5)]
+    drawn = draw_scores(models, None, draws=300)
+    assert isinstance(drawn, Draws)
+    whole = pairwise_p(drawn)
+    monkeypatch.setattr("bench.statistics.paired._MOST_DRAWS", 700)
+    assert np.array_equal(whole, pairwise_p(drawn))
+    for a, b in zip(*np.triu_indices(5, 1), strict=True):
+        two = draw_scores([models[a], models[b]], None, draws=300)
+        assert isinstance(two, Draws)
+        assert pairwise_p(two)[0, 1] == pytest.approx(whole[a, b], rel=1e-9)

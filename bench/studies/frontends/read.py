@@ -17,12 +17,11 @@ from bench.results.records import Record
 from bench.statistics.results import Refusal
 from bench.statistics.timing import MIN_PROCESSES, process_interval
 from bench.studies.common import bad_record, machine, why
+from bench.studies.frontends import FILE
 from bench.studies.frontends.claims import BUSY_SPOILS
 from bench.studies.frontends.plots import bars
 from bench.studies.frontends.render import SPECTROGRAMS, VERDICTS, about, verdict_rows
 
-FILE = "frontends.json"
-"""What ``bench frontends`` writes."""
 MEMORY = ("host_train_mib", "host_infer_mib", "device_peak_mib", "device_infer_peak_mib")
 QUANTITIES = {
     "infer": "infer_clips_per_s",
