@@ -48,7 +48,9 @@ def command(out: Path, launcher: str) -> list[str]:
 
 
 def contents(out: Path) -> Contents:
-    """Scores and predictions of the cells that are done."""
+    """Scores and predictions of the cells that are done; none where the first kill came before the folder."""
+    if not out.exists():
+        return {}
     store = Store(out)
     records, problems = store.records()
     if problems:
@@ -134,7 +136,7 @@ def campaign(kills: int, seed: int, launcher: str, pace: float, folder: Path) ->
         rounds += 1
         out = folder / f"round-{rounds}"
         env["BENCH_TEST_RUN"] = str(out)
-        while len(found := contents(out) if out.exists() else {}) < CELLS:
+        while len(found := contents(out)) < CELLS:
             for role in disturbed(command(out, launcher), env, draw, pace if done.total() < kills else 1e6):
                 done[role] += 1
             until = time.monotonic() + 20
