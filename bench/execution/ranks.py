@@ -193,7 +193,7 @@ class _Draws(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Any operator; those that draw are ours."""
         kwargs, name = kwargs or {}, func.overloadpacket.__name__
-        if torch.Tag.nondeterministic_seeded not in func.tags or (name == "native_dropout" and args[2] is False):
+        if torch.Tag.nondeterministic_seeded not in func.tags or _drops_nothing(func, args, kwargs):
             return func(*args, **kwargs)
         given, own = args[0], self.part.stop - self.part.start
         shape = tuple(given.shape if isinstance(given, Tensor) else given)
@@ -204,8 +204,17 @@ class _Draws(TorchDispatchMode):
         whole, rows = (each * self.clips, *shape[1:]), slice(each * self.part.start, each * self.part.stop)
         if name in ("rand", "randn"):
             return func(whole, *args[1:], **kwargs)[rows]
+        order = sorted(range(len(shape)), key=lambda axis: -given.stride(axis))  # numbers are drawn as they are stored
+        blank = given.new_empty([whole[axis] for axis in order]).permute([order.index(i) for i in range(len(order))])
         if name == "native_dropout":  # of GPUs
-            kept = given.new_empty(whole).bernoulli_(1 - args[1])[rows]
+            kept = blank.bernoulli_(1 - args[1])[rows]
             return given * kept / (1 - args[1]), kept.bool()
-        drawn = func(given.new_empty(whole), *args[1:], **kwargs)[rows]
+        drawn = func(blank, *args[1:], **kwargs)[rows]
         return given.copy_(drawn) if name.endswith("_") else drawn
+
+
+def _drops_nothing(func: Any, args: Any, kwargs: Any) -> bool:
+    """Whether it is an operator with dropout that is off."""
+    names = [argument.name for argument in func._schema.arguments]
+    given = dict(zip(names, args, strict=False)) | kwargs
+    return given.get("train") is False or ("dropout_p" in names and not given.get("dropout_p"))

@@ -65,6 +65,8 @@ class Net(nn.Module):
         x = self.conv(x.unsqueeze(1))
         if self.kind == "random" and self.training:
             tokens = x.mean(2).transpose(1, 2)
+            stored_by_time = tokens.transpose(0, 1).contiguous().transpose(0, 1)
+            tokens = tokens + F.dropout(stored_by_time, 0.1, training=True)
             x = x + self.attention(tokens, tokens, tokens)[0].transpose(1, 2).unsqueeze(2)
             x = x * (torch.rand(len(x), 1, 1, 1) > 0.1) * x.new_empty(len(x), 1, 1, 1).bernoulli_(0.9)
             x = F.dropout(x, 0.1, training=True) + 0.01 * torch.randn_like(x)
