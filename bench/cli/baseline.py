@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.common import OK, open_host, print_json, print_note, print_table
+from bench.cli.common import NOTHING, OK, open_host, print_json, print_note, print_table
 from bench.cli.flags import AsJson, LeftOut, PluginFiles
-from bench.errors import NoCellError, SelectionError, did_you_mean
+from bench.errors import BenchError, NoCellError, SelectionError, did_you_mean
 from bench.gate.baseline import Baseline, is_baseline, parse_baseline
 from bench.gate.collect import Collected, collect, collect_benchmarks, unfinished
 from bench.gate.verdict import value
@@ -20,17 +20,17 @@ from bench.results.folder import write_atomic
 from bench.results.store import Store
 from bench.textfiles import read_text
 
-ACTIONS = ("pin", "show")
+ACTIONS = ("pin", "list", "show")
 
 
 def main(  # noqa: PLR0913  one parameter per option
-    action: Annotated[str, typer.Argument(metavar="pin|show", show_default=False, help="What to do.")],
+    action: Annotated[str, typer.Argument(metavar="pin|list|show", show_default=False, help="What to do.")],
     path: Annotated[
         Path,
         typer.Argument(
             metavar="PATH",
             show_default=False,
-            help="pin: folder of a run or JSON of pytest-benchmark; show: a baseline.",
+            help="pin: folder of a run or JSON of pytest-benchmark; list: a folder of baselines; show: a baseline.",
         ),
     ],
     *,
@@ -40,14 +40,14 @@ def main(  # noqa: PLR0913  one parameter per option
     plugin: PluginFiles = None,
     no_plugin: LeftOut = None,
 ) -> int:
-    """Pin what a run measured for the gate, or show what is pinned.
+    """Pin what a run measured for the gate, or list or show what is pinned.
 
     `bench baseline pin RESULTS --to FILE`, `bench baseline show FILE`; several over time: `bench history`.
     """
     if action not in ACTIONS:
         raise SelectionError(f"bench baseline has no action {action!r}: {did_you_mean(action, ACTIONS)}")
-    if action == "show":
-        return _show(path, as_json=as_json)
+    if action != "pin":
+        return (_show if action == "show" else _list)(path, as_json=as_json)
     if to is None:
         raise SelectionError("bench baseline pin needs --to FILE, e.g. --to results/published/baselines/NAME.json")
     return _pin(read_baseline(path, plugin, no_plugin, partial=partial), to)
@@ -118,6 +118,25 @@ def _pin(baseline: Baseline, to: Path) -> int:
     write_atomic(to, baseline.to_json().encode())
     print(f"pinned {len(baseline.rows)} rows in {to}")
     return OK
+
+
+def _list(folder: Path, *, as_json: bool) -> int:
+    """The baselines in a folder; other files in it are named."""
+    if not folder.is_dir():
+        raise SelectionError(f"no folder {folder}; `bench baseline pin RESULTS --to {folder / 'NAME.json'}` makes it")
+    found: dict[str, Baseline] = {}
+    for path in sorted(folder.rglob("*.json")):
+        try:
+            found[str(path)] = parse_baseline(read_text(path), str(path))
+        except BenchError as error:
+            print_note(str(error))
+    if as_json:
+        print_json({name: one.model_dump(mode="json", exclude={"rows"}) for name, one in found.items()})
+    else:
+        machines = {name: "; ".join(sorted(set(one.machines.values()))) or "-" for name, one in found.items()}
+        lines = [[name, one.pinned_at, str(len(one.rows)), machines[name]] for name, one in found.items()]
+        print_table(("baseline", "pinned", "rows", "machines"), lines, numeric=("rows",))
+    return OK if found else NOTHING
 
 
 def _show(path: Path, *, as_json: bool) -> int:

@@ -35,6 +35,7 @@ from bench.measurement.device_memory import DevicePeak
 from bench.measurement.guards import restored_flags
 from bench.measurement.latency import LEAST, Latency, Sampling, measure_latency
 from bench.measurement.memory import HostPeak
+from bench.measurement.noise import measure_noise
 from bench.measurement.readings import join, table
 from bench.measurement.throughput import Blocks, Throughput, measure_throughput
 from bench.measurement.trace import write_trace
@@ -44,6 +45,8 @@ from bench.results.quantities import QUANTITIES, finite
 CLIPS = 64
 """Distinct clips that the inputs rotate over."""
 TRACED_STEPS, TOP_OPERATORS = 2, 20
+REFERENCE_TIMES = 60
+"""Repetitions of a fixed piece of work, about 2 ms each: what it takes says how fast the machine is today."""
 SHORT_BLOCKS = Blocks(warmup_steps=1, warmup_seconds=0, count=8, min_steps=1, seconds=0.03, max_seconds=0.2)
 SHORT_SAMPLING = Sampling(warmup_calls=2, warmup_seconds=0, min_samples=LEAST, min_seconds=0.15, max_seconds=0.3)
 """How long a gate that measures in turns looks at a process: many short ones say more than a few long ones."""
@@ -67,6 +70,7 @@ def run_profile(registry: Registry, job: Job, progress: Progress) -> CellResult:
         "latency": None if latency is None else latency.to_json(),
         "infer": infer.to_json(),
         "train": None if learn is None else learn.to_json(),
+        "reference": {"median_ms": 1e3 * float(np.median(measure_noise(repetitions=REFERENCE_TIMES).seconds))},
         **_look_inside(calls, job, changed, latency, infer, learn),
     }
     if compiling is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from bench.errors import SelectionError
@@ -12,11 +13,13 @@ from bench.gate.collect import Collected
 from bench.gate.intervals import Difference, few_seeds, measured_difference, score_difference
 from bench.gate.policy import Policy, Rule, family
 from bench.gate.verdict import Finding, Status, Verdict
-from bench.results.quantities import QUANTITIES
+from bench.results.quantities import QUANTITIES, REFERENCE
 from bench.statistics.draws import MIN_SEEDS
 
 _ROUNDING = 1e-9
 _MOVED = ("regression", "unresolved", "improved")
+TIMED = ("s", "clips/s")
+"""Units of what a slower machine makes worse."""
 EXACT = frozenset(one.gated for one in QUANTITIES if one.exact)
 """Counts, which have no scatter."""
 
@@ -103,10 +106,11 @@ def _row(row: PinnedRow, match: PinnedRow, policy: Policy, candidate: Collected)
             reason, old = match.missing.get(quantity, "not in the record"), _middle(pinned)
             yield told(quantity=quantity, unit=pinned.unit, status="vanished", baseline=old, reason=reason)
         else:
-            yield _quantity(row, quantity, found, pinned, rule)
+            yield _beside(_quantity(row, quantity, found, pinned, rule), row, match)
     for quantity in sorted(match.quantities.keys() - row.quantities.keys()):
-        new = match.quantities[quantity]
-        reason = "not in the baseline"
+        new, reason = match.quantities[quantity], "not in the baseline"
+        if policy[family(quantity)].skip:
+            continue
         yield told(quantity=quantity, unit=new.unit, status="new", candidate=_middle(new), reason=reason)
 
 
@@ -129,6 +133,24 @@ def _quantity(row: PinnedRow, quantity: str, found: Measured, pinned: Measured, 
     else:
         difference = measured_difference(found, pinned, rule.level)
     return judge(row.name, quantity, difference, rule, unit=pinned.unit, higher_is_better=pinned.higher_is_better)
+
+
+def _beside(found: Finding, row: PinnedRow, match: PinnedRow) -> Finding:
+    """A finding of a time or rate with what is left of its change beside that of the reference workload.
+
+    What the machine alone explains is not blamed on the code: it is ``unresolved``.
+    """
+    before, after = (side.quantities.get(REFERENCE) for side in (row, match))
+    if before is None or after is None or found.unit not in TIMED or not found.baseline or found.candidate is None:
+        return found
+    machine = _middle(after) / _middle(before)
+    ratio = found.candidate / found.baseline
+    left = (ratio / machine if found.unit == "s" else ratio * machine) - 1
+    reason = f"{found.reason}; reference workload {machine - 1:+.1%}, residual {left:+.1%}"
+    tolerated = found.tolerance or 0.0
+    if found.status == "regression" and found.relative and (left if found.unit == "s" else -left) <= tolerated:
+        return replace(found, status="unresolved", reason=f"{reason}: the machine is slower, not the code")
+    return replace(found, reason=reason)
 
 
 def judge(

@@ -66,6 +66,7 @@ DEFAULTS: Policy = MappingProxyType(
         "counters": Rule(relative=0.01),
         "instructions": Rule(relative=0.01, same_hardware=True),
         "measurement": Rule(relative=0.15, same_hardware=True),
+        "reference": Rule(relative=0.15, better="neither", same_hardware=True, skip=True),
     }
 )
 """Where no policy file says otherwise. Scores that are no fraction are a ``score``, what plugins measure a

@@ -79,6 +79,9 @@ COUNTERS: Mapping[str, str] = MappingProxyType(
 )
 """Counters of one step (``--counters``), name to unit."""
 
+REFERENCE = "reference"
+"""Gated name of the fixed work that profile cells time beside the model: how fast the machine is."""
+
 QUANTITIES: tuple[Quantity, ...] = (
     Quantity(
         name="train_clips_per_s", paths=("timing.train.clips_per_s",), unit="clips/s", higher_is_better=True,
@@ -117,6 +120,7 @@ QUANTITIES: tuple[Quantity, ...] = (
         title="J/clip",
     ),
     Quantity(name="net_joules_per_clip", paths=("timing.energy.net_joules_per_clip",), unit="J"),
+    Quantity(name="reference_s", paths=("timing.reference.median_ms",), unit="s", gated=REFERENCE),
     Quantity(name="parameters", paths=("provenance.model.parameters",), gated="parameters", exact=True),
     Quantity(
         name="flops", unit="FLOP", gated="flops", exact=True,

@@ -248,3 +248,16 @@ def test_two_runs_are_compared_without_a_pin(runs, capsys):
     capsys.readouterr()
     assert main(["gate", str(slower)]) == 2
     assert "compared with nothing; give `bench gate BASE RESULTS`" in capsys.readouterr().err
+
+
+def test_baselines_of_a_folder_are_listed_and_other_files_named(pinned, capsys):
+    (pinned.parent / "other.json").write_text("{}")
+    assert main(["baseline", "list", str(pinned.parent)]) == 0
+    shown = capsys.readouterr()
+    assert f"{pinned}" in shown.out
+    assert "other.json: no baseline of bench" in shown.err
+    assert main(["baseline", "list", str(pinned.parent), "--json"]) == 0
+    assert list(json.loads(capsys.readouterr().out)) == [str(pinned)]
+    pinned.unlink()
+    assert main(["baseline", "list", str(pinned.parent)]) == 4
+    assert main(["baseline", "list", str(pinned)]) == 2

@@ -38,6 +38,7 @@ class Change:
     seeds: tuple = (0,)
     processes: int = 1
     logits: bool = True
+    machine: float | None = None
 
 
 class Runs:
@@ -99,6 +100,7 @@ class Runs:
                 "train": None,
                 "reasons": {"train": "fitted as a whole"},
                 "flops": {"total": 12_345},
+                **({} if change.machine is None else {"reference": {"median_ms": 2.0 * change.machine}}),
             },
             memory={
                 "host_peak_mib": 600.0 * change.fat * float(np.exp(noise.normal(0, 0.004))),
