@@ -34,7 +34,7 @@ from bench.measurement.clocks import synchronize
 from bench.measurement.device_memory import DevicePeak
 from bench.measurement.guards import restored_flags
 from bench.measurement.latency import LEAST, Latency, Sampling, measure_latency
-from bench.measurement.memory import HostPeak
+from bench.measurement.memory import HostPeak, read_field
 from bench.measurement.noise import measure_noise
 from bench.measurement.readings import join, table
 from bench.measurement.throughput import Blocks, Throughput, measure_throughput
@@ -159,7 +159,9 @@ def _counted(calls: Calls, job: Job) -> dict[str, float | None]:
 def _short(calls: Calls, job: Job, *, alone: bool) -> dict[str, float | None]:
     device = job.cell.device
     memory = _memory(calls, device, settled=False)
-    values = {"host_memory": memory["host_peak_mib"], "device_memory": memory["device_peak_mib"]}
+    files = read_field(Path("/proc/self/status"), "RssFile").value or 0.0  # as many as the page cache holds: noise
+    host = memory["host_peak_mib"]
+    values = {"host_memory": host and host - files, "device_memory": memory["device_peak_mib"]}
     for name, step in (("infer_throughput", calls.infer), ("train_throughput", calls.learn)):
         if step is not None:
             rates = measure_throughput(step, device=device, blocks=SHORT_BLOCKS).block_rates
