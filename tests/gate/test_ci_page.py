@@ -13,6 +13,8 @@ from xml.etree import ElementTree as ET
 import pytest
 import yaml
 
+from bench.__main__ import main
+
 ROOT = Path(__file__).resolve().parents[2]
 BLOCKS = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "ci.md").read_text(encoding="utf-8"), re.DOTALL)
 GITHUB, GITLAB = (yaml.safe_load(block) for block in BLOCKS[:2])
@@ -94,7 +96,7 @@ class Job:
         subprocess.run(["git", "init", "-q", "-b", "main", str(server)], check=True)
         (server / "gate.toml").write_text(self.policy)
         for number, change in enumerate(changes):
-            if number:
+            if number == 1:
                 self.git("checkout", "-q", "-b", "change")
             values = {"width": 8, "seconds": 0, **change}
             (server / "plugin.py").write_text(PLUGIN.format(**values) + f"# {number}\n")
@@ -199,3 +201,22 @@ def test_the_workflows_keep_what_they_need_between_jobs_and_see_all_of_the_histo
     assert used["actions/cache"]["path"] == "~/.cache/bench"
     assert GITLAB["gate"]["variables"]["GIT_DEPTH"] == "0"
     assert any(step.get("run") == INSTALL for step in steps)
+
+
+def test_bisection_by_the_real_gate_names_the_commit_that_has_more_to_compute(
+    job, processes, monkeypatch, capsys
+) -> None:
+    one = job(COUNTS)
+    one.revisions({}, {}, {}, {"width": 9}, {"width": 9}, {"width": 9})
+    (page,) = re.findall(r"\$ (bench bisect .*)", (ROOT / "docs" / "ci.md").read_text(encoding="utf-8"))
+    words = page.replace("v1.2", "origin/main").replace("--metric latency", "--metric flops").replace("demo", "blips")
+    monkeypatch.setattr("bench.studies.bisect.run.subprocess", processes)
+    monkeypatch.setenv("BENCH_CACHE", one.env["BENCH_CACHE"])
+    monkeypatch.chdir(one.work)
+    assert main([*words.split()[1:], "--policy", "gate.toml"]) == 0
+    said = capsys.readouterr()
+    assert f"first bad commit: {one.git('show', '-s', '--format=%h', 'HEAD~2')} " in said.out
+    assert "revision 3" in said.out
+    assert re.search(r"flops of blips/\S+ regression, 1\.0\d+ times that of the good commit", said.out)
+    assert said.err.count("note: ") <= 4
+    assert one.git("status", "--porcelain") == ""
