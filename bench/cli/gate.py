@@ -25,7 +25,9 @@ from bench.gate.verdict import HEADER, Outcome, Verdict, markdown, table
 from bench.results.folder import write_atomic
 from bench.textfiles import read_text
 
-EXIT: Mapping[Outcome, int] = MappingProxyType({"passed": OK, "regression": REGRESSION, "vanished": NOTHING})
+EXIT: Mapping[Outcome, int] = MappingProxyType(
+    {"passed": OK, "not_resolvable": OK, "regression": REGRESSION, "vanished": NOTHING}
+)
 
 
 @with_run_options(

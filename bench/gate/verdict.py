@@ -9,7 +9,7 @@ from typing import Any, Literal
 from bench import escaping
 
 Status = Literal["ok", "improved", "unresolved", "not_resolvable", "regression", "vanished", "new", "not_compared"]
-Outcome = Literal["passed", "regression", "vanished"]
+Outcome = Literal["passed", "not_resolvable", "regression", "vanished"]
 
 _ORDER: tuple[Status, ...] = (
     "regression", "vanished", "unresolved", "not_resolvable", "improved", "new", "not_compared", "ok",
@@ -62,18 +62,20 @@ class Verdict:
 
     @property
     def outcome(self) -> Outcome:
-        """A regression outweighs what vanished; a gate that compared nothing counts as vanished."""
+        """The gravest: a regression, then what vanished (also if nothing was compared), then what is not resolved."""
         found = {finding.status for finding in self.findings}
         if "regression" in found:
             return "regression"
-        return "vanished" if "vanished" in found or not found - {"new", "not_compared"} else "passed"
+        if "vanished" in found or not found - {"new", "not_compared"}:
+            return "vanished"
+        return "not_resolvable" if "not_resolvable" in found else "passed"
 
     @property
     def summary(self) -> str:
         """One line: the outcome and how many findings there are of each kind."""
         counts = [(status, sum(f.status == status for f in self.findings)) for status in _ORDER]
         parts = [f"{count} {_WORDS.get(status, status)}" for status, count in counts if count]
-        return f"{self.outcome}: {', '.join(parts) or 'nothing was compared'}"
+        return f"{_WORDS.get(self.outcome, self.outcome)}: {', '.join(parts) or 'nothing was compared'}"
 
     def ordered(self) -> list[Finding]:
         """The findings, the gravest first."""

@@ -77,7 +77,6 @@ def test_a_base_that_cannot_be_planned_is_a_revision_that_cannot_be_measured(rep
     error = capsys.readouterr().err
     assert "the base revision HEAD cannot be measured" in error
     assert "old and broken" in error
-    made.git(repository, "checkout", "--quiet", "--", "toy.py")
     made.git(repository, "rm", "--quiet", "--cached", "toy.py")
     made.git(repository, "commit", "--quiet", "--message", "not tracked")
     assert main([*WORDS, "HEAD"]) == 5

@@ -27,6 +27,10 @@ def test_the_gravest_comes_first_and_the_outcome_is_the_gravest():
     assert verdict.summary == "regression: 1 regression, 1 vanished, 1 ok"
     assert Verdict(findings=FINDINGS[::2]).outcome == "vanished"
     assert Verdict(findings=FINDINGS[:1]).outcome == "passed"
+    open_ = Finding(row="d", quantity="latency", status="not_resolvable")
+    assert Verdict(findings=(*FINDINGS[:1], open_)).outcome == "not_resolvable"
+    assert Verdict(findings=(open_,)).summary.startswith("not resolvable in the time given: 1 ")
+    assert Verdict(findings=(*FINDINGS[::2], open_)).outcome == "vanished"
     assert Verdict(findings=()).outcome == "vanished"
     assert Verdict(findings=()).summary == "vanished: nothing was compared"
 
