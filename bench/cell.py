@@ -104,10 +104,7 @@ class Cell:
 
     def to_json(self) -> dict[str, Any]:
         """The cell as JSON values."""
-        values = asdict(self)
-        if self.nproc == 1:
-            del values["nproc"]
-        return values
+        return {name: value for name, value in asdict(self).items() if name != "nproc" or value > 1}
 
     @classmethod
     def from_json(cls, values: Any) -> Cell:

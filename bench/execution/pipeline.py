@@ -109,9 +109,9 @@ class Pipeline(nn.Module):
         """What :meth:`logits` takes: ``audio`` through the front end, everything else as it is."""
         return {name: self.features(x) if name == "audio" else x for name, x in inputs.items()}
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """``{modality: tensor} -> (batch, num_classes)``, from the waveform (or stored features) on."""
-        return self.logits(self.prepare(inputs))
+    def forward(self, inputs: Mapping[str, Tensor], *, prepared: bool = False) -> Tensor:
+        """``{modality: tensor} -> (batch, num_classes)``, from the waveform on, or from what was ``prepared``."""
+        return self.logits(inputs if prepared else self.prepare(inputs))
 
 
 def call_model(model: nn.Module, given: Tensor | dict[str, Tensor]) -> Any:

@@ -12,7 +12,7 @@ import contextlib
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed.nn import functional as summing
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -63,9 +63,8 @@ class Ranks:
 
     def part(self, clips: int) -> slice:
         """The clips of a batch that are this rank's; all of them where there are too few for all ranks."""
-        if clips < self.count:
-            return slice(0, clips)
-        return slice(clips * self.rank // self.count, clips * (self.rank + 1) // self.count)
+        first, last = clips * self.rank // self.count, clips * (self.rank + 1) // self.count
+        return slice(first, last) if clips >= self.count else slice(0, clips)
 
     def gathered(self, value: Any) -> list[Any]:
         """What each rank gives, in their order."""
@@ -82,9 +81,8 @@ class Ranks:
         first, *others = self.gathered(module_state(pipeline))
         if apart := [name for name, value in first.items() if any(one[name] != value for one in others)]:
             raise PluginError(
-                f"{', '.join(apart[:4])}{', ...' if len(apart) > 4 else ''} of {len(first)} tensors differ between the "
-                f"processes of --nproc {self.count}: the network keeps what it saw of its own clips, other than by "
-                "batch normalisation; leave out --nproc"
+                f"{', '.join(apart[:4])} ({len(apart)} of {len(first)} tensors) differ between processes: the network "
+                f"keeps what each saw of its own clips, other than batch statistics; leave out --nproc {self.count}"
             )
         draws = f"other than for each clip: {', '.join(sorted(self.draws))}" if self.draws else "for the whole batch"
         return {"count": self.count, "backend": dist.get_backend(), "draws": draws}
@@ -109,53 +107,28 @@ def predict_all(infer: Inference, batches: Batches, ranks: Ranks) -> Predictions
     return Predictions(logits=logits, index=batches.indices, seconds=max(one.seconds for one in parts))
 
 
-class _Network(nn.Module):
-    """What gradients are averaged of: the pipeline, called behind its front end."""
-
-    def __init__(self, pipeline: Pipeline, settings: StepSettings) -> None:
-        super().__init__()
-        self.pipeline, self.settings = pipeline, settings
-
-    def forward(self, inputs: Mapping[str, Tensor], around: contextlib.AbstractContextManager[Any]) -> Tensor:
-        """Logits of a rank's own clips."""
-        with around, autocast(self.settings.device, self.settings.precision):
-            return self.pipeline.logits(inputs)
-
-
 class DividedStep(TrainStep):
     """The step of one rank: gradients, loss and statistics are those of the whole batch."""
 
     def __init__(self, pipeline: Pipeline, settings: StepSettings, steps_per_epoch: int, ranks: Ranks) -> None:
         super().__init__(pipeline, settings, steps_per_epoch)
-        network, self.ranks = _Network(pipeline, settings), ranks
-        self._network = DistributedDataParallel(network, find_unused_parameters=True, broadcast_buffers=False)
+        self.ranks = ranks
+        self._network = DistributedDataParallel(pipeline, find_unused_parameters=True, broadcast_buffers=False)
 
     def objective(self, inputs: Tensors) -> Tensor:
         """The share of a rank in the loss of the batch; their mean over ranks is the loss."""
         inputs, targets = self.prepared(inputs)
-        clips, part = len(targets), self.ranks.part(len(targets))
-        own = {name: x[part] for name, x in inputs.items()}
-        if clips < self.ranks.count:
-            return self.criterion(self._network(own, contextlib.nullcontext()), targets)
-        loss = self.criterion(self._network(own, _as_whole(part, clips, self.ranks.draws)), targets[part])
-        return loss.mul((part.stop - part.start) * self.ranks.count / clips)
+        clips, count, part = len(targets), self.ranks.count, self.ranks.part(len(targets))
+        divided = _Whole(part, clips, self.ranks.draws) if clips >= count else contextlib.nullcontext()
+        with divided, autocast(self.settings.device, self.settings.precision):
+            logits = self._network({name: x[part] for name, x in inputs.items()}, prepared=True)
+        loss = self.criterion(logits, targets[part])
+        return loss.mul((part.stop - part.start) * count / clips) if clips >= count else loss
 
     def _learned(self, inputs: Tensors) -> Tensor:
         loss = super()._learned(inputs)
         dist.all_reduce(loss)
         return loss / self.ranks.count
-
-
-@contextlib.contextmanager
-def _as_whole(part: slice, clips: int, draws: set[str]) -> Iterator[None]:
-    """A forward pass of some clips of a batch that draws and normalises as one of all of them."""
-    own = F.batch_norm
-    F.batch_norm = functools.partial(_batch_norm, own)
-    try:
-        with _Draws(part, clips, draws):
-            yield
-    finally:
-        F.batch_norm = own
 
 
 def _batch_norm(  # noqa: PLR0913  as torch has them
@@ -180,15 +153,24 @@ def _batch_norm(  # noqa: PLR0913  as torch has them
     return (y if bias is None else y + bias.reshape(shape)).to(x.dtype)
 
 
-class _Draws(TorchDispatchMode):
-    """Random numbers whose first dimension counts clips are drawn for the whole batch, on every rank alike.
+class _Whole(TorchDispatchMode):
+    """A forward pass of some clips of a batch that normalises and draws as one of all of them.
 
-    So generators stand where that of one process does. Others are drawn as asked for, and named in ``seen``.
+    Random numbers whose first dimension counts clips are drawn for the whole batch, on every rank alike, so that
+    generators stand where that of one process does. Others are drawn as asked for, and named in ``seen``.
     """
 
     def __init__(self, part: slice, clips: int, seen: set[str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.part, self.clips, self.seen = part, clips, seen
+        self.part, self.clips, self.seen, self.own = part, clips, seen, F.batch_norm
+
+    def __enter__(self) -> Any:
+        F.batch_norm = functools.partial(_batch_norm, self.own)
+        return super().__enter__()  # type: ignore[no-untyped-call]
+
+    def __exit__(self, *raised: object) -> None:
+        F.batch_norm = self.own
+        super().__exit__(*raised)  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Any operator; those that draw are ours."""
