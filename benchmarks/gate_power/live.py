@@ -61,8 +61,8 @@ def build(task):
 
     if SHARE:
         status = Path("/proc/self/status").read_text()
-        peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
-        HELD.append(b"x" * int(SHARE * peak * 1024))
+        own = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon"))
+        HELD.append(b"x" * int(SHARE * own * 1024))
 
     class Stack(torch.nn.Module):
         def __init__(self):

@@ -15,10 +15,11 @@ from typing import Any, Literal
 
 import bench
 from bench.errors import BenchError, NoCellError, SelectionError, did_you_mean, short
+from bench.studies.gate.revisions import RevisionError, find_revisions
 
 Answer = Literal["good", "bad", "skip"]
-GOOD, BAD, SKIP = frozenset({"ok", "improved"}), "regression", 5
-"""Statuses of findings, and the exit status of a gate that could not install a revision."""
+GOOD, BAD = frozenset({"ok", "improved"}), "regression"
+"""Statuses of findings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +56,7 @@ class Question:
     @classmethod
     def of(cls, good: str, bad: str, metric: str, options: Sequence[str], here: Path) -> Question:
         """Names of revisions become commits; refused are those that git does not know, or not in this order."""
-        commits = []
-        for name in (good, bad):
-            try:
-                commits.append(git(here, "rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}"))
-            except BenchError as error:
-                raise SelectionError(f"git knows no commit {short(name)} in {here}: {error}") from error
+        commits = [find_revisions(name, here).base for name in (good, bad)]
         if commits[0] not in git(here, "rev-list", commits[1]).split()[1:]:
             raise SelectionError(f"{short(good)} does not lie before {short(bad)}; give an older commit of its history")
         return cls(good=commits[0], bad=commits[1], metric=metric, options=tuple(options))
@@ -84,7 +80,8 @@ class Found:
 def bisect(question: Question, here: Path, told: Callable[[Step], None]) -> Found:
     """The first commit in which the metric is worse than tolerated.
 
-    Steps are kept in the repository's git folder: the same question goes on where it was interrupted.
+    Steps are kept in the repository's git folder: the same question goes on where it was interrupted. What was not
+    resolved is measured again.
 
     Raises:
         NoCellError: The bad commit is not worse, by what the gate resolves.
@@ -95,7 +92,8 @@ def bisect(question: Question, here: Path, told: Callable[[Step], None]) -> Foun
     home.mkdir(parents=True, exist_ok=True)
     kept = home / "steps.jsonl"
     lines = kept.read_text(encoding="utf-8").splitlines() if kept.is_file() else []
-    steps = {step.commit: step for step in map(_read, lines) if step is not None}
+    read = filter(None, map(_read, lines))
+    steps = {step.commit: step for step in read if step.answer != "skip" or step.finding is None}
 
     with _worktree(here, home / "tree", question.bad) as (tree, folder):
 
@@ -125,10 +123,7 @@ def bisect(question: Question, here: Path, told: Callable[[Step], None]) -> Foun
 
 def git(folder: Path, *words: str) -> str:
     """What git prints; what it complains of is raised."""
-    try:
-        done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=False)
-    except OSError as error:
-        raise SelectionError("git is not installed; bisection needs it") from error
+    done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=False)
     if done.returncode:
         raise BenchError(done.stderr.strip() or f"git {words[0]} ended with status {done.returncode}")
     return done.stdout.strip()
@@ -181,7 +176,7 @@ def _gated(commit: str, question: Question, folder: Path, home: Path, moved: Cal
     paths = os.environ.get("PYTHONPATH")
     found = os.environ | ({"PYTHONPATH": os.pathsep.join(map(moved, paths.split(os.pathsep)))} if paths else {})
     done = subprocess.run(command, cwd=folder, env=found, capture_output=True, text=True, check=False)
-    if done.returncode == SKIP:
+    if done.returncode == RevisionError.exit_code:
         return Step(commit=commit, answer="skip", finding=None, said=_tail(done.stderr))
     if not verdict.is_file():
         raise BenchError(f"the gate of {commit[:12]} ended with status {done.returncode}: {_tail(done.stderr)}")

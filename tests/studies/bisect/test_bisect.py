@@ -109,6 +109,14 @@ def test_an_interrupted_search_goes_on_and_measures_nothing_twice(repository, mo
     assert len(measured) == len(whole) == len({json.loads(line)["commit"] for line in whole}) == 3
 
 
+def test_what_was_not_resolved_is_measured_again_when_asked_again(repository) -> None:
+    repo = repository("5", "7")
+    for _ in range(2):
+        with pytest.raises(NoCellError, match="nothing to bisect"):
+            repo.bisect()
+    assert repo.log.read_text().split() == ["7", "7"]
+
+
 @pytest.mark.parametrize("middle", ["7", "broken"])
 def test_what_cannot_be_judged_is_skipped_and_named_where_it_may_be_the_one(repository, middle) -> None:
     repo = repository("5", "5", middle, middle, "9", "9")
@@ -123,7 +131,7 @@ def test_without_a_regression_there_is_nothing_to_bisect(repository) -> None:
 
 def test_names_are_checked_before_anything_is_measured(repository) -> None:
     repo = repository("5", "9")
-    with pytest.raises(SelectionError, match="git knows no commit 'v0'"):
+    with pytest.raises(SelectionError, match="'v0': git knows no such commit"):
         Question.of("v0", "HEAD", "latency", (), repo.root)
     with pytest.raises(SelectionError, match="does not lie before"):
         Question.of("HEAD", repo.commits[0], "latency", (), repo.root)
