@@ -15,11 +15,13 @@ from bench.errors import SelectionError
 from bench.job import Job
 from bench.measurement import nvml
 from bench.planning.axes import Axes, division_problem
+from bench.planning.plan import expand
 from bench.plugins.discovery import load
 from bench.plugins.interfaces import EpochEnded, Event, Finished, Lost, Resources
 from bench.plugins.specs import ModelSpec
 from bench.recipe import Recipe
 from bench.running.launching import Launching
+from bench.running.preparation import load_all
 from bench.running.supervise import supervise
 
 PLUGIN = Path(__file__).with_name("ranks_plugin.py")
@@ -142,7 +144,7 @@ def test_processes_share_cores_and_take_a_gpu_each(monkeypatch: pytest.MonkeyPat
 
 def test_a_run_says_it_in_its_plan_and_command(make_runner) -> None:
     runner = make_runner("ranked.good", "ranked.forest", settings={"plugins": (PLUGIN,)}, folds=None, nproc=2)
-    plan = runner.plan(measure=False)
+    plan = expand(runner.selection, runner.host.registry, load_all(runner.selection, runner.host.registry))
     decided = {one.cell.model: (one.cell.nproc, one.decision, one.reason) for one in plan.cells}
     assert decided["ranked.good"] == (2, "run", "")
     assert decided["ranked.forest"][:2] == (2, "incompatible")
