@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from bench.cell import Cell
+from bench.cli.options import device
 from bench.errors import SelectionError
 from bench.job import Job
 from bench.measurement import nvml
@@ -22,6 +23,7 @@ from bench.plugins.specs import ModelSpec
 from bench.recipe import Recipe
 from bench.running.launching import Launching
 from bench.running.preparation import load_all
+from bench.running.ray import RayLauncher
 from bench.running.supervise import supervise
 
 PLUGIN = Path(__file__).with_name("ranks_plugin.py")
@@ -133,13 +135,16 @@ def test_processes_share_cores_and_take_a_gpu_each(monkeypatch: pytest.MonkeyPat
     offered = Launching("", registry, nproc=4).side_by_side
     assert (offered.slots, offered.threads) == (2, 1)
     monkeypatch.setattr(nvml, "look_at_gpus", lambda: [{}, {}, {}])
+    assert device("auto") == "cuda"
     assert Launching("", registry, device="cuda", nproc=3).side_by_side.slots == 1
+    assert RayLauncher(memory=100, gpus=0.5)._need(2, "cuda", 3) == {"CPU": 6, "memory": 300 * 2**20, "GPU": 1.5}
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,2")
     with pytest.raises(SelectionError, match="--nproc 3 takes 3 GPUs, one for each process; here are 2"):
         Launching("", registry, device="cuda", nproc=3)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(nvml.NvmlMissingError, match="hides all 3"):
         nvml.gpu_count()
+    assert device("auto") == "cpu"
 
 
 def test_a_run_says_it_in_its_plan_and_command(make_runner) -> None:
