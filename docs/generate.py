@@ -93,6 +93,8 @@ def pages() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "gpu-pending.md", gpu_page(ROOT / "results" / "published" / "gpu")
     readme, board = ROOT / "README.md", ROOT / "results" / "published" / SHOWN
     yield readme, with_parts(readme, {"families": family_table(registry), "board": board_table(board)})
+    guide = ROOT / "docs" / "plugins.md"
+    yield guide, with_parts(guide, runpy.run_path(str(ROOT / "docs" / "plugins_page.py"))["parts"](table))
     house = ROOT / "docs" / "architecture.md"
     yield house, with_parts(house, {"rooms": room_table(), "layers": layer_list()})
     yield from boards(registry)

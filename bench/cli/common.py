@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from bench.escaping import line
 from bench.plugins.discovery import Host, load
+from bench.reports.fitting import MOST_ROWS, laid_out
 from bench.results.writing import plain
 
 OK = 0
@@ -65,30 +67,24 @@ def print_json(value: Any) -> None:
     print(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, numeric: Iterable[str] = ()) -> None:
-    """A table: drawn by rich on a terminal, aligned plain text (never cut) elsewhere."""
-    table, right = [[*map(line, row)] for row in rows], set(numeric)
-    if sys.stdout.isatty():
-        _print_rich(header, table, right)
-        return
-    widths = [max(len(row[i]) for row in [list(header), *table]) for i in range(len(header))]
-    for row in [list(header), *table]:
-        cells = [
-            cell.rjust(width) if title in right else cell.ljust(width)
-            for cell, width, title in zip(row, widths, header, strict=True)
-        ]
-        print("  ".join(cells).rstrip())
+def room(*, wide: bool = False) -> int | None:
+    """Characters in a line of the terminal; ``None`` where nothing is cut: ``--wide``, a pipe, a file."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() and not wide else None
 
 
-def _print_rich(header: Sequence[str], rows: list[list[str]], right: set[str]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def print_table(
+    header: Sequence[str], rows: Iterable[Sequence[str]], *, numeric: Iterable[str] = (), wide: bool = False
+) -> None:
+    """A table as aligned plain text; on a terminal with the columns that fit, the last folded, through a pager."""
+    table, width = [list(header), *([*map(line, row)] for row in rows)], room(wide=wide)
+    right = {place for place, title in enumerate(header) if title in set(numeric)}
+    lines, _, places = laid_out(table, right=right, room=width)
+    if left := [title for place, title in enumerate(header) if place not in places]:
+        lines.append(f"(not shown: {', '.join(left)}; a wider window shows all)")
+    text = "\n".join(lines)
+    if width and text.count("\n") > max(MOST_ROWS, shutil.get_terminal_size().lines) and sys.stdin.isatty():
+        import pydoc
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in header:
-        table.add_column(title, justify="right" if title in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    Console(file=getattr(sys.stdout, "drawn", sys.stdout)).print(table)
+        pydoc.pager(text)
+    else:
+        print(text)

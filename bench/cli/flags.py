@@ -17,4 +17,5 @@ LeftOut = Annotated[
 ]
 Results = Annotated[Path, typer.Argument(metavar="RESULTS", show_default=False, help="Folder of a run (--out).")]
 OneDataset = Annotated[str | None, typer.Option("--dataset", metavar="NAME", help="Look at this one only.")]
+Wide = Annotated[bool, typer.Option("--wide", help="Every column and row, however wide the terminal is.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

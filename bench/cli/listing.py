@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from bench.cli.common import OK, open_host, print_json, print_table
+from bench.cli.common import OK, open_host, print_json, print_table, room
 from bench.errors import SelectionError, did_you_mean
 from bench.plugins.checks import KINDS, Kind
 from bench.plugins.discovery import Host
-from bench.plugins.factories import FACTORY
+from bench.plugins.factories import FACTORY, load_factory, options_of
 from bench.plugins.registry import Entry, Provenance
 from bench.plugins.specs import ModelSpec
 from bench.results.writing import plain
@@ -64,11 +64,14 @@ def _columns(kind: Kind) -> Columns:
 
 
 def show(
-    what: str, *, as_json: bool = False, plugin: Sequence[Path] | None = None, no_plugin: Sequence[str] | None = None
-) -> int:
+    what: str, *, options: bool = False, wide: bool = False, as_json: bool = False,
+    plugin: Sequence[Path] | None = None, no_plugin: Sequence[str] | None = None,
+) -> int:  # fmt: skip
     """Print what the plugins give of one kind, and give the exit status."""
     if what not in WHAT:
         raise SelectionError(f"nothing called {what!r} can be listed; {did_you_mean(what, WHAT)}")
+    if options and what != "models":
+        raise SelectionError(f"--options is for models; {what} have none that `--set model.KEY=VALUE` changes")
     if what == "recipes":
         _list_recipes(as_json=as_json)
         return OK
@@ -80,22 +83,50 @@ def show(
         entries = list(getattr(host.registry, what).entries.values())
         if what == "models":
             entries += host.registry.references.entries.values()
-        _list_entries(_columns(kind), entries, as_json=as_json)
+        if options:
+            _list_options(entries, as_json=as_json)
+        else:
+            _list_entries(_columns(kind), entries, as_json=as_json, wide=wide)
     return OK
 
 
-def _list_entries(columns: Columns, entries: Sequence[Entry[Any]], *, as_json: bool) -> None:
+def _list_options(entries: Iterable[Entry[ModelSpec]], *, as_json: bool) -> None:
+    """Of each model that is no alias the options of its factory, as they are before ``--set`` changes them."""
+    found: list[dict[str, Any]] = []
+    for entry in entries:
+        spec = entry.spec
+        known = {} if spec.alias_of else options_of(load_factory(entry.home(spec.reference or entry.factory)))
+        options = {p.name: str(p.replace(default=spec.options.get(p.name, p.default))) for p in known.values()}
+        found += [{"name": spec.usage, "options": options}] if options else []
+    if as_json:
+        print_json(found)
+    else:
+        print_table(["name", "options"], [[one["name"], ", ".join(one["options"].values())] for one in found])
+
+
+def _list_entries(columns: Columns, entries: Sequence[Entry[Any]], *, as_json: bool, wide: bool) -> None:
     if as_json:
         print_json([{**plain(entry.spec), "provider": plain(entry.provenance)} for entry in entries])
         return
+    if grouped := room(wide=wide) is not None:  # aliases stand below their model
+        entries = sorted(entries, key=lambda e: (getattr(e.spec, "alias_of", None) or e.spec.name, _is_alias(e)))
     values = {title: [read(entry.spec) for entry in entries] for title, read in columns.items()}
     numeric = [title for title, found in values.items() if all(type(value) in (int, type(None)) for value in found)]
     texts = [[_cell(title, found[place]) for title, found in values.items()] for place in range(len(entries))]
     rows = [
-        [getattr(e.spec, "usage", e.spec.name), *text, _provider(e.provenance), _about(e)]
+        [_named(e, grouped=grouped), *text, _provider(e.provenance), _about(e, grouped=grouped)]
         for e, text in zip(entries, texts, strict=True)
     ]
-    print_table(["name", *columns, "provider", "description"], rows, numeric=numeric)
+    print_table(["name", *columns, "provider", "description"], rows, numeric=numeric, wide=wide)
+
+
+def _named(entry: Entry[Any], *, grouped: bool) -> str:
+    name, mark, _ = usage = getattr(entry.spec, "usage", entry.spec.name).partition("?")
+    return "  " * _is_alias(entry) + name + ("?..." if mark else "") if grouped else "".join(usage)
+
+
+def _is_alias(entry: Entry[Any]) -> bool:
+    return bool(getattr(entry.spec, "alias_of", None))
 
 
 def _cell(title: str, value: object) -> str:
@@ -155,11 +186,11 @@ def _setting(value: object) -> str:
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _about(entry: Entry[Any]) -> str:
+def _about(entry: Entry[Any], *, grouped: bool) -> str:
     spec = entry.spec
     if isinstance(spec, ModelSpec) and spec.alias_of:
         axes = ", ".join(f"{axis} {value}" for axis, value in spec.axes.items())
-        return f"alias of {spec.alias_of}" + (f" with {axes}" if axes else "")
+        return axes if grouped else f"alias of {spec.alias_of}" + (f" with {axes}" if axes else "")
     return str(spec.description)
 
 

@@ -13,8 +13,8 @@ from bench.analysis.artifacts import PageSection
 from bench.analysis.board import build_board
 from bench.analysis.model import Board, Published
 from bench.analysis.predictions import verify as verify_scores
-from bench.cli.common import CELL_FAILED, OK, collection_paused, open_host, print_json, print_note
-from bench.cli.flags import AsJson, LeftOut, PluginFiles, Results
+from bench.cli.common import CELL_FAILED, OK, collection_paused, open_host, print_json, print_note, room
+from bench.cli.flags import AsJson, LeftOut, PluginFiles, Results, Wide
 from bench.cli.formats import parse_formats, write_board
 from bench.cli.options import Formats, MetricName
 from bench.errors import NoCellError, SelectionError, StoreError
@@ -40,6 +40,7 @@ def main(  # noqa: PLR0913  one parameter per option
     ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Recompute every score from stored predictions.")] = False,
     metric: MetricName = None,
+    wide: Wide = False,
     as_json: AsJson = False,
     plugin: PluginFiles = None,
     no_plugin: LeftOut = None,
@@ -64,7 +65,7 @@ def main(  # noqa: PLR0913  one parameter per option
             }
         )
     else:
-        print(text(board), end="")
+        print(text(board, room(wide=wide)), end="")
         for path in files:
             print(f"wrote {path}")
         if checked is not None:

@@ -15,7 +15,8 @@ from typing import Annotated
 import typer
 
 from bench.analysis.phrases import plural
-from bench.cli.common import CELL_FAILED, OK, print_json, print_note
+from bench.cli.common import CELL_FAILED, OK, print_json, print_note, room
+from bench.cli.flags import Wide
 from bench.cli.formats import parse_formats, write_board
 from bench.cli.options import Formats, MetricName, with_run_options
 from bench.cli.progress import duration
@@ -30,7 +31,7 @@ from bench.statistics.draws import MIN_SEEDS
 
 
 @with_run_options()
-def main(
+def main(  # noqa: PLR0913  one parameter per option
     selection: Selection,
     settings: Settings,
     *,
@@ -41,6 +42,7 @@ def main(
         str | None,
         typer.Option("--shard", metavar="I/N", help="Run part I of N, without a leaderboard; `bench plan --shards N`."),
     ] = None,
+    wide: Wide = False,
 ) -> int:
     """Train and measure models on data sets and write a leaderboard."""
     settings = dataclasses.replace(settings, metric=metric, shard=shard_of(shard))
@@ -54,7 +56,7 @@ def main(
         threading.Thread(target=_import_board, args=(renderers,), daemon=True).start()
         result = runner.run()
     files = write_board(result.folder_board, registry, names, settings.out) if shard is None else []
-    _tell(result, runner, files, as_json=as_json)
+    _tell(result, runner, files, as_json=as_json, wide=wide)
     return CELL_FAILED if result.failed else OK
 
 
@@ -82,7 +84,7 @@ def _import_board(renderers: Sequence[str]) -> None:
             load_factory(factory)
 
 
-def _tell(result: Result, runner: Runner, files: list[Path], *, as_json: bool) -> None:
+def _tell(result: Result, runner: Runner, files: list[Path], *, as_json: bool, wide: bool) -> None:
     slots, shard = runner.slots, runner.settings.shard
     if as_json:
         print_json(
@@ -99,7 +101,7 @@ def _tell(result: Result, runner: Runner, files: list[Path], *, as_json: bool) -
         if files:
             from bench.reports.terminal import text
 
-            print(text(result.board), end="")
+            print(text(result.board, room(wide=wide)), end="")
         for path in files:
             print(f"wrote {path}")
         if shard:

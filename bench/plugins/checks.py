@@ -165,17 +165,17 @@ def _mismatch(name: str, value: object, hint: Any) -> str:
     said = f"{name} {short(value)}, {'an' if kind[0] in 'aeiou' else 'a'} {kind}; it must be "
     if get_origin(hint) is tuple and isinstance(value, str):
         return f"{said}a tuple: ({value!r},)"
-    return said + _spelled(hint)
+    return said + spelled(hint)
 
 
-def _spelled(hint: Any) -> str:
+def spelled(hint: Any) -> str:
     """An annotation as a plugin's author writes it."""
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return _spelled(args[0])
+        return spelled(args[0])
     if origin in (Union, UnionType):
-        return " | ".join(map(_spelled, args))
-    words = map(repr, args) if origin is Literal else ("..." if arg is ... else _spelled(arg) for arg in args)
+        return " | ".join(map(spelled, args))
+    words = map(repr, args) if origin is Literal else ("..." if arg is ... else spelled(arg) for arg in args)
     name: str = getattr(origin or hint, "__name__", str(hint))
     return f"{name}[{', '.join(words)}]" if args else name
 

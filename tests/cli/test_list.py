@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import inspect
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -127,6 +128,59 @@ def test_the_piped_table_is_aligned_and_never_cut(capsys: pytest.CaptureFixture[
     assert [row[column : column + 5] for row in rows] == ["audio"] * 3
     assert rows[1].split() == ["fam.b", "4.51", "M", "scratch", "audio", "mel", "fake-sounds", "second"]
     assert rows[2].endswith("alias of fam.b with mode knn")
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch):
+    """``terminal(columns)``: standard output is one from now on."""
+
+    def of(columns: int) -> None:
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+        monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((columns, 24)))
+
+    return of
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_a_terminal_gets_the_columns_that_fit_and_aliases_below_their_model(
+    columns: int, terminal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal(columns)
+    assert main(["list", "models"]) == 0
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    lines = shown.splitlines()
+    assert max(map(len, (line for line in lines if not line.startswith("(")))) <= columns
+    assert [line[:7].rstrip() for line in lines[1:4]] == ["fam.a", "fam.b", "  fam.c"]
+    assert "mode knn" in shown
+    assert ("(not shown: " in shown) == (columns < 200)
+    assert ("fake-sounds" in shown) == (columns == 200)
+
+
+@pytest.mark.usefixtures("installed")
+def test_wide_is_what_a_pipe_gets(terminal, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "models"]) == 0
+    piped = capsys.readouterr().out
+    terminal(40)
+    assert main(["list", "models", "--wide"]) == 0
+    assert capsys.readouterr().out == piped
+
+
+def test_options_of_factories_are_listed_with_their_defaults(
+    installed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = installed / "wide.py"
+    body = "def build(task, *, width: int = 8, kind='a', seed=0):\n    return None\n"
+    spec = 'ModelSpec(name="wide", factory=":build", options={"kind": "b"})'
+    head = "from bench import ModelSpec, hookimpl\n@hookimpl\ndef bench_add_models():\n"
+    file.write_text(f"{head}    return [{spec}]\n{body}", encoding="utf-8")
+    assert main(["list", "models", "--options", "--plugin", str(file)]) == 0
+    assert "wide  width: int = 8, kind='b'\n" in capsys.readouterr().out
+    found = _json(capsys, "list", "models", "--options", "--plugin", str(file))
+    assert found == [{"name": "wide", "options": {"width": "width: int = 8", "kind": "kind='b'"}}]
+    assert main(["list", "datasets", "--options"]) == 2
+    assert "--options is for models" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("installed")

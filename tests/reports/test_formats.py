@@ -6,6 +6,7 @@ import csv as csv_module
 import io
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from bench.analysis.model import Board
 from bench.metrics.scoring import catalog
 from bench.plugins.discovery import load_modules
 from bench.reports import formats, formatting, terminal
+from bench.reports.fitting import MOST_ROWS
 
 METRICS = catalog(load_modules(builtin).registry)
 
@@ -41,6 +43,22 @@ def test_golden(name, golden_board):
         (GOLDEN / name).write_text(made, encoding="utf-8")
     assert made == (GOLDEN / name).read_text(encoding="utf-8")
     assert made == RENDERERS[name](golden_board)
+
+
+@pytest.mark.parametrize("room", [80, 120])
+def test_a_terminal_gets_the_columns_and_rows_that_fit(room, golden_board):
+    section = golden_board.sections[0]
+    many = replace(golden_board, sections=(replace(section, rows=section.rows[:1] * 50), *golden_board.sections))
+    made = terminal.text(many, room)
+    ruled = [line for line in made.splitlines() if line and not line.strip("- ")]
+    assert len(ruled) == len(many.sections)
+    assert max(map(len, ruled)) <= room
+    first, *_ = made.split("\n\n" + many.sections[1].dataset.title)
+    assert first.count(section.rows[0].key.model) >= MOST_ROWS
+    assert "(30 more rows; --wide shows all)" in first
+    assert "accuracy % [95 %" in first
+    assert "(not shown: " in made
+    assert "(not shown: " not in terminal.text(many)
 
 
 def test_csv_is_read_back(golden_board):
