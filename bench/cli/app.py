@@ -28,7 +28,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "claim": "Compare a claimed ranking of models with the records.",
         "predict": "Say what is in audio files, by the network of a stored cell.",
         "reproduce": "Run the cell of a stored record again and compare the numbers.",
-        "baseline": "Pin what a run measured for the gate, or show what is pinned.",
+        "baseline": "Pin what a run measured for the gate, or list or show what is pinned.",
         "gate": "Compare a run with another one or a pinned baseline, or two revisions measured in turns.",
         "bisect": "Find the commit that made a quantity worse.",
         "history": "Keep what runs measured, commit by commit, and say where it changed.",
