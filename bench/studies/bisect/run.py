@@ -160,19 +160,8 @@ def _gated(commit: str, question: Question, folder: Path, home: Path, moved: Cal
     """The worktree's commit against the good one."""
     verdict = home / "verdict.json"
     verdict.unlink(missing_ok=True)
-    options = map(moved, question.options)
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "bench",
-        "gate",
-        "--against",
-        question.good,
-        "--json",
-        str(verdict),
-        *options,
-    ]
+    gate = [sys.executable, "-P", "-m", "bench", "gate", "--against", question.good, "--json", str(verdict)]
+    command = [*gate, "--out", str(home / "measured"), *map(moved, question.options)]  # outside the working tree
     paths = os.environ.get("PYTHONPATH")
     found = os.environ | ({"PYTHONPATH": os.pathsep.join(map(moved, paths.split(os.pathsep)))} if paths else {})
     done = subprocess.run(command, cwd=folder, env=found, capture_output=True, text=True, check=False)

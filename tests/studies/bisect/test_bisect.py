@@ -18,6 +18,8 @@ GATE = """
 import json, pathlib, sys
 words = dict(zip(sys.argv[2::2], sys.argv[3::2]))
 place = pathlib.Path(words["--plugin"])
+pathlib.Path(words["--out"]).mkdir(exist_ok=True)
+assert place.parents[1] not in pathlib.Path(words["--out"]).parents, "results would count as a change"
 cost = (place.parent / "cost").read_text()
 with open(words["--log"], "a") as log:
     log.write(cost + "\\n")
