@@ -26,6 +26,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "report": "Make leaderboards from stored records.",
         "compare": "Say which of two models is better on the same clips.",
         "claim": "Compare a claimed ranking of models with the records.",
+        "export": "Write a stored cell's network with its front end: .safetensors, .pt2 or .onnx.",
         "predict": "Say what is in audio files, by the network of a stored cell.",
         "reproduce": "Run the cell of a stored record again and compare the numbers.",
         "baseline": "Pin what a run measured for the gate, or list or show what is pinned.",

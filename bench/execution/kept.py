@@ -52,18 +52,18 @@ class Kept:
     lengths: bool
     tensors: Mapping[str, Tensor]
 
-    def heard(self, clips: Floats, own: npt.NDArray[np.int64], device: str = "cpu") -> npt.NDArray[np.float64]:
-        """The chance of each label ``(clips, classes)`` by audio ``(clips, clip_samples)`` alone.
-
-        ``own`` ``(clips,)``: samples of each that are no filling.
-        """
+    def inputs(self, clips: Floats, own: npt.NDArray[np.int64]) -> dict[str, Tensor]:
+        """What the network gets of audio ``(clips, clip_samples)``; of each clip ``own (clips,)`` are no filling."""
         inputs = {"audio": torch.from_numpy(clips)}
         if self.lengths:
             inputs["audio_samples"] = torch.from_numpy(own)
-        picture = parse_inputs(self.record.cell.inputs).get("image", ("missing",))
-        if "missing" not in picture:
+        if "missing" not in parse_inputs(self.record.cell.inputs).get("image", ("missing",)):
             inputs["image"] = torch.from_numpy(thumbnail(clips, self.task.sample_rate))
-        return chances(self.logits(inputs, device), several=self.task.task_type == "multi_label")
+        return inputs
+
+    def heard(self, clips: Floats, own: npt.NDArray[np.int64], device: str = "cpu") -> npt.NDArray[np.float64]:
+        """The chance of each label ``(clips, classes)`` by audio alone, as :meth:`inputs` takes it."""
+        return chances(self.logits(self.inputs(clips, own), device), several=self.task.task_type == "multi_label")
 
     def logits(self, inputs: Mapping[str, Tensor], device: str = "cpu") -> Floats:
         """``(clips, classes)`` of inputs as the cell's batches hold them, by the precision of the cell."""

@@ -8,19 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors
 import soundfile
+import torch
 
 from bench.__main__ import main
 from bench.cell import Cell
 from bench.data.locate import open_clips
 from bench.data.waveforms import open_waveforms
-from bench.errors import CheckpointError, SelectionError, StoreError
+from bench.errors import BenchError, CheckpointError, SelectionError, StoreError
 from bench.execution.kept import reopen
 from bench.job import Job
 from bench.metrics.arrays import chances
 from bench.plugins.discovery import load
 from bench.recipe import Recipe
 from bench.results.store import Store
+from bench.studies.export.run import export
 from bench.studies.predict.run import files_of, listen
 
 PLUGIN = Path(__file__).with_name("modes_plugin.py")
@@ -136,6 +139,58 @@ def test_what_cannot_be_reopened_says_what_to_do(registry, stored, tmp_path) -> 
     store.path(record.cell).with_suffix(".safetensors").write_bytes(b"other")
     with pytest.raises(StoreError, match=r"checkpoint .* was changed"):
         reopen(registry, store, record)
+
+
+@pytest.mark.parametrize("mode", ["scratch", "probe"])
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt2", ".onnx"])
+def test_a_file_gives_the_stored_logits(stored, tmp_path, capsys, mode, suffix) -> None:
+    if suffix == ".onnx":
+        pytest.importorskip("onnxscript", reason="needs the extra onnx")
+        pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+    store, record = stored(mode)
+    file = tmp_path / f"a{suffix}"
+    assert main(["export", str(store.path(record.cell)), "--to", str(file), "--plugin", str(PLUGIN)]) == 0
+    assert "12 test clips by at most" in capsys.readouterr().out
+    told = READ[suffix](file)
+    assert (told["class_names"], told["sample_rate"]) == (["pitch0", "pitch1", "pitch2"], RATE)
+    assert told["frontend"] == "torchaudio"
+    assert [path.name for path in tmp_path.glob(".tmp*")] == []
+
+
+def _onnx_metadata(file: Path) -> dict:
+    import onnxruntime
+
+    return json.loads(onnxruntime.InferenceSession(str(file)).get_modelmeta().custom_metadata_map["bench"])
+
+
+def _pt2_metadata(file: Path) -> dict:
+    told = {"bench.json": ""}
+    with file.open("rb") as stream:
+        torch.export.load(stream, extra_files=told)
+    return json.loads(told["bench.json"])
+
+
+def _safetensors_metadata(file: Path) -> dict:
+    with safetensors.safe_open(file, "pt") as held:
+        return json.loads(held.metadata()["bench"])
+
+
+READ = {".onnx": _onnx_metadata, ".pt2": _pt2_metadata, ".safetensors": _safetensors_metadata}
+
+
+def test_a_file_with_other_logits_is_not_kept(registry, stored, tmp_path) -> None:
+    store, record = stored()
+    kept = reopen(registry, store, record)
+    with torch.no_grad():
+        kept.pipeline.model.head.bias += 1.0
+    with pytest.raises(BenchError, match="is not kept: its logits differ by 1 from"):
+        export(registry, store, kept, tmp_path / "a.pt2")
+    assert not [*tmp_path.glob("*.pt2")]
+    with pytest.raises(SelectionError, match=r"unknown format '.h5'; write .safetensors, .pt2, .onnx"):
+        export(registry, store, kept, tmp_path / "a.h5")
+    store, record = stored("knn")
+    with pytest.raises(SelectionError, match="asks its neighbours; export it as"):
+        export(registry, store, reopen(registry, store, record), tmp_path / "a.pt2")
 
 
 def test_the_command_line_goes_on_past_files_that_cannot_be_read(stored, tones, tmp_path, capsys) -> None:

@@ -1,0 +1,172 @@
+"""A fitted cell as one file: written, read back by what will read it, and compared with the stored logits."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from bench import __version__
+from bench.data.batches import to_floats
+from bench.data.locate import open_clips
+from bench.data.waveforms import open_waveforms
+from bench.errors import BenchError, DataError, SelectionError
+from bench.execution.classifiers import Probe
+from bench.execution.kept import Kept
+from bench.plugins.registry import Registry
+from bench.results.store import Store
+
+CLIPS = 64
+"""Test clips that are compared."""
+LIMIT = 1e-3
+"""Largest difference of a logit, of the largest logit or of 1."""
+
+Floats = npt.NDArray[np.float32]
+Answer = Callable[[Floats], Floats]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """What was compared: ``clips`` of the cell's test clips, the largest ``difference``, and the ``limit`` of it."""
+
+    clips: int
+    difference: float
+    limit: float
+
+
+class Network(nn.Module):
+    """Waveform ``(batch, samples)`` to logits ``(batch, classes)``: front end, normalisation, network, probe."""
+
+    def __init__(self, kept: Kept) -> None:
+        super().__init__()
+        self.pipeline, self.probed = kept.pipeline.eval(), isinstance(kept.classifier, Probe)
+        if isinstance(kept.classifier, Probe):
+            probe = kept.classifier
+            weight = probe.weight / probe.scale
+            self.register_buffer("weight", torch.from_numpy(weight).float())
+            self.register_buffer("bias", torch.from_numpy(probe.bias - weight @ probe.mean).float())
+
+    def forward(self, audio: Tensor) -> Tensor:
+        """``(batch, samples) -> (batch, classes)``."""
+        inputs = self.pipeline.prepare({"audio": audio})
+        if not self.probed:
+            return self.pipeline.logits(inputs)
+        method: Any = self.pipeline.model.embed
+        found = method(**inputs)
+        values = torch.cat([found[name] for name in sorted(found)], 1) if isinstance(found, Mapping) else found
+        return nn.functional.linear(values.float(), self.get_buffer("weight"), self.get_buffer("bias"))
+
+
+def export(registry: Registry, store: Store, kept: Kept, path: Path, data: Path | None = None) -> Exported:
+    """Write ``path`` in the format of its suffix; nothing is left there whose logits are others.
+
+    Raises:
+        SelectionError: The suffix is unknown, or the cell cannot stand in such a file.
+        BenchError: The logits are not those that the cell stored.
+    """
+    if path.suffix not in WRITE:
+        raise SelectionError(f"--to {path}: unknown format {path.suffix!r}; write {', '.join(WRITE)}")
+    cell = kept.record.cell
+    if path.suffix != ".safetensors" and (
+        cell.inputs != "audio" or kept.lengths or not (kept.classifier is None or isinstance(kept.classifier, Probe))
+    ):
+        raise SelectionError(f"{cell.id} takes more than a waveform or asks its neighbours; export it as .safetensors")
+    waves, wanted = _heard(registry, store, kept, data)
+    draft = path.with_name(f".tmp-{path.name}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch about itself; what counts is compared below
+            found = WRITE[path.suffix](kept, draft, waves)(waves)
+        difference = float(np.abs(found - wanted).max())
+        limit = LIMIT * max(1.0, float(np.abs(wanted).max()))
+        if not difference <= limit:
+            far = f"its logits differ by {difference:.2g} from those stored (limit {limit:.2g})"
+            raise BenchError(f"{path} is not kept: {far}; the code of {cell.model} may be another now")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    return Exported(clips=len(waves), difference=difference, limit=limit)
+
+
+def _heard(registry: Registry, store: Store, kept: Kept, data: Path | None) -> tuple[Floats, Floats]:
+    """Waveforms ``(clips, samples)`` of some test clips of the cell, and the logits that it stored of them."""
+    cell, arrays = kept.record.cell, store.predictions(kept.record)
+    entry = registry.datasets[cell.data_name]
+    clips = open_clips(entry.spec, data, load=entry.factory).at(registry.models[cell.model].spec.sample_rate)
+    ids = arrays["ids"].tolist()
+    chosen = np.unique(np.linspace(0, len(ids) - 1, min(CLIPS, len(ids))).astype(np.int64))
+    places = {name: row for row, name in enumerate(clips.ids)}
+    if missing := [ids[i] for i in chosen if ids[i] not in places]:
+        raise DataError(f"{clips.title} here has no clip {missing[0]!r} of {cell.id}; give its own data with --data")
+    rows = np.asarray([places[ids[i]] for i in chosen], dtype=np.int64)
+    held = open_waveforms(clips, trim_db=kept.recipe.trim_db, fill=kept.recipe.fill)
+    return to_floats(np.asarray(held.samples[rows])), arrays["logits"][chosen]
+
+
+def described(kept: Kept) -> dict[str, Any]:
+    """What whoever loads the file must know, as JSON values."""
+    cell, task, recipe = kept.record.cell, kept.task, kept.recipe
+    return {
+        "bench": __version__, "cell": cell.to_json(), "class_names": list(task.label_names),
+        "task_type": task.task_type, "sample_rate": task.sample_rate, "clip_samples": task.clip_samples,
+        "frontend": cell.frontend, "frontend_settings": str(getattr(kept.pipeline.frontend, "settings", "")),
+        "normalise": recipe.normalise, "trim_db": recipe.trim_db, "fill": recipe.fill,
+        "license": (kept.record.provenance.get("model") or {}).get("license", ""),
+    }  # fmt: skip
+
+
+def _safetensors(kept: Kept, path: Path, _: Floats) -> Answer:
+    safetensors.torch.save_file(dict(kept.tensors), path, metadata={"bench": json.dumps(described(kept))})
+    read = safetensors.torch.load_file(path)
+    kept.pipeline.load_state_dict({name: read[name] for name in kept.pipeline.state_dict()}, strict=True)
+    own = np.full(CLIPS, kept.task.clip_samples, dtype=np.int64)
+    return lambda waves: kept.logits(kept.inputs(waves, own[: len(waves)]))
+
+
+def _program(kept: Kept, waves: Floats) -> torch.export.ExportedProgram:
+    shapes = {"audio": {0: torch.export.Dim.DYNAMIC}}
+    with torch.no_grad():
+        return torch.export.export(Network(kept), (torch.from_numpy(waves[:2]),), dynamic_shapes=shapes)
+
+
+def _pt2(kept: Kept, path: Path, waves: Floats) -> Answer:
+    with path.open("wb") as file:
+        torch.export.save(_program(kept, waves), file, extra_files={"bench.json": json.dumps(described(kept))})
+    with path.open("rb") as written:
+        network = torch.export.load(written).module()
+
+    def answer(waves: Floats) -> Floats:
+        with torch.no_grad():
+            found: Floats = network(torch.from_numpy(waves)).numpy()
+        return found
+
+    return answer
+
+
+def _onnx(kept: Kept, path: Path, waves: Floats) -> Answer:
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401  torch asks for it
+    except ImportError as error:
+        raise SelectionError(f"--to .onnx needs {error.name}: pip install 'bench-audio[onnx]'") from error
+    made: Any = torch.onnx.export(
+        _program(kept, waves), input_names=["audio"], output_names=["logits"], dynamo=True, verbose=False
+    )
+    made.model.metadata_props["bench"] = json.dumps(described(kept))
+    made.save(str(path))
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return lambda waves: np.asarray(session.run(["logits"], {"audio": waves})[0])
+
+
+Write = Callable[[Kept, Path, Floats], Answer]
+WRITE: Mapping[str, Write] = {".safetensors": _safetensors, ".pt2": _pt2, ".onnx": _onnx}
+"""What writes a file and reads it back, by suffix."""
