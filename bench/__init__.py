@@ -24,7 +24,7 @@ _NAMES = {
     "bench.api": "load_records run",
     "bench.cell": "Cell",
     "bench.clips": "Clips",
-    "bench.data.decoders": "audio_seconds",
+    "bench.data.decoders": "SOUND_SUFFIXES audio_seconds",
     "bench.data.download": "unpack",
     "bench.data.unpacked": "unpacked",
     "bench.errors": "BenchError CheckpointError DataError LeakError PluginError",

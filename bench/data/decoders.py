@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float32]
 
+SOUND_SUFFIXES = frozenset(
+    {".aif", ".aiff", ".au", ".caf", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".w64", ".wav", ".webm"}
+)
+"""What is taken for sound in a folder or archive, in any case; a file that is named is read whatever it is called."""
 CURE = (
     "Convert it (`ffmpeg -i FILE FILE.flac`), or decode the whole set with PyAV: pip install 'bench-audio[av]' and set "
     "BENCH_DECODER=pyav"

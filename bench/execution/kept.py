@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,10 @@ from bench.execution.classifiers import Head, restore
 from bench.execution.inputs import TEXT_LENGTH, build_frontend, feature_shape
 from bench.execution.pipeline import Normaliser, Pipeline
 from bench.execution.pretraining import end_pretraining
+from bench.execution.provenance import TASK_FIELDS
 from bench.execution.step import Inference
 from bench.execution.windows import window_of
 from bench.metrics.arrays import chances
-from bench.metrics.specs import PRIMARY
 from bench.plugins.registry import Registry
 from bench.recipe import Recipe, read_settings
 from bench.results.records import Record
@@ -135,23 +135,19 @@ def reopen(registry: Registry, store: Store, record: Record, weights: Path | Non
 
 def _task(registry: Registry, record: Record) -> TaskInfo:
     """What the network was told of its task; of a record that does not say it, what its data set declares."""
-    cell, told = record.cell, record.provenance
-    labels = tuple(told["dataset"]["label_names"])
+    cell, told = record.cell, record.provenance.get("task")
     dataset = registry.datasets.entries.get(cell.data_name)
-    model, declared = registry.models[cell.model].spec, dataset.spec.task if dataset else None
-    facts = told.get("task") or {}
-    rate = facts.get("sample_rate") or model.sample_rate or (declared.sample_rate if declared else None)
-    if rate is None:
+    if told is None and dataset is not None and dataset.spec.task is not None:
+        rate = registry.models[cell.model].spec.sample_rate or dataset.spec.task.sample_rate
+        told = {**asdict(dataset.spec.task), "sample_rate": rate}
+    if told is None:
         raise CheckpointError(f"the record of {cell.id} does not say its sample rate; run its command again")
-    by_metric = "multi_label" if told["dataset"].get("primary_metric") == PRIMARY["multi_label"] else "single_label"
-    shape = facts.get("image_shape") or (declared.image_shape if declared else None)
-    return TaskInfo(
-        num_classes=len(labels), label_names=labels, sample_rate=rate, clip_samples=cell.clip_samples,
-        task_type=facts.get("task_type") or by_metric,  # type: ignore[arg-type]
-        modalities=tuple(parse_inputs(cell.inputs)),  # type: ignore[arg-type]
-        image_shape=tuple(shape) if shape else None,
-        text_length=facts.get("text_length") or (declared.text_length if declared else None) or TEXT_LENGTH,
-    )  # fmt: skip
+    labels = tuple(record.provenance["dataset"]["label_names"])
+    facts: dict[str, Any] = {name: told.get(name) for name in TASK_FIELDS}
+    facts["image_shape"] = tuple(facts["image_shape"]) if facts["image_shape"] else None
+    facts |= {"clip_samples": cell.clip_samples, "text_length": facts["text_length"] or TEXT_LENGTH}
+    modalities: Any = tuple(parse_inputs(cell.inputs))
+    return TaskInfo(num_classes=len(labels), label_names=labels, modalities=modalities, **facts)
 
 
 def _blank(task: TaskInfo, modalities: tuple[str, ...], *, lengths: bool) -> dict[str, Tensor]:

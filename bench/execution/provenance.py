@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from bench.execution.pipeline import Pipeline
     from bench.measurement.device_memory import DevicePeak
 
+TASK_FIELDS = ("task_type", "sample_rate", "clip_samples", "image_shape", "text_length")
+"""What a record keeps of what its model was told of the task, beside the labels."""
 _PATH = re.compile(r"(?<![\w.])/(?:[\w.@+~-]+/){2,}[\w.@+~-]+")
 
 
@@ -62,10 +64,7 @@ def ok_record(
         provenance={
             **known,
             "dataset": dataset_section(data),
-            "task": {
-                name: getattr(data.task, name)
-                for name in ("task_type", "sample_rate", "clip_samples", "image_shape", "text_length")
-            },
+            "task": {name: getattr(data.task, name) for name in TASK_FIELDS},
             "model": model,
             "publishable": not reasons,
             "not_publishable": reasons,

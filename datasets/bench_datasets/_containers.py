@@ -14,12 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bench import DataError, read_text, unpack, unpacked
+from bench import SOUND_SUFFIXES, DataError, read_text, unpack, unpacked
 from bench_datasets._table import OPTIONAL, Table, read_table, table_of
 
-SUFFIXES = frozenset(
-    {".aif", ".aiff", ".au", ".caf", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".w64", ".wav", ".webm"}
-)
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test"}
 """What others call a part of the data."""
 _PACKED = 64
@@ -78,7 +75,7 @@ def _one_part(rows: list[dict[str, str]]) -> list[dict[str, str]]:
 def _classes(root: Path, columns: str) -> Table:
     """A folder per class, or one per part of the data with a folder per class each."""
     rows = []
-    for path in sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()):
+    for path in sorted(p for p in root.rglob("*") if p.suffix.lower() in SOUND_SUFFIXES and p.is_file()):
         first, *rest = path.relative_to(root).parts
         part = {"split": SPLITS[first]} if first in SPLITS and len(rest) > 1 else {}
         if not rest:
@@ -209,7 +206,7 @@ def _shards(files: Sequence[Path], root: Path) -> Callable[[Path], list[dict[str
 
 def _sample(where: str, key: str, kinds: Mapping[str, Path], folder: Path, shard: str) -> dict[str, str]:
     """One row: the sound, and what stands beside it by its ending, a JSON object by its keys."""
-    sounds = [kind for kind in kinds if f".{kind.rpartition('.')[2].lower()}" in SUFFIXES]
+    sounds = [kind for kind in kinds if f".{kind.rpartition('.')[2].lower()}" in SOUND_SUFFIXES]
     if len(sounds) != 1:
         raise DataError(f"{where} holds {len(sounds)} audio members ({', '.join(kinds)}); it needs one")
     values: dict[str, str] = {}

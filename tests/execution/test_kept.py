@@ -14,6 +14,7 @@ import torch
 
 from bench.__main__ import main
 from bench.cell import Cell
+from bench.clips import TaskInfo
 from bench.data.locate import open_clips
 from bench.data.waveforms import open_waveforms
 from bench.errors import BenchError, CheckpointError, SelectionError, StoreError
@@ -95,10 +96,11 @@ def test_a_record_that_does_not_say_its_task_takes_what_the_data_set_declares(re
     old = record.model_copy(update={"provenance": provenance})
     with pytest.raises(CheckpointError, match="sample rate; run its command again"):
         reopen(registry, store, old)
-    model = registry.models["modes.good"]
-    rated = replace(model, spec=replace(model.spec, sample_rate=RATE))
-    models = replace(registry.models, entries={**registry.models.entries, "modes.good": rated})
-    kept = reopen(replace(registry, models=models), store, old)
+    tones = registry.datasets["tones"]
+    declared = TaskInfo(num_classes=3, sample_rate=RATE, clip_samples=SAMPLES)
+    told = replace(tones, spec=replace(tones.spec, task=declared))
+    datasets = replace(registry.datasets, entries={**registry.datasets.entries, "tones": told})
+    kept = reopen(replace(registry, datasets=datasets), store, old)
     assert (kept.task.sample_rate, kept.task.task_type) == (RATE, "single_label")
 
 
@@ -189,7 +191,7 @@ def test_a_file_with_other_logits_is_not_kept(registry, stored, tmp_path) -> Non
     with pytest.raises(SelectionError, match=r"unknown format '.h5'; write .safetensors, .pt2, .onnx"):
         export(registry, store, kept, tmp_path / "a.h5")
     store, record = stored("knn")
-    with pytest.raises(SelectionError, match="asks its neighbours; export it as"):
+    with pytest.raises(SelectionError, match=r"its head is not linear; export .safetensors"):
         export(registry, store, reopen(registry, store, record), tmp_path / "a.pt2")
 
 

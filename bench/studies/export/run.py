@@ -20,7 +20,7 @@ from bench.data.batches import to_floats
 from bench.data.locate import open_clips
 from bench.data.waveforms import open_waveforms
 from bench.errors import BenchError, DataError, SelectionError
-from bench.execution.classifiers import Probe
+from bench.execution.classifiers import Linear
 from bench.execution.kept import Kept
 from bench.plugins.registry import Registry
 from bench.results.store import Store
@@ -44,16 +44,16 @@ class Exported:
 
 
 class Network(nn.Module):
-    """Waveform ``(batch, samples)`` to logits ``(batch, classes)``: front end, normalisation, network, probe."""
+    """Waveform ``(batch, samples)`` to logits ``(batch, classes)``: front end, normalisation, network, linear head."""
 
     def __init__(self, kept: Kept) -> None:
         super().__init__()
-        self.pipeline, self.probed = kept.pipeline.eval(), isinstance(kept.classifier, Probe)
-        if isinstance(kept.classifier, Probe):
-            probe = kept.classifier
-            weight = probe.weight / probe.scale
+        self.pipeline, self.probed = kept.pipeline.eval(), isinstance(kept.classifier, Linear)
+        if isinstance(kept.classifier, Linear):
+            head = kept.classifier
+            weight = head.weight / head.scale
             self.register_buffer("weight", torch.from_numpy(weight).float())
-            self.register_buffer("bias", torch.from_numpy(probe.bias - weight @ probe.mean).float())
+            self.register_buffer("bias", torch.from_numpy(head.bias - weight @ head.mean).float())
 
     def forward(self, audio: Tensor) -> Tensor:
         """``(batch, samples) -> (batch, classes)``."""
@@ -75,11 +75,12 @@ def export(registry: Registry, store: Store, kept: Kept, path: Path, data: Path 
     """
     if path.suffix not in WRITE:
         raise SelectionError(f"--to {path}: unknown format {path.suffix!r}; write {', '.join(WRITE)}")
-    cell = kept.record.cell
-    if path.suffix != ".safetensors" and (
-        cell.inputs != "audio" or kept.lengths or not (kept.classifier is None or isinstance(kept.classifier, Probe))
-    ):
-        raise SelectionError(f"{cell.id} takes more than a waveform or asks its neighbours; export it as .safetensors")
+    cell, head = kept.record.cell, kept.classifier
+    if kept.task.clip_samples != cell.clip_samples:
+        raise SelectionError(f"{cell.id} averages over windows, which no single call does; run it without long_clips")
+    whole = cell.inputs == "audio" and not kept.lengths and (head is None or isinstance(head, Linear))
+    if path.suffix != ".safetensors" and not whole:
+        raise SelectionError(f"{cell.id} takes more than a waveform, or its head is not linear; export .safetensors")
     waves, wanted = _heard(registry, store, kept, data)
     draft = path.with_name(f".tmp-{path.name}")
     try:

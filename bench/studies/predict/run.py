@@ -11,14 +11,10 @@ import numpy.typing as npt
 
 from bench.cell import parse_inputs
 from bench.data.decode import at_level, decode
+from bench.data.decoders import SOUND_SUFFIXES
 from bench.data.waveforms import fit, silence_bounds
 from bench.errors import DataError, SelectionError
 from bench.execution.kept import Kept
-
-SUFFIXES = frozenset(
-    {".aif", ".aiff", ".au", ".caf", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".w64", ".wav", ".webm"}
-)
-"""What is taken for audio in a folder; a file that is named is read whatever it is called."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +54,7 @@ def files_of(places: Sequence[Path]) -> list[Path]:
         if not place.is_dir():
             found.append(place)
             continue
-        inside = sorted(p for p in place.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        inside = sorted(p for p in place.rglob("*") if p.suffix.lower() in SOUND_SUFFIXES and p.is_file())
         if not inside:
             raise SelectionError(f"no audio file below {place}; name the files, or convert them to .wav or .flac")
         found += inside
