@@ -55,10 +55,11 @@ def main(  # noqa: PLR0913  one parameter per option
     store, record = find_cell(cell, results)
     registry = with_reference(open_host(plugin, no_plugin).registry, record)
     from bench.execution.kept import reopen
-    from bench.studies.predict.run import Unread, files_of, listen
+    from bench.studies.predict.run import Unread, check_inputs, files_of, listen
 
     chosen = files_of(files)
     kept = reopen(registry, store, record, weights)
+    check_inputs(kept)
     say = (_lines if as_json else _table)(kept.task.label_names, top)
     unread = 0
     with open_progress() as progress:

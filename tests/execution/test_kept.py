@@ -25,7 +25,7 @@ from bench.plugins.discovery import load
 from bench.recipe import Recipe
 from bench.results.store import Store
 from bench.studies.export.run import export
-from bench.studies.predict.run import files_of, listen
+from bench.studies.predict.run import check_inputs, files_of, listen
 
 PLUGIN = Path(__file__).with_name("modes_plugin.py")
 RECIPE = Recipe(
@@ -137,7 +137,7 @@ def test_what_cannot_be_reopened_says_what_to_do(registry, stored, tmp_path) -> 
     shuffled = record.model_copy(update={"cell": replace(record.cell, inputs="audio.shuffled")})
     kept = replace(reopen(registry, store, record), record=shuffled)
     with pytest.raises(SelectionError, match=r"tested on audio.shuffled; only cells tested on audio alone"):
-        next(listen(kept, [tmp_path / "a.wav"]))
+        check_inputs(kept)
     store.path(record.cell).with_suffix(".safetensors").write_bytes(b"other")
     with pytest.raises(StoreError, match=r"checkpoint .* was changed"):
         reopen(registry, store, record)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from bench import __version__
-from bench.data.batches import to_floats
-from bench.data.locate import open_clips
-from bench.data.waveforms import open_waveforms
-from bench.errors import BenchError, DataError, SelectionError
+from bench.errors import BenchError, DataError, PluginError, SelectionError
 from bench.execution.classifiers import Linear
+from bench.execution.inputs import prepare
 from bench.execution.kept import Kept
+from bench.job import Job
 from bench.plugins.registry import Registry
 from bench.results.store import Store
 
@@ -31,7 +30,8 @@ LIMIT = 1e-3
 """Largest difference of a logit, of the largest logit or of 1."""
 
 Floats = npt.NDArray[np.float32]
-Answer = Callable[[Floats], Floats]
+Inputs = Mapping[str, Tensor]
+Answer = Callable[[Inputs], Floats]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,12 +81,12 @@ def export(registry: Registry, store: Store, kept: Kept, path: Path, data: Path 
     whole = cell.inputs == "audio" and not kept.lengths and (head is None or isinstance(head, Linear))
     if path.suffix != ".safetensors" and not whole:
         raise SelectionError(f"{cell.id} takes more than a waveform, or its head is not linear; export .safetensors")
-    waves, wanted = _heard(registry, store, kept, data)
+    inputs, wanted = _asked(registry, store, kept, data)
     draft = path.with_name(f".tmp-{path.name}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch about itself; what counts is compared below
-            found = WRITE[path.suffix](kept, draft, waves)(waves)
+            found = _written(kept, path, draft, inputs)
         difference = float(np.abs(found - wanted).max())
         limit = LIMIT * max(1.0, float(np.abs(wanted).max()))
         if not difference <= limit:
@@ -95,22 +95,37 @@ def export(registry: Registry, store: Store, kept: Kept, path: Path, data: Path 
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
-    return Exported(clips=len(waves), difference=difference, limit=limit)
+    return Exported(clips=len(wanted), difference=difference, limit=limit)
 
 
-def _heard(registry: Registry, store: Store, kept: Kept, data: Path | None) -> tuple[Floats, Floats]:
-    """Waveforms ``(clips, samples)`` of some test clips of the cell, and the logits that it stored of them."""
-    cell, arrays = kept.record.cell, store.predictions(kept.record)
-    entry = registry.datasets[cell.data_name]
-    clips = open_clips(entry.spec, data, load=entry.factory).at(registry.models[cell.model].spec.sample_rate)
+def _written(kept: Kept, path: Path, draft: Path, inputs: Inputs) -> Floats:
+    """The logits that the file gives."""
+    try:
+        return WRITE[path.suffix](kept, draft, inputs)(inputs)
+    except BenchError:
+        raise
+    except Exception as error:  # whatever torch and its exporters raise about a network
+        first: BaseException = error
+        while first.__cause__ is not None:
+            first = first.__cause__
+        said = next((line for line in str(first).splitlines() if line.strip()), "").strip()[:200]
+        why = f"{path.suffix}: {type(first).__name__}: {said}"
+        raise PluginError(f"{kept.record.cell.model} cannot be written as {why}; export .safetensors") from error
+
+
+def _asked(registry: Registry, store: Store, kept: Kept, data: Path | None) -> tuple[Inputs, Floats]:
+    """The inputs of some test clips of the cell, and the logits that it stored of them."""
+    cell, arrays = replace(kept.record.cell, feeding="fly"), store.predictions(kept.record)
+    job = Job(cell=cell, recipe=kept.recipe, fingerprint=kept.record.fingerprint, data=data and data.resolve())
+    held = prepare(registry, job)
     ids = arrays["ids"].tolist()
     chosen = np.unique(np.linspace(0, len(ids) - 1, min(CLIPS, len(ids))).astype(np.int64))
-    places = {name: row for row, name in enumerate(clips.ids)}
+    places = {name: row for row, name in enumerate(held.clips.ids)}
     if missing := [ids[i] for i in chosen if ids[i] not in places]:
-        raise DataError(f"{clips.title} here has no clip {missing[0]!r} of {cell.id}; give its own data with --data")
+        raise DataError(f"{held.clips.title} here has no clip {missing[0]!r} of {cell.id}; give its data with --data")
     rows = np.asarray([places[ids[i]] for i in chosen], dtype=np.int64)
-    held = open_waveforms(clips, trim_db=kept.recipe.trim_db, fill=kept.recipe.fill)
-    return to_floats(np.asarray(held.samples[rows])), arrays["logits"][chosen]
+    (batch,) = held.test_batches(rows, len(rows)).epoch(0)
+    return batch.inputs, arrays["logits"][chosen]
 
 
 def described(kept: Kept) -> dict[str, Any]:
@@ -125,49 +140,64 @@ def described(kept: Kept) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _safetensors(kept: Kept, path: Path, _: Floats) -> Answer:
+def _safetensors(kept: Kept, path: Path, _: Inputs) -> Answer:
     safetensors.torch.save_file(dict(kept.tensors), path, metadata={"bench": json.dumps(described(kept))})
     read = safetensors.torch.load_file(path)
     kept.pipeline.load_state_dict({name: read[name] for name in kept.pipeline.state_dict()}, strict=True)
-    own = np.full(CLIPS, kept.task.clip_samples, dtype=np.int64)
-    return lambda waves: kept.logits(kept.inputs(waves, own[: len(waves)]))
+    return kept.logits
 
 
-def _program(kept: Kept, waves: Floats) -> torch.export.ExportedProgram:
-    shapes = {"audio": {0: torch.export.Dim.DYNAMIC}}
+def _program(kept: Kept, inputs: Inputs) -> torch.export.ExportedProgram:
+    """The network for any batch; for one clip where its code fixes the size of the batch."""
+    network, audio = Network(kept), inputs["audio"]
     with torch.no_grad():
-        return torch.export.export(Network(kept), (torch.from_numpy(waves[:2]),), dynamic_shapes=shapes)
+        try:
+            return torch.export.export(network, (audio[:2],), dynamic_shapes={"audio": {0: torch.export.Dim.DYNAMIC}})
+        except Exception:  # noqa: BLE001  the code of a network may do anything with its batch
+            return torch.export.export(network, (audio[:1],))
 
 
-def _pt2(kept: Kept, path: Path, waves: Floats) -> Answer:
-    with path.open("wb") as file:
-        torch.export.save(_program(kept, waves), file, extra_files={"bench.json": json.dumps(described(kept))})
-    with path.open("rb") as written:
-        network = torch.export.load(written).module()
+def _answer(program: torch.export.ExportedProgram, call: Callable[[Tensor], Floats]) -> Answer:
+    """``call`` on as many clips as the program takes."""
+    shape = next(node for node in program.graph.nodes if node.name == "audio").meta["val"].shape
 
-    def answer(waves: Floats) -> Floats:
-        with torch.no_grad():
-            found: Floats = network(torch.from_numpy(waves)).numpy()
-        return found
+    def answer(inputs: Inputs) -> Floats:
+        audio = inputs["audio"]
+        size = 1 if shape[0] == 1 else len(audio)
+        return np.concatenate([call(audio[i : i + size]) for i in range(0, len(audio), size)])
 
     return answer
 
 
-def _onnx(kept: Kept, path: Path, waves: Floats) -> Answer:
+def _pt2(kept: Kept, path: Path, inputs: Inputs) -> Answer:
+    program = _program(kept, inputs)
+    with path.open("wb") as file:
+        torch.export.save(program, file, extra_files={"bench.json": json.dumps(described(kept))})
+    with path.open("rb") as written:
+        network = torch.export.load(written).module()
+
+    def call(audio: Tensor) -> Floats:
+        with torch.no_grad():
+            found: Floats = network(audio).numpy()
+        return found
+
+    return _answer(program, call)
+
+
+def _onnx(kept: Kept, path: Path, inputs: Inputs) -> Answer:
     try:
         import onnxruntime
         import onnxscript  # noqa: F401  torch asks for it
     except ImportError as error:
         raise SelectionError(f"--to .onnx needs {error.name}: pip install 'bench-audio[onnx]'") from error
-    made: Any = torch.onnx.export(
-        _program(kept, waves), input_names=["audio"], output_names=["logits"], dynamo=True, verbose=False
-    )
+    program = _program(kept, inputs)
+    made: Any = torch.onnx.export(program, input_names=["audio"], output_names=["logits"], dynamo=True, verbose=False)
     made.model.metadata_props["bench"] = json.dumps(described(kept))
     made.save(str(path))
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return lambda waves: np.asarray(session.run(["logits"], {"audio": waves})[0])
+    return _answer(program, lambda audio: np.asarray(session.run(["logits"], {"audio": audio.numpy()})[0]))
 
 
-Write = Callable[[Kept, Path, Floats], Answer]
+Write = Callable[[Kept, Path, Inputs], Answer]
 WRITE: Mapping[str, Write] = {".safetensors": _safetensors, ".pt2": _pt2, ".onnx": _onnx}
 """What writes a file and reads it back, by suffix."""

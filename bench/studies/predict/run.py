@@ -70,11 +70,7 @@ def listen(
     A file up to the length of a clip is one window, filled as the cell's clips were. The windows of a longer one follow
     each other by ``hop`` seconds (``None``: their own length); the last ends with the file. The first is what the cell
     would have heard of the file as a clip.
-
-    Raises:
-        SelectionError: The cell's network needs more than audio.
     """
-    _check_inputs(kept)
     size = kept.recipe.eval_batch
     waiting: list[_Window] = []
     for done, file in enumerate(files, 1):
@@ -93,7 +89,8 @@ def listen(
     yield from _answers(kept, waiting, device)
 
 
-def _check_inputs(kept: Kept) -> None:
+def check_inputs(kept: Kept) -> None:
+    """Refuse a cell whose network needs more than audio."""
     cell = kept.record.cell
     tested = {name: how for name, how in parse_inputs(cell.inputs).items() if "missing" not in how}
     heard = all(name == "audio" or "derived" in how for name, how in tested.items())
