@@ -47,8 +47,9 @@ CLIPS = 64
 TRACED_STEPS, TOP_OPERATORS = 2, 20
 REFERENCE_TIMES = 60
 """Repetitions of a fixed piece of work, about 2 ms each: what it takes says how fast the machine is today."""
-SHORT_BLOCKS = Blocks(warmup_steps=1, warmup_seconds=0, count=8, min_steps=1, seconds=0.03, max_seconds=0.2)
-SHORT_SAMPLING = Sampling(warmup_calls=2, warmup_seconds=0, min_samples=LEAST, min_seconds=0.15, max_seconds=0.3)
+SHORT_CLIPS = 32
+SHORT_BLOCKS = Blocks(warmup_steps=1, warmup_seconds=0, count=8, min_steps=1, seconds=0.02, max_seconds=0.12)
+SHORT_SAMPLING = Sampling(warmup_calls=2, warmup_seconds=0, min_samples=LEAST, min_seconds=0.1, max_seconds=0.2)
 """How long a gate that measures in turns looks at a process: many short ones say more than a few long ones."""
 
 
@@ -129,7 +130,7 @@ def run_block(registry: Registry, job: Job, progress: Progress) -> dict[str, Any
     """
     added: dict[str, dict[str, Any]] = {}
     with restored_flags({}):
-        _, calls = build_calls(registry, job, progress)
+        _, calls = build_calls(registry, job, progress, most=SHORT_CLIPS)
         progress.stage = "profile"
         if job.action == "count":
             values = _counted(calls, job)
@@ -157,22 +158,22 @@ def _counted(calls: Calls, job: Job) -> dict[str, float | None]:
 
 
 def _short(calls: Calls, job: Job, *, alone: bool) -> dict[str, float | None]:
-    device = job.cell.device
-    memory = _memory(calls, device, settled=False)
+    device, values = job.cell.device, dict[str, float | None]()
+    with HostPeak() as host, DevicePeak(device) as peak:
+        for name, step in (("infer_throughput", calls.infer), ("train_throughput", calls.learn)):
+            if step is not None:
+                rates = measure_throughput(step, device=device, blocks=SHORT_BLOCKS).block_rates
+                values[name] = float(np.median(rates))
     files = read_field(Path("/proc/self/status"), "RssFile").value or 0.0  # as many as the page cache holds: noise
-    host = memory["host_peak_mib"]
-    values = {"host_memory": host and host - files, "device_memory": memory["device_peak_mib"]}
-    for name, step in (("infer_throughput", calls.infer), ("train_throughput", calls.learn)):
-        if step is not None:
-            rates = measure_throughput(step, device=device, blocks=SHORT_BLOCKS).block_rates
-            values[name] = float(np.median(rates))
+    values["host_memory"] = host.peak_mib.value and host.peak_mib.value - files
+    values["device_memory"] = peak.readings["device_peak_mib"].value if device != "cpu" else None
     if alone:
         values["latency"] = measure_latency(calls.one, device=device, sampling=SHORT_SAMPLING).host.median
     return values
 
 
-def build_calls(registry: Registry, job: Job, progress: Progress) -> tuple[Inputs, Calls]:
-    """The data set as the model of a job sees it, and the model as callables over rotating inputs.
+def build_calls(registry: Registry, job: Job, progress: Progress, *, most: int = CLIPS) -> tuple[Inputs, Calls]:
+    """The data set as the model of a job sees it, and the model as callables over ``most`` rotating clips.
 
     Whatever a plugin raises comes through; ``progress.stage`` says where.
     """
@@ -182,12 +183,12 @@ def build_calls(registry: Registry, job: Job, progress: Progress) -> tuple[Input
     # What only pre-training needs is never profiled.
     model = build_model(entry, data.task, cell.seed, weights=job.weights)
     if not isinstance(model, nn.Module):
-        count = min(max(CLIPS, 4 * data.task.num_classes), len(data.clips))
+        count = min(max(most, 4 * data.task.num_classes), len(data.clips))
         clips = np.linspace(0, len(data.clips) - 1, count).astype(np.int64)
         x = inputs_of(data, clips)
         model.fit(x.copy(), data.clips.targets[clips].astype(np.int64))
         return data, EstimatorCalls(model=model, x=x, task=data.task, size=min(cell.batch, len(x)))
-    clips = np.arange(min(CLIPS, len(data.clips)), dtype=np.int64)
+    clips = np.arange(min(most, len(data.clips)), dtype=np.int64)
     pipeline = build_pipeline(model, data, job.recipe, clips)
     check_finite(materialise(pipeline, data, clips).float().numpy())
     pipeline.to(cell.device)
@@ -259,16 +260,13 @@ def _step_s(run: Throughput) -> float:
     return float(run.block_s.sum()) / run.step_stamps_s.size
 
 
-def _memory(calls: Calls, device: str, *, settled: bool = True) -> dict[str, Any]:
-    """Peaks of one batch in each phase; ``settled``: not of the first one, which may allocate what stays."""
-    if settled:
-        calls.infer(0)
+def _memory(calls: Calls, device: str) -> dict[str, Any]:
+    calls.infer(0)
     with HostPeak() as host_infer, DevicePeak(device) as device_infer:
         calls.infer(1)
     if calls.learn is None:
         return provenance.memory(None, host_infer.peak_mib, device_infer)
-    if settled:
-        calls.learn(0)
+    calls.learn(0)
     with HostPeak() as host_train, DevicePeak(device) as device_train:
         calls.learn(1)
     section = provenance.memory(host_train.peak_mib, host_infer.peak_mib, device_train)
