@@ -25,7 +25,10 @@ def main(  # noqa: PLR0913  one parameter per option
     plugin: PluginFiles = None,
     no_plugin: LeftOut = None,
 ) -> int:
-    """Write a stored cell's network with its front end; its logits are compared with the stored ones."""
+    """Write a stored cell's network with its front end: .safetensors, .pt2 or .onnx.
+
+    The file is read back, and its logits are compared with those that the cell stored of its test clips.
+    """
     store, record = find_cell(cell, results)
     registry = with_reference(open_host(plugin, no_plugin).registry, record)
     from bench.execution.kept import reopen
