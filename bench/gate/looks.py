@@ -94,33 +94,33 @@ def judge_look(
 
 
 class _Judged:
-    """One series with its rule, whose band is no narrower than the noise."""
+    """One series with its rule: blame needs more than it tolerates, and more than the noise."""
 
     def __init__(self, series: Series, rule: Rule) -> None:
         self.series, self.base = series, float(np.median(series.base))
         self.effect = effect_of_rounds(series.candidate, series.base)
         own = effect_of_rounds(series.base[1], series.base[0])
         floor = 0.0 if isinstance(own, Refusal) else abs(math.expm1(own.log))
-        stated = rule.tolerance if rule.relative is not None else rule.tolerance / self.base
-        self.rule = replace(rule, relative=max(stated, NOISE_FACTOR * floor), absolute=None)
+        self.stated = rule.tolerance if rule.relative is not None else rule.tolerance / self.base
+        self.rule = replace(rule, relative=max(self.stated, NOISE_FACTOR * floor), absolute=None)
         ranks = mann_whitney(series.candidate, series.base.ravel())
         self._note = f"base against itself {100 * floor:.2g} %; Mann-Whitney p {ranks:.2g}"
 
     def moved(self, shares: tuple[float, ...], among: int) -> Finding:
         """Worse or better than tolerated by the evidence that the rule asks for, or not resolvable."""
         found = self._finding(look_levels(shares, (1 - self.rule.level) / among, "late")[-1])
-        return found if found.status in MOVED else replace(found, status="not_resolvable")
+        return found if found.status in MOVED else replace(found, status="not_resolvable", tolerance=self.stated)
 
     def within(self, shares: tuple[float, ...], among: int) -> Finding | None:
-        """Whether the interval ends before the band does."""
+        """Whether the interval ends before the stated tolerance does: noise makes nothing pass."""
         blame = look_levels(shares, (1 - self.rule.level) / among, "late")[-1]
         found = self._finding(max(blame, look_levels(shares, CLEAR_ALPHA, "even")[-1]))
-        if found.change is None or found.tolerance is None:
+        if found.change is None:
             return None
         low, high = (found.change if end is None else end for end in (found.low, found.high))
         direction = self.rule.better or ("higher" if self.series.higher_is_better else "lower")
         most, _ = least(high, low, direction)
-        return replace(found, status="ok") if most <= found.tolerance else None
+        return replace(found, status="ok", tolerance=self.stated) if most <= self.stated + 1e-9 else None
 
     def _finding(self, miss: float) -> Finding:
         """What :func:`judge` says of an interval that leaves out the truth with the probability ``miss``."""

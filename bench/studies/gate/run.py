@@ -194,7 +194,7 @@ class Gate:
             start = time.monotonic()
             for row in due:
                 self._measure(row, TURNS[self.done % len(TURNS)], "block", "block")
-            if not self._rounds.most and (self.done > 1 or time.monotonic() - start > self._budget / FIRST):
+            if not self._rounds.most and (self.done > 1 or 3 * (time.monotonic() - start) > self._budget):
                 self._plan(time.monotonic() - start)
             over = bool(due) and self.spent > self._budget
             last = over or self.done >= (self._rounds.most or MOST_ROUNDS)
