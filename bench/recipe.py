@@ -13,7 +13,7 @@ from bench.errors import RecipeError, did_you_mean, short
 
 TEXTURE = "texture"
 """As a value of ``roll``: only where the data set's settings say ``texture``; as a key of these: whether they do."""
-ESTIMATOR_SETTINGS = ("trim_db", "fill")
+ESTIMATOR_SETTINGS = ("trim_db", "fill", "shots")
 """What an estimator's cell reads of a recipe; the rest is for networks."""
 
 
@@ -81,6 +81,8 @@ class Recipe(BaseModel):
         pretrain_batch: Its batch in clips.
         pretrain_lr: Its peak rate (warm-up and cosine; AdamW with ``weight_decay``).
         patience: Epochs without a better validation score before stopping; ``None`` = never.
+        shots: Train on so many clips a class, drawn by the seed out of the training clips; ``None`` = on all. A draw of
+            fewer is part of the draw of more.
         long_clips: How a frozen network hears a waveform: ``native`` (whole), ``crop`` (its first ``window_s``) or
             ``window`` (in windows of ``window_s`` every ``hop_s``, whose embeddings are averaged; one that is less
             than half sound is left out).
@@ -133,6 +135,7 @@ class Recipe(BaseModel):
     pretrain_batch: _Whole = Field(32, ge=1)
     pretrain_lr: float = Field(1e-3, gt=0, le=10)
     patience: _Whole | None = Field(None, ge=1)
+    shots: _Whole | None = Field(None, ge=1)
     long_clips: Literal["native", "crop", "window"] = "native"
     window_s: float = Field(5.0, gt=0)
     hop_s: float | None = Field(None, gt=0)

@@ -17,6 +17,7 @@ from bench.errors import DataError
 from bench.job import Job
 from bench.planning.fingerprints import Loaded
 from bench.plugins.registry import Registry
+from bench.protocols.divisions import drawn
 from bench.protocols.split import Split, make_split
 
 T = TypeVar("T")
@@ -67,11 +68,13 @@ def open_data(registry: Registry, job: Job, cache: WorkerCache | None = None) ->
 
 
 def split_for(registry: Registry, clips: Clips, job: Job) -> Split:
-    """The split of a cell, cut to ``--limit`` clips a part."""
+    """The split of a cell, its training clips cut to as many shots as its recipe says, then to ``--limit`` clips a part."""
     cell = job.cell
     protocol = registry.protocols[cell.protocol.partition("@")[0]]
     known_leaks = registry.datasets[cell.data_name].spec.known_leaks
     split = make_split(protocol, clips, cell.fold, seed=cell.seed, known_leaks=known_leaks)
+    if (shots := job.recipe.shots) is not None:
+        split = replace(split, train=drawn(clips, split.train, cell.fold, seed=cell.seed, shots=shots))
     if job.limit is None:
         return split
     rng = np.random.default_rng(0)

@@ -66,18 +66,27 @@ def few_shot(clips: Clips, fold: int, *, seed: int, shots: int) -> Parts:
     each of them, so that there are at least ``shots`` of every class.
     """
     pool, nothing, test = folds(clips, fold, validation="none")
+    return drawn(clips, pool, fold, seed=seed, shots=shots), nothing, test
+
+
+def drawn(clips: Clips, pool: Indices, fold: int, *, seed: int, shots: int) -> Indices:
+    """``shots`` clips a class out of a pool: what :func:`few_shot` trains on.
+
+    Raises:
+        DataError: A class has fewer.
+    """
     rng = np.random.default_rng([abs(seed), abs(fold)])
     targets: Any = clips.targets[pool]
-    drawn, short = [], []
+    chosen, short = [], []
     for index, label in enumerate(clips.label_names):
         members = pool[targets == index] if targets.ndim == 1 else pool[targets[:, index] > 0]
         if len(members) < shots:
             short.append(f"{label!r} has {len(members)}")
-        drawn.append(rng.permutation(members)[:shots])
+        chosen.append(rng.permutation(members)[:shots])
     if short:
         more = f" and {len(short) - 5} more classes have too few" if len(short) > 5 else ""
         raise DataError(f"{clips.title}: outside fold {fold} {', '.join(short[:5])} of {shots} clips needed{more}")
-    return np.unique(np.concatenate(drawn)), nothing, test
+    return np.unique(np.concatenate(chosen))
 
 
 def random_folds(clips: Clips, *, version: int) -> Indices:

@@ -73,6 +73,17 @@ def test_heads_and_seeds_share_vectors_and_scores_stay(run, tmp_path: Path) -> N
     np.testing.assert_array_equal(arrays["logits"], same["logits"])
 
 
+def test_few_shots_are_draws_from_the_same_vectors(run) -> None:
+    everything, _ = run()
+    few, _ = run(recipe=PLAIN.model_copy(update={"shots": 2}))
+    assert everything.provenance["dataset"]["train"] == 32
+    assert few.provenance["dataset"]["train"] == 6
+    key = few.provenance["frozen"]["cache"]["key"]
+    assert key == everything.provenance["frozen"]["cache"]["key"]
+    again, _ = run("mlp", recipe=PLAIN.model_copy(update={"shots": 2}), seed=0)
+    assert again.provenance["frozen"]["cache"] == {"key": key, "fresh": False, "clips": 48}
+
+
 def test_a_vector_is_never_that_of_other_weights_data_or_settings(run, tmp_path: Path) -> None:
     def key(*args, **changes) -> str:
         return run(*args, **changes)[0].provenance["frozen"]["cache"]["key"]

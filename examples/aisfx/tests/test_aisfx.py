@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -71,3 +74,13 @@ def test_a_clip_hears_nothing_of_its_batch_mates_or_filling(encoder) -> None:
                 torch.testing.assert_close(together[i], alone[0], atol=1e-4, rtol=1e-3)
     assert together.shape == (3, 512)
     assert torch.isfinite(together).all()
+
+
+@pytest.mark.skipif(
+    not any(d.name == "bench-example-aisfx" for d in importlib.metadata.distributions()),
+    reason="the example is not installed: pip install --no-deps ./examples/aisfx",
+)
+def test_bench_check_finds_nothing() -> None:
+    command = [sys.executable, "-P", "-m", "bench", "check", "aisfx"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
