@@ -39,7 +39,7 @@ def drawn(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Vectors like an encoder's: classes in a few directions, values that go together, positive and skewed."""
     rng = np.random.default_rng(seed)
     y = rng.permutation(np.arange(CLIPS) % CLASSES)
-    inner = rng.normal(size=(CLIPS, HIDDEN_DIM)) + 0.85 * rng.normal(size=(CLASSES, HIDDEN_DIM))[y]
+    inner = rng.normal(size=(CLIPS, HIDDEN_DIM)) + 0.5 * rng.normal(size=(CLASSES, HIDDEN_DIM))[y]
     x = inner @ rng.normal(size=(HIDDEN_DIM, DIM)) + 1.5 * rng.normal(size=(CLIPS, DIM))
     return np.log1p(np.exp(x / 4)).astype(np.float32), y
 

@@ -24,6 +24,8 @@ from bench.recipe import Recipe
 NEIGHBOURS = 20
 TEMPERATURE = 0.07
 PROBE_C = 1.0
+EXACT, FITTED, CHOOSING = 1e-7, 1e-5, 1e-3
+"""Largest element of the gradient at the end of a probe, of a regression with C chosen, and of those that choose it."""
 INNER_FOLDS = 5
 """Folds inside the training clips that choose C; fewer where a class has fewer clips or groups."""
 _ABSENT = -1e3
@@ -104,7 +106,9 @@ class Linear:
         return {**self.notes, "dim": len(self.mean)}
 
 
-def fit_probe(x: Floats, targets: Targets, classes: int, *, strength: float = PROBE_C) -> Linear:
+def fit_probe(
+    x: Floats, targets: Targets, classes: int, *, strength: float = PROBE_C, tolerance: float = EXACT
+) -> Linear:
     """Logistic regression on training embeddings ``(clips, dim)``; a class that no clip has is never predicted.
 
     ``targets`` are class indices ``(clips,)``, or indicators ``(clips, classes)``: one regression per class then.
@@ -119,7 +123,7 @@ def fit_probe(x: Floats, targets: Targets, classes: int, *, strength: float = PR
     one = torch.ones(1, len(x), dtype=torch.float64)
     found = solve(
         standard, torch.from_numpy(y[:, fitted]).double(), one, torch.tensor([strength], dtype=torch.float64),
-        several=several, exact=True,
+        several=several, tolerance=tolerance,
     )  # fmt: skip
     weight[fitted], bias[fitted] = found.weight[0].T.numpy(), found.bias[0].numpy()
     notes = {"classifier": "logistic regression", "C": strength, "converged": bool(found.converged[0])}
@@ -137,34 +141,48 @@ def _regressions(y: Floats, *, one_each: bool) -> tuple[npt.NDArray[np.int64], b
 
 
 def fit_logistic(data: Training) -> Linear:
-    """The same with C chosen by the log loss in folds drawn inside the training clips, of whole groups."""
+    """The same with C chosen in folds drawn inside the training clips, of whole groups.
+
+    By accuracy and, between equals, by the log loss; of several labels by the log loss alone.
+    """
     choices = data.recipe.head_c
     folds = inner_folds(data.targets, data.groups, INNER_FOLDS)
     if folds is None or len(choices) < 2:
         why = "the only one" if len(choices) < 2 else "too few clips or groups a class to choose"
         fitted = fit_probe(data.x, data.targets, data.classes, strength=PROBE_C if folds is None else choices[0])
         return replace(fitted, notes={**fitted.notes, "chosen": why})
-    losses = _held_out(data, folds, choices)
-    best = int(losses.argmin())
-    fitted = fit_probe(data.x, data.targets, data.classes, strength=choices[best])
-    tried = {f"{c:g}": round(float(loss), 4) for c, loss in zip(choices, losses, strict=True)}
-    return replace(fitted, notes={**fitted.notes, "inner_folds": int(folds.max()), "held_out_loss": tried})
+    losses, right = _held_out(data, folds, choices)
+    best = int(np.lexsort((losses, -right))[0])
+    fitted = fit_probe(data.x, data.targets, data.classes, strength=choices[best], tolerance=FITTED)
+    notes: dict[str, Any] = {**fitted.notes, "inner_folds": int(folds.max())}
+    for name, found in (("held_out_loss", losses), ("held_out_accuracy", right)):
+        notes[name] = {f"{c:g}": round(float(one), 4) for c, one in zip(choices, found, strict=True)}
+    return replace(fitted, notes=notes)
 
 
-def _held_out(data: Training, folds: npt.NDArray[np.int64], choices: Sequence[float]) -> Doubles:
-    """``(choices,)``: mean loss of the clips that each inner fold holds out."""
-    mean, scale = moments(data.x)
+def _held_out(data: Training, folds: npt.NDArray[np.int64], choices: Sequence[float]) -> tuple[Doubles, Doubles]:
+    """Mean loss and accuracy ``(choices,)`` of the clips that each inner fold holds out; 0 for several labels."""
+    centre, scale = moments(data.x)
     fitted, several = _regressions(data.indicators, one_each=data.targets.ndim == 1)
-    x, y = (torch.from_numpy(a.astype(np.float32)) for a in ((data.x - mean) / scale, data.indicators[:, fitted]))
+    x, y = (torch.from_numpy(a.astype(np.float32)) for a in ((data.x - centre) / scale, data.indicators[:, fitted]))
     out = torch.from_numpy(np.arange(1, folds.max() + 1)[:, None] == folds).float()  # (folds, clips)
     held = out.repeat_interleave(len(choices), 0)  # (folds x choices, clips)
-    found = solve(x, y, 1 - held, torch.tensor(choices).float().repeat(len(out)), several=several)
+    found = solve(x, y, 1 - held, torch.tensor(choices).float().repeat(len(out)), several=several, tolerance=CHOOSING)
     logits = torch.einsum("nd,pdk->pnk", x, found.weight) + found.bias[:, None]
+    right = torch.zeros_like(held)
     if several:
         each = (torch.nn.functional.softplus(logits) - logits * y).sum(2)
     else:
         each = logits.logsumexp(2) - (logits * y).sum(2)
-    return (each * held).view(len(out), len(choices), -1).sum((0, 2)).double().numpy() / len(x)
+        right = (logits.argmax(2) == y.argmax(1)).float()
+    if data.targets.ndim == 1 and several:  # two classes: one regression
+        right = ((logits[..., 0] > 0) == (y[:, 0] > 0)).float()
+
+    def mean(values: Tensor) -> Doubles:
+        total: Doubles = (values * held).view(len(out), len(choices), -1).sum((0, 2)).double().numpy()
+        return total / len(x)
+
+    return mean(each), mean(right)
 
 
 def fit_prototypes(data: Training) -> Linear:

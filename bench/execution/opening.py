@@ -68,7 +68,7 @@ def open_data(registry: Registry, job: Job, cache: WorkerCache | None = None) ->
 
 
 def split_for(registry: Registry, clips: Clips, job: Job) -> Split:
-    """The split of a cell, its training clips cut to as many shots as its recipe says, then to ``--limit`` clips a part."""
+    """The split of a cell, its training clips cut to the shots of its recipe, all parts to ``--limit`` clips."""
     cell = job.cell
     protocol = registry.protocols[cell.protocol.partition("@")[0]]
     known_leaks = registry.datasets[cell.data_name].spec.known_leaks

@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-HIDDEN = 128
-EPOCHS = 60
+HIDDEN = 100
+EPOCHS = 20
 BATCH = 128
-RATE = 2e-3
+RATE = 4e-3
 DECAY = 1e-2
 DROPOUT = 0.2
 _PARTS = ("inner", "inner_bias", "outer", "outer_bias")

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-_MEMORY = 10
+_MEMORY = 6
+_STEPS = 2000
 _HALVINGS = 12
 _ABSENT = -1e3
 _SUFFICIENT = 1e-4
@@ -112,7 +113,7 @@ class _History:
 
 
 def solve(
-    x: Tensor, targets: Tensor, weights: Tensor, strengths: Tensor, *, several: bool = False, exact: bool = False
+    x: Tensor, targets: Tensor, weights: Tensor, strengths: Tensor, *, several: bool = False, tolerance: float = 1e-4
 ) -> Solved:  # fmt: skip
     """The minimum of ``C * sum of losses + |weight|^2 / 2`` for each problem; the bias is free.
 
@@ -122,7 +123,7 @@ def solve(
         weights: ``(problems, clips)``: 1 for clips that a problem fits, 0 for others.
         strengths: ``(problems,)``: C of each.
         several: Whether clips have several labels: one regression a class then.
-        exact: Go on to where the largest element of the gradient of the mean loss is 1e-7, instead of 1e-4.
+        tolerance: Largest element of the gradient of the mean loss at which a problem is solved.
     """
     if not targets.shape[1]:
         return Solved(
@@ -139,11 +140,11 @@ def solve(
     bent = 0.25 if several else (1 - 1 / targets.shape[1]) / targets.shape[1]
     curvature = torch.cat([values.clamp_min(0), values.new_full((1,), len(x))]) * bent / len(x)
     scale = (1 / (curvature + curvature.mean() + ridge).clamp_min(1e-12))[..., None]
-    solved, converged = _descend(problems, _History(scale), exact=exact)
+    solved, converged = _descend(problems, _History(scale), tolerance)
     return Solved(weight=basis @ solved[:, :-1], bias=solved[:, -1] + absent[:, 0], converged=converged)
 
 
-def _descend(problems: _Problems, history: _History, *, exact: bool) -> tuple[Tensor, Tensor]:
+def _descend(problems: _Problems, history: _History, tolerance: float) -> tuple[Tensor, Tensor]:
     """Coefficients of all problems; one that is solved leaves the batch."""
     dim, classes = problems.rows.shape[1], problems.targets.shape[1]
     found = problems.rows.new_zeros(len(problems.shares), dim, classes)
@@ -151,8 +152,7 @@ def _descend(problems: _Problems, history: _History, *, exact: bool) -> tuple[Te
     left = torch.arange(len(found))
     weight, logits = found.clone(), problems.logits(found)
     gradient = problems.gradient(logits, weight)
-    steps, tolerance = (2000, 1e-7) if exact else (100, 1e-4)
-    for _ in range(steps):
+    for _ in range(_STEPS):
         done = gradient.abs().amax((1, 2)) <= tolerance
         if bool(done.any()):
             found[left[done]], converged[left[done]] = weight[done], True
