@@ -17,6 +17,7 @@ def bench_add_models() -> Iterable[ModelSpec]:
         lengths=True,
         axes={"mode": "probe"},
         recipes={"*": {"trim_db": None, "fill": "zeros"}},
+        parameters=4_711_794,
         license="CC-BY-4.0",
         source="Ma & Lerch 2022, ISMIR: Representation Learning for the Automatic Indexing of Sound Effects Libraries",
         trained_on=("Pro Sound Effects", "Soundly", "UCS Mixed"),
