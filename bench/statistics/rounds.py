@@ -42,13 +42,6 @@ class Effect:
         low, middle, high = (math.exp(min(700.0, self.log + move)) for move in (-half, 0.0, half))
         return Interval(estimate=middle, low=low, high=high, level=1 - miss, method=self.method)
 
-    @property
-    def p_value(self) -> float:
-        """Two-sided, of a ratio of 1; what the interval that just reaches it may miss."""
-        if not self.error:
-            return float(not self.log)
-        return min(1.0, 2 * float(special.stdtr(self.freedom, -abs(self.log) / self.error)))
-
 
 def effect_of_rounds(candidate: ArrayLike, baseline: ArrayLike, *, seed: int = 0) -> Effect | Refusal:
     """Ratio of two quantities of which each round measured both, one process after the other.

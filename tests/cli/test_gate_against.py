@@ -69,6 +69,21 @@ def test_a_model_that_only_the_candidate_has_compares_nothing(repository, capsys
     assert "the base has no such cell" in capsys.readouterr().out
 
 
+def test_a_module_beside_the_plugin_is_that_of_its_revision(repository, capsys):
+    def revised(name):
+        (repository / "beside.py").write_text(f"NAMES = ('{name}',)\n")
+        text = made.MODEL.replace("in NAMES]", "in beside.NAMES]").replace(
+            "import bench", "import beside\n\nimport bench"
+        )
+        (repository / "toy.py").write_text(text.replace("WIDTH", "64"))
+
+    revised("older")
+    made.commit(repository)
+    revised("toy")
+    assert main([*WORDS, "HEAD"]) == 4
+    assert "the base has no such cell" in capsys.readouterr().out
+
+
 def test_a_base_that_cannot_be_planned_is_a_revision_that_cannot_be_measured(repository, capsys):
     (repository / "toy.py").write_text("raise RuntimeError('old and broken')\n")
     made.commit(repository)

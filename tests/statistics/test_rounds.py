@@ -18,9 +18,9 @@ def test_nominal_error_is_kept_few_rounds_or_many(rounds, tailed):
     rng = np.random.default_rng(rounds)
     draw = rng.standard_t(3, (300, 3, rounds)) if tailed else rng.standard_normal((300, 3, rounds))
     times = np.exp(0.02 * draw)
-    found = [effect_of_rounds(one[0], one[1:]).p_value for one in times]
-    assert np.mean([p < 0.05 for p in found]) == pytest.approx(0.05, abs=0.03)
-    assert np.mean([p < 0.005 for p in found]) <= 0.02
+    found = [effect_of_rounds(one[0], one[1:]) for one in times]
+    assert np.mean([not one.interval(0.05).covers(1) for one in found]) == pytest.approx(0.05, abs=0.03)
+    assert np.mean([not one.interval(0.005).covers(1) for one in found]) <= 0.02
 
 
 @pytest.mark.parametrize("rounds", [8, 19, 20, 50])
@@ -29,13 +29,12 @@ def test_a_drift_of_the_whole_machine_drops_out(rounds):
     found = effect_of_rounds(1.05 * drift, np.stack([drift, drift]))
     interval = found.interval(1e-4)
     assert (interval.low, interval.estimate, interval.high) == pytest.approx((1.05, 1.05, 1.05))
-    assert found.p_value == 0
 
 
 @pytest.mark.parametrize("rounds", [12, 30])
 def test_equal_sides_have_no_effect_and_no_error(rounds):
     found = effect_of_rounds(np.full(rounds, 3.0), np.full((2, rounds), 3.0))
-    assert (found.log, found.error, found.p_value) == (0.0, 0.0, 1.0)
+    assert (found.log, found.error) == (0.0, 0.0)
 
 
 def test_single_disturbed_rounds_do_not_move_the_estimate_of_many():
@@ -63,8 +62,6 @@ def test_an_interval_holds_its_estimate_and_one_that_may_miss_less_is_wider(valu
     found = effect_of_rounds(new, old)
     narrow, wide = found.interval(miss), found.interval(miss / 2)
     assert wide.low <= narrow.low <= narrow.estimate <= narrow.high <= wide.high
-    if found.error:
-        assert found.interval(0.05).covers(1.0) is (found.p_value >= 0.05)
 
 
 @settings(deadline=None)

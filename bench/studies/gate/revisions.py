@@ -190,7 +190,7 @@ def _as_commit(revisions: Revisions, home: Path) -> str:
 
 def _installed(project: Path, what: str) -> Path:
     """The folder that a project is installed into: with the build tools of this environment, else with its own."""
-    target = project.parent / f"{project.name}.installed" if project.is_dir() else project
+    target = project.parent / f"{project.name}.installed"
     done = target.with_suffix(".complete")
     if done.is_file():
         return target

@@ -145,14 +145,15 @@ def open_sides(
 
 
 def _planned(prefix: tuple[str, ...], selection: Selection, settings: Settings, *, strict: bool) -> Mapping[str, Job]:
-    if not prefix:
-        return plan_jobs(selection, settings, strict=strict)
+    """In a process of its own where modules of one revision could stand for those of the other."""
+    if strict and not prefix:
+        return plan_jobs(selection, settings, strict=True)
     command = [*prefix, sys.executable, "-P", "-m", "bench.studies.gate.jobs"]
     asked = to_json(selection, settings, strict=strict)
     done = subprocess.run(command, input=asked, capture_output=True, text=True, check=False)
     if done.returncode:
         raise BenchError(done.stderr.strip()[-2000:] or f"planning ended with status {done.returncode}")
-    return {row: Job.from_json(line) for row, line in json.loads(done.stdout).items()}
+    return {row: Job.from_json(line) for row, line in json.loads(done.stdout.splitlines()[-1]).items()}
 
 
 class Gate:
