@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from scipy import special
 from bench.statistics.bootstrap import over_seeds, stretch, wilson
 from bench.statistics.draws import MIN_SEEDS, SAME, Draws, Evidence, draw_scores
 from bench.statistics.parts import Parts
-from bench.statistics.results import Floats, Interval, Refusal, check_level
+from bench.statistics.results import Counts, Floats, Interval, Refusal, check_level
 
 POWER = float(special.ndtri(0.8))
 """Standard errors beyond the end of an interval at which four of five differences are found."""
@@ -107,25 +108,18 @@ def mcnemar_exact(a: ArrayLike, b: ArrayLike) -> McNemar:
 def pairwise_p(drawn: Draws) -> Floats:
     """Two-sided p value of "no difference" of each pair, not adjusted ``(models, models)``; 1 on the diagonal.
 
-    It is the level at which the interval of :func:`difference_interval` just reaches 0. With fewer than 25 draws
+    It is the level at which the interval of :func:`pair_intervals` just reaches 0. With fewer than 25 draws
     further out the group part of the interval is that of a normal distribution with the spread of the draws.
     """
-    models, draws = len(drawn.scores), np.ascontiguousarray(drawn.drawn.T)
-    result, parts = np.ones((models, models)), drawn.pair_parts()
-    firsts, seconds = np.triu_indices(models, 1)
-    together = max(1, _MOST_DRAWS // max(1, draws.shape[1]))
-    for start in range(0, len(firsts), together):
-        pairs = a, b = firsts[start : start + together], seconds[start : start + together]
-        apart = drawn.scores[a] - drawn.scores[b]
-        away = draws[a]
-        away -= draws[b]
-        away -= apart[:, None]
-        away *= np.where(apart < 0, 1, -1)[:, None]
+    models, parts = len(drawn.scores), drawn.pair_parts()
+    result = np.ones((models, models))
+    for a, b, apart, differences in _pairs(drawn):
+        away = np.where(apart < 0, 1, -1)[:, None] * (differences - apart[:, None])
         away.sort(axis=1)
         low, high = np.full(len(apart), math.log(LEAST_P)), np.zeros(len(apart))
         for _ in range(32):
             middle = (low + high) / 2
-            covered = _reach(away, np.exp(middle) / 2, drawn, parts[pairs]) >= np.abs(apart)
+            covered = _reach(away, np.exp(middle) / 2, drawn, parts[a, b]) >= np.abs(apart)
             low, high = np.where(covered, middle, low), np.where(covered, high, middle)
         result[a, b] = result[b, a] = np.where(np.abs(apart) > SAME, np.exp(high), 1.0)
     return result
@@ -180,7 +174,7 @@ def paired_cluster_bootstrap(
     drawn = draw_scores([a, b], groups, draws=draws, seed=seed)
     if isinstance(drawn, Refusal):
         return drawn
-    interval = difference_interval(drawn, drawn.pair_parts(), 0, 1, level)
+    interval = _difference(drawn, level)
     if isinstance(interval, Refusal):
         return interval
     resolution = float(pair_resolutions(drawn)[0, 1])
@@ -196,27 +190,48 @@ def paired_cluster_bootstrap(
     )
 
 
-def difference_interval(drawn: Draws, parts: Parts, a: int, b: int, level: float) -> Interval | Refusal:
-    """Interval of the score of model ``a`` minus that of ``b``: percentiles over groups, and what seeds add.
+def pair_intervals(drawn: Draws, level: float) -> Floats:
+    """Ends of the interval of each difference of two scores, row minus column ``(models, models, 2)``.
 
-    ``parts``: of all pairs (:meth:`Draws.pair_parts`).
+    Percentiles over groups, and what seeds add; where clips are right or wrong and no draw of groups differs, Wilson's
+    bound over groups. NaN where no draw of groups changes another score's difference: its scatter is unknown.
     """
-    estimate, differences = float(drawn.scores[a] - drawn.scores[b]), drawn.drawn[:, a] - drawn.drawn[:, b]
-    most = 1.0 if drawn.fraction else np.inf
-    if np.ptp(differences) > SAME:
-        ends = np.quantile(differences, [0.5 - level / 2, 0.5 + level / 2], method="weibull")
-        sides = stretch(drawn.groups - 1, level) * (ends - estimate) * [-1, 1]
+    models, parts, most = len(drawn.scores), drawn.pair_parts(), 1.0 if drawn.fraction else np.inf
+    bound = np.nan if drawn.shares is None else wilson(0, drawn.groups, level).high
+    found = np.full((models, models, 2), np.nan)
+    for a, b, apart, differences in _pairs(drawn):
+        scatters, centre = np.ptp(differences, axis=1) > SAME, apart[:, None]
+        ends = np.quantile(differences, [0.5 - level / 2, 0.5 + level / 2], axis=1, method="weibull").T
+        sides = stretch(drawn.groups - 1, level) * (ends - centre) * [-1, 1]
+        sides = np.maximum(np.where(scatters[:, None], sides, bound), 0.0)
+        reach = parts[a, b][:, None].reach(sides, 0.5 - level / 2)
+        found[a, b] = np.clip(centre + reach * [-1, 1], -most, most)
+        found[b, a] = -found[a, b, ::-1]
+    return found
+
+
+def _pairs(drawn: Draws) -> Iterator[tuple[Counts, Counts, Floats, Floats]]:
+    """The pairs of models, some at a time: indices, difference and each draw of it ``(pairs, draws)``."""
+    draws = np.ascontiguousarray(drawn.drawn.T)
+    firsts, seconds = np.triu_indices(len(draws), 1)
+    together = max(1, _MOST_DRAWS // max(1, draws.shape[1]))
+    for start in range(0, len(firsts), together):
+        a, b = firsts[start : start + together], seconds[start : start + together]
+        yield a, b, drawn.scores[a] - drawn.scores[b], draws[a] - draws[b]
+
+
+def _difference(drawn: Draws, level: float) -> Interval | Refusal:
+    """The interval of the score of the first of two models minus that of the second."""
+    low, high = pair_intervals(drawn, level)[0, 1].tolist()
+    if math.isnan(low):
+        return Refusal(reason="no draw of groups changes the difference: its scatter is unknown")
+    if np.ptp(drawn.drawn[:, 0] - drawn.drawn[:, 1]) > SAME:
         how = "of the score itself (centred percentile, t)" if drawn.recomputed else "(percentile, t)"
         method = f"paired bootstrap over {drawn.groups} groups {how}"
-    elif drawn.shares is not None:
-        sides = np.full(2, wilson(0, drawn.groups, level).high)
-        method = f"Wilson bound over {drawn.groups} groups (no draw differs)"
     else:
-        return Refusal(reason="no draw of groups changes the difference: its scatter is unknown")
-    below, above = parts[a, b].reach(np.maximum(sides, 0.0), 0.5 - level / 2).tolist()
-    method += over_seeds(int(min(drawn.seeds[a], drawn.seeds[b])))
-    low, high = max(-most, estimate - below), min(most, estimate + above)
-    return Interval(estimate=estimate, low=low, high=high, level=level, method=method)
+        method = f"Wilson bound over {drawn.groups} groups (no draw differs)"
+    method += over_seeds(int(drawn.seeds.min()))
+    return Interval(estimate=float(drawn.scores[0] - drawn.scores[1]), low=low, high=high, level=level, method=method)
 
 
 def mean_discordance(a: Floats, b: Floats) -> float:

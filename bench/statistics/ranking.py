@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bench.statistics.bootstrap import score_intervals
-from bench.statistics.draws import MIN_SEEDS, Draws, Evidence, Resampled, draw_scores
-from bench.statistics.paired import difference_interval, pair_resolutions, pairwise_p
+from bench.statistics.draws import MIN_SEEDS, Evidence, Resampled, draw_scores
+from bench.statistics.paired import pair_intervals, pair_resolutions, pairwise_p
 from bench.statistics.results import Floats, Interval, Refusal, check_level, finite_vector, too_few
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -147,20 +147,10 @@ def ranking(
         p_values=p_values,
         unadjusted=unadjusted,
         resolutions=pair_resolutions(drawn, level),
-        intervals=_pair_intervals(drawn, level),
+        intervals=pair_intervals(drawn, level),
         clips=drawn.clips,
         groups=drawn.groups,
     )
-
-
-def _pair_intervals(drawn: Draws, level: float) -> Floats:
-    models, parts = len(drawn.scores), drawn.pair_parts()
-    ends = np.full((models, models, 2), np.nan)
-    for a, b in zip(*np.triu_indices(models, 1), strict=True):
-        if isinstance(found := difference_interval(drawn, parts, int(a), int(b), level), Interval):
-            ends[a, b] = found.low, found.high
-            ends[b, a] = -found.high, -found.low
-    return ends
 
 
 def rank_intervals(differences: Floats, resolved: NDArray[np.bool_]) -> tuple[list[int], list[int]]:
