@@ -27,7 +27,7 @@ Predictions = Callable[[Record], Arrays]
 """Gives the arrays stored beside a record."""
 
 _DIRECTORY_END = struct.Struct("<4s4H2LH")
-_DIRECTORY_ENTRY = struct.Struct("<4s6H3L5H2L")
+_DIRECTORY_ENTRY = struct.Struct("<4s4x2H8x2L3H8xL")
 _LOCAL_HEADER = struct.Struct("<26x2H")
 _METHODS: Mapping[int, Callable[[bytes, int], bytes]] = {
     zipfile.ZIP_STORED: lambda packed, _: packed,
@@ -134,7 +134,7 @@ def _members(content: bytes) -> Iterator[tuple[str, tuple[int, int, int, int]]]:
     *_, count, _, place, _ = _DIRECTORY_END.unpack_from(content, end)
     for _ in range(count):
         fields = _DIRECTORY_ENTRY.unpack_from(content, place)
-        signature, _, _, flags, method, _, _, _, packed, size, name, extra, comment, _, _, _, header = fields
+        signature, flags, method, packed, size, name, extra, comment, header = fields
         beyond = 0xFFFFFFFF in (packed, size, header)
         if signature != b"PK\x01\x02" or flags & 1 or method not in _METHODS or beyond:
             raise ValueError("a zip archive with members that bench does not write")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
@@ -46,7 +47,14 @@ class Score(_Frozen):
 
     def of(self, value: float | None) -> Score:
         """The same score with another value."""
+        if value is None:
+            return _without_value(self.name, self.unit, self.higher_is_better)
         return self.model_copy(update={"value": value})
+
+
+@functools.lru_cache(maxsize=256)
+def _without_value(name: str, unit: str, higher_is_better: bool) -> Score:  # noqa: FBT001
+    return Score(name=name, value=None, unit=unit, higher_is_better=higher_is_better)
 
 
 class Failure(_Frozen):
