@@ -105,24 +105,55 @@ def mcnemar_exact(a: ArrayLike, b: ArrayLike) -> McNemar:
     )
 
 
-def pairwise_p(drawn: Draws) -> Floats:
-    """Two-sided p value of "no difference" of each pair, not adjusted ``(models, models)``; 1 on the diagonal.
+def compare_pairs(drawn: Draws, level: float) -> tuple[Floats, Floats]:
+    """What the draws say of each difference of two scores, row minus column.
 
-    It is the level at which the interval of :func:`pair_intervals` just reaches 0. With fewer than 25 draws
-    further out the group part of the interval is that of a normal distribution with the spread of the draws.
+    Returns:
+        Two-sided p values of "no difference", not adjusted ``(models, models)``, 1 on the diagonal: the level at which
+        the interval just reaches 0. And the ends of the intervals ``(models, models, 2)``: percentiles over groups, and
+        what seeds add; where clips are right or wrong and no draw of groups differs, Wilson's bound over groups; NaN
+        where no draw of groups changes the difference of other scores.
     """
     models, parts = len(drawn.scores), drawn.pair_parts()
-    result = np.ones((models, models))
+    p_values, ends = np.ones((models, models)), np.full((models, models, 2), np.nan)
     for a, b, apart, differences in _pairs(drawn):
-        away = np.where(apart < 0, 1, -1)[:, None] * (differences - apart[:, None])
-        away.sort(axis=1)
-        low, high = np.full(len(apart), math.log(LEAST_P)), np.zeros(len(apart))
-        for _ in range(32):
-            middle = (low + high) / 2
-            covered = _reach(away, np.exp(middle) / 2, drawn, parts[a, b]) >= np.abs(apart)
-            low, high = np.where(covered, middle, low), np.where(covered, high, middle)
-        result[a, b] = result[b, a] = np.where(np.abs(apart) > SAME, np.exp(high), 1.0)
-    return result
+        p_values[a, b] = p_values[b, a] = _p_values(apart, differences, drawn, parts[a, b])
+        ends[a, b] = _ends(apart, differences, drawn, parts[a, b], level)
+        ends[b, a] = -ends[a, b, ::-1]
+    return p_values, ends
+
+
+def _pairs(drawn: Draws) -> Iterator[tuple[Counts, Counts, Floats, Floats]]:
+    """The pairs of models, some at a time: indices, difference and each draw of it, sorted ``(pairs, draws)``."""
+    draws = np.ascontiguousarray(drawn.drawn.T)
+    firsts, seconds = np.triu_indices(len(draws), 1)
+    together = max(1, _MOST_DRAWS // max(1, draws.shape[1]))
+    for start in range(0, len(firsts), together):
+        a, b = firsts[start : start + together], seconds[start : start + together]
+        differences = draws[a] - draws[b]
+        differences.sort(axis=1)
+        yield a, b, drawn.scores[a] - drawn.scores[b], differences
+
+
+def _ends(apart: Floats, differences: Floats, drawn: Draws, parts: Parts, level: float) -> Floats:
+    scatters, most = differences[:, -1] - differences[:, 0] > SAME, 1.0 if drawn.fraction else np.inf
+    ends = np.quantile(differences, [0.5 - level / 2, 0.5 + level / 2], axis=1, method="weibull").T
+    sides = stretch(drawn.groups - 1, level) * (ends - apart[:, None]) * [-1, 1]
+    bound = np.nan if drawn.shares is None else wilson(0, drawn.groups, level).high
+    reach = parts[:, None].reach(np.maximum(np.where(scatters[:, None], sides, bound), 0.0), 0.5 - level / 2)
+    return np.clip(apart[:, None] + reach * [-1, 1], -most, most)
+
+
+def _p_values(apart: Floats, differences: Floats, drawn: Draws, parts: Parts) -> Floats:
+    """With fewer than 25 draws further out the group part of the interval is that of a normal distribution."""
+    away = differences - apart[:, None]
+    away = np.where(apart[:, None] < 0, away, -away[:, ::-1])
+    low, high = np.full(len(apart), math.log(LEAST_P)), np.zeros(len(apart))
+    for _ in range(32):
+        middle = (low + high) / 2
+        covered = _reach(away, np.exp(middle) / 2, drawn, parts) >= np.abs(apart)
+        low, high = np.where(covered, middle, low), np.where(covered, high, middle)
+    return np.where(np.abs(apart) > SAME, np.exp(high), 1.0)
 
 
 def _reach(away: Floats, tail: Floats, drawn: Draws, parts: Parts) -> Floats:
@@ -174,14 +205,15 @@ def paired_cluster_bootstrap(
     drawn = draw_scores([a, b], groups, draws=draws, seed=seed)
     if isinstance(drawn, Refusal):
         return drawn
-    interval = _difference(drawn, level)
+    p_values, ends = compare_pairs(drawn, level)
+    interval = _difference(drawn, ends[0, 1], level)
     if isinstance(interval, Refusal):
         return interval
     resolution = float(pair_resolutions(drawn)[0, 1])
     return Comparison(
         difference=interval.estimate,
         interval=interval,
-        p_value=float(pairwise_p(drawn)[0, 1]),
+        p_value=float(p_values[0, 1]),
         clips=drawn.clips,
         groups=drawn.groups,
         seeds=(int(drawn.seeds[0]), int(drawn.seeds[1])),
@@ -190,39 +222,9 @@ def paired_cluster_bootstrap(
     )
 
 
-def pair_intervals(drawn: Draws, level: float) -> Floats:
-    """Ends of the interval of each difference of two scores, row minus column ``(models, models, 2)``.
-
-    Percentiles over groups, and what seeds add; where clips are right or wrong and no draw of groups differs, Wilson's
-    bound over groups. NaN where no draw of groups changes another score's difference: its scatter is unknown.
-    """
-    models, parts, most = len(drawn.scores), drawn.pair_parts(), 1.0 if drawn.fraction else np.inf
-    bound = np.nan if drawn.shares is None else wilson(0, drawn.groups, level).high
-    found = np.full((models, models, 2), np.nan)
-    for a, b, apart, differences in _pairs(drawn):
-        scatters, centre = np.ptp(differences, axis=1) > SAME, apart[:, None]
-        ends = np.quantile(differences, [0.5 - level / 2, 0.5 + level / 2], axis=1, method="weibull").T
-        sides = stretch(drawn.groups - 1, level) * (ends - centre) * [-1, 1]
-        sides = np.maximum(np.where(scatters[:, None], sides, bound), 0.0)
-        reach = parts[a, b][:, None].reach(sides, 0.5 - level / 2)
-        found[a, b] = np.clip(centre + reach * [-1, 1], -most, most)
-        found[b, a] = -found[a, b, ::-1]
-    return found
-
-
-def _pairs(drawn: Draws) -> Iterator[tuple[Counts, Counts, Floats, Floats]]:
-    """The pairs of models, some at a time: indices, difference and each draw of it ``(pairs, draws)``."""
-    draws = np.ascontiguousarray(drawn.drawn.T)
-    firsts, seconds = np.triu_indices(len(draws), 1)
-    together = max(1, _MOST_DRAWS // max(1, draws.shape[1]))
-    for start in range(0, len(firsts), together):
-        a, b = firsts[start : start + together], seconds[start : start + together]
-        yield a, b, drawn.scores[a] - drawn.scores[b], draws[a] - draws[b]
-
-
-def _difference(drawn: Draws, level: float) -> Interval | Refusal:
+def _difference(drawn: Draws, ends: Floats, level: float) -> Interval | Refusal:
     """The interval of the score of the first of two models minus that of the second."""
-    low, high = pair_intervals(drawn, level)[0, 1].tolist()
+    low, high = ends.tolist()
     if math.isnan(low):
         return Refusal(reason="no draw of groups changes the difference: its scatter is unknown")
     if np.ptp(drawn.drawn[:, 0] - drawn.drawn[:, 1]) > SAME:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bench.statistics.bootstrap import score_intervals
 from bench.statistics.draws import MIN_SEEDS, Evidence, Resampled, draw_scores
-from bench.statistics.paired import pair_intervals, pair_resolutions, pairwise_p
+from bench.statistics.paired import compare_pairs, pair_resolutions
 from bench.statistics.results import Floats, Interval, Refusal, check_level, finite_vector, too_few
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -123,7 +123,7 @@ def ranking(
             return unknown[0]
         kept = {name: scores[name] for name in intervals}
         return ranking(kept, groups, higher_is_better=higher_is_better, draws=draws, level=level)
-    unadjusted = pairwise_p(drawn)
+    unadjusted, ends = compare_pairs(drawn, level)
     p_values, upper = np.ones_like(unadjusted), np.triu_indices(len(names), 1)
     p_values[upper] = p_values.T[upper] = holm(unadjusted[upper])
     differences: Floats = drawn.scores[:, None] - drawn.scores
@@ -147,7 +147,7 @@ def ranking(
         p_values=p_values,
         unadjusted=unadjusted,
         resolutions=pair_resolutions(drawn, level),
-        intervals=pair_intervals(drawn, level),
+        intervals=ends,
         clips=drawn.clips,
         groups=drawn.groups,
     )

@@ -10,7 +10,7 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
 from bench.statistics.draws import Draws, draw_scores
-from bench.statistics.paired import Comparison, mcnemar_exact, paired_cluster_bootstrap, pairwise_p
+from bench.statistics.paired import Comparison, compare_pairs, mcnemar_exact, paired_cluster_bootstrap
 from bench.statistics.results import Refusal
 
 
@@ -223,15 +223,20 @@ class TestPairedBootstrap:
             paired_cluster_bootstrap([1, 0, 1], [1, 0], None)
 
 
-def test_pairs_taken_together_change_no_p_value(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pairs_taken_together_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(3)
     models = [(rng.random((3, 60)) < 0.5 + model / 20).astype(float) for model in range(5)]
     drawn = draw_scores(models, None, draws=300)
     assert isinstance(drawn, Draws)
-    whole = pairwise_p(drawn)
+    whole, ends = compare_pairs(drawn, 0.95)
     monkeypatch.setattr("bench.statistics.paired._MOST_DRAWS", 700)
-    assert np.array_equal(whole, pairwise_p(drawn))
+    again = compare_pairs(drawn, 0.95)
+    assert np.array_equal(whole, again[0])
+    assert np.array_equal(ends, again[1], equal_nan=True)
     for a, b in zip(*np.triu_indices(5, 1), strict=True):
         two = draw_scores([models[a], models[b]], None, draws=300)
         assert isinstance(two, Draws)
-        assert pairwise_p(two)[0, 1] == pytest.approx(whole[a, b], rel=1e-9)
+        p_values, own = compare_pairs(two, 0.95)
+        assert p_values[0, 1] == pytest.approx(whole[a, b], rel=1e-9)
+        assert own[0, 1] == pytest.approx(ends[a, b], rel=1e-9)
+        assert own[1, 0] == pytest.approx(-ends[a, b, ::-1], rel=1e-9)
