@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from bench.cli.common import BUG, INTERRUPTED, print_error
+from bench.cli.common import BUG, INTERRUPTED, print_error, print_note
 from bench.cli.streams import tolerant
 from bench.errors import BenchError, short
 
@@ -26,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: that of the verb, that of a :class:`bench.errors.BenchError`, 130 after Ctrl-C, 141 or 74 if
         standard output could not be written, or 70 for an exception that nobody foresaw, whose traceback is shown.
     """
-    with tolerant() as output:
+    with tolerant() as output, warnings.catch_warnings():
+        warnings.showwarning = functools.partial(_note, warnings.showwarning)
         return output.status(_guarded(sys.argv[1:] if argv is None else argv))
 
 
@@ -45,6 +49,14 @@ def _guarded(argv: Sequence[str]) -> int:
         return BenchError.exit_code
     except Exception:  # noqa: BLE001  nothing is hidden: the traceback is printed
         return _bug()
+
+
+def _note(otherwise: Callable[..., None], message: Warning | str, category: type[Warning], *more: Any) -> None:
+    """A warning of ours is a note; any other is shown as it is everywhere, with its place."""
+    if category.__module__.partition(".")[0] == "bench":
+        print_note(str(message))
+    else:
+        otherwise(message, category, *more)
 
 
 def _bug() -> int:

@@ -7,6 +7,7 @@ import json
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -25,6 +26,8 @@ DRAWS = 200
 """Of groups, for scores that are no mean over clips."""
 
 _PACKED = "^(bits|float32):([0-9a-f]{2})*$"
+
+_COUNTED = frozenset(one.gated for one in QUANTITIES if one.exact)
 
 RowKind = Literal["evaluate", "profile", "pytest-benchmark"]
 
@@ -124,6 +127,14 @@ class PinnedRow(_Frozen):
     cells: tuple[Scored, ...] = ()
     quantities: dict[str, Measured] = Field(default_factory=dict)
     missing: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _positive(self) -> PinnedRow:
+        """Only a count may be 0: no time, rate or peak is."""
+        for name, one in self.quantities.items():
+            if name not in _COUNTED and min(chain(one.processes, *one.samples)) <= 0:
+                raise ValueError(f"{name} holds {min(chain(one.processes, *one.samples))}; it must be above 0")
+        return self
 
     def numbers(self) -> Iterator[Number]:
         """The score and every quantity, each as one number."""
