@@ -80,20 +80,20 @@ def file_digests(paths: Sequence[Path], *, cache: Path | None = None, rehash: bo
         for hashed in pool.map(lambda share: {name: _hash(name) for name in share}, shares):
             found.update(hashed)
     settled = [name for name in asked if 0 < int(states[name].rpartition(" ")[2] or 0) < limit]
-    _remember(index, [(name, states[name], _sealed(name, states[name], found[name])) for name in settled])
+    _remember(index, [(_text(name), states[name], _sealed(name, states[name], found[name])) for name in settled])
     return [found[name] for name in names]
 
 
 def _state(name: str) -> str:
     """Size, time, inode and time of change; empty for a file that is not there."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):  # ValueError: no file can have that name
         stat = os.stat(name)  # noqa: PTH116  a data set has many thousand files
         return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ino} {stat.st_ctime_ns}"
     return ""
 
 
 def _hash(name: str) -> str:
-    with contextlib.suppress(OSError), Path(name).open("rb") as file:
+    with contextlib.suppress(OSError, ValueError), Path(name).open("rb") as file:
         if os.fstat(file.fileno()).st_size <= _WHOLE:
             return hashlib.sha256(file.read()).hexdigest()
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -107,7 +107,7 @@ def _remembered(index: Path, states: Mapping[str, str]) -> dict[str, str]:
     try:
         with contextlib.closing(sqlite3.connect(index, timeout=_PATIENCE_S)) as database:
             select = "select digest from files where path = ? and state = ?"
-            rows = ((name, database.execute(select, (name, state)).fetchone()) for name, state in states.items())
+            rows = ((name, database.execute(select, (_text(name), state)).fetchone()) for name, state in states.items())
             found = {name: str(row[0]) for name, row in rows if row is not None}
             return {
                 name: value[:64] for name, value in found.items() if value == _sealed(name, states[name], value[:64])
@@ -122,9 +122,14 @@ def _remembered(index: Path, states: Mapping[str, str]) -> dict[str, str]:
         return {}
 
 
+def _text(name: str) -> str:
+    """A path as a database takes it: names of files are bytes, in whatever encoding."""
+    return name.encode(errors="backslashreplace").decode()
+
+
 def _sealed(name: str, state: str, value: str) -> str:
     """A file's digest with a checksum over all that its row says."""
-    return f"{value}:{hashlib.sha256(f'{name} {state} {value}'.encode(errors='surrogateescape')).hexdigest()[:16]}"
+    return f"{value}:{hashlib.sha256(_text(f'{name} {state} {value}').encode()).hexdigest()[:16]}"
 
 
 def _remember(index: Path, rows: Sequence[tuple[str, str, str]]) -> None:

@@ -113,8 +113,8 @@ def measured(
     unit: str, processes: Sequence[float], samples: Sequence[Sequence[float]] = (), *, higher_is_better: bool = False
 ) -> Measured:
     """A quantity with its raw samples thinned and its scatter."""
-    kept = tuple(_thinned(process) for process in samples if len(process))
-    mad = float(median_abs_deviation(samples[0])) if kept else None
+    raw = [process for process in samples if len(process)]
+    mad, kept = float(median_abs_deviation(raw[0])) if raw else None, tuple(map(_thinned, raw))
     return Measured(unit=unit, higher_is_better=higher_is_better, processes=tuple(processes), mad=mad, samples=kept)
 
 

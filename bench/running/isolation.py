@@ -2,7 +2,8 @@
 
 A worker is three processes. The first runs no code of a plugin: it ends the others and whatever they have started, in
 sessions of their own too, once one of them has ended, its supervisor is gone, or it is told to (SIGTERM). The second
-has only imported; the third is a fork of it for each cell.
+has only imported; the third is a fork of it for each cell, and if the first is killed, the second ends that and what it
+has started.
 """
 
 from __future__ import annotations
@@ -140,8 +141,11 @@ def in_child(work: Callable[[], None]) -> list[str]:
     gc.freeze()  # collections in the child leave the pages of what was imported alone
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     told = mmap.mmap(-1, _NAMES_BYTES)  # no file: the cell may have come to its limit of those
+    before = signal.signal(signal.SIGTERM, _stop) or signal.SIG_DFL
+    _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # if it is killed, this process ends what the cell has started
 
     def run() -> None:
+        signal.signal(signal.SIGTERM, before)
         die_with(parent)
         work()
         told.write(dumps([name for name in _imported() if name not in known]).encode())
@@ -151,6 +155,8 @@ def in_child(work: Callable[[], None]) -> list[str]:
         _leaving(run)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     end_children(spare=spare)
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGTERM, before)
     names = told.read().rstrip(b"\0")
     told.close()
     if code or not names:

@@ -28,6 +28,8 @@ USUAL = {
 }
 """Names under which other programs write the required columns: they are proposed, never taken."""
 
+_SHOWN = 500
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
@@ -118,10 +120,10 @@ def _named(path: Path, header: Sequence[str], wanted: dict[str, str]) -> list[st
     """This project's name of each column of the file, or an empty name where it has no meaning here."""
     doubled = [name for name, count in Counter(header).items() if count > 1 and name]
     if doubled:
-        raise DataError(f"{path} has the column {doubled[0]!r} twice; rename one of them")
+        raise DataError(f"{path} has the column {shown(doubled[0])!r} twice; rename one of them")
     if absent := [theirs for theirs in wanted.values() if theirs and theirs not in header]:
         close = difflib.get_close_matches(absent[0], header, n=1)
-        advice = f"did you mean {close[0]!r}?" if close else f"its columns are {', '.join(header)}"
+        advice = f"did you mean {close[0]!r}?" if close else f"its columns are {shown(', '.join(header))}"
         raise DataError(f"columns: {path} has no column {absent[0]!r}; {advice}")
     taken = {theirs: ours for ours, theirs in wanted.items() if theirs}
     names = [
@@ -133,7 +135,7 @@ def _named(path: Path, header: Sequence[str], wanted: dict[str, str]) -> list[st
         usual = {ours: next((lower[name] for name in USUAL[ours] if name in lower), "") for ours in missing}
         meant = ",".join(f"{ours}={theirs or 'YOURS'}" for ours, theirs in usual.items())
         raise DataError(
-            f"{path} has no column {' and no column '.join(missing)}; its first line is {','.join(header)!r}. "
+            f"{path} has no column {' and no column '.join(missing)}; its first line is {shown(','.join(header))!r}. "
             f"Needed: path,label; possible: {','.join(OPTIONAL)}. Other names: --data '{path.name}?columns={meant}'"
         )
     return names
@@ -145,6 +147,11 @@ def _values(names: Sequence[str], row: Sequence[str]) -> dict[str, str]:
     return values | ({"": row[len(names)]} if len(row) > len(names) else {})
 
 
+def shown(text: str) -> str:
+    """A text of a table as a message has it, cut where it is endless."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
 def split_labels(labels: Sequence[str], separator: str = "") -> list[tuple[str, ...]]:
     """The parts of each label between ``separator``; ``none`` = nothing separates, empty = ``|``."""
     single = {plain(label) for label in labels}
@@ -153,13 +160,13 @@ def split_labels(labels: Sequence[str], separator: str = "") -> list[tuple[str, 
         among = (label for label in labels if mark in label)
         if doubtful := next((x for x in among if sure or single & set(map(plain, x.split(mark)))), None):
             raise DataError(
-                f"label {doubtful!r} holds {mark!r}: did you mean multi-label? --data "
+                f"label {shown(doubtful)!r} holds {mark!r}: did you mean multi-label? --data "
                 f"'TABLE?label_separator={mark}' splits it, label_separator=none takes it as one name"
             )
     whole = separator == "none"
     parts = [(label,) if whole else tuple(map(str.strip, label.split(separator or "|"))) for label in labels]
     if broken := next((label for label, found in zip(labels, parts, strict=True) if not all(found)), None):
-        raise DataError(f"label {broken!r} has an empty part between its separators")
+        raise DataError(f"label {shown(broken)!r} has an empty part between its separators")
     if clashes := alike([name for found in parts for name in found]):
         raise DataError(f"labels differ in spelling only: {clashes}. Write each class in one way in the table")
     return parts
@@ -172,7 +179,7 @@ def alike(names: Sequence[str]) -> str:
     for name in sorted(counts):
         spelled[plain(name)].append(name)
     clashes = [found for found in spelled.values() if len(found) > 1]
-    return "; ".join(" and ".join(f"{name!a} ({counts[name]} clips)" for name in found) for found in clashes[:5])
+    return "; ".join(" and ".join(f"{shown(name)!a} ({counts[name]} clips)" for name in found) for found in clashes[:5])
 
 
 def plain(name: str) -> str:

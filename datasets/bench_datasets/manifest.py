@@ -20,7 +20,7 @@ from PIL import Image
 from bench import Clips, DataError, audio_seconds
 from bench_datasets._common import indicators, manifest_digest, read_picture, sha256
 from bench_datasets._containers import open_container
-from bench_datasets._table import Table, alike, plain, read_table, split_labels
+from bench_datasets._table import Table, alike, plain, read_table, shown, split_labels
 
 RATE = 16_000
 LONGEST_SECONDS = 10.0
@@ -100,7 +100,7 @@ def _parse(folder: Path, table: Table) -> tuple[list[_Row], list[str]]:
         if values["path"] and same in seen:
             bad.append(f"path {values['path']!r} stands already on line {seen[same]}")
         seen.setdefault(same, line)
-        problems += [f"line {line}: {what}" for what in bad]
+        problems += [f"line {line}: {shown(what)}" for what in bad]
         rows.append(row)
     return rows, problems
 

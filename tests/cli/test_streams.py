@@ -5,11 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 
 from bench.__main__ import main
+from bench.data.cache import CacheWarning
 from bench.results.store import Store
 
 BENCH = f"{sys.executable} -P -m bench"
@@ -40,6 +42,19 @@ def test_a_path_that_the_system_refuses_is_no_bug_of_bench(capsys) -> None:
     said = capsys.readouterr().err
     assert said.startswith("error: cannot use 'xxx")
     assert said.endswith("xxx...: File name too long\n")
+
+
+@pytest.mark.filterwarnings("default::bench.data.cache.CacheWarning")
+def test_a_warning_of_bench_is_a_note_and_any_other_has_its_place(monkeypatch, capsys) -> None:
+    def warned(_: object) -> int:
+        warnings.warn("the cache is damaged", CacheWarning, stacklevel=2)
+        warnings.warn("other", UserWarning, stacklevel=2)
+        return 0
+
+    monkeypatch.setattr("bench.__main__._execute", warned)
+    with pytest.warns(UserWarning, match="other"):
+        assert main([]) == 0
+    assert capsys.readouterr().err == "note: the cache is damaged\n"
 
 
 @pytest.mark.slow

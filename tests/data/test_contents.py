@@ -108,6 +108,17 @@ def test_a_file_of_this_moment_is_not_remembered(tmp_path, monkeypatch):
     assert set(file_digests(clips.audio, cache=tmp_path)) == {"other"}
 
 
+def test_names_in_any_encoding_are_remembered_and_impossible_ones_are_no_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_SETTLED_NS", 0)
+    file = tmp_path / os.fsdecode(b"caf\xe9.wav")
+    file.write_bytes(b"x")
+    names = [file, tmp_path / "a\0b", tmp_path / "\ud800", tmp_path / ("x" * 300)]
+    for _ in range(2):
+        assert file_digests(names, cache=tmp_path) == [hashlib.sha256(b"x").hexdigest(), "", "", ""]
+    with closing(sqlite3.connect(tmp_path / "contents.sqlite")) as database:
+        assert [path for (path,) in database.execute("select path from files")] == [f"{tmp_path}/caf\\udce9.wav"]
+
+
 def test_damage_that_the_database_quotes_in_no_encoding_only_costs_time(tmp_path):
     file = tmp_path / "x"
     file.write_bytes(b"x")

@@ -296,3 +296,12 @@ def test_lengths_are_not_believed(table, tmp_path):
     for name, slack in (("a.mp3", 4 * 1152), ("a.flac", 0), ("a.ogg", 0)):
         clips = load(table(f"path,label\n{name},dog\nclips/0.wav,cat\n"))
         assert 32_000 <= clips.clip_samples <= 32_000 + slack
+
+
+@pytest.mark.parametrize(
+    "text", ["{0},label\nx,y\n", "path,label,split\n{0},dog,{0}\n", "path,label\nclips/0.wav,{0};dog\n"]
+)
+def test_a_message_is_not_as_long_as_an_endless_cell(table, text):
+    with pytest.raises(DataError) as caught:
+        load(table(text.format("x" * 100_000)))
+    assert len(str(caught.value)) < 3_000

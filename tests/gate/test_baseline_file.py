@@ -105,9 +105,13 @@ def test_numbers_that_are_not_finite_cannot_be_pinned():
 @pytest.mark.parametrize(("processes", "samples"), [((0.0,), ()), ((0.1,), ((0.1, -1.0),))])
 def test_no_time_is_0_or_less_but_a_count_may_be(processes, samples):
     one = Measured(unit="s", processes=processes, samples=samples)
-    with pytest.raises(ValueError, match="latency holds .* it must be above 0"):
+    with pytest.raises(ValueError, match=r"latency holds .* it must be above 0"):
         PinnedRow(name="a", kind="profile", quantities={"latency": one})
     assert PinnedRow(name="a", kind="profile", quantities={"storage": one}).quantities["storage"] == one
+
+
+def test_a_process_without_samples_leaves_the_scatter_of_the_others():
+    assert measured("s", [0.1, 0.2], [[], [0.1, 0.2, 0.4]]).mad == pytest.approx(0.1)
 
 
 def test_samples_are_thinned_in_order_and_their_scatter_is_of_all():
