@@ -82,7 +82,8 @@ def print_table(
     if left := [title for place, title in enumerate(header) if place not in places]:
         lines.append(f"(not shown: {', '.join(left)}; a wider window shows all)")
     text = "\n".join(lines)
-    if width and text.count("\n") > max(MOST_ROWS, shutil.get_terminal_size().lines) and sys.stdin.isatty():
+    long = width is not None and text.count("\n") > max(MOST_ROWS, shutil.get_terminal_size().lines)
+    if long and sys.stdin is not None and sys.stdin.isatty():
         import pydoc
 
         pydoc.pager(text)

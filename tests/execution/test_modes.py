@@ -302,6 +302,12 @@ def test_own_names_torch_files_and_folders(run, stored: Path, tmp_path: Path) ->
     expected = from_file(run, "knn", stored).arrays["logits"]
     for path in (plain, folder):
         np.testing.assert_array_equal(from_file(run, "knn", path).arrays["logits"], expected)
+    other = tmp_path / "other.safetensors"
+    safetensors.torch.save_file({f"net.{name}": x for name, x in tensors.items()}, other)
+    found = from_file(run, "knn", other, weights_prefix="net.=")
+    np.testing.assert_array_equal(found.arrays["logits"], expected)
+    with pytest.raises(CheckpointError, match=r"modes\.own reads its files itself; leave out --weights-prefix net\.="):
+        from_file(run, "knn", other, model="modes.own", weights_prefix="net.=")
 
 
 def test_a_factory_that_takes_weights_gets_the_path(run, stored: Path, tmp_path: Path) -> None:
