@@ -306,7 +306,9 @@ def test_own_names_torch_files_and_folders(run, stored: Path, tmp_path: Path) ->
     safetensors.torch.save_file({f"net.{name}": x for name, x in tensors.items()}, other)
     found = from_file(run, "knn", other, weights_prefix="net.=")
     np.testing.assert_array_equal(found.arrays["logits"], expected)
-    with pytest.raises(CheckpointError, match=r"modes\.own reads its files itself; leave out --weights-prefix net\.="):
+    with pytest.raises(
+        CheckpointError, match=r"modes\.own reads weight files itself: leave out --weights-prefix net\.="
+    ):
         from_file(run, "knn", other, model="modes.own", weights_prefix="net.=")
 
 
