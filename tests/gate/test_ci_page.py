@@ -187,7 +187,7 @@ def test_a_larger_revision_is_red_on_gitlab_and_equal_ones_are_green(job) -> Non
     assert one.gitlab() == 3, one.said
     assert {"flops": "failure", "parameters": "failure"}.items() <= one.junit.items()
     assert "body=<verdict.md" in (one.root / "comment").read_text()
-    assert "not committed" not in one.said
+    assert "changed" not in one.said
     one.git("checkout", "-q", "--detach", "origin/main")
     assert one.gitlab() == 0, one.said
     reported = GITLAB["gate"]["artifacts"]
