@@ -141,10 +141,11 @@ def collect(path: Path, rounds: int, minutes: float) -> bool:
     end = time.monotonic() + 60 * minutes
     known = read(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as file:
-        if not known:
-            known = [{"machine": describe_light()}]
-        file.writelines(json.dumps(line) + "\n" for line in known)
+    known = known or [{"machine": describe_light()}]
+    whole = path.with_name(f"{path.name}.new")
+    whole.write_text("".join(json.dumps(line) + "\n" for line in known), encoding="utf-8")
+    whole.replace(path)
+    with path.open("a", encoding="utf-8") as file:
         done = {part: sum(line.get("part") == part for line in known) for part in SIDES}
         for part in itertools.cycle(SIDES):
             if min(done.values()) >= rounds:

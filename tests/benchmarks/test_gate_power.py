@@ -58,6 +58,25 @@ def test_a_steady_machine_keeps_every_promise_and_rivals_stand_beside(judge, tmp
     assert line.split(" | ")[2:5] == ["0.0 %", line.split(" | ")[3], "100.0 %"]
 
 
+def test_a_bank_goes_on_behind_its_last_complete_round(judge, tmp_path, monkeypatch) -> None:
+    import bank as collector
+
+    asked = []
+
+    def stretch(part: str, rounds: range):
+        asked.append((part, rounds))
+        yield from ({"part": part, "round": number, "sides": {}} for number in rounds)
+
+    monkeypatch.setattr(collector, "stretch", stretch)
+    path = tmp_path / "bank.jsonl"
+    assert not collector.collect(path, 30, minutes=0)
+    path.write_text(path.read_text() + '{"part": "quiet", "ro')
+    assert collector.collect(path, 30, minutes=1)
+    kept = [(line["part"], line["round"]) for line in collector.read(path) if "part" in line]
+    assert sorted(kept) == [(part, number) for part in ("loaded", "quiet") for number in range(30)]
+    assert asked[:2] == [("quiet", range(20)), ("quiet", range(1, 21))]
+
+
 def test_what_is_not_caught_is_named(judge, tmp_path) -> None:
     found = judge.study(judge.Bank(bank(tmp_path / "bank.jsonl", noise=0.2, rounds=60)), 4)
     assert "a slowdown of 5 % is caught in 95 of 100" in judge.missed(found, 4)
