@@ -34,6 +34,14 @@ def open_container(root: Path, columns: str) -> tuple[Path, Table] | None:
     Raises:
         DataError: It is damaged, or holds no audio.
     """
+    try:
+        return _opened(root, columns)
+    except (AttributeError, KeyError, TypeError, ValueError, OSError, RecursionError) as error:
+        said = f"{type(error).__name__}: {error}"[:200]
+        raise DataError(f"{root}: its metadata are not of the form that they should have ({said})") from error
+
+
+def _opened(root: Path, columns: str) -> tuple[Path, Table] | None:
     croissant = root / "croissant.json" if root.is_dir() else root
     if croissant.suffix == ".json" and croissant.is_file():
         return _croissant(croissant, columns)
@@ -140,7 +148,7 @@ def _cells(batch: Any, folder: Path, file: Path, start: int, part: dict[str, str
         values = dict(part)
         for name, value in row.items():
             labels = (told.get(name) or {}).get("names") if isinstance(told.get(name), dict) else None
-            key = "path" if [name] == sounds else name
+            key = "path" if [name] == sounds else f"{name}_" if name == "path" and name not in sounds else name
             values[key] = _sound(value, folder, file, number) if name in sounds else _text(value, labels)
         yield values
 

@@ -261,6 +261,40 @@ def test_metadata_that_lead_nowhere_are_one_error(tmp_path, change, said) -> Non
         load(root)
 
 
+@pytest.mark.parametrize(
+    "told", ["[]", "{", '{"_data_files": 1}', '{"_data_files": [{"filename": 3}]}', '{"_data_files": [{}]}', "{}"]
+)
+@pytest.mark.parametrize("name", ["croissant.json", "state.json"])
+def test_damaged_metadata_are_one_error(tmp_path, told, name) -> None:
+    (tmp_path / name).write_text(told)
+    with pytest.raises(DataError):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("told", [b"[]", b"{", b"1", b"\xff", b'{"label": {"a": [1]}}'])
+def test_a_sample_with_damaged_metadata_is_one_error_or_none(tmp_path, told) -> None:
+    shard = tar(tmp_path / "a.tar", [(f"{i}.{kind}", told if kind == "json" else sound(i)) for i in range(2)
+                                     for kind in ("wav", "json")])  # fmt: skip
+    with pytest.raises(DataError):
+        load(shard)
+
+
+@pytest.mark.parametrize("told", [{"recordSet": [1]}, {"recordSet": [{"field": [[]]}]}, {"recordSet": "a"},
+                                  {"recordSet": [{"field": [{"dataType": "sc:AudioObject", "source": []}]}]},
+                                  {"distribution": [1]}])  # fmt: skip
+def test_croissant_of_another_shape_is_one_error(tmp_path, told) -> None:
+    path = as_croissant(tmp_path / "held") / "croissant.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | told))
+    with pytest.raises(DataError):
+        load(path.parent)
+
+
+def test_a_column_called_path_beside_the_audio_stays_apart(tmp_path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
+    parquet.write_table(arrow_table(rows()).append_column("path", [["elsewhere"] * CLIPS]), tmp_path / "a.parquet")
+    assert load(tmp_path / "a.parquet").ids == tuple(sorted(row["path"] for row in rows()))
+
+
 SAVING = """
 import sys
 import datasets, pyarrow
