@@ -146,9 +146,10 @@ def _merged(target: Store, found: Sequence[Found], merged: Merged, damaged: list
     """Copy the best record of a cell whose files are whole; ``False`` where there is none."""
     for one in sorted(found, key=lambda one: one.record.status != "ok"):
         try:
-            files = _files(one)
+            artifacts = one.record.artifacts
+            files = {entry["file"]: one.store.content(one.record, kind) for kind, entry in artifacts.items()}
         except StoreError as error:
-            damaged.append((one.store.path(one.record.cell), str(error)))
+            damaged.append((one.store.path(one.record.cell), f"{one.store.root}: {error}"))
             continue
         others = [other for other in found if other.sha256 != one.sha256 and other.record.status == "ok"]
         if others and one.record.status == "ok":
@@ -170,18 +171,3 @@ def _merged(target: Store, found: Sequence[Found], merged: Merged, damaged: list
         merged.copied += 1
         return True
     return False
-
-
-def _files(found: Found) -> dict[str, bytes]:
-    """The files beside a record, each checked against its checksum."""
-    path, files = found.store.path(found.record.cell), {}
-    for entry in found.record.artifacts.values():
-        name = str(entry["file"])
-        try:
-            content = read_bytes(path.with_name(name))
-        except OSError as error:
-            raise StoreError(f"{path}: its {name} cannot be read: {error.strerror}") from error
-        if hashlib.sha256(content).hexdigest() != entry["sha256"]:
-            raise StoreError(f"{path}: its {name} was changed after the record was written")
-        files[name] = content
-    return files

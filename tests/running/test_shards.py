@@ -144,7 +144,7 @@ def test_merge_names_what_is_damaged_takes_the_better_and_refuses_what_differs(f
     alone = merge([a], to)
     assert (alone.copied, len(alone.damaged)) == (len(records) - 2, 2)
     assert any(str(torn) in why for why in alone.damaged)
-    assert any(changed.with_suffix(".npz").name in why and "was changed" in why for why in alone.damaged)
+    assert any(changed.with_suffix(".npz").name in why and "changed after" in why for why in alone.damaged)
     assert execute(["merge", str(a), "--to", str(tmp_path / "cli")]) == 1
     told = capsys.readouterr()
     assert f"{len(records) - 2} records copied" in told.out
