@@ -1,13 +1,15 @@
 """The cache folder, and folders that appear in it whole or not at all.
 
-Processes need no lock: each builds under a name of its own beside the goal and renames it into place. Whoever comes
-second finds the goal occupied, checks it and drops its own copy.
+Processes need no lock to be right: each builds under a name of its own beside the goal and renames it into place.
+Whoever comes second finds the goal occupied, checks it and drops its own copy. Where that would be minutes of work, a
+lock spares it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import functools
 import hashlib
 import json
@@ -138,6 +140,17 @@ def ensure(goal: Path, name: str, write: Callable[[Path], dict[str, Any]]) -> di
     if header is None:
         raise DataError(f"the cache entry {goal} vanished or changed while it was read; run again.")
     return header
+
+
+@contextlib.contextmanager
+def one_at_a_time(lock: Path) -> Iterator[None]:
+    """Others of this machine wait until what takes long to make is there; they go on where its maker dies."""
+    with disk_errors(lock):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        file = lock.open("wb")
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def read_header(folder: Path, name: str) -> dict[str, Any] | None:

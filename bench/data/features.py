@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from bench.data.batches import to_tensor
-from bench.data.cache import Appender, cache_root, digest, ensure
+from bench.data.cache import Appender, cache_root, digest, ensure, one_at_a_time
 from bench.data.waveforms import Waveforms
 from bench.errors import DataError
 
@@ -89,7 +90,8 @@ def keep_rows(
     ``write`` hands rows to ``put`` as they are made, so that memory grows with the batch, and returns further values of
     the header; ``seconds`` among them is what making took.
     """
-    goal = (cache_root() if cache is None else cache) / kind / fingerprint[:32]
+    root = cache_root() if cache is None else cache
+    goal = root / kind / fingerprint[:32]
 
     def make(folder: Path) -> dict[str, Any]:
         began, shape = time.perf_counter(), (0,)
@@ -103,7 +105,8 @@ def keep_rows(
             more = write(put)
         return {"seconds": time.perf_counter() - began, **more, "shape": shape}
 
-    header = ensure(goal, _FILE, make)
+    with contextlib.nullcontext() if (goal / "header.json").exists() else one_at_a_time(root / "locks" / goal.name):
+        header = ensure(goal, _FILE, make)
     return np.memmap(goal / _FILE, dtype=dtype, mode="r", shape=tuple(header["shape"])), header
 
 

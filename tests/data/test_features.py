@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
 import torchaudio
 
 from bench.data.batches import to_tensor
-from bench.data.features import open_features
+from bench.data.features import keep_rows, open_features
 from bench.data.waveforms import Waveforms
 from bench.errors import DataError
 
@@ -52,6 +55,30 @@ def test_written_once_per_key(waveforms, tmp_path):
     assert (again.seconds, again.fingerprint) == (first.seconds, first.fingerprint)
     open_features(waveforms, frontend, key="b", cache=tmp_path)
     assert frontend.calls == 2
+
+
+def test_side_by_side_it_is_made_once(tmp_path):
+    calls, began, beside = [], threading.Event(), threading.Event()
+
+    def write(put):
+        calls.append(1)
+        began.set()
+        beside.wait(5)
+        put(np.ones((2, 3), dtype=np.float32))
+        return {}
+
+    def ask():
+        return keep_rows("things", "f" * 64, write, np.dtype(np.float32), cache=tmp_path)[0]
+
+    def second():
+        began.wait(5)
+        beside.set()
+        return ask()
+
+    with ThreadPoolExecutor(2) as pool:
+        found = [one.result() for one in (pool.submit(ask), pool.submit(second))]
+    assert len(calls) == 1
+    assert all(rows.shape == (2, 3) for rows in found)
 
 
 def test_power_overflows_float16(waveforms, tmp_path):

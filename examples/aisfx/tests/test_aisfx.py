@@ -80,6 +80,7 @@ def test_a_clip_hears_nothing_of_its_batch_mates_or_filling(encoder) -> None:
     not any(d.name == "bench-example-aisfx" for d in importlib.metadata.distributions()),
     reason="the example is not installed: pip install --no-deps ./examples/aisfx",
 )
+@pytest.mark.timeout(0)  # it trains, for minutes on a busy machine
 def test_bench_check_finds_nothing() -> None:
     command = [sys.executable, "-P", "-m", "bench", "check", "aisfx"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

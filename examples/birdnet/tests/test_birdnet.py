@@ -63,6 +63,7 @@ def test_vectors_are_those_of_the_file() -> None:
     not any(d.name == "bench-example-birdnet" for d in importlib.metadata.distributions()),
     reason="the example is not installed: pip install --no-deps ./examples/birdnet",
 )
+@pytest.mark.timeout(0)  # it trains, for minutes on a busy machine
 def test_bench_check_finds_nothing() -> None:
     command = [sys.executable, "-P", "-m", "bench", "check", "birdnet:2.4"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
