@@ -88,7 +88,7 @@ class Recipe(BaseModel):
             than half sound is left out).
         window_s: Seconds of a window.
         hop_s: Seconds between windows; ``None`` = as long as they are.
-        neighbours: Training clips that vote in mode ``neighbours``.
+        neighbours: Training clips that vote in mode ``neighbours``; no more than the largest class has.
         head_c: Values of C (the inverse of the penalty) of which mode ``logistic`` chooses inside the training clips.
         compile: Run the network through ``torch.compile`` (its front end, optimiser and pre-training stay as they are).
         cuda_graphs: On a GPU capture training step and inference as CUDA graphs; what cannot be captured runs as it

@@ -260,11 +260,12 @@ def fit_neighbours(x: Floats, targets: Targets, classes: int) -> Neighbours:
 
 
 def fit_plain_neighbours(data: Training) -> Neighbours:
-    """The same for equal votes on standardised embeddings."""
+    """The same for equal votes on standardised embeddings; no more than clips of the largest class, or all would tie."""
     mean, scale = moments(data.x)
+    wanted = min(data.recipe.neighbours, int(data.indicators.sum(axis=0).max()))
     return Neighbours(
         bank=((data.x - mean) / scale).astype(np.float32), votes=data.indicators, multi_label=data.targets.ndim == 2,
-        wanted=data.recipe.neighbours, temperature=None, mean=mean, scale=scale,
+        wanted=wanted, temperature=None, mean=mean, scale=scale,
     )  # fmt: skip
 
 

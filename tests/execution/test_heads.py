@@ -62,6 +62,14 @@ def test_neighbours_against_scikit_learn(k: int) -> None:
     np.testing.assert_array_equal(ours.logits(x[80:]).argmax(1), theirs.predict(scaler.transform(x[80:])))
 
 
+def test_no_more_neighbours_than_a_class_has() -> None:
+    """One clip a class and ten votes would be a tie of all classes."""
+    x, targets = blobs(clips=4)
+    head = FIT["neighbours"](training(x, targets))
+    assert head.describe()["k"] == 1
+    np.testing.assert_array_equal(head.logits(x).argmax(1), targets)
+
+
 def test_prototypes_against_scikit_learn() -> None:
     x, targets = blobs()
     scaler = StandardScaler().fit(x[:80])
