@@ -260,7 +260,7 @@ def fit_neighbours(x: Floats, targets: Targets, classes: int) -> Neighbours:
 
 
 def fit_plain_neighbours(data: Training) -> Neighbours:
-    """The same for equal votes on standardised embeddings; no more than clips of the largest class, or all would tie."""
+    """The same for equal votes on standardised embeddings; no more than the largest class has, or all would tie."""
     mean, scale = moments(data.x)
     wanted = min(data.recipe.neighbours, int(data.indicators.sum(axis=0).max()))
     return Neighbours(
