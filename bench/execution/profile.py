@@ -47,10 +47,11 @@ CLIPS = 64
 TRACED_STEPS, TOP_OPERATORS = 2, 20
 REFERENCE_TIMES = 60
 """Repetitions of a fixed piece of work, about 2 ms each: what it takes says how fast the machine is today."""
-SHORT_CLIPS = 32
+SHORT_CLIPS, MOVED_BY = 32, 64
 SHORT_BLOCKS = Blocks(warmup_steps=1, warmup_seconds=0, count=8, min_steps=1, seconds=0.02, max_seconds=0.12)
 SHORT_SAMPLING = Sampling(warmup_calls=2, warmup_seconds=0, min_samples=LEAST, min_seconds=0.1, max_seconds=0.2)
-"""How long a gate that measures in turns looks at a process: many short ones say more than a few long ones."""
+"""How long a gate that measures in turns looks at a process: many short ones say more than a few long ones. Blocks of
+random sizes move what each has in memory, so that no place that one revision happens to have counts as its speed."""
 
 
 def run_profile(registry: Registry, job: Job, progress: Progress) -> CellResult:
@@ -129,6 +130,7 @@ def run_block(registry: Registry, job: Job, progress: Progress) -> dict[str, Any
         ``higher_is_better``; ``missing`` with the reason for what a plugin's measurement does not give.
     """
     added: dict[str, dict[str, Any]] = {}
+    moved = [bytes(size) for size in np.random.default_rng().integers(1, 8192, size=MOVED_BY)]
     with restored_flags({}):
         _, calls = build_calls(registry, job, progress, most=SHORT_CLIPS)
         progress.stage = "profile"
@@ -137,6 +139,7 @@ def run_block(registry: Registry, job: Job, progress: Progress) -> dict[str, Any
         else:
             values = _short(calls, job, alone=registry.models[job.cell.model].spec.inductive)
             added = added_measurements(registry, calls.infer, calls.infer(0))
+    moved.clear()
     known = {one.gated: one for one in QUANTITIES}
     quantities: dict[str, Any] = {
         name: {"value": value, "unit": known[name].unit, "higher_is_better": known[name].higher_is_better}

@@ -139,7 +139,8 @@ class Tree:
 def prepare_trees(revisions: Revisions) -> tuple[Tree, Tree]:
     """Base and candidate, ready to be imported; what was prepared before is found in the cache folder.
 
-    Both are installed in the same way, without what they depend on: torch and all else are those of this environment.
+    Both are treated in the same way, down to the length of their paths, which moves what a process has in memory. They
+    are installed without what they depend on: torch and all else are those of this environment.
 
     Raises:
         RevisionError: Git cannot check it out, or it cannot be installed.
@@ -148,9 +149,9 @@ def prepare_trees(revisions: Revisions) -> tuple[Tree, Tree]:
     home = cache_root() / "gate" / f"{name}-{sys.implementation.cache_tag}"
     with _alone(home):
         base = _checked_out(revisions, revisions.base, home)
-        if revisions.project is None:
-            return Tree(root=base), Tree(root=revisions.root)
         new = _checked_out(revisions, _as_commit(revisions, home) if revisions.changed else revisions.head, home)
+        if revisions.project is None:
+            return Tree(root=base), Tree(root=new)
         return (
             Tree(root=base, installed=_installed(base / revisions.project, f"the base revision {revisions.ref}")),
             Tree(root=new, installed=_installed(new / revisions.project, "the candidate")),

@@ -51,7 +51,8 @@ def test_a_plain_file_is_read_in_both_revisions_and_nothing_is_installed(reposit
     assert "1 file changed" in found.candidate
     base, candidate = prepare_trees(found)
     assert base.place(Path("toy.py"), found.root).read_text() == before
-    assert candidate.place(Path("toy.py"), found.root) == repository / "toy.py"
+    assert candidate.place(Path("toy.py"), found.root).read_text() == "changed\n"
+    assert len(str(candidate.root)) == len(str(base.root))
     assert (base.installed, candidate.installed, base.environment(found.root)) == (None, None, {})
     assert made.git(repository, "status", "--porcelain") == "M toy.py"
     elsewhere = repository.parent / "data"
@@ -81,7 +82,7 @@ def test_variables_that_name_the_repository_name_its_other_revision(repository, 
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(repository / "lib"), "/elsewhere"]))
     base, candidate = prepare_trees(found := find_revisions("HEAD", repository))
     assert base.environment(found.root)["PYTHONPATH"] == os.pathsep.join([str(base.root / "lib"), "/elsewhere"])
-    assert candidate.environment(found.root) == {}
+    assert candidate.environment(found.root) == base.environment(found.root)
 
 
 def test_what_cannot_be_installed_ends_with_the_installers_words(project):
