@@ -125,13 +125,14 @@ def write(store: Store, cell: Cell, values: dict[str, np.ndarray]) -> None:
     path.write_text(json.dumps(values), encoding="utf-8")
 
 
-def processor_seconds(root: Path, formats: str, tree: Path | None = None) -> float:
+def processor_seconds(root: Path, formats: str, tree: Path | None = None, without: tuple[str, ...] = ()) -> float:
     """User and system time of one ``bench report`` in a process of its own, of the bench in ``tree`` if given."""
     env = dict(os.environ)
     if tree is not None:
         env["PYTHONPATH"] = os.pathsep.join(str(tree / part) for part in ("", "plugins", "datasets"))
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-P", "-m", "bench", "report", str(root), "--to", str(root / "out"), "--format", formats]
+    command += [word for name in without for word in ("--no-plugin", name)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=env)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
@@ -149,7 +150,7 @@ def compare(options: argparse.Namespace) -> None:
         fill(root, count, options.models)
         ratios = []
         for _ in range(options.pairs):
-            other = processor_seconds(root, options.format, options.against.resolve())
+            other = processor_seconds(root, options.format, options.against.resolve(), tuple(options.without))
             ratios.append(processor_seconds(root, options.format) / other)
     print(f"{count} records, ratio {np.median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}]")
 
@@ -162,6 +163,7 @@ def main() -> None:
     parser.add_argument("--format", default=FORMATS)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--against", type=Path, metavar="FOLDER")
+    parser.add_argument("--without", nargs="*", default=[], metavar="PLUGIN", help="what the other tree lacks")
     parser.add_argument("--pairs", type=int, default=7)
     options = parser.parse_args()
     if options.against:
