@@ -1,7 +1,7 @@
 """Heads on vectors that are there: bench's against scikit-learn's own, fold by fold in turns, by processor time.
 
-``python benchmarks/heads.py --out benchmarks/results/heads.md`` takes about half an hour of one core, nearly all of it
-in scikit-learn. Logistic regression with C of seven values chosen in five inner folds, ten nearest neighbours and a
+``python benchmarks/heads.py --out benchmarks/results/heads.md`` takes two minutes of one core, most of them in
+scikit-learn. Logistic regression with C of seven values chosen in five inner folds, ten nearest neighbours and a
 perceptron, each for five folds and three seeds on 2 000 vectors of 512 values and 50 classes. What is deterministic is
 solved once a fold here and three times there, as both would be run. ``--vectors FILE`` takes ``x`` and ``y`` of an
 ``.npz`` file instead of drawn ones.
