@@ -32,7 +32,7 @@ from bench.studies.gate.rounds import SIDES, Rounds, Values
 
 TURNS = (SIDES, ("candidate", "again", "base"), ("again", "base", "candidate"))
 MOST_ROUNDS = 200
-RENEWED = 15
+RENEWED = 8
 """Rounds after which a side's image is made afresh, so that no verdict rests on one."""
 
 
