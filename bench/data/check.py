@@ -76,6 +76,9 @@ def _targets(clips: Clips) -> list[str]:
 
 def _names(clips: Clips) -> list[str]:
     problems = []
+    if nameless := [ascii(clip_id) for clip_id in clips.ids if clip_id.encode(errors="replace").decode() != clip_id]:
+        said = f"{len(nameless)} ids are not UTF-8: {', '.join(nameless[:5])}"
+        problems.append(f"{said}; rename these files, e.g. convmv -f latin1 -t utf-8 --notest FILE")
     if twice := [clip_id for clip_id, count in Counter(clips.ids).items() if count > 1]:
         problems.append(f"{len(twice)} ids stand twice: {', '.join(twice[:5])}")
     if twice := [label for label, count in Counter(clips.label_names).items() if count > 1]:

@@ -89,7 +89,7 @@ def audio_seconds(path: Path) -> float:
     """
     if _chosen() == "libsndfile":
         size = file_size(path)
-        with contextlib.suppress(soundfile.LibsndfileError, OSError), _Blocks(path) as file:
+        with contextlib.suppress(soundfile.LibsndfileError, OSError), _Blocks(os.fsencode(path)) as file:
             sure = 0 < file.frames * file.channels <= _most(size)
             if file.format in ("MP3", "OGG"):
                 data = read_bytes(path)
@@ -153,7 +153,7 @@ def _by_libsndfile(path: Path, data: bytes) -> Audio:
     parts: list[Floats] = []
     rates = set()
     for part in held.parts:
-        with _Blocks(path if part is data else io.BytesIO(part)) as file:
+        with _Blocks(os.fsencode(path) if part is data else io.BytesIO(part)) as file:
             if file.format == "MP3":
                 return _mp3(data)
             samples, error = file.blocks(_most(len(data)))

@@ -29,7 +29,8 @@ def test_good_clips_come_back():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"ids": ()}, "no clip"), ({"ids": ("a", "a", "c")}, "stand twice: a"), ({"ids": ("a",)}, "targets has 3 rows"),
+        ({"ids": ("a", "b\udce9", "c")}, "1 ids are not UTF-8: .b.udce9"), ({"ids": ()}, "no clip"),
+        ({"ids": ("a", "a", "c")}, "stand twice: a"), ({"ids": ("a",)}, "targets has 3 rows"),
         ({"targets": np.array([0, 1, 2])}, "0 to 2; allowed are 0 to 1"),
         ({"targets": np.array([0, -1, 1])}, "from -1"), ({"targets": np.array([0.0, 1.0, 1.0])}, "dtype float64"),
         ({"targets": np.zeros((3, 3), np.float32)}, "shape"),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import scipy.signal
 import soundfile
 
 from bench.data.decode import at_level, decode, to_int16
+from bench.data.decoders import audio_seconds
 from bench.errors import DataError
 
 RATE = 16_000
@@ -118,3 +121,12 @@ def test_quiet_16_bit_files_stay_as_they_are(tmp_path):
 
 def test_digital_silence_is_said():
     assert decode(lambda _: (np.zeros(10, dtype=np.float32), RATE), 0, "a", RATE).changes == {"silent"}
+
+
+def test_a_folder_whose_name_is_in_another_encoding(tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    soundfile.write(tmp_path / "a.wav", tone(RATE), RATE)
+    (tmp_path / "a.wav").rename(folder / "a.wav")
+    assert len(decode((folder / "a.wav",), 0, "a", RATE).samples) == RATE // 2
+    assert audio_seconds(folder / "a.wav") == 0.5
