@@ -12,6 +12,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -23,10 +24,11 @@ from bench.config.recipes import parse_lists, parse_overrides, resolve
 from bench.config.selection import check_names
 from bench.data.contents import file_digests
 from bench.data.locate import split_options
-from bench.errors import PluginError
+from bench.errors import PluginError, SelectionError
 from bench.plugins.checks import KINDS, shape_problem, spec_problems
 from bench.plugins.references import referring
 from bench.results.store import Store
+from bench.running.launching import Launching
 from fuzz.blocks import EscapeError, Reader
 from fuzz.damage import OTHERS, damaged_toml, damaged_words
 from fuzz.results import ARRAYS, BENCHMARKS, POLICY, baseline, registry, scored
@@ -126,7 +128,8 @@ def _line(content: bytes, folder: Path, _: bytes) -> object:
     out, err, before = io.StringIO(), io.StringIO(), Path.cwd()
     os.chdir(folder)
     try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        nothing = patch.object(Launching, "run", side_effect=SelectionError("nothing runs here"))
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), nothing:
             status = main(words)
     finally:
         os.chdir(before)
