@@ -46,8 +46,14 @@ def json_text(value: Any, line: str = "\n") -> str:
         value: Dicts with texts as keys, lists, texts, numbers.
         line: The line break that stands before the closing bracket.
 
-    >>> json_text({"b": [1.5, "\\u00e9"], "a": {}})
-    '{\\n "a": {},\\n "b": [\\n  1.5,\\n  "\\u00e9"\\n ]\\n}'
+    >>> print(json_text({"b": [1.5, "x"], "a": {}}))
+    {
+     "a": {},
+     "b": [
+      1.5,
+      "x"
+     ]
+    }
     """
     inner = f"{line} "
     encode = _encoder(inner).encode
