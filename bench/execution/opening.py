@@ -17,7 +17,7 @@ from bench.errors import DataError
 from bench.job import Job
 from bench.planning.fingerprints import Loaded
 from bench.plugins.registry import Registry
-from bench.protocols.divisions import drawn
+from bench.protocols.shots import drawn
 from bench.protocols.split import Split, make_split
 
 T = TypeVar("T")

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from bench.cell import FROZEN, Cell, modality_of
 from bench.clips import TaskInfo
@@ -42,6 +41,8 @@ class Windows:
         """What ``embed`` makes of a batch, ``(batch, dim)`` by name, as the mean over each clip's windows."""
         if not self.size or "audio" not in batch.inputs:
             return embed(batch)
+        import torch  # estimators come here without it
+
         audio = batch.inputs["audio"]  # (batch, samples)
         own = batch.inputs.get("audio_samples", torch.full((len(batch),), audio.shape[1], device=audio.device))
         total: dict[str, Floats] = {}

@@ -5,12 +5,13 @@ Clips to predict are in no part. Sources: Piczak 2015 (official folds of ESC-50)
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench.errors import DataError
 from bench.protocols.groups import draw_folds
+from bench.protocols.shots import drawn
 
 if TYPE_CHECKING:
     from bench.clips import Clips
@@ -67,26 +68,6 @@ def few_shot(clips: Clips, fold: int, *, seed: int, shots: int) -> Parts:
     """
     pool, nothing, test = folds(clips, fold, validation="none")
     return drawn(clips, pool, fold, seed=seed, shots=shots), nothing, test
-
-
-def drawn(clips: Clips, pool: Indices, fold: int, *, seed: int, shots: int) -> Indices:
-    """``shots`` clips a class out of a pool: what :func:`few_shot` trains on.
-
-    Raises:
-        DataError: A class has fewer.
-    """
-    rng = np.random.default_rng([abs(seed), abs(fold)])
-    targets: Any = clips.targets[pool]
-    chosen, short = [], []
-    for index, label in enumerate(clips.label_names):
-        members = pool[targets == index] if targets.ndim == 1 else pool[targets[:, index] > 0]
-        if len(members) < shots:
-            short.append(f"{label!r} has {len(members)}")
-        chosen.append(rng.permutation(members)[:shots])
-    if short:
-        more = f" and {len(short) - 5} more classes have too few" if len(short) > 5 else ""
-        raise DataError(f"{clips.title}: outside fold {fold} {', '.join(short[:5])} of {shots} clips needed{more}")
-    return np.unique(np.concatenate(chosen))
 
 
 def random_folds(clips: Clips, *, version: int) -> Indices:

@@ -104,7 +104,7 @@ def test_a_sound_data_set_passes_everything():
         ("groups", "groups", "leaks"),
         ("declared", "declared", "sample_rate is declared 16000 and is 8000"),
         ("repeatable", "repeatable", "sort what the loader lists"),
-        ("decodes", "decodes", "NaN or infinite"),
+        ("decodes", "decodes", "NaN, infinite"),
         ("images", "images", "divide by 255"),
         ("texts", "texts", "1 empty"),
     ],

@@ -26,7 +26,6 @@ def bench_add_models() -> Iterable[ModelSpec]:
             name="mel_statistics", factory=f"{_HERE}.statistics:build", frontend="torchaudio",
             frontends=("nnaudio", "kaldi"), axes={"mode": "probe"}, frozen=True, license="Apache-2.0",
             recipes={"*": {"normalise": "none", "trim_db": None, "fill": "zeros"}},
-            trained_on=("nothing",),
             description="mean and deviation over time of the log-mel and of its change: the floor for encoders",
         ),
         ModelSpec(

@@ -107,7 +107,7 @@ def test_other_features_than_built_for():
         ({"norm_eps": 0.0}, ValueError, "norm_eps"),
         ({"head": "old"}, ValueError, "head = 'old'"),
         ({"head": "load"}, ValueError, "give weights=FILE"),
-        ({"depth": 3}, TypeError, "depth"),
+        ({"layers": 3}, TypeError, "layers"),
     ],
 )
 def test_options_out_of_range(options, error, message):
