@@ -50,7 +50,7 @@ FIRST_STEPS = 6
 """So many steps, the first left out, tell how long a cell takes."""
 
 
-def _within_budget(step: TrainStep, batches: Batches, since: float) -> float:
+def _within_budget(step: TrainStep, batches: Batches, since: float | None) -> float:
     """The time now; where the first steps have run since ``since``, they must promise to keep the budget.
 
     Raises:
@@ -59,7 +59,7 @@ def _within_budget(step: TrainStep, batches: Batches, since: float) -> float:
     recipe = step.settings.recipe
     synchronize(step.settings.device)
     now = time.perf_counter()
-    if since and recipe.budget_seconds is not None:
+    if since is not None and recipe.budget_seconds is not None:
         step_s = (now - since) / (FIRST_STEPS - 1)
         expected = recipe.epochs * len(batches) * step_s
         if expected > ROUGH * recipe.budget_seconds:
@@ -110,7 +110,8 @@ def train(
     curves: dict[str, list[float]] = {}
     best: Pipeline | None = None
     best_value: float | None = None
-    seconds, clips, epoch, best_epoch, first = 0.0, 0, 0, 0, 0.0
+    seconds, clips, epoch, best_epoch = 0.0, 0, 0, 0
+    first: float | None = None
     for epoch in range(1, recipe.epochs + 1):
         start = time.perf_counter()
         step.pipeline.train()

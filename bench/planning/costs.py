@@ -70,8 +70,10 @@ MAP_CLIP_S, MAP_CLIPS = 4e-3, 2000
 def cost_of(record: Record) -> Cost | None:
     """What the model of a cell that ran, or began to, costs by its own times; ``None`` where they do not tell."""
     if record.status == "over_budget":
-        found = record.provenance.get("cost")
-        return parse_cost(found) if isinstance(found, dict) else None
+        try:
+            return parse_cost(record.provenance.get("cost"))
+        except ValueError:  # what a worker says is not believed unread
+            return None
     timing = record.timing
     train_s, steps, rate = timing.get("train_s"), timing.get("steps"), timing.get("infer_clips_per_s")
     clips = record.provenance.get("dataset", {}).get("train")

@@ -279,6 +279,7 @@ def test_damaged_archives_are_refused_or_unpacked(data, packing, tmp_path_factor
     (folder / "archive").write_bytes(content[: data.draw(st.integers(0, 40)) or None])
     with contextlib.suppress(DataError):
         unpack(folder / "archive", folder / "content", max_bytes=MIB)
+    assert {path.name for path in folder.iterdir()} <= {"archive", "content"}
 
 
 def test_a_member_without_a_name_is_refused(base):

@@ -218,6 +218,9 @@ def test_what_a_cell_took_tells_what_its_model_costs(axes, status, timing, cost)
         error=None if status == "ok" else Failure(reason="budget", stage="train", message="long"),
     )  # fmt: skip
     assert cost_of(record) == cost
+    if status == "over_budget":
+        for wrong in ({**told, "step_s": -1.0}, {"step_s": "long"}, 5, None):
+            assert cost_of(record.model_copy(update={"provenance": {"cost": wrong}})) is None
 
 
 def test_the_expected_seconds_hold_validation_and_embeddings(registry) -> None:
