@@ -6,6 +6,7 @@ import dataclasses
 import sys
 import textwrap
 import time
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,7 @@ from bench.cli.common import CELL_FAILED, OK, open_host, print_json, print_note
 from bench.cli.flags import AsJson, LeftOut, PluginFiles
 from bench.config.selection import spelled
 from bench.data.contents import file_digests
-from bench.errors import SelectionError
+from bench.errors import PluginError, SelectionError
 from bench.plugins.references import referring
 from bench.plugins.registry import Registry
 from bench.testing.results import CheckResult
@@ -65,13 +66,21 @@ def main(  # noqa: PLR0913  one parameter per option
     if not names and not plugin:
         raise SelectionError("nothing to check; name a model, family or data set, or `bench check all`")
     files = [Path(name) for name in names or () if name.endswith(".py")]
-    registry = open_host([*(plugin or ()), *files], no_plugin).registry
+    try:
+        registry = open_host([*(plugin or ()), *files], no_plugin).registry
+    except PluginError as error:
+        if debug and error.__cause__:
+            traceback.print_exception(error.__cause__)
+        raise
     words = spelled([name for name in names or () if not name.endswith(".py")], registry)
     registry = referring(registry, words, file_digests)
     given = given_by(registry, [str(file.resolve()) for file in (files if names else plugin or ())])
     subjects = list({(one.kind, one.name): one for one in (*given, *select(words, registry))}.values())
     if not subjects:
-        raise SelectionError("the --plugin files give nothing to check")
+        raise SelectionError(
+            "the plugin files give nothing to check; observers are tried by a run: "
+            "`bench run --dataset demo --recipe smoke --plugin FILE`"
+        )
     from bench.testing.conformance import Effort
 
     effort = Effort(slow=slow, augmentations=augmentations, weights=weights, weights_prefix=weights_prefix)

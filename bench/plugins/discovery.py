@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import inspect
 import json
+import shlex
 import time
 import types
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -43,7 +44,17 @@ class Host:
         return self.manager.hook
 
 
-_Problems = list[tuple[Provenance, str]]
+class _Problems(list[tuple[Provenance, str]]):
+    """What is wrong with plugins, and the exceptions among it, whose tracebacks `bench check --debug` shows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.raised: list[BaseException] = []
+
+    def caught(self, provenance: Provenance, error: BaseException, before: str = "") -> None:
+        error.add_note(f"raised by {provenance}")
+        self.raised.append(error)
+        self.append((provenance, before + describe(error, provenance.file)))
 
 
 def _refuse(problems: _Problems) -> None:
@@ -55,7 +66,12 @@ def _refuse(problems: _Problems) -> None:
     advice = ["go on without: " + " ".join(f"--no-plugin {name}" for name in names)] if names else []
     advice += [f"leave out --plugin {f}" for f in sorted({p.file for p, _ in problems if p.file})]
     count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
-    raise PluginError("\n".join([f"{count} with plugins:", *lines, f"Mend, or {', or '.join(advice)}"]))
+    text = "\n".join([f"{count} with plugins:", *lines, f"Mend, or {', or '.join(advice)}"])
+    if not problems.raised:
+        raise PluginError(text)
+    where = next((f" {shlex.quote(p.file)}" for p, _ in problems if p.file), " all")
+    text += f"\n`bench check{where} --debug` shows the traceback"
+    raise PluginError(text) from BaseExceptionGroup("what plugins raised", problems.raised)
 
 
 def plugin_manager() -> pluggy.PluginManager:
@@ -104,7 +120,7 @@ def load_modules(*modules: types.ModuleType) -> Host:
 
 
 def _assemble(candidates: list[Candidate], *, settings: bool = True) -> Host:
-    problems: _Problems = []
+    problems = _Problems()
     kept = _unique(candidates, problems)
     manager, seconds = plugin_manager(), {}
     for candidate in kept:
@@ -151,7 +167,7 @@ def _register(manager: pluggy.PluginManager, candidate: Candidate, problems: _Pr
     try:
         plugin = candidate.load()
     except (Exception, SystemExit) as error:  # noqa: BLE001  a plugin may raise anything; it is reported below
-        problems.append((provenance, describe(error, provenance.file)))
+        problems.caught(provenance, error)
         return
     mistakes = list(_hook_mistakes(manager, plugin))
     if replaced := sorted(name for name, value in before.items() if vars(json).get(name) is not value):
@@ -204,7 +220,8 @@ def _collect(
             wrong = shape_problem(kind, result)
             specs = [] if wrong else list(result)
         except (Exception, SystemExit) as error:  # noqa: BLE001  a plugin may raise anything; it is reported below
-            wrong, specs = f"{kind.hook}() raised {describe(error, provenance.file)}", []
+            problems.caught(provenance, error, f"{kind.hook}() raised ")
+            continue
         if wrong:
             problems.append((provenance, wrong))
         for spec in specs:

@@ -102,11 +102,15 @@ def describe(error: BaseException, file: str = "") -> str:
         return str(error)
     if isinstance(error, SyntaxError) and error.filename:
         return f"{type(error).__name__}: {error.msg} ({error.filename}, line {error.lineno})"
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}{': ' if text else ''}{text}{place(error, file)}"
+
+
+def place(error: BaseException, file: str = "") -> str:
+    """Where an exception arose, in brackets behind a blank: in ``file``, if it passed there."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
     foreign = [
         f for f in frames if f.filename != __file__ and Path(f.filename).parent.name not in ("metadata", "importlib")
     ]
     own = [f for f in foreign if f.filename == file] or foreign
-    where = f" ({own[-1].filename}, line {own[-1].lineno})" if own and own[-1].lineno else ""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}{': ' if text else ''}{text}{where}"
+    return f" ({own[-1].filename}, line {own[-1].lineno})" if own and own[-1].lineno else ""

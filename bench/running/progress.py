@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from bench.plugins.sources import place
+
 if TYPE_CHECKING:
     from bench.cell import Cell
     from bench.planning.plan import Plan
@@ -60,7 +62,8 @@ class Observers:
                 observer.function(*(values[name] for name in observer.argnames))
             except (Exception, SystemExit) as error:  # noqa: BLE001  a plugin may raise anything; it is reported
                 first = next(iter(str(error).strip().splitlines()), "")
-                self.failed(observer.plugin_name, hook, f"{type(error).__name__}: {first}")
+                said = f"{type(error).__name__}: {first}{place(error, observer.plugin_name)}"
+                self.failed(observer.plugin_name, hook, said)
 
     def failed(self, plugin: str, hook: str, error: str) -> None:
         """An observer raised, here or in a worker."""

@@ -171,3 +171,24 @@ def test_weights_of_another_layout_are_tried_on_a_model(plugin, tmp_path, capsys
     assert "names behind 'net.' are read with --weights-prefix net.=" in failed[0]["message"]
     assert main(["check", "mine.good", "--plugin", plugin, "--weights", file, "--weights-prefix", "net.="]) == 0
     assert "fresh head.bias, head.weight" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("fault", ["import no_such_library", "def bench_add_models(): no_such_name"])
+def test_debug_shows_the_traceback_of_a_plugin_that_cannot_be_loaded(tmp_path, capsys, fault):
+    """An observer too, which gives nothing that could be checked."""
+    path = tmp_path / "watching.py"
+    marked = "from bench import hookimpl\n\n@hookimpl\ndef bench_cell_finish(record): pass\n\n"
+    path.write_text(f"{marked}{'@hookimpl' if 'def' in fault else ''}\n{fault}\n", encoding="utf-8")
+    assert main(["check", str(path)]) == 2
+    err = capsys.readouterr().err
+    assert f"file {path}: " in err
+    assert f"`bench check {path} --debug` shows the traceback" in err
+    assert "Traceback" not in err
+    assert main(["check", str(path), "--debug"]) == 2
+    err = capsys.readouterr().err
+    assert "Traceback (most recent call last)" in err
+    assert f'File "{path}", line 7' in err
+    assert f"raised by file {path}" in err
+    path.write_text(marked, encoding="utf-8")
+    assert main(["check", str(path)]) == 2
+    assert "observers are tried by a run: `bench run" in capsys.readouterr().err

@@ -62,7 +62,8 @@ def test_a_raise_is_reported_once_and_the_others_are_still_told() -> None:
     for number in (1, 2):
         found.tell("bench_cell_finish", record=number)
     assert sorted(told) == [("bad", 1), ("good", 1), ("good", 2)]
-    assert reports == [("bad", "bench_cell_finish", "ValueError: first")]
+    line = raises.__code__.co_firstlineno + 3
+    assert reports == [("bad", "bench_cell_finish", f"ValueError: first ({__file__}, line {line})")]
 
 
 def test_what_a_worker_reports_is_said_once() -> None:
@@ -84,13 +85,14 @@ def test_a_run_whose_every_observer_raises_is_a_good_run(processes, tmp_path: Pa
     done = processes.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert [record.status for record in Store(out).records()[0]] == ["ok", "ok"]
-    for hook, error in {
-        "bench_run_start": "RuntimeError: at the start",
-        "bench_cell_start": "SystemExit: no cell",
-        "bench_epoch_end": "KeyError: 'epoch'",
-        "bench_cell_finish": "ValueError: at the end",
-        "bench_run_finish": "ValueError: over",
+    for hook, (error, line) in {
+        "bench_run_start": ("RuntimeError: at the start", 9),
+        "bench_cell_start": ("SystemExit: no cell", 13),
+        "bench_epoch_end": ("KeyError: 'epoch'", 17),
+        "bench_cell_finish": ("ValueError: at the end", 21),
+        "bench_run_finish": ("ValueError: over", 26),
     }.items():
+        error += f" ({plugin}, line {line})"
         said = f"plugin {str(plugin)!r}: {hook} raised {error}; it is not called again in this run"
         assert done.stderr.count(said) == 1, done.stderr
     assert (tmp_path / "seen.txt").read_text() == "2 ['tones']"
