@@ -1,12 +1,12 @@
 """A bank of processes to draw gates from: the same network unchanged, 2 % and 5 % slower, 1 % fatter, and under load.
 
-``python benchmarks/gate_power/bank.py --to bank.jsonl [--rounds 600] [--minutes 25]``; called again it goes on. The
-machine should be otherwise idle. Each round measures every side once, in an order that rotates. Quiet stretches of 20
-rounds alternate with stretches during which two programs burn both cores for seconds at a time and then rest.
+``python benchmarks/gate_power/bank.py --to bank.jsonl [--rounds 150] [--minutes 40]``; called again it goes on. The
+machine should be otherwise idle. Quiet stretches of 10 rounds alternate with stretches during which two programs burn
+both cores for seconds at a time and then rest.
 
-What counts as a process here is what ``bench gate --against`` counts: a fork of an image that has imported torch and
-has run nothing, which builds the network anew, takes about a fifth of a second and leaves. Each side has an image of
-its own, all of which are started afresh with every stretch. A fresh interpreter for each would scatter a little more.
+A round is what a round of ``bench gate --against`` is: each side has a new image, a process that has imported torch and
+has run nothing; once all are there, three forks of each measure in turns, in an order that rotates. A fork builds the
+network anew at another place of its memory, takes about a fifth of a second and leaves.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-STRETCH = 20
+STRETCH, FORKS = 10, 3
 LAYERS = 100
 SIDES: Mapping[str, Mapping[str, int]] = {
     "quiet": {"base": LAYERS, "again": LAYERS, "same": LAYERS, "slow2": LAYERS + 2, "slow5": LAYERS + 5},
@@ -31,7 +31,7 @@ SIDES: Mapping[str, Mapping[str, int]] = {
 }
 """Part to side to equal layers: a slowdown is a share of real work more."""
 WIDTH, CLIPS, BLOCKS, BLOCK_SECONDS = 96, 16, 6, 0.02
-FATTER = 0.01
+FATTER, MOVED_BY = 0.01, 64
 BURN = "import random, time\nwhile True:\n end = time.monotonic() + random.expovariate(1 / 3)\n"
 BURN += " while time.monotonic() < end: sum(range(20000))\n time.sleep(random.expovariate(1 / 3))\n"
 
@@ -41,7 +41,7 @@ class Image:
 
     def __init__(self, layers: int) -> None:
         command = [sys.executable, __file__, "--image", str(layers)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
         self._process = subprocess.Popen(command, stdin=-1, stdout=-1, text=True, env=environment)
 
     def ready(self) -> None:
@@ -81,12 +81,14 @@ def serve(layers: int) -> None:
 
 def measure(layers: int) -> dict[str, Any]:
     """Seconds a step of each block, the peak of a step, and the same with a hundredth of it held besides."""
+    import numpy as np
     import torch
 
     from bench.measurement.memory import HostPeak, read_field
     from bench.measurement.throughput import Blocks, measure_throughput
 
     torch.manual_seed(0)
+    moved = [bytes(size) for size in np.random.default_rng().integers(1, 8192, size=MOVED_BY)]
     network = torch.nn.Sequential(*(torch.nn.Linear(WIDTH, WIDTH) for _ in range(layers)))
     clips = torch.randn(CLIPS, WIDTH)
 
@@ -104,6 +106,7 @@ def measure(layers: int) -> dict[str, Any]:
         return (peak.peak_mib.value or 0.0) - (read_field(Path("/proc/self/status"), "RssFile").value or 0.0)
 
     plain = memory()
+    del moved
     held = bytearray(round(FATTER * plain * 2**20))
     held[::4096] = b"x" * len(held[::4096])
     return {"seconds": (CLIPS / run.block_rates).tolist(), "memory_mib": plain, "fatter_mib": memory()}
@@ -111,19 +114,31 @@ def measure(layers: int) -> dict[str, Any]:
 
 def stretch(part: str, rounds: range) -> Iterator[dict[str, Any]]:
     """Complete rounds of one part."""
-    images = {side: Image(layers) for side, layers in SIDES[part].items()}
     burners = [subprocess.Popen([sys.executable, "-c", BURN]) for _ in range(2 if part == "loaded" else 0)]
     try:
-        for image in images.values():
-            image.ready()
-        names = [*images]
         for number in rounds:
-            order = names[number % len(names) :] + names[: number % len(names)]
-            yield {"part": part, "round": number, "sides": {side: images[side].measure() for side in order}}
+            yield {"part": part, "round": number, "sides": one_round(SIDES[part], number)}
     finally:
         for burner in burners:
             burner.kill()
             burner.wait()
+
+
+def one_round(sides: Mapping[str, int], number: int) -> dict[str, list[dict[str, Any]]]:
+    """What the forks of each side measure, in new images."""
+    images = {side: Image(layers) for side, layers in sides.items()}
+    try:
+        for image in images.values():
+            image.ready()
+        for image in images.values():
+            image.measure()
+        found: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
+        names = [*images]
+        for turn in range(number, number + FORKS):
+            for side in names[turn % len(names) :] + names[: turn % len(names)]:
+                found[side].append(images[side].measure())
+        return found
+    finally:
         for image in images.values():
             image.close()
 
@@ -164,8 +179,8 @@ def main() -> int:
     """Collect, or be an image."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--to", type=Path, default=Path("results/runs/gate_power.jsonl"))
-    parser.add_argument("--rounds", type=int, default=600)
-    parser.add_argument("--minutes", type=float, default=25)
+    parser.add_argument("--rounds", type=int, default=150)
+    parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--image", type=int, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.image:

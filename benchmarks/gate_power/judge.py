@@ -4,7 +4,7 @@
 benchmarks/results/gate_power.md]``. A gate takes stretches of ten consecutive rounds at random places of the bank, so
 that what lasts for a while stays together. The rules:
 
-- bench: the looks of ``bench gate --against``, with its defaults, over at most 100 rounds of base, candidate and base;
+- bench: the looks of ``bench gate --against``, with its defaults, over at most 60 rounds of base, candidate and base;
 - pytest-benchmark: ``--benchmark-compare-fail=mean:5%``, the mean of one process against that of a stored one, from
   another time as a stored one is, and of all processes of the gate pooled;
 - asv: ``asv continuous``, medians of two processes a side that differ by more than its factor of 1.1 and by Mann and
@@ -31,7 +31,7 @@ from bench.gate.policy import AGAINST
 from bench.statistics.sequential import planned_looks
 
 Floats = npt.NDArray[np.float64]
-ROUNDS, CHUNK, TESTS = 100, 10, 4
+ROUNDS, CHUNK, TESTS = 60, 10, 4
 """Rounds of a gate, consecutive ones in it, and quantities of a job (latency, two throughputs, memory)."""
 OURS = "bench gate --against"
 CONDITIONS: Mapping[str, tuple[str, str, str]] = {
@@ -57,8 +57,9 @@ class Bank:
                 self.rounds[line["part"]].append(line["sides"])
 
     def values(self, part: str, side: str, what: str) -> Floats:
-        """What the processes of a side measured, ``(rounds, samples)``."""
-        return np.array([np.atleast_1d(sides[side][what]) for sides in self.rounds[part]], dtype=np.float64)
+        """What the processes of a side measured, ``(rounds, processes, samples)``."""
+        rounds = [[np.atleast_1d(one[what]) for one in sides[side]] for sides in self.rounds[part]]
+        return np.array(rounds, dtype=np.float64)
 
 
 def pick(rounds: int, wanted: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
@@ -68,7 +69,7 @@ def pick(rounds: int, wanted: int, rng: np.random.Generator) -> npt.NDArray[np.i
 
 
 def ours(base: Floats, again: Floats, candidate: Floats, quantity: str) -> tuple[str, int]:
-    """Verdict and rounds until it was clear; ``(rounds,)`` each, one value a process."""
+    """Verdict and rounds until it was clear; ``(rounds,)`` each."""
     looks = planned_looks(len(candidate))
     for number, done in enumerate(looks):
         unit = "MiB" if quantity == "host_memory" else "s"
@@ -129,15 +130,15 @@ def study(bank: Bank, gates: int) -> dict[str, dict[str, Any]]:
         taken = []
         for _ in range(gates):
             at = pick(len(base), ROUNDS, rng)
-            middles = (np.median(side[at], axis=1) for side in (base, again, candidate))
+            middles = (np.median(np.median(side[at], axis=2), axis=1) for side in (base, again, candidate))
             status, rounds = ours(*middles, quantity)
             statuses[status] += 1
             taken.append(rounds)
             stored = pick(len(base), ROUNDS, rng)
             for name, (rule, seen) in RIVALS.items():
                 # Several processes of asv are measured in one job; a stored one comes from another time.
-                old = base[(at if seen != 1 else stored)[: seen or None]]
-                blamed[name] += rule(old, candidate[at[: seen or None]])
+                part = (slice(seen), 0) if seen else (slice(None),)
+                blamed[name] += rule(base[at if seen != 1 else stored][part], candidate[at][part])
         found[condition] = {"statuses": dict(statuses), "rounds": float(np.median(taken)), "blamed": dict(blamed)}
     return found
 
@@ -151,6 +152,7 @@ def page(bank: Bank, found: Mapping[str, Mapping[str, Any]], gates: int, lived: 
     """The study as Markdown."""
     cpu = (bank.machine.get("cpu") or {}).get("model") or "unknown CPU"
     counts = ", ".join(f"{len(rounds)} {part} rounds" for part, rounds in bank.rounds.items())
+    processes = sum(len(side) for rounds in bank.rounds.values() for sides in rounds for side in sides.values())
     rows = [
         [status.replace("_", " "), OURS, *(share(one["statuses"], gates, status) for one in found.values())]
         for status in ("regression", "improved", "ok", "not_resolvable")
@@ -159,9 +161,10 @@ def page(bank: Bank, found: Mapping[str, Mapping[str, Any]], gates: int, lived: 
     rows += [["regression", name, *(share(one["blamed"], gates, name) for one in found.values())] for name in RIVALS]
     parts = [
         "# Power of the gate",
-        f"{gates} gates a condition, drawn from a bank of {counts} on {cpu} (`benchmarks/gate_power`). A gate has at "
-        f"most {ROUNDS} rounds of base, candidate and base again; a process is a fork of a warm image. Rivals see "
-        "the same processes: as many as they run (one, of asv two), and all of them pooled.",
+        f"{gates} gates a condition, drawn from a bank of {counts} on {cpu} (`benchmarks/gate_power`), "
+        f"{processes} processes. A gate has at most {ROUNDS} rounds of base, candidate and base again; in a round each "
+        "has a new image, of which three processes are forked. Rivals see the same processes: as many as they run "
+        "(one, of asv two), and all of them pooled.",
         table(["verdict", "rule", *found], rows),
     ]
     if lived:

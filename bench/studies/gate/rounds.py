@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,20 @@ FILE, UNFINISHED = "blocks.jsonl", "blocks.partial.jsonl"
 Values = Mapping[str, Mapping[str, Any]]
 
 
+def middle_values(processes: Sequence[Values]) -> Values:
+    """Of quantities that all processes have the median."""
+    common = set.intersection(*map(set, processes))
+    middle = {name: statistics.median(one[name]["value"] for one in processes) for name in common}
+    return {name: {**about, "value": middle[name]} for name, about in processes[0].items() if name in common}
+
+
 @dataclass(kw_only=True)
 class Rounds:
     """What was measured so far, also in a file, so that a stopped gate goes on.
 
     Attributes:
         counts: What can be counted, by row and side.
-        blocks: Complete rounds of each row: by side what one process measured.
+        blocks: Complete rounds of each row: by side what the processes of one image measured.
         failed: Why a row is measured no further, by row: the side and the reason.
         most: Rounds that the time allows, 0 until it is known.
         seconds: Spent on measuring.

@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import math
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from bench.config.selection import Selection
 from bench.config.settings import Settings
-from bench.errors import BenchError, NoCellError
+from bench.errors import NoCellError
 from bench.gate.comparison import judge
 from bench.gate.intervals import Difference
 from bench.gate.looks import Key, Series, judge_look
 from bench.gate.policy import Policy, family
 from bench.gate.verdict import Finding, Verdict
-from bench.job import Action, Job
+from bench.job import Action
 from bench.measurement.machine import CONTENDED_SHARE, foreign_cpu
-from bench.plugins.interfaces import Answered, Event, Lost, Resources
-from bench.running.process import COMMAND, Worker
 from bench.running.progress import Progress
-from bench.running.supervise import supervise
 from bench.statistics.sequential import FIRST, planned_looks
-from bench.studies.gate.jobs import plan_jobs, to_json
-from bench.studies.gate.revisions import INSTEAD, RevisionError, Revisions, Tree, find_revisions, prepare_trees
-from bench.studies.gate.rounds import SIDES, Rounds, Values
+from bench.studies.gate.revisions import Revisions, find_revisions, prepare_trees
+from bench.studies.gate.rounds import SIDES, Rounds, Values, middle_values
+from bench.studies.gate.sides import Side, open_sides
 
 TURNS = (SIDES, ("candidate", "again", "base"), ("again", "base", "candidate"))
 MOST_ROUNDS = 200
-RENEWED = 8
-"""Rounds after which a side's image is made afresh, so that no verdict rests on one."""
+FORKS = 3
+"""Processes of a side in a round; starting its image takes about as long as so many. Several rows share them."""
 
 
 def gate_revisions(
@@ -83,79 +77,6 @@ def _notes(revisions: Revisions, gate: Gate, others: float | None) -> Iterator[s
         yield f"others used {others:.1f} cores of the machine when the gate began"
 
 
-class Side:
-    """One of the three: its jobs, and the image whose forks measure them.
-
-    Args:
-        name: Of :data:`SIDES`.
-        jobs: By row.
-        command: What starts its worker.
-    """
-
-    def __init__(self, name: str, jobs: Mapping[str, Job], command: tuple[str, ...]) -> None:
-        self.name, self.jobs, self._command = name, jobs, command
-        self._workers: list[Worker] = []
-
-    def measure(self, row: str, action: Action = "block") -> Values | str:
-        """What one process measures, or why it does not."""
-        ends: list[Event] = []
-        early, self._workers = self._workers, []
-        job = replace(self.jobs[row], action=action)
-        supervise(
-            [job], ends.append, Resources(slots=1, threads=job.threads), early=early, command=self._command,
-            kept=self._workers,
-        )  # fmt: skip
-        match ends[-1]:
-            case Answered(values={"quantities": dict(found)}):
-                return found
-            case Answered(values={"problem": str(problem)}):
-                return problem
-            case Lost(failure=failure):
-                return failure.message
-        return "this revision cannot be measured in turns: its bench is older than `bench gate --against`"
-
-    def close(self) -> None:
-        """End its image."""
-        while self._workers:
-            self._workers.pop().close()
-
-
-def open_sides(
-    revisions: Revisions, trees: tuple[Tree, Tree], selection: Selection, settings: Settings
-) -> dict[str, Side]:
-    """Base, candidate and base again; each revision plans its jobs with its own code.
-
-    Raises:
-        RevisionError: The base cannot be planned.
-        BenchError: The candidate cannot be.
-    """
-    planned: dict[str, tuple[Mapping[str, Job], tuple[str, ...]]] = {}
-    for name, tree in reversed([*zip(SIDES, trees, strict=False)]):  # what the candidate does not know is a mistake
-        plugins = tuple(tree.place(path, revisions.root) for path in settings.plugins)
-        variables = [f"{key}={value}" for key, value in tree.environment(revisions.root).items()]
-        prefix = ("env", *variables) if variables else ()
-        try:
-            jobs = _planned(prefix, selection, replace(settings, plugins=plugins), strict=name == "candidate")
-        except BenchError as error:
-            if name == "candidate":
-                raise
-            raise RevisionError(f"the base revision {revisions.ref} cannot be measured: {error}\n{INSTEAD}") from error
-        planned[name] = jobs, (*prefix, *COMMAND)
-    return {name: Side(name, *planned.get(name, planned["base"])) for name in SIDES}
-
-
-def _planned(prefix: tuple[str, ...], selection: Selection, settings: Settings, *, strict: bool) -> Mapping[str, Job]:
-    """In a process of its own where modules of one revision could stand for those of the other."""
-    if strict and not prefix:
-        return plan_jobs(selection, settings, strict=True)
-    command = [*prefix, sys.executable, "-P", "-m", "bench.studies.gate.jobs"]
-    asked = to_json(selection, settings, strict=strict)
-    done = subprocess.run(command, input=asked, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise BenchError(done.stderr.strip()[-2000:] or f"planning ended with status {done.returncode}")
-    return {row: Job.from_json(line) for row, line in json.loads(done.stdout.splitlines()[-1]).items()}
-
-
 class Gate:
     """One job: measures round by round and judges at the planned looks.
 
@@ -186,15 +107,12 @@ class Gate:
 
     def run(self) -> None:
         """Measure and judge until nothing is open."""
-        for row in self.rows:
-            if row not in self._rounds.counts:
-                self._measure(row, SIDES, "counts", "count")
+        self._count([row for row in self.rows if row not in self._rounds.counts])
         while active := [row for row in self._alive() if not self.done or self._open(row)]:
             self.done += 1
             due = [row for row in active if len(self._rounds.blocks.get(row, ())) < self.done]
             start = time.monotonic()
-            for row in due:
-                self._measure(row, TURNS[self.done % len(TURNS)], "block", "block")
+            self._round(due)
             if not self._rounds.most and (self.done > 1 or 3 * (time.monotonic() - start) > self._budget):
                 self._plan(time.monotonic() - start)
             over = bool(due) and self.spent > self._budget
@@ -203,8 +121,6 @@ class Gate:
                 self._look(last=last)
             if due:
                 self._progress.note(self._state())
-            if due and self.done % RENEWED == 0:
-                self.close()
 
     def close(self) -> None:
         """End all images."""
@@ -244,15 +160,48 @@ class Gate:
     def _open(self, row: str) -> bool:
         return any(one.key not in self.decided for one in self._series(row))
 
-    def _measure(self, row: str, order: tuple[str, ...], what: str, action: Action) -> None:
-        start, found = time.monotonic(), dict[str, Values]()
+    def _count(self, rows: Sequence[str]) -> None:
+        """What is the same in every process, once."""
+        for row in rows:
+            start = time.monotonic()
+            if found := self._measured(row, SIDES, "count"):
+                self._rounds.add("counts", row=row, sides=found, seconds=time.monotonic() - start)
+
+    def _round(self, rows: Sequence[str]) -> None:
+        """New images, which fork processes of all rows in turns: where an image lies in memory moves all its forks.
+
+        So a round, and not a process, is what says the same again.
+        """
+        if not rows:
+            return
+        start = time.monotonic()
+        for side in self._sides.values():
+            side.start()
+        for side in self._sides.values():  # a first process, which is not kept, once all of them are there
+            side.measure(rows[0])
+        taken: dict[str, list[dict[str, Values]]] = {row: [] for row in rows}
+        for turn in range(max(1, FORKS // len(self.rows))):
+            for row in rows:
+                order = TURNS[(self.done + turn) % len(TURNS)]
+                if row not in self._rounds.failed and (found := self._measured(row, order, "block")):
+                    taken[row].append(found)
+        self.close()
+        whole = [row for row in rows if row not in self._rounds.failed]
+        seconds = (time.monotonic() - start) / max(1, len(whole))
+        for row in whole:
+            sides = {side: middle_values([turn[side] for turn in taken[row]]) for side in SIDES}
+            self._rounds.add("block", row=row, sides=sides, seconds=seconds)
+
+    def _measured(self, row: str, order: tuple[str, ...], action: Action) -> dict[str, Values] | None:
+        """One process of each side, or nothing where one fails."""
+        found = dict[str, Values]()
         for side in order:
             values = self._sides[side].measure(row, action)
             if isinstance(values, str):
-                self._rounds.add("failed", row=row, side=side, why=values, seconds=time.monotonic() - start)
-                return
+                self._rounds.add("failed", row=row, side=side, why=values)
+                return None
             found[side] = values
-        self._rounds.add(what, row=row, sides=found, seconds=time.monotonic() - start)
+        return found
 
     def _plan(self, seconds: float) -> None:
         """After two rounds, the first of which may be a slow one, it is known how many the time allows."""
