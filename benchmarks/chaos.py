@@ -26,7 +26,7 @@ import psutil
 from bench.results.store import Store
 
 PLUGIN = Path(__file__).parents[1] / "tests" / "running" / "contract_plugin.py"
-ROLES = ("parent", "worker", "importing", "cell", "data")
+ROLES = ("parent", "worker", "guard", "importing", "cell", "data")
 """By depth below the command."""
 CELLS = 20
 SPARED = 0.9

@@ -79,9 +79,11 @@ def run(process: Worker, job: Job) -> tuple[float, float]:
 
 def importing(pid: int) -> int:
     """The process of a worker that imports, and forks the cells."""
-    while not (found := Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
-        time.sleep(0.02)
-    return int(found[0])
+    for _ in range(2):  # below the two that guard it
+        while not (found := Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
+            time.sleep(0.02)
+        pid = int(found[0])
+    return pid
 
 
 def processor(pid: int) -> float:

@@ -1,9 +1,9 @@
 """How cells are kept apart, and how nothing of them stays behind.
 
-A worker is three processes. The first runs no code of a plugin: it ends the others and whatever they have started, in
-sessions of their own too, once one of them has ended, its supervisor is gone, or it is told to (SIGTERM). The second
-has only imported; the third is a fork of it for each cell, and if the first is killed, the second ends that and what it
-has started.
+A worker is four processes. The first two run no code of a plugin: each ends the others and whatever they have started,
+in sessions of their own too, once one of them has ended, its supervisor is gone, or it is told to (SIGTERM). They are
+two for when one of them is killed: the first adopts what the second leaves, the second hears that the first has gone.
+The third has only imported; the fourth is a fork of it for each cell.
 """
 
 from __future__ import annotations
@@ -67,9 +67,15 @@ def guarded(serve: Callable[[Callable[[], NoReturn]], None]) -> NoReturn:
     ``serve`` is given a function that ends its process, so that it is called again in a fresh one once there is
     something on standard input.
     """
-    die_with(os.getppid(), signal.SIGTERM)
-    _prctl(PR_SET_CHILD_SUBREAPER, 1)
-    signal.signal(signal.SIGTERM, _stop)
+    _guard(os.getppid())
+    first = os.getpid()
+    if second := os.fork():
+        code = _outcome(second)
+        end_children()
+        _end_as(code)
+    _guard(first)
+    if sys.platform == "linux":
+        os.setsid()  # what ends the group of the first leaves this one to end what stands outside of it
     again, ask = os.pipe()
     os.set_blocking(again, False)
 
@@ -91,6 +97,13 @@ def guarded(serve: Callable[[Callable[[], NoReturn]], None]) -> NoReturn:
         except BlockingIOError:
             _end_as(code)
         select.select([0], [], [])
+
+
+def _guard(parent: int) -> None:
+    """Have this process adopt what those below it leave, and end all of it with ``parent``."""
+    signal.signal(signal.SIGTERM, _stop)
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    die_with(parent, signal.SIGTERM)
 
 
 def _stop(*_: object) -> NoReturn:
@@ -141,11 +154,8 @@ def in_child(work: Callable[[], None]) -> list[str]:
     gc.freeze()  # collections in the child leave the pages of what was imported alone
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     told = mmap.mmap(-1, _NAMES_BYTES)  # no file: the cell may have come to its limit of those
-    before = signal.signal(signal.SIGTERM, _stop) or signal.SIG_DFL
-    _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # if it is killed, this process ends what the cell has started
 
     def run() -> None:
-        signal.signal(signal.SIGTERM, before)
         die_with(parent)
         work()
         told.write(dumps([name for name in _imported() if name not in known]).encode())
@@ -155,8 +165,6 @@ def in_child(work: Callable[[], None]) -> list[str]:
         _leaving(run)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     end_children(spare=spare)
-    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    signal.signal(signal.SIGTERM, before)
     names = told.read().rstrip(b"\0")
     told.close()
     if code or not names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import signal
 import subprocess
@@ -92,8 +93,9 @@ def run(code: str) -> subprocess.Popen[str]:
     """A process with pipes that knows ``in_child`` and ``forks``."""
     head = "import os, sys, time\nfrom bench.running.isolation import forks, guarded, in_child\n"
     return subprocess.Popen(
-        [sys.executable, "-P", "-c", head + code], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+        [sys.executable, "-P", "-c", head + code], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        start_new_session=True,
+    )  # fmt: skip
 
 
 def said(process: subprocess.Popen[str]) -> str:
@@ -112,7 +114,7 @@ def said(process: subprocess.Popen[str]) -> str:
 def test_a_cell_that_ends_its_process_ends_the_worker_in_the_same_way(work: str, code: int) -> None:
     with run(f"in_child(lambda: {work}); print('went on')") as process:
         assert said(process) == ""
-        assert process.wait(20) == code
+        assert process.wait(120) == code
 
 
 def test_the_next_cell_finds_what_the_last_one_imported_and_nothing_else() -> None:
@@ -132,17 +134,25 @@ def test_a_thread_of_an_import_forbids_children() -> None:
         assert said(process) == "False\n"
 
 
-@pytest.mark.parametrize("how", ["the pipe closes", "the worker is killed"])
-def test_a_cell_and_what_it_has_started_end_with_its_supervisor(how: str) -> None:
-    apart = "(os.fork() or (os.setsid(), time.sleep(60), os._exit(0)))"
-    cell = f"in_child(lambda: (print(os.getpid(), {apart}, flush=True), time.sleep(60)))"
-    with run(f"guarded(lambda afresh: {cell})") as process:
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize("killed", ["", "first", "its group", "second"])
+def test_a_cell_and_what_it_has_started_end_with_its_supervisor_and_either_guard(killed: str, alone: bool) -> None:
+    apart = "(os.fork() or (os.setsid(), time.sleep(600), os._exit(0)))"
+    work = f"(print(os.getpid(), {apart}, flush=True), time.sleep(600))"
+    with run(f"guarded(lambda afresh: {work if alone else f'in_child(lambda: {work})'})") as process:
+        assert process.stdin is not None
         assert process.stdout is not None
         pids = [int(word) for word in process.stdout.readline().split()]
-        if how == "the pipe closes" and process.stdin is not None:
-            process.stdin.close()
-        else:
-            process.kill()
-        assert process.wait(20) in (-signal.SIGTERM, -signal.SIGKILL)
-        _, left = psutil.wait_procs([one for one in psutil.process_iter() if one.pid in pids], timeout=20)
+        (second,) = psutil.Process(process.pid).children()
+        match killed:
+            case "first":
+                process.kill()
+            case "its group":
+                os.killpg(process.pid, signal.SIGKILL)
+            case "second":
+                second.kill()
+            case _:
+                process.stdin.close()
+        assert process.wait(120) in (-signal.SIGTERM, -signal.SIGKILL)
+        _, left = psutil.wait_procs([one for one in psutil.process_iter() if one.pid in pids], timeout=120)
         assert not [one for one in left if one.status() != psutil.STATUS_ZOMBIE]
