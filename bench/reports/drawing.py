@@ -25,8 +25,19 @@ if TYPE_CHECKING:
 FG, MUTED, GRID, ACCENT, SECOND = "#112233", "#445566", "#778899", "#aa1122", "#2211aa"
 _VARIABLES = {FG: "--fg", MUTED: "--muted", GRID: "--line", ACCENT: "--accent", SECOND: "--second"}
 
-LETTER = 6.4
-"""About the mean width of a letter at 12 pixels."""
+WIDTHS = {
+    letter: width
+    for width, letters in {
+        4.4: "'ijlIJ ,./:;\\|-f", 5.0: "()[]t!r", 6.6: '"*_`szc?', 8.5: "ABCKRVXZ", 9.9: "DGHNOQUw&",
+        10.4: "#+<=>^~M", 12.0: "%mW@\N{HORIZONTAL ELLIPSIS}",
+    }.items()
+    for letter in letters
+}  # fmt: skip
+"""Widths of letters at 12 pixels in DejaVu Sans, about the widest of the fonts that pages are shown in."""
+OTHER, FOREIGN = 7.7, 12.5
+"""The widest of the other ASCII letters, and of letters beyond."""
+LEADING = 14.0
+"""From one line of text to the next, in pixels."""
 
 Points = Sequence[tuple[float, float]]
 
@@ -90,17 +101,38 @@ def text(x: float, y: float, content: str, anchor: str = "start", more: str = ""
 
 
 def width_of(content: str) -> float:
-    """About how wide a text is."""
-    return LETTER * len(content)
+    """How wide a text is at most, in pixels."""
+    return sum(WIDTHS.get(letter, OTHER if letter.isascii() else FOREIGN) for letter in content)
 
 
 def shortened(content: str, room: float) -> str:
     """A text that fits; its middle is left out where it does not, since names differ at both ends."""
-    most = max(4, int(room / LETTER))
-    if len(content) <= most:
-        return content
-    head = (most - 1) // 2
-    return f"{content[:head]}\N{HORIZONTAL ELLIPSIS}{content[len(content) - (most - 1 - head) :]}"
+    head, tail = (len(content) + 1) // 2, len(content) // 2
+    made = content
+    while width_of(made) > room and head > 1:
+        head, tail = (head - 1, tail) if head > tail else (head, tail - 1)
+        made = f"{content[:head]}\N{HORIZONTAL ELLIPSIS}{content[len(content) - tail :]}"
+    return made
+
+
+def wrapped(content: str, room: float) -> list[str]:
+    """A name in lines that fit, broken behind blanks and punctuation; a part that is wider stands alone.
+
+    >>> wrapped("birdnet@2.4~055faf, logistic from 2.4~abbd6e", 180)
+    ['birdnet@2.4~055faf,', 'logistic from 2.4~abbd6e']
+    """
+    lines = [""]
+    for word in filter(None, re.findall(r"[^\s.,_@+~/-]*[.,_@+~/-]*\s*", content)):
+        if lines[-1] and width_of((lines[-1] + word).rstrip()) > room:
+            lines.append("")
+        lines[-1] += word
+    return [line.rstrip() for line in lines]
+
+
+def label(x: float, y: float, lines: Sequence[str]) -> str:
+    """The lines of a name, ending at ``x``, around the height ``y``."""
+    first = y + 4 - LEADING * (len(lines) - 1) / 2
+    return "".join(text(x, first + LEADING * place, content, "end") for place, content in enumerate(lines))
 
 
 def x_axis(panel: Panel, shown: Sequence[float], *, labels: bool = True) -> str:
@@ -133,7 +165,7 @@ def _themed(picture: str) -> str:
 
 
 def _look(width: float) -> str:
-    return f"width:100%;min-width:{min(560, round(width))}px;max-width:{round(width)}px;height:auto"
+    return f"width:100%;min-width:{min(640, round(width))}px;max-width:{round(width)}px;height:auto"
 
 
 def _n(value: float) -> str:

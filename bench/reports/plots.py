@@ -20,11 +20,13 @@ from bench.results.quantities import QUANTITIES, Quantity
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LINE = 24.0
-"""Height of one row of a picture, in pixels."""
+LINE, TOP = 24.0, 8.0
+"""Least height of one row of a picture, and the room above the first, in pixels."""
 
-NAME_ROOM, CLASS_ROOM = 380.0, 130.0
-"""Room for the names of rows and of classes, in pixels."""
+NAME_ROOM, CLASS_ROOM = 200.0, 130.0
+"""Room for a line of the names of rows, and for those of classes, in pixels."""
+MOST_LINES = 3
+"""More lines than this, and the middle of a name is left out."""
 
 MAX_NAMED = 14
 """More points than this in one panel, and only those on the Pareto front are named."""
@@ -56,25 +58,35 @@ def _axis(section: Section) -> str:
     return f"{section.primary.name} ({unit})" if unit else section.primary.name
 
 
+def _names(section: Section, rows: Sequence[Row]) -> tuple[list[str], float, float]:
+    """The names of rows as a column on the left of a picture, its width, and the height that a row needs."""
+    named = [drawing.shortened(formatting.name(section, row), MOST_LINES * NAME_ROOM) for row in rows]
+    lines = [drawing.wrapped(name, NAME_ROOM) for name in named]
+    width = 12 + max(drawing.width_of(line) for own in lines for line in own)
+    height = max(LINE, drawing.LEADING * max(map(len, lines)) + 8)
+    middles = [TOP + height * (place + 0.5) for place in range(len(rows))]
+    drawn = [drawing.label(width - 8, middle, own) for middle, own in zip(middles, lines, strict=True)]
+    return drawn, width, height
+
+
 def score_plot(section: Section, _prefix: str) -> str:
     """One line per row: every cell a dot, the mean with its interval above them. Empty without results."""
     rows = [row for row in section.rows if row.value is not None]
     if not rows:
         return ""
     scale = _scale(section)
-    names = [drawing.shortened(formatting.name(section, row), NAME_ROOM) for row in rows]
+    parts, left, line_height = _names(section, rows)
     ends = [end for row in rows if row.interval for end in (row.interval.low, row.interval.high)]
     points = [*(cell.value for row in rows for cell in row.cells), *ends, *(row.value or 0 for row in rows)]
     x = drawing.spread(scale * value for value in points)
-    left = 12 + max(map(drawing.width_of, names))
-    panel = drawing.Panel(left=left, top=8, width=520, height=LINE * len(rows), x=x, y=(len(rows) - 0.5, -0.5))
-    parts = [drawing.x_axis(panel, drawing.ticks(*x, most=8))]
+    height = line_height * len(rows)
+    panel = drawing.Panel(left=left, top=TOP, width=520, height=height, x=x, y=(len(rows) - 0.5, -0.5))
+    parts.append(drawing.x_axis(panel, drawing.ticks(*x, most=8)))
     majority = section.dataset.majority
     if majority is not None and x[0] <= scale * majority <= x[1]:
         line = [panel.at(scale * majority, end) for end in panel.y]
         parts.append(drawing.line(line, drawing.MUTED, 1, ' stroke-dasharray="2 3"'))
-    for place, (row, name) in enumerate(zip(rows, names, strict=True)):
-        parts.append(drawing.text(left - 8, panel.at(0, place)[1] + 4, name, "end"))
+    for place, row in enumerate(rows):
         parts += _score_line(panel, row, place, scale)
     bottom = panel.top + panel.height
     parts.append(drawing.text(left + panel.width / 2, bottom + 34, _axis(section), "middle"))
@@ -191,21 +203,19 @@ def recall_plot(section: Section, _prefix: str) -> str:
         return ""
     values = np.array([[np.nan if value is None else value for value in row.detail.recall] for row in rows])
     order = np.argsort(np.nan_to_num(values, nan=1.0).mean(axis=0), kind="stable")
-    labels = [drawing.shortened(formatting.name(section, row), NAME_ROOM) for row in rows]
+    parts, left, line_height = _names(section, rows)
     classes = [drawing.shortened(names[index], CLASS_ROOM) for index in order]
-    left, top = 12 + max(map(drawing.width_of, labels)), 8.0
     side = 22.0 if len(names) <= 24 else 15.0
-    width, bottom = side * len(names), top + LINE * len(rows)
-    parts = [_heat(values[:, order], (left, top, width, bottom - top))]
-    parts += [drawing.text(left - 8, top + LINE * (at + 0.5) + 4, label, "end") for at, label in enumerate(labels)]
+    width, bottom = side * len(names), TOP + line_height * len(rows)
+    parts.append(_heat(values[:, order], (left, TOP, width, bottom - TOP)))
     for at, name in enumerate(classes):
         x, y = left + side * (at + 0.5) + 4, bottom + 6
         parts.append(drawing.text(x, y, name, "end", f' transform="rotate(-90 {x:g} {y:g})"'))
-    scale = max(bottom - top, 60.0)
-    parts.append(_heat(np.linspace(1, 0, 32)[:, None], (left + width + 20, top, 12, scale)))
+    scale = max(bottom - TOP, 60.0)
+    parts.append(_heat(np.linspace(1, 0, 32)[:, None], (left + width + 20, TOP, 12, scale)))
     for share in (0.0, 0.5, 1.0):
-        parts.append(drawing.text(left + width + 38, top + (1 - share) * (scale - 10) + 10, f"{share:g}"))
-    height = max(bottom + 16 + max(map(drawing.width_of, classes)), top + scale + 8)
+        parts.append(drawing.text(left + width + 38, TOP + (1 - share) * (scale - 10) + 10, f"{share:g}"))
+    height = max(bottom + 16 + max(map(drawing.width_of, classes)), TOP + scale + 8)
     return drawing.svg(left + width + 70, height, "recall of each class by row, hardest class first", parts)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from xml.etree import ElementTree
 
+import matplotlib
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from matplotlib.ft2font import FT2Font, LoadFlags
 
 from bench import builtin
 from bench.analysis.board import build_board
@@ -73,3 +76,34 @@ def test_lost_losses_draw_nothing(samples, tmp_path):
     store = Store(tmp_path)
     samples.evaluated(store, samples.cell("a"), 0.8, arrays={"curve_train_loss": np.full(3, np.nan)})
     assert curves.curve_plot(section_of(store), "p") == ""
+
+
+@given(st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=60))
+def test_no_text_is_wider_than_its_room(content):
+    """In DejaVu Sans, which a browser without other fonts takes, and which is wider than Arial and Roboto."""
+    font = FT2Font(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf")
+    font.set_size(12, 72)
+    real = sum(font.load_char(ord(one), flags=LoadFlags.NO_HINTING).linearHoriAdvance / 65536 for one in content)
+    assert real <= drawing.width_of(content) <= 1.6 * real
+
+
+@given(st.text(alphabet="abcm.,_@+~/- ", max_size=120), st.floats(min_value=60, max_value=300))
+def test_a_wrapped_name_loses_nothing_but_blanks_and_fits(content, room):
+    lines = drawing.wrapped(content, room)
+    assert "".join("".join(lines).split()) == "".join(content.split())
+    for line in lines:
+        alone = not re.search(r"[.,_@+~/-](?=[abcm])| ", line)
+        assert drawing.width_of(line) <= room or alone, "only what cannot be broken may be wider"
+
+
+@pytest.mark.parametrize("name", ["a", "my_lab.audio_spectrogram_transformer_b16", "m" * 40, "W" * 64])
+def test_labels_of_rows_stand_inside_the_picture(samples, tmp_path, name):
+    store = Store(tmp_path)
+    record = samples.evaluated(store, samples.cell("b"), 0.8, dataset__label_names=["dog", "rain", "c", "d"])
+    long = record.model_copy(update={"cell": samples.cell(name)})
+    section = build_board([record, long], metrics=METRICS, predictions=lambda _: store.predictions(record)).sections[0]
+    for picture in (plots.score_plot, plots.recall_plot):
+        texts = [n for n in ElementTree.fromstring(picture(section, "p")).iter("text") if not n.get("transform")]
+        starts = [float(n.get("x")) - drawing.width_of(n.text) for n in texts if n.get("text-anchor") == "end"]
+        assert len(starts) >= 2
+        assert min(starts) >= 0

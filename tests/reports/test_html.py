@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from bench import builtin
+from bench.__main__ import main
 from bench.analysis.board import build_board
 from bench.analysis.model import Board
 from bench.metrics.scoring import catalog
@@ -157,6 +158,9 @@ def test_contrast_in_both_themes(page):
 
 HERE = Path(__file__).resolve().parents[1] / "golden"
 AXE = Path(os.environ.get("BENCH_AXE") or "no axe.min.js")
+PUBLISHED = HERE.parents[1] / "results" / "published"
+needs_axe = pytest.mark.skipif(not AXE.is_file(), reason="BENCH_AXE names no axe.min.js (npm pack axe-core)")
+thorough = pytest.mark.skipif(os.environ.get("BENCH_THOROUGH") != "1", reason="every page: tox -e axe")
 WIDTHS, THEMES = (1400, 390), ("light", "dark")
 OUTER = """<!doctype html><body><script>
 var frames = FRAMES, answers = {};
@@ -189,22 +193,9 @@ def script(content: str) -> str:
     return f"<script>{content}</script>"
 
 
-@pytest.fixture(scope="module")
-def browsed(page, tmp_path_factory) -> dict[str, Any]:
-    """What probes found in the page, by file name: one browser opens it at each width and, with axe, in each theme."""
-    folder = tmp_path_factory.mktemp("browser")
-    catch, probe = (script((HERE / f"page_{name}.js").read_text(encoding="utf-8")) for name in ("catch", "probe"))
-    pages = {f"{width}.html": (page, probe, width) for width in WIDTHS}
-    if AXE.is_file():
-        axe = script(AXE.read_text(encoding="utf-8").replace("</script", "<\\/script")) + script(
-            "document.querySelectorAll('.more').forEach(function (b) { b.click(); });"
-            "axe.run(document, {resultTypes: ['violations']}).then(function (r) { window.__report(r.violations.map("
-            "function (v) { return [v.id, v.nodes.slice(0, 3).map(function (n) { return n.html.slice(0, 200); })]; }"
-            ")); });"
-        )
-        for theme in THEMES:
-            themed = page.replace('<html lang="en">', f'<html lang="en" data-theme="{theme}">')
-            pages[f"{theme}.html"] = (themed, axe, WIDTHS[0])
+def browse(pages: dict[str, tuple[str, str, int]], folder: Path) -> dict[str, Any]:
+    """What the probes saw: one browser opens every page (content, probe, width), each in a frame of its own."""
+    catch = script((HERE / "page_catch.js").read_text(encoding="utf-8"))
     for name, (content, looks, _) in pages.items():
         inner = content.replace("<style>", catch + "<style>", 1).replace("</body>", looks + "</body>")
         (folder / name).write_text(inner, encoding="utf-8")
@@ -218,6 +209,26 @@ def browsed(page, tmp_path_factory) -> dict[str, Any]:
     answer = re.search(r'<pre id="answer">(.*?)</pre>', done.stdout, re.DOTALL)
     assert answer, f"no answer from the page: {done.stdout[-500:]} {done.stderr[-1500:]}"
     return json.loads(html.unescape(answer[1]))
+
+
+def judged(page: str) -> dict[str, tuple[str, str, int]]:
+    """The page with every row open, to be judged by axe at each width in each theme."""
+    axe = script(AXE.read_text(encoding="utf-8").replace("</script", "<\\/script")) + script(
+        "document.querySelectorAll('.more').forEach(function (b) { b.click(); });"
+        "axe.run(document, {resultTypes: ['violations']}).then(function (r) { window.__report(r.violations.map("
+        "function (v) { return [v.id, v.nodes.slice(0, 3).map(function (n) { return n.html.slice(0, 200); })]; }"
+        ")); });"
+    )
+    themed = {theme: page.replace('<html lang="en">', f'<html lang="en" data-theme="{theme}">') for theme in THEMES}
+    return {f"{theme}-{width}.html": (themed[theme], axe, width) for theme in THEMES for width in WIDTHS}
+
+
+@pytest.fixture(scope="module")
+def browsed(page, tmp_path_factory) -> dict[str, Any]:
+    """What probes and, where there is one, axe found in the golden page, by file name."""
+    probe = script((HERE / "page_probe.js").read_text(encoding="utf-8"))
+    pages = {f"{width}.html": (page, probe, width) for width in WIDTHS}
+    return browse(pages | (judged(page) if AXE.is_file() else {}), tmp_path_factory.mktemp("browser"))
 
 
 @needs_browser
@@ -250,7 +261,32 @@ def test_in_a_browser(browsed, golden_board, width):
 
 
 @needs_browser
-@pytest.mark.skipif(not AXE.is_file(), reason="BENCH_AXE names no axe.min.js (npm pack axe-core)")
+@needs_axe
 @pytest.mark.parametrize("theme", THEMES)
-def test_accessibility_by_axe(browsed, theme):
-    assert browsed[f"{theme}.html"] == []
+@pytest.mark.parametrize("width", WIDTHS)
+def test_accessibility_by_axe(browsed, theme, width):
+    assert browsed[f"{theme}-{width}.html"] == []
+
+
+@needs_browser
+@needs_axe
+@thorough
+@pytest.mark.parametrize("path", sorted(PUBLISHED.glob("*/*.html")), ids=lambda path: path.parent.name)
+def test_accessibility_of_published_pages(path, tmp_path):
+    pages = judged(path.read_text(encoding="utf-8"))
+    assert browse(pages, tmp_path) == {name: [] for name in pages}
+
+
+@needs_browser
+@needs_axe
+@thorough
+@pytest.mark.usefixtures("warm_workers")
+def test_accessibility_of_the_page_of_a_run(tmp_path):
+    out = ["--recipe", "smoke", "--limit", "40", "--device", "cpu", "--out", str(tmp_path / "run")]
+    assert main(["run", "--models", "classical.forest,mel_statistics", "--dataset", "demo", *out]) == 0
+    page = (tmp_path / "run" / "leaderboard.html").read_text(encoding="utf-8")
+    pages = judged(page)
+    assert browse(pages, tmp_path) == {name: [] for name in pages}
+    bad = judged(page.replace("</main>", '<img src="data:,"></main>'))
+    found = browse(bad, tmp_path)
+    assert {name: [rule for rule, _ in found[name]] for name in found} == {name: ["image-alt"] for name in bad}
