@@ -12,11 +12,21 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # A busy machine is no fault of what is tested.
-settings.register_profile("bench", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "bench", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="BENCH_THOROUGH" not in os.environ
+)
 settings.load_profile("bench")
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """What a test draws depends neither on the tests before it nor on the day: torch seeds itself from the clock."""
+    from bench.execution.seeding import seed_everything
+
+    seed_everything(0)
 
 
 @pytest.fixture(scope="session")

@@ -53,7 +53,7 @@ def test_a_part_over_its_time_is_stopped_and_unfinished(gpu, options):
     endless = part(gpu, "endless", "import time; time.sleep(600)")
     outcome, seconds = gpu.run_part(endless, options, 0.5)
     assert outcome == "unfinished"
-    assert seconds < 30
+    assert seconds < 300
 
 
 def test_a_part_that_ignores_the_request_is_killed(gpu, options, monkeypatch):

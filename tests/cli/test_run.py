@@ -197,7 +197,7 @@ def test_numbers_and_durations() -> None:
 def test_a_number_out_of_all_proportion_is_refused_at_once(argv, capsys: pytest.CaptureFixture[str]) -> None:
     start = time.process_time()
     assert main(["plan", *argv]) == 2
-    assert time.process_time() - start < 2
+    assert time.process_time() - start < 10  # to count them takes minutes
     said = capsys.readouterr().err
     assert argv[0] in said or "recipe." in said
     assert "Traceback" not in said

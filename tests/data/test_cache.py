@@ -166,7 +166,7 @@ except DataError as error:
     print(error)
 """
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True, timeout=300
     )
     assert "no space left" in done.stdout
     assert list(tmp_path.iterdir()) == []

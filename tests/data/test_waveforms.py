@@ -178,19 +178,19 @@ def child(cache: Path, slow: float) -> subprocess.Popen:
 
 
 def test_processes_at_once_and_a_kill_in_the_middle(tmp_path):
-    victim = child(tmp_path, 0.05)
+    victim = child(tmp_path, 2.0)
     places = tmp_path / "waveforms"
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + 300
     while not list(places.glob(".tmp-*/samples.bin")) and time.monotonic() < limit:
         time.sleep(0.02)
     victim.send_signal(signal.SIGKILL)
-    victim.communicate(timeout=60)
+    victim.communicate(timeout=300)
     assert victim.returncode == -signal.SIGKILL
     leftovers = list(places.glob(".tmp-*"))
     assert leftovers
     assert not list(places.glob("base-*"))
     racers = [child(tmp_path, 0.002) for _ in range(3)]
-    prints = {racer.communicate(timeout=60)[0] for racer in racers}
+    prints = {racer.communicate(timeout=300)[0] for racer in racers}
     assert [racer.returncode for racer in racers] == [0, 0, 0]
     assert len(prints) == 1
     assert len(list(places.glob("base-*"))) == len(list(places.glob("view-*"))) == 1

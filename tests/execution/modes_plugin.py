@@ -120,7 +120,7 @@ def networks(task, kind):
 
         def pretrain_loss(self, audio):
             if kind == "slow":
-                time.sleep(0.05)
+                time.sleep(0.05 if seen() <= 10 else 600)
             note(audio)
             hidden = torch.rand(len(audio), 1, frames, device=audio.device) < 0.5
             guess = self.decoder(self.body(audio.masked_fill(hidden, 0.0))).reshape(audio.shape)
@@ -137,6 +137,12 @@ def networks(task, kind):
             del self.decoder
 
     return Model(), Masked()
+
+
+def seen():
+    """How many batches were written down."""
+    log = os.environ.get("BENCH_TEST_SEEN")
+    return len(Path(log).read_text().splitlines()) if log and Path(log).exists() else 0
 
 
 def note(audio):

@@ -139,7 +139,7 @@ def test_kill_minus_nine_then_the_same_command(processes, undisturbed, tmp_path:
     time.sleep(random.Random(moment).uniform(1.0, 9.0))
     process.send_signal(signal.SIGKILL)
     process.wait()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while workers_of(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert workers_of(tmp_path) == []
@@ -162,12 +162,11 @@ def test_ctrl_c_leaves_a_resumable_state(processes, undisturbed, tmp_path: Path)
         command(tmp_path), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test run in the background ignores it
     )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not workers_of(tmp_path) and time.monotonic() < deadline:
+    deadline = time.monotonic() + 300
+    while not list((tmp_path / "records").rglob("*.json")) and time.monotonic() < deadline:  # cells run
         time.sleep(0.05)
-    time.sleep(1.0)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=30)
+    _, stderr = process.communicate(timeout=300)
     assert process.returncode == 130, stderr
     assert "the same command runs the rest" in stderr
     assert workers_of(tmp_path) == []

@@ -1,52 +1,57 @@
 import json
-from time import perf_counter, sleep
+from types import SimpleNamespace
 
 import pytest
 
 from bench.errors import BenchError
+from bench.measurement import energy as measured
 from bench.measurement.energy import EnergyCounter, energy_counter, measure_energy, rapl_counter, unknown_energy
 
 
 class Meter:
-    """A counter of a machine that draws 10 W idle and 40 W while `busy`, updated every millisecond."""
+    """A counter of a machine that draws 10 W idle and 40 W while busy, updated every millisecond of its own time."""
 
     def __init__(self):
-        self.start, self.extra, self.busy_since = perf_counter(), 0.0, None
+        self.now = self.busy = 0.0
 
     def read(self):
-        now = perf_counter()
-        busy = self.extra + (now - self.busy_since if self.busy_since is not None else 0.0)
-        return int(1000 * (10 * (now - self.start) + 30 * busy)) / 1000
+        return int(1000 * (10 * self.now + 30 * self.busy)) / 1000
+
+    def sleep(self, seconds):
+        self.now += seconds
 
     def step(self, _):
-        self.busy_since = perf_counter()
-        sleep(0.002)
-        self.extra += perf_counter() - self.busy_since
-        self.busy_since = None
+        self.now += 0.002
+        self.busy += 0.002
         return 4
 
 
-def test_known_power_raw_and_idle_subtracted():
-    meter = Meter()
+@pytest.fixture
+def meter(monkeypatch):
+    made = Meter()
+    monkeypatch.setattr(measured, "time", SimpleNamespace(sleep=made.sleep))
+    monkeypatch.setattr(measured, "perf_counter", lambda: made.now)
+    return made
+
+
+def test_known_power_raw_and_idle_subtracted(meter):
     energy = measure_energy(meter.step, EnergyCounter(read=meter.read, source="NVML"), idle_s=0.2)
     assert energy["periods"] >= 100
     assert energy["idle_watts"] == pytest.approx(10, rel=0.02)
-    assert energy["joules"] == pytest.approx(10 * energy["seconds"] + 30 * meter.extra, rel=0.02)
-    assert energy["net_joules_per_clip"] * energy["clips"] == pytest.approx(30 * meter.extra, rel=0.05)
+    assert energy["joules"] == pytest.approx(10 * energy["seconds"] + 30 * meter.busy, rel=0.02)
+    assert energy["net_joules_per_clip"] * energy["clips"] == pytest.approx(30 * meter.busy, rel=0.05)
     assert energy["joules_per_clip"] == pytest.approx(energy["joules"] / energy["clips"])
     json.dumps(energy)
 
 
-def test_too_few_counter_periods_give_no_number():
-    meter = Meter()
+def test_too_few_counter_periods_give_no_number(meter):
     slow = EnergyCounter(read=lambda: float(int(meter.read())), source="NVML")
     values = measure_energy(meter.step, slow, idle_s=0.05, max_seconds=0.2)
     assert values["joules_per_clip"] is None
     assert "100 are needed" in values["reasons"]["joules_per_clip"]
 
 
-def test_steps_without_clips_are_refused():
-    meter = Meter()
+def test_steps_without_clips_are_refused(meter):
     counter = EnergyCounter(read=meter.read, source="NVML")
     with pytest.raises(BenchError, match="processed 0 clips"):
         measure_energy(lambda _: 0 * meter.step(0), counter, idle_s=0.01, max_seconds=0.05)

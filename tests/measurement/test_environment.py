@@ -14,7 +14,7 @@ from bench.measurement import machine
 from bench.measurement.environment import describe
 from bench.measurement.machine import cpu_model, describe_light, foreign_cpu, governor, hardware_fingerprint
 
-BUSY = "import time\nend = time.time() + 20\nprint('on', flush=True)\nwhile time.time() < end: pass"
+BUSY = "import time\nend = time.time() + 600\nprint('on', flush=True)\nwhile time.time() < end: pass"
 
 
 def test_light_description_needs_no_torch():
@@ -125,8 +125,7 @@ def test_own_busy_child_is_counted_as_own():
         try:
             child.stdout.readline()
             before = machine._own_cpu()
-            foreign_cpu(interval_s=0.6)
-            assert machine._own_cpu() - before > 0.05
+            assert any(foreign_cpu(interval_s=0.3) and machine._own_cpu() - before > 0.05 for _ in range(300))
         finally:
             child.kill()
 

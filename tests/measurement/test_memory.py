@@ -107,7 +107,7 @@ def _child_peak():
         child.stdin.write("\n")
         child.stdin.flush()
         own = float(child.stdout.readline())
-        child.communicate("\n", timeout=20)
+        child.communicate("\n", timeout=300)
     return own, seen
 
 

@@ -10,7 +10,7 @@ from bench.measurement.throughput import Blocks, measure_throughput
 QUICK = Blocks(warmup_steps=2, warmup_seconds=0.0, count=4, min_steps=5, seconds=0.03)
 
 
-def busy_step(clips=8, seconds=0.002):
+def busy_step(clips=8, seconds=0.005):
     own = []
 
     def step(index):
@@ -32,7 +32,7 @@ def test_known_rate():
     # against the callable's own account, which holds on a loaded machine too
     own = np.reshape(step.own[-steps:], result.step_stamps_s.shape)
     assert np.median(np.diff(result.step_stamps_s) / own[:, 1:]) == pytest.approx(1.0, rel=0.02)
-    assert result.clips_per_s <= 8 * steps / own.sum() <= 8 / 0.002
+    assert result.clips_per_s <= 8 * steps / own.sum() <= 8 / 0.005
     assert np.median(result.block_s / own.sum(axis=1)) == pytest.approx(1.0, rel=0.1)
 
 
