@@ -21,20 +21,21 @@ def test_a_busy_neighbour_is_named(tmp_path: Path) -> None:
     busy.symlink_to(Path(sys.executable).resolve())
     # Isolated and without site packages: nothing but the loop.
     spinner = subprocess.Popen([busy, "-I", "-S", "-c", "while True: pass"], stderr=subprocess.DEVNULL)
+    command = [sys.executable, "-P", "-m", "bench", "doctor", "--json", "--out", str(tmp_path)]
+    named: list[dict[str, str]] = []
     try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "bench", "doctor", "--json", "--out", str(tmp_path)],
-            capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
+        for _ in range(20):  # on a machine that many share, it may have no tenth of a core just now
+            done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+            found = json.loads(done.stdout)
+            named = [one for one in found["findings"] if one["kind"] == "neighbour" and busy.name in one["message"]]
+            if named:
+                break
     finally:
         spinner.kill()
         spinner.wait()
-    found = json.loads(done.stdout)
     assert done.returncode == (0 if found["fit"] else 2), done.stderr  # the machine of the test may be busy
     assert spinner.pid in {one["pid"] for one in found["neighbours"]}
-    named = [one for one in found["findings"] if one["kind"] == "neighbour" and "spinning-fan" in one["message"]]
-    assert len(named) == 1
-    assert named[0]["command"] == f"ps -o pid,etime,pcpu,comm -p {spinner.pid}"
+    assert [one["command"] for one in named] == [f"ps -o pid,etime,pcpu,comm -p {spinner.pid}"]
     assert found["noise"]["score"] > 0
     assert all(one["command"] for one in found["findings"])
 
