@@ -95,6 +95,11 @@ def pages() -> Iterator[tuple[Path, str]]:
     yield readme, with_parts(readme, {"families": family_table(registry), "board": board_table(board)})
     guide = ROOT / "docs" / "plugins.md"
     yield guide, with_parts(guide, runpy.run_path(str(ROOT / "docs" / "plugins_page.py"))["parts"](table))
+    numbers = ROOT / "docs" / "numbers.md"
+    yield (
+        numbers,
+        with_parts(numbers, runpy.run_path(str(ROOT / "docs" / "glossary_page.py"))["parts"](registry, table)),
+    )
     house = ROOT / "docs" / "architecture.md"
     yield house, with_parts(house, {"rooms": room_table(), "layers": layer_list()})
     yield from boards(registry)

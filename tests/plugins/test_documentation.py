@@ -1,4 +1,4 @@
-"""The plugins that docs/plugins.md shows are plugins: each block is found and keeps its contract."""
+"""The plugins that the pages show are plugins: each block is found and keeps its contract."""
 
 from __future__ import annotations
 
@@ -14,18 +14,28 @@ from bench.plugins.references import referring
 from bench.testing.conformance import Effort
 from bench.testing.subjects import given_by
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE = (DOCS / "plugins.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^### ([^\n]+)\n(?:(?!^#).)*?^```python\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
+PYTHON = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+OTHERS = [
+    (f"{page.stem} {number}", text)
+    for page in sorted(DOCS.glob("*.md"))
+    if page.name != "plugins.md"
+    for number, text in enumerate(PYTHON.findall(page.read_text(encoding="utf-8")), 1)
+    if "@hookimpl" in text
+]
 NETWORK = ("logits", "gradient", "batch_mates")
 """What is tried of a network: its training is tried where the page's models are the tests' own."""
 
 
-@pytest.fixture(params=BLOCKS, ids=[title for title, _ in BLOCKS])
+@pytest.fixture(params=BLOCKS + OTHERS, ids=[title for title, _ in BLOCKS + OTHERS])
 def example(request, tmp_path):
     """The registry with one block, and all that the block gives."""
     path = tmp_path / "example.py"
     path.write_text(request.param[1], encoding="utf-8")
-    registry = discover([path])
+    others = [found.plugin for found in discover().plugins if found.distribution != "bench-audio"]  # of the same names
+    registry = discover([path], without=others)
     return registry, given_by(registry, [str(path)])
 
 
