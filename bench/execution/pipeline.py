@@ -65,6 +65,7 @@ class Pipeline(nn.Module):
 
     Attributes:
         bands: Whether the features' frequency axis counts bands (see :attr:`bench.plugins.specs.FrontendSpec.bands`).
+        opaque: Whether another runtime than torch does the model's work, whose weights and operators nobody counts.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Pipeline(nn.Module):
         self.by_name = len(modalities) > 1 if by_name is None else by_name
         self.bands = True
         self.call = call_model
+        self.opaque = bool(getattr(model, "opaque", False))
         self.frontend_trains = frontend is not None and any(p.requires_grad for p in frontend.parameters())
 
     def features(self, audio: Tensor, hide: Callable[[Tensor], Tensor] | None = None) -> Tensor:
@@ -103,7 +105,8 @@ class Pipeline(nn.Module):
     @property
     def counts(self) -> dict[str, int | None]:
         """Parameters of the model and of the front end, as a record names them."""
-        return {"parameters": count_parameters(self.model), "frontend_parameters": count_parameters(self.frontend)}
+        own = None if self.opaque else count_parameters(self.model)
+        return {"parameters": own, "frontend_parameters": count_parameters(self.frontend)}
 
     def prepare(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What :meth:`logits` takes: ``audio`` through the front end, everything else as it is."""

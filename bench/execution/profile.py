@@ -19,6 +19,7 @@ from bench.execution.inputs import Inputs, prepare
 from bench.execution.pipeline import compile_network, compiled_graphs
 from bench.execution.profile_parts import (
     NO_NETWORK,
+    OPAQUE,
     Calls,
     EstimatorCalls,
     NetworkCalls,
@@ -156,7 +157,8 @@ def _counted(calls: Calls, job: Job) -> dict[str, float | None]:
         return {}
     steps = counter_table(calls, job) if job.counters else {}
     found = {f"{step}_{name}": value for step in ("infer", "train") for name, value in (steps.get(step) or {}).items()}
-    counts = {"parameters": calls.inference.pipeline.counts["parameters"], "flops": flops_table(calls, 1.0)["total"]}
+    flops = flops_table(calls, 1.0) or {"total": None}
+    counts = {"parameters": calls.inference.pipeline.counts["parameters"], "flops": flops["total"]}
     return {name: finite(value) for name, value in (found | counts).items()}
 
 
@@ -208,6 +210,8 @@ def _missing(calls: Calls, latency: Latency | None) -> dict[str, str]:
     if isinstance(calls, EstimatorCalls):
         missing["train"] = "fitted as a whole, without steps; see the evaluate cells for its clips per second"
         missing |= {"stages": NO_NETWORK, "flops": NO_NETWORK}
+    elif calls.inference.pipeline.opaque:
+        missing["flops"] = OPAQUE
     return missing
 
 

@@ -32,6 +32,7 @@ from bench.plugins.registry import Registry
 from bench.results.quantities import finite
 
 NO_NETWORK = "fitted as a whole: it is no torch network that could be taken apart"
+OPAQUE = "another runtime than torch does its work"
 GUARDED_STEPS = 20
 LEAST_PASSES, MOST_PASSES, STAGE_WARMUP = 3, 20, 1
 
@@ -173,12 +174,16 @@ def stage_tables(calls: NetworkCalls, infer_s: float, learn_s: float, budget_s: 
     return {**parts, **({"reasons": reasons} if reasons else {})}
 
 
-def flops_table(calls: NetworkCalls, clips_per_s: float) -> dict[str, Any]:
+def flops_table(calls: NetworkCalls, clips_per_s: float) -> dict[str, Any] | None:
     """Floating-point operations of inference, front end and model apart, and the rate reached over all clips.
+
+    ``None`` where torch does not see what the model computes.
 
     A compiled network is counted as it stands: its kernels do not name the operators that they are made of.
     """
     pipeline = calls.inference.pipeline.eval()
+    if pipeline.opaque:
+        return None
     inputs = to_device(calls.source.take(calls.trained[0].index[: calls.few]).inputs, calls.inference.device)
     with torch.no_grad(), torch.compiler.set_stance("force_eager"):
         ready = pipeline.prepare(inputs)

@@ -169,7 +169,7 @@ def test_a_model_that_does_not_fit_the_data_ends_with_4_and_the_reason(tmp_path)
 def test_a_family_is_not_one_model(tmp_path) -> None:
     status, _, err = call("tones", "--out", str(tmp_path))
     assert status == 2
-    assert "names 2 models; choose one of tones.good, tones.slow" in err
+    assert "names 3 models; choose one of tones.good, tones.opaque, tones.slow" in err
 
 
 def test_bad_batch_is_refused(tmp_path) -> None:

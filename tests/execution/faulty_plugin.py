@@ -11,7 +11,7 @@ FAULTS = ("raises", "build_raises", "shape", "nan", "memory", "prints")
 
 @hookimpl
 def bench_add_models():
-    names = ("tones.good", "tones.slow", *(f"faulty.{name}" for name in FAULTS))
+    names = ("tones.good", "tones.slow", "tones.opaque", *(f"faulty.{name}" for name in FAULTS))
     recipes = {"*": {"trim_db": None}}
     return [
         ModelSpec(name=name, factory=":build", options={"kind": name.partition(".")[2]}, frontend="torchaudio",
@@ -62,13 +62,15 @@ def build(task, *, kind):
     freq, frames = task.feature_shape
 
     class Model(nn.Module):
+        opaque = kind == "opaque"
+
         def __init__(self):
             super().__init__()
             self.net = nn.Sequential(nn.Flatten(), nn.Linear(freq * frames, 16), nn.Dropout(0.1), nn.ReLU())
             self.head = nn.Linear(16, task.num_classes)
 
         def forward(self, x):
-            if self.training and kind not in ("good", "slow"):
+            if self.training and kind not in ("good", "slow", "opaque"):
                 misbehave(kind)
             if kind == "slow":
                 time.sleep(0.02)

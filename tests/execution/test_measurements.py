@@ -106,3 +106,14 @@ def test_a_profile_cell_measures_it_and_is_measured_again_when_it_is_new(tmp_pat
     assert "carbon_g" not in before.timing.get("measurements", {})
     (after,) = bench.run("classical.knn", "demo", plugins=(plugin,), **options)
     assert after.timing["measurements"]["carbon_g"]["value"] == 0.25
+
+
+def test_what_torch_does_not_see_of_a_model_is_unknown_and_not_the_rest_of_it(make_runner):
+    evaluate, profile = sorted(
+        make_runner("tones.opaque", profile=True, folds=(1,)).run().records, key=lambda record: record.cell.kind
+    )
+    for record in (evaluate, profile):
+        assert record.status == "ok", record.error
+        assert record.provenance["model"]["parameters"] is None
+    assert profile.timing["flops"] is None
+    assert "another runtime" in profile.timing["reasons"]["flops"]

@@ -40,6 +40,8 @@ class Runtime:
 class RuntimeEncoder(nn.Module):
     """A frozen file before a linear classifier; arguments as of :func:`build`."""
 
+    opaque = True
+
     def __init__(self, runtime: Runtime, task: TaskInfo, *, window: int | None, hop: int | None) -> None:
         super().__init__()
         self.runtime = runtime
