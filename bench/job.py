@@ -59,6 +59,11 @@ class Job:
         return self.action in ("price", "trace") or (self.action == "cell" and self.cell.kind == "profile")
 
     @property
+    def forks(self) -> bool:
+        """Whether a fork of a process that has imported what other models need will do: nothing is published."""
+        return not self.recipe.publishable
+
+    @property
     def key(self) -> tuple[str, str, str]:
         """Jobs of the same key may follow each other in one worker; one that is ``alone`` has a key of its own."""
         if self.action == "estimate":

@@ -48,6 +48,8 @@ CLIPS = 64
 TRACED_STEPS, TOP_OPERATORS = 2, 20
 REFERENCE_TIMES = 60
 """Repetitions of a fixed piece of work, about 2 ms each: what it takes says how fast the machine is today."""
+ENOUGH = 0.02
+"""Relative standard error of a throughput at which a recipe that is for trying out asks for no more of it."""
 SHORT_CLIPS, MOVED_BY = 32, 64
 SHORT_BLOCKS = Blocks(warmup_steps=1, warmup_seconds=0, count=8, min_steps=1, seconds=0.02, max_seconds=0.12)
 SHORT_SAMPLING = Sampling(warmup_calls=2, warmup_seconds=0, min_samples=LEAST, min_seconds=0.1, max_seconds=0.2)
@@ -228,14 +230,17 @@ def _first_calls(calls: NetworkCalls, device: str) -> dict[str, float]:
 
 def _latency(calls: Calls, job: Job, data: Inputs) -> Latency:
     brief = not job.recipe.publishable
-    sampling = Sampling(min_samples=64, min_seconds=0.3, max_seconds=2.0) if brief else Sampling(max_seconds=8.0)
+    few = Sampling(warmup_calls=3, warmup_seconds=0.1, min_samples=64, min_seconds=0.1, max_seconds=1.0)
+    sampling = few if brief else Sampling(max_seconds=8.0)
     return measure_latency(calls.one, device=job.cell.device, sampling=sampling, clip_seconds=data.task.clip_seconds)
 
 
 def _throughput(step: Callable[[int], int], job: Job) -> Throughput:
     blocks = Blocks(count=10, seconds=0.4, max_seconds=12.0)
     if not job.recipe.publishable:
-        blocks = Blocks(warmup_seconds=0.2, count=10, seconds=0.1, max_seconds=2.0)
+        blocks = Blocks(
+            warmup_steps=2, warmup_seconds=0.1, count=10, min_steps=1, seconds=0.05, max_seconds=1.0, enough=ENOUGH
+        )
     return measure_throughput(step, device=job.cell.device, blocks=blocks)
 
 
@@ -245,7 +250,7 @@ def _look_inside(
 ) -> dict[str, Any]:  # fmt: skip
     """Stages, FLOPs, behaviour and energy, as far as they can be afforded."""
     brief = not job.recipe.publishable
-    budget_s = 0.5 if brief else 4.0
+    budget_s = 0.4 if brief else 4.0
     infer_s = _step_s(infer)
     steps: dict[str, tuple[Callable[[int], object], float]] = {"batch inference": (calls.infer, infer_s)}
     network: dict[str, Any] = {"stages": None, "flops": None}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter, process_time
 from typing import Any
@@ -17,12 +17,16 @@ from bench.measurement.readings import Reading, table
 Step = Callable[[int], int]
 """``step(i)`` processes the i-th batch and returns the clips in it; all batches have one size."""
 
+FEWEST = 5
+"""Blocks whose spread says how well their mean is known."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blocks:
     """How long to warm up and how long to run: ``count`` blocks, whose spread is the spread of the result.
 
-    A block of about ``seconds`` has a number of steps fixed from the warm-up; none starts after ``max_seconds``.
+    A block of about ``seconds`` has a number of steps fixed from the warm-up; none starts after ``max_seconds``, nor
+    once the mean rate of five or more is known to a relative standard error of ``enough``.
     """
 
     warmup_steps: int = 3
@@ -31,6 +35,7 @@ class Blocks:
     min_steps: int = 3
     seconds: float = 1.0
     max_seconds: float = 30.0
+    enough: float = 0.0
 
     def __post_init__(self) -> None:
         if self.warmup_steps < 1 or self.count < 1 or self.min_steps < 1:
@@ -38,6 +43,13 @@ class Blocks:
                 "warmup_steps, count and min_steps must be 1 or more, "
                 f"got {self.warmup_steps}, {self.count} and {self.min_steps}"
             )
+
+    def go_on(self, taken: Sequence[float]) -> bool:
+        """Whether to run another block after those that took these seconds."""
+        if len(taken) >= self.count or sum(taken) >= self.max_seconds:
+            return False
+        rates = 1 / np.asarray(taken)
+        return len(taken) < FEWEST or float(rates.std(ddof=1) / rates.mean()) > self.enough * math.sqrt(len(taken))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -155,7 +167,7 @@ def measure_throughput(step: Step, *, device: str, blocks: Blocks | None = None)
     blocks_run: list[tuple[float, list[float]]] = []
     with quiet_collector():
         cpu = process_time()
-        while len(blocks_run) < rule.count and sum(seconds for seconds, _ in blocks_run) < rule.max_seconds:
+        while rule.go_on([seconds for seconds, _ in blocks_run]):
             blocks_run.append(runner.block(steps))
         cpu = process_time() - cpu
     taken, stamps = zip(*blocks_run, strict=True)

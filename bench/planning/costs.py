@@ -167,9 +167,9 @@ def _profile_seconds(planned: PlannedCell, cost: Cost) -> float:
     brief = not planned.recipe.publishable
     batch_s = planned.cell.batch * cost.infer_clip_s
     if cost.step_s is None:
-        return (2.5 if brief else 5.0) + 16 * cost.infer_clip_s
+        return (1.5 if brief else 5.0) + 16 * cost.infer_clip_s
     if brief:
-        return 4.0 + 6 * cost.step_s + 10 * batch_s + 12 * cost.infer_clip_s
+        return 2.5 + 9 * cost.step_s + 13 * batch_s + 12 * cost.infer_clip_s
     return 18.0 + 10 * cost.step_s + 20 * batch_s + 16 * cost.infer_clip_s
 
 

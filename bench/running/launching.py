@@ -75,9 +75,11 @@ class Launching:
         if prepare := getattr(self._launcher, "prepare", None):
             entries = [self._registry.models.entries.get(name) for name in models]
             estimators = [entry.factory.partition(":")[0] for entry in entries if entry and entry.spec.estimator]
-            torch = () if models and len(estimators) == len(models) else ("bench.execution.network",)
+            warm = () if models and len(estimators) == len(models) else ("bench.execution.image",)
+            self.side_by_side = replace(self.side_by_side, imports=warm)
+            self.alone = replace(self.alone, imports=("bench.execution.profile",))  # as in a process of its own
             with self._blamed():
-                prepare(replace(self.side_by_side, imports=(*torch, *sorted(set(estimators)))))
+                prepare(replace(self.side_by_side, imports=(*warm, *sorted(set(estimators)))))
 
     def close(self) -> None:
         """Say that no job will follow."""

@@ -33,9 +33,10 @@ class LocalLauncher:
     def run(self, jobs: Sequence[Job], on_event: OnEvent, resources: Resources) -> None:
         """Run all jobs; see :func:`bench.running.supervise.supervise`."""
         early, self._early = self._early, []
-        supervise(jobs, on_event, replace(resources, slots=self._slots or resources.slots), early=early)
+        mine = replace(resources, slots=self._slots or resources.slots)
+        supervise(jobs, on_event, mine, early=early, kept=self._early)
 
     def close(self) -> None:
-        """End the worker that got no job."""
+        """End the workers that are idle."""
         while self._early:
             self._early.pop().kill()

@@ -96,13 +96,15 @@ class _Supervision:
                 self._waiting.remove(job)
                 worker.send(job)
         while self._waiting and len(self._workers) < self._resources.slots:
-            worker = Worker(self._resources.threads, self._command)
+            job = self._waiting.pop(0)
+            worker = Worker(self._resources.threads, self._command, self._resources.imports if job.forks else ())
             self._add(worker)
-            worker.send(self._waiting.pop(0))
+            worker.send(job)
 
     def _suits(self, worker: Worker, job: Job) -> bool:
-        unused = worker.key is None and worker.threads == self._resources.threads
-        return not job.alone and (unused or job.key == worker.key)
+        if worker.threads == self._resources.threads and (job.forks or (worker.key is None and not job.alone)):
+            return True
+        return job.key == worker.key and not job.alone
 
     def _serve(self, worker: Worker) -> None:
         """Hear a worker, and see whether it has ended or should have."""

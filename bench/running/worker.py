@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bench.errors import PluginError
+from bench.job import Job
 from bench.running import isolation
 
 if TYPE_CHECKING:
     from bench.execution.results import CellResult, Progress
-    from bench.job import Job
     from bench.plugins.discovery import Host
     from bench.results.records import Record
     from bench.running.progress import Observers
@@ -63,21 +63,36 @@ class Channel:
 
 def main() -> None:
     """Run jobs until standard input closes, then leave without teardown (it would add to the peak memory)."""
-    isolation.guarded(functools.partial(_serve, Channel()))
+    isolation.guarded(_serve, _ready)
 
 
-def _serve(channel: Channel, afresh: Callable[[], NoReturn]) -> None:
-    """Run jobs as they come in; ``afresh`` has the rest run in a new process."""
+def _ready() -> None:
+    """Import what is the host's own of the modules asked for, once for all jobs; where that bars forks, nothing."""
+    if own := [name for name in sys.argv[1:] if name.startswith("bench.")]:
+        if sys.platform == "linux":
+            for name in own:
+                _import(name)
+        if not isolation.forks():
+            os.execv(sys.executable, [sys.executable, "-P", "-m", "bench.running.worker"])
+
+
+def _serve(afresh: Callable[[bytes], NoReturn], line: bytes) -> None:
+    """Run jobs as they come in; ``afresh`` has the rest run in a new process, a line that was read here first."""
+    channel = Channel()
     channel.owner = os.getpid()
     for name in ("bench.execution.evaluate", *sys.argv[1:]):  # while the host still plans
         _import(name)
-    image = Image(channel)
+    image, key = Image(channel), None
     with open(0, "rb", buffering=0, closefd=False) as lines:
-        while line := lines.readline():
-            clean = _run_line(line.decode(), image)
+        while line := line or lines.readline():
+            job = Job.from_json(line.decode())
+            if key not in (None, job.key):
+                afresh(line)
+            key, line = job.key, b""
+            clean = _run_job_in(image, job)
             channel.send("idle")
             if not clean:
-                afresh()
+                afresh(b"")
 
 
 def _import(name: str) -> None:
@@ -85,18 +100,17 @@ def _import(name: str) -> None:
         importlib.import_module(name)
 
 
-def _run_line(line: str, image: Image) -> bool:
+def _run_job_in(image: Image, job: Job) -> bool:
     """One job; a cell in a child of the image, so that the next one finds nothing of it. Says whether it was one."""
-    from bench.job import Job
-
-    job = Job.from_json(line)
     image.channel.send("started")
     host, observers = image.load(job)
     run = functools.partial(_run_job, job, host, observers, image)
     work = functools.partial(isolation.together, run, job.cell.nproc) if job.cell.nproc > 1 else run
     if job.alone or job.action != "cell":  # the only one of its process, or nothing is trained
+        if job.alone and len(sys.argv) > 1:
+            isolation.map_files()
         run()
-        return True
+        return not job.alone
     image.prepare(job, host)
     if not isolation.forks():
         run()

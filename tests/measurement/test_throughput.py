@@ -106,3 +106,12 @@ def test_cuda_blocks_wait_for_the_device():
     result = measure_throughput(step, device="cuda", blocks=QUICK)
     # the last step was queued long before the device was done with it
     assert (result.step_stamps_s[:, -1] < 0.5 * result.block_s).all()
+
+
+def test_no_more_blocks_run_than_the_mean_needs() -> None:
+    rule = Blocks(count=10, max_seconds=60.0, enough=0.02)
+    assert [rule.go_on([1.0] * count) for count in (1, 4, 5)] == [True, True, False]
+    assert rule.go_on([1.0, 1.3] * 3)
+    assert not rule.go_on([1.0, 1.3] * 5)
+    assert not rule.go_on([31.0, 31.0])
+    assert Blocks(count=10).go_on([1.0, 1.1] * 4)

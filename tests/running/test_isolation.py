@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
@@ -134,12 +135,45 @@ def test_a_thread_of_an_import_forbids_children() -> None:
         assert said(process) == "False\n"
 
 
+def test_a_fresh_process_starts_from_what_was_imported_for_all_with_the_line_that_was_handed_on() -> None:
+    code = (
+        "import json\ndef ready():\n    import colorsys\n"
+        "def serve(afresh, line):\n"
+        "    seen = [name in sys.modules for name in ('colorsys', 'wave')]\n"
+        "    print(json.dumps([os.getpid(), line.decode(), *seen]), flush=True)\n"
+        "    import wave\n"
+        "    afresh(b'x' * 200_000) if not line else afresh(b'last') if line != b'last' else sys.exit(3)\n"
+        "guarded(serve, ready)"
+    )
+    with run(code) as process:
+        told = [json.loads(line) for line in said(process).splitlines()]
+        assert process.wait(20) == 3
+    assert [line for _, line, *_ in told] == ["", "x" * 200_000, "last"]
+    assert len({pid for pid, *_ in told}) == 3
+    assert [seen for *_, there, seen in told if there] == [False] * 3
+
+
+def test_a_fork_counts_the_files_that_its_parent_has_mapped() -> None:
+    code = (
+        "import scipy.linalg\nfrom pathlib import Path\nfrom bench.measurement.memory import read_field\n"
+        "from bench.running.isolation import map_files\n"
+        "def size(): return read_field(Path('/proc/self/status'), 'RssFile').value\n"
+        "whole = size()\n"
+        "if not os.fork():\n    few = size(); map_files(); print(whole, few, size(), flush=True); os._exit(0)\n"
+        "os.wait()"
+    )
+    with run(code) as process:
+        whole, few, mapped = map(float, said(process).split())
+    assert few < 0.8 * whole
+    assert mapped == pytest.approx(whole, rel=0.1) or mapped == pytest.approx(few, rel=0.1)  # an old kernel
+
+
 @pytest.mark.parametrize("alone", [False, True])
 @pytest.mark.parametrize("killed", ["", "first", "its group", "second"])
 def test_a_cell_and_what_it_has_started_end_with_its_supervisor_and_either_guard(killed: str, alone: bool) -> None:
     apart = "(os.fork() or (os.setsid(), time.sleep(600), os._exit(0)))"
     work = f"(print(os.getpid(), {apart}, flush=True), time.sleep(600))"
-    with run(f"guarded(lambda afresh: {work if alone else f'in_child(lambda: {work})'})") as process:
+    with run(f"guarded(lambda afresh, line: {work if alone else f'in_child(lambda: {work})'}, int)") as process:
         assert process.stdin is not None
         assert process.stdout is not None
         pids = [int(word) for word in process.stdout.readline().split()]

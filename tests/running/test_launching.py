@@ -142,16 +142,16 @@ def test_prepare_and_close_are_optional(registry) -> None:
     launching._launcher.close = types.MethodType(lambda _self: calls.append("close"), launching._launcher)
     launching.prepare()
     launching.close()
-    assert calls == [replace(launching.side_by_side, imports=("bench.execution.network",)), "close"]
+    assert calls == [replace(launching.side_by_side, imports=("bench.execution.image",)), "close"]
 
 
 @pytest.mark.parametrize(
     ("models", "imports"),
     [
-        ((), ("bench.execution.network",)),
-        (("default",), ("bench.execution.network",)),
+        ((), ("bench.execution.image",)),
+        (("default",), ("bench.execution.image",)),
         (("far.near", "far.tree"), ("far",)),
-        (("far.near", "far.net"), ("bench.execution.network", "far")),
+        (("far.near", "far.net"), ("bench.execution.image", "far")),
     ],
 )
 def test_a_launcher_learns_what_the_first_job_will_import(registry, models, imports) -> None:

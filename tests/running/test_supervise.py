@@ -103,6 +103,15 @@ def test_cells_of_one_model_share_a_worker_and_profile_cells_never_do(samples) -
     assert [event.log for event in ends[:2]] == ["before the first job\nworking on a\n", "working on a\n"]
 
 
+def test_cells_of_a_recipe_for_trying_out_share_a_worker_whatever_their_model_and_kind(samples) -> None:
+    jobs = [job(samples, model, kind=kind) for model in "ab" for kind in ("evaluate", "profile")]
+    brief = [replace(one, recipe=Recipe(name="x", publishable=False)) for one in jobs]
+    ends = [event for event in run(brief) if isinstance(event, Finished)]
+    assert len({event.record.provenance["pid"] for event in ends}) == 1
+    two = [event for event in run([*brief, *jobs]) if isinstance(event, Finished)]
+    assert len({event.record.provenance["pid"] for event in two}) == 1 + len(jobs)
+
+
 @pytest.mark.parametrize(
     ("model", "status", "reason", "message"),
     [
