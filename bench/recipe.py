@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -173,7 +173,10 @@ def read_settings(values: Mapping[str, Any]) -> Recipe:
     try:
         return Recipe.model_validate({str(key): _fixed(value) for key, value in values.items()}, strict=True)
     except ValidationError as error:
-        raise RecipeError("; ".join(_explain(error)) + ". `bench list recipes --json` shows every setting.") from error
+        raise RecipeError(
+            "; ".join(explain(error, Recipe.model_fields, "recipe."))
+            + ". `bench list recipes --json` shows every setting."
+        ) from error
 
 
 def setting_problems(values: Mapping[str, Any]) -> Iterator[str]:
@@ -196,10 +199,13 @@ def _fixed(value: Any) -> Any:
     return {key: _fixed(item) for key, item in value.items()} if isinstance(value, Mapping) else value
 
 
-def _explain(error: ValidationError) -> Iterator[str]:
+def explain(error: ValidationError, known: Collection[str], prefix: str = "") -> Iterator[str]:
+    """What is wrong with each of the user's settings, of which the ``known`` ones are allowed."""
     for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"])
+        key = prefix + ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
-            yield f"recipe.{key} is no setting; {did_you_mean(key, Recipe.model_fields)}".removesuffix("?")
+            yield f"{key} is no setting; {did_you_mean(item['loc'][-1], known)}".removesuffix("?")
+        elif item["type"] == "missing":
+            yield f"{key} is missing"
         else:
-            yield f"recipe.{key} = {short(item['input'])}: {item['msg']}"
+            yield f"{key} = {short(item['input'])}: {item['msg']}"

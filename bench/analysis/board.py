@@ -6,15 +6,17 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
 from bench.analysis.evidence import check_metric, shown_score
-from bench.analysis.family import read_family
+from bench.analysis.family import Family, read_family
 from bench.analysis.grouping import RowKey, SectionGroup, gather, part, titles
 from bench.analysis.model import Board, Dataset, Protocol, Published, Row, Section
 from bench.analysis.phrases import labelled, plural, protocol
 from bench.analysis.predictions import Evaluated, Metrics, Reader
 from bench.analysis.rows import Common
 from bench.analysis.speed import environment_words, hardware, hardware_key, hardware_words
+from bench.analysis.suites import Part, suite_table
 from bench.analysis.tuned import told
 from bench.cell import Cell, registered
+from bench.config.suites import Suite
 from bench.metrics.specs import PRIMARY
 from bench.results.predictions import Predictions
 from bench.results.records import Record
@@ -29,6 +31,7 @@ def build_board(  # noqa: PLR0913  one keyword per source
     predictions: Predictions | None = None,
     problems: Sequence[str] = (),
     published: Sequence[Published] = (),
+    suite: Suite | None = None,
 ) -> Board:
     """Turn records into a board.
 
@@ -44,6 +47,7 @@ def build_board(  # noqa: PLR0913  one keyword per source
             are no intervals and no ranks. A record whose predictions it refuses is left out and named.
         problems: What could not be read, to be shown on the board.
         published: Results from elsewhere, shown beside the measured ones.
+        suite: Says what each section is sorted by unless ``metric`` does, and gives the board one number a model.
 
     Returns:
         Sections, never averaged across.
@@ -58,15 +62,20 @@ def build_board(  # noqa: PLR0913  one keyword per source
     labels = {hardware_key(record): hardware_words(record) for record in kept}
     found = list(problems) + doubles
     sections = []
+    parts = []
     for group in groups:
-        shown = shown_score(group.records(), metrics, metric)
+        member = suite.datasets.get(registered(group.identity.dataset)) if suite else None
+        wanted = metric or (member.metric if member else None)
+        shown = shown_score(group.records(), metrics, wanted)
         reader = Reader(predictions, metrics, shown)
         told = _relatives(group, groups)
-        if metric not in (None, shown.name):
-            told.append(f"{metric} is not defined for these clips; sorted by {shown.name}.")
-        section = _section(group, reader, labels, told)
+        if wanted not in (None, shown.name):
+            told.append(f"{wanted} is not defined for these clips; sorted by {shown.name}.")
+        family = read_family(group, reader)
+        section = _section(group, family, reader, labels, told)
         dataset = dataclasses.replace(section.dataset, title=names[group.identity])
         sections.append(dataclasses.replace(section, dataset=dataset))
+        parts += [Part(sections[-1], family, reader)] if suite else []
         found += reader.problems
     measured = {registered(section.dataset.name) for section in sections}
     return Board(
@@ -75,6 +84,7 @@ def build_board(  # noqa: PLR0913  one keyword per source
         environments=tuple(sorted({environment_words(record) for record in kept if record.environment})),
         published=tuple(entry for entry in published if entry.dataset in measured),
         records=len(kept),
+        suite=suite_table(suite, parts) if suite else None,
     )
 
 
@@ -90,8 +100,9 @@ def _latest(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
     return list(best.values()), lines
 
 
-def _section(group: SectionGroup, reader: Reader, labels: Mapping[str, str], relatives: Sequence[str]) -> Section:
-    family = read_family(group, reader)
+def _section(
+    group: SectionGroup, family: Family, reader: Reader, labels: Mapping[str, str], relatives: Sequence[str]
+) -> Section:
     common = family.common
     return Section(
         dataset=_dataset(group, family.evaluated, reader, common),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from bench.analysis.artifacts import Detail, PageSection
 from bench.analysis.grouping import RowKey
 from bench.analysis.row_metadata import ModelFacts, Unfinished
+from bench.analysis.suite_model import SuiteTable
 from bench.results.quantities import Hardware, Speed
 from bench.results.records import Score
 from bench.statistics.results import Interval
@@ -279,6 +280,7 @@ class Board:
         published: Context rows.
         records: How many records it was made from.
         extra: Further sections of the page, made by studies of the same folder.
+        suite: What the sections say together, where they are those of a suite.
     """
 
     sections: tuple[Section, ...]
@@ -287,3 +289,4 @@ class Board:
     published: tuple[Published, ...]
     records: int
     extra: tuple[PageSection, ...] = ()
+    suite: SuiteTable | None = None

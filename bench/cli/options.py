@@ -14,6 +14,7 @@ from bench.cell import MODES
 from bench.cli.flags import AsJson, LeftOut, PluginFiles
 from bench.config.selection import Selection
 from bench.config.settings import DEFAULT_OUT, Settings
+from bench.config.suites import read_suite
 from bench.errors import SelectionError, short
 
 Data = Annotated[
@@ -23,6 +24,10 @@ Data = Annotated[
         metavar="DIR",
         help="Folder with data sets by name, one data set, or a table my.csv[?KEY=VALUE].",
     ),
+]
+SuiteName = Annotated[
+    str | None,
+    typer.Option("--suite", metavar="NAME|FILE.toml", help="Several data sets that make one number of a model."),
 ]
 Adopt = Annotated[bool, typer.Option("--adopt", help="Write into the folder of --out though it holds other files.")]
 WeightsPrefix = Annotated[
@@ -53,6 +58,7 @@ OPTIONS: Mapping[str, tuple[Any, Any]] = {
         default="default",
     ),
     "dataset": _option(str, "--dataset", "Data sets; `bench list datasets`.", "NAME,...", default="demo"),
+    "suite": (SuiteName, None),
     "data": (Data, None),
     "protocol": _option(_WORD, "--protocol", "Instead of the data set's own default.", "NAME"),
     "folds": _option(_WORD, "--folds", "Test folds; default: all.", "1,2,..."),
@@ -270,9 +276,13 @@ def gather(given: dict[str, Any]) -> tuple[Selection, Settings]:
     )  # fmt: skip
     options = [item for item in given["overrides"] or () if item.startswith("model.")]
     recipe = [item for item in given["overrides"] or () if item not in options]
+    suite = read_suite(given["suite"]) if given["suite"] else None
+    if suite and (given["protocol"] or given["dataset"] != OPTIONS["dataset"][1]):
+        raise SelectionError("--suite says which data sets and protocols; leave out --dataset and --protocol")
     selection = Selection(
+        suite=suite,
         models=tuple(with_options(name, options) for name in names(given["models"], "--models")),
-        datasets=names(given["dataset"], "--dataset"),
+        datasets=tuple(suite.datasets) if suite else names(given["dataset"], "--dataset"),
         folds=None if folds is None else numbers(folds, "--folds"),
         seeds=numbers(given["seeds"], "--seeds"),
         mode=None if mode is None else ",".join(choice(one, "--mode", MODES) for one in names(mode, "--mode")),

@@ -16,7 +16,8 @@ from bench.analysis.predictions import verify as verify_scores
 from bench.cli.common import CELL_FAILED, OK, collection_paused, open_host, print_json, print_note, room
 from bench.cli.flags import AsJson, LeftOut, PluginFiles, Results, Wide
 from bench.cli.formats import parse_formats, write_board
-from bench.cli.options import Formats, MetricName
+from bench.cli.options import Formats, MetricName, SuiteName
+from bench.config.suites import read_suite, stored_suite
 from bench.errors import NoCellError, SelectionError, StoreError
 from bench.metrics.scoring import catalog
 from bench.plugins.registry import Registry
@@ -40,6 +41,7 @@ def main(  # noqa: PLR0913  one parameter per option
     ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Recompute every score from stored predictions.")] = False,
     metric: MetricName = None,
+    suite: SuiteName = None,
     wide: Wide = False,
     as_json: AsJson = False,
     plugin: PluginFiles = None,
@@ -51,7 +53,7 @@ def main(  # noqa: PLR0913  one parameter per option
     store = open_store(results)
     context_file = published or find_published(results)
     with collection_paused():
-        board = load_board(store, registry, read_published(context_file) if context_file else (), metric=metric)
+        board = load_board(store, registry, read_published(context_file) if context_file else (), metric, suite)
     files = write_board(board, registry, names, to or results)
     checked, differences = _verify(store, registry) if verify else (None, [])
     if as_json:
@@ -92,10 +94,15 @@ def records_of(store: Store) -> tuple[list[Record], list[StoreError]]:
 
 
 def load_board(
-    store: Store, registry: Registry, published: Sequence[Published] = (), *, metric: str | None = None
+    store: Store,
+    registry: Registry,
+    published: Sequence[Published] = (),
+    metric: str | None = None,
+    suite: str | None = None,
 ) -> Board:
-    """The board of a run folder, with its front-end study where it holds one."""
+    """The board of a run folder, with its front-end study and its suite (or the one named) where it holds one."""
     records, bad = records_of(store)
+    together, damaged = (read_suite(suite), "") if suite else stored_suite(store.read_plan())
     study, broken = _study(store.root)
     board = build_board(
         records,
@@ -103,8 +110,9 @@ def load_board(
         metric=metric,
         planned=store.planned(),
         predictions=store.predictions,
-        problems=[*map(str, bad), *([broken] if broken else [])],
+        problems=[*map(str, bad), *filter(None, (broken, damaged))],
         published=published,
+        suite=together,
     )
     return dataclasses.replace(board, extra=(study,) if study else ())
 

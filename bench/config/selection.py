@@ -9,6 +9,7 @@ from typing import get_args
 
 from bench.cell import MODES, WAVEFORM, parse_inputs
 from bench.config.recipes import parse_overrides, resolve
+from bench.config.suites import Suite, check_suite
 from bench.errors import NoCellError, SelectionError, UnknownNameError
 from bench.plugins.registry import Entry, Registry
 from bench.plugins.specs import Feeding, ModelSpec
@@ -32,7 +33,8 @@ class Selection:
         models: ``default``, ``all``, ``documented``, family names, model names or references (``hf:FOLDER``).
         datasets: Names of data sets.
         data: ``--data``.
-        protocol: ``None`` = each data set's own default.
+        protocol: ``None`` = that of the suite, else each data set's own default.
+        suite: What ``datasets`` belong to, ``None`` = nothing.
         folds: ``None`` = all.
         seeds: Seeds of the evaluate cells.
         mode: One of :data:`bench.cell.MODES` instead of what an alias fixes, or several joined by commas.
@@ -58,6 +60,7 @@ class Selection:
     datasets: tuple[str, ...] = ("demo",)
     data: Path | None = None
     protocol: str | None = None
+    suite: Suite | None = None
     folds: tuple[int, ...] | None = None
     seeds: tuple[int, ...] = (0,)
     mode: str | None = None
@@ -82,15 +85,22 @@ class Selection:
         """One selection for each of its modes."""
         return tuple(replace(self, mode=mode) for mode in (self.mode.split(",") if self.mode else (None,)))
 
+    def protocol_of(self, dataset: str) -> str | None:
+        """The protocol asked for on one data set, ``None`` = its own default."""
+        member = self.suite.datasets.get(dataset) if self.suite else None
+        return self.protocol or (member.protocol if member else None)
+
 
 def check_names(selection: Selection, registry: Registry) -> None:
     """Refuse unknown names before any data is touched."""
     if selection.processes < 1:
         raise SelectionError(f"processes is {selection.processes}; speed is measured in at least 1")
     select_models(selection.models, registry)
+    if selection.suite:
+        check_suite(selection.suite, registry)
     for name in selection.datasets:
         spec = registry.datasets[name].spec
-        registry.protocols[selection.protocol or spec.protocols[0]]
+        registry.protocols[selection.protocol_of(name) or spec.protocols[0]]
         resolve(
             selection.recipe or spec.recipe or DEFAULT_RECIPE,
             None,

@@ -146,7 +146,7 @@ def _divide_all(selection: Selection, registry: Registry, loaded: Mapping[str, L
     found: dict[str, Division] = {}
     errors: list[DataError] = []
     for name in selection.datasets:
-        protocol = registry.protocols[selection.protocol or default_protocol(loaded[name], registry)]
+        protocol = registry.protocols[selection.protocol_of(name) or default_protocol(loaded[name], registry)]
         sizes: dict[tuple[int, int], tuple[int, ...]] = {}
         problems: dict[int, str] = {}
         try:

@@ -32,6 +32,11 @@ class StoredPlan(BaseModel):
         """Each cell with its decision."""
         return zip(self.cells, self.decisions, strict=True)
 
+    @property
+    def suite(self) -> Any:
+        """The suite that was last planned in the folder, as it was written; ``None`` where there was none."""
+        return (self.model_extra or {}).get("suite")
+
     @model_validator(mode="after")
     def _one_each(self) -> StoredPlan:
         """Every decision says of which cell it is, what was decided and for which fingerprint."""

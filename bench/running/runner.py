@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from bench.cell import Cell
 from bench.config.selection import Selection, spelled
 from bench.config.settings import Settings, typed
+from bench.config.suites import Suite, stored_suite
 from bench.data.contents import file_digests
 from bench.errors import NoCellError, PluginError
 from bench.job import Job
@@ -54,6 +55,7 @@ class Result:
         store: Where the records are.
         metrics: What boards can compute, by name.
         metric: What the board sorts by, ``None`` = each data set's own.
+        suite: What the data sets belong to.
     """
 
     plan: Plan
@@ -63,6 +65,7 @@ class Result:
     store: Store
     metrics: Mapping[str, Metric]
     metric: str | None = None
+    suite: Suite | None = None
 
     @property
     def failed(self) -> list[Record]:
@@ -72,23 +75,25 @@ class Result:
     @cached_property
     def board(self) -> Board:
         """The leaderboard of this run: its own cells, whatever else the folder holds."""
-        return self._board(())
+        return self._board((), self.suite)
 
     @property
     def folder_board(self) -> Board:
         """The same, and the data sets of the run folder that this run did not touch: files stand for the folder."""
         mine = {planned.cell.dataset for planned in self.plan.cells}
         others = [cell for cell in self.store.planned() if cell.dataset not in mine]
-        return self._board(others) if others else self.board
+        suite, _ = stored_suite(self.store.read_plan())
+        return self._board(others, suite) if others or suite != self.suite else self.board
 
-    def _board(self, others: Sequence[Cell]) -> Board:
+    def _board(self, others: Sequence[Cell], suite: Suite | None) -> Board:
         from bench.analysis.board import build_board
 
         records = [*self.records, *filter(None, map(self.store.read, others))]
         planned = [*(p.cell for p in self.plan.cells), *others]
         return build_board(
-            records, metrics=self.metrics, metric=self.metric, planned=planned, predictions=self.store.predictions
-        )
+            records, metrics=self.metrics, metric=self.metric, planned=planned, predictions=self.store.predictions,
+            suite=suite,
+        )  # fmt: skip
 
 
 class Runner:
@@ -166,7 +171,7 @@ class Runner:
         result = Result(
             plan=plan, records=records, reused=frozenset(planned.cell for planned in plan.cells if planned.reused),
             seconds=time.monotonic() - start, store=self.store, metrics=catalog(self.host.registry),
-            metric=self.settings.metric,
+            metric=self.settings.metric, suite=self.selection.suite,
         )  # fmt: skip
         if self.observers.listen("bench_run_finish"):
             self.observers.tell("bench_run_finish", records=records, board=result.board)
@@ -210,7 +215,10 @@ class Runner:
         ids = {entry["id"] for entry in new["decisions"]}
         elsewhere = self.preparation.elsewhere
         others = replace(plan, cells=elsewhere).to_json()["decisions"]
-        earlier = [*self.store.read_plan().pairs, *zip((one.cell for one in elsewhere), others, strict=True)]
+        kept = self.store.read_plan()
+        if suite := self.selection.suite.model_dump() if self.selection.suite else kept.suite:
+            new["suite"] = suite
+        earlier = [*kept.pairs, *zip((one.cell for one in elsewhere), others, strict=True)]
         for cell, decision in earlier:
             if decision["id"] not in ids:
                 ids.add(decision["id"])
