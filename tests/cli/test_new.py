@@ -53,10 +53,18 @@ def test_what_is_written_keeps_its_contract_at_once(kind, tmp_path, capsys, monk
         subprocess.run([ruff, "check", *rules, str(folder)], check=True)
 
 
-def test_its_own_tests_pass_where_it_is_installed(tmp_path) -> None:
-    folder = tmp_path / "bench-best-two"
-    scaffold("metric", "best.two", REGISTRY, to=folder)
-    fake = FakeDistribution("bench-best-two", entry_points={"bench_best_two": "bench_best_two"})
+@pytest.mark.usefixtures("warm_workers")
+def test_the_path_of_a_plugin(tmp_path, capsys, monkeypatch) -> None:
+    """As the pages tell it: written, checked (above, as each kind is), on a board, and its own tests once installed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    folder, module = tmp_path / "bench-mine-net", "bench_mine_net"
+    assert main(["new", "model", "mine.net"]) == 0
+    words = ["--models", "mine.net", "--dataset", "demo", "--limit", "8", "--no-profile", "--device", "cpu"]
+    assert main(["run", "--plugin", f"bench-mine-net/{module}.py", *words]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^-  .*mine\.net .* ok$", out, re.MULTILINE), out
+    fake = FakeDistribution("bench-mine-net", entry_points={module: module})
     write_distribution(tmp_path / "site", fake)
     path = os.pathsep.join([str(tmp_path / "site"), str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
@@ -64,7 +72,7 @@ def test_its_own_tests_pass_where_it_is_installed(tmp_path) -> None:
         env=os.environ | {"PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "test_conformance[metric-best.two] PASSED" in done.stdout
+    assert "test_conformance[model-mine.net] PASSED" in done.stdout
 
 
 def test_one_file_is_enough_for_plugin(tmp_path, capsys) -> None:
