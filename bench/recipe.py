@@ -7,7 +7,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from bench.errors import RecipeError, did_you_mean, short
 
@@ -18,6 +18,11 @@ ESTIMATOR_SETTINGS = ("trim_db", "fill", "shots")
 
 
 _Whole = Annotated[int, Field(le=2**31 - 1)]
+
+
+def _worded(value: Any) -> Any:
+    """``--set`` reads ``none`` as nothing; here it is a word."""
+    return "none" if value is None else value
 
 
 class TunedOn(BaseModel):
@@ -129,7 +134,7 @@ class Recipe(BaseModel):
     noise_snr_db: float | None = None
     trim_db: float | None = Field(60.0, gt=0)
     fill: Literal["zeros", "tile"] = "tile"
-    normalise: Literal["bin", "global", "half", "none"] = "bin"
+    normalise: Annotated[Literal["bin", "global", "half", "none"], BeforeValidator(_worded)] = "bin"
     head_lr_scale: float = Field(1.0, gt=0)
     pretrain_steps: _Whole = Field(2000, ge=1)
     pretrain_batch: _Whole = Field(32, ge=1)

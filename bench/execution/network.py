@@ -73,7 +73,7 @@ class Run:
 def run_network(model: nn.Module, run: Run) -> tuple[Fitted, Predictions]:
     """Start, pre-train where the cell says so, fit, then score the sealed test clips."""
     cell = run.job.cell
-    pipeline, weights = _started(model, run)
+    pipeline, weights = started(model, run)
     run = replace(run, data=run.data.on(cell.device))
     if cell.mode in FIT:
         embeddings.require(pipeline)
@@ -82,7 +82,7 @@ def run_network(model: nn.Module, run: Run) -> tuple[Fitted, Predictions]:
         if run.job.recipe.compile:
             compile_network(pipeline)
         run.progress.stage = "train"
-        bank = _bank(pipeline, run) if cell.mode in FIT else None
+        bank = bank_of(pipeline, run) if cell.mode in FIT else None
         scored, fitted = _fit_frozen(pipeline, run, bank) if cell.mode in FIT else _fit_all(pipeline, run)
     run.progress.stage = "evaluate"
     test = run.split.test_indices(finalised=True)
@@ -120,7 +120,7 @@ def _memory(bank: Bank | None, train: Reading, infer: Reading, device: DevicePea
     return provenance.memory(train, infer, device)
 
 
-def _started(model: nn.Module, run: Run) -> tuple[Pipeline, dict[str, Any]]:
+def started(model: nn.Module, run: Run) -> tuple[Pipeline, dict[str, Any]]:
     """The pipeline on its device with the weights that the cell starts from, and where these come from."""
     cell, data, train_clips = run.job.cell, run.data, run.split.train
     masked, weights = cell.weights == MASKED, run.job.weights
@@ -212,7 +212,7 @@ def _fit_all(pipeline: Pipeline, run: Run) -> tuple[Pipeline, Fitted]:
     return trained.pipeline, Fitted(predict=score, timing=timing, curves=trained.curves, notes=notes)
 
 
-def _bank(pipeline: Pipeline, run: Run) -> Bank | None:
+def bank_of(pipeline: Pipeline, run: Run) -> Bank | None:
     """The vectors of all clips where other cells can use them too; from here on no weight of the network moves."""
     pipeline.requires_grad_(requires_grad=False).eval()  # nor does any buffer
     if not keeps(run.job, run.data):

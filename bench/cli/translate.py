@@ -1,0 +1,51 @@
+"""``bench translate``: one encoder's embeddings by the rules of other harnesses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli import options as opt
+from bench.cli.common import OK, print_note, print_table
+from bench.cli.options import with_run_options
+from bench.cli.study import as_text, deliver, resumable
+from bench.config.selection import Selection
+from bench.config.settings import Settings
+from bench.results.writing import plain
+from bench.studies.translate.render import HEADER, NOTES, NUMERIC, markdown, table_rows
+from bench.studies.translate.run import NAMES, chosen_rules, run_translation
+
+ALL = ",".join(NAMES)
+
+Encoder = Annotated[str, typer.Argument(metavar="ENCODER", help="A model with embeddings, or files: hf:FOLDER.")]
+Rules = Annotated[str, typer.Option("--rules", metavar="NAME,...", help="Rules to score by.")]
+
+
+@with_run_options(
+    without=(
+        "models", "protocol", "folds", "seeds", "mode", "inputs", "feeding", "compiled", "timeout", "limit", "jobs",
+        "launcher", "profile", "processes", "counters", "nproc", "evaluate", "keep_checkpoints", "adopt",
+    ),
+    dataset="esc50", out=Path("results") / "translate",
+)  # fmt: skip
+def main(selection: Selection, settings: Settings, encoder: Encoder, *, rules: Rules = ALL, as_json: bool) -> int:
+    """Score the same embeddings as mteb, X-ARES, HEAR and the clean protocol do.
+
+    Every clip is embedded once, or read from the embedding cache. What a rule does otherwise is done one thing after
+    another, so that the table shows what each adds or takes. One process does it all; HEAR's grid takes minutes.
+    """
+    asked, chosen = replace(selection, models=(encoder,)), chosen_rules(opt.names(rules, "--rules"))
+    with resumable(settings.out) as progress:
+        found = plain(run_translation(asked, chosen, settings, progress))
+    files: dict[str, str | bytes] = {"translate.json": as_text(found), "translate.md": markdown(found)}
+
+    def show() -> None:
+        print_table(HEADER, table_rows(found), numeric=NUMERIC)
+
+    deliver(found, files, settings.out, show, as_json=as_json)
+    for note in NOTES:
+        print_note(note)
+    return OK

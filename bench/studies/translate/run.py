@@ -1,0 +1,139 @@
+"""One encoder's cached embeddings by each rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.clips import Clips
+from bench.config.selection import Selection, check_names
+from bench.config.settings import Settings
+from bench.errors import NoCellError, SelectionError, did_you_mean
+from bench.execution.vectors import open_vectors
+from bench.planning.plan import expand
+from bench.protocols.groups import units
+from bench.running.preparation import load_all
+from bench.running.progress import Progress
+from bench.running.runner import Runner
+from bench.statistics.bootstrap import score_interval
+from bench.statistics.paired import paired_cluster_bootstrap
+from bench.statistics.results import Interval, Refusal
+from bench.studies.common import only_model
+from bench.studies.translate.divisions import Case
+from bench.studies.translate.rules import CLEAN, RULES, Rule, Step
+
+NAMES = tuple(rule.name for rule in RULES)
+
+Values = npt.NDArray[np.float64]
+
+
+def chosen_rules(names: Sequence[str]) -> list[Rule]:
+    """The rules of these names, in the order of the table."""
+    for name in names:
+        if name not in NAMES:
+            raise SelectionError(f"--rules: no rule {name!r}; {did_you_mean(name, NAMES)}")
+    return [rule for rule in RULES if rule.name in names]
+
+
+def run_translation(
+    selection: Selection, rules: Sequence[Rule], settings: Settings, progress: Progress
+) -> dict[str, Any]:
+    """Embed every clip once, or find it embedded, and score the vectors by each rule.
+
+    Features in front of the encoder are not normalised unless the selection asks for it: statistics of training clips
+    would give each fold vectors of its own.
+
+    Raises:
+        SelectionError: The clips have no folds or several labels each, or the model's vectors cannot be kept.
+    """
+    own = ("recipe.normalise=none", *selection.overrides)
+    asked = replace(selection, mode="logistic", overrides=own, evaluate=True, profile=False)
+    runner = Runner(asked, settings, progress)
+    registry = runner.host.registry
+    only_model(asked, registry)
+    check_names(asked, registry)
+    loaded = load_all(asked, registry, rehash=settings.rehash)
+    (data,) = loaded.values()
+    folds = _folds(data.clips, rules)
+    cells = expand(asked, registry, loaded).cells
+    planned = next((one for one in cells if one.decision == "run"), None)
+    if planned is None:
+        raise NoCellError("; ".join(sorted({f"{one.cell.model} {one.reason}" for one in cells})))
+    bank = open_vectors(registry, runner.preparation.job(planned, runner.launching.alone))
+    rows, groups = np.flatnonzero(data.clips.known), units(data.clips)
+    case = Case(
+        x=np.array(bank.rows[rows]), targets=data.clips.targets[rows].astype(np.int64),
+        classes=len(data.clips.label_names), folds=folds[rows], recipe=planned.recipe,
+        groups=None if groups is None else [groups[row] for row in rows],
+    )  # fmt: skip
+    what = {
+        **{name: getattr(planned.cell, name) for name in ("model", "dataset", "weights", "frontend", "device")},
+        "title": data.clips.title, "clips": len(rows), "dim": case.x.shape[1], "folds": len(np.unique(case.folds)),
+        "embeddings": bank.key, "normalise": planned.recipe.normalise,
+    }  # fmt: skip
+    return {"what": what, **translated(case, rules, progress)}
+
+
+def translated(case: Case, rules: Sequence[Rule], progress: Progress) -> dict[str, Any]:
+    """Scores of the clean protocol and of each step of each rule; what rules share is done once."""
+    done: dict[Any, tuple[Values, float | None]] = {}
+    every = [CLEAN, *(step for rule in rules for step in rule.steps)]
+    for place, step in enumerate(every, 1):
+        if (step.divide, step.head) not in done:
+            done[step.divide, step.head] = _values(case, step)
+        progress.count("steps of rules", place, len(every))
+
+    def told(step: Step) -> dict[str, Any]:
+        values, leak = done[step.divide, step.head]
+        found = {"cause": step.cause, "text": step.text, "score": float(values.mean()), "leak": leak}
+        return {**found, **_ends(score_interval(values, case.groups))}
+
+    def effect(step: Step, before: Step) -> dict[str, Any]:
+        (new, _), (old, _) = (done[one.divide, one.head] for one in (step, before))
+        paired = paired_cluster_bootstrap(new, old, case.groups)
+        ends = _ends(paired if isinstance(paired, Refusal) else paired.interval)
+        return {"adds": float(new.mean() - old.mean()), **ends}
+
+    found = []
+    for rule in rules:
+        pairs = zip(rule.steps, [CLEAN, *rule.steps], strict=False)
+        steps = [{**told(step), "effect": effect(step, before)} for step, before in pairs]
+        about = {name: getattr(rule, name) for name in ("name", "title", "version", "sources", "quality")}
+        found.append({**about, "steps": steps, "against_clean": effect(rule.steps[-1], CLEAN)})
+    return {"clean": told(CLEAN), "rules": found}
+
+
+def _values(case: Case, step: Step) -> tuple[Values, float | None]:
+    """``(clips,)`` whose mean is the mean accuracy of the folds; the share of tested clips whose group was trained on.
+
+    A clip is worth 1 where it is right, more or less where its fold is smaller or larger than others.
+    """
+    folds = step.divide(case)
+    values, leaks = np.zeros(len(case.targets)), 0
+    groups = None if case.groups is None else np.asarray(case.groups)
+    for fold, said in zip(folds, step.head(case, folds), strict=True):
+        values[fold.test] = (said == case.targets[fold.test]) * len(values) / (len(folds) * len(fold.test))
+        leaks += 0 if groups is None else int(np.isin(groups[fold.test], groups[fold.train]).sum())
+    return values, None if groups is None else leaks / len(values)
+
+
+def _ends(found: Interval | Refusal) -> dict[str, Any]:
+    if isinstance(found, Refusal):
+        return {"interval": None, "reason": found.reason}
+    return {"interval": [found.low, found.high]}
+
+
+def _folds(clips: Clips, rules: Sequence[Rule]) -> npt.NDArray[np.int64]:
+    if clips.targets.ndim != 1:
+        raise SelectionError(f"{clips.title}: clips have several labels; the rules take one label a clip, as esc50 has")
+    count = 0 if clips.folds is None else len(np.unique(clips.folds[clips.known]))
+    need = max(rule.folds for rule in rules)
+    if clips.folds is None or count < need:
+        names = ",".join(rule.name for rule in RULES if rule.folds <= count)
+        other = f"give --rules {names}" if names else "`bench list datasets` shows which have folds"
+        raise SelectionError(f"{clips.title} has {count} folds, these rules take at least {need}; {other}")
+    return clips.folds

@@ -1,0 +1,65 @@
+"""``bench translate`` from the command line, on the generated demo."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import main
+from bench.config.recipes import parse_overrides, resolve
+
+TESTS = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def call(*words: str) -> tuple[int, str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = main(["translate", *words, "--device", "cpu"])
+    return status, out.getvalue(), err.getvalue()
+
+
+def test_table_page_and_json_say_the_same(tmp_path: Path) -> None:
+    words = ["--dataset", "demo", "--rules", "xares-knn,xares-knn-repaired", "--set", "recipe.head_c=[1.0]"]
+    status, shown, err = call("mel_statistics", *words, "--out", str(tmp_path))
+    assert status == 0, err
+    found, page = json.loads((tmp_path / "translate.json").read_text()), (tmp_path / "translate.md").read_text()
+    assert [rule["name"] for rule in found["rules"]] == ["xares-knn-repaired", "xares-knn"]
+    assert found["what"]["normalise"] == "none"
+    for text in (shown, page):
+        for rule in found["rules"]:
+            assert f"{rule['title']} {rule['version']}" in text
+            assert f"{100 * rule['steps'][-1]['score']:.1f}" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["mel_statistics", "--dataset", "demo", "--rules", "mteb,hea"], "did you mean 'hear'?"),
+        (["mel_statistics", "--dataset", "tones"], "has 0 folds"),
+        (["mel_statistics", "--dataset", "chords"], "several labels"),
+        (["classical.svm", "--dataset", "demo"], "estimator"),
+        (["modes.blind", "--dataset", "demo"], "embed"),
+    ],
+)
+def test_what_cannot_be_translated_is_one_sentence(tmp_path: Path, words, said) -> None:
+    plugin = str(TESTS / "execution" / "modes_plugin.py")
+    status, _, err = call(*words, "--plugin", plugin, "--out", str(tmp_path))
+    assert status in (2, 4), err
+    assert said in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_setting_whose_word_is_none_can_be_set() -> None:
+    assert resolve("quick", None, parse_overrides(["recipe.normalise=none"])).normalise == "none"
+    assert resolve("quick", None, parse_overrides(["recipe.patience=none"])).patience is None
