@@ -54,7 +54,7 @@ class Image:
 
     def close(self) -> None:
         if self._server is not None:
-            self._server.communicate(timeout=60)
+            self._server.communicate(timeout=300)
         self._folder.cleanup()
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 LOG_TAIL = 4000
 """Characters of a traceback that a record keeps."""
-ANOTHERS_S = 1.0
+ANOTHERS_S = 3.0
 """For the death of another process of the cell to be seen, of which this one's error comes."""
 
 

@@ -60,6 +60,6 @@ def test_who_runs_cells_and_what_is_written_is_chosen_by_name(
     assert json.loads((out / "leaderboard.lines.json").read_text()) == {"model": "tones"}
     assert json.loads((out / "leaderboard.json.json").read_text())["sections"]
     assert not (out / "leaderboard.md").exists()
-    refused = processes.run([*command[:-3], "written"], capture_output=True, text=True, timeout=60)
+    refused = processes.run([*command[:-3], "written"], capture_output=True, text=True, timeout=300)
     assert refused.returncode == 2
     assert "--launcher written: it needs log, given as NAME:log=..." in refused.stderr
