@@ -92,6 +92,10 @@ def test_every_command_of_a_block_parses_and_names_what_there_is(words, registry
     given = parsed(words)
     if words[0] == "bisect":
         given = parsed(("gate", *words[words.index("--") + 1 :]))
+    for name in str(given.get("formats") or "").split(","):
+        assert not name or registry.reporters[name]
+    if given.get("metric") and words[0] != "bisect":
+        assert registry.metrics[given["metric"]]
     if not {"models", "dataset"} <= given.keys():
         return
     models = re.sub(r"(hf|onnx|tflite|timm):[^,?]+|aisfx|birdnet:[^,?]+", "mel_statistics", str(given["models"]))
