@@ -60,8 +60,12 @@ class Job:
 
     @property
     def forks(self) -> bool:
-        """Whether a fork of a process that has imported what other models need will do: nothing is published."""
-        return not self.recipe.publishable
+        """Whether a fork of a process that has imported what other models need will do: nothing is published.
+
+        The second and later processes of a model (seeds of its profile cells) are there to have another layout in
+        memory, which forks share.
+        """
+        return not self.recipe.publishable and not (self.alone and self.cell.seed)
 
     @property
     def key(self) -> tuple[str, str, str]:

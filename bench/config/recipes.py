@@ -21,7 +21,7 @@ _AUGMENTED: dict[str, Any] = {
 }  # fmt: skip
 
 BUILTIN: Mapping[str, Mapping[str, Any]] = {
-    "smoke": {"epochs": 5, "ema": 0.9, "budget_seconds": 60.0, "publishable": False, "trim_db": None},
+    "smoke": {"epochs": 3, "ema": 0.9, "budget_seconds": 60.0, "publishable": False, "trim_db": None},
     "quick": {"epochs": 20, "ema": 0.97, "budget_seconds": 120.0, **_AUGMENTED},
     "full": {"epochs": 80, **_AUGMENTED},
 }

@@ -108,8 +108,9 @@ def test_cells_of_a_recipe_for_trying_out_share_a_worker_whatever_their_model_an
     brief = [replace(one, recipe=Recipe(name="x", publishable=False)) for one in jobs]
     ends = [event for event in run(brief) if isinstance(event, Finished)]
     assert len({event.record.provenance["pid"] for event in ends}) == 1
-    two = [event for event in run([*brief, *jobs]) if isinstance(event, Finished)]
-    assert len({event.record.provenance["pid"] for event in two}) == 1 + len(jobs)
+    again = [replace(one, cell=replace(one.cell, seed=1)) for one in brief if one.alone]
+    more = [event for event in run([*brief, *jobs, *again]) if isinstance(event, Finished)]
+    assert len({event.record.provenance["pid"] for event in more}) == 1 + len(jobs) + len(again)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ _PLAIN: Mapping[str, Any] = {"roll": False, "gain_db": 0.0, "spec_masks": 0, "mi
 
 _RECIPES: Mapping[str, Mapping[str, Any]] = {
     "*": {"tuned_on": ({"dataset": "esc10", "folds": (1,)},)},
-    "smoke": {"pretrain_steps": 60},
+    "smoke": {"epochs": 4, "pretrain_steps": 60},
     "quick": {"pretrain_steps": 300, **_PLAIN},
     "full": {"epochs": 30, "pretrain_steps": 800, "tuned_on": ({"dataset": "esc10", "folds": (1, 2, 5)},)},
 }
