@@ -77,10 +77,7 @@ def main(  # noqa: PLR0913  one parameter per option
     given = given_by(registry, [str(file.resolve()) for file in (files if names else plugin or ())])
     subjects = list({(one.kind, one.name): one for one in (*given, *select(words, registry))}.values())
     if not subjects:
-        raise SelectionError(
-            "the plugin files give nothing to check; observers are tried by a run: "
-            "`bench run --dataset demo --recipe smoke --plugin FILE`"
-        )
+        raise SelectionError("the plugin files give nothing to check; observers are tried by `bench run --plugin FILE`")
     from bench.testing.conformance import Effort
 
     effort = Effort(slow=slow, augmentations=augmentations, weights=weights, weights_prefix=weights_prefix)

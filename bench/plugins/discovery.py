@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.metadata
 import inspect
 import json
-import shlex
 import time
 import types
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -44,34 +43,25 @@ class Host:
         return self.manager.hook
 
 
-class _Problems(list[tuple[Provenance, str]]):
-    """What is wrong with plugins, and the exceptions among it, whose tracebacks `bench check --debug` shows."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.raised: list[BaseException] = []
-
-    def caught(self, provenance: Provenance, error: BaseException, before: str = "") -> None:
-        error.add_note(f"raised by {provenance}")
-        self.raised.append(error)
-        self.append((provenance, before + describe(error, provenance.file)))
+_Problems = list[tuple[Provenance, str, BaseException | None]]
+"""Whose, what, and what was raised, for its traceback."""
 
 
 def _refuse(problems: _Problems) -> None:
     """Everything found wrong, raised together."""
     if not problems:
         return
-    lines = [f"  - {provenance}: {text}" for provenance, text in problems]
-    names = sorted({p.plugin for p, _ in problems if not p.file})
+    lines = [f"  - {provenance}: {text}" for provenance, text, _ in problems]
+    names = sorted({p.plugin for p, *_ in problems if not p.file})
     advice = ["go on without: " + " ".join(f"--no-plugin {name}" for name in names)] if names else []
-    advice += [f"leave out --plugin {f}" for f in sorted({p.file for p, _ in problems if p.file})]
+    advice += [f"leave out --plugin {f}" for f in sorted({p.file for p, *_ in problems if p.file})]
     count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
     text = "\n".join([f"{count} with plugins:", *lines, f"Mend, or {', or '.join(advice)}"])
-    if not problems.raised:
+    raised = [error for *_, error in problems if error is not None]
+    if not raised:
         raise PluginError(text)
-    where = next((f" {shlex.quote(p.file)}" for p, _ in problems if p.file), " all")
-    text += f"\n`bench check{where} --debug` shows the traceback"
-    raise PluginError(text) from BaseExceptionGroup("what plugins raised", problems.raised)
+    text += "\n`bench check all --debug`, with the same --plugin, shows the traceback"
+    raise PluginError(text) from BaseExceptionGroup("what plugins raised", raised)
 
 
 def plugin_manager() -> pluggy.PluginManager:
@@ -120,7 +110,7 @@ def load_modules(*modules: types.ModuleType) -> Host:
 
 
 def _assemble(candidates: list[Candidate], *, settings: bool = True) -> Host:
-    problems = _Problems()
+    problems: _Problems = []
     kept = _unique(candidates, problems)
     manager, seconds = plugin_manager(), {}
     for candidate in kept:
@@ -158,7 +148,7 @@ def _unique(candidates: list[Candidate], problems: _Problems) -> list[Candidate]
                     f"{first.provenance.version} (this one is {other.value}); uninstall one of the two, "
                     f"or --no-plugin {other.provenance.distribution}"
                 )
-                problems.append((other.provenance, text))
+                problems.append((other.provenance, text, None))
     return unique
 
 
@@ -167,7 +157,8 @@ def _register(manager: pluggy.PluginManager, candidate: Candidate, problems: _Pr
     try:
         plugin = candidate.load()
     except (Exception, SystemExit) as error:  # noqa: BLE001  a plugin may raise anything; it is reported below
-        problems.caught(provenance, error)
+        error.add_note(f"raised by {provenance}")
+        problems.append((provenance, describe(error, provenance.file), error))
         return
     mistakes = list(_hook_mistakes(manager, plugin))
     if replaced := sorted(name for name, value in before.items() if vars(json).get(name) is not value):
@@ -182,7 +173,7 @@ def _register(manager: pluggy.PluginManager, candidate: Candidate, problems: _Pr
             manager.register(plugin, name=candidate.key)
         except pluggy.PluginValidationError as error:
             mistakes.append(" ".join(str(error).split()))
-    problems += [(provenance, mistake) for mistake in mistakes]
+    problems += [(provenance, mistake, None) for mistake in mistakes]
 
 
 def _hook_mistakes(manager: pluggy.PluginManager, plugin: object) -> Iterator[str]:
@@ -220,19 +211,20 @@ def _collect(
             wrong = shape_problem(kind, result)
             specs = [] if wrong else list(result)
         except (Exception, SystemExit) as error:  # noqa: BLE001  a plugin may raise anything; it is reported below
-            problems.caught(provenance, error, f"{kind.hook}() raised ")
+            error.add_note(f"raised by {provenance}")
+            problems.append((provenance, f"{kind.hook}() raised {describe(error, provenance.file)}", error))
             continue
         if wrong:
-            problems.append((provenance, wrong))
+            problems.append((provenance, wrong, None))
         for spec in specs:
             mistakes = _mistakes(kind, spec, provenance, settings=settings)
-            problems += [(provenance, mistake) for mistake in mistakes]
+            problems += [(provenance, mistake, None) for mistake in mistakes]
             if mistakes:
                 continue
             if spec.name in entries:
                 other = entries[spec.name].provenance
                 who = "itself a second time" if other == provenance else f"also given by {other}"
-                problems.append((provenance, f"{kind.label} {spec.name!r} is {who}; names must be unique"))
+                problems.append((provenance, f"{kind.label} {spec.name!r} is {who}; names must be unique", None))
                 continue
             factory = getattr(spec, kind.factory)
             home = provenance.module if factory.startswith(":") else ""
@@ -259,10 +251,11 @@ def _by_reference(models: Catalog[ModelSpec]) -> dict[str, Catalog[Any]]:
 def _check_references(registry: Registry, problems: _Problems) -> None:
     """Names in specs that stand for other specs."""
     for name, entry in (*registry.models.entries.items(), *registry.references.entries.items()):
-        problems += [(entry.provenance, f"model {name!r}: {text}") for text in _model_references(entry.spec, registry)]
+        found = _model_references(entry.spec, registry)
+        problems += [(entry.provenance, f"model {name!r}: {text}", None) for text in found]
     for name, given in registry.datasets.entries.items():
-        found = _dataset_references(given.spec, registry)
-        problems += [(given.provenance, f"data set {name!r}: {text}") for text in found]
+        wrong = _dataset_references(given.spec, registry)
+        problems += [(given.provenance, f"data set {name!r}: {text}", None) for text in wrong]
 
 
 def _model_references(spec: ModelSpec, registry: Registry) -> Iterator[str]:

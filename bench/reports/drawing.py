@@ -116,16 +116,17 @@ def shortened(content: str, room: float) -> str:
 
 
 def wrapped(content: str, room: float) -> list[str]:
-    """A name in lines that fit, broken behind blanks and punctuation; a part that is wider stands alone.
+    """A name in lines that fit, broken behind blanks and punctuation, and anywhere in a part that is wider.
 
     >>> wrapped("birdnet@2.4~055faf, logistic from 2.4~abbd6e", 180)
     ['birdnet@2.4~055faf,', 'logistic from 2.4~abbd6e']
     """
     lines = [""]
     for word in filter(None, re.findall(r"[^\s.,_@+~/-]*[.,_@+~/-]*\s*", content)):
-        if lines[-1] and width_of((lines[-1] + word).rstrip()) > room:
-            lines.append("")
-        lines[-1] += word
+        for part in (word,) if width_of(word.rstrip()) <= room else word:
+            if lines[-1] and width_of((lines[-1] + part).rstrip()) > room:
+                lines.append("")
+            lines[-1] += part
     return [line.rstrip() for line in lines]
 
 

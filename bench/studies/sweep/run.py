@@ -111,25 +111,17 @@ def asked(selection: Selection) -> tuple[Grid, Selection]:
     """The grid of a selection, and the selection without what it sweeps."""
     if not selection.evaluate:
         raise SelectionError("--no-evaluate leaves nothing to sweep: the study trains and scores")
-    for name in selection.models:
-        _refuse_network_lists(name)
+    options = [(name, one) for name in selection.models for one in name.partition("?")[2].split("&")]
+    for model, option in options:
+        key, _, text = option.partition("=")
+        if len(values := split_values(text)) > 1:
+            each = shlex.quote(",".join(model.replace(option, f"{key}={value}") for value in values))
+            raise SelectionError(
+                f"--set model.{key}={text}: a sweep varies settings of training, and networks that differ are models "
+                f"of their own; say --models {each} instead, here or to `bench run`"
+            )
     grid = make_grid(selection.overrides)
     return grid, replace(selection, profile=False, overrides=grid.fixed)
-
-
-def _refuse_network_lists(name: str) -> None:
-    """Refuse ``--set model.KEY=a,b``, which stands in a model's name here, and say how networks are compared."""
-    model, _, text = name.partition("?")
-    options = {key: split_values(value) for key, _, value in (one.partition("=") for one in text.split("&"))}
-    if (key := next((key for key, values in options.items() if len(values) > 1), None)) is not None:
-        points = itertools.product(*options.values())
-        each = ["&".join(f"{key}={value}" for key, value in zip(options, point, strict=True)) for point in points]
-        models = shlex.quote(",".join(f"{model}?{one}" for one in each))
-        raise SelectionError(
-            f"--set model.{key} has {len(options[key])} values; a sweep varies settings of training, and networks "
-            f"that differ are models of their own: `bench run --models {models}`, or the same --models here with a "
-            "list of values for recipe.KEY"
-        )
 
 
 def check_points(grid: Grid, fixed: Selection, registry: Registry) -> None:
