@@ -21,6 +21,8 @@ from bench.results.store import Store
 from bench.running.preparation import load_all
 from bench.running.progress import Progress
 from bench.running.runner import Result, Runner
+from bench.statistics.paired import Comparison
+from bench.statistics.results import Interval, Refusal
 
 K = TypeVar("K")
 
@@ -152,6 +154,14 @@ def bad_record(records: Iterable[Record]) -> Record | None:
 def known(records: Iterable[Record], read: Callable[[Record], float | None]) -> list[float]:
     """One number per record, where it has one."""
     return [value for record in records if (value := read(record)) is not None]
+
+
+def ends(found: Interval | Comparison | Refusal) -> dict[str, Any]:
+    """``interval`` as its two ends; ``None``, and the ``reason``, where there is none."""
+    if isinstance(found, Refusal):
+        return {"interval": None, "reason": found.reason}
+    interval = found.interval if isinstance(found, Comparison) else found
+    return {"interval": [interval.low, interval.high]}
 
 
 def number(value: float | None, form: str = ".4g") -> str:

@@ -27,9 +27,7 @@ from bench.results.reading import parse_json, read_bytes, reason, set_aside
 from bench.results.records import Record
 from bench.running.progress import Progress
 from bench.running.runner import Runner
-from bench.statistics.paired import Comparison
-from bench.statistics.results import Refusal
-from bench.studies.common import only_model, profile_in_turns, unlimited
+from bench.studies.common import ends, only_model, profile_in_turns, unlimited
 from bench.studies.frontends.claims import judge_claims
 from bench.studies.frontends.delivery import measure_delivery
 from bench.studies.frontends.features import REFERENCE, Spectrogram, examples, frontend_of, look_at_features
@@ -199,16 +197,10 @@ def _accuracy(
                     "accuracy": one.value_a,
                     "accuracy_frozen": one.value_b,
                     "difference": one.value_a - one.value_b,
-                    **_ends(one.paired),
+                    **ends(one.paired),
                 }
             )
         if not verdicts:
             reason = "; ".join(problems) or "no fold that both have finished"
             found.append({**sides, "difference": None, "reason": reason})
     return found
-
-
-def _ends(paired: Comparison | Refusal) -> dict[str, Any]:
-    if isinstance(paired, Refusal):
-        return {"interval": None, "reason": paired.reason}
-    return {"interval": [paired.interval.low, paired.interval.high]}

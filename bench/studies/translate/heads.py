@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bench.errors import SelectionError
 from bench.execution.classifiers import Neighbours, Training, fit_logistic, fit_probe, indicators
 from bench.studies.translate.divisions import SEED, Case, Fold, Indices
 
@@ -80,6 +81,9 @@ def perceptron(case: Case, folds: Sequence[Fold]) -> list[Indices]:
     """The first split's best point of the grid serves all splits; training clips keep the order of their folds."""
     points = [*itertools.product((1, 2), (nn.init.xavier_uniform_, nn.init.xavier_normal_), RATES)]
     random.Random(SEED).shuffle(points)
+    for size in (len(fold.train) for fold in folds):
+        if size % LARGE_BATCH == 1:
+            raise SelectionError(f"HEAR's last batch of {size} clips holds one, which batch norm refuses; name --rules")
     with _seeded():
         tried = [(*_selected(case, folds[0], point), point) for point in points[:POINTS]]
         _, said, best = max(tried, key=lambda one: one[0])

@@ -21,8 +21,7 @@ from bench.running.progress import Progress
 from bench.running.runner import Runner
 from bench.statistics.bootstrap import score_interval
 from bench.statistics.paired import paired_cluster_bootstrap
-from bench.statistics.results import Interval, Refusal
-from bench.studies.common import only_model
+from bench.studies.common import ends, only_model
 from bench.studies.translate.divisions import Case
 from bench.studies.translate.rules import CLEAN, RULES, Rule, Step
 
@@ -90,13 +89,11 @@ def translated(case: Case, rules: Sequence[Rule], progress: Progress) -> dict[st
     def told(step: Step) -> dict[str, Any]:
         values, leak = done[step.divide, step.head]
         found = {"cause": step.cause, "text": step.text, "score": float(values.mean()), "leak": leak}
-        return {**found, **_ends(score_interval(values, case.groups))}
+        return {**found, **ends(score_interval(values, case.groups))}
 
     def effect(step: Step, before: Step) -> dict[str, Any]:
         (new, _), (old, _) = (done[one.divide, one.head] for one in (step, before))
-        paired = paired_cluster_bootstrap(new, old, case.groups)
-        ends = _ends(paired if isinstance(paired, Refusal) else paired.interval)
-        return {"adds": float(new.mean() - old.mean()), **ends}
+        return {"adds": float(new.mean() - old.mean()), **ends(paired_cluster_bootstrap(new, old, case.groups))}
 
     found = []
     for rule in rules:
@@ -119,12 +116,6 @@ def _values(case: Case, step: Step) -> tuple[Values, float | None]:
         values[fold.test] = (said == case.targets[fold.test]) * len(values) / (len(folds) * len(fold.test))
         leaks += 0 if groups is None else int(np.isin(groups[fold.test], groups[fold.train]).sum())
     return values, None if groups is None else leaks / len(values)
-
-
-def _ends(found: Interval | Refusal) -> dict[str, Any]:
-    if isinstance(found, Refusal):
-        return {"interval": None, "reason": found.reason}
-    return {"interval": [found.low, found.high]}
 
 
 def _folds(clips: Clips, rules: Sequence[Rule]) -> npt.NDArray[np.int64]:

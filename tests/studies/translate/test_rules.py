@@ -15,6 +15,7 @@ from sklearn.model_selection import KFold, ParameterGrid
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
+from bench.errors import SelectionError
 from bench.protocols.groups import inner_folds
 from bench.recipe import Recipe
 from bench.running.progress import Progress
@@ -187,6 +188,12 @@ def test_hear(case, found) -> None:
     (_, first), chosen = sorted(tried, key=lambda one: one[0][0], reverse=True)[0]
     scores = [first, *(hear_fit(case, at, chosen)[1] for at in range(2, 6))]
     assert score(found, "hear") == pytest.approx(np.mean(scores), abs=1e-12)
+
+
+def test_a_batch_of_one_clip_is_a_sentence(case, monkeypatch) -> None:
+    monkeypatch.setattr(heads, "LARGE_BATCH", 71)
+    with pytest.raises(SelectionError, match="last batch of 72 clips holds one"):
+        heads.perceptron(case, three_of_five(case))
 
 
 def test_divisions_test_every_clip_once_and_only_kfold_leaks(case) -> None:
