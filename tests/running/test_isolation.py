@@ -147,7 +147,7 @@ def test_a_fresh_process_starts_from_what_was_imported_for_all_with_the_line_tha
     )
     with run(code) as process:
         told = [json.loads(line) for line in said(process).splitlines()]
-        assert process.wait(20) == 3
+        assert process.wait(120) == 3
     assert [line for _, line, *_ in told] == ["", "x" * 200_000, "last"]
     assert len({pid for pid, *_ in told}) == 3
     assert [seen for *_, there, seen in told if there] == [False] * 3
