@@ -157,7 +157,9 @@ def _numbers(values: np.ndarray[Any, Any] | None) -> tuple[float | None, ...]:
     if values is None:
         return ()
     numbers = values.tolist()
-    return tuple(numbers if np.isfinite(values).all() else (one if math.isfinite(one) else None for one in numbers))
+    return tuple(
+        numbers if all(map(math.isfinite, numbers)) else [one if math.isfinite(one) else None for one in numbers]
+    )
 
 
 def read_curve(record: Record, arrays: Arrays) -> Curve | None:

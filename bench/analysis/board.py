@@ -15,7 +15,7 @@ from bench.analysis.rows import Common
 from bench.analysis.speed import environment_words, hardware, hardware_key, hardware_words
 from bench.analysis.suites import Part, suite_table
 from bench.analysis.tuned import told
-from bench.cell import Cell, registered
+from bench.cell import Cell, axes, registered
 from bench.config.suites import Suite
 from bench.metrics.specs import PRIMARY
 from bench.results.predictions import Predictions
@@ -59,7 +59,7 @@ def build_board(  # noqa: PLR0913  one keyword per source
     kept, doubles = _latest(records)
     groups = gather(kept, planned)
     names = titles([group.identity for group in groups])
-    labels = {hardware_key(record): hardware_words(record) for record in kept}
+    labels = {key: hardware_words(record) for key, record in {hardware_key(record): record for record in kept}.items()}
     found = list(problems) + doubles
     sections = []
     parts = []
@@ -92,7 +92,7 @@ def _latest(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
     """One record per cell, the one that started last, and a line for each cell that had more."""
     best: dict[Cell, Record] = {}
     doubled = set()
-    for record in sorted(records, key=lambda record: (record.cell, record.started_at, record.fingerprint)):
+    for record in sorted(records, key=lambda record: (axes(record.cell), record.started_at, record.fingerprint)):
         if record.cell in best:
             doubled.add(record.cell)
         best[record.cell] = record

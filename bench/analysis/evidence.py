@@ -29,17 +29,16 @@ Pair = tuple[int, int]
 
 def shown_score(records: Iterable[Record], metrics: Metrics, asked: str | None = None) -> Score:
     """The score that a section sorts by, without a value; ``asked`` comes first where it is defined for the task."""
-    known: dict[str, Score] = {}
+    every = list(records)
     named, multi = "", False
-    for record in records:
+    for record in every:
         data = part(record, "dataset")
         named = named or str(data.get("primary_metric") or "")
         multi = multi or data.get("majority_accuracy", 0) is None
-        known.update({score.name: score for score in record.scores})
     task: TaskType = "multi_label" if multi else "single_label"
     for name in (asked or "", named, PRIMARY[task]):
-        if name in known:
-            return known[name].of(None)
+        if found := next((one for record in reversed(every) for one in record.scores if one.name == name), None):
+            return found.of(None)
         if name in metrics and task in metrics[name].task_types:
             return metrics[name].described
     return Score(name=named or PRIMARY[task], value=None)

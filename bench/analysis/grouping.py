@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import Any
 
-from bench.cell import Cell
+from bench.cell import Cell, axes
 from bench.results.records import Record
 
 
@@ -59,7 +60,8 @@ class SectionGroup:
 
     def row(self, key: RowKey) -> RowGroup:
         """The row of that key, made on first use."""
-        return self.rows.setdefault(key, RowGroup(key))
+        found = self.rows.get(key)
+        return self.rows.setdefault(key, RowGroup(key)) if found is None else found
 
     def records(self) -> Iterable[Record]:
         """Every evaluate record of the section."""
@@ -72,7 +74,12 @@ _axes = attrgetter(*_AXES)
 
 def row_key(cell: Cell) -> RowKey:
     """The axes of a cell that decide its row."""
-    return RowKey(**dict(zip(_AXES, _axes(cell), strict=True)))
+    return _row_key(_axes(cell))
+
+
+@functools.lru_cache(maxsize=4096)
+def _row_key(found: tuple[Any, ...]) -> RowKey:
+    return RowKey(**dict(zip(_AXES, found, strict=True)))
 
 
 def part(record: Record, name: str) -> Mapping[str, Any]:
@@ -120,10 +127,12 @@ def gather(records: Sequence[Record], planned: Sequence[Cell]) -> list[SectionGr
     record join the section of the same data set and protocol.
     """
     sections: dict[Identity, SectionGroup] = {}
-    ordered = sorted(records, key=lambda record: (record.cell, record.started_at))
+    ordered = sorted(records, key=lambda record: (axes(record.cell), record.started_at))
     placed = [(identity(record), record) for record in ordered if record.cell.kind == "evaluate"]
     for where, record in sorted(placed, key=lambda pair: pair[0] is None):
-        home = _home(sections, record.cell) if where is None else sections.setdefault(where, SectionGroup(where))
+        if where is not None and where not in sections:
+            sections[where] = SectionGroup(where)
+        home = _home(sections, record.cell) if where is None else sections[where]
         home.row(row_key(record.cell)).evaluate.append(record)
     _join_profiles(sections, [record for record in ordered if record.cell.kind == "profile"])
     known = {record.cell for record in ordered}
@@ -169,5 +178,5 @@ def _join_profiles(sections: dict[Identity, SectionGroup], profiles: Sequence[Re
 
 def matches(key: RowKey, cell: Cell) -> bool:
     """Whether a profile cell describes the speed of a row: same network on the same input, in the same precision."""
-    axes = attrgetter("model", "inputs", "frontend", "feeding", "precision", "clip_samples")
-    return bool(axes(key) == axes(cell))
+    speed = attrgetter("model", "inputs", "frontend", "feeding", "precision", "clip_samples")
+    return bool(speed(key) == speed(cell))

@@ -22,7 +22,7 @@ from bench.analysis.artifacts import (
     read_reconstructions,
 )
 from bench.analysis.grouping import part
-from bench.cell import Cell
+from bench.cell import Cell, axes
 from bench.errors import StoreError
 from bench.metrics.scoring import Metric
 from bench.results.predictions import Arrays, Predictions, clip_groups
@@ -119,7 +119,7 @@ class Reader:
         """All records of status ``ok`` by cell; the fullest is read first, so that a cut run never sets the clips."""
         good = [record for record in records if record.status == "ok"]
         evaluated = {}
-        for record in sorted(good, key=lambda record: (-(part(record, "dataset").get("test") or 0), record.cell)):
+        for record in sorted(good, key=lambda record: (-(part(record, "dataset").get("test") or 0), axes(record.cell))):
             try:
                 evaluated[record.cell] = self._evaluated(record)
             except StoreError as error:  # an array is unpacked, and found damaged, when it is asked for
@@ -139,7 +139,9 @@ class Reader:
             return Evaluated(record=record, scores=record.scores, value=record.score(self.shown.name), note=note)
         arrays = self.predictions(record)
         codes = record.provenance.get("metrics") or {}
-        stored = tuple(score for score in record.scores if score.name not in codes or self._stands(score.name, codes))
+        stored = record.scores
+        if codes:
+            stored = tuple(one for one in stored if one.name not in codes or self._stands(one.name, codes))
         scores = (*stored, *self._missing(stored, arrays))
         logits, note = self._align(record, arrays)
         clips = self.folds[record.cell.fold]

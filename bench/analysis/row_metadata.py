@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.analysis.grouping import RowGroup, RowKey, part
-from bench.cell import FROZEN, Cell, parse_inputs
+from bench.cell import FROZEN, Cell, axes, parse_inputs
 from bench.config.recipes import BUILTIN
 from bench.escaping import shell
 from bench.results.records import Status
@@ -66,7 +66,7 @@ class Unfinished:
 
 def facts(group: RowGroup) -> ModelFacts:
     """What the best-informed record says about the model."""
-    records = sorted([*group.evaluate, *group.profile], key=lambda record: (record.status != "ok", record.cell))
+    records = sorted([*group.evaluate, *group.profile], key=lambda record: (record.status != "ok", axes(record.cell)))
     blocks: list[Mapping[str, Any]] = [part(record, "model") for record in records]
     block = next((block for block in blocks if block), {})
     sizes = [record.artifacts.get("checkpoint", {}).get("bytes") for record in records]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -131,7 +132,12 @@ def hardware_words(record: Record) -> str:
 
 def environment_words(record: Record) -> str:
     """Operating system, Python and library versions: ``CPython 3.11.7, torch 2.11.0``."""
-    words = [str(record.environment[name]) for name in ("os", "python") if record.environment.get(name)]
-    libraries = follow(record, "environment.libraries")
-    words += [f"{name} {version}" for name, version in sorted((libraries or {}).items()) if version]
+    system = (record.environment.get("os"), record.environment.get("python"))
+    return _environment_words(system, tuple((record.environment.get("libraries") or {}).items()))
+
+
+@functools.lru_cache(maxsize=256)
+def _environment_words(system: tuple[str | None, ...], libraries: tuple[tuple[str, str | None], ...]) -> str:
+    words = [str(name) for name in system if name]
+    words += [f"{name} {version}" for name, version in sorted(libraries) if version]
     return ", ".join(words) or "versions unknown"

@@ -23,10 +23,12 @@ def seen_folds(row: RowGroup) -> tuple[int, ...] | None:
 
 
 def _saw(record: Record) -> bool:
+    if not record.recipe.get("tuned_on"):
+        return False
     cell = record.cell
     own = part(record, "protocol").get("authors_parts")  # else a fold holds clips of any of theirs
     names = (cell.data_name, cell.dataset.partition("~")[0])  # an edited table of the user is the same one here
-    chosen = [entry for entry in record.recipe.get("tuned_on") or () if entry["dataset"].partition("~")[0] in names]
+    chosen = [entry for entry in record.recipe["tuned_on"] if entry["dataset"].partition("~")[0] in names]
     return any(not own or not entry.get("folds") or cell.fold in entry["folds"] for entry in chosen)
 
 

@@ -26,9 +26,10 @@ def check_indices(targets: ArrayLike, shape: tuple[int, ...]) -> Indices:
     clips, classes = shape
     if values.shape != (clips,) or values.dtype.kind not in "iu":
         raise ValueError(f"targets have shape {values.shape}, dtype {values.dtype}; expected {clips} class indices")
-    if values.min() < 0 or values.max() >= classes:
+    indices = values.astype(np.int64)
+    if indices.view(np.uint64).max() >= classes:  # one look finds those below 0 too
         raise ValueError(f"targets span {values.min()} to {values.max()}; the logits have classes 0 to {classes - 1}")
-    return values.astype(np.int64)
+    return indices
 
 
 def check_indicators(targets: ArrayLike, shape: tuple[int, ...]) -> Indicators:

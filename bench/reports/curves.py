@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -122,12 +123,12 @@ def timed_curves(curves: Sequence[Curve]) -> list[list[tuple[float, float]]]:
 
 
 def _points(series: Sequence[Sequence[float | None]]) -> Points:
-    length = max((len(values) for values in series), default=0)
+    epochs = list(itertools.zip_longest(*series))
+    length = len(epochs)
     step = max(1, math.ceil(length / MAX_EPOCHS))
     points = []
     for epoch in dict.fromkeys([*range(0, length, step), length - 1] if length else []):
-        known = [values[epoch] for values in series if epoch < len(values)]
-        measured = [value for value in known if value is not None]
+        measured = [value for value in epochs[epoch] if value is not None]
         if measured:
             points.append((epoch + 1, sum(measured) / len(measured)))
     return points

@@ -8,6 +8,7 @@ fixed salt for ids, and ids carry a prefix so that several figures share a page.
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -91,7 +92,8 @@ def svg(width: float, height: float, label: str, parts: Iterable[str]) -> str:
 
 def line(points: Points, colour: str, width: float = 1.0, more: str = "") -> str:
     """A line through points that are already in pixels."""
-    path = " ".join(f"{_n(x)},{_n(y)}" for x, y in points)
+    path = " ".join(["%.1f,%.1f"] * len(points)) % tuple(itertools.chain.from_iterable(points))
+    path = f"{path} ".replace(".0,", ",").replace(".0 ", " ")[:-1]  # as :func:`_n` for each
     return f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{width:g}"{more}/>'
 
 

@@ -174,14 +174,18 @@ def remarks(row: Row) -> tuple[str, ...]:
 
 def shared_remarks(section: Section) -> tuple[str, ...]:
     """What qualifies every row that has a result, where there are several."""
-    rows = [remarks(row) for row in section.rows if row.value is not None]
+    return _shared([remarks(row) for row in section.rows if row.value is not None])
+
+
+def _shared(rows: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(text for text in rows[0] if all(text in row for row in rows)) if len(rows) > 1 else ()
 
 
 def own_remarks(section: Section) -> list[tuple[str, ...]]:
     """What qualifies each row beyond the others."""
-    shared = shared_remarks(section)
-    return [tuple(text for text in remarks(row) if text not in shared) for row in section.rows]
+    rows = [remarks(row) for row in section.rows]
+    shared = _shared([told for told, row in zip(rows, section.rows, strict=True) if row.value is not None])
+    return [tuple(text for text in told if text not in shared) for told in rows]
 
 
 def section_notes(section: Section) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import math
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ from bench.results.quantities import QUANTITIES, Quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
 
 LINE, TOP = 24.0, 8.0
 """Least height of one row of a picture, and the room above the first, in pixels."""
@@ -230,14 +232,21 @@ def _heat(values: npt.NDArray[np.float64], place: tuple[float, float, float, flo
 
 def _png(values: npt.NDArray[np.float64], colours: str) -> str:
     """Values from 0 to 1 as a data URI; unknown ones are clear."""
-    import matplotlib as mpl
     from PIL import Image, PngImagePlugin
 
     buffer, told = io.BytesIO(), PngImagePlugin.PngInfo()
     told.add_text("Software", "")
-    pixels = Image.fromarray(mpl.colormaps[colours](values, bytes=True))
+    pixels = Image.fromarray(_colours(colours)(values, bytes=True))
     pixels.save(buffer, format="png", pnginfo=told, dpi=(100, 100))
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+@functools.cache
+def _colours(name: str) -> Colormap:
+    """One of Matplotlib's, which makes its table of colours anew each time it is asked for."""
+    import matplotlib as mpl
+
+    return mpl.colormaps[name]
 
 
 def confusion_image(row: Row) -> str:

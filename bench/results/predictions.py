@@ -14,6 +14,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,13 @@ from bench.errors import StoreError
 from bench.results.records import Record
 
 Arrays = Mapping[str, npt.NDArray[Any]]
+Members = Mapping[str, tuple[int, int, int, int]]
 Predictions = Callable[[Record], Arrays]
 """Gives the arrays stored beside a record."""
 
 _DIRECTORY_END = struct.Struct("<4s4H2LH")
-_DIRECTORY_ENTRY = struct.Struct("<4s4x2H8x2L3H8xL")
+_ENTRY = "12s8x2L6s8xL"
+_DIRECTORY_ENTRY, _HEAD, _LENGTHS = struct.Struct(f"<{_ENTRY}"), struct.Struct("<4s4x2H"), struct.Struct("<3H")
 _LOCAL_HEADER = struct.Struct("<26x2H")
 _METHODS: Mapping[int, Callable[[bytes, int], bytes]] = {
     zipfile.ZIP_STORED: lambda packed, _: packed,
@@ -73,7 +76,7 @@ class NpzArrays(Mapping[str, npt.NDArray[Any]]):
         self._content, self._origin = content, origin
         self._unpacked: dict[str, npt.NDArray[Any]] = {}
         try:
-            self._members = dict(_members(content))
+            self._members = _members(content)
             if scored:
                 groups = self._unpack("groups") if "groups" in self._members else None
                 ids, targets, logits = map(self._unpack, NEEDED)
@@ -93,7 +96,8 @@ class NpzArrays(Mapping[str, npt.NDArray[Any]]):
 
     def _unpack(self, name: str) -> npt.NDArray[Any]:
         method, packed, size, header = self._members[name]
-        start = header + 30 + sum(_LOCAL_HEADER.unpack_from(self._content, header))
+        named, extra = _LOCAL_HEADER.unpack_from(self._content, header)
+        start = header + 30 + named + extra
         unpack = _shared_array if name in _SHARED and packed < _SMALL else _packed_array
         found = self._unpacked[name] = unpack(name, method, self._content[start : start + packed], size)
         if name.startswith(_SERIES) and (found.ndim != 1 or found.dtype.kind not in "iuf"):
@@ -126,21 +130,77 @@ def _check_together(
         raise ValueError(f"ids {ids.shape}, targets {targets.shape} and logits {logits.shape} do not belong together")
 
 
-def _members(content: bytes) -> Iterator[tuple[str, tuple[int, int, int, int]]]:
-    """Of each array: its name, and ``(method, packed bytes, bytes, offset of its header)``."""
+def _members(content: bytes) -> Members:
+    """Of each array by its name: ``(method, packed bytes, bytes, offset of its header)``."""
     end = max(len(content) - _DIRECTORY_END.size, 0)
     if content[end : end + 4] != b"PK\x05\x06":
         raise ValueError("no zip archive, or one with a comment")
-    *_, count, _, place, _ = _DIRECTORY_END.unpack_from(content, end)
-    for _ in range(count):
-        fields = _DIRECTORY_ENTRY.unpack_from(content, place)
-        signature, flags, method, packed, size, name, extra, comment, header = fields
-        beyond = 0xFFFFFFFF in (packed, size, header)
-        if signature != b"PK\x01\x02" or flags & 1 or method not in _METHODS or beyond:
+    *_, count, size, place, _ = _DIRECTORY_END.unpack_from(content, end)
+    known = _layouts(count, size)
+    for layout in known:
+        if (found := layout.read(content, place)) is not None:
+            return found
+    layout = _Layout.of(content, place, count)
+    known[:] = [layout, *known[:3]]
+    if (found := layout.read(content, place)) is None:
+        raise ValueError("a zip archive with members that bench does not write")
+    return found
+
+
+@functools.lru_cache(maxsize=64)
+def _layouts(_count: int, _size: int) -> list[_Layout]:
+    """Directories seen of so many members and bytes."""
+    return []
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """A directory but for the numbers in it: cells of one recipe have the same, which is read at one go.
+
+    Attributes:
+        entries: Six values of each member: head, packed bytes, bytes, lengths of the texts, offset, name.
+        heads: All that comes before the first number, as ``lengths`` and ``names`` are.
+        methods: How each member is packed.
+        arrays: What each is called.
+    """
+
+    entries: struct.Struct
+    heads: tuple[bytes, ...]
+    lengths: tuple[bytes, ...]
+    names: tuple[bytes, ...]
+    methods: tuple[int, ...]
+    arrays: tuple[str, ...]
+
+    @classmethod
+    def of(cls, content: bytes, place: int, count: int) -> _Layout:
+        """The layout of the directory at ``place``."""
+        fields, heads, lengths, names = "<", [], [], []
+        for _ in range(count):
+            head, _, _, sizes, _ = _DIRECTORY_ENTRY.unpack_from(content, place)
+            name, extra, comment = _LENGTHS.unpack(sizes)
+            heads.append(head)
+            lengths.append(sizes)
+            place += _DIRECTORY_ENTRY.size
+            names.append(content[place : place + name])
+            place += name + extra + comment
+            fields += f"{_ENTRY}{name}s{extra + comment}x"
+        known = [_HEAD.unpack(head) for head in heads]
+        if any(mark != b"PK\x01\x02" or flags & 1 or method not in _METHODS for mark, flags, method in known):
             raise ValueError("a zip archive with members that bench does not write")
-        place += _DIRECTORY_ENTRY.size
-        yield content[place : place + name].decode().removesuffix(".npy"), (method, packed, size, header)
-        place += name + extra + comment
+        arrays = tuple(name.decode().removesuffix(".npy") for name in names)
+        methods = tuple(method for *_, method in known)
+        return cls(struct.Struct(fields), tuple(heads), tuple(lengths), tuple(names), methods, arrays)
+
+    def read(self, content: bytes, place: int) -> Members | None:
+        """The members of a directory of this layout, ``None`` where it is another or beyond 4 GiB."""
+        if place + self.entries.size > len(content):
+            return None
+        values = self.entries.unpack_from(content, place)
+        packed, sizes, offsets = values[1::6], values[2::6], values[4::6]
+        same = (values[0::6], values[3::6], values[5::6]) == (self.heads, self.lengths, self.names)
+        if not same or 0xFFFFFFFF in packed or 0xFFFFFFFF in sizes or 0xFFFFFFFF in offsets:
+            return None
+        return dict(zip(self.arrays, zip(self.methods, packed, sizes, offsets, strict=True), strict=True))
 
 
 def _packed_array(name: str, method: int, packed: bytes, size: int) -> npt.NDArray[Any]:

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cell import Cell
+from bench.cell import Cell, axes
 from bench.errors import StoreError
 from bench.results.folder import check_folder, disk_errors, mark, remove_temporaries, write_atomic
 from bench.results.plans import StoredPlan, parse_plan
@@ -128,7 +128,7 @@ class Store:
                         good.append(record)
                 except StoreError as error:
                     bad.append(error)
-        good.sort(key=lambda record: record.cell)
+        good.sort(key=lambda record: axes(record.cell))
         return good, bad
 
     def write(
@@ -217,9 +217,7 @@ class Store:
         """
         from bench.results.predictions import NpzArrays
 
-        content = self.content(record, "predictions")
-        name = f"{record.cell.id}: predictions {record.artifacts['predictions']['file']}"
-        return NpzArrays(content, name, scored=bool(record.scores))
+        return NpzArrays(*self._content(record, "predictions"), scored=bool(record.scores))
 
     def content(self, record: Record, kind: str) -> bytes:
         """The bytes of an artifact of a record, checked against its checksum.
@@ -227,10 +225,13 @@ class Store:
         Raises:
             StoreError: There is none, or it is not what was written.
         """
-        entry = record.artifacts.get(kind)
+        return self._content(record, kind)[0]
+
+    def _content(self, record: Record, kind: str) -> tuple[bytes, str]:
+        """The same, with what it is called in messages."""
+        entry, where = record.artifacts.get(kind), record.cell.id
         if entry is None:
-            raise StoreError(f"{record.cell.id}: the record names no {kind}")
-        where = record.cell.id
+            raise StoreError(f"{where}: the record names no {kind}")
         name = f"{where}: {kind} {entry['file']}"
         try:
             content = read_bytes(f"{self.root}/records/{where.rpartition('/')[0]}/{entry['file']}")
@@ -238,7 +239,7 @@ class Store:
             raise StoreError(f"{name} cannot be read: {reason(error)}") from error
         if hashlib.sha256(content).hexdigest() != entry["sha256"]:
             raise StoreError(f"{name} {'were' if kind.endswith('s') else 'was'} changed after the record was written")
-        return content
+        return content, name
 
     def intact(self, record: Record) -> bool:
         """Whether the files beside a record are those that were written."""

@@ -132,3 +132,13 @@ def stretch(freedom: ArrayLike, level: ArrayLike) -> Floats:
     upper = 0.5 + np.asarray(level) / 2
     factor: Floats = special.stdtrit(freedom, upper) / special.ndtri(upper)
     return factor
+
+
+def sorted_quantiles(values: Floats, levels: Floats) -> Floats:
+    """``np.quantile(row, levels, method="weibull")`` of each row of sorted ``values``: ``(rows, levels)``."""
+    draws = values.shape[1]
+    place = np.clip(draws * levels + levels - 1, 0, draws - 1)
+    below = place.astype(np.int64)
+    a, b, share = values[:, below], values[:, np.minimum(below + 1, draws - 1)], place - below
+    found: Floats = np.where(share < 0.5, a + (b - a) * share, b - (b - a) * (1 - share))
+    return found

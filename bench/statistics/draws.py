@@ -18,6 +18,7 @@ once. Below three seeds nothing is known of this part: what is said then holds o
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -150,17 +151,16 @@ def draw_scores(
     Raises:
         ValueError: If the clips or draws are not the same for all, or values are not finite.
     """
-    rng = np.random.default_rng(seed)
     resampled = [model for model in models if isinstance(model, Resampled)]
     if not resampled:
-        return _of_values([seeds_by_clips(model) for model in models], groups, draws, rng)  # type: ignore[arg-type]
+        return _of_values([seeds_by_clips(model) for model in models], groups, draws, seed)  # type: ignore[arg-type]
     if len(resampled) < len(models):
         raise ValueError("some models have values per clip, others a resampled score: these are different metrics")
     return _of_scores(resampled)
 
 
 def _of_values(
-    values: Sequence[Floats], groups: ArrayLike | None, draws: int, rng: np.random.Generator
+    values: Sequence[Floats], groups: ArrayLike | None, draws: int, seed: int | np.random.Generator
 ) -> Draws | Refusal:
     clips = values[0].shape[1]
     if any(one.shape[1] != clips for one in values):
@@ -170,12 +170,12 @@ def _of_values(
     codes, sizes = group_codes(groups, clips)
     if sizes.size < MIN_GROUPS:
         return too_few("group", sizes.size, MIN_GROUPS, "an interval over groups")
-    by_seed = [np.stack([np.bincount(codes, row, sizes.size).astype(np.float64) for row in one]) for one in values]
+    by_seed = [_group_sums(one, codes, sizes.size) for one in values]
     sums, total = np.stack([one.mean(0) for one in by_seed], axis=1), sizes.sum()
     scores = sums.sum(0) / total
     residuals = sums - sizes[:, None] * scores
     seed_variance, interaction = np.array([_seed_variances(one, sizes) for one in by_seed]).T
-    drawn = np.concatenate([(w @ sums) / (w @ sizes)[:, None] for w in group_weights(sizes.size, draws, rng)])
+    drawn = np.concatenate([(w @ sums) / (w @ sizes)[:, None] for w in group_weights(sizes.size, draws, seed)])
     squares = (residuals**2).sum(0)
     proportion = all(map(right_or_wrong, values))
     return Draws(
@@ -191,6 +191,13 @@ def _of_values(
         shares=np.stack([one.mean(0) for one in values]) if proportion else None,
         fraction=proportion,
     )
+
+
+def _group_sums(values: Floats, codes: Counts, groups: int) -> Floats:
+    """Sums of ``(seeds, clips)`` over the clips of each group ``(seeds, groups)``."""
+    places = codes + groups * np.arange(len(values))[:, None]
+    sums = np.bincount(places.ravel(), values.ravel(), len(values) * groups)
+    return sums.reshape(-1, groups).astype(np.float64)
 
 
 def _seed_variances(sums: Floats, sizes: Floats) -> tuple[float, float]:
@@ -234,14 +241,29 @@ def _of_scores(models: Sequence[Resampled]) -> Draws | Refusal:
     )
 
 
-def group_weights(groups: int, draws: int, rng: np.random.Generator) -> Iterator[Floats]:
+def group_weights(groups: int, draws: int, seed: int | np.random.Generator) -> Iterator[Floats]:
     """How often each group was drawn, as counts ``(some draws, groups)``; one group fewer is drawn than there are."""
     chunk = max(1, _CHUNK_CELLS // groups)
+    if draws <= chunk and not isinstance(seed, np.random.Generator):
+        yield _seeded_weights(groups, draws, seed)
+        return
+    rng = np.random.default_rng(seed)
     for start in range(0, draws, chunk):
-        rows = min(chunk, draws - start)
-        drawn = rng.integers(0, groups, size=(rows, groups - 1))
-        drawn += groups * np.arange(rows)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=rows * groups).reshape(rows, groups).astype(np.float64)
+        yield _weights(groups, min(chunk, draws - start), rng)
+
+
+@functools.lru_cache(maxsize=2)
+def _seeded_weights(groups: int, draws: int, seed: int) -> Floats:
+    """The same for every section and row of so many groups."""
+    found = _weights(groups, draws, np.random.default_rng(seed))
+    found.flags.writeable = False
+    return found
+
+
+def _weights(groups: int, draws: int, rng: np.random.Generator) -> Floats:
+    drawn = rng.integers(0, groups, size=(draws, groups - 1))
+    drawn += groups * np.arange(draws)[:, None]
+    return np.bincount(drawn.ravel(), minlength=draws * groups).reshape(draws, groups).astype(np.float64)
 
 
 def clip_weights(
@@ -264,5 +286,5 @@ def clip_weights(
     codes, sizes = group_codes(groups, clips)
     if sizes.size < MIN_GROUPS:
         return too_few("group", sizes.size, MIN_GROUPS, "an interval over groups")
-    drawn = np.concatenate(list(group_weights(sizes.size, draws, np.random.default_rng(seed))))
+    drawn = np.concatenate(list(group_weights(sizes.size, draws, seed)))
     return drawn.astype(np.float32)[:, codes], int(sizes.size)

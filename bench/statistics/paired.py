@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from bench.statistics.bootstrap import over_seeds, stretch, wilson
+from bench.statistics.bootstrap import over_seeds, sorted_quantiles, stretch, wilson
 from bench.statistics.draws import MIN_SEEDS, SAME, Draws, Evidence, draw_scores
 from bench.statistics.parts import Parts
 from bench.statistics.results import Counts, Floats, Interval, Refusal, check_level
@@ -130,14 +130,16 @@ def _pairs(drawn: Draws) -> Iterator[tuple[Counts, Counts, Floats, Floats]]:
     together = max(1, _MOST_DRAWS // max(1, draws.shape[1]))
     for start in range(0, len(firsts), together):
         a, b = firsts[start : start + together], seconds[start : start + together]
-        differences = draws[a] - draws[b]
+        differences = np.empty((len(a), draws.shape[1]))
+        for row, first, second in zip(differences, a.tolist(), b.tolist(), strict=True):
+            np.subtract(draws[first], draws[second], out=row)  # no copies of all draws: fresh memory is what costs
         differences.sort(axis=1)
         yield a, b, drawn.scores[a] - drawn.scores[b], differences
 
 
 def _ends(apart: Floats, differences: Floats, drawn: Draws, parts: Parts, level: float) -> Floats:
     scatters, most = differences[:, -1] - differences[:, 0] > SAME, 1.0 if drawn.fraction else np.inf
-    ends = np.quantile(differences, [0.5 - level / 2, 0.5 + level / 2], axis=1, method="weibull").T
+    ends = sorted_quantiles(differences, np.array([0.5 - level / 2, 0.5 + level / 2]))
     sides = stretch(drawn.groups - 1, level) * (ends - apart[:, None]) * [-1, 1]
     bound = np.nan if drawn.shares is None else wilson(0, drawn.groups, level).high
     reach = parts[:, None].reach(np.maximum(np.where(scatters[:, None], sides, bound), 0.0), 0.5 - level / 2)
@@ -146,32 +148,38 @@ def _ends(apart: Floats, differences: Floats, drawn: Draws, parts: Parts, level:
 
 def _p_values(apart: Floats, differences: Floats, drawn: Draws, parts: Parts) -> Floats:
     """With fewer than 25 draws further out the group part of the interval is that of a normal distribution."""
-    away = differences - apart[:, None]
-    away = np.where(apart[:, None] < 0, away, -away[:, ::-1])
     low, high = np.full(len(apart), math.log(LEAST_P)), np.zeros(len(apart))
+    differs = differences[:, -1] - differences[:, 0] > SAME
     for _ in range(32):
         middle = (low + high) / 2
-        covered = _reach(away, np.exp(middle) / 2, drawn, parts) >= np.abs(apart)
+        covered = _reach(apart, differences, differs, np.exp(middle) / 2, drawn, parts) >= np.abs(apart)
         low, high = np.where(covered, middle, low), np.where(covered, high, middle)
     return np.where(np.abs(apart) > SAME, np.exp(high), 1.0)
 
 
-def _reach(away: Floats, tail: Floats, drawn: Draws, parts: Parts) -> Floats:
-    """How far the interval of each pair extends towards 0 with ``tail`` beyond it ``(pairs,)``.
-
-    ``away``: how far each draw of the difference lies from the difference towards 0, sorted ``(pairs, draws)``.
-    """
-    pairs, draws = np.arange(len(away)), away.shape[1]
+def _reach(
+    apart: Floats, differences: Floats, differs: NDArray[np.bool_], tail: Floats, drawn: Draws, parts: Parts
+) -> Floats:
+    """How far the interval of each pair extends towards 0 with ``tail`` beyond it ``(pairs,)``."""
+    draws = differences.shape[1]
     z, most = np.maximum(-special.ndtri(tail), SAME), max(draws - _FEW, draws // 2)
     at = np.clip((1 - tail) * (draws + 1) - 1, 0, most - 1)
     below = at.astype(np.int64)
-    ends = away[pairs, below] + (at - below) * (away[pairs, np.minimum(below + 1, most)] - away[pairs, below])
+    ends = _away(apart, differences, below)
+    ends = ends + (at - below) * (_away(apart, differences, np.minimum(below + 1, most)) - ends)
     spread = np.sqrt(parts.drawn)
     ends = np.where(tail * (draws + 1) < _FEW, np.maximum(ends, spread * z), ends)
     flat = z**2 / (drawn.groups + z**2) if drawn.shares is not None else 1e9
-    differs = away[:, -1] - away[:, 0] > SAME
-    ends = np.where(differs, np.maximum(0.0, -special.stdtrit(drawn.groups - 1, tail) / z * ends), flat)
-    return parts.reach(ends, tail)
+    student = -special.stdtrit(drawn.groups - 1, tail)
+    ends = np.where(differs, np.maximum(0.0, student / z * ends), flat)
+    return parts.reach(ends, tail, student)
+
+
+def _away(apart: Floats, differences: Floats, place: Counts) -> Floats:
+    """How far the draw of each difference at ``place``, counted away from it towards 0, lies from it ``(pairs,)``."""
+    pairs, below = np.arange(len(apart)), apart < 0
+    away = differences[pairs, np.where(below, place, differences.shape[1] - 1 - place)] - apart
+    return np.where(below, away, -away)
 
 
 def paired_cluster_bootstrap(

@@ -37,12 +37,13 @@ class Parts:
         """The parts of some of the scores or pairs."""
         return Parts(self.groups, self.drawn[at], self.clips[at], self.seeds[at], self.seed_freedom[at])
 
-    def reach(self, ends: Floats, tail: ArrayLike) -> Floats:
+    def reach(self, ends: Floats, tail: ArrayLike, student: Floats | None = None) -> Floats:
         """How far an interval extends on one side, with ``tail`` beyond it.
 
         Args:
             ends: How far the draws of groups alone extend, stretched to Student's quantile, at least 0.
             tail: Probability.
+            student: Student's quantile of the groups at ``1 - tail``, where it is known already.
 
         Returns:
             The mean of two: the root of the squares of what clips and seeds make alone (too wide where both count), and
@@ -54,6 +55,7 @@ class Parts:
         parts = self.clips**2 / most + self.seeds**2 / self.seed_freedom
         freedom = np.clip(total / np.maximum(parts, total / most), 1.0, most)
         wide = np.hypot(ends, special.stdtrit(self.seed_freedom, tail) * seeds)
-        narrow = -special.stdtrit(freedom, tail) * np.hypot(ends / special.stdtrit(most, tail), seeds)
+        student = -special.stdtrit(most, tail) if student is None else student
+        narrow = -special.stdtrit(freedom, tail) * np.hypot(ends / student, seeds)
         reach: Floats = (wide + narrow) / 2
         return reach
