@@ -40,7 +40,10 @@ def terminal(text: str, keep: str = "") -> str:
     >>> print(terminal("a\x1b[31m\u202eb\n"))
     a\u001b[31m\u202eb\u000a
     """
-    if text.isascii() and text.isprintable():
+    bare = text
+    for char in keep:
+        bare = bare.replace(char, "")
+    if bare.isascii() and bare.isprintable():
         return text
     return UNSEEN.sub(lambda found: found[0] if found[0] in keep else f"\\u{ord(found[0]):04x}", text)
 

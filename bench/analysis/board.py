@@ -93,9 +93,9 @@ def _latest(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
     best: dict[Cell, Record] = {}
     doubled = set()
     for record in sorted(records, key=lambda record: (axes(record.cell), record.started_at, record.fingerprint)):
-        if record.cell in best:
+        if best.setdefault(record.cell, record) is not record:
             doubled.add(record.cell)
-        best[record.cell] = record
+            best[record.cell] = record
     lines = [f"{cell.id}: several records of this cell; the one that started last counts" for cell in sorted(doubled)]
     return list(best.values()), lines
 

@@ -36,7 +36,7 @@ def shown_score(records: Iterable[Record], metrics: Metrics, asked: str | None =
         named = named or str(data.get("primary_metric") or "")
         multi = multi or data.get("majority_accuracy", 0) is None
     task: TaskType = "multi_label" if multi else "single_label"
-    for name in (asked or "", named, PRIMARY[task]):
+    for name in filter(None, (asked, named, PRIMARY[task])):
         if found := next((one for record in reversed(every) for one in record.scores if one.name == name), None):
             return found.of(None)
         if name in metrics and task in metrics[name].task_types:

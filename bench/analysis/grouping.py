@@ -135,8 +135,7 @@ def gather(records: Sequence[Record], planned: Sequence[Cell]) -> list[SectionGr
         home = _home(sections, record.cell) if where is None else sections[where]
         home.row(row_key(record.cell)).evaluate.append(record)
     _join_profiles(sections, [record for record in ordered if record.cell.kind == "profile"])
-    known = {record.cell for record in ordered}
-    for cell in sorted(set(planned) - known):
+    for cell in sorted(set(planned).difference(record.cell for record in (ordered if planned else ()))):
         _home(sections, cell).row(row_key(cell)).planned.append(cell)
     return [sections[key] for key in sorted(sections)]
 

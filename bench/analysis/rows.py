@@ -55,11 +55,11 @@ Draft = tuple[Row, Evidence | None]
 
 def finished(group: RowGroup, evaluated: Mapping[Cell, Evaluated]) -> tuple[dict[Pair, Evaluated], list[str]]:
     """The row's results by ``(fold, seed)``; of several for one pair the first in the order of cells."""
-    cells = [record.cell for record in group.evaluate if record.cell in evaluated]
+    results = [one for record in group.evaluate if (one := evaluated.get(record.cell)) is not None]
     found: dict[Pair, Evaluated] = {}
-    for cell in cells:
-        found.setdefault((cell.fold, cell.seed), evaluated[cell])
-    more = len(cells) - len(found)
+    for one in results:
+        found.setdefault((one.record.cell.fold, one.record.cell.seed), one)
+    more = len(results) - len(found)
     return found, [f"{plural(more, 'further result')} for the same fold and seed not averaged in"] if more else []
 
 

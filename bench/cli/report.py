@@ -54,7 +54,7 @@ def main(  # noqa: PLR0913  one parameter per option
     context_file = published or find_published(results)
     with collection_paused():
         board = load_board(store, registry, read_published(context_file) if context_file else (), metric, suite)
-    files = write_board(board, registry, names, to or results)
+        files = write_board(board, registry, names, to or results)
     checked, differences = _verify(store, registry) if verify else (None, [])
     if as_json:
         print_json(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -25,7 +26,11 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, strict=True)
 
 
-class Score(_Frozen):
+_STRICT = Field(strict=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
     """One number with its direction, so that no reader needs the metric's plugin.
 
     Attributes:
@@ -35,10 +40,12 @@ class Score(_Frozen):
         higher_is_better: Its direction.
     """
 
-    name: str
-    value: float | None
-    unit: str = "fraction"
-    higher_is_better: bool = True
+    __pydantic_config__ = ConfigDict(extra="forbid")  # its fields are strict, as a record is
+
+    name: Annotated[str, _STRICT]
+    value: Annotated[float | None, _STRICT]
+    unit: Annotated[str, _STRICT] = "fraction"
+    higher_is_better: Annotated[bool, _STRICT] = True
 
     @property
     def sign(self) -> int:
@@ -49,7 +56,7 @@ class Score(_Frozen):
         """The same score with another value."""
         if value is None:
             return _without_value(self.name, self.unit, self.higher_is_better)
-        return self.model_copy(update={"value": value})
+        return replace(self, value=value)
 
 
 @functools.lru_cache(maxsize=256)
