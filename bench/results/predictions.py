@@ -14,7 +14,6 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,8 +28,7 @@ Predictions = Callable[[Record], Arrays]
 """Gives the arrays stored beside a record."""
 
 _DIRECTORY_END = struct.Struct("<4s4H2LH")
-_ENTRY = "12s8x2L6s8xL"
-_DIRECTORY_ENTRY, _HEAD, _LENGTHS = struct.Struct(f"<{_ENTRY}"), struct.Struct("<4s4x2H"), struct.Struct("<3H")
+_HEAD, _LENGTHS = struct.Struct("<4s4x2H"), struct.Struct("<28x3H12x")
 _LOCAL_HEADER = struct.Struct("<26x2H")
 _METHODS: Mapping[int, Callable[[bytes, int], bytes]] = {
     zipfile.ZIP_STORED: lambda packed, _: packed,
@@ -143,71 +141,44 @@ def _members(content: bytes) -> Members:
     if content[end : end + 4] != b"PK\x05\x06":
         raise ValueError("no zip archive, or one with a comment")
     *_, count, size, place, _ = _DIRECTORY_END.unpack_from(content, end)
-    known = _layouts(count, size)
-    for layout in known:
-        if (found := layout.read(content, place)) is not None:
-            return found
-    layout = _Layout.of(content, place, count)
-    known[:] = [layout, *known[:3]]
-    if (found := layout.read(content, place)) is None:
-        raise ValueError("a zip archive with members that bench does not write")
+    directory, known = content[place : place + size], _layouts(count, size)
+    found = next((found for layout in known if (found := layout(directory)) is not None), None)
+    if found is None:
+        known[:] = [_layout(directory, count), *known[:3]]
+        found = known[0](directory)
+    if found is None:
+        raise ValueError("a zip archive with members beyond 4 GiB")
     return found
 
 
 @functools.lru_cache(maxsize=64)
-def _layouts(_count: int, _size: int) -> list[_Layout]:
-    """Directories seen of so many members and bytes."""
+def _layouts(_count: int, _size: int) -> list[Callable[[bytes], Members | None]]:
+    """Those seen in directories of so many members and bytes."""
     return []
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """A directory but for the numbers in it: cells of one recipe have the same, which is read at one go.
+def _layout(directory: bytes, count: int) -> Callable[[bytes], Members | None]:
+    """What reads, at one go, directories that differ from this one in numbers only: those of one recipe's cells."""
+    form, place = "<", 0
+    for _ in range(count):
+        name, extra, comment = _LENGTHS.unpack_from(directory, place)
+        form += f"12s8x2L6s8xL{name}s{extra + comment}x"
+        place += _LENGTHS.size + name + extra + comment
+    entries = struct.Struct(form)
+    heads, lengths, names = (entries.unpack_from(directory)[at::6] for at in (0, 3, 5))
+    known = [_HEAD.unpack(head) for head in heads]
+    if any(mark != b"PK\x01\x02" or flags & 1 or method not in _METHODS for mark, flags, method in known):
+        raise ValueError("a zip archive with members that bench does not write")
+    arrays, methods = [name.decode().removesuffix(".npy") for name in names], [method for *_, method in known]
 
-    Attributes:
-        entries: Six values of each member: head, packed bytes, bytes, lengths of the texts, offset, name.
-        heads: All that comes before the first number, as ``lengths`` and ``names`` are.
-        methods: How each member is packed.
-        arrays: What each is called.
-    """
-
-    entries: struct.Struct
-    heads: tuple[bytes, ...]
-    lengths: tuple[bytes, ...]
-    names: tuple[bytes, ...]
-    methods: tuple[int, ...]
-    arrays: tuple[str, ...]
-
-    @classmethod
-    def of(cls, content: bytes, place: int, count: int) -> _Layout:
-        """The layout of the directory at ``place``."""
-        fields, heads, lengths, names = "<", [], [], []
-        for _ in range(count):
-            head, _, _, sizes, _ = _DIRECTORY_ENTRY.unpack_from(content, place)
-            name, extra, comment = _LENGTHS.unpack(sizes)
-            heads.append(head)
-            lengths.append(sizes)
-            place += _DIRECTORY_ENTRY.size
-            names.append(content[place : place + name])
-            place += name + extra + comment
-            fields += f"{_ENTRY}{name}s{extra + comment}x"
-        known = [_HEAD.unpack(head) for head in heads]
-        if any(mark != b"PK\x01\x02" or flags & 1 or method not in _METHODS for mark, flags, method in known):
-            raise ValueError("a zip archive with members that bench does not write")
-        arrays = tuple(name.decode().removesuffix(".npy") for name in names)
-        methods = tuple(method for *_, method in known)
-        return cls(struct.Struct(fields), tuple(heads), tuple(lengths), tuple(names), methods, arrays)
-
-    def read(self, content: bytes, place: int) -> Members | None:
-        """The members of a directory of this layout, ``None`` where it is another or beyond 4 GiB."""
-        if place + self.entries.size > len(content):
+    def read(other: bytes) -> Members | None:
+        values = entries.unpack_from(other)
+        numbers = values[1::6], values[2::6], values[4::6]
+        if (values[0::6], values[3::6], values[5::6]) != (heads, lengths, names) or 0xFFFFFFFF in sum(numbers, ()):
             return None
-        values = self.entries.unpack_from(content, place)
-        packed, sizes, offsets = values[1::6], values[2::6], values[4::6]
-        same = (values[0::6], values[3::6], values[5::6]) == (self.heads, self.lengths, self.names)
-        if not same or 0xFFFFFFFF in packed or 0xFFFFFFFF in sizes or 0xFFFFFFFF in offsets:
-            return None
-        return dict(zip(self.arrays, zip(self.methods, packed, sizes, offsets, strict=True), strict=True))
+        return dict(zip(arrays, zip(methods, *numbers, strict=True), strict=True))
+
+    return read
 
 
 def _packed_array(name: str, method: int, packed: bytes, size: int) -> npt.NDArray[Any]:

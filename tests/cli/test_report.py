@@ -107,7 +107,7 @@ def test_verify_recomputes_every_score(samples, tmp_path, capsys):
     store.write(record.model_copy(update={"scores": good}), arrays)
     assert main(["report", str(tmp_path / "run"), "--format", "md", "--verify"]) == 0
     assert "2 scores recomputed from predictions, 0 differ" in capsys.readouterr().out
-    edited = (good[0].model_copy(update={"value": 0.999}), good[1])
+    edited = (good[0].of(0.999), good[1])
     store.write(record.model_copy(update={"scores": edited}), arrays)
     assert main(["report", str(tmp_path / "run"), "--format", "md", "--verify"]) == 1
     assert "accuracy is stored as 0.999" in capsys.readouterr().err

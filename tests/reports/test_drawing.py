@@ -104,3 +104,9 @@ def test_labels_of_rows_stand_inside_the_picture(samples, tmp_path, name):
         starts = [float(n.get("x")) - drawing.width_of(n.text) for n in texts if n.get("text-anchor") == "end"]
         assert len(starts) >= 2
         assert min(starts) >= 0
+
+
+@given(st.lists(st.tuples(st.floats(-2000, 2000), st.floats(-2000, 2000)), max_size=5))
+def test_points_of_a_line_are_written_as_every_other_number(points):
+    written = " ".join(f"{drawing._n(x)},{drawing._n(y)}" for x, y in points)
+    assert f'points="{written}"' in drawing.line(points, drawing.FG)

@@ -7,6 +7,8 @@ import zipfile
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bench.errors import StoreError
 from bench.results.predictions import NpzArrays
@@ -63,3 +65,20 @@ def _bzip2() -> bytes:
 def test_what_bench_never_writes_is_refused(content):
     with pytest.raises(StoreError, match="zip archive"):
         NpzArrays(content)
+
+
+@given(st.lists(st.permutations(["ab", "ba", "c", "logits"]), min_size=2, max_size=6), st.integers(0, 40))
+def test_directories_that_differ_in_names_order_or_numbers_are_told_apart(orders, size):
+    for place, names in enumerate(orders):
+        content = _file(np.savez_compressed, **{name: np.arange(size + place) + ord(name[0]) for name in names})
+        found = NpzArrays(content)
+        with np.load(io.BytesIO(content)) as expected:
+            assert list(found) == list(expected) == names
+            assert all(np.array_equal(found[name], expected[name]) for name in names)
+
+
+def test_a_class_below_zero_or_beyond_the_logits_is_damage():
+    arrays = {"ids": np.array(["a", "b"]), "logits": np.zeros((2, 3), dtype=np.float32)}
+    for wrong in ([0, -1], [0, 3]):
+        with pytest.raises(StoreError, match="belong together"):
+            NpzArrays(_file(np.savez, **arrays, targets=np.array(wrong)), scored=True)

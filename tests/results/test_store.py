@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.cell import Cell
+from bench.cell import Cell, axes
 from bench.clips import Clips
 from bench.errors import StoreError
 from bench.results.folder import write_atomic
@@ -74,6 +74,7 @@ def test_weights_show_in_the_id() -> None:
     assert "-scratch-" in CELL.id
     assert replace(probe, weights="x~1").id != probe.id
     assert Cell.from_json(probe.to_json()) == probe
+    assert (axes(probe) < axes(CELL)) == (probe < CELL)
 
 
 def test_same_arrays_same_bytes(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.statistics.bootstrap import cluster_bootstrap, score_interval, stretch, wilson
-from bench.statistics.draws import Draws, draw_scores
+from bench.statistics.bootstrap import cluster_bootstrap, score_interval, sorted_quantiles, stretch, wilson
+from bench.statistics.draws import Draws, draw_scores, group_weights
 from bench.statistics.results import Interval, Refusal
 
 
@@ -250,3 +250,18 @@ def test_one_seed_on_lone_clips_has_wilsons_interval() -> None:
 def test_wrong_level() -> None:
     with pytest.raises(ValueError, match="level is 95"):
         cluster_bootstrap([1, 0], None, level=95)
+
+
+@given(st.integers(2, 300), st.lists(st.floats(0.0, 1.0), min_size=1, max_size=4), st.integers(0, 99))
+def test_quantiles_of_sorted_draws_are_numpys_to_the_last_bit(draws: int, levels: list[float], seed: int) -> None:
+    rows = np.sort(np.random.default_rng(seed).normal(size=(3, draws)).round(2), axis=1)
+    expected = np.quantile(rows, levels, axis=1, method="weibull").T
+    assert np.array_equal(sorted_quantiles(rows, np.array(levels)), expected)
+
+
+def test_groups_drawn_once_are_those_drawn_anew_and_cannot_be_changed() -> None:
+    (kept,) = group_weights(7, 20, 3)
+    (again,), (anew,) = group_weights(7, 20, 3), group_weights(7, 20, np.random.default_rng(3))
+    assert again is kept
+    assert not kept.flags.writeable
+    assert np.array_equal(kept, anew)
