@@ -23,12 +23,11 @@ from bench.errors import StoreError
 from bench.results.records import Record
 
 Arrays = Mapping[str, npt.NDArray[Any]]
-Members = Mapping[str, tuple[int, int, int, int]]
 Predictions = Callable[[Record], Arrays]
 """Gives the arrays stored beside a record."""
 
 _DIRECTORY_END = struct.Struct("<4s4H2LH")
-_HEAD, _LENGTHS = struct.Struct("<4s4x2H"), struct.Struct("<28x3H12x")
+_DIRECTORY_ENTRY = struct.Struct("<4s4x2H8x2L3H8xL")
 _LOCAL_HEADER = struct.Struct("<26x2H")
 _METHODS: Mapping[int, Callable[[bytes, int], bytes]] = {
     zipfile.ZIP_STORED: lambda packed, _: packed,
@@ -74,7 +73,7 @@ class NpzArrays(Mapping[str, npt.NDArray[Any]]):
         self._content, self._origin = content, origin
         self._unpacked: dict[str, npt.NDArray[Any]] = {}
         try:
-            self._members = _members(content)
+            self._members = dict(_members(content))
             if scored:
                 groups = self._unpack("groups") if "groups" in self._members else None
                 ids, targets, logits = map(self._unpack, NEEDED)
@@ -124,61 +123,25 @@ def _check_together(
     known = ids.ndim == 1 and logits.ndim == 2 and kinds == ("U", True, "f") and len(ids) > 0
     known = known and (groups is None or (groups.shape == ids.shape and groups.dtype.kind == "U"))
     shaped = known and len(ids) == len(logits) and targets.shape == (ids.shape if single else logits.shape)
-    if not shaped or (single and not _largest(targets.dtype.str, targets.tobytes()) < logits.shape[1]):
+    if not shaped or (single and targets.astype(np.int64).view(np.uint64).max() >= logits.shape[1]):  # or below 0
         raise ValueError(f"ids {ids.shape}, targets {targets.shape} and logits {logits.shape} do not belong together")
 
 
-@functools.lru_cache(maxsize=32)
-def _largest(kind: str, indices: bytes) -> float:
-    """The largest of class indices, infinite where one is below 0; cells of one test split have the same."""
-    values = np.frombuffer(indices, kind)
-    return float(values.max()) if values.min() >= 0 else np.inf
-
-
-def _members(content: bytes) -> Members:
-    """Of each array by its name: ``(method, packed bytes, bytes, offset of its header)``."""
+def _members(content: bytes) -> Iterator[tuple[str, tuple[int, int, int, int]]]:
+    """Of each array: its name, and ``(method, packed bytes, bytes, offset of its header)``."""
     end = max(len(content) - _DIRECTORY_END.size, 0)
     if content[end : end + 4] != b"PK\x05\x06":
         raise ValueError("no zip archive, or one with a comment")
-    *_, count, size, place, _ = _DIRECTORY_END.unpack_from(content, end)
-    directory, known = content[place : place + size], _layouts(count, size)
-    found = next((found for layout in known if (found := layout(directory)) is not None), None)
-    if found is None:
-        known[:] = [_layout(directory, count), *known[:3]]
-        found = known[0](directory)
-    if found is None:
-        raise ValueError("a zip archive with members beyond 4 GiB")
-    return found
-
-
-@functools.lru_cache(maxsize=64)
-def _layouts(_count: int, _size: int) -> list[Callable[[bytes], Members | None]]:
-    """Those seen in directories of so many members and bytes."""
-    return []
-
-
-def _layout(directory: bytes, count: int) -> Callable[[bytes], Members | None]:
-    """What reads, at one go, directories that differ from this one in numbers only: those of one recipe's cells."""
-    form, place = "<", 0
+    *_, count, _, place, _ = _DIRECTORY_END.unpack_from(content, end)
     for _ in range(count):
-        name, extra, comment = _LENGTHS.unpack_from(directory, place)
-        form += f"12s8x2L6s8xL{name}s{extra + comment}x"
-        place += _LENGTHS.size + name + extra + comment
-    entries = struct.Struct(form)
-    heads, lengths, names = (entries.unpack_from(directory)[at::6] for at in (0, 3, 5))
-    known = [_HEAD.unpack(head) for head in heads]
-    if any(mark != b"PK\x01\x02" or flags & 1 or method not in _METHODS for mark, flags, method in known):
-        raise ValueError("a zip archive with members that bench does not write")
-    arrays, methods = [name.decode().removesuffix(".npy") for name in names], [method for *_, method in known]
-
-    def read(other: bytes) -> Members | None:
-        values = entries.unpack_from(other)
-        numbers = values[1::6], values[2::6], values[4::6]
-        if (values[0::6], values[3::6], values[5::6]) != (heads, lengths, names) or 0xFFFFFFFF in sum(numbers, ()):
-            return None
-        return dict(zip(arrays, zip(methods, *numbers, strict=True), strict=True))
-
-    return read
+        fields = _DIRECTORY_ENTRY.unpack_from(content, place)
+        signature, flags, method, packed, size, name, extra, comment, header = fields
+        beyond = 0xFFFFFFFF in (packed, size, header)
+        if signature != b"PK\x01\x02" or flags & 1 or method not in _METHODS or beyond:
+            raise ValueError("a zip archive with members that bench does not write")
+        place += _DIRECTORY_ENTRY.size
+        yield content[place : place + name].decode().removesuffix(".npy"), (method, packed, size, header)
+        place += name + extra + comment
 
 
 def _packed_array(name: str, method: int, packed: bytes, size: int) -> npt.NDArray[Any]:

@@ -26,7 +26,8 @@ def plain(value: Any, digits: int | None = None) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item, digits) for item in value]
     if dataclasses.is_dataclass(kind) and not isinstance(value, type):
-        return {name: plain(getattr(value, name), digits) for name in value.__dataclass_fields__}
+        held = ((name, getattr(value, name)) for name in value.__dataclass_fields__)
+        return {name: one if type(one) in _PLAIN else plain(one, digits) for name, one in held}
     if hasattr(value, "model_dump"):
         value = value.model_dump(mode="json")
     if isinstance(value, Mapping):

@@ -19,7 +19,7 @@ once. Below three seeds nothing is known of this part: what is said then holds o
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -196,8 +196,7 @@ def _of_values(
 def _group_sums(values: Floats, codes: Counts, groups: int) -> Floats:
     """Sums of ``(seeds, clips)`` over the clips of each group ``(seeds, groups)``."""
     places = codes + groups * np.arange(len(values))[:, None]
-    sums = np.bincount(places.ravel(), values.ravel(), len(values) * groups)
-    return sums.reshape(-1, groups).astype(np.float64)
+    return np.bincount(places.ravel(), values.ravel(), len(values) * groups).reshape(-1, groups).astype(np.float64)
 
 
 def _seed_variances(sums: Floats, sizes: Floats) -> tuple[float, float]:
@@ -241,29 +240,26 @@ def _of_scores(models: Sequence[Resampled]) -> Draws | Refusal:
     )
 
 
-def group_weights(groups: int, draws: int, seed: int | np.random.Generator) -> Iterator[Floats]:
+def group_weights(groups: int, draws: int, seed: int | np.random.Generator) -> Iterable[Floats]:
     """How often each group was drawn, as counts ``(some draws, groups)``; one group fewer is drawn than there are."""
-    chunk = max(1, _CHUNK_CELLS // groups)
-    if draws <= chunk and not isinstance(seed, np.random.Generator):
-        yield _seeded_weights(groups, draws, seed)
-        return
-    rng = np.random.default_rng(seed)
-    for start in range(0, draws, chunk):
-        yield _weights(groups, min(chunk, draws - start), rng)
+    if isinstance(seed, int) and groups * draws <= _CHUNK_CELLS:
+        return _kept_weights(groups, draws, seed)
+    return _drawn_weights(groups, draws, np.random.default_rng(seed))
 
 
 @functools.lru_cache(maxsize=2)
-def _seeded_weights(groups: int, draws: int, seed: int) -> Floats:
+def _kept_weights(groups: int, draws: int, seed: int) -> tuple[Floats, ...]:
     """The same for every section and row of so many groups."""
-    found = _weights(groups, draws, np.random.default_rng(seed))
-    found.flags.writeable = False
-    return found
+    return tuple(_drawn_weights(groups, draws, np.random.default_rng(seed)))
 
 
-def _weights(groups: int, draws: int, rng: np.random.Generator) -> Floats:
-    drawn = rng.integers(0, groups, size=(draws, groups - 1))
-    drawn += groups * np.arange(draws)[:, None]
-    return np.bincount(drawn.ravel(), minlength=draws * groups).reshape(draws, groups).astype(np.float64)
+def _drawn_weights(groups: int, draws: int, rng: np.random.Generator) -> Iterator[Floats]:
+    chunk = max(1, _CHUNK_CELLS // groups)
+    for start in range(0, draws, chunk):
+        rows = min(chunk, draws - start)
+        drawn = rng.integers(0, groups, size=(rows, groups - 1))
+        drawn += groups * np.arange(rows)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=rows * groups).reshape(rows, groups).astype(np.float64)
 
 
 def clip_weights(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import special
 
 from bench.statistics.bootstrap import over_seeds, sorted_quantiles, stretch, wilson
@@ -19,7 +19,7 @@ POWER = float(special.ndtri(0.8))
 """Standard errors beyond the end of an interval at which four of five differences are found."""
 LEAST_P = 1e-12
 _FEW = 25
-_MOST_DRAWS = 1 << 19
+_MOST_DRAWS = 1 << 20
 """Draws of differences that are held in memory at once."""
 
 
@@ -149,17 +149,14 @@ def _ends(apart: Floats, differences: Floats, drawn: Draws, parts: Parts, level:
 def _p_values(apart: Floats, differences: Floats, drawn: Draws, parts: Parts) -> Floats:
     """With fewer than 25 draws further out the group part of the interval is that of a normal distribution."""
     low, high = np.full(len(apart), math.log(LEAST_P)), np.zeros(len(apart))
-    differs = differences[:, -1] - differences[:, 0] > SAME
     for _ in range(32):
         middle = (low + high) / 2
-        covered = _reach(apart, differences, differs, np.exp(middle) / 2, drawn, parts) >= np.abs(apart)
+        covered = _reach(apart, differences, np.exp(middle) / 2, drawn, parts) >= np.abs(apart)
         low, high = np.where(covered, middle, low), np.where(covered, high, middle)
     return np.where(np.abs(apart) > SAME, np.exp(high), 1.0)
 
 
-def _reach(
-    apart: Floats, differences: Floats, differs: NDArray[np.bool_], tail: Floats, drawn: Draws, parts: Parts
-) -> Floats:
+def _reach(apart: Floats, differences: Floats, tail: Floats, drawn: Draws, parts: Parts) -> Floats:
     """How far the interval of each pair extends towards 0 with ``tail`` beyond it ``(pairs,)``."""
     draws = differences.shape[1]
     z, most = np.maximum(-special.ndtri(tail), SAME), max(draws - _FEW, draws // 2)
@@ -171,6 +168,7 @@ def _reach(
     ends = np.where(tail * (draws + 1) < _FEW, np.maximum(ends, spread * z), ends)
     flat = z**2 / (drawn.groups + z**2) if drawn.shares is not None else 1e9
     student = -special.stdtrit(drawn.groups - 1, tail)
+    differs = differences[:, -1] - differences[:, 0] > SAME
     ends = np.where(differs, np.maximum(0.0, student / z * ends), flat)
     return parts.reach(ends, tail, student)
 
