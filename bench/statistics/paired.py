@@ -19,7 +19,7 @@ POWER = float(special.ndtri(0.8))
 """Standard errors beyond the end of an interval at which four of five differences are found."""
 LEAST_P = 1e-12
 _FEW = 25
-_MOST_DRAWS = 1 << 20
+_MOST_DRAWS = 1 << 19
 """Draws of differences that are held in memory at once."""
 
 
