@@ -57,11 +57,9 @@ def _refuse(problems: _Problems) -> None:
     advice += [f"leave out --plugin {f}" for f in sorted({p.file for p, *_ in problems if p.file})]
     count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
     text = "\n".join([f"{count} with plugins:", *lines, f"Mend, or {', or '.join(advice)}"])
-    raised = [error for *_, error in problems if error is not None]
-    if not raised:
-        raise PluginError(text)
-    text += "\n`bench check all --debug`, with the same --plugin, shows the traceback"
-    raise PluginError(text) from BaseExceptionGroup("what plugins raised", raised)
+    if raised := [error for *_, error in problems if error is not None]:
+        text += "\n`bench check all --debug`, with the same --plugin, shows the traceback"
+    raise PluginError(text) from (BaseExceptionGroup("what plugins raised", raised) if raised else None)
 
 
 def plugin_manager() -> pluggy.PluginManager:

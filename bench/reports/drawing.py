@@ -26,19 +26,12 @@ if TYPE_CHECKING:
 FG, MUTED, GRID, ACCENT, SECOND = "#112233", "#445566", "#778899", "#aa1122", "#2211aa"
 _VARIABLES = {FG: "--fg", MUTED: "--muted", GRID: "--line", ACCENT: "--accent", SECOND: "--second"}
 
-WIDTHS = {
-    letter: width
-    for width, letters in {
-        4.4: "'ijlIJ ,./:;\\|-f", 5.0: "()[]t!r", 6.6: '"*_`szc?', 8.5: "ABCKRVXZ", 9.9: "DGHNOQUw&",
-        10.4: "#+<=>^~M", 12.0: "%mW@\N{HORIZONTAL ELLIPSIS}",
-    }.items()
-    for letter in letters
-}  # fmt: skip
+WIDTHS = (
+    dict.fromkeys("'ijlIJ ,./:;\\|-f", 4.4) | dict.fromkeys("()[]t!r", 5.0) | dict.fromkeys('"*_`szc?', 6.6)
+    | dict.fromkeys("ABCKRVXZ", 8.5) | dict.fromkeys("DGHNOQUw&", 9.9) | dict.fromkeys("#+<=>^~M", 10.4)
+    | dict.fromkeys("%mW@\N{HORIZONTAL ELLIPSIS}", 12.0)
+)  # fmt: skip
 """Widths of letters at 12 pixels in DejaVu Sans, about the widest of the fonts that pages are shown in."""
-OTHER, FOREIGN = 7.7, 12.5
-"""The widest of the other ASCII letters, and of letters beyond."""
-LEADING = 14.0
-"""From one line of text to the next, in pixels."""
 
 Points = Sequence[tuple[float, float]]
 
@@ -104,13 +97,12 @@ def text(x: float, y: float, content: str, anchor: str = "start", more: str = ""
 
 def width_of(content: str) -> float:
     """How wide a text is at most, in pixels."""
-    return sum(WIDTHS.get(letter, OTHER if letter.isascii() else FOREIGN) for letter in content)
+    return sum(WIDTHS.get(letter, 7.7 if letter.isascii() else 12.5) for letter in content)
 
 
 def shortened(content: str, room: float) -> str:
     """A text that fits; its middle is left out where it does not, since names differ at both ends."""
-    head, tail = (len(content) + 1) // 2, len(content) // 2
-    made = content
+    head, tail, made = (len(content) + 1) // 2, len(content) // 2, content
     while width_of(made) > room and head > 1:
         head, tail = (head - 1, tail) if head > tail else (head, tail - 1)
         made = f"{content[:head]}\N{HORIZONTAL ELLIPSIS}{content[len(content) - tail :]}"
@@ -130,12 +122,6 @@ def wrapped(content: str, room: float) -> list[str]:
                 lines.append("")
             lines[-1] += part
     return [line.rstrip() for line in lines]
-
-
-def label(x: float, y: float, lines: Sequence[str]) -> str:
-    """The lines of a name, ending at ``x``, around the height ``y``."""
-    first = y + 4 - LEADING * (len(lines) - 1) / 2
-    return "".join(text(x, first + LEADING * place, content, "end") for place, content in enumerate(lines))
 
 
 def x_axis(panel: Panel, shown: Sequence[float], *, labels: bool = True) -> str:

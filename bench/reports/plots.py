@@ -22,13 +22,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
 
-LINE, TOP = 24.0, 8.0
-"""Least height of one row of a picture, and the room above the first, in pixels."""
+LINE, LEADING, TOP = 24.0, 14.0, 8.0
+"""Least height of a row of a picture, from one line of a name to the next, and above the first row, in pixels."""
 
-NAME_ROOM, CLASS_ROOM = 200.0, 130.0
-"""Room for a line of the names of rows, and for those of classes, in pixels."""
-MOST_LINES = 3
-"""More lines than this, and the middle of a name is left out."""
+NAME_ROOM, LINE_ROOM, CLASS_ROOM = 600.0, 200.0, 130.0
+"""Room for the name of a row in all, for a line of it, and for the name of a class, in pixels."""
 
 MAX_NAMED = 14
 """More points than this in one panel, and only those on the Pareto front are named."""
@@ -62,12 +60,15 @@ def _axis(section: Section) -> str:
 
 def _names(section: Section, rows: Sequence[Row]) -> tuple[list[str], float, float]:
     """The names of rows as a column on the left of a picture, its width, and the height that a row needs."""
-    named = [drawing.shortened(formatting.name(section, row), MOST_LINES * NAME_ROOM) for row in rows]
-    lines = [drawing.wrapped(name, NAME_ROOM) for name in named]
+    names = [drawing.shortened(formatting.name(section, row), NAME_ROOM) for row in rows]
+    lines = [drawing.wrapped(name, LINE_ROOM) for name in names]
     width = 12 + max(drawing.width_of(line) for own in lines for line in own)
-    height = max(LINE, drawing.LEADING * max(map(len, lines)) + 8)
-    middles = [TOP + height * (place + 0.5) for place in range(len(rows))]
-    drawn = [drawing.label(width - 8, middle, own) for middle, own in zip(middles, lines, strict=True)]
+    height = max(LINE, LEADING * max(map(len, lines)) + 8)
+    drawn = [
+        drawing.text(width - 8, TOP + height * (place + 0.5) + 4 + LEADING * (at - (len(own) - 1) / 2), line, "end")
+        for place, own in enumerate(lines)
+        for at, line in enumerate(own)
+    ]
     return drawn, width, height
 
 
