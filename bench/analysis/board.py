@@ -13,7 +13,7 @@ from bench.analysis.phrases import labelled, plural, protocol
 from bench.analysis.predictions import Evaluated, Metrics, Reader
 from bench.analysis.rows import Common
 from bench.analysis.speed import environment_words, hardware, hardware_key, hardware_words
-from bench.analysis.suites import Part, suite_table
+from bench.analysis.suites import Part, suite_section
 from bench.analysis.tuned import told
 from bench.cell import Cell, axes, registered
 from bench.config.suites import Suite
@@ -78,13 +78,15 @@ def build_board(  # noqa: PLR0913  one keyword per source
         parts += [Part(sections[-1], family, reader)] if suite else []
         found += reader.problems
     measured = {registered(section.dataset.name) for section in sections}
+    if suite:
+        section = suite_section(suite, parts)
+        sections.append(dataclasses.replace(section, rows=tuple(sorted(section.rows, key=_order))))
     return Board(
         sections=tuple(sections),
         problems=tuple(sorted(dict.fromkeys(found))),
         environments=tuple(sorted({environment_words(record) for record in kept if record.environment})),
         published=tuple(entry for entry in published if entry.dataset in measured),
         records=len(kept),
-        suite=suite_table(suite, parts) if suite else None,
     )
 
 

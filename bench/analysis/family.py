@@ -13,6 +13,7 @@ from bench.analysis.predictions import Evaluated, Groups, Reader
 from bench.analysis.rows import Common, Draft, Pairs, draft, finished, folds_by_seed
 from bench.analysis.tuned import unseen
 from bench.cell import Cell
+from bench.results.records import Score
 from bench.statistics.bootstrap import score_interval
 from bench.statistics.draws import Evidence
 from bench.statistics.ranking import Ranking, ranking
@@ -69,28 +70,36 @@ def read_family(group: SectionGroup, reader: Reader) -> Family:
         classes=len(group.identity.labels),
     )
     drafts = [draft(row, found[key], common, reader) for key, row in sorted(group.rows.items())]
-    groups = reader.groups(common.folds)
-    ranked, notes = _ranked(drafts)
-    scores = {f"{index:06d}": seen for index, (_, seen) in enumerate(ranked)}
-    made = ranking(scores, groups, higher_is_better=reader.shown.higher_is_better) if scores else _nothing(drafts)
-    places: dict[RowKey, int] = {}
-    if isinstance(made, Ranking):
-        places = {ranked[int(model.name)][0].key: place for place, model in enumerate(made.models)}
-    reason = made.reason if isinstance(made, Refusal) else "its cells are not publishable"
+    rows, places, made, notes = ranked_rows(drafts, reader.groups(common.folds), reader.shown)
     return Family(
         evaluated=evaluated,
         found={key: pairs for key, (pairs, _) in found.items()},
         common=common,
-        rows=tuple(
-            _placed(one[0], made, places[one[0].key])
-            if isinstance(made, Ranking) and one[0].key in places
-            else _unranked(one, groups, reason)
-            for one in drafts
-        ),
+        rows=rows,
         places=places,
-        resolution=_resolution(made),
-        notes=tuple(notes),
+        resolution=made,
+        notes=notes,
     )
+
+
+def ranked_rows(
+    drafts: Sequence[Draft], groups: Groups, shown: Score
+) -> tuple[tuple[Row, ...], dict[RowKey, int], Resolution, tuple[str, ...]]:
+    """The rows with their ranks and intervals; and of a :class:`Family` the places, the resolution and the notes."""
+    ranked, notes = _ranked(drafts)
+    scores = {f"{index:06d}": seen for index, (_, seen) in enumerate(ranked)}
+    made = ranking(scores, groups, higher_is_better=shown.higher_is_better) if scores else _nothing(drafts)
+    places: dict[RowKey, int] = {}
+    if isinstance(made, Ranking):
+        places = {ranked[int(model.name)][0].key: place for place, model in enumerate(made.models)}
+    reason = made.reason if isinstance(made, Refusal) else "its cells are not publishable"
+    rows = tuple(
+        _placed(one[0], made, places[one[0].key])
+        if isinstance(made, Ranking) and one[0].key in places
+        else _unranked(one, groups, reason)
+        for one in drafts
+    )
+    return rows, places, _resolution(made), tuple(notes)
 
 
 def _common_folds(planned: Sequence[int], found: Iterable[Pairs]) -> tuple[int, ...]:

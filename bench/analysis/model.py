@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from bench.analysis.artifacts import Detail, PageSection
 from bench.analysis.grouping import RowKey
 from bench.analysis.row_metadata import ModelFacts, Unfinished
-from bench.analysis.suite_model import SuiteTable
 from bench.results.quantities import Hardware, Speed
 from bench.results.records import Score
 from bench.statistics.results import Interval
@@ -215,9 +214,13 @@ class Resolution:
     pairs: tuple[RankedPair, ...] = ()
 
 
+SUITE = "suite"
+"""Name of the protocol of a section that sums up others: its rows have no folds, their scores are of data sets."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """One table: one data set, one protocol, one label set, one copy of the data.
+    """One table: one data set, one protocol, one label set, one copy of the data; or a suite of such tables.
 
     Attributes:
         dataset: What was measured on.
@@ -274,13 +277,12 @@ class Board:
     """Everything a reporter needs; it never reads a file.
 
     Attributes:
-        sections: Never averaged across.
+        sections: Never averaged across but by a suite, whose own section is the last.
         problems: Files and cells that were left out, each with its reason.
         environments: Distinct software environments, one line each.
         published: Context rows.
         records: How many records it was made from.
         extra: Further sections of the page, made by studies of the same folder.
-        suite: What the sections say together, where they are those of a suite.
     """
 
     sections: tuple[Section, ...]
@@ -289,4 +291,3 @@ class Board:
     published: tuple[Published, ...]
     records: int
     extra: tuple[PageSection, ...] = ()
-    suite: SuiteTable | None = None

@@ -1,30 +1,34 @@
-"""The sections of a suite -> one aggregate a model, for those that have a result on each of its data sets."""
+"""The sections of a suite -> one more, whose score is the aggregate of those that have a result on each data set."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 
-import numpy as np
-
+from bench.analysis.artifacts import Detail
 from bench.analysis.evidence import evidence
-from bench.analysis.family import Family
+from bench.analysis.family import Family, ranked_rows
 from bench.analysis.grouping import RowKey
-from bench.analysis.model import Rank, Row, Section
+from bench.analysis.model import SUITE, Dataset, Protocol, Row, Section
 from bench.analysis.phrases import labelled
 from bench.analysis.predictions import Reader
-from bench.analysis.suite_model import SuiteColumn, SuiteRow, SuiteTable
+from bench.analysis.rows import Draft
 from bench.cell import registered
 from bench.config.suites import Member, Suite
 from bench.results.records import Score
-from bench.statistics.aggregate import aggregate, combined
-from bench.statistics.draws import Draws, Evidence, draw_scores
+from bench.statistics.aggregate import aggregate
+from bench.statistics.bootstrap import score_interval
+from bench.statistics.draws import Evidence, Resampled
 from bench.statistics.results import Refusal
 
-DRAWS = 4000
-"""Of groups, within each data set."""
 _FIXED = ("model", "mode", "weights")
 _OTHERS = tuple(axis.name for axis in fields(RowKey) if axis.name not in _FIXED)
+_NAMES = {"rank": "mean rank", "borda": "models beaten"}
+WORDS = {
+    "mean": "weighted mean of the scores",
+    "rank": "weighted mean of the places among the models with an aggregate, seed by seed",
+    "borda": "weighted mean of how many models with an aggregate are beaten (a tie counts half), seed by seed",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,45 +49,36 @@ class Part:
         return evidence(self.family.found[row.key], row.folds_used, row.seeds_used, self.reader)
 
 
-@dataclass(frozen=True, slots=True)
-class _Entrant:
-    """A model on the data sets of a suite: its rows, what they are compared by, and why some are no part of it."""
-
-    key: RowKey
-    rows: Mapping[str, Row]
-    seen: Mapping[str, Evidence]
-    lacks: tuple[str, ...]
-
-    @property
-    def unranked(self) -> Iterator[str]:
-        """Data sets on which it is not ranked, with the first reason."""
-        return (f"{name}: not ranked: {row.not_ranked[0]}" for name, row in self.rows.items() if row.not_ranked)
-
-
-def suite_table(suite: Suite, parts: Sequence[Part]) -> SuiteTable:
-    """The table of a suite. Rows that no data set ranks are aggregated only where there is no model that all rank."""
+def suite_section(suite: Suite, parts: Sequence[Part]) -> Section:
+    """The section of a suite. Rows that a data set does not rank count only where no model is ranked on all of them."""
     homes = {name: _home(name, member, parts) for name, member in suite.datasets.items()}
     found = {name: part for name, part in homes.items() if isinstance(part, Part)}
-    varying = tuple(axis for axis in _OTHERS if any(_differ(part.section, axis) for part in found.values()))
-    entrants = _entrants(homes, varying)
     primary, why = _primary(suite, found)
-    whole = [one for one in entrants if not one.lacks] if primary else []
-    ranked = [one for one in whole if not any(one.unranked)]
-    rows, note = _aggregated(suite, ranked or whole, found, primary) if whole and primary else ([], why)
-    kept = {row.key for row in rows}
-    for one in entrants:
-        if one.key not in kept:
-            reasons = one.lacks or tuple(one.unranked)
-            rows.append(SuiteRow(key=one.key, scores=_scores(one, suite), reasons=reasons or (note,)))
-    return SuiteTable(
-        name=suite.name,
-        title=suite.title or suite.name,
-        aggregate=suite.aggregate,
-        primary=primary or Score(name=suite.aggregate, value=None),
-        columns=tuple(_column(name, member, homes[name]) for name, member in suite.datasets.items()),
-        rows=tuple(rows),
-        varying=varying,
-        notes=(note,) if note else (),
+    rows, seen = [], {}
+    for own in _entrants(found):
+        told = {name: _seen(home, own.get(name)) for name, home in homes.items()}
+        lacks = [f"no aggregate: {name}: {one.reason}" for name, one in told.items() if isinstance(one, Refusal)]
+        rows.append(_row(own, found, primary, (*why, *lacks)))
+        if not rows[-1].notes:
+            seen[rows[-1].key] = [one for one in told.values() if not isinstance(one, Refusal)]
+    ranked = {row.key for row in rows if row.key in seen and not row.not_ranked}
+    known = _aggregated(suite, found, {key: one for key, one in seen.items() if key in (ranked or seen)})
+    drafts = [_draft(row, known.get(row.key), ranked=row.key in ranked) for row in rows]
+    shown, _, resolution, notes = ranked_rows(drafts, None, primary)
+    return Section(
+        dataset=Dataset(name=f"{SUITE}:{suite.name}", title=suite.title or suite.name),
+        protocol=_protocol(suite, homes),
+        primary=primary,
+        rows=shown,
+        folds=(),
+        common_folds=(),
+        seeds=tuple(sorted({seed for row in shown for seed in row.seeds_used})),
+        hardware=(),
+        resolution=resolution,
+        notes=(
+            "A model without a result, or a rank where others have one, on every data set has no aggregate.",
+            *notes,
+        ),
     )
 
 
@@ -97,97 +92,92 @@ def _home(name: str, member: Member, parts: Sequence[Part]) -> Part | str:
     return f"{len(same)} tables of it, none of which is meant" if same else f"not run{f' by {asked}' if asked else ''}"
 
 
-def _column(name: str, member: Member, home: Part | str) -> SuiteColumn:
-    if isinstance(home, str):
-        return SuiteColumn(dataset=name, protocol=member.protocol or "", primary=None, weight=member.weight, why=home)
-    section = home.section
-    return SuiteColumn(
-        dataset=name, protocol=section.protocol.name, primary=section.primary, weight=member.weight, why=""
-    )
+def _protocol(suite: Suite, homes: Mapping[str, Part | str]) -> Protocol:
+    told = []
+    for name, member in suite.datasets.items():
+        home, weight = homes[name], f"weight {member.weight:g}"
+        own = (home,) if isinstance(home, str) else (home.section.protocol.name, home.section.primary.name)
+        told.append(f"{name} ({', '.join((*own, weight))})")
+    words = f"{WORDS[suite.aggregate]} on {', '.join(told)}"
+    return Protocol(name=SUITE, hash="", words=words, ranked=True, leak="")
+
+
+def _primary(suite: Suite, found: Mapping[str, Part]) -> tuple[Score, tuple[str, ...]]:
+    """What the aggregate is, without a value, and why it cannot be made."""
+    if suite.aggregate != "mean":
+        better = suite.aggregate == "borda"
+        return Score(name=_NAMES[suite.aggregate], value=None, unit="", higher_is_better=better), ()
+    shown = [part.section.primary for part in found.values()] or [Score(name="score", value=None)]
+    same = len({(one.unit, one.higher_is_better) for one in shown}) == 1
+    name = shown[0].name if len({one.name for one in shown}) == 1 else "score"
+    why = () if same else ("a mean takes scores of one unit and direction; aggregate = 'rank' or 'borda' takes any",)
+    return shown[0].model_copy(update={"name": f"mean {name}"}), why
+
+
+def _entrants(found: Mapping[str, Part]) -> list[dict[str, Row]]:
+    """The rows of each model by data set; axes in which rows of one model differ somewhere keep them apart."""
+    sections = [part.section for part in found.values()]
+    varying = [axis for axis in _OTHERS if any(_differ(section, axis) for section in sections)]
+    rows: dict[tuple[str, ...], dict[str, Row]] = {}
+    for name, part in found.items():
+        for row in part.section.rows:
+            rows.setdefault(_axes(row.key, (*_FIXED, *varying)), {})[name] = row
+    return [own for _, own in sorted(rows.items())]
 
 
 def _differ(section: Section, axis: str) -> bool:
-    """Whether two rows of one model differ in an axis."""
-    values: dict[tuple[str, ...], set[object]] = {}
-    for row in section.rows:
-        values.setdefault(_axes(row.key, _FIXED), set()).add(getattr(row.key, axis))
-    return any(len(one) > 1 for one in values.values())
+    values = {(_axes(row.key, _FIXED), getattr(row.key, axis)) for row in section.rows}
+    return len(values) > len({_axes(row.key, _FIXED) for row in section.rows})
 
 
 def _axes(key: RowKey, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(str(getattr(key, name)) for name in names)
 
 
-def _entrants(homes: Mapping[str, Part | str], varying: Sequence[str]) -> list[_Entrant]:
-    rows: dict[tuple[str, ...], dict[str, Row]] = {}
-    for name, home in homes.items():
-        for row in home.section.rows if isinstance(home, Part) else ():
-            rows.setdefault(_axes(row.key, (*_FIXED, *varying)), {})[name] = row
-    entrants = []
-    for _, own in sorted(rows.items()):
-        seen: dict[str, Evidence] = {}
-        lacks = []
-        for name, home in homes.items():
-            told: Evidence | Refusal = Refusal(reason=home if isinstance(home, str) else "no result")
-            if isinstance(home, Part) and name in own:
-                told = home.evidence(own[name])
-            if isinstance(told, Refusal):
-                lacks.append(f"{name}: {told.reason}")
-            else:
-                seen[name] = told
-        entrants.append(_Entrant(next(iter(own.values())).key, own, seen, tuple(lacks)))
-    return entrants
+def _seen(home: Part | str, row: Row | None) -> Evidence | Refusal:
+    if isinstance(home, str):
+        return Refusal(reason=home)
+    return Refusal(reason="no result") if row is None else home.evidence(row)
 
 
-def _primary(suite: Suite, found: Mapping[str, Part]) -> tuple[Score | None, str]:
-    """What the aggregate is, without a value, or why there is none."""
-    if suite.aggregate != "mean":
-        names = {"rank": "mean rank", "borda": "models beaten"}
-        return Score(name=names[suite.aggregate], value=None, unit="", higher_is_better=suite.aggregate == "borda"), ""
-    kinds = {(part.section.primary.unit, part.section.primary.higher_is_better) for part in found.values()}
-    if len(kinds) > 1:
-        return None, "a mean takes scores of one unit and direction; aggregate = 'rank' or 'borda' takes any"
-    unit, better = next(iter(kinds), ("fraction", True))
-    metrics = {part.section.primary.name for part in found.values()}
-    name = f"mean {metrics.pop()}" if len(metrics) == 1 else "mean score"
-    return Score(name=name, value=None, unit=unit, higher_is_better=better), ""
+def _row(own: Mapping[str, Row], found: Mapping[str, Part], primary: Score, notes: tuple[str, ...]) -> Row:
+    """The row of a model without its aggregate, what its data sets say of it, and why there can be none."""
+    rows = list(own.values())
+    scores = [
+        row.primary.model_copy(update={"name": f"{name} {found[name].section.primary.name}"})
+        for name, row in own.items()
+    ]
+    return replace(
+        rows[0],
+        primary=primary, interval=None, rank=None, scores=tuple(scores), cells=(), folds_used=(), folds_done=(),
+        folds_planned=(), seeds_used=tuple(sorted(set.intersection(*({*row.seeds_used} for row in rows)))),
+        cells_done=sum(row.cells_done for row in rows), cells_planned=sum(row.cells_planned for row in rows),
+        speeds=(), outcomes=(), publishable=all(row.publishable for row in rows),
+        not_publishable=tuple(dict.fromkeys(why for row in rows for why in row.not_publishable)),
+        not_ranked=tuple(f"{name}: {row.not_ranked[0]}" for name, row in own.items() if row.not_ranked),
+        notes=notes, command="", seen=(), whole=None, detail=Detail(),
+    )  # fmt: skip
 
 
 def _aggregated(
-    suite: Suite, entrants: Sequence[_Entrant], found: Mapping[str, Part], primary: Score
-) -> tuple[list[SuiteRow], str]:
-    """The rows of models with an aggregate, best first, and why these have no interval."""
+    suite: Suite, found: Mapping[str, Part], seen: Mapping[RowKey, Sequence[Evidence]]
+) -> dict[RowKey, Resampled | Refusal]:
+    if not seen:
+        return {}
+    groups = [part.reader.groups(part.section.common_folds) for part in found.values()]
     weights = [member.weight for member in suite.datasets.values()]
     signs = [part.section.primary.sign for part in found.values()]
-    made = [
-        draw_scores([one.seen[name] for one in entrants], part.reader.groups(part.section.common_folds), draws=DRAWS,
-                    seed=number)
-        for number, (name, part) in enumerate(found.items())
-    ]  # fmt: skip
-    values = np.array([_scores(one, suite) for one in entrants], dtype=np.float64).T
-    drawn = [one for one in made if isinstance(one, Draws)]
-    note = next((f"no interval: {one.reason}" for one in made if isinstance(one, Refusal)), "")
-    told = None if note else aggregate(drawn, weights, suite.aggregate, signs)
-    rows = []
-    for place, (one, value) in enumerate(
-        zip(entrants, combined(values, weights, suite.aggregate, signs).tolist(), strict=True)
-    ):
-        rank = None
-        if told and told.ranks and not any(one.unranked):
-            best, worst = told.ranks[place]
-            rank = Rank(best=best, worst=worst, tie=told.ties[place])
-        rows.append(
-            SuiteRow(
-                key=one.key,
-                value=value,
-                interval=told.intervals[place] if told else None,
-                rank=rank,
-                scores=_scores(one, suite),
-                reasons=tuple(one.unranked),
-            )
-        )
-    return sorted(rows, key=lambda row: (-round(primary.sign * (row.value or 0.0), 12), row.key)), note
+    made = aggregate(list(zip(*seen.values(), strict=True)), groups, weights, suite.aggregate, signs)
+    return {key: made if isinstance(made, Refusal) else made[place] for place, key in enumerate(seen)}
 
 
-def _scores(one: _Entrant, suite: Suite) -> tuple[float | None, ...]:
-    return tuple(one.rows[name].value if name in one.rows else None for name in suite.datasets)
+def _draft(row: Row, known: Resampled | Refusal | None, *, ranked: bool) -> Draft:
+    """With its aggregate; one that is not to be ranked has its interval now."""
+    if not isinstance(known, Resampled):
+        why = () if known is None else (f"no aggregate: {known.reason}",)
+        return replace(row, notes=(*row.notes, *why)), None
+    row = replace(row, primary=row.primary.of(float(known.observed.mean())))
+    if ranked:
+        return row, known
+    interval = score_interval(known, None)
+    return replace(row, interval=None if isinstance(interval, Refusal) else interval), None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench.analysis.model import Row, Section
+from bench.analysis.model import SUITE, Row, Section
 from bench.reports import formatting
 from bench.results.quantities import QUANTITIES, Hardware, Quantity
 
@@ -69,7 +69,7 @@ def columns(section: Section) -> list[Column]:
             formatting.interval_title(section), lambda row: formatting.between(row.interval, section.primary),
             lambda row: row.interval.low if row.interval else None, "score", note="see the note below",
         ),
-        DONE, PARAMETERS,
+        *beside_score(section), PARAMETERS,
     ]  # fmt: skip
     if section.hardware:
         shown += speed_columns(section, section.hardware[0])
@@ -80,9 +80,18 @@ def columns(section: Section) -> list[Column]:
     return [*shown, STATUS]
 
 
+def beside_score(section: Section) -> list[Column]:
+    """What the score is of: cells, or the data sets of a suite."""
+    return _scores(section) if section.protocol.name == SUITE else [DONE]
+
+
+def _scores(section: Section) -> list[Column]:
+    return [_score(name) for name in dict.fromkeys(score.name for row in section.rows for score in row.scores)]
+
+
 def page_columns(section: Section) -> list[Column]:
     """The columns of the page by group, those of the other scores last; rank, tie and model are its own."""
-    scores = [_score(name) for name in dict.fromkeys(score.name for row in section.rows for score in row.scores)]
+    scores = [] if section.protocol.name == SUITE else _scores(section)
     groups = list(GROUPS)
     shown = [column for column in (*columns(section), *scores) if column.group]
     return sorted(shown, key=lambda column: groups.index(column.group))

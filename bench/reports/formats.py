@@ -16,9 +16,8 @@ from bench import escaping
 from bench.analysis import phrases
 from bench.analysis.artifacts import Detail
 from bench.analysis.model import Board, Published, Row, Section
-from bench.analysis.suite_model import SuiteTable
 from bench.cell import registered
-from bench.reports import formatting, suites
+from bench.reports import formatting
 from bench.reports.columns import MODEL, STATUS, Column, columns, marks, outcomes, reference_rows, speed_columns
 from bench.reports.headline import headline
 from bench.results.quantities import QUANTITIES
@@ -33,7 +32,6 @@ def markdown(board: Board) -> str:
         blocks.append("No records.")
     for section in board.sections:
         blocks += _markdown_section(section, board.published)
-    blocks += _markdown_suite(board.suite) if board.suite else ()
     blocks += _markdown_environment(board)
     return "\n\n".join(block for block in blocks if block) + "\n"
 
@@ -64,14 +62,6 @@ def _markdown_section(section: Section, published: Sequence[Published]) -> Itera
     if commands:
         yield "### Make these rows again"
         yield "\n".join(["```sh", *map(escaping.line, commands), "```"])
-
-
-def _markdown_suite(table: SuiteTable) -> Iterable[str]:
-    yield f"## {escaping.markdown(suites.title(table))}"
-    numeric = suites.numeric(table)
-    titles = [Column(name, str, numeric=place in numeric) for place, name in enumerate(suites.header(table))]
-    yield _table([[*map(escaping.cell, line)] for line in suites.lines(table)], titles)
-    yield escaping.markdown(" ".join(suites.context(table)))
 
 
 def beside(section: Section, published: Sequence[Published]) -> list[Published]:
@@ -186,7 +176,6 @@ def _table(rows: Sequence[Sequence[str]], shown: Sequence[Column], form: str = "
 def csv(board: Board) -> str:
     """One line per row of every section; fractions, seconds, MiB; unknown is empty."""
     lines = [_flat(section, row) for section in board.sections for row in section.rows]
-    lines += suites.flat(board.suite) if board.suite else []
     names = list(dict.fromkeys(name for line in lines for name in line))
     text = io.StringIO()
     table = writer(text, lineterminator="\n")
@@ -207,7 +196,9 @@ def _flat(section: Section, row: Row) -> dict[str, Any]:
         "metric": section.primary.name,
         **_unusual(section.primary),
         "value": row.value,
-        **suites.uncertainty(row),
+        **{name: getattr(row.interval, name, None) for name in ("low", "high")},
+        "interval": row.interval.method if row.interval else None,
+        **{name: getattr(row.rank, name.removeprefix("rank_"), None) for name in ("rank_best", "rank_worst", "tie")},
         "folds_done": len(row.folds_done),
         "folds_planned": len(row.folds_planned),
         "seeds_done": len(row.seeds_done),
@@ -249,8 +240,7 @@ def json_(board: Board) -> str:
         for section in board.sections
     ]
     values = plain(dataclasses.replace(board, sections=tuple(sections), extra=()), DIGITS)
-    for name in ("extra", "suite")[: 1 if board.suite else 2]:
-        del values[name]
+    del values["extra"]
     for section, made in zip(values["sections"], board.sections, strict=True):
         section |= {"headline": headline(made), "primary": made.primary.name, **_unusual(made.primary)}
         for row in section["rows"]:

@@ -9,7 +9,6 @@ from bench.analysis.grouping import RowKey
 from bench.analysis.model import Row, Section
 from bench.analysis.phrases import labelled, plural
 from bench.analysis.row_metadata import Unfinished
-from bench.analysis.suite_model import SuiteRow
 from bench.cell import parse_inputs
 from bench.results.quantities import Quantity
 from bench.results.records import Score
@@ -119,7 +118,7 @@ def measured(quantity: Quantity, value: float | None) -> str:
     return count(round(value)) if quantity.form == "count" else f"{value:.0f}"
 
 
-def place(row: Row | SuiteRow) -> str:
+def place(row: Row) -> str:
     """The rank interval, ``-`` where the row is not ranked."""
     if row.rank is None:
         return UNKNOWN
@@ -127,7 +126,7 @@ def place(row: Row | SuiteRow) -> str:
     return str(best) if best == worst else f"{best}-{worst}"
 
 
-def tie(row: Row | SuiteRow) -> str:
+def tie(row: Row) -> str:
     """The letters of the tie groups."""
     return UNKNOWN if row.rank is None else row.rank.tie
 

@@ -9,7 +9,7 @@ from typing import Any
 from bench import escaping
 from bench.analysis import phrases
 from bench.analysis.model import Board, Row, Section
-from bench.reports import curves, formatting, plots, representation_plots, suites
+from bench.reports import curves, formatting, plots, representation_plots
 from bench.reports.columns import GROUPS, Column, outcomes, page_columns, reference_rows
 from bench.reports.formats import PUBLISHED_TITLES, beside, context, published_cells
 from bench.reports.headline import headline
@@ -76,7 +76,7 @@ def render(board: Board) -> str:
         board=board,
         groups=GROUPS,
         machines=sorted({item.label for section in board.sections for item in section.hardware}),
-        extra=(*([suites.page_section(board.suite)] if board.suite else []), *board.extra),
+        extra=board.extra,
         plural=phrases.plural,
     )
     return "\n".join(line.rstrip() for line in page.splitlines() if line.strip()) + "\n"

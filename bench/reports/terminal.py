@@ -6,8 +6,7 @@ from dataclasses import replace
 
 from bench import escaping
 from bench.analysis.model import Board, Row, Section
-from bench.analysis.suite_model import SuiteTable
-from bench.reports import columns, formatting, suites
+from bench.reports import columns, formatting
 from bench.reports.columns import MODEL, Column
 from bench.reports.fitting import MOST_ROWS, laid_out
 from bench.reports.headline import headline
@@ -19,8 +18,6 @@ def text(board: Board, room: int | None = None) -> str:
     In ``room`` characters a line stand the columns that fit, and the first rows; ``None`` = all of them.
     """
     parts = [_section(section, room) for section in board.sections]
-    if board.suite:
-        parts.append(_suite(board.suite, room))
     if board.problems:
         parts.append("\n".join(["Left out:", *(f"  {escaping.line(problem)}" for problem in board.problems)]))
     return "\n\n".join(parts) + "\n" if parts else "No records.\n"
@@ -39,7 +36,7 @@ def _columns(section: Section, room: int | None) -> list[Column]:
     over = "" if room else formatting.over_clips(section)  # the notes below say it too
     title = f"{section.primary.name}{formatting.unit(section.primary)} [95 %{over}]"
     score = Column(title, _score, numeric=False)
-    shown += [score, columns.DONE, replace(columns.PARAMETERS, title="params")]
+    shown += [score, *columns.beside_score(section), replace(columns.PARAMETERS, title="params")]
     if section.hardware:
         shown += columns.speed_columns(section, section.hardware[0])[:4]
     return [*shown, columns.STATUS]
@@ -74,13 +71,3 @@ def _section(section: Section, room: int | None) -> str:
         notes[MOST_ROWS:] = [f"({more} more remarks; --wide shows all)"]
     above = [said, ""] if (said := headline(section)) else []
     return "\n".join(map(escaping.line, [title, "", *above, *_table(section, room), "", *notes]))
-
-
-def _suite(table: SuiteTable, room: int | None) -> str:
-    most = MOST_ROWS if room else len(table.rows)
-    rows = [[*map(escaping.line, line)] for line in (suites.header(table), *suites.lines(table)[:most])]
-    texts, widths, places = laid_out(rows, right=suites.numeric(table), room=room, kept=(0, 3, 4))
-    texts.insert(1, "  ".join("-" * widths[i] for i in places)[: room or None])
-    if (more := len(table.rows) - most) > 0:
-        texts.append(f"({more} more rows; --wide shows all)")
-    return "\n".join([escaping.line(suites.title(table)), "", *texts, "", *map(escaping.line, suites.context(table))])

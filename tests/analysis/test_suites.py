@@ -56,8 +56,8 @@ def board_of(samples, store, made, **options):
     )
 
 
-def by_model(table):
-    return {row.key.model: row for row in table.rows}
+def by_model(section):
+    return {row.key.model: row for row in section.rows}
 
 
 def values(samples, store):
@@ -66,7 +66,7 @@ def values(samples, store):
 
 
 def test_the_mean_is_weighted_and_a_model_that_lacks_a_data_set_has_none(samples, stored):
-    table = board_of(samples, stored, suite(noises=3, words=1)).suite
+    table = board_of(samples, stored, suite(noises=3, words=1)).sections[-1]
     single, rows = values(samples, stored), by_model(table)
     for model in ("good", "poor"):
         expected = (3 * single[model, "noises"] + single[model, "words"]) / 4
@@ -76,25 +76,24 @@ def test_the_mean_is_weighted_and_a_model_that_lacks_a_data_set_has_none(samples
         ("good", 1, 1),
         ("poor", 2, 2),
     ]
-    assert rows["holed"].reasons == ("words: no result on fold 2",)
-    assert rows["absent"].reasons == ("words: no result",)
+    assert rows["holed"].notes == ("no aggregate: words: no result on fold 2",)
+    assert rows["absent"].notes == ("no aggregate: words: no result",)
     assert {rows[name].value for name in ("holed", "absent", "mates")} == {None}
-    assert rows["absent"].scores == (pytest.approx(single["absent", "noises"]), None)
-    assert "not ranked" in rows["mates"].reasons[0]
-    assert "not inductive" in rows["mates"].reasons[0]
+    assert [(one.name, one.value) for one in rows["absent"].scores] == [("noises accuracy", single["absent", "noises"])]
+    assert "not inductive" in rows["mates"].not_ranked[0]
 
 
 @pytest.mark.parametrize(("aggregate", "expected"), [("rank", [1.0, 2.0]), ("borda", [1.0, 0.0])])
 def test_places_are_those_among_the_models_with_an_aggregate(samples, stored, aggregate, expected):
-    table = board_of(samples, stored, suite(aggregate, noises=1, words=1)).suite
+    table = board_of(samples, stored, suite(aggregate, noises=1, words=1)).sections[-1]
     assert [(row.key.model, row.value) for row in table.rows[:2]] == list(zip(["good", "poor"], expected, strict=True))
     assert table.primary.higher_is_better == (aggregate == "borda")
 
 
 def test_a_data_set_that_was_not_run_leaves_no_aggregate(samples, stored):
-    table = board_of(samples, stored, suite(noises=1, elsewhere=1)).suite
+    table = board_of(samples, stored, suite(noises=1, elsewhere=1)).sections[-1]
     assert {row.value for row in table.rows} == {None}
-    assert {reason for row in table.rows for reason in row.reasons} >= {"elsewhere: not run by 4+1"}
+    assert {reason for row in table.rows for reason in row.notes} >= {"no aggregate: elsewhere: not run by 4+1"}
 
 
 def test_resampling_is_paired_over_models_and_independent_over_data_sets(samples, store):
@@ -102,35 +101,25 @@ def test_resampling_is_paired_over_models_and_independent_over_data_sets(samples
     for dataset in ("noises", "words"):
         measured(samples, store, "a", dataset, 0.7, seeds=1)
     board = board_of(samples, store, suite(noises=1, words=1))
-    alone, both = board.sections[0].rows[0].interval, board.suite.rows[0].interval
+    alone, both = board.sections[0].rows[0].interval, board.sections[-1].rows[0].interval
     assert both.estimate == pytest.approx(alone.estimate)
     assert both.width / alone.width == pytest.approx(2**-0.5, rel=0.15)
-
-
-def test_a_model_that_is_always_right_has_an_interval(samples, store):
-    for dataset in ("noises", "words"):
-        measured(samples, store, "a", dataset, 1.0)
-    (row,) = board_of(samples, store, suite(noises=1, words=1)).suite.rows
-    assert row.value == 1.0
-    assert 0.9 < row.interval.low < 1.0
-    assert row.interval.high == 1.0
 
 
 def test_few_seeds_give_an_interval_over_clips_and_no_rank(samples, store):
     for dataset in ("noises", "words"):
         measured(samples, store, "a", dataset, 0.7, seeds=1)
-    (row,) = board_of(samples, store, suite(noises=1, words=1)).suite.rows
+    (row,) = board_of(samples, store, suite(noises=1, words=1)).sections[-1].rows
     assert row.rank is None
     assert "over clips only" in row.interval.method
-    assert row.reasons[0].startswith("noises: not ranked: few seeds (1 of at least 3)")
+    assert row.not_ranked[0].startswith("noises: few seeds (1 of at least 3)")
 
 
 def test_rows_of_one_model_stay_apart(samples, store):
     for dataset, recipes in (("noises", ("quick", "full")), ("words", ("quick",))):
         for recipe in recipes:
             measured(samples, store, "a", dataset, 0.7, recipe=recipe)
-    table = board_of(samples, store, suite(noises=1, words=1)).suite
-    assert table.varying == ("recipe",)
+    table = board_of(samples, store, suite(noises=1, words=1)).sections[-1]
     assert {row.key.recipe: row.value is None for row in table.rows} == {"quick": False, "full": True}
 
 
@@ -140,10 +129,12 @@ def test_scores_of_two_kinds_have_no_mean(samples, store):
     mixed = suite_of(
         {"name": "m", "datasets": {"noises": {"metric": "accuracy"}, "words": {"metric": "log_loss"}}}, "suite m"
     )
-    table = board_of(samples, store, mixed, metrics=samples.METRICS).suite
+    table = board_of(samples, store, mixed, metrics=samples.METRICS).sections[-1]
     assert table.rows[0].value is None
-    assert "one unit and direction" in table.rows[0].reasons[0]
-    ranks = board_of(samples, store, mixed.model_copy(update={"aggregate": "rank"}), metrics=samples.METRICS).suite
+    assert "one unit and direction" in table.rows[0].notes[0]
+    ranks = board_of(samples, store, mixed.model_copy(update={"aggregate": "rank"}), metrics=samples.METRICS).sections[
+        -1
+    ]
     assert ranks.rows[0].value == 1.0
 
 
@@ -158,11 +149,11 @@ def test_golden(name, samples, stored):
     assert made == (GOLDEN / name).read_text(encoding="utf-8")
 
 
-def test_json_and_page_hold_the_suite_and_other_boards_do_not(samples, stored):
-    with_suite, without = (board_of(samples, stored, made) for made in (suite(noises=1, words=1), None))
-    told = json.loads(formats.json_(with_suite))["suite"]
+def test_json_and_page_hold_the_suite(samples, stored):
+    board = board_of(samples, stored, suite(noises=1, words=1))
+    told = json.loads(formats.json_(board))["sections"][-1]
+    assert (told["dataset"]["name"], told["primary"]) == ("suite:both", "mean accuracy")
     assert [row["key"]["model"] for row in told["rows"]][:2] == ["good", "poor"]
     assert np.isfinite(told["rows"][0]["interval"]["low"])
-    assert "suite" not in json.loads(formats.json_(without))
-    assert 'id="suite"' in html.render(with_suite)
-    assert 'id="suite"' not in html.render(without)
+    assert "Both kinds" in html.render(board)
+    assert "Both kinds" in formats.latex(board)
