@@ -1,6 +1,6 @@
 """How often does the gate blame an unchanged model for its score, and how often does it catch a worse one?
 
-``python benchmarks/gate_scores.py [--gates 1000]`` prints two tables; some minutes of one core, nothing is trained.
+``python benchmarks/gate_scores.py [--gates 1000]`` prints two tables; a quarter of an hour, nothing is trained.
 
 First, one row of 400 clips at 85 % is gated by the default policy. Each clip lies at a distance of its own from the
 border of right and wrong, training moves every clip (so that ``change`` of them change sides when an unchanged model is
