@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from bench.statistics.draws import Evidence, Resampled, clip_weights
 from bench.statistics.results import Floats, Refusal, seeds_by_clips
@@ -49,7 +48,9 @@ def aggregate(
     rows = [np.stack([_joined(one, seeds, number) for one in models], axis=-1) for number, models in enumerate(found)]
     scores = np.stack(rows, axis=-2)  # seeds, draws, data sets, models
     if way != "mean":
-        places = stats.rankdata(-np.round(np.asarray(signs)[:, None] * scores, 12), axis=-1)
+        from scipy.stats import rankdata  # whose import takes longer than a report
+
+        places = rankdata(-np.round(np.asarray(signs)[:, None] * scores, 12), axis=-1)
         places[:, -1] = (scores.shape[-1] + 1) / 2  # one draw that tells nothing apart: no order is beyond doubt
         scores = places if way == "rank" else scores.shape[-1] - places
     values: Floats = np.average(scores, axis=-2, weights=weights)

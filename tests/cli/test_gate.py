@@ -173,7 +173,7 @@ def test_gate_needs_no_torch(runs, pinned):
     program = (
         "import sys; from bench.__main__ import main\n"
         f"assert main(['gate', {str(store.root)!r}, '--baseline', {str(pinned)!r}]) == 0\n"
-        "assert not {'torch', 'matplotlib', 'pandas'} & set(sys.modules)"
+        "import bench.cli.report; assert not {'torch', 'matplotlib', 'pandas', 'scipy.stats'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
