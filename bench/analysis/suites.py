@@ -111,7 +111,7 @@ def _primary(suite: Suite, found: Mapping[str, Part]) -> tuple[Score, tuple[str,
     same = len({(one.unit, one.higher_is_better) for one in shown}) == 1
     name = shown[0].name if len({one.name for one in shown}) == 1 else "score"
     why = () if same else ("a mean takes scores of one unit and direction; aggregate = 'rank' or 'borda' takes any",)
-    return shown[0].model_copy(update={"name": f"mean {name}"}), why
+    return replace(shown[0], name=f"mean {name}"), why
 
 
 def _entrants(found: Mapping[str, Part]) -> list[dict[str, Row]]:
@@ -143,10 +143,7 @@ def _seen(home: Part | str, row: Row | None) -> Evidence | Refusal:
 def _row(own: Mapping[str, Row], found: Mapping[str, Part], primary: Score, notes: tuple[str, ...]) -> Row:
     """The row of a model without its aggregate, what its data sets say of it, and why there can be none."""
     rows = list(own.values())
-    scores = [
-        row.primary.model_copy(update={"name": f"{name} {found[name].section.primary.name}"})
-        for name, row in own.items()
-    ]
+    scores = [replace(row.primary, name=f"{name} {found[name].section.primary.name}") for name, row in own.items()]
     return replace(
         rows[0],
         primary=primary, interval=None, rank=None, scores=tuple(scores), cells=(), folds_used=(), folds_done=(),
