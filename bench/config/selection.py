@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from bench.cell import MODES, WAVEFORM, parse_inputs
-from bench.config.recipes import parse_overrides, resolve
+from bench.config.recipes import BUILTIN, parse_overrides, resolve
 from bench.config.suites import Suite, check_suite
 from bench.errors import NoCellError, SelectionError, UnknownNameError
 from bench.plugins.registry import Entry, Registry
@@ -89,6 +89,13 @@ class Selection:
         """The protocol asked for on one data set, ``None`` = its own default."""
         member = self.suite.datasets.get(dataset) if self.suite else None
         return self.protocol or (member.protocol if member else None)
+
+
+def publishes(selection: Selection, registry: Registry) -> bool:
+    """Whether some of what is selected may be published, by the names of the recipes."""
+    entries = map(registry.datasets.entries.get, selection.datasets)
+    names = {selection.recipe or (entry and entry.spec.recipe) or DEFAULT_RECIPE for entry in entries}
+    return any(BUILTIN.get(name, {}).get("publishable", True) for name in names)
 
 
 def check_names(selection: Selection, registry: Registry) -> None:

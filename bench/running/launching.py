@@ -19,6 +19,8 @@ from bench.plugins.registry import Registry
 from bench.results.records import Failure
 from bench.textfiles import toml_value
 
+IMAGE = "bench.execution.image"
+"""What cells import at some time or other."""
 WORKER_MIB = 2500
 """Host memory to count on for one worker when choosing how many run side by side."""
 
@@ -70,16 +72,18 @@ class Launching:
             if nproc > (there := gpu_count()):
                 raise SelectionError(f"--nproc {nproc} takes {nproc} GPUs, one for each process; here are {there}")
 
-    def prepare(self, models: Sequence[str] = ()) -> None:
-        """Say that jobs of ``models`` (names, families or sets) may follow."""
+    def prepare(self, models: Sequence[str] = (), *, brief: bool = False) -> None:
+        """Say that jobs of ``models`` (names, families or sets) may follow, ``brief`` ones: nothing is published."""
         if prepare := getattr(self._launcher, "prepare", None):
             entries = [self._registry.models.entries.get(name) for name in models]
             estimators = [entry.factory.partition(":")[0] for entry in entries if entry and entry.spec.estimator]
-            warm = () if models and len(estimators) == len(models) else ("bench.execution.image",)
-            self.side_by_side = replace(self.side_by_side, imports=warm)
-            self.alone = replace(self.alone, imports=("bench.execution.profile",))  # as in a process of its own
+            warm = IMAGE if brief else "bench.execution.network"
+            torch = () if models and len(estimators) == len(models) else (warm,)
+            if brief:  # each is forked from one process
+                self.side_by_side = replace(self.side_by_side, imports=torch)
+                self.alone = replace(self.alone, imports=("bench.execution.profile",))  # as in a process of its own
             with self._blamed():
-                prepare(replace(self.side_by_side, imports=(*warm, *sorted(set(estimators)))))
+                prepare(replace(self.side_by_side, imports=(*torch, *sorted(set(estimators)))))
 
     def close(self) -> None:
         """Say that no job will follow."""

@@ -24,9 +24,11 @@ class LocalLauncher:
             raise ValueError(f"slots={slots}; give 1 or more")
         self._slots = slots
         self._early: list[Worker] = []
+        self._keeps = False
 
     def prepare(self, resources: Resources) -> None:
-        """Start a worker, which imports what every cell needs, where a core is free for it."""
+        """Start a worker, which imports what every cell needs, where a core is free for it; keep idle ones."""
+        self._keeps = True
         if not self._early and len(os.sched_getaffinity(0)) > 1:
             self._early = [Worker(resources.threads, imports=resources.imports)]
 
@@ -34,7 +36,7 @@ class LocalLauncher:
         """Run all jobs; see :func:`bench.running.supervise.supervise`."""
         early, self._early = self._early, []
         mine = replace(resources, slots=self._slots or resources.slots)
-        supervise(jobs, on_event, mine, early=early, kept=self._early)
+        supervise(jobs, on_event, mine, early=early, kept=self._early if self._keeps else None)
 
     def close(self) -> None:
         """End the workers that are idle."""

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bench.cell import Cell
-from bench.config.selection import Selection, spelled
+from bench.config.selection import Selection, publishes, spelled
 from bench.config.settings import Settings, typed
 from bench.config.suites import Suite, stored_suite
 from bench.data.contents import file_digests
@@ -158,7 +158,8 @@ class Runner:
         for note in self.store.prepare(adopt=self.settings.adopt):
             self.progress.note(note)
         with shard_held(self.store.root, *shard) if shard else self.store.exclusive():
-            self.launching.prepare(self.selection.models)
+            brief = not publishes(self.selection, self.host.registry)
+            self.launching.prepare(self.selection.models, brief=brief)
             try:
                 plan = self._run()
             finally:

@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from bench.config import selection as selects
+from bench.config.selection import Selection
 from bench.errors import PluginError, SelectionError, StoreError, UnknownNameError
 from bench.job import Job
-from bench.plugins.discovery import load_modules
+from bench.plugins.discovery import discover, load_modules
 from bench.plugins.interfaces import Answered, Finished, Lost, Resources
 from bench.plugins.specs import LauncherSpec, ModelSpec
 from bench.recipe import Recipe
@@ -142,16 +144,16 @@ def test_prepare_and_close_are_optional(registry) -> None:
     launching._launcher.close = types.MethodType(lambda _self: calls.append("close"), launching._launcher)
     launching.prepare()
     launching.close()
-    assert calls == [replace(launching.side_by_side, imports=("bench.execution.image",)), "close"]
+    assert calls == [replace(launching.side_by_side, imports=("bench.execution.network",)), "close"]
 
 
 @pytest.mark.parametrize(
     ("models", "imports"),
     [
-        ((), ("bench.execution.image",)),
-        (("default",), ("bench.execution.image",)),
+        ((), ("bench.execution.network",)),
+        (("default",), ("bench.execution.network",)),
         (("far.near", "far.tree"), ("far",)),
-        (("far.near", "far.net"), ("bench.execution.image", "far")),
+        (("far.near", "far.net"), ("bench.execution.network", "far")),
     ],
 )
 def test_a_launcher_learns_what_the_first_job_will_import(registry, models, imports) -> None:
@@ -160,6 +162,30 @@ def test_a_launcher_learns_what_the_first_job_will_import(registry, models, impo
     launching._launcher.prepare = told.append
     launching.prepare(models)
     assert [resources.imports for resources in told] == [imports]
+
+
+@pytest.mark.parametrize(
+    ("datasets", "recipe", "publishes"),
+    [
+        (("demo",), None, False),
+        (("demo", "esc10"), None, True),
+        (("demo",), "quick", True),
+        (("esc10",), "smoke", False),
+    ],
+)  # fmt: skip
+def test_a_selection_publishes_what_its_recipes_say(datasets, recipe, publishes) -> None:
+    selection = Selection(datasets=datasets, recipe=recipe)
+    assert selects.publishes(selection, discover()) is publishes
+
+
+def test_cells_of_which_nothing_is_published_are_forked_from_what_all_of_them_import(registry) -> None:
+    launching = Launching("far:host=x", registry)
+    launching._launcher.prepare = lambda _: None
+    launching.prepare()
+    assert (launching.side_by_side.imports, launching.alone.imports) == ((), ())
+    launching.prepare(brief=True)
+    found = (launching.side_by_side.imports, launching.alone.imports)
+    assert found == (("bench.execution.image",), ("bench.execution.profile",))
 
 
 @pytest.mark.parametrize("method", ["prepare", "close"])
