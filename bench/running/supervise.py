@@ -52,8 +52,10 @@ class _Supervision:
         self._resources, self._command = resources, command
         self._workers: dict[int, Worker] = {}
         self._selector = selectors.DefaultSelector()
+        self._keeps = False
 
     def run(self, early: Iterable[Worker], kept: list[Worker] | None = None) -> None:
+        self._keeps = kept is not None
         for worker in early:
             self._add(worker)
         try:
@@ -89,6 +91,8 @@ class _Supervision:
         """Give idle workers what they may take, end the others, start new ones."""
         for worker in [worker for worker in self._workers.values() if worker.job is None]:
             job = next((job for job in self._waiting if self._suits(worker, job)), None)
+            if job is None and self._keeps and not self._waiting:
+                continue  # for what follows
             if job is None:
                 self._forget(worker)
                 worker.close()

@@ -113,6 +113,15 @@ def test_cells_of_a_recipe_for_trying_out_share_a_worker_whatever_their_model_an
     assert len({event.record.provenance["pid"] for event in more}) == 1 + len(jobs) + len(again)
 
 
+def test_workers_that_are_kept_wait_for_what_follows(samples) -> None:
+    brief = [replace(job(samples, model), recipe=Recipe(name="x", publishable=False)) for model in "ab"]
+    early, kept = [Worker(1, COMMAND) for _ in range(2)], []
+    run(brief[:1], resources=Resources(slots=2, threads=1), early=early, kept=kept)
+    assert {worker.pid for worker in kept} == {worker.pid for worker in early}
+    for worker in kept:
+        worker.kill()
+
+
 @pytest.mark.parametrize(
     ("model", "status", "reason", "message"),
     [
