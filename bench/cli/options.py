@@ -26,8 +26,7 @@ Data = Annotated[
     ),
 ]
 SuiteName = Annotated[
-    str | None,
-    typer.Option("--suite", metavar="NAME|FILE.toml", help="Several data sets that make one number of a model."),
+    str | None, typer.Option("--suite", metavar="NAME|FILE.toml", help="Several data sets, one number a model.")
 ]
 Adopt = Annotated[bool, typer.Option("--adopt", help="Write into the folder of --out though it holds other files.")]
 WeightsPrefix = Annotated[

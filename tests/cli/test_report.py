@@ -56,6 +56,18 @@ def test_files_are_written_and_the_same_again(run, tmp_path, capsys):
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.name in names} == first
 
 
+def test_a_suite_is_named_and_shows_what_is_not_there(run, tmp_path, capsys):
+    suite = tmp_path / "both.toml"
+    suite.write_text("[datasets.toy]\nprotocol = '4+1'\n[datasets.elsewhere]\n", encoding="utf-8")
+    assert main(["report", str(run), "--to", str(tmp_path / "o"), "--format", "csv", "--suite", str(suite)]) == 0
+    shown = capsys.readouterr().out
+    assert "toy (4+1@1, accuracy, weight 1), elsewhere (not run, weight 1)" in shown
+    assert "no aggregate: elsewhere: not run" in shown
+    assert "suite:both" in (tmp_path / "o" / "leaderboard.csv").read_text()
+    assert main(["report", str(run), "--format", "csv", "--suite", "speech"]) == 2
+    assert "no suite named 'speech'" in capsys.readouterr().err
+
+
 def test_json_lists_the_files(run, tmp_path, capsys):
     assert main(["report", str(run), "--to", str(tmp_path / "o"), "--format", "csv", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
