@@ -1,8 +1,9 @@
-"""Seconds of processor time that ``bench report`` takes over many records with predictions, and how they grow.
+"""Seconds that ``bench report`` takes over many records with predictions, and how they grow.
 
 ``python benchmarks/report_speed.py [--counts N,...] [--models 20] [--format md,csv,json,latex,html] [--json]``;
 ``--against FOLDER`` runs the bench of another source tree in turns with this one over the largest count, and gives the
-ratio of their times (median of ``--pairs``, with the smallest and largest).
+ratio of their times (median of ``--pairs``, with the smallest and largest). Both clocks are read: processor time (user and
+system) of the command and of its forks, and the wall's, which means something on an idle machine only.
 The promise: 10 000 records within 10 s, growing linearly. Records are synthetic: boards of ``--models`` models on five
 folds and five seeds of 80 clips in 10 classes; more records are more boards.
 """
@@ -18,10 +19,12 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bench.cell import Cell
 from bench.results.records import Record, Score
@@ -34,6 +37,7 @@ SCORES = (
 )  # fmt: skip
 FEW = 25
 """Records of one row: what starting the program takes."""
+CLOCKS = ("processor", "wall")
 COUNTS = "2500,5000,10000"
 FORMATS = "md,csv,json,latex,html"
 
@@ -125,17 +129,18 @@ def write(store: Store, cell: Cell, values: dict[str, np.ndarray]) -> None:
     path.write_text(json.dumps(values), encoding="utf-8")
 
 
-def processor_seconds(root: Path, formats: str, tree: Path | None = None, without: tuple[str, ...] = ()) -> float:
-    """User and system time of one ``bench report`` in a process of its own, of the bench in ``tree`` if given."""
+def spent(root: Path, formats: str, tree: Path | None = None, without: tuple[str, ...] = ()) -> npt.NDArray[np.float64]:
+    """Processor and wall time of one ``bench report`` in a process of its own, of the bench in ``tree`` if given."""
     env = dict(os.environ)
     if tree is not None:
         env["PYTHONPATH"] = os.pathsep.join(str(tree / part) for part in ("", "plugins", "datasets"))
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-P", "-m", "bench", "report", str(root), "--to", str(root / "out"), "--format", formats]
     command += [word for name in without for word in ("--no-plugin", name)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=env)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    wall = time.perf_counter() - start
+    return np.array([after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime, wall])
 
 
 def exponent(counts: list[int], seconds: list[float]) -> float:
@@ -150,9 +155,10 @@ def compare(options: argparse.Namespace) -> None:
         fill(root, count, options.models)
         ratios = []
         for _ in range(options.pairs):
-            other = processor_seconds(root, options.format, options.against.resolve(), tuple(options.without))
-            ratios.append(processor_seconds(root, options.format) / other)
-    print(f"{count} records, ratio {np.median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}]")
+            other = spent(root, options.format, options.against.resolve(), tuple(options.without))
+            ratios.append(spent(root, options.format) / other)
+    for name, ratio in zip(CLOCKS, np.transpose(ratios), strict=True):
+        print(f"{count} records, {name} time: ratio {np.median(ratio):.2f} [{ratio.min():.2f}, {ratio.max():.2f}]")
 
 
 def main() -> None:
@@ -170,18 +176,23 @@ def main() -> None:
         compare(options)
         return
     counts = [int(word) for word in options.counts.split(",")]
-    seconds = []
+    times: list[list[float]] = []
     for count in (FEW, *counts):
         with tempfile.TemporaryDirectory() as folder:
             fill(Path(folder), count, options.models)
-            seconds.append(processor_seconds(Path(folder), options.format))
+            times.append(spent(Path(folder), options.format).tolist())
             if not options.json:
-                print(f"{count:6d} records: {seconds[-1]:6.2f} s", flush=True)
+                print(f"{count:6d} records: {times[-1][0]:6.2f} s of processors, {times[-1][1]:6.2f} s", flush=True)
+    seconds = [one[0] for one in times]
     slope = exponent(counts, [value - seconds[0] for value in seconds[1:]]) if len(counts) > 1 else None
     if options.json:
-        print(json.dumps({"counts": [FEW, *counts], "seconds": seconds, "exponent": slope}))
+        print(
+            json.dumps(
+                {"counts": [FEW, *counts], "seconds": seconds, "wall": [one[1] for one in times], "exponent": slope}
+            )
+        )
     elif slope is not None:
-        print(f"seconds beyond those of {FEW} records grow as records ** {slope:.2f}")
+        print(f"processor seconds beyond those of {FEW} records grow as records ** {slope:.2f}")
 
 
 if __name__ == "__main__":

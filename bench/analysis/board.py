@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from bench.analysis.evidence import check_metric, shown_score
 from bench.analysis.family import Family, read_family
@@ -21,6 +23,9 @@ from bench.metrics.specs import PRIMARY
 from bench.results.predictions import Predictions
 from bench.results.records import Record
 
+Each = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
+"""``each(function, items)`` gives what the function makes of each item, in their order."""
+
 
 def build_board(  # noqa: PLR0913  one keyword per source
     records: Sequence[Record],
@@ -32,6 +37,7 @@ def build_board(  # noqa: PLR0913  one keyword per source
     problems: Sequence[str] = (),
     published: Sequence[Published] = (),
     suite: Suite | None = None,
+    each: Each = map,
 ) -> Board:
     """Turn records into a board.
 
@@ -48,6 +54,7 @@ def build_board(  # noqa: PLR0913  one keyword per source
         problems: What could not be read, to be shown on the board.
         published: Results from elsewhere, shown beside the measured ones.
         suite: Says what each section is sorted by unless ``metric`` does, and gives the board one number a model.
+        each: Makes the sections, which know nothing of each other: ``map``, or what does it in several processes.
 
     Returns:
         Sections, never averaged across.
@@ -60,10 +67,8 @@ def build_board(  # noqa: PLR0913  one keyword per source
     groups = gather(kept, planned)
     names = titles([group.identity for group in groups])
     labels = {key: hardware_words(record) for key, record in {hardware_key(record): record for record in kept}.items()}
-    found = list(problems) + doubles
-    sections = []
-    parts = []
-    for group in groups:
+
+    def made(group: SectionGroup) -> tuple[Section, Sequence[str], Part | None]:
         member = suite.datasets.get(registered(group.identity.dataset)) if suite else None
         wanted = metric or (member.metric if member else None)
         shown = shown_score(group.records(), metrics, wanted)
@@ -73,10 +78,14 @@ def build_board(  # noqa: PLR0913  one keyword per source
             told.append(f"{wanted} is not defined for these clips; sorted by {shown.name}.")
         family = read_family(group, reader)
         section = _section(group, family, reader, labels, told)
-        dataset = dataclasses.replace(section.dataset, title=names[group.identity])
-        sections.append(dataclasses.replace(section, dataset=dataset))
-        parts += [Part(sections[-1], family, reader)] if suite else []
-        found += reader.problems
+        section = dataclasses.replace(
+            section, dataset=dataclasses.replace(section.dataset, title=names[group.identity])
+        )
+        return section, reader.problems, Part(section, family, reader) if suite else None
+
+    whole = list(map(made, groups) if suite else each(made, groups))
+    sections, parts = [one[0] for one in whole], [one[2] for one in whole if one[2]]
+    found = [*problems, *doubles, *itertools.chain.from_iterable(one[1] for one in whole)]
     measured = {registered(section.dataset.name) for section in sections}
     if suite:
         section = suite_section(suite, parts)

@@ -15,6 +15,7 @@ from bench.analysis.model import Board, Published
 from bench.analysis.predictions import verify as verify_scores
 from bench.cli.common import CELL_FAILED, OK, collection_paused, open_host, print_json, print_note, room
 from bench.cli.flags import AsJson, LeftOut, PluginFiles, Results, Wide
+from bench.cli.forks import forked_map
 from bench.cli.formats import parse_formats, write_board
 from bench.cli.options import Formats, MetricName, SuiteName
 from bench.config.suites import read_suite, stored_suite
@@ -26,6 +27,9 @@ from bench.reports.terminal import text
 from bench.results.records import Record
 from bench.results.store import Store
 from bench.studies.frontends import FILE as STUDY
+
+MANY = 1000
+"""Records from which on a report is made on several cores."""
 
 
 def main(  # noqa: PLR0913  one parameter per option
@@ -113,6 +117,7 @@ def load_board(
         problems=[*map(str, bad), *filter(None, (broken, damaged))],
         published=published,
         suite=together,
+        each=forked_map if len(records) > MANY else map,
     )
     return dataclasses.replace(board, extra=(study,) if study else ())
 

@@ -12,6 +12,7 @@ import pytest
 
 import bench.builtin
 from bench.__main__ import main
+from bench.cli import forks
 from bench.errors import NoCellError
 from bench.plugins.discovery import load_modules
 
@@ -54,6 +55,23 @@ def test_files_are_written_and_the_same_again(run, tmp_path, capsys):
     assert "3400 s" in shown
     assert main(["report", str(run), "--to", str(out)]) == 0
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.name in names} == first
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks are shared only there")
+def test_many_records_are_read_on_several_cores_into_the_same_files(run, tmp_path, monkeypatch, capsys):
+    told = []
+    loads = forks.pickle.loads
+    monkeypatch.setattr(forks.pickle, "loads", lambda answers: told.append(answers) or loads(answers))
+    monkeypatch.setattr(forks.os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr(forks.threading, "active_count", lambda: 1)
+    made = []
+    for name, many in (("one", 10**9), ("several", 0)):
+        monkeypatch.setattr("bench.cli.report.MANY", many)
+        assert main(["report", str(run), "--to", str(tmp_path / name), "--format", "md,csv,json,latex,html"]) == 0
+        files = {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        made.append((files, capsys.readouterr().out.replace(str(tmp_path / name), "")))
+    assert made[0] == made[1]
+    assert len(told) == 1
 
 
 def test_a_suite_is_named_and_shows_what_is_not_there(run, tmp_path, capsys):
