@@ -2,8 +2,8 @@
 
 ``python benchmarks/report_speed.py [--counts N,...] [--models 20] [--format md,csv,json,latex,html] [--json]``;
 ``--against FOLDER`` runs the bench of another source tree in turns with this one over the largest count, and gives the
-ratio of their times (median of ``--pairs``, with the smallest and largest). Both clocks are read: processor time (user and
-system) of the command and of its forks, and the wall's, which means something on an idle machine only.
+ratio of their times (median of ``--pairs``, with the smallest and largest). Two clocks are read: processor time (user
+and system) of the command and its forks, and the wall's, which means something on an idle machine only.
 The promise: 10 000 records within 10 s, growing linearly. Records are synthetic: boards of ``--models`` models on five
 folds and five seeds of 80 clips in 10 classes; more records are more boards.
 """
