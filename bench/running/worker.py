@@ -105,8 +105,9 @@ def _run_job_in(image: Image, job: Job) -> bool:
     image.channel.send("started")
     host, observers = image.load(job)
     run = functools.partial(_run_job, job, host, observers, image)
-    work = functools.partial(isolation.together, run, job.cell.nproc) if job.cell.nproc > 1 else run
-    if job.alone or job.action != "cell":  # the only one of its process, or nothing is trained
+    several = job.cell.nproc > 1 and job.action == "cell"
+    work = functools.partial(isolation.together, run, job.cell.nproc) if several else run
+    if job.alone or job.action == "estimate":  # the only one of its process, or nothing is run
         if job.alone and len(sys.argv) > 1:
             isolation.map_files()
         run()
