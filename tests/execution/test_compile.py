@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import warnings
 
 import numpy as np
 import pytest
@@ -14,11 +13,6 @@ from bench.execution.pipeline import Pipeline, compile_network, compiled_graphs
 from bench.execution.step import Inference, StepSettings, TrainStep, predict
 from bench.execution.train import Trained, train
 from bench.recipe import Recipe
-
-# Inductor imports setuptools, which once in many runs fell back on distutils and warned: here it is imported before.
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    import torch.utils.cpp_extension
 
 pytestmark = [
     pytest.mark.slow,

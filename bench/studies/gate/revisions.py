@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import distributions
 from pathlib import Path
 
 from bench.data.cache import cache_root
@@ -197,7 +197,7 @@ def _installed(project: Path, what: str) -> Path:
         return target
     if uv := shutil.which("uv"):
         command = [uv, "pip", "install", "--python", sys.executable]
-    elif importlib.util.find_spec("pip"):
+    elif any(True for _ in distributions(name="pip")):  # to look for the module has setuptools step back for good
         command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
     else:
         raise RevisionError(f"{what} cannot be installed: neither uv nor pip is here; `python -m ensurepip`, {INSTEAD}")
