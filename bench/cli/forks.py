@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import pickle
 import sys
@@ -12,7 +13,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
-MOST = 4
+MOST, MANY = 4, 1000
+"""Processes at most; records from which on a board is made by several."""
 
 
 def forked_map(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
@@ -25,15 +27,15 @@ def forked_map(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
     if count < 2 or threading.active_count() > 1:
         return [function(item) for item in items]
     gc.freeze()  # collections leave the pages that all of them share alone
-    shares = [_Share(function, items[start::count]) for start in range(1, count)]
+    ends = [len(items) * share // count for share in range(count + 1)]
+    shares = [_Share(function, items[start:end]) for start, end in itertools.pairwise(ends[1:])]
     try:
-        made: list[list[R]] = [[function(item) for item in items[::count]]]
-        made += [share.answers() for share in shares]
+        made = [function(item) for item in items[: ends[1]]]
+        return made + [answer for share in shares for answer in share.answers()]
     finally:
         gc.unfreeze()
         for share in shares:
             share.close()
-    return [made[index % count][index // count] for index in range(len(items))]
 
 
 class _Share:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.cli.forks import MANY, forked_map
 from bench.errors import BenchError, PluginError, SelectionError
 from bench.plugins.factories import load_factory
 from bench.plugins.registry import Entry, Registry
@@ -37,12 +38,13 @@ def write_board(board: Board, registry: Registry, names: Sequence[str], folder: 
     """
     files = []
     suffixes = Counter(registry.reporters[name].spec.suffix for name in names)
-    for name in names:
-        entry = registry.reporters[name]
-        suffix = entry.spec.suffix
-        path = folder / (f"leaderboard{suffix}" if suffixes[suffix] == 1 else f"leaderboard.{name}{suffix}")
-        write_atomic(path, _rendered(board, name, entry))
-        files.append(path)
+    each = forked_map if board.records > MANY else map
+    for name, content in zip(
+        names, each(lambda name: _rendered(board, name, registry.reporters[name]), names), strict=True
+    ):
+        suffix = registry.reporters[name].spec.suffix
+        files.append(folder / (f"leaderboard{suffix}" if suffixes[suffix] == 1 else f"leaderboard.{name}{suffix}"))
+        write_atomic(files[-1], content)
     return files
 
 

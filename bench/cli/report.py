@@ -15,7 +15,7 @@ from bench.analysis.model import Board, Published
 from bench.analysis.predictions import verify as verify_scores
 from bench.cli.common import CELL_FAILED, OK, collection_paused, open_host, print_json, print_note, room
 from bench.cli.flags import AsJson, LeftOut, PluginFiles, Results, Wide
-from bench.cli.forks import forked_map
+from bench.cli.forks import MANY, forked_map
 from bench.cli.formats import parse_formats, write_board
 from bench.cli.options import Formats, MetricName, SuiteName
 from bench.config.suites import read_suite, stored_suite
@@ -27,9 +27,6 @@ from bench.reports.terminal import text
 from bench.results.records import Record
 from bench.results.store import Store
 from bench.studies.frontends import FILE as STUDY
-
-MANY = 1000
-"""Records from which on a report is made on several cores."""
 
 
 def main(  # noqa: PLR0913  one parameter per option

@@ -33,6 +33,7 @@ class Rounds:
 
     Attributes:
         counts: What can be counted, by row and side.
+        took: Seconds that counting took, by row.
         blocks: Complete rounds of each row: by side what the processes of one image measured.
         failed: Why a row is measured no further, by row: the side and the reason.
         most: Rounds that the time allows, 0 until it is known.
@@ -41,6 +42,7 @@ class Rounds:
 
     path: Path
     counts: dict[str, dict[str, Values]] = field(default_factory=dict)
+    took: dict[str, float] = field(default_factory=dict)
     blocks: dict[str, list[dict[str, Values]]] = field(default_factory=dict)
     failed: dict[str, tuple[str, str]] = field(default_factory=dict)
     most: int = 0
@@ -72,7 +74,7 @@ class Rounds:
         self.seconds += line.get("seconds", 0.0)
         match line:
             case {"what": "counts", "row": row, "sides": sides}:
-                self.counts[row] = sides
+                self.counts[row], self.took[row] = sides, line.get("seconds", 0.0)
             case {"what": "block", "row": row, "sides": sides}:
                 self.blocks.setdefault(row, []).append(sides)
             case {"what": "failed", "row": row, "side": side, "why": why}:
