@@ -39,6 +39,7 @@ class LocalLauncher:
         supervise(jobs, on_event, mine, early=early, kept=self._early if self._keeps else None)
 
     def close(self) -> None:
-        """End the workers that are idle."""
+        """End the workers that are idle, and keep no later one."""
+        self._keeps = False
         while self._early:
             self._early.pop().kill()

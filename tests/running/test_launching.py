@@ -213,3 +213,15 @@ def test_the_record_of_another_cell_is_refused_even_if_swallowed(registry, jobs,
     with pytest.raises(PluginError, match=r"launcher 'far' gave the record of .*/b/.* for .*/a/"):
         launched(registry, swaps).run(jobs, events.append, ONE)
     assert events == []
+
+
+def test_a_launcher_that_was_closed_keeps_no_worker(monkeypatch) -> None:
+    given = []
+    monkeypatch.setattr("bench.running.local.supervise", lambda *_, kept, **__: given.append(kept))
+    launcher = LocalLauncher(slots=1)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0}, raising=False)  # none starts before its time
+    launcher.prepare(Resources(slots=1, threads=1))
+    launcher.run([], print, Resources(slots=1, threads=1))
+    launcher.close()
+    launcher.run([], print, Resources(slots=1, threads=1))
+    assert given == [[], None]
