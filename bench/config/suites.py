@@ -93,5 +93,6 @@ def check_suite(suite: Suite, registry: Registry) -> None:
         spec = registry.datasets[name].spec
         if member.metric is not None:
             registry.metrics[member.metric]
-        if (other := whole.setdefault(spec.part_of or name, name)) != name:
-            raise SelectionError(f"suite {suite.name}: {name} and {other} share clips; keep one of the two")
+        for collection in sorted(spec.collections):
+            if (other := whole.setdefault(collection, name)) != name:
+                raise SelectionError(f"suite {suite.name}: {name} and {other} share clips; keep one of the two")

@@ -35,6 +35,8 @@ class DatasetSpec:
         task: What is known before loading; ``None`` where the user's files decide.
         folds: The authors' fold numbers, ``()`` where there are none.
         part_of: Name of the data set whose clips these are, under the same fold numbers; empty where there is none.
+        recordings_of: Names of the collections whose recordings these are, whatever their folds (``("fsdd",)``); a
+            model that was trained on one has heard them, and two sets of one collection are no two results.
         groups: What a group is (``"source recording"``, ``"speaker"``), empty where clips are independent.
         protocols: Names of the protocols that are recommended for it, the default first. Any other runs too where the
             clips have what it needs.
@@ -59,6 +61,7 @@ class DatasetSpec:
     task: TaskInfo | None = None
     folds: tuple[Count, ...] = ()
     part_of: str = ""
+    recordings_of: tuple[str, ...] = ()
     groups: str = ""
     protocols: tuple[Name, ...] = ("4+1",)
     primary_metric: Name | None = None
@@ -72,6 +75,11 @@ class DatasetSpec:
     known_leaks: tuple[str, ...] = ()
     needs_files: bool = True
     description: str = ""
+
+    @property
+    def collections(self) -> frozenset[str]:
+        """Its own name and those of all that it shares recordings with."""
+        return frozenset(filter(None, (self.name, self.part_of, *self.recordings_of)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

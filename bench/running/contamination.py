@@ -38,7 +38,7 @@ def contamination(registry: Registry, clips: Clips, job: Job, rows: Sequence[int
     dataset = registry.datasets[job.cell.data_name].spec
     own = clips.recordings and [clips.recordings[row] for row in rows]
     found: dict[str, Any] = {"declared": declared, "of": len(rows), "reason": ""}
-    if _names([dataset.name, dataset.part_of], declared):
+    if _names(dataset.collections, declared):
         return {**found, "clips": len(rows), "rate": 1.0}
     kinds = {one.partition(":")[0] for one in recordings}
     if own and kinds & {one.partition(":")[0] for one in own}:
@@ -55,6 +55,6 @@ def contamination(registry: Registry, clips: Clips, job: Job, rows: Sequence[int
 
 def _names(ours: Iterable[str], theirs: Iterable[str]) -> bool:
     """Whether one of ``theirs`` is a data set of ours, whatever its spelling; a variant is its data set."""
-    known = [re.sub(r"[\W_]", "", name.casefold()) for name in ours if name]
+    known = [re.sub(r"[\W_]", "", name.casefold()) for name in ours]
     asked = [re.sub(r"[\W_]", "", name.casefold()) for name in theirs]
     return any(len(name) > 3 and one.startswith(name) for name in asked for one in known)

@@ -88,6 +88,7 @@ AUDIOSET = DatasetSpec(
 AUDIOSET_BALANCED = replace(
     AUDIOSET,
     name="audioset-balanced",
+    recordings_of=("audioset",),
     load="bench_datasets.audioset:load_balanced",
     description="AudioSet with its balanced training list alone, 527 classes, from a folder of 10 s clips",
 )
@@ -103,6 +104,7 @@ VGGSOUND = DatasetSpec(
 VGGSOUND_AUDIO = replace(
     VGGSOUND,
     name="vggsound_instruments-audio",
+    recordings_of=("vggsound_instruments",),
     load="bench_datasets.vggsound:load_audio",
     task=_TEN_SECONDS,
     description="57 instruments of VGGSound, 10 s of sound, from a folder of clips; needs no frames",
@@ -124,6 +126,7 @@ FSDD = DatasetSpec(
 FSDD_SPEAKER = replace(
     FSDD,
     name="fsdd-speaker",
+    recordings_of=("fsdd",),
     load="bench_datasets.fsdd:load_speaker",
     folds=(1, 2, 3, 4, 5, 6),
     protocols=("speaker",),
@@ -132,6 +135,7 @@ FSDD_SPEAKER = replace(
 )
 DIGITS = DatasetSpec(
     name="digits",
+    recordings_of=("fsdd", "mnist"),
     load="bench_datasets.digits:load_official",
     task=_SEEN_DIGITS,
     settings=_FEW,
@@ -153,6 +157,7 @@ DIGITS_SPEAKER = replace(
 )
 DIGITS_KHACEF = DatasetSpec(
     name="digits-khacef",
+    recordings_of=("speech_commands", "mnist"),
     load="bench_datasets.khacef:load",
     task=replace(_SEEN_DIGITS, sample_rate=16_000, clip_samples=16_000),
     groups="utterance",
@@ -177,6 +182,7 @@ SPEECH_COMMANDS = DatasetSpec(
 SPEECH_COMMANDS_12 = replace(
     SPEECH_COMMANDS,
     name="speech_commands-12",
+    recordings_of=("speech_commands",),
     load="bench_datasets.speech_commands_12:load",
     task=replace(_COMMANDS, num_classes=12),
     groups="speaker; noise recording of the class silence",

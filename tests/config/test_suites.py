@@ -21,8 +21,9 @@ TWO = {"one": {}, "two": {"protocol": "official", "metric": "macro_f1", "weight"
 def registry():
     sets = [DatasetSpec(name=name, load="json:loads", protocols=("4+1", "official")) for name in ("one", "two")]
     part = DatasetSpec(name="part", load="json:loads", protocols=("4+1",), part_of="one")
+    pairs = DatasetSpec(name="pairs", load="json:loads", protocols=("4+1",), recordings_of=("elsewhere", "two"))
     model = ModelSpec(name="net", factory="json:loads", sets=("default",))
-    return load_modules(builtin, fake_plugin("suites_plugin", [model, *sets, part])).registry
+    return load_modules(builtin, fake_plugin("suites_plugin", [model, *sets, part, pairs])).registry
 
 
 def chosen(tables, **more):
@@ -52,6 +53,7 @@ def test_a_suite_gives_data_sets_and_the_protocol_of_each(registry):
         ({"one": {"protocol": "offical"}, "two": {}}, UnknownNameError, "'official'"),
         ({"one": {"metric": "macro-f1"}, "two": {}}, UnknownNameError, "'macro_f1'"),
         ({"one": {}, "part": {}}, SelectionError, "part and one share clips"),
+        ({"pairs": {}, "two": {}}, SelectionError, "two and pairs share clips"),
     ],
 )
 def test_unknown_names_and_shared_clips_are_refused(registry, tables, error, said):
@@ -109,3 +111,15 @@ def test_a_run_folder_keeps_its_suite_and_a_damaged_one_is_told():
         none, said = stored_suite(StoredPlan(cells=[], decisions=[], suite=damaged))
         assert none is None
         assert said.startswith("plan.json: suite: ")
+
+
+def test_no_two_built_in_data_sets_load_one_collection_unsaid():
+    """What the same package and download give shares clips: a suite of both would count them twice."""
+    from bench.plugins.discovery import discover
+
+    entries = {name: entry.spec for name, entry in discover().datasets.entries.items()}
+    for one in entries.values():
+        for other in entries.values():
+            if one is not other and one.url and one.url == other.url:
+                assert one.collections & other.collections, (one.name, other.name)
+    assert entries["digits"].collections & entries["fsdd-speaker"].collections == {"fsdd"}

@@ -34,7 +34,9 @@ def clips(recordings=IDS) -> Clips:
 def found(spec=None, *, weights="random", file=None, recordings=IDS, rows=(0, 1, 2, 7)):
     model = ModelSpec(name="net", factory="bench:run", **(spec or {}))
     entry = SimpleNamespace(spec=model, home=lambda name: name)
-    dataset = SimpleNamespace(spec=DatasetSpec(name="esc10", load="bench:run", part_of="esc50"))
+    dataset = SimpleNamespace(
+        spec=DatasetSpec(name="esc10", load="bench:run", part_of="esc50", recordings_of=("sounds",))
+    )
     cell = Cell(kind="evaluate", dataset="esc10", protocol="4+1@1", fold=1, model="net", weights=weights)
     job = Job(cell=cell, recipe=Recipe(name="quick"), fingerprint="f", weights=file)
     registry = SimpleNamespace(models={"net": entry}, datasets={"esc10": dataset})
@@ -50,7 +52,7 @@ def test_from_scratch_nothing_was_seen() -> None:
     assert found(weights="masked") is None
 
 
-@pytest.mark.parametrize("name", ["ESC-50", "esc_10", "ESC 50"])
+@pytest.mark.parametrize("name", ["ESC-50", "esc_10", "ESC 50", "Sounds"])
 def test_a_model_trained_on_the_data_set_has_seen_it(name) -> None:
     told = found({"trained_on": ("AudioSet", name)})
     assert (told["rate"], told["clips"], told["of"]) == (1.0, 4, 4)
