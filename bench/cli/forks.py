@@ -26,6 +26,7 @@ def forked_map(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
     count = min(MOST, len(items), len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1)
     if count < 2 or threading.active_count() > 1:
         return [function(item) for item in items]
+    _flush()  # what is printed already is no fork's
     gc.freeze()  # collections leave the pages that all of them share alone
     ends = [len(items) * share // count for share in range(count + 1)]
     shares = [_Share(function, items[start:end]) for start, end in itertools.pairwise(ends[1:])]
@@ -36,6 +37,11 @@ def forked_map(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
         gc.unfreeze()
         for share in shares:
             share.close()
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
 
 
 class _Share:
@@ -51,6 +57,7 @@ class _Share:
                 answers = pickle.dumps([function(item) for item in items], pickle.HIGHEST_PROTOCOL)
                 with os.fdopen(sink, "wb") as file:
                     file.write(answers)
+                _flush()  # what a plugin has printed
                 os._exit(0)
             finally:
                 os._exit(1)

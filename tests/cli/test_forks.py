@@ -35,6 +35,16 @@ def test_answers_come_in_the_order_of_the_items_from_several_processes():
     assert len({pid for _, pid, _ in found}) == 3
 
 
+def test_what_is_printed_is_printed_once_wherever_it_was(tmp_path, monkeypatch):
+    with (tmp_path / "out").open("w") as out:  # kept back until there is enough of it, as a pipe's is
+        monkeypatch.setattr("sys.stdout", out)
+        out.write("before ")
+        forked_map(lambda item: out.write(f"item {item}\n"), range(6))
+    told = (tmp_path / "out").read_text()
+    assert told.count("before") == 1
+    assert sorted(told.replace("before ", "").splitlines()) == [f"item {number}" for number in range(6)]
+
+
 @pytest.mark.parametrize("end", ["killed", "exits", "raises", "cannot be told"])
 def test_what_a_fork_does_not_finish_is_done_here(end):
     here = os.getpid()
