@@ -52,9 +52,11 @@ def deterministic() -> Iterator[list[str]]:
     """
     import torch
 
+    from bench.measurement.guards import read_determinism, write_determinism
+
     filling: Any = torch.utils.deterministic
     fill = filling.fill_uninitialized_memory
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    before = read_determinism()
     offenders: list[str] = []
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
     filling.fill_uninitialized_memory = False  # writes every new tensor twice, a few % of a step
@@ -71,4 +73,4 @@ def deterministic() -> Iterator[list[str]]:
         offenders[:] = sorted(set(offenders))
     finally:
         filling.fill_uninitialized_memory = fill
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        write_determinism(before)

@@ -53,14 +53,11 @@ def _switches() -> dict[str, tuple[Callable[[], Any], Callable[[Any], object]]]:
     def attribute(owner: Any, name: str) -> tuple[Callable[[], Any], Callable[[Any], object]]:
         return lambda: getattr(owner, name), lambda value: setattr(owner, name, value)
 
-    def deterministic() -> tuple[bool, bool]:
-        return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-
     return {
         "num_threads": (torch.get_num_threads, torch.set_num_threads),
         "default_dtype": (torch.get_default_dtype, torch.set_default_dtype),
         "default_device": (torch.get_default_device, _set_device),
-        "deterministic": (deterministic, lambda pair: torch.use_deterministic_algorithms(pair[0], warn_only=pair[1])),
+        "deterministic": (read_determinism, write_determinism),
         "grad_mode": (torch.is_grad_enabled, torch._C._set_grad_enabled),
         "anomaly_mode": (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
         "float32_precision": (read_precision, write_precision),
@@ -69,6 +66,20 @@ def _switches() -> dict[str, tuple[Callable[[], Any], Callable[[Any], object]]]:
         "cudnn_deterministic": attribute(torch.backends.cudnn, "deterministic"),
         "mha_fastpath": (torch.backends.mha.get_fastpath_enabled, torch.backends.mha.set_fastpath_enabled),
     }
+
+
+def read_determinism() -> tuple[bool, bool, bool]:
+    """Whether torch was asked for deterministic kernels, whether it only warns, and what its compiler was told."""
+    compiler = sys.modules.get("torch._inductor.config")
+    told = os.environ.get("TORCHINDUCTOR_DETERMINISTIC") == "1" if compiler is None else compiler.deterministic
+    return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled(), told
+
+
+def write_determinism(value: tuple[bool, bool, bool]) -> None:
+    """Set what :func:`read_determinism` gave; ``use_deterministic_algorithms`` would tell the compiler its own."""
+    mode, warn_only, told = value
+    torch.use_deterministic_algorithms(mode, warn_only=warn_only)
+    sys.modules["torch._inductor.config"].deterministic = told  # type: ignore[attr-defined]
 
 
 def _set_device(device: torch.device) -> None:

@@ -1,3 +1,4 @@
+import importlib
 import mmap
 import os
 import subprocess
@@ -9,8 +10,15 @@ import pytest
 import torch
 
 from bench.errors import BenchError
+from bench.execution.seeding import deterministic
 from bench.frontends.precision import read_precision
-from bench.measurement.guards import caught_output, inspect_callable, leaked_per_step, restored_flags
+from bench.measurement.guards import (
+    caught_output,
+    inspect_callable,
+    leaked_per_step,
+    read_determinism,
+    restored_flags,
+)
 
 CHANGES = {
     "num_threads": lambda: torch.set_num_threads(torch.get_num_threads() + 1),
@@ -61,6 +69,20 @@ def test_tf32_is_put_back_through_either_interface(change):
         assert torch.backends.cuda.matmul.fp32_precision == "tf32"  # not pinned: a later global choice reaches it
     finally:
         torch.backends.fp32_precision = "none"
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_what_the_compiler_was_told_is_put_back_too(told):
+    """`use_deterministic_algorithms` writes the compiler's own switch, whatever the environment had set it to."""
+    config = importlib.import_module("torch._inductor.config")
+    with config.patch(deterministic=told):
+        before = read_determinism()
+        with deterministic():
+            assert config.deterministic
+        assert read_determinism() == before == (False, False, told)
+        with restored_flags():
+            torch.use_deterministic_algorithms(not told)
+        assert read_determinism() == before
 
 
 def test_switches_are_put_back_although_the_callable_raised():
