@@ -20,7 +20,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "list": "Show what the plugins give: models, data sets, front ends and more.",
         "sweep": "Train at several values of a setting and say how much it matters.",
         "profile": "Measure one model over batch sizes: speed, memory, stages, FLOPs, and traces.",
-        "translate": "Score the same embeddings as mteb, X-ARES, HEAR and the clean protocol do.",
+        "translate": "Score the same embeddings as mteb, X-ARES, AST's script, HEAR and the clean protocol do.",
         "frontends": "Compare features computed on the fly with stored ones, claim by claim.",
         "doctor": "Find what would spoil measurements on this machine, with the command for each.",
         "merge": "Bring the records of several run folders into one.",

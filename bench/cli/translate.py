@@ -32,7 +32,7 @@ Rules = Annotated[str, typer.Option("--rules", metavar="NAME,...", help="Rules t
     dataset="esc50", out=Path("results") / "translate",
 )  # fmt: skip
 def main(selection: Selection, settings: Settings, encoder: Encoder, *, rules: Rules = ALL, as_json: bool) -> int:
-    """Score the same embeddings as mteb, X-ARES, HEAR and the clean protocol do.
+    """Score the same embeddings as mteb, X-ARES, AST's script, HEAR and the clean protocol do.
 
     Every clip is embedded once, or read from the embedding cache. What a rule does otherwise is done one thing after
     another, so that the table shows what each adds or takes. One process does it all; HEAR's grid takes minutes.

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import random
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -23,9 +26,23 @@ Point = tuple[int, Callable[..., Tensor], float]
 
 STEPS = 100
 NEIGHBOURS, TEMPERATURE = 10, 0.07
-EPOCHS, BATCH, RATE, LAST = 10, 32, 1e-3, 0.1
 HIDDEN, DROPOUT, LARGE_BATCH, MOST_EPOCHS, EVERY, PATIENCE, POINTS = 1024, 0.1, 1024, 500, 3, 20, 8
 RATES = (3.2e-3, 1e-3, 3.2e-4, 1e-4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """How LayerNorm and a linear layer are trained by Adam; ``rate`` is that of an epoch, counted from 0."""
+
+    epochs: int
+    batch: int
+    rate: Callable[[int], float]
+    betas: tuple[float, float] = (0.9, 0.999)
+    decay: float = 0.0
+
+
+XARES = Layer(epochs=10, batch=32, rate=lambda epoch: 1e-3 * (1 - 0.9 * (1 - math.cos(math.pi * epoch / 10)) / 2))
+AST = Layer(epochs=25, batch=48, rate=lambda epoch: 1e-4 * 0.85 ** max(0, epoch - 4), betas=(0.95, 0.999), decay=5e-7)
 
 
 def chosen_regression(case: Case, folds: Sequence[Fold]) -> list[Indices]:
@@ -66,15 +83,25 @@ def misscaled_neighbours(case: Case, folds: Sequence[Fold]) -> list[Indices]:
     return cosine_neighbours(case, folds, axis=0)
 
 
-def last_epoch(case: Case, folds: Sequence[Fold]) -> list[Indices]:
-    """LayerNorm and a linear layer as they are after ten epochs."""
-    return [said[-1] for said in _by_epoch(case, folds)]
+def last_epoch(case: Case, folds: Sequence[Fold], layer: Layer = XARES) -> list[Indices]:
+    """LayerNorm and a linear layer as they are after the last epoch."""
+    return [said[-1] for said in _by_epoch(case, folds, layer)]
 
 
 def best_test_epoch(case: Case, folds: Sequence[Fold]) -> list[Indices]:
     """The same after the epoch, the first if several, that is best on the test clips."""
-    every = zip(_by_epoch(case, folds), folds, strict=True)
-    return [said[(said == case.targets[fold.test]).mean(axis=1).argmax()] for said, fold in every]
+    every = zip(_by_epoch(case, folds, XARES), folds, strict=True)
+    return [said[_right(case, fold, said).argmax()] for said, fold in every]
+
+
+last_of_ast = functools.partial(last_epoch, layer=AST)
+
+
+def best_mean_epoch(case: Case, folds: Sequence[Fold]) -> list[Indices]:
+    """The same, trained as AST's, after one epoch for all folds: that of the best mean over them on the test clips."""
+    every = [*_by_epoch(case, folds, AST)]
+    best = np.mean([_right(case, fold, said) for said, fold in zip(every, folds, strict=True)], axis=0).argmax()
+    return [said[best] for said in every]
 
 
 def perceptron(case: Case, folds: Sequence[Fold]) -> list[Indices]:
@@ -108,18 +135,24 @@ def _seeded() -> Iterator[None]:
         yield
 
 
-def _by_epoch(case: Case, folds: Sequence[Fold]) -> Iterator[Indices]:
+def _by_epoch(case: Case, folds: Sequence[Fold], layer: Layer) -> Iterator[Indices]:
     """``(epochs, test clips)`` of each fold."""
     with _seeded():
         for fold in folds:
             net = nn.Sequential(nn.LayerNorm(case.x.shape[1]), nn.Linear(case.x.shape[1], case.classes))
-            optimizer, said = torch.optim.Adam(net.parameters(), lr=RATE), []
-            for epoch in range(EPOCHS):
-                down = (1 - math.cos(math.pi * epoch / EPOCHS)) / 2
-                optimizer.param_groups[0]["lr"] = RATE * (1 - (1 - LAST) * down)
-                _pass(net, optimizer, case, fold.train[torch.randperm(len(fold.train)).numpy()], BATCH)
+            optimizer = torch.optim.Adam(net.parameters(), betas=layer.betas, weight_decay=layer.decay)
+            said = []
+            for epoch in range(layer.epochs):
+                optimizer.param_groups[0]["lr"] = layer.rate(epoch)
+                _pass(net, optimizer, case, fold.train[torch.randperm(len(fold.train)).numpy()], layer.batch)
                 said.append(_said(net, case, fold.test))
             yield np.stack(said)
+
+
+def _right(case: Case, fold: Fold, said: Indices) -> npt.NDArray[np.float64]:
+    """``(epochs,)``: accuracy on the tested clips."""
+    found: npt.NDArray[np.float64] = (said == case.targets[fold.test]).mean(axis=1)
+    return found
 
 
 def _network(dim: int, classes: int, point: Point) -> nn.Sequential:

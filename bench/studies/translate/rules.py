@@ -97,6 +97,22 @@ RULES: tuple[Rule, ...] = (
         ),
     ),
     Rule(
+        name="ast", title="AST script, its head alone", version="31088be",
+        sources=(
+            "egs/esc50/run_esc.sh:58-75 the authors' folds, each tested once; 25 epochs in batches of 48",
+            "egs/esc50/run_esc.sh:22-27 rate 1e-4 for weights other than its own of AudioSet",
+            "egs/esc50/run_esc.sh:44-46 from the sixth epoch on 0.85 times the rate of the one before",
+            "src/models/ast_models.py:132 LayerNorm, then a linear layer",
+            "src/traintest.py:53 Adam with betas 0.95 and 0.999, decay 5e-7",
+            "egs/esc50/get_esc_result.py:25-36 one epoch for all folds, the best by test accuracy averaged over them",
+        ),
+        steps=(
+            Step(cause="classifier", text="LayerNorm + linear, 25 epochs", divide=official, head=heads.last_of_ast),
+            Step(cause="epoch picked on test", text="best of 25 by the mean over folds",
+                 divide=official, head=heads.best_mean_epoch),
+        ),
+    ),
+    Rule(
         name="hear", title="HEAR", version="2021.1.3", folds=3,
         sources=(
             f"{_HEAR}:1142-1153 the fold after the tested one validates, the others train",

@@ -125,6 +125,29 @@ def test_the_xares_linear_layer(case, found) -> None:
     assert score(found, "xares-linear") > score(found, "xares-linear", 0)
 
 
+def test_the_ast_script(case, found) -> None:
+    torch.manual_seed(42)
+    results = []
+    for train, y, test, asked in by_fold(case):
+        x, y = torch.from_numpy(train), torch.from_numpy(y)
+        norm, linear = nn.LayerNorm(DIM), nn.Linear(DIM, CLASSES)
+        parts = [*norm.parameters(), *linear.parameters()]
+        optimizer = torch.optim.Adam(parts, 1e-4, weight_decay=5e-7, betas=(0.95, 0.999))
+        schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, list(range(5, 1000)), gamma=0.85)
+        rows = []
+        for _ in range(25):
+            for part in torch.randperm(len(x)).split(48):
+                optimizer.zero_grad()
+                nn.CrossEntropyLoss()(linear(norm(x[part])), y[part]).backward()
+                optimizer.step()
+            rows.append(float((linear(norm(torch.from_numpy(test))).argmax(1).numpy() == asked).mean()))
+            schedule.step()
+        results.append(rows)
+    averaged = sum(np.array(rows) for rows in results) / 5
+    assert score(found, "ast", 0) == pytest.approx(averaged[-1], abs=1e-12)
+    assert score(found, "ast") == pytest.approx(averaged[np.argmax(averaged)], abs=1e-12)
+
+
 @pytest.mark.parametrize(("name", "dim"), [("xares-knn", 0), ("xares-knn-repaired", 1)])
 def test_the_xares_neighbours_as_written_and_repaired(case, found, name, dim) -> None:
     scores = []
