@@ -3,8 +3,10 @@
 import scipy.stats
 import sklearn.cluster
 import sklearn.manifold
+import timm
 import torch._inductor
 
 from bench.execution import network, profile
+from bench.frontends import kaldi, nnaudio
 
-__all__ = ["network", "profile", "scipy", "sklearn", "torch"]
+__all__ = ["kaldi", "network", "nnaudio", "profile", "scipy", "sklearn", "timm", "torch"]

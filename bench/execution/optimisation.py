@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -107,13 +107,14 @@ class Average:
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.module, self.decay, self.updates = copy.deepcopy(module), decay, 0
+        self._places = list(_places(self.module, module))
 
     @torch.no_grad()
-    def update_parameters(self, module: nn.Module) -> None:
-        """Move towards the weights and buffers of ``module`` by ``1 - decay``."""
+    def update_parameters(self) -> None:
+        """Move towards the weights and buffers of the module by ``1 - decay``."""
         floats: list[tuple[torch.Tensor, torch.Tensor]] = []
-        pairs = [(self.module.parameters(), module.parameters()), (self.module.buffers(), module.buffers())]
-        for kept, new in ((kept, new) for ours, theirs in pairs for kept, new in zip(ours, theirs, strict=True)):
+        for mine, given, name in self._places:
+            kept, new = mine[name], given[name]
             if self.updates and (kept.is_floating_point() or kept.is_complex()):
                 floats.append((kept, new))
             else:
@@ -122,6 +123,17 @@ class Average:
             ours, theirs = zip(*floats, strict=True)
             torch._foreach_lerp_(ours, theirs, 1 - self.decay)
         self.updates += 1
+
+
+def _places(ours: nn.Module, theirs: nn.Module) -> Iterator[tuple[dict[str, Any], dict[str, Any], str]]:
+    """Where each tensor stands, shared ones once: looking for them takes longer than averaging them."""
+    seen: set[int] = set()
+    for kind in ("_parameters", "_buffers"):
+        for one, other in zip(ours.modules(), theirs.modules(), strict=True):
+            for name, x in getattr(one, kind).items():
+                if x is not None and id(x) not in seen:
+                    seen.add(id(x))
+                    yield getattr(one, kind), getattr(other, kind), name
 
 
 def make_average(pipeline: nn.Module, recipe: Recipe) -> Average | None:

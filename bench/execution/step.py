@@ -137,7 +137,7 @@ class Step:
         self, pipeline: Pipeline, settings: StepSettings, optimizer: torch.optim.Optimizer,
         factor: Callable[[int], float], average: Average | None, *, stream: int,
     ) -> None:  # fmt: skip
-        self.pipeline, self.settings = pipeline, settings
+        self.pipeline, self.settings, self.parameters = pipeline, settings, list(pipeline.parameters())
         self.augmenter = Augmenter.of(settings.recipe, settings.sample_rate, settings.seed, stream=stream)
         self.optimizer, self.average = optimizer, average
         self.schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
@@ -214,13 +214,13 @@ class Step:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.settings.recipe.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.pipeline.parameters(), self.settings.recipe.clip_norm)
+            nn.utils.clip_grad_norm_(self.parameters, self.settings.recipe.clip_norm)
 
     def apply(self) -> None:
         """Weights and averaged weights."""
         self.optimizer.step()
         if self.average is not None:
-            self.average.update_parameters(self.pipeline)
+            self.average.update_parameters()
 
     def update(self, _: None = None) -> None:
         """Weights, averaged weights and learning rate."""

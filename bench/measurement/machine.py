@@ -6,6 +6,7 @@ Everything here may be published: no host name, no user name, no path of this ma
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -85,6 +86,7 @@ def governor(*, sys: Path = Path("/sys")) -> str | None:
     return "+".join(sorted(names)) or None
 
 
+@functools.cache
 def libraries() -> dict[str, str | None]:
     """Installed versions of what measures or is measured, ``None`` where not installed; nothing is imported."""
     versions: dict[str, str | None] = {"bench-audio": bench.__version__} | dict.fromkeys(LIBRARIES)

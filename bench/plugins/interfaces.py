@@ -26,11 +26,13 @@ class Resources:
         slots: Jobs side by side, 1 or more.
         threads: Compute threads of each.
         imports: Modules that the first job will need, for a worker that is started before there is one.
+        after: What jobs will be given that follow these, for a worker that is started while the last of these run.
     """
 
     slots: int
     threads: int
     imports: tuple[str, ...] = ()
+    after: Resources | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,7 +81,7 @@ class Launching:
             torch = () if models and len(estimators) == len(models) else (warm,)
             if brief:  # each is forked from one process
                 self.side_by_side = replace(self.side_by_side, imports=torch)
-                self.alone = replace(self.alone, imports=("bench.execution.profile",))  # as in a process of its own
+                self.alone = replace(self.alone, imports=torch)
             with self._blamed():
                 prepare(replace(self.side_by_side, imports=(*torch, *sorted(set(estimators)))))
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bench.job import Job
-from bench.plugins.interfaces import OnEvent, Resources
+from bench.plugins.interfaces import Answered, Event, Finished, Lost, OnEvent, Resources
 from bench.running.process import Worker
 from bench.running.supervise import supervise
 
@@ -36,7 +36,17 @@ class LocalLauncher:
         """Run all jobs; see :func:`bench.running.supervise.supervise`."""
         early, self._early = self._early, []
         mine = replace(resources, slots=self._slots or resources.slots)
-        supervise(jobs, on_event, mine, early=early, kept=self._early if self._keeps else None)
+        left, few = len(jobs), min(mine.slots, len(jobs)) - 1
+
+        def heard(event: Event) -> None:
+            nonlocal left
+            on_event(event)
+            if isinstance(event, Finished | Answered | Lost):
+                left -= 1
+                if self._keeps and mine.after and left == few:  # a core is free for it
+                    self._early.append(Worker(mine.after.threads, imports=mine.after.imports))
+
+        supervise(jobs, heard, mine, early=early, kept=self._early if self._keeps else None)
 
     def close(self) -> None:
         """End the workers that are idle, and keep no later one."""

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 DEFAULT_TIMEOUT_S = 1800.0
 PRICING_TIMEOUT_S = 120.0
+ESTIMATES = 12
+"""So many estimates take as long as the start of a worker."""
 RECORD_BYTES = 12_000
 BUSY_CORES = 0.2
 """Cores' worth of foreign work above which a measured cost says more about the neighbours than about the model."""
@@ -191,6 +193,8 @@ class Preparation:
             self.progress.count(what, len(answers), len(asked))
 
         resources = self.launching.side_by_side
+        if not measure:  # a further worker takes longer to start than it would save
+            resources = replace(resources, slots=max(1, min(resources.slots, len(asked) // ESTIMATES)))
         limit = min(PRICING_TIMEOUT_S, self.settings.timeout_s or PRICING_TIMEOUT_S)
         jobs = [
             replace(self.job(planned, resources), timeout_s=limit, action="price" if measure else "estimate")

@@ -72,8 +72,20 @@ def _ready() -> None:
         if sys.platform == "linux":
             for name in own:
                 _import(name)
+            _know()
         if not isolation.forks():
             os.execv(sys.executable, [sys.executable, "-P", "-m", "bench.running.worker"])
+
+
+def _know() -> None:
+    """Ask once for what every cell says of the code and the libraries that it runs with."""
+    from bench.measurement.machine import libraries
+    from bench.results.provenance import PROFILE_CODE, RESULT_CODE, engine_hash, git_state, library_versions
+
+    for known in (git_state, library_versions, libraries):
+        known()
+    for parts in (RESULT_CODE, PROFILE_CODE):
+        engine_hash(parts)
 
 
 def _serve(afresh: Callable[[bytes], NoReturn], line: bytes) -> None:

@@ -185,7 +185,7 @@ def test_cells_of_which_nothing_is_published_are_forked_from_what_all_of_them_im
     assert (launching.side_by_side.imports, launching.alone.imports) == ((), ())
     launching.prepare(brief=True)
     found = (launching.side_by_side.imports, launching.alone.imports)
-    assert found == (("bench.execution.image",), ("bench.execution.profile",))
+    assert found == (("bench.execution.image",),) * 2
 
 
 @pytest.mark.parametrize("method", ["prepare", "close"])
@@ -225,3 +225,24 @@ def test_a_launcher_that_was_closed_keeps_no_worker(monkeypatch) -> None:
     launcher.close()
     launcher.run([], print, Resources(slots=1, threads=1))
     assert given == [[], None]
+
+
+def test_the_worker_of_profile_cells_starts_while_the_last_evaluate_cells_run(monkeypatch, jobs) -> None:
+    started: list = []
+    seen: list = []
+    monkeypatch.setattr("bench.running.local.Worker", lambda *given, **named: started.append((*given, named)))
+
+    def supervise(jobs, on_event, *_args, **_options) -> None:
+        for job in jobs:
+            on_event(Answered(job=job, values={}))
+            seen.append(len(started))
+
+    monkeypatch.setattr("bench.running.local.supervise", supervise)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0}, raising=False)
+    launcher, alone = LocalLauncher(), Resources(slots=1, threads=2, imports=("bench.execution.image",))
+    launcher.prepare(ONE)
+    launcher.run(jobs * 2, print, Resources(slots=2, threads=1, after=alone))
+    assert seen == [0, 0, 1, 1]
+    assert started == [(2, {"imports": ("bench.execution.image",)})]
+    launcher.run(jobs, print, Resources(slots=2, threads=1))
+    assert len(started) == 1
