@@ -36,7 +36,7 @@ class LocalLauncher:
         """Run all jobs; see :func:`bench.running.supervise.supervise`."""
         early, self._early = self._early, []
         mine = replace(resources, slots=self._slots or resources.slots)
-        left, few = len(jobs), min(mine.slots, len(jobs)) - 1
+        left, few = len(jobs), max(1, min(mine.slots, len(jobs)) - 1)
 
         def heard(event: Event) -> None:
             nonlocal left

@@ -246,3 +246,5 @@ def test_the_worker_of_profile_cells_starts_while_the_last_evaluate_cells_run(mo
     assert started == [(2, {"imports": ("bench.execution.image",)})]
     launcher.run(jobs, print, Resources(slots=2, threads=1))
     assert len(started) == 1
+    launcher.run(jobs, print, Resources(slots=1, threads=1, after=alone))
+    assert seen[-2:] == [2, 2]
