@@ -26,7 +26,7 @@ class Resources:
         slots: Jobs side by side, 1 or more.
         threads: Compute threads of each.
         imports: Modules that the first job will need, for a worker that is started before there is one.
-        after: What jobs will be given that follow these, for a worker that is started while the last of these run.
+        after: What jobs will be given that follow these, for a worker that is started once these leave a core idle.
     """
 
     slots: int

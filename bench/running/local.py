@@ -36,16 +36,19 @@ class LocalLauncher:
         """Run all jobs; see :func:`bench.running.supervise.supervise`."""
         early, self._early = self._early, []
         mine = replace(resources, slots=self._slots or resources.slots)
-        left, few = len(jobs), max(1, min(mine.slots, len(jobs)) - 1)
+        left, cores = len(jobs), len(os.sched_getaffinity(0))
+
+        def expect() -> None:
+            if self._keeps and mine.after and not self._early and min(mine.slots, left) < cores:
+                self._early.append(Worker(mine.after.threads, imports=mine.after.imports))
 
         def heard(event: Event) -> None:
             nonlocal left
             on_event(event)
-            if isinstance(event, Finished | Answered | Lost):
-                left -= 1
-                if self._keeps and mine.after and left == few:  # a core is free for it
-                    self._early.append(Worker(mine.after.threads, imports=mine.after.imports))
+            left -= isinstance(event, Finished | Answered | Lost)
+            expect()
 
+        expect()
         supervise(jobs, heard, mine, early=early, kept=self._early if self._keeps else None)
 
     def close(self) -> None:

@@ -194,7 +194,9 @@ class Preparation:
 
         resources = self.launching.side_by_side
         if not measure:  # a further worker takes longer to start than it would save
-            resources = replace(resources, slots=max(1, min(resources.slots, len(asked) // ESTIMATES)))
+            following = resources if resources.imports and resources.slots > 1 else None
+            slots = max(1, min(resources.slots, len(asked) // ESTIMATES))
+            resources = replace(resources, slots=slots, after=following)
         limit = min(PRICING_TIMEOUT_S, self.settings.timeout_s or PRICING_TIMEOUT_S)
         jobs = [
             replace(self.job(planned, resources), timeout_s=limit, action="price" if measure else "estimate")

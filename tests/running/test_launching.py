@@ -227,24 +227,31 @@ def test_a_launcher_that_was_closed_keeps_no_worker(monkeypatch) -> None:
     assert given == [[], None]
 
 
-def test_the_worker_of_profile_cells_starts_while_the_last_evaluate_cells_run(monkeypatch, jobs) -> None:
+def test_the_worker_of_what_follows_starts_once_a_core_is_idle(monkeypatch, jobs) -> None:
     started: list = []
     seen: list = []
-    monkeypatch.setattr("bench.running.local.Worker", lambda *given, **named: started.append((*given, named)))
+    monkeypatch.setattr("bench.running.local.Worker", lambda *given, **named: started.append((*given, named)) or given)
 
     def supervise(jobs, on_event, *_args, **_options) -> None:
-        for job in jobs:
-            on_event(Answered(job=job, values={}))
+        for job in [None, *jobs]:
+            if job is not None:
+                on_event(Answered(job=job, values={}))
             seen.append(len(started))
 
     monkeypatch.setattr("bench.running.local.supervise", supervise)
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0}, raising=False)
-    launcher, alone = LocalLauncher(), Resources(slots=1, threads=2, imports=("bench.execution.image",))
-    launcher.prepare(ONE)
-    launcher.run(jobs * 2, print, Resources(slots=2, threads=1, after=alone))
-    assert seen == [0, 0, 1, 1]
+    alone = Resources(slots=1, threads=2, imports=("bench.execution.image",))
+
+    def run(slots: int, cores: int, after: Resources | None = alone) -> list[int]:
+        started.clear()
+        seen.clear()
+        monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)), raising=False)
+        launcher = LocalLauncher()
+        launcher._keeps = True
+        launcher.run(jobs * 2, print, Resources(slots=slots, threads=1, after=after))
+        return list(seen)
+
+    assert run(2, 2) == [0, 0, 0, 1, 1]
     assert started == [(2, {"imports": ("bench.execution.image",)})]
-    launcher.run(jobs, print, Resources(slots=2, threads=1))
-    assert len(started) == 1
-    launcher.run(jobs, print, Resources(slots=1, threads=1, after=alone))
-    assert seen[-2:] == [2, 2]
+    assert run(1, 2) == [1, 1, 1, 1, 1]
+    assert run(1, 1) == [0, 0, 0, 0, 1]
+    assert run(1, 2, after=None) == [0] * 5
