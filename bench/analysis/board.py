@@ -155,16 +155,16 @@ def _dataset(group: SectionGroup, evaluated: Mapping[Cell, Evaluated], reader: R
         notes=tuple(notes),
         faithful=bool(block.get("faithful", True)),
         license=str(block.get("license") or ""),
-        majority=_mean(one.record for one in evaluated.values()) if of_accuracy else None,
-        chance=block.get("chance_accuracy") if of_accuracy else None,
+        majority=_mean(evaluated.values(), "dataset", "majority_accuracy") if of_accuracy else None,
+        chance=block.get("chance_accuracy") if of_accuracy else _mean(evaluated.values(), "chance", reader.shown.name),
     )
 
 
-def _mean(records: Iterable[Record]) -> float | None:
-    """Accuracy of the majority class, averaged over folds."""
+def _mean(evaluated: Iterable[Evaluated], block: str, name: str) -> float | None:
+    """A number that the records of one fold share, averaged over folds."""
     by_fold: dict[int, float] = {}
-    for record in records:
-        value = part(record, "dataset").get("majority_accuracy")
+    for record in (one.record for one in evaluated):
+        value = part(record, block).get(name)
         if isinstance(value, int | float):
             by_fold.setdefault(record.cell.fold, float(value))
     return sum(by_fold.values()) / len(by_fold) if by_fold else None

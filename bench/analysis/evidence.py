@@ -87,14 +87,14 @@ def resampled(
     if metric is None or len(logits) < len(cells):
         return Refusal(reason="no stored predictions to compare clip by clip")
     sizes = [len(one.ids) for one in clips]
-    classes = max(one.shape[1] for one in logits)
+    classes = max(one[0].size for one in logits)
     draws = int(np.clip(MOST_CELLS // (sum(sizes) * classes * len(seeds)), *DRAWS))
     drawn = clip_weights(reader.groups(folds), sum(sizes), draws=draws if metric.weighted else DRAWS[0])
     if isinstance(drawn, Refusal):
         return drawn
     weights = np.split(drawn[0], np.cumsum(sizes)[:-1], axis=1)
     labels, values = [one.labels for one in clips], [one.value for one in cells]
-    if lacks_class(labels):
+    if metric.reads == "logits" and lacks_class(labels):
         joined = [np.concatenate(logits[at : at + len(folds)]) for at in range(0, len(cells), len(folds))]
         logits, labels, weights = joined, [np.concatenate(labels)], [drawn[0]]
         whole = [reader.guarded(metric.score, one, labels[0]) for one in logits]

@@ -152,7 +152,7 @@ class Dataset:
         faithful: Whether the copy may stand beside published results as equal.
         license: Of the data.
         majority: Accuracy of always answering the majority class; ``None`` where the section shows another score.
-        chance: Accuracy of guessing; likewise.
+        chance: What guessing scores, of the score that the section shows; ``None`` if unknown.
     """
 
     name: str

@@ -67,7 +67,7 @@ class Evaluated:
         scores: Those of the record, and those that were computed from its predictions.
         value: Of the score that the board sorts by.
         values: Its values per clip in the section's order, where it is a mean over clips.
-        logits: ``(clips, classes)`` in the section's order, kept only where it is none.
+        logits: ``(clips, classes)``, or what the score reads instead, in the section's order; only where it is none.
         predicted: ``(clips,)`` class indices in the section's order, of single-label tasks.
         answers: Checksum of its logits.
         note: Why it has no comparable predictions; empty if it has.
@@ -143,11 +143,12 @@ class Reader:
         if codes:
             stored = tuple(one for one in stored if one.name not in codes or self._stands(one.name, codes))
         scores = (*stored, *self._missing(stored, arrays))
-        logits, note = self._align(record, arrays)
+        aligned, note = self._align(record, arrays)
+        logits, read = aligned.get("logits"), aligned.get(self._reads)
         clips = self.folds[record.cell.fold]
         values = None
-        if logits is not None and self.metric is not None and self.metric.per_clip is not None:
-            values = self.guarded(self.metric.values, logits, clips.labels)
+        if read is not None and self.metric is not None and self.metric.per_clip is not None:
+            values = self.guarded(self.metric.values, read, clips.labels)
         row = _row(record.cell)
         embeddings = () if row in self.drawn else tuple(read_embeddings(record, arrays))
         reconstructions = () if row in self.drawn else tuple(read_reconstructions(arrays))
@@ -157,7 +158,7 @@ class Reader:
             scores=scores,
             value=next((score.value for score in scores if score.name == self.shown.name), None),
             values=values,
-            logits=logits if self.metric is not None and self.metric.per_clip is None else None,
+            logits=read if self.metric is not None and self.metric.per_clip is None else None,
             predicted=None if logits is None or clips.targets is None else logits.argmax(axis=1).astype(np.int64),
             answers=None if logits is None else zlib.crc32(logits.tobytes()),
             note=note,
@@ -175,9 +176,11 @@ class Reader:
         """Scores of metrics that were not there when the record was made, or have changed, from its predictions."""
         known = {score.name for score in stored}
         for metric in (metric for name, metric in self.metrics.items() if name not in known):
-            logits, targets = arrays["logits"], arrays["targets"]
+            read, targets = arrays.get(metric.reads), arrays["targets"]
             task = "multi_label" if targets.ndim == 2 else "single_label"
-            if task in metric.task_types and (score := self.guarded(metric.score, logits, targets)) is not None:
+            if read is None or task not in metric.task_types:
+                continue
+            if (score := self.guarded(metric.score, read, targets)) is not None:
                 yield score
 
     def guarded(self, function: Callable[..., T | None], *arrays: npt.NDArray[Any]) -> T | None:
@@ -191,24 +194,29 @@ class Reader:
                 self.problems.append(problem)
             return None
 
-    def _align(self, record: Record, arrays: Arrays) -> tuple[npt.NDArray[Any] | None, str]:
-        """The logits in the section's order, or why they cannot be compared clip by clip."""
+    @property
+    def _reads(self) -> str:
+        return "logits" if self.metric is None else self.metric.reads
+
+    def _align(self, record: Record, arrays: Arrays) -> tuple[Arrays, str]:
+        """Arrays in the section's order, none and why where they cannot be compared clip by clip."""
         ids = arrays["ids"]
         if record.cell.fold not in self.folds:
             self.folds[record.cell.fold] = _fold_clips(arrays)
         fold = self.folds[record.cell.fold]
         if ids is not fold.ids and not np.array_equal(ids, fold.ids):
             if len(ids) != len(fold.ids) or set(ids.tolist()) != set(fold.ids.tolist()):
-                return None, "tested on other clips than the rest of the section"
+                return {}, "tested on other clips than the rest of the section"
             place = {name: index for index, name in enumerate(ids.tolist())}
             order = np.array([place[name] for name in fold.ids.tolist()])
-            arrays = {name: arrays[name][order] for name in ("logits", "targets", "groups") if name in arrays}
+            wanted = {"logits", "targets", "groups", self._reads}
+            arrays = {name: arrays[name][order] for name in wanted if name in arrays}
         if arrays["targets"] is not fold.labels and not np.array_equal(arrays["targets"], fold.labels):
-            return None, "its targets differ from the rest of the section"
+            return {}, "its targets differ from the rest of the section"
         if not fold.grouped and "groups" in arrays:
             groups = _groups(arrays)
             self.folds[record.cell.fold] = replace(fold, groups=groups, grouped=bool((groups != "").any()))
-        return arrays["logits"], ""
+        return arrays, ""
 
 
 def _groups(arrays: Arrays) -> npt.NDArray[np.str_]:
@@ -273,7 +281,7 @@ def _difference(score: Score, arrays: Arrays, metrics: Metrics) -> str:
     if score.name not in metrics:
         raise LookupError("no plugin gives this metric")
     try:
-        found = metrics[score.name].score(arrays["logits"], arrays["targets"]).value
+        found = metrics[score.name].score(arrays[metrics[score.name].reads], arrays["targets"]).value
     except Exception as error:  # a plugin may raise anything; it is reported
         raise LookupError(f"it raised {type(error).__name__}: {error}") from error
     if found is None or score.value is None:

@@ -175,6 +175,18 @@ def describe_embeddings(
     return arrays, figures
 
 
+def joint_clusters(
+    found: Embeddings, arrays: Mapping[str, npt.NDArray[Any]], classes: int
+) -> dict[str, npt.NDArray[Any]]:
+    """``clusters`` of all vectors side by side, those of ``arrays`` where they are the same; nothing if unfit."""
+    if len(found.values) == 1:
+        made = next((x for name, x in arrays.items() if name.startswith("clusters_")), None)
+        return {} if made is None else {"clusters": made}
+    joined = found.joined()
+    reason = _unfit(joined, multi_label=False)
+    return {} if reason else {"clusters": clusters_of(_standardised(joined), classes)}
+
+
 def _unfit(values: Floats, *, multi_label: bool) -> str:
     if multi_label:
         return "clips have several labels"

@@ -280,6 +280,8 @@ def _embeddings(
     maps, figures = embeddings.describe_embeddings(
         found.values, task.num_classes, multi_label=task.task_type == "multi_label"
     )
+    if run.job.cell.mode in FIT and task.task_type == "single_label":
+        maps |= {"vectors": found.joined(), **embeddings.joint_clusters(found, maps, task.num_classes)}
     if not run.job.keep_checkpoint:
         return maps, figures
     limit = float(np.finfo(np.float16).max)

@@ -181,10 +181,10 @@ def _scored(record: Record, value: float, metric: Metric | None, predictions: Pr
     clips = clips if isinstance(clips, int) and clips > 0 else None
     plain = Scored(fold=record.cell.fold, seed=record.cell.seed, value=value, clips=clips)
     arrays = predictions(record) if "predictions" in record.artifacts else {}
-    if metric is None or not {"logits", "groups"} <= arrays.keys():
+    if metric is None or not {metric.reads, "groups"} <= arrays.keys():
         return plain
     order = np.argsort(arrays["ids"])
-    logits, targets = arrays["logits"][order], arrays["targets"][order]
+    logits, targets = arrays[metric.reads][order], arrays["targets"][order]
     groups = clip_groups(arrays["ids"][order], arrays["groups"][order])
     known = None if groups is None else tuple(groups.tolist())
     if metric.per_clip is None:

@@ -1,7 +1,8 @@
 """How well clusters match classes.
 
 Source: purity, Manning et al., *Introduction to Information Retrieval*, 16.3; adjusted Rand index, Hubert & Arabie,
-Journal of Classification 2 (1985).
+Journal of Classification 2 (1985); V-measure, Rosenberg & Hirschberg, EMNLP 2007, which is the mutual information over
+the mean of both entropies. Clusters are found once: a draw weights their clips and finds no others.
 """
 
 from __future__ import annotations
@@ -10,6 +11,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+_CHANCE_DRAWS = 100
+
+Doubles = npt.NDArray[np.float64]
 
 
 def cluster_figures(clusters: npt.NDArray[Any], targets: npt.NDArray[Any]) -> dict[str, float]:
@@ -37,13 +42,62 @@ def adjusted_rand(clusters: npt.NDArray[Any], targets: npt.NDArray[Any]) -> floa
     >>> adjusted_rand(np.array([0, 0, 1, 1]), np.array([5, 5, 7, 7]))
     1.0
     """
-    table = _table(clusters, targets)
+    return float(drawn_adjusted_rand(clusters, targets, np.ones((1, len(targets))))[0])
+
+
+def drawn_adjusted_rand(clusters: npt.NDArray[Any], targets: npt.NDArray[Any], weights: npt.NDArray[Any]) -> Doubles:
+    """The same under each row of ``weights`` ``(draws, clips)``; copies of one clip are no pair."""
+    each = weights.astype(np.float64)
+    counts, squares = _sums(clusters, targets, each), _sums(clusters, targets, each**2)
     together, by_cluster, by_class, pairs = (
-        float((counts * (counts - 1) / 2).sum())
-        for counts in (table, table.sum(axis=1), table.sum(axis=0), np.array([len(targets)]))
-    )
-    chance, most = by_cluster * by_class / max(pairs, 1.0), (by_cluster + by_class) / 2
-    return 1.0 if most == chance else (together - chance) / (most - chance)
+        (a**2 - b).sum(axis=1) / 2 for a, b in zip(counts, squares, strict=True)
+    )  # fmt: skip
+    chance, most = by_cluster * by_class / np.maximum(pairs, 1.0), (by_cluster + by_class) / 2
+    same = most == chance
+    return np.where(same, 1.0, (together - chance) / np.where(same, 1.0, most - chance))
+
+
+def v_measure(clusters: npt.NDArray[Any], targets: npt.NDArray[Any]) -> float:
+    """Harmonic mean of homogeneity and completeness.
+
+    >>> v_measure(np.array([0, 0, 1, 1]), np.array([5, 5, 7, 7]))
+    1.0
+    """
+    return float(drawn_v_measure(clusters, targets, np.ones((1, len(targets))))[0])
+
+
+def drawn_v_measure(clusters: npt.NDArray[Any], targets: npt.NDArray[Any], weights: npt.NDArray[Any]) -> Doubles:
+    """The same under each row of ``weights`` ``(draws, clips)``."""
+    joint, by_cluster, by_class, _ = map(_entropy, _sums(clusters, targets, weights.astype(np.float64)))
+    both = by_cluster + by_class
+    same = both <= 0
+    return np.where(same, 1.0, 2 * np.clip(both - joint, 0, None) / np.where(same, 1.0, both))
+
+
+def chance_v_measure(clusters: npt.NDArray[Any], targets: npt.NDArray[Any]) -> float:
+    """Mean over clusters of the same sizes drawn at random."""
+    draws = np.random.default_rng(0)
+    return float(np.mean([v_measure(draws.permutation(clusters), targets) for _ in range(_CHANCE_DRAWS)]))
+
+
+def chance_adjusted_rand(_clusters: npt.NDArray[Any], _targets: npt.NDArray[Any]) -> float:
+    """What is adjusted for chance."""
+    return 0.0
+
+
+def _entropy(sums: Doubles) -> Doubles:
+    """Of counts ``(draws, cells)``, in nats ``(draws,)``."""
+    share = sums / np.maximum(sums.sum(axis=1, keepdims=True), 1e-300)
+    found: Doubles = -(share * np.log(np.where(share > 0, share, 1.0))).sum(axis=1)
+    return found
+
+
+def _sums(clusters: npt.NDArray[Any], targets: npt.NDArray[Any], weights: Doubles) -> tuple[Doubles, ...]:
+    """Weights of each cluster and class together, of each cluster, of each class and of all, each ``(draws, ...)``."""
+    _, rows = np.unique(clusters, return_inverse=True)
+    classes, columns = np.unique(targets, return_inverse=True)
+    names = (rows * len(classes) + columns, rows, columns, np.zeros(len(rows), dtype=np.int64))
+    return tuple(weights @ (name[:, None] == np.unique(name)) for name in names)
 
 
 def _table(clusters: npt.NDArray[Any], targets: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

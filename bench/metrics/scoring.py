@@ -31,7 +31,7 @@ class Metric(MetricSpec):
     def of(cls, entry: Entry[MetricSpec]) -> Metric:
         """The metric that a plugin declares."""
         found = {field.name: getattr(entry.spec, field.name) for field in fields(MetricSpec)}
-        for name in ("per_clip", "weighted"):
+        for name in ("per_clip", "weighted", "chance"):
             found[name] = found[name] and entry.home(found[name])
         return cls(**{**found, "compute": entry.factory})
 
@@ -47,6 +47,11 @@ class Metric(MetricSpec):
     def described(self) -> Score:
         """Name, unit and direction, without a value."""
         return Score(name=self.name, value=None, unit=self.unit, higher_is_better=self.higher_is_better)
+
+    def guessed(self, logits: npt.NDArray[Any], targets: npt.NDArray[Any]) -> float | None:
+        """What guessing scores on these clips; ``None`` where that is unknown."""
+        value = None if self.chance is None else load_factory(self.chance)(logits.copy(), targets.copy())
+        return float(value) if value is not None and math.isfinite(value) else None
 
     def values(self, logits: npt.NDArray[Any], targets: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
         """Values per clip ``(clips,)`` whose mean is the score; ``None`` where it has none or is undefined."""
@@ -101,23 +106,27 @@ def primary(registry: Registry, dataset: DatasetSpec, task_type: TaskType) -> Me
         UnknownNameError: No registered metric of that name is defined for the task.
     """
     name = dataset.primary_metric or PRIMARY[task_type]
-    known = {metric.name: metric for metric in metrics_for(registry, task_type)}
+    known = {metric.name: metric for metric in metrics_for(registry, task_type) if metric.reads == "logits"}
     if name not in known:
         raise UnknownNameError(f"{task_type} metric", name, known)
     return known[name]
 
 
 def compute_scores(
-    registry: Registry, task_type: TaskType, logits: npt.NDArray[Any], targets: npt.NDArray[Any]
-) -> tuple[Score, ...]:
-    """All scores defined for the task, in the order of their names; undefined here = ``None``.
+    registry: Registry, task_type: TaskType, arrays: Mapping[str, npt.NDArray[Any]]
+) -> tuple[tuple[Score, ...], dict[str, float]]:
+    """All scores defined for the task, in the order of their names, and what guessing gives where a metric says so.
+
+    An undefined score is ``None``; one that reads what is not among the ``arrays`` is left out.
 
     A metric that raises costs no cell its result: it is left out, its traceback is printed, and boards name it.
     """
-    scores = []
-    for metric in metrics_for(registry, task_type):
+    scores, chance = [], {}
+    for metric in (one for one in metrics_for(registry, task_type) if one.reads in arrays):
         try:
-            scores.append(metric.score(logits, targets))
+            scores.append(metric.score(arrays[metric.reads], arrays["targets"]))
+            if (guessed := metric.guessed(arrays[metric.reads], arrays["targets"])) is not None:
+                chance[metric.name] = guessed
         except (Exception, SystemExit):  # noqa: BLE001  a plugin may raise anything
             traceback.print_exc()
-    return tuple(scores)
+    return tuple(scores), chance

@@ -13,6 +13,24 @@ PRIMARY: Mapping[TaskType, str] = {"single_label": "accuracy", "multi_label": "m
 _BOTH: tuple[TaskType, ...] = ("single_label", "multi_label")
 
 _SCORES, _WEIGHTED = "bench.metrics.scores:", "bench.metrics.weighted:"
+_RETRIEVAL, _CLUSTERS = "bench.metrics.retrieval:", "bench.metrics.clusters:"
+
+
+def _retrieval(name: str, column: str, description: str) -> MetricSpec:
+    place = f"{_RETRIEVAL}{column}."
+    return MetricSpec(
+        name=name, compute=place + "compute", per_clip=place + "per_clip", chance=place + "chance", reads="retrieval",
+        description=f"frozen vectors, among the other test clips but those of the query's own group: {description}",
+    )  # fmt: skip
+
+
+def _clustering(name: str, description: str, unit: str = "fraction") -> MetricSpec:
+    return MetricSpec(
+        name=name, compute=_CLUSTERS + name, weighted=f"{_CLUSTERS}drawn_{name}", reads="clusters",
+        chance=f"{_CLUSTERS}chance_{name}", unit=unit,
+        description=f"frozen vectors, k-means with as many clusters as classes, found once: {description}",
+    )  # fmt: skip
+
 
 METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(
@@ -57,4 +75,11 @@ METRICS: tuple[MetricSpec, ...] = (
         weighted=_WEIGHTED + "expected_calibration_error", higher_is_better=False,
         description="expected calibration error over 15 bins of confidence",
     ),
+    _retrieval("retrieval_map", "MAP", "average precision, averaged over queries"),
+    _retrieval("r_precision", "R_PRECISION", "share of the class among as many as there are to find"),
+    _retrieval("recall_at_1", "RECALL_1", "queries whose nearest clip is of their class"),
+    _retrieval("recall_at_5", "RECALL_5", "queries with a clip of their class among the 5 nearest"),
+    _retrieval("recall_at_10", "RECALL_10", "queries with a clip of their class among the 10 nearest"),
+    _clustering("v_measure", "homogeneity and completeness, as mutual information over the mean entropy"),
+    _clustering("adjusted_rand", "pairs of clips that agree with the classes, 0 = chance", unit=""),
 )  # fmt: skip

@@ -90,7 +90,7 @@ def spec_problems(kind: Kind, spec: Any, module: str, *, settings: bool = True) 
     return [f"{kind.label} {short(spec.name)}: {problem}" for problem in problems]
 
 
-_FACTORIES = ("pretrain", "tokenizer", "trained_recordings", "reference", "per_clip", "weighted", "folds")
+_FACTORIES = ("pretrain", "tokenizer", "trained_recordings", "reference", "per_clip", "weighted", "chance", "folds")
 """Further fields that name code where they hold a string."""
 
 

@@ -277,3 +277,6 @@ def _dataset_references(spec: DatasetSpec, registry: Registry) -> Iterator[str]:
         known = registry.metrics[metric].spec.task_types
         if spec.task.task_type not in known:
             yield f"primary_metric {metric!r}; which is for {' and '.join(known)}, not {spec.task.task_type}"
+    reads = registry.metrics[metric].spec.reads if metric is not None and metric in registry.metrics else "logits"
+    if reads != "logits":
+        yield f"primary_metric {metric!r} reads {reads}, which trained networks lack; name one that reads logits"

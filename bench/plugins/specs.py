@@ -119,6 +119,10 @@ class MetricSpec:
         weighted: For any other score, ``function(logits, targets, weights) -> (draws,)``: the score under each row of
             ``weights`` ``(draws, clips)``, which count a clip so many times; NaN where it is undefined. With neither
             the host calls ``compute`` on resampled clips, which takes longer.
+        reads: What the functions are given in place of logits: ``"retrieval"`` ``(clips, 10)``, what each test clip
+            finds by its vector (:func:`bench.metrics.retrieval.retrieved`), or ``"clusters"`` ``(clips,)``, its k-means
+            cluster. Both are there where a cell has a head on embeddings.
+        chance: ``"package.module:function"``; ``function(logits, targets) -> float``, what guessing scores here.
         description: One line for ``bench list``.
     """
 
@@ -129,6 +133,8 @@ class MetricSpec:
     task_types: tuple[TaskType, ...] = ("single_label",)
     per_clip: str | None = None
     weighted: str | None = None
+    reads: Literal["logits", "retrieval", "clusters"] = "logits"
+    chance: str | None = None
     description: str = ""
 
 

@@ -56,7 +56,7 @@ def blocks() -> Callable[[Any], Any]:
     provenance = _block(
         fingerprint=str, dataset=dataset, protocol=protocol, model=model, publishable=bool, not_publishable=_Texts, task=task,
         contamination=_block(rate=float, clips=int, of=int, reason=str, declared=_Texts),
-        metrics=dict[str, Any], typed=list[Annotated[_Texts, Field(min_length=2, max_length=2)]],
+        chance=dict[str, float], metrics=dict[str, Any], typed=list[Annotated[_Texts, Field(min_length=2, max_length=2)]],
         start=dict[str, str | int | None], embeddings=GenericAlias(dict, (str, figures)), weights=_block(sha256=str), limit=int,
     )  # fmt: skip
     tuned = _block({"dataset": str}, folds=list[int])

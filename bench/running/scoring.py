@@ -86,6 +86,7 @@ def scored(
     import numpy as np
 
     from bench.metrics.clusters import cluster_figures
+    from bench.metrics.retrieval import retrieved
 
     targets, found = clips.targets[rows], dict(arrays)
     leak = record.provenance.get("protocol", {}).get("leak", {})
@@ -104,5 +105,9 @@ def scored(
                 figures[name] = {**figures[name], **cluster_figures(clusters, targets)}
         provenance["embeddings"] = figures
     kind: TaskType = "single_label" if targets.ndim == 1 else "multi_label"
-    scores = compute_scores(registry, kind, found["logits"], targets)
+    vectors, own = found.pop("vectors", None), units(clips) or ("",) * len(clips)
+    if vectors is not None and kind == "single_label":
+        found["retrieval"] = retrieved(vectors, targets.astype(np.int64), [own[row] for row in rows])
+    scores, chance = compute_scores(registry, kind, found)
+    provenance |= {"chance": chance} if chance else {}
     return record.model_copy(update={"scores": scores, "provenance": provenance}), found

@@ -20,21 +20,20 @@ _CLIPS = 120
 _CLASSES = 8
 _SURE = 12.0
 
-Logits = npt.NDArray[np.float32]
-
 
 @dataclass(frozen=True, slots=True)
 class MetricCase:
     """A metric with targets and predictions: ``perfect``, ``good``, ``bad`` and ``wrong`` (sure of it).
 
-    ``truth`` is ``(clips,)`` class indices or ``(clips, classes)`` indicators, ``guesses`` ``(clips, classes)`` logits.
+    ``truth`` is ``(clips,)`` class indices or ``(clips, classes)`` indicators, ``guesses`` ``(clips, classes)`` logits
+    or what the metric reads instead.
     """
 
     spec: MetricSpec
     task_type: TaskType
     compute: Callable[[Any, Any], float | None]
     truth: npt.NDArray[Any]
-    guesses: Mapping[str, Logits]
+    guesses: Mapping[str, npt.NDArray[Any]]
 
     @classmethod
     def of(cls, entry: Entry[MetricSpec], task_type: TaskType) -> MetricCase:
@@ -46,9 +45,16 @@ class MetricCase:
             truth = shown = np.maximum(shown, rng.random(shown.shape) < 0.2).astype(np.float32)
         sign = 2 * shown - 1
         noise = 2 * rng.standard_normal(shown.shape).astype(np.float32)
-        guesses = {
+        guesses: dict[str, npt.NDArray[Any]] = {
             "perfect": _SURE * sign, "good": 1.5 * sign + noise, "bad": -1.5 * sign + noise, "wrong": -_SURE * sign,
         }  # fmt: skip
+        if entry.spec.reads == "retrieval":
+            levels = {"perfect": 1.0, "good": 0.7, "bad": 0.3, "wrong": 0.0}
+            guesses = {kind: np.full((_CLIPS, 10), level) for kind, level in levels.items()}
+        elif entry.spec.reads == "clusters":
+            spread = {"perfect": 0.0, "good": 0.2, "bad": 0.7, "wrong": 1.0}  # clips that are in any cluster
+            alone = {kind: rng.random(_CLIPS) < share for kind, share in spread.items()}
+            guesses = {kind: np.where(lost, rng.permutation(truth), truth) for kind, lost in alone.items()}
         return cls(entry.spec, task_type, load_factory(entry.factory), truth, guesses)
 
     def score(self, kind: str) -> float | None:

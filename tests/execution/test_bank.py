@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from bench.analysis.predictions import verify
 from bench.cell import Cell
 from bench.clips import TaskInfo
 from bench.data.batches import Batch
@@ -20,6 +21,7 @@ from bench.execution.pipeline import Pipeline
 from bench.execution.step import Inference
 from bench.execution.windows import Windows, window_of
 from bench.job import Job
+from bench.metrics.scoring import catalog
 from bench.plugins.discovery import load
 from bench.recipe import Recipe
 from bench.results.provenance import weights_label
@@ -71,6 +73,18 @@ def test_heads_and_seeds_share_vectors_and_scores_stay(run, tmp_path: Path) -> N
         repaired, arrays = run()
     assert repaired.provenance["frozen"]["cache"]["fresh"]
     np.testing.assert_array_equal(arrays["logits"], same["logits"])
+
+
+def test_what_vectors_find_is_scored_beside_every_head(run, registry) -> None:
+    found = [run(mode) for mode in ("probe", "knn")]
+    for record, arrays in found:
+        assert "vectors" not in arrays
+        np.testing.assert_array_equal(arrays["retrieval"], found[0][1]["retrieval"])
+        assert record.score("recall_at_1") == pytest.approx(np.nanmean(arrays["retrieval"][:, 2]))
+        assert 0 < record.provenance["chance"]["recall_at_1"] < record.score("recall_at_1")
+        assert record.score("v_measure") is None  # too few clips for clusters
+        assert verify([record], lambda _, arrays=arrays: arrays, catalog(registry))[1] == []
+    assert run("scratch")[0].score("retrieval_map") is None
 
 
 def test_few_shots_are_draws_from_the_same_vectors(run) -> None:

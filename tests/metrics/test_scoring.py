@@ -71,8 +71,10 @@ def test_better_follows_the_direction_and_anything_beats_the_undefined() -> None
 
 def test_scores_carry_unit_and_direction() -> None:
     registry = host()
-    scores = {score.name: score for score in compute_scores(registry, "single_label", LOGITS, TARGETS)}
-    assert list(scores) == [metric.name for metric in metrics_for(registry, "single_label")]
+    found, chance = compute_scores(registry, "single_label", {"logits": LOGITS, "targets": TARGETS})
+    scores = {score.name: score for score in found}
+    assert list(scores) == [one.name for one in metrics_for(registry, "single_label") if one.reads == "logits"]
+    assert chance == {}
     assert scores["accuracy"].value == 0.5
     assert scores["top5_accuracy"].value is None
     assert (scores["log_loss"].unit, scores["log_loss"].higher_is_better) == ("nats", False)
@@ -99,8 +101,10 @@ def test_a_metric_that_raises_or_writes_into_its_arguments_spoils_nothing_else(m
     monkeypatch.setitem(sys.modules, "mine", module)
     registry = load_modules(builtin, module).registry
     logits, targets, weights = LOGITS.copy(), TARGETS.copy(), np.ones((3, 2), dtype=np.float32)
-    scores = {score.name: score.value for score in compute_scores(registry, "single_label", logits, targets)}
-    assert scores.keys() == {metric.name for metric in metrics_for(registry, "single_label")} - {"a.raises"}
+    found, _ = compute_scores(registry, "single_label", {"logits": logits, "targets": targets})
+    scores = {score.name: score.value for score in found}
+    named = {metric.name for metric in metrics_for(registry, "single_label") if metric.reads == "logits"}
+    assert scores.keys() == named - {"a.raises"}
     assert (scores["a.greedy"], scores["accuracy"]) == (1.0, 0.5)
     assert "the metric broke" in capsys.readouterr().err
     catalog(registry)["a.greedy"].values(logits, targets)

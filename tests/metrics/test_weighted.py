@@ -15,7 +15,7 @@ from bench.metrics.specs import METRICS
 from bench.plugins.factories import load_factory
 from bench.plugins.specs import MetricSpec
 
-CASES = [(spec, task) for spec in METRICS for task in spec.task_types]
+CASES = [(spec, task) for spec in METRICS for task in spec.task_types if spec.reads == "logits"]
 
 
 def clips_of(rng: np.random.Generator, clips: int, task: TaskType) -> tuple[np.ndarray, np.ndarray]:
