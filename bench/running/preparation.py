@@ -194,9 +194,8 @@ class Preparation:
 
         resources = self.launching.side_by_side
         if not measure:  # a further worker takes longer to start than it would save
-            following = resources if resources.imports and resources.slots > 1 else None
             slots = max(1, min(resources.slots, len(asked) // ESTIMATES))
-            resources = replace(resources, slots=slots, after=following)
+            resources = replace(resources, slots=slots, after=self._following())
         limit = min(PRICING_TIMEOUT_S, self.settings.timeout_s or PRICING_TIMEOUT_S)
         jobs = [
             replace(self.job(planned, resources), timeout_s=limit, action="price" if measure else "estimate")
@@ -213,6 +212,12 @@ class Preparation:
             if isinstance(cost, Cost):
                 write_atomic(_cost_path(key), json.dumps(asdict(cost)).encode())
         return answers
+
+    def _following(self) -> Resources | None:
+        """What a further worker for the cells to come may be given; ``None`` where it would not save its start."""
+        evaluate = sum(cell.kind == "evaluate" for cell in self.keys)
+        found = self.launching.side_by_side if evaluate else self.launching.alone
+        return found if found.imports and (found.slots > 1 < evaluate or not evaluate) else None
 
     def learn(self, record: Record) -> None:
         """Remember what a cell that ran undisturbed says its model costs, unless that was measured before."""
