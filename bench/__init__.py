@@ -32,10 +32,10 @@ _NAMES = {
     "bench.job": "Job",
     "bench.planning.plan": "Plan",
     "bench.plugins.factories": "takes_fields",
-    "bench.plugins.interfaces": "Answered Divide EpochEnded Event Finished Launcher Lost ObserverFailed OnEvent "
-    "Resources Started",
-    "bench.plugins.specs": "DatasetSpec FrontendSpec LauncherSpec MeasurementSpec MetricSpec ModelSpec ProtocolSpec "
-    "Reference ReporterSpec TaskInfo",
+    "bench.plugins.interfaces": "Answered Divide EpochEnded Event Finished Launcher Lost Observer ObserverFailed "
+    "OnEvent Resources Started",
+    "bench.plugins.specs": "DatasetSpec FrontendSpec LauncherSpec MeasurementSpec MetricSpec ModelSpec ObserverSpec "
+    "ProtocolSpec Reference ReporterSpec TaskInfo",
     "bench.results.records": "Failure Record",
     "bench.running.progress": "Progress",
     "bench.running.supervise": "supervise",

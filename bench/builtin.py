@@ -1,4 +1,4 @@
-"""The host's own front ends, metrics, launchers, reporters and protocols, given like any plugin's."""
+"""The host's own front ends, metrics, launchers, reporters, observers and protocols, given like any plugin's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from bench import hookimpl
-from bench.plugins.specs import FrontendSpec, LauncherSpec, MetricSpec, ProtocolSpec, ReporterSpec
+from bench.plugins.specs import FrontendSpec, LauncherSpec, MetricSpec, ObserverSpec, ProtocolSpec, ReporterSpec
 
 
 @hookimpl
@@ -65,6 +65,19 @@ def bench_add_reporters() -> Iterable[ReporterSpec]:
     return [
         ReporterSpec(name=name, render=f"bench.reports.{render}", suffix=suffix, verbs=verbs, description=text)
         for name, render, suffix, verbs, text in formats
+    ]
+
+
+@hookimpl
+def bench_add_observers() -> Iterable[ObserverSpec]:
+    """Tools that track experiments, each an extra."""
+    return [
+        ObserverSpec(
+            name=name,
+            factory=f"bench.observers.{name}:{factory}",
+            description=f"{text} (pip install 'bench-audio[{name}]')",
+        )
+        for name, factory, text in (("tensorboard", "TensorBoard", "event files of TensorBoard in a folder"),)
     ]
 
 

@@ -15,7 +15,7 @@ from bench.plugins.discovery import load_modules
 
 HOST = Path(bench.__file__).parent
 ROOMS = ("running", "cli", "reports", "planning", "analysis", "execution", "statistics")
-SEAMS = ("launchers", "reporters", "protocols", "metrics", "frontends")
+SEAMS = ("launchers", "reporters", "observers", "protocols", "metrics", "frontends")
 
 
 OTHER = {

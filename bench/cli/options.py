@@ -98,6 +98,12 @@ OPTIONS: Mapping[str, tuple[Any, Any]] = {
         show_default=False,
         default="",
     ),
+    "observer": _option(
+        list[str] | None,
+        "--observer",
+        "Write the run to a tool that tracks experiments; may be given again; `bench list observers`.",
+        "NAME[:KEY=VALUE,...]",
+    ),
     "profile": _option(bool, "--profile/--no-profile", "Measure speed and memory too.", default=True),
     "processes": _option(
         int,
@@ -295,6 +301,7 @@ def gather(given: dict[str, Any]) -> tuple[Selection, Settings]:
         timeout_s=None if timeout is None else seconds(timeout),
         plugins=tuple(given["plugin"] or ()),
         without=tuple(given["no_plugin"] or ()),
+        observers=tuple(given["observer"] or ()),
         **{name: given[name] for name in ("out", "jobs", "launcher", "keep_checkpoints", "rehash", "adopt")},
     )
     return selection, settings

@@ -17,7 +17,7 @@ from bench.planning.shards import divide
 from bench.running.runner import Runner
 
 
-@with_run_options()
+@with_run_options(without=("observer",))
 def main(
     selection: Selection,
     settings: Settings,

@@ -21,6 +21,7 @@ class Settings:
         plugins: ``--plugin`` files.
         without: Plugins not to load.
         launcher: Who runs the cells, ``NAME`` or ``NAME:key=value,...``; empty = the registry's default.
+        observers: Whom the run is written to, each ``NAME`` or ``NAME:key=value,...``.
         metric: What boards sort and rank by where it is defined, ``None`` = each data set's own.
         rehash: Read every file of the data again, whatever is remembered of it.
         keep_checkpoints: Store weights and test embeddings beside the records.
@@ -34,6 +35,7 @@ class Settings:
     plugins: tuple[Path, ...] = ()
     without: tuple[str, ...] = ()
     launcher: str = ""
+    observers: tuple[str, ...] = ()
     metric: str | None = None
     rehash: bool = False
     keep_checkpoints: bool = True

@@ -54,6 +54,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("measurements", "measurement", specs.MeasurementSpec, "measure"),
     Kind("launchers", "launcher", specs.LauncherSpec, "factory"),
     Kind("reporters", "reporter", specs.ReporterSpec, "render"),
+    Kind("observers", "observer", specs.ObserverSpec, "factory"),
     Kind("protocols", "protocol", specs.ProtocolSpec, "divide"),
 )
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar, get_type_hints
 
-from bench.errors import PluginError, did_you_mean
+from bench.errors import BenchError, PluginError, SelectionError, did_you_mean
+from bench.textfiles import toml_value
 
 FACTORY = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)?:(?P<attribute>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)")
 """The form of a factory string; without a module it means "in the file that declares it"."""
@@ -49,6 +50,45 @@ def _signature(factory: Callable[..., Any]) -> inspect.Signature:
         return inspect.signature(factory, eval_str=True)
     except NameError:  # an annotation that only a type checker can read
         return inspect.signature(factory)
+
+
+def written_options(option: str, text: str) -> dict[str, Any]:
+    """What ``NAME:key=value,...`` says behind the name, values as TOML reads them.
+
+    Raises:
+        SelectionError: Something is not of that form; ``option`` is where it was typed.
+
+    >>> written_options("--launcher", "far:nodes=4,host=gpu-1")
+    {'nodes': 4, 'host': 'gpu-1'}
+    """
+    options: dict[str, Any] = {}
+    for item in filter(None, (part.strip() for part in text.partition(":")[2].split(","))):
+        key, equals, value = item.partition("=")
+        if not equals or not key.isidentifier():
+            raise SelectionError(f"{option} {text}: {item!r} is not of the form key=value")
+        options[key] = toml_value(value)
+    return options
+
+
+def built(what: str, factory: Callable[..., Any], options: Mapping[str, Any]) -> Any:
+    """What a factory makes of the options that ``what`` was typed with.
+
+    Raises:
+        SelectionError: It has no such option, lacks or refuses one.
+    """
+    parameters = inspect.signature(factory).parameters.values()
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    known = {p.name: p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    for key in options:
+        if key not in known and not takes_any:
+            raise SelectionError(f"{what}: it has no option {key!r}; {did_you_mean(key, known)}")
+    missing = [name for name, p in known.items() if p.default is p.empty and name not in options]
+    if missing:
+        raise SelectionError(f"{what}: it needs {', '.join(missing)}, given as NAME:{missing[0]}=...")
+    try:
+        return factory(**options)
+    except (BenchError, TypeError, ValueError) as error:
+        raise SelectionError(f"{what}: {error}") from error
 
 
 def load_factory(factory: str) -> Callable[..., Any]:

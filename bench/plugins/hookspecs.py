@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         MeasurementSpec,
         MetricSpec,
         ModelSpec,
+        ObserverSpec,
         ProtocolSpec,
         ReporterSpec,
     )
@@ -64,6 +65,11 @@ def bench_add_launchers() -> Iterable[LauncherSpec]:  # type: ignore[empty-body]
 @hookspec
 def bench_add_reporters() -> Iterable[ReporterSpec]:  # type: ignore[empty-body]
     """Return the leaderboard formats this plugin provides."""
+
+
+@hookspec
+def bench_add_observers() -> Iterable[ObserverSpec]:  # type: ignore[empty-body]
+    """Return what ``--observer`` takes: tools that a run is written to while it goes on."""
 
 
 @hookspec

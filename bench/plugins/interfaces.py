@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from bench.cell import Cell
     from bench.clips import Clips
     from bench.job import Job
     from bench.results.records import Failure, Record, Status
@@ -167,6 +168,30 @@ class Launcher(Protocol):
 
     def close(self) -> None:
         """Told that no job will follow. Optional."""
+
+
+class Observer(Protocol):
+    """Told in the host process, cell by cell, what happens: what ``ObserverSpec.factory`` returns.
+
+    Every method is optional, and none is ever a cell's fault: what one raises is said once, and the observer is told
+    nothing more in that run. Cells run side by side, so that several are open at a time. Told is what runs: a cell
+    whose record is reused, or that was planned not to run, is not.
+    """
+
+    def cell_start(self, cell: Cell, recipe: Mapping[str, Any]) -> None:
+        """A cell began, with the settings it trains by; it may begin again where what ran it was lost."""
+
+    def epoch_end(self, cell: Cell, epoch: int, scores: Mapping[str, float]) -> None:
+        """A pass over its training clips ended, counted from 1, those of pre-training included.
+
+        ``scores`` holds the finite ones of what the hook ``bench_epoch_end`` is told.
+        """
+
+    def cell_finish(self, record: Record) -> None:
+        """It ended, whatever its status; one whose worker was lost may not have begun."""
+
+    def close(self) -> None:
+        """The run ended, however it did."""
 
 
 class Divide(Protocol):

@@ -95,6 +95,7 @@ class Registry:
     measurements: Catalog[specs.MeasurementSpec]
     launchers: Catalog[specs.LauncherSpec]
     reporters: Catalog[specs.ReporterSpec]
+    observers: Catalog[specs.ObserverSpec]
     protocols: Catalog[specs.ProtocolSpec]
     references: Catalog[specs.ModelSpec] = field(default_factory=lambda: Catalog("family of models by reference"))
     plugins: tuple[Provenance, ...] = ()

@@ -16,7 +16,7 @@ from bench.plugins.model_spec import Axis, ModelSpec, Reference
 
 __all__ = (
     "Axis", "BuiltinRecipe", "DatasetSpec", "Feeding", "FrontendSpec", "LauncherSpec", "MeasurementSpec", "MetricSpec",
-    "ModelSpec", "Need", "ProtocolSpec", "Reference", "ReporterSpec", "TaskInfo",
+    "ModelSpec", "Need", "ObserverSpec", "ProtocolSpec", "Reference", "ReporterSpec", "TaskInfo",
 )  # fmt: skip
 
 BuiltinRecipe = Literal["smoke", "quick", "full"]
@@ -198,6 +198,23 @@ class ReporterSpec:
     render: str
     suffix: Suffix
     verbs: tuple[Literal["run", "report"], ...] = ()
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObserverSpec:
+    """Where a run is written to while it goes on: a tool that tracks experiments, a chat, a file.
+
+    Attributes:
+        name: What ``--observer`` takes.
+        factory: ``"package.module:build"``; ``build(**options)`` is called in the host with the options of
+            ``--observer NAME:key=value,...`` and returns a :class:`bench.Observer`. One that takes ``folder`` is given
+            ``OUT/observers/NAME`` where the user names none; it need not be there yet.
+        description: One line for ``bench list``.
+    """
+
+    name: Name
+    factory: str
     description: str = ""
 
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import psutil
 
-from bench.errors import BenchError, PluginError, SelectionError, did_you_mean
+from bench.errors import BenchError, PluginError, SelectionError
 from bench.job import Job
-from bench.plugins.factories import load_factory
+from bench.plugins.factories import built, load_factory, written_options
 from bench.plugins.interfaces import Answered, Event, Finished, Launcher, Lost, OnEvent, Resources
 from bench.plugins.registry import Registry
 from bench.results.records import Failure
-from bench.textfiles import toml_value
 
 IMAGE = "bench.execution.image"
 """What cells import at some time or other."""
@@ -51,14 +48,14 @@ class Launching:
         slots = jobs or (max(1, min(cores, memory, 8) // nproc) if device == "cpu" else 1)
         self.side_by_side = Resources(slots=slots, threads=max(1, cores // (slots * nproc)))
         self.alone = Resources(slots=1, threads=cores)
-        name, _, options = text.partition(":")
+        name = text.partition(":")[0]
         if not name:
             name = next((n for n, entry in registry.launchers.entries.items() if entry.spec.default), "")
         entry = registry.launchers[name]
         self.name, self._registry = name, registry
-        given = _options(text, options)
+        given = written_options("--launcher", text)
         with self._blamed():
-            self._launcher = _build(f"--launcher {text or name}", load_factory(entry.factory), given)
+            self._launcher: Launcher = built(f"--launcher {text or name}", load_factory(entry.factory), given)
         if not callable(getattr(self._launcher, "run", None)):
             kind = type(self._launcher).__name__
             raise PluginError(f"launcher {name!r} of {entry.provenance}: {entry.factory} gave a {kind} without run()")
@@ -136,31 +133,3 @@ class Launching:
 def _check_cell(name: str, event: Event) -> None:
     if isinstance(event, Finished) and event.record.cell != event.job.cell:
         raise PluginError(f"launcher {name!r} gave the record of {event.record.cell.id} for {event.job.cell.id}")
-
-
-def _options(text: str, items: str) -> dict[str, Any]:
-    """``"a=1,b=x"`` as ``{"a": 1, "b": "x"}``."""
-    options: dict[str, Any] = {}
-    for item in filter(None, (part.strip() for part in items.split(","))):
-        key, equals, value = item.partition("=")
-        if not equals or not key.isidentifier():
-            raise SelectionError(f"--launcher {text}: {item!r} is not of the form key=value")
-        options[key] = toml_value(value)
-    return options
-
-
-def _build(what: str, factory: Any, options: dict[str, Any]) -> Launcher:
-    parameters = inspect.signature(factory).parameters.values()
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    known = {p.name: p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-    for key in options:
-        if key not in known and not takes_any:
-            raise SelectionError(f"{what}: it has no option {key!r}; {did_you_mean(key, known)}")
-    missing = [name for name, p in known.items() if p.default is p.empty and name not in options]
-    if missing:
-        raise SelectionError(f"{what}: it needs {', '.join(missing)}, given as NAME:{missing[0]}=...")
-    try:
-        launcher: Launcher = factory(**options)
-    except (BenchError, TypeError, ValueError) as error:
-        raise SelectionError(f"{what}: {error}") from error
-    return launcher

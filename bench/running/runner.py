@@ -32,6 +32,7 @@ from bench.results.records import SCHEMA_VERSION, Failure, Record
 from bench.results.sharing import plan_held, shard_held
 from bench.results.store import Store
 from bench.running.launching import Launching
+from bench.running.observing import Observing
 from bench.running.progress import Observers, Progress
 from bench.running.scoring import completed
 
@@ -158,12 +159,14 @@ class Runner:
         for note in self.store.prepare(adopt=self.settings.adopt):
             self.progress.note(note)
         with shard_held(self.store.root, *shard) if shard else self.store.exclusive():
+            self.observing = Observing(self.settings.observers, self.host.registry, self.store.root, self.progress.note)
             brief = not publishes(self.selection, self.host.registry)
             self.launching.prepare(self.selection.models, brief=brief)
             try:
                 plan = self._run()
             finally:
                 self.launching.close()
+                self.observing.tell("close")
         records = [record for planned in plan.cells if (record := self.store.read(planned.cell)) is not None]
         if not any(planned.decision == "run" for planned in plan.cells):
             raise NoCellError(
@@ -234,8 +237,11 @@ class Runner:
         match event:
             case interfaces.Started():
                 self.progress.started(event.job.cell)
+                if event.job.action == "cell":
+                    self.observing.tell("cell_start", event.job.cell, event.job.recipe.model_dump(mode="json"))
             case interfaces.EpochEnded():
                 self.progress.epoch(event)
+                self.observing.tell("epoch_end", event.job.cell, event.epoch, event.scores)
             case interfaces.ObserverFailed():
                 self.observers.failed(event.plugin, event.hook, event.error)
             case interfaces.Finished() | interfaces.Lost():
@@ -247,6 +253,7 @@ class Runner:
                     self.preparation.learn(record)
                 else:
                     record = self._write(self._blank(event.job, event.status, event.failure))
+                self.observing.tell("cell_finish", record)
                 if record.status != "cancelled":
                     self._finish(record)
             case interfaces.Answered():

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         check_measurement,
         check_metric,
         check_model,
+        check_observer,
         check_protocol,
         check_reporter,
     )
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CheckResult", "check_dataset", "check_frontend", "check_launcher", "check_measurement", "check_metric",
-    "check_model", "check_protocol", "check_reporter",
+    "check_model", "check_observer", "check_protocol", "check_reporter",
 ]  # fmt: skip
 
 

@@ -35,6 +35,7 @@ from bench.plugins.specs import (
     MeasurementSpec,
     MetricSpec,
     ModelSpec,
+    ObserverSpec,
     ProtocolSpec,
     ReporterSpec,
 )
@@ -46,7 +47,14 @@ from bench.testing.metrics import MetricCase, metric_checks
 from bench.testing.networks import NetworkCase, network_checks, pipeline_of
 from bench.testing.overfit import overfit
 from bench.testing.results import Bench, Check, CheckResult, OnResult, failed, judge, passed, skipped
-from bench.testing.seams import ProtocolCase, launcher_checks, measures, protocol_checks, reporter_checks
+from bench.testing.seams import (
+    ProtocolCase,
+    launcher_checks,
+    measures,
+    observer_checks,
+    protocol_checks,
+    reporter_checks,
+)
 from bench.testing.starts import weights
 
 Results = tuple[CheckResult, ...]
@@ -195,6 +203,12 @@ def check_reporter(reporter: ReporterSpec | str, registry: Registry, *, on_resul
     """Check a report format on a small board. Raises ``UnknownNameError``."""
     entry = _entry(registry.reporters, reporter)
     return Bench("reporter", entry.spec.name, on_result).build(lambda: load_factory(entry.factory), reporter_checks)
+
+
+def check_observer(observer: ObserverSpec | str, registry: Registry, *, on_result: OnResult | None = None) -> Results:
+    """Check an observer, built without options, on cells that did not run. Raises ``UnknownNameError``."""
+    entry = _entry(registry.observers, observer)
+    return Bench("observer", entry.spec.name, on_result).run(observer_checks(entry))
 
 
 def check_protocol(protocol: ProtocolSpec | str, registry: Registry, *, on_result: OnResult | None = None) -> Results:

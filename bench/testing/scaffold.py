@@ -19,6 +19,7 @@ RUN = {
     "frontend": "--models $name.linear --dataset demo",
     "launcher": "--launcher $name --models classical --dataset demo",
     "reporter": "--format $name --models classical --dataset demo",
+    "observer": "--observer $name --models classical --dataset demo",
     "metric": "--metric $name --models classical --dataset demo",
 }
 """What is made, each with the options of ``bench run`` that put it to use."""

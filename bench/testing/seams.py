@@ -1,10 +1,13 @@
-"""What is checked of launchers, reporters, protocols and measurements: what the host relies on, on synthetic values."""
+"""What is checked of launchers, reporters, observers, protocols and measurements, on synthetic values."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import inspect
 import math
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,9 +24,9 @@ from bench.job import Job
 from bench.plugins.factories import load_factory
 from bench.plugins.interfaces import Answered, Event, Finished, Launcher, Lost, Resources
 from bench.plugins.registry import Entry
-from bench.plugins.specs import LauncherSpec, MeasurementSpec, ProtocolSpec
+from bench.plugins.specs import LauncherSpec, MeasurementSpec, ObserverSpec, ProtocolSpec
 from bench.protocols.split import Split, available_folds, make_split, takes_seed
-from bench.results.records import Record, Score
+from bench.results.records import Failure, Record, Score, Status
 from bench.testing.inputs import synthetic_clips
 from bench.testing.results import Check, CheckResult, checks_of, failed, judge, passed, skipped
 
@@ -35,14 +38,17 @@ _CELL = Cell(
 
 def launcher_checks(entry: Entry[LauncherSpec]) -> dict[str, Check]:
     """The checks of one launcher, on cells that take no time; skipped where what it needs is not here."""
+    return _unless_absent(checks_of(entry, ends, stops))
 
-    def unless_absent(check: Check) -> CheckResult:
+
+def _unless_absent(checks: Mapping[str, Check]) -> dict[str, Check]:
+    def check_or_skip(check: Check) -> CheckResult:
         try:
             return check()
         except SelectionError as error:
             return skipped(str(error))
 
-    return {name: functools.partial(unless_absent, check) for name, check in checks_of(entry, ends, stops).items()}
+    return {name: functools.partial(check_or_skip, check) for name, check in checks.items()}
 
 
 def _launch(entry: Entry[LauncherSpec], jobs: list[Job], on_event: Callable[[Event], None]) -> None:
@@ -134,6 +140,61 @@ def empty(render: Render) -> CheckResult:
     """A board without rows is a file too."""
     render(build_board([], metrics={}))
     return passed("a board without rows is rendered")
+
+
+def observer_checks(entry: Entry[ObserverSpec]) -> dict[str, Check]:
+    """The checks of one observer, in a folder that is gone afterwards; skipped where what it needs is not here."""
+    return _unless_absent(checks_of(entry, observes, breaks_off))
+
+
+@contextlib.contextmanager
+def _observer(entry: Entry[ObserverSpec]) -> Iterator[Any]:
+    build = load_factory(entry.factory)
+    with tempfile.TemporaryDirectory(prefix="bench-observer-") as folder:
+        where = {"folder": Path(folder) / "new"} if "folder" in inspect.signature(build).parameters else {}
+        yield build(**where)
+
+
+def _tell(observer: Any, method: str, *values: Any) -> None:
+    if call := getattr(observer, method, None):
+        call(*values)
+
+
+def _ended(job: Job, status: Status) -> Record:
+    ok = status == "ok"
+    return Record(
+        cell=job.cell, status=status, scores=(Score(name="accuracy", value=0.5),) if ok else (),
+        recipe=job.recipe.model_dump(mode="json"), started_at="2026-01-01T00:00:00+00:00",
+        error=None if ok else Failure(reason="exit", stage="worker", message="its process died"),
+    )  # fmt: skip
+
+
+def observes(entry: Entry[ObserverSpec]) -> CheckResult:
+    """Two cells side by side, of which one fails, and one that never began."""
+    jobs = _jobs(3)
+    with _observer(entry) as observer:
+        for job in jobs[:2]:
+            _tell(observer, "cell_start", job.cell, job.recipe.model_dump(mode="json"))
+        for epoch in (1, 2):
+            for job in jobs[:2]:
+                _tell(observer, "epoch_end", job.cell, epoch, {"train_loss": 1.0 / epoch, "lr": 1e-3, "seconds": 0.5})
+        ends: tuple[Status, ...] = ("ok", "failed", "crashed")
+        for job, status in zip(jobs, ends, strict=True):
+            _tell(observer, "cell_finish", _ended(job, status))
+        _tell(observer, "close")
+    return passed(f"{len(jobs)} cells, two of them side by side")
+
+
+def breaks_off(entry: Entry[ObserverSpec]) -> CheckResult:
+    """A run may end while a cell is open, and before any began; a cell that was lost begins again."""
+    (job,) = _jobs(1)
+    with _observer(entry) as observer:
+        _tell(observer, "close")
+    with _observer(entry) as observer:
+        for _ in range(2):
+            _tell(observer, "cell_start", job.cell, job.recipe.model_dump(mode="json"))
+        _tell(observer, "close")
+    return passed("it ends with a cell open, and without any")
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,8 @@ OWN_HEAVY = (
     "bench.execution",
 )
 PLUGIN = """
-from bench import DatasetSpec, FrontendSpec, MeasurementSpec, MetricSpec, ModelSpec, ProtocolSpec, TaskInfo, hookimpl
+from bench import DatasetSpec, FrontendSpec, MeasurementSpec, MetricSpec, ModelSpec, ObserverSpec, ProtocolSpec
+from bench import TaskInfo, hookimpl
 
 @hookimpl
 def bench_add_models():
@@ -62,6 +63,10 @@ def bench_add_measurements():
 @hookimpl
 def bench_add_protocols():
     return [ProtocolSpec(name="4+1")]
+
+@hookimpl
+def bench_add_observers():
+    return [ObserverSpec(name="diary", factory=":build")]
 
 def build(task):
     return None

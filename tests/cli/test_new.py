@@ -86,7 +86,10 @@ def test_one_file_is_enough_for_plugin(tmp_path, capsys) -> None:
     ("words", "says"),
     [
         (["modl", "mine"], "makes no 'modl'; did you mean 'model'?"),
-        (["protocol", "mine"], "makes no 'protocol'; known: dataset, frontend, launcher, metric, model, reporter"),
+        (
+            ["protocol", "mine"],
+            "makes no 'protocol'; known: dataset, frontend, launcher, metric, model, observer, reporter",
+        ),
         (["model", "Mine"], "'Mine' cannot be the name of a model: it must be 1 to 64 of a-z"),
         (["model", "calm"], "there is a model 'calm' already"),
         (["model", "hf"], "there is a model 'hf' already"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import json
 import os
 import subprocess
@@ -86,6 +87,7 @@ def listed(processes):
         ("measurements", "full.niceness", "bench-full"),
         ("launchers", "full.niced", "bench-full"),
         ("reporters", "full.lines", "bench-full"),
+        ("observers", "full.diary", "bench-full"),
         ("protocols", "full.halves", "bench-full"),
         ("plugins", "hello", "bench-hello"),
         ("plugins", "full", "bench-full"),
@@ -162,6 +164,7 @@ def test_outside_model_data_set_and_front_end_on_a_board(board_of) -> None:
 @pytest.mark.usefixtures("installed")
 def test_every_seam_from_outside_on_one_board(board_of, tmp_path: Path) -> None:
     words = ["--protocol", "full.halves", "--launcher", "full.niced:nice=7", "--format", "md,full.lines"]
+    words += ["--observer", "full.diary:mark=*"]
     records, board = board_of("--models", "hello,full.bands", "--no-keep-checkpoints", *words, run=subprocess.run)
     assert {r["status"] for r in records} == {"ok"}
     assert {r["cell"]["protocol"] for r in records} == {"full.halves@1", "profile@1"}
@@ -177,6 +180,12 @@ def test_every_seam_from_outside_on_one_board(board_of, tmp_path: Path) -> None:
     assert [line["scores"]["full.distance"] for line in lines] == sorted(distances.values())  # least is best
     assert {line["model"]: line["scores"]["full.distance"] for line in lines} == distances
     assert "full.distance" in board
+    diary = (tmp_path / "observers" / "full.diary" / "diary.txt").read_text(encoding="utf-8").splitlines()
+    assert [line.split()[:2] for line in diary].count(["*", "epoch"]) >= 2
+    for kind, model in itertools.product(("evaluate", "profile"), ("hello.linear", "full.bands")):
+        begin = next(place for place, line in enumerate(diary) if line.startswith(f"* start {kind} {model} "))
+        assert begin < diary.index(f"* finish {kind} {model} ok")
+    assert diary[-1] == "* close"
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from bench import (
     MeasurementSpec,
     MetricSpec,
     ModelSpec,
+    ObserverSpec,
     ProtocolSpec,
     ReporterSpec,
     TaskInfo,
@@ -115,6 +116,14 @@ def bench_add_launchers() -> list[LauncherSpec]:
             factory="bench_full.launching:Niced",
             description="worker processes under nice, one model at a time",
         )
+    ]
+
+
+@hookimpl
+def bench_add_observers() -> list[ObserverSpec]:
+    """A line for each event."""
+    return [
+        ObserverSpec(name="full.diary", factory="bench_full.diary:Diary", description="a line for each event of a run")
     ]
 
 
