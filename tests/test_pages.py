@@ -19,6 +19,7 @@ import yaml
 from bench.cli.app import VERBS, build
 from bench.cli.options import OPTIONS, gather
 from bench.config.selection import check_names
+from bench.config.suites import check_suite, read_suite
 from bench.plugins.discovery import discover
 from bench.reports.published import read_published
 from bench.results.quantities import NAMED
@@ -136,6 +137,13 @@ def test_tables_and_files_that_pages_show_can_be_read(tmp_path) -> None:
     (text,) = block(TEXTS["docs/publish.md"], "toml")
     shown.write_text(text, encoding="utf-8")
     assert read_published(shown)[0].system == "random forest"
+
+
+def test_the_suite_that_a_page_shows_can_be_read(tmp_path, registry) -> None:
+    (text,) = block(TEXTS["docs/read-a-board.md"], "toml")
+    path = tmp_path / "ours.toml"
+    path.write_text(text, encoding="utf-8")
+    check_suite(read_suite(str(path)), registry)
 
 
 def test_the_readme_shows_a_board_before_the_fold_and_the_tutorial_its_plugin() -> None:

@@ -151,5 +151,5 @@ def _show(path: Path, *, as_json: bool) -> int:
         lines += [[row.name, name, "-", "0", reason] for name, reason in sorted(row.missing.items())]
     print(f"pinned {baseline.pinned_at}, {len(baseline.rows)} rows")
     header = ("row", "quantity", "value", "measurements", "hardware or reason")
-    print_table(header, lines, numeric=("value", "measurements"))
+    print_table(header, lines, numeric=header[2:4], kept=header[1:3])
     return OK

@@ -13,13 +13,14 @@ from typing import Annotated
 import typer
 
 from bench.cli import options as opt
-from bench.cli.common import CELL_FAILED, OK, open_host, print_json, print_note
+from bench.cli.common import CELL_FAILED, OK, open_host, print_json, print_note, room
 from bench.cli.flags import AsJson, LeftOut, PluginFiles
 from bench.config.selection import spelled
 from bench.data.contents import file_digests
 from bench.errors import PluginError, SelectionError
 from bench.plugins.references import referring
 from bench.plugins.registry import Registry
+from bench.reports.fitting import folded
 from bench.testing.results import CheckResult
 from bench.testing.subjects import Subject, given_by, select
 
@@ -122,8 +123,9 @@ def _show(subject: Subject, results: tuple[CheckResult, ...], registry: Registry
     giver = getattr(registry, f"{subject.kind}s")[subject.name].provenance
     print(f"{subject.kind} {subject.name}: {_counts(results)}" + (f" ({giver})" if bad else ""))
     width = max(len(result.name) for result in results)
+    free, indent = room(), width + 13
     for result in results:
-        message = result.message.replace("\n", "\n" + " " * (width + 12))
+        message = folded(result.message, free and max(24, free - indent)).replace("\n", "\n" + " " * indent)
         print(f"  {result.status:<7}  {result.name:<{width}}  {message}", flush=True)
         if debug and result.traceback:
             print(textwrap.indent(result.traceback, "    "), flush=True)

@@ -10,7 +10,7 @@ import typer
 from bench.analysis import phrases
 from bench.analysis.comparison import Source
 from bench.analysis.ranking_claim import JudgedClaim, judge_claim, parse_claim
-from bench.cli.common import CELL_FAILED, OK, open_host, print_json, print_note, print_table
+from bench.cli.common import CELL_FAILED, OK, open_host, print_json, print_note, print_table, print_text
 from bench.cli.flags import AsJson, LeftOut, OneDataset, PluginFiles, Results
 from bench.cli.options import MetricName
 from bench.cli.report import open_store, records_of
@@ -57,9 +57,9 @@ def main(  # noqa: PLR0913  one parameter per option
     else:
         for one in held:
             first, last = describe(one)
-            print(first)
+            print_text(first)
             print_table(headers(one), rows(one), numeric=headers(one)[1:6])
-            print(last)
+            print_text(last)
     for problem in (*map(str, bad), *problems):
         print_note(problem)
     return CELL_FAILED if bad else OK

@@ -8,11 +8,11 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from bench.escaping import line
 from bench.plugins.discovery import Host, load
-from bench.reports.fitting import MOST_ROWS, laid_out
+from bench.reports.fitting import MOST_ROWS, folded, laid_out
 from bench.results.writing import plain
 
 OK = 0
@@ -52,12 +52,17 @@ def collection_paused() -> Iterator[None]:
 
 def print_error(message: str) -> None:
     """``error: ...`` on standard error."""
-    print(f"error: {message}", file=sys.stderr)
+    print(folded(f"error: {message}", room(sys.stderr)), file=sys.stderr)
 
 
 def print_note(message: str) -> None:
     """``note: ...`` on standard error, so that standard output stays machine-readable."""
-    print(f"note: {message}", file=sys.stderr)
+    print(folded(f"note: {message}", room(sys.stderr)), file=sys.stderr)
+
+
+def print_text(text: str) -> None:
+    """Sentences, on a terminal broken between words."""
+    print(folded(text, room()))
 
 
 def print_json(value: Any) -> None:
@@ -67,20 +72,24 @@ def print_json(value: Any) -> None:
     print(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def room(*, wide: bool = False) -> int | None:
+def room(stream: TextIO | None = None, *, wide: bool = False) -> int | None:
     """Characters in a line of the terminal; ``None`` where nothing is cut: ``--wide``, a pipe, a file."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() and not wide else None
+    return shutil.get_terminal_size().columns if (stream or sys.stdout).isatty() and not wide else None
 
 
 def print_table(
-    header: Sequence[str], rows: Iterable[Sequence[str]], *, numeric: Iterable[str] = (), wide: bool = False
-) -> None:
-    """A table as aligned plain text; on a terminal with the columns that fit, the last folded, through a pager."""
+    header: Sequence[str], rows: Iterable[Sequence[str]], *, numeric: Iterable[str] = (), kept: Iterable[str] = (),
+    wide: bool = False,
+) -> None:  # fmt: skip
+    """A table as aligned plain text; on a terminal with the columns that fit, the last folded, through a pager.
+
+    The first and the last column and those of the titles ``kept`` stay; of the others those on the right go first.
+    """
     table, width = [list(header), *([*map(line, row)] for row in rows)], room(wide=wide)
     right = {place for place, title in enumerate(header) if title in set(numeric)}
-    lines, _, places = laid_out(table, right=right, room=width)
+    lines, _, places = laid_out(table, right=right, room=width, kept={0, *map(header.index, kept)})
     if left := [title for place, title in enumerate(header) if place not in places]:
-        lines.append(f"(not shown: {', '.join(left)}; a wider window shows all)")
+        lines.append(folded(f"(not shown: {', '.join(left)}; a wider window or `| cat` shows all)", width))
     text = "\n".join(lines)
     long = width is not None and text.count("\n") > max(MOST_ROWS, shutil.get_terminal_size().lines)
     if long and sys.stdin is not None and sys.stdin.isatty():

@@ -11,7 +11,7 @@ import typer
 from bench.analysis import phrases
 from bench.analysis.comparison import Source, Verdict, compare, parse_choice, row_names
 from bench.cli import options as opt
-from bench.cli.common import CELL_FAILED, OK, open_host, print_json, print_note, print_table
+from bench.cli.common import CELL_FAILED, OK, open_host, print_json, print_note, print_table, print_text
 from bench.cli.flags import AsJson, LeftOut, OneDataset, PluginFiles, Results
 from bench.cli.options import MetricName
 from bench.cli.report import open_store, records_of
@@ -68,7 +68,7 @@ def main(  # noqa: PLR0913  one parameter per option
         print_json(verdicts)
     else:
         for verdict in verdicts:
-            print("\n".join(describe(verdict)))
+            print_text("\n".join(describe(verdict)))
             _print_clips(verdict, clips)
     for problem in (*map(str, bad), *problems):
         print_note(problem)
@@ -168,10 +168,10 @@ def _print_clips(verdict: Verdict, most: int) -> None:
             ]
             for one in found[:most]
         ],
-        numeric=("fold", "A right", "B right"),
+        numeric=("fold", "A right", "B right"), kept=("target", "A says"),
     )  # fmt: skip
     if not listen:
-        print(f"  to listen: the same command with --data DIR, the folder of {verdict.dataset_name}")
+        print_text(f"  to listen: the same command with --data DIR, the folder of {verdict.dataset_name}")
 
 
 def with_paths(verdict: Verdict, registry: Registry, data: Path) -> tuple[Verdict, list[str]]:

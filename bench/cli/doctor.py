@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.common import OK, USER, print_json, print_table
+from bench.cli.common import OK, USER, print_json, print_table, print_text
 from bench.cli.flags import AsJson, LeftOut, PluginFiles
 from bench.config.settings import DEFAULT_OUT
 from bench.studies.doctor.run import Checkup, examine, to_json
@@ -38,7 +38,8 @@ def main(
         print_table(["what", "here"], _facts(checkup))
         print()
         for one in checkup.findings:
-            print(f"{one.level}: {one.message}\n    {one.command}")
+            print_text(f"{one.level}: {one.message}")
+            print(f"    {one.command}")
         print(_verdict(checkup))
     return OK if checkup.fit else USER
 

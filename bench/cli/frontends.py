@@ -76,7 +76,7 @@ def _tell(study: FrontendStudy, out: Path, *, as_json: bool) -> None:
         print()
         print_table(delivery_header(found), delivery_rows(found))
         print()
-        print_table(VERDICTS, verdict_rows(found, main=True))
+        print_table(VERDICTS, verdict_rows(found, main=True), kept=("ratio", "verdict"))
 
     deliver(found, files, out, show, as_json=as_json)
     if found["reused"]:

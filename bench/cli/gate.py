@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.baseline import read_baseline, read_results
-from bench.cli.common import NOTHING, OK, REGRESSION, print_note, print_table
+from bench.cli.common import NOTHING, OK, REGRESSION, print_note, print_table, print_text
 from bench.cli.options import gather, with_run_options
 from bench.cli.study import resumable
 from bench.config.selection import Selection
@@ -99,12 +99,12 @@ def main(  # noqa: PLR0913  one parameter per option
     _write(summary, lambda: markdown(verdict))
     _write(junit, lambda: forms.junit(verdict))
     _write(bencher, lambda: forms.bencher(verdict))
-    print_table(HEADER, table(verdict.ordered()), numeric=("baseline", "candidate", "change"))
+    print_table(HEADER, table(verdict.ordered()), numeric=HEADER[3:6], kept=("row", "quantity", "change"))
     for line in forms.workflow_commands(verdict) if annotate else ():
         print(line)
     for note in verdict.notes:
         print_note(note)
-    print(verdict.summary)
+    print_text(verdict.summary)
     return EXIT[verdict.outcome]
 
 

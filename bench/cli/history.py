@@ -116,7 +116,9 @@ def _show(
         return OK
     shown = [one for one in chosen if every or one.eventful]
     if shown:
-        print_table(render.HEADER, render.table(shown), numeric=render.NUMERIC)
+        print_table(
+            render.HEADER, render.table(shown), numeric=render.NUMERIC, kept=("quantity", "change", "what happened")
+        )
     if rest := len(chosen) - len(shown):
         print(f"{rest} of {len(chosen)} without a change (--all shows them)")
     if page is not None:

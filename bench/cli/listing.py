@@ -52,7 +52,7 @@ _COLUMNS: Mapping[str, Columns] = MappingProxyType(
     }
 )
 """Of kinds with more fields than a table can show; every other kind shows the fields of its specs."""
-WHAT = (*(kind.field for kind in KINDS), "recipes", "plugins")
+WHAT = (*(kind.field for kind in KINDS), "recipes", "suites", "plugins")
 """What can be listed."""
 
 
@@ -72,8 +72,8 @@ def show(
         raise SelectionError(f"nothing called {what!r} can be listed; {did_you_mean(what, WHAT)}")
     if options and what != "models":
         raise SelectionError(f"--options is for models; {what} have none that `--set model.KEY=VALUE` changes")
-    if what == "recipes":
-        _list_recipes(as_json=as_json)
+    if what in ("recipes", "suites"):
+        (_list_recipes if what == "recipes" else _list_suites)(as_json=as_json)
         return OK
     host = open_host(plugin, no_plugin, settings=False)
     if what == "plugins":
@@ -180,6 +180,17 @@ def _list_recipes(*, as_json: bool) -> None:
     settings = ["epochs", "batch", "optimizer", "lr", "schedule", "ema", "spec_masks", "mixup_alpha", "budget_seconds"]
     rows = [[recipe.name, *(_setting(getattr(recipe, key)) for key in settings)] for recipe in recipes]
     print_table(["name", *settings], rows, numeric=settings)
+
+
+def _list_suites(*, as_json: bool) -> None:
+    from bench.config.suites import built_in
+
+    suites = built_in()
+    if as_json:
+        print_json([suite.model_dump(mode="json") for suite in suites])
+        return
+    rows = [[suite.name, suite.aggregate, ", ".join(suite.datasets), suite.title] for suite in suites]
+    print_table(["name", "number of a model", "data sets", "description"], rows)
 
 
 def _setting(value: object) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.common import NOTHING, OK, print_json, print_note, print_table
+from bench.cli.common import NOTHING, OK, print_json, print_note, print_table, print_text
 from bench.cli.options import with_run_options
 from bench.cli.progress import duration, open_progress, summary
 from bench.config.selection import Selection
@@ -65,12 +65,12 @@ def show(plan: Plan, slots: int) -> None:
     header = [
         "data set", "model", "kind", "mode", "inputs", "front end", "feeding", "recipe", "cells", "each", "decision",
     ]  # fmt: skip
-    print_table(header, rows, numeric=["cells"])
+    print_table(header, rows, numeric=["cells"], kept=("model", "kind", "cells", "each"))
     for reason in dict.fromkeys(f"{p.cell.model}: {p.reason}" for p in plan.cells if p.reason):
-        print(reason)
+        print_text(reason)
     for source in dict.fromkeys(p.cost_source for p in plan.runnable if p.cost_s is None):
         print_note(f"cost {source}")
-    print(f"{summary(plan, slots)}, up to {plan.disk_bytes / 1e6:.0f} MB on disk")
+    print_text(f"{summary(plan, slots)}, up to {plan.disk_bytes / 1e6:.0f} MB on disk")
 
 
 def show_shards(parts: Sequence[Plan], slots: int) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from bench.cli import options as opt
-from bench.cli.common import CELL_FAILED, OK, print_error, print_note, print_table
+from bench.cli.common import CELL_FAILED, OK, print_error, print_note, print_table, print_text
 from bench.cli.options import with_run_options
 from bench.cli.study import as_text, deliver, resumable
 from bench.config.selection import Selection
@@ -95,5 +95,4 @@ def _show(found: dict[str, Any]) -> None:
             print(f"\ncounters of a step at batch {batch}")
             print_table(COUNTER_HEADER, rows, numeric=COUNTER_HEADER[1:])
     print()
-    for note in notes(found):
-        print(note)
+    print_text("\n".join(notes(found)))

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bench.cli import options as opt
-from bench.cli.common import CELL_FAILED, OK, print_json
+from bench.cli.common import CELL_FAILED, OK, print_json, print_text
 from bench.cli.flags import AsJson, LeftOut, PluginFiles
 from bench.cli.progress import open_progress
 from bench.cli.report import open_store
@@ -49,5 +49,5 @@ def main(  # noqa: PLR0913  one parameter per option
     if as_json:
         print_json(found.to_json())
     else:
-        print(found.sentence())
+        print_text(found.sentence())
     return OK if found.within else CELL_FAILED

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bench.cli.common import CELL_FAILED, OK, print_json, print_note, print_table
+from bench.cli.common import CELL_FAILED, OK, print_json, print_note, print_table, print_text, room
 from bench.cli.formats import parse_formats, write_board
 from bench.cli.options import choice, with_run_options
 from bench.cli.plan import show as show_plan
@@ -62,7 +62,7 @@ def main(selection: Selection, settings: Settings, *, as_json: bool, select: Sel
         registry = load(settings.plugins, without=settings.without).registry
         also = write_board(result.board, registry, parse_formats(None, registry, "run"), settings.out)
         if not as_json:
-            print(text(result.board))
+            print(text(result.board, room()))
     deliver(found, _files(found), settings.out, lambda: _show(found), as_json=as_json, also=also)
     if study.reused:
         print_note(f"{study.reused} cells were trained before; give another --out to train them afresh")
@@ -94,15 +94,13 @@ def _name(curve: dict[str, Any], before: list[dict[str, Any]]) -> str:
 
 def _show(found: dict[str, Any]) -> None:
     for one in found["nested"]:
-        for said in nested_sentences(one):
-            print(said)
+        print_text("\n".join(nested_sentences(one)))
         print()
     for curve in found["curves"]:
         label = curve["selection"]["label"]
-        print(f"{curve['label']} on {curve['title'] or curve['dataset']}{f': {label}' if label else ''}")
+        print_text(f"{curve['label']} on {curve['title'] or curve['dataset']}{f': {label}' if label else ''}")
         titles = header(found, curve)
         print_table(titles, table_rows(found, curve), numeric=titles[: len(found["keys"]) + 1])
         print()
-        for said in sentences(found, curve):
-            print(said)
+        print_text("\n".join(sentences(found, curve)))
         print()

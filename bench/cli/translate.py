@@ -43,7 +43,7 @@ def main(selection: Selection, settings: Settings, encoder: Encoder, *, rules: R
     files: dict[str, str | bytes] = {"translate.json": as_text(found), "translate.md": markdown(found)}
 
     def show() -> None:
-        print_table(HEADER, table_rows(found), numeric=NUMERIC)
+        print_table(HEADER, table_rows(found), numeric=NUMERIC, kept=("accuracy", "adds"))
 
     deliver(found, files, settings.out, show, as_json=as_json)
     for note in NOTES:

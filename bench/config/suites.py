@@ -63,6 +63,11 @@ def read_suite(name: str) -> Suite:
     return suite_of({"name": path.stem, **read_toml(path, error=SelectionError)}, f"suite {name}")
 
 
+def built_in() -> list[Suite]:
+    """The suites that come with bench."""
+    return [read_suite(path.stem) for path in sorted(FOLDER.glob("*.toml"))]
+
+
 def suite_of(values: object, origin: str) -> Suite:
     """The suite with these values; messages name its ``origin``.
 

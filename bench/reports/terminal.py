@@ -8,7 +8,7 @@ from bench import escaping
 from bench.analysis.model import Board, Row, Section
 from bench.reports import columns, formatting
 from bench.reports.columns import MODEL, Column
-from bench.reports.fitting import MOST_ROWS, laid_out
+from bench.reports.fitting import MOST_ROWS, folded, laid_out
 from bench.reports.headline import headline
 
 
@@ -19,7 +19,8 @@ def text(board: Board, room: int | None = None) -> str:
     """
     parts = [_section(section, room) for section in board.sections]
     if board.problems:
-        parts.append("\n".join(["Left out:", *(f"  {escaping.line(problem)}" for problem in board.problems)]))
+        problems = (f"  {escaping.line(problem)}" for problem in board.problems)
+        parts.append(folded("\n".join(["Left out:", *problems]), room))
     return "\n\n".join(parts) + "\n" if parts else "No records.\n"
 
 
@@ -53,11 +54,11 @@ def _table(section: Section, room: int | None) -> list[str]:
     kept = [i for i, column in enumerate(shown) if column.text in (columns.RANK.text, MODEL.text, _score)]
     right = {i for i, column in enumerate(shown) if column.numeric}
     texts, widths, places = laid_out(rows, right=right, room=room, kept=kept)
-    texts.insert(1, "  ".join("-" * widths[i] for i in places)[: room or None])
+    texts.insert(1, "  ".join("-" * widths[i] for i in places))
     if (more := len(section.rows) - most) > 0:
         texts.insert(2 + most, f"({more} more rows; --wide shows all)")
     if left := [column.title for i, column in enumerate(shown) if i not in places]:
-        texts.append(f"(not shown: {', '.join(left)}; --wide shows all)")
+        texts.append(folded(f"(not shown: {', '.join(left)}; --wide shows all)", room))
     return "\n".join(texts).split("\n")
 
 
@@ -69,5 +70,6 @@ def _section(section: Section, room: int | None) -> str:
     notes += [f"{formatting.label(row.key)}: {'; '.join(said)}" for row, said in own if said]
     if room and (more := len(notes) - MOST_ROWS) > 0:
         notes[MOST_ROWS:] = [f"({more} more remarks; --wide shows all)"]
-    above = [said, ""] if (said := headline(section)) else []
-    return "\n".join(map(escaping.line, [title, "", *above, *_table(section, room), "", *notes]))
+    above = [title, "", *([said, ""] if (said := headline(section)) else [])]
+    texts = ["\n".join(map(escaping.line, lines)) for lines in (above, _table(section, room), ["", *notes])]
+    return "\n".join([folded(texts[0], room), texts[1], folded(texts[2], room)])

@@ -6,7 +6,6 @@ import importlib
 import importlib.util
 import inspect
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -132,17 +131,6 @@ def test_the_piped_table_is_aligned_and_never_cut(capsys: pytest.CaptureFixture[
     assert [row[column : column + 5] for row in rows] == ["audio"] * 3
     assert rows[1].split() == ["fam.b", "4.51", "M", "scratch", "audio", "mel", "fake-sounds", "second"]
     assert rows[2].endswith("alias of fam.b with mode knn")
-
-
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch):
-    """``terminal(columns)``: standard output is one from now on."""
-
-    def of(columns: int) -> None:
-        monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-        monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((columns, 24)))
-
-    return of
 
 
 @pytest.mark.usefixtures("installed")
