@@ -27,8 +27,8 @@ def _folded(line: str, room: int) -> str:
         return line
     whole = re.sub("`[^`]*`", lambda found: found[0].replace(" ", "\0"), line)
     indent = " " * (len(line) - len(line.lstrip(" ")))
-    ends = {"break_long_words": False, "break_on_hyphens": False}
-    return textwrap.fill(whole, room, subsequent_indent=indent, **ends).replace("\0", " ")
+    lines = textwrap.wrap(whole, room, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines).replace("\0", " ")
 
 
 def laid_out(
