@@ -34,6 +34,7 @@ _NAMES = {
     "bench.plugins.factories": "takes_fields",
     "bench.plugins.interfaces": "Answered Divide EpochEnded Event Finished Launcher Lost Observer ObserverFailed "
     "OnEvent Resources Started",
+    "bench.plugins.libraries": "import_transformers",
     "bench.plugins.specs": "DatasetSpec FrontendSpec LauncherSpec MeasurementSpec MetricSpec ModelSpec ObserverSpec "
     "ProtocolSpec Reference ReporterSpec TaskInfo",
     "bench.results.records": "Failure Record",

@@ -62,11 +62,16 @@ WAYS: dict[str, Callable[[Floats], Floats]] = {
 def mel_prints(rows: list[Any]) -> Floats:
     """``(clips, BANDS * frames)``, of length 1; silent frames are 0."""
     import torch
-    import torchaudio
 
-    mel = torchaudio.transforms.MelSpectrogram(
-        RATE, 1024, hop_length=FRAME, n_mels=BANDS, f_min=80, f_max=7_000, center=False
-    )
+    from bench.frontends.filters import mel_filters
+
+    filters = mel_filters(1024, BANDS, RATE, (80, 7_000), scale="htk", equal_area=False)
+    window = torch.hann_window(1024)
+
+    def mel(row: torch.Tensor) -> torch.Tensor:
+        spectrum = torch.stft(row, 1024, FRAME, window=window, center=False, return_complex=True)
+        return filters @ spectrum.abs().square()
+
     found = []
     for row in rows:
         level = 10 * np.log10(mel(torch.from_numpy(np.resize(row, RATE * SECONDS).astype(np.float32))).numpy() + 1e-9)

@@ -41,6 +41,17 @@ def data_root() -> Path:
 
 
 @pytest.fixture(scope="session")
+def torchaudio() -> ModuleType:
+    """torchaudio as a reference, or a skip that says why it does not load: it refuses torch of another build."""
+    try:
+        import torchaudio
+        import torchaudio.compliance.kaldi
+    except Exception as error:  # noqa: BLE001  an extension that does not load raises whatever it likes
+        pytest.skip(f"no torchaudio to compare with: {type(error).__name__}: {error}")
+    return torchaudio
+
+
+@pytest.fixture(scope="session")
 def evaluated():
     """``evaluated(registry, job, ...)``: one evaluate cell in this process, scored as the host scores it."""
     from bench.data.locate import open_clips

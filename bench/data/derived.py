@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from bench.data.batches import to_tensor
 from bench.errors import DataError
+from bench.frontends.filters import mel_filters
 
 SIDE = 28
 _FLOOR_DB = 80.0
@@ -32,10 +33,8 @@ def thumbnail(waveforms: npt.NDArray[Any], sample_rate: int = 16_000) -> npt.NDA
     """
     if waveforms.ndim != 2 or waveforms.shape[1] == 0:
         raise DataError(f"thumbnail takes waveforms (clips, samples), not shape {waveforms.shape}")
-    from torchaudio.functional import melscale_fbanks
-
     window = 2 ** int(np.ceil(np.log2(0.064 * sample_rate)))
-    banks = melscale_fbanks(window // 2 + 1, 0.0, sample_rate / 2, SIDE, sample_rate)
+    banks = mel_filters(window, SIDE, sample_rate, (0.0, sample_rate / 2), scale="htk", equal_area=False)
     pictures = np.empty((len(waveforms), 1, SIDE, SIDE), dtype=np.float32)
     for start in range(0, len(waveforms), _BATCH):
         audio = to_tensor(np.array(waveforms[start : start + _BATCH]))
@@ -48,7 +47,7 @@ def _pictures(audio: torch.Tensor, banks: torch.Tensor, window: int) -> torch.Te
     spectrum = torch.stft(
         audio, window, window // 2, window=torch.hann_window(window), pad_mode="constant", return_complex=True
     )
-    mel = torch.einsum("cft,fm->cmt", spectrum.abs().square(), banks)  # (clips, 28, frames)
+    mel = torch.einsum("cft,mf->cmt", spectrum.abs().square(), banks)  # (clips, 28, frames)
     mel = F.adaptive_avg_pool1d(mel, SIDE)  # (clips, 28, 28)
     loudest = mel.amax(dim=(1, 2), keepdim=True)
     decibels = 10.0 * torch.log10((mel / loudest.clamp_min(1e-20)).clamp_min(1e-12))

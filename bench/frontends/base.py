@@ -95,9 +95,8 @@ def log_power(power: Tensor, floor: float) -> Tensor:
 
 @contextlib.contextmanager
 def own_filter_warning() -> Iterator[None]:
-    """Silence the libraries' differing messages about empty mel filters; :func:`check_filters` says it once."""
+    """Silence nnAudio's message about empty mel filters; :func:`check_filters` says it in our words."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "At least one mel filterbank has all zero values", module="torchaudio")
         warnings.filterwarnings("ignore", message="Empty filters detected in mel frequency basis")
         yield
 

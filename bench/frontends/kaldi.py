@@ -12,12 +12,11 @@ from __future__ import annotations
 from typing import Unpack
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torchaudio.compliance import kaldi
 
 from bench.clips import TaskInfo
 from bench.frontends.base import Frontend, check_filters, log_power
+from bench.frontends.filters import kaldi_filters
 from bench.frontends.settings import SpectralOptions, SpectralSettings
 
 PREEMPHASIS = 0.97
@@ -34,12 +33,9 @@ class KaldiFbank(Frontend):
     def __init__(self, settings: SpectralSettings) -> None:
         super().__init__(settings, bins=settings.n_mels, min_samples=settings.window)
         self.register_buffer("hann", torch.hann_window(settings.window, periodic=False), persistent=False)
-        bank, _ = kaldi.get_mel_banks(
-            settings.n_mels, settings.n_fft, float(settings.sample_rate), float(settings.fmin), settings.top,
-            100.0, -500.0, 1.0,
-        )  # (mel, n_fft // 2): without the bin at half the sample rate, whose weight is 0  # fmt: skip
+        bank = kaldi_filters(settings.n_fft, settings.n_mels, settings.sample_rate, (settings.fmin, settings.top))
         check_filters(bank, settings, tolerated=1)
-        self.register_buffer("mel_basis", F.pad(bank, (0, 1)), persistent=False)
+        self.register_buffer("mel_basis", bank, persistent=False)
 
     def frames(self, samples: int) -> int:
         """``1 + (samples - window) // hop``."""

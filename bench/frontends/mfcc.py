@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Unpack
 
-import torchaudio.functional
 from torch import Tensor
 
 from bench.clips import TaskInfo
 from bench.frontends.base import Frontend
+from bench.frontends.filters import cosine_transform
 from bench.frontends.precision import full_precision
 from bench.frontends.settings import SpectralOptions, SpectralSettings
 from bench.frontends.torchaudio import TorchaudioLogMel
@@ -36,8 +36,7 @@ class Mfcc(Frontend):
         if not 1 <= n_mfcc <= settings.n_mels:
             raise ValueError(f"n_mfcc = {n_mfcc}: must be 1 to n_mels = {settings.n_mels}; raise n_mels")
         self.mel = mel
-        dct = torchaudio.functional.create_dct(n_mfcc, settings.n_mels, norm="ortho").T.contiguous()
-        self.register_buffer("dct", dct, persistent=False)  # (mfcc, mel)
+        self.register_buffer("dct", cosine_transform(n_mfcc, settings.n_mels), persistent=False)  # (mfcc, mel)
 
     def forward(self, waveform: Tensor, hide: Hide | None = None) -> Tensor:
         """Transform a batch as every front end does.

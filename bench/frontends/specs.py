@@ -29,7 +29,7 @@ FRONTENDS: tuple[FrontendSpec, ...] = (
     FrontendSpec(
         name="torchaudio",
         factory="bench.frontends.torchaudio:build",
-        description="log-mel by torch.stft with torchaudio's filter bank (Slaney scale and norm)",
+        description="log-mel as torchaudio defines it (Slaney scale and norm) by torch.stft; needs no torchaudio",
     ),
     FrontendSpec(
         name="kaldi",

@@ -1,7 +1,8 @@
-"""The ``torchaudio`` front end: ``torch.stft`` and torchaudio's mel filter bank.
+"""The ``torchaudio`` front end: torchaudio's mel spectrogram by ``torch.stft`` and filters of its definition.
 
 Equals ``torchaudio.transforms.MelSpectrogram(power=2, center=True, norm="slaney", mel_scale="slaney")`` followed by
-the floor and the natural logarithm. There is no ``top_db``: it would take the maximum over the whole batch.
+the floor and the natural logarithm, its filters to the last bit, and needs no torchaudio. There is no ``top_db``: it
+would take the maximum over the whole batch.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from __future__ import annotations
 from typing import Unpack
 
 import torch
-import torchaudio.functional
 from torch import Tensor
 
 from bench.clips import TaskInfo
-from bench.frontends.base import Frontend, check_filters, log_power, own_filter_warning
+from bench.frontends.base import Frontend, check_filters, log_power
+from bench.frontends.filters import mel_filters
 from bench.frontends.settings import SpectralOptions, SpectralSettings
 
 
@@ -26,11 +27,10 @@ class TorchaudioLogMel(Frontend):
     def __init__(self, settings: SpectralSettings) -> None:
         super().__init__(settings, bins=settings.n_mels, min_samples=settings.n_fft // 2 + 1)
         self.register_buffer("hann", torch.hann_window(settings.window), persistent=False)
-        with own_filter_warning():
-            bank = torchaudio.functional.melscale_fbanks(
-                settings.n_fft // 2 + 1, float(settings.fmin), settings.top, settings.n_mels, settings.sample_rate,
-                norm="slaney", mel_scale="slaney",
-            ).T.contiguous()  # (freq, mel) -> (mel, freq)  # fmt: skip
+        bank = mel_filters(
+            settings.n_fft, settings.n_mels, settings.sample_rate, (settings.fmin, settings.top),
+            scale="slaney", equal_area=True,
+        )  # (mel, freq)  # fmt: skip
         check_filters(bank, settings)
         self.register_buffer("mel_basis", bank, persistent=False)
 

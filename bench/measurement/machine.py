@@ -14,6 +14,7 @@ import math
 import os
 import platform
 import re
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,11 +25,8 @@ import psutil
 import bench
 from bench.measurement.memory import mib
 from bench.measurement.readings import Reading
+from bench.results.provenance import LIBRARIES
 
-LIBRARIES = (
-    "torch", "torchaudio", "torchvision", "nnAudio", "timm", "transformers", "numpy", "scipy", "scikit-learn",
-    "soundfile", "soxr",
-)  # fmt: skip
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "OMP_PROC_BIND", "MKL_NUM_THREADS", "KMP_BLOCKTIME")
 CONTENDED_SHARE = 0.1
 """Others may use this share of all cores before a measurement counts as contended."""
@@ -88,9 +86,9 @@ def governor(*, sys: Path = Path("/sys")) -> str | None:
 
 @functools.cache
 def libraries() -> dict[str, str | None]:
-    """Installed versions of what measures or is measured, ``None`` where not installed; nothing is imported."""
+    """Versions of what measures or is measured, ``None`` where not installed or left aside; nothing is imported."""
     versions: dict[str, str | None] = {"bench-audio": bench.__version__} | dict.fromkeys(LIBRARIES)
-    for name in LIBRARIES:
+    for name in (name for name in LIBRARIES if sys.modules.get(name, ...) is not None):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     return versions

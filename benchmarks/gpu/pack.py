@@ -25,11 +25,11 @@ WHEELS = (
     "typing-inspection", "typing-extensions", "typer", "rich", "annotated-doc", "shellingham", "mdurl",
     "markdown-it-py", "pygments", "cffi", "pycparser", "torch-tb-profiler",
 )  # fmt: skip
-"""What a machine with torch, torchvision, torchaudio, timm, transformers and the usual scientific packages lacks."""
+"""What a machine with torch, torchvision, timm, transformers and the usual scientific packages lacks."""
 PLATFORMS = ("manylinux_2_34_x86_64", "manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64",
              "manylinux2014_x86_64", "manylinux1_x86_64")  # fmt: skip
 IMPORTS = (
-    "torch", "torchaudio", "torchvision", "timm", "transformers", "pluggy", "pandas", "sklearn", "scipy", "matplotlib",
+    "torch", "torchvision", "timm", "transformers", "pluggy", "pandas", "sklearn", "scipy", "matplotlib",
     "tabulate", "pynvml", "psutil", "jinja2", "nnAudio", "soundfile", "soxr", "pooch", "platformdirs", "pydantic",
     "typer", "rich", "cffi", "pytest", "hypothesis", "pytest_benchmark", "pytest_timeout",
 )  # fmt: skip

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-import torchaudio
 from torch import nn
 
 import bench.builtin
@@ -82,9 +81,11 @@ class Decibels(nn.Module):
     """The log-mel that tutorials show: its floor lies 80 dB below the loudest frame of the whole batch."""
 
     def __init__(self) -> None:
+        from torchaudio import transforms
+
         super().__init__()
-        self.mel = torchaudio.transforms.MelSpectrogram(16_000, n_fft=400, hop_length=160, n_mels=40)
-        self.decibels = torchaudio.transforms.AmplitudeToDB(top_db=80)
+        self.mel = transforms.MelSpectrogram(16_000, n_fft=400, hop_length=160, n_mels=40)
+        self.decibels = transforms.AmplitudeToDB(top_db=80)
 
     def forward(self, waveform):
         return self.decibels(self.mel(waveform))
@@ -95,7 +96,9 @@ def build_decibels(task):
 
 
 def build_mfcc(task):
-    return torchaudio.transforms.MFCC(16_000, melkwargs={"n_fft": 400, "hop_length": 160, "n_mels": 40})
+    from torchaudio.transforms import MFCC
+
+    return MFCC(16_000, melkwargs={"n_fft": 400, "hop_length": 160, "n_mels": 40})
 
 
 def build_nothing(task):
@@ -124,7 +127,7 @@ def test_each_fault_of_a_front_end_is_found_by_its_check(fault):
 
 
 @pytest.mark.parametrize("build", ["build_decibels", "build_mfcc"])
-def test_a_floor_over_the_whole_batch_is_found_without_any_data(build, monkeypatch):
+def test_a_floor_over_the_whole_batch_is_found_without_any_data(torchaudio, build, monkeypatch):
     monkeypatch.delenv("BENCH_DATA", raising=False)
     result = frontend(build)["batch_mates"]
     assert result.status == "failed"

@@ -22,21 +22,23 @@ from bench.measurement.nvml import look_at_gpus
 from bench.plugins.checks import KINDS
 from bench.plugins.discovery import load
 
-NAMES = ("torch", "torchaudio", "torchvision")
+PAIR = ("torch", "torchvision")
+NAMES = (*PAIR, "torchaudio")
 DISTRIBUTION = "bench-audio"
 VISION_AHEAD = 15
 """torchvision 0.(N + 15) is the release beside torch 2.N."""
 
-_PIN = re.compile(r"(torch|torchaudio|torchvision)\s*==\s*([\w.+]+)")
+_PAIR = re.compile(r"(torch|torchvision)\b(?!-)[^;]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Triple:
-    """What was found of the three libraries."""
+    """What was found of the three libraries; ``unusable`` says why a torchaudio that is installed does not load."""
 
     versions: Mapping[str, str | None]
     problems: tuple[str, ...]
     command: str
+    unusable: str = ""
 
 
 def check_triple(
@@ -44,7 +46,7 @@ def check_triple(
     installed: Callable[[str], str] = importlib.metadata.version,
     load: Callable[[str], object] = importlib.import_module,
 ) -> Triple:
-    """Compare the versions with each other, then import the three: only that shows a build that does not fit."""
+    """Compare the versions with each other, then import them: only that shows a build that does not fit."""
     versions: dict[str, str | None] = {}
     for name in NAMES:
         try:
@@ -53,33 +55,35 @@ def check_triple(
             versions[name] = None
     problems = mismatches(versions)
     if not problems:
-        problems = [problem for name in NAMES if (problem := _import_problem(name, load))]
-    return Triple(versions=versions, problems=tuple(problems), command=_command())
+        problems = [problem for name in PAIR if (problem := _import_problem(name, load))]
+    audio = versions["torchaudio"] is not None and not problems
+    return Triple(
+        versions=versions, problems=tuple(problems), command=_command(),
+        unusable=_import_problem("torchaudio", load) if audio else "",
+    )  # fmt: skip
 
 
 def mismatches(versions: Mapping[str, str | None]) -> list[str]:
-    """What is wrong with the versions of the three, one sentence each.
+    """What is wrong with the versions of torch and torchvision, one sentence each.
 
-    >>> mismatches({"torch": "2.11.0", "torchaudio": "2.11.0", "torchvision": "0.26.0"})
+    >>> mismatches({"torch": "2.11.0", "torchvision": "0.26.0"})
     []
-    >>> mismatches({"torch": "2.11.0+cpu", "torchaudio": "2.11.0+cu128", "torchvision": "0.26.0+cpu"})
-    ['the three are builds for different devices: torch +cpu, torchaudio +cu128, torchvision +cpu']
+    >>> mismatches({"torch": "2.11.0+cpu", "torchvision": "0.26.0+cu128"})
+    ['the two are builds for different devices: torch +cpu, torchvision +cu128']
     """
-    missing = [name for name in NAMES if versions.get(name) is None]
+    missing = [name for name in PAIR if versions.get(name) is None]
     if missing:
         return [f"{' and '.join(missing)} not installed"]
-    torch, audio, vision = (str(versions[name]) for name in NAMES)
+    torch, vision = (str(versions[name]) for name in PAIR)
     major, minor = _release(torch)
     problems = []
-    if _release(audio) != (major, minor):
-        problems.append(f"torchaudio {audio} does not belong to torch {torch}; {major}.{minor} does")
     beside = (0, minor + VISION_AHEAD)
     if major == 2 and _release(vision) != beside:
         problems.append(f"torchvision {vision} does not belong to torch {torch}; 0.{beside[1]} does")
-    builds = {name: str(versions[name]).partition("+")[2] for name in NAMES}
+    builds = {name: str(versions[name]).partition("+")[2] for name in PAIR}
     if len({build for build in builds.values() if build}) > 1:
-        shown = ", ".join(f"{name} +{build}" if build else f"{name} (no build)" for name, build in builds.items())
-        problems.append(f"the three are builds for different devices: {shown}")
+        shown = ", ".join(f"{name} +{build}" for name, build in builds.items())
+        problems.append(f"the two are builds for different devices: {shown}")
     return problems
 
 
@@ -100,15 +104,13 @@ def _import_problem(name: str, load: Callable[[str], object]) -> str:
 
 
 def _command() -> str:
-    """The triple that this distribution asks for, as one command."""
+    """A pair that this distribution asks for, as one command; torchvision names the torch that it belongs to."""
     try:
         wanted = importlib.metadata.requires(DISTRIBUTION) or []
     except importlib.metadata.PackageNotFoundError:
         wanted = []
-    pins = {found[1]: found[2] for line in wanted if (found := _PIN.match(line))}
-    if set(pins) != set(NAMES):
-        return f"pip install --force-reinstall {DISTRIBUTION}"
-    return "pip install " + " ".join(f"{name}=={pins[name]}" for name in NAMES)
+    pair = [found[0].strip() for line in wanted if (found := _PAIR.fullmatch(line))]
+    return shlex.join(["pip", "install", "--force-reinstall", *(pair or [DISTRIBUTION])])
 
 
 SLOW_IMPORT_S = 1.0
@@ -127,7 +129,7 @@ class Checkup:
         noise: ``score``, ``slowest_ratio`` and ``repetitions``, or ``None`` with a reason in ``reasons``.
         neighbours: Busy processes of others: ``pid``, ``name``, ``cores``; ``None`` where nobody could look.
         gpus: See :func:`bench.measurement.nvml.look_at_gpus`, or ``None`` with a reason in ``reasons``.
-        triple: The three torch libraries.
+        triple: torch, torchvision and, where it is installed, torchaudio.
         plugins: How many specs of each kind the plugins give, ``None`` where they could not be loaded.
         disk: Free MiB by folder (``cache``, ``out``).
         findings: Problems first.
@@ -163,6 +165,9 @@ def examine(*, out: Path, files: Sequence[Path] = (), without: Sequence[str] = (
     """Look at libraries, plugins, disks, the machine and its neighbours; about 3 s."""
     triple = check_triple()
     findings = [_problem("libraries", problem, triple.command) for problem in triple.problems]
+    if triple.unusable:
+        message = f"{triple.unusable}; bench leaves it aside, other programs that use transformers here cannot"
+        findings.append(_warning("libraries", message, "pip uninstall -y torchaudio"))
     plugins, unwell = _plugins(files, without)
     disk, full = _disks({"cache": cache_root(), "out": out})
     machine = describe_light()
@@ -171,7 +176,7 @@ def examine(*, out: Path, files: Sequence[Path] = (), without: Sequence[str] = (
     quiet = _Quiet(noise=None, neighbours=None, findings=[]) if triple.problems else _noise()
     reasons = {"gpus": looked} if isinstance(looked, str) else {}
     if triple.problems:
-        reasons |= dict.fromkeys(("noise", "neighbours"), "not measured: torch and its companions come first")
+        reasons |= dict.fromkeys(("noise", "neighbours"), "not measured: torch and torchvision come first")
     if plugins is None:
         reasons["plugins"] = "a plugin is broken; see the findings"
     findings += [*unwell, *full, *quiet.findings, *_cores(machine), *_gpu_findings(gpus or [])]

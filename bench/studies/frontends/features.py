@@ -22,6 +22,7 @@ from bench.data.decode import decode
 from bench.data.features import open_features
 from bench.data.waveforms import Waveforms
 from bench.execution.inputs import build_frontend, task_of
+from bench.frontends.filters import to_hertz, to_mel
 from bench.frontends.settings import SpectralSettings
 from bench.measurement.clocks import Clock
 from bench.plugins.registry import Registry
@@ -185,8 +186,6 @@ def silent_share(samples: npt.NDArray[np.int16], sample_rate: int) -> float:
 
 def centres(settings: SpectralSettings, scale: Literal["slaney", "htk"]) -> npt.NDArray[np.float64]:
     """Centre frequency of each mel filter in Hz, ``(n_mels,)``."""
-    from transformers.audio_utils import hertz_to_mel, mel_to_hertz
-
-    low, high = (hertz_to_mel(edge, mel_scale=scale) for edge in (settings.fmin, settings.top))
-    mels = np.linspace(low, high, settings.n_mels + 2)[1:-1]
-    return np.asarray(mel_to_hertz(mels, mel_scale=scale), dtype=np.float64)
+    low, high = (to_mel(edge, scale) for edge in (settings.fmin, settings.top))
+    mels = torch.linspace(low, high, settings.n_mels + 2, dtype=torch.float64)[1:-1]
+    return to_hertz(mels, scale).numpy()

@@ -7,13 +7,13 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from bench import CheckpointError
+from bench import CheckpointError, import_transformers
 
 Tokenize = Callable[[Sequence[str], int], tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]]
 """``tokenize(texts, length) -> (ids (texts, length) int64, mask (texts, length) bool, True = token)``."""
@@ -70,9 +70,8 @@ def checked(folder: Path) -> Path:
 def load_bert(folder: Path) -> Any:
     """The ``BertModel`` of transformers with the folder's weights, without the pooler, in float32."""
     from safetensors import SafetensorError
-    from transformers import BertModel
 
-    origin, kind = folder.absolute(), cast("Any", BertModel)
+    origin, kind = folder.absolute(), import_transformers().BertModel
     try:
         with _quiet():
             model, report = kind.from_pretrained(
@@ -89,9 +88,7 @@ def load_bert(folder: Path) -> Any:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without the progress bar, and without the report that a pooler was left out on purpose."""
-    from transformers.utils import logging as untyped
-
-    logging = cast("Any", untyped)
+    logging = import_transformers().utils.logging
     level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -105,10 +102,9 @@ def _quiet() -> Iterator[None]:
 
 def blank_bert(**shape: Any) -> Any:
     """A ``BertModel`` of a known size on the meta device, where tensors have shapes and no values."""
-    from transformers import BertConfig, BertModel
-
+    library = import_transformers()
     with torch.device("meta"):
-        return cast("Any", BertModel)(BertConfig(**shape), add_pooling_layer=False).eval()
+        return library.BertModel(library.BertConfig(**shape), add_pooling_layer=False).eval()
 
 
 def on_meta() -> bool:
@@ -118,10 +114,10 @@ def on_meta() -> bool:
 
 def load_tokenizer(folder: Path) -> Tokenize:
     """The folder's own tokenizer, padding at the end."""
-    from transformers import AutoTokenizer
-
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, padding_side="right")
+        tokenizer = import_transformers().AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, padding_side="right"
+        )
     except (OSError, ValueError) as error:
         raise CheckpointError(f"the tokenizer in {folder.absolute()} cannot be read: {error}") from error
 

@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from bench import CheckpointError, DataError, TaskInfo
+from bench import CheckpointError, DataError, TaskInfo, import_transformers
 
 _UNUSED = ("masked_spec_embed", "decoder.")
 """Tensors that an encoder does without, and that many checkpoints lack."""
@@ -163,9 +163,7 @@ def build(
     Raises:
         CheckpointError: It cannot be read, lacks weights, or is no audio model.
     """
-    from transformers.utils import logging as transformers_logging
-
-    logging: Any = transformers_logging
+    logging = import_transformers().utils.logging
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()  # it lists what an encoder leaves unused, a decoder or the text tower
     logging.disable_progress_bar()
@@ -193,17 +191,15 @@ def build(
 
 def _loaded(folder: Path) -> tuple[Any, Any]:
     """The feature extractor and the whole network, every tensor of it from the files."""
-    import transformers
-
+    transformers = import_transformers()
     local = {"local_files_only": True, "trust_remote_code": False}
-    config: Any = transformers.AutoConfig.from_pretrained(folder, **local)
-    extractor_class: Any = transformers.AutoFeatureExtractor
-    kind: Any = transformers.AutoModel
+    config = transformers.AutoConfig.from_pretrained(folder, **local)
+    kind = transformers.AutoModel
     if (config.architectures or [""])[0].endswith(("ForAudioClassification", "ForSequenceClassification")):
         kind = transformers.AutoModelForAudioClassification
     elif config.model_type == "clap":
         kind = transformers.ClapAudioModelWithProjection
-    extractor = extractor_class.from_pretrained(folder, **local)
+    extractor = transformers.AutoFeatureExtractor.from_pretrained(folder, **local)
     if torch.get_default_device().type == "meta":  # only counted
         if config.model_type == "clap":
             return extractor, kind(config.audio_config)

@@ -20,13 +20,13 @@ from __future__ import annotations
 import contextlib
 
 import torch
-import torchaudio
 from nnAudio.features.mel import MelSpectrogram
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from bench import DataError, TaskInfo
 from bench_plugins.meamtm.network import PATCH, PatchEmbed, patch_grid
+from bench_plugins.meamtm.resample import Resample
 
 RATE = 44_100
 N_FFT = 2048
@@ -45,7 +45,7 @@ class RawMel(nn.Module):
     def __init__(self, sample_rate: int) -> None:
         super().__init__()
         with torch.device("cpu"):  # its kernel is computed from values, which the meta device does not have
-            self.resample = torchaudio.transforms.Resample(sample_rate, RATE)
+            self.resample = Resample(sample_rate, RATE)
         self.layer = MelSpectrogram(
             sr=RATE, n_fft=N_FFT, win_length=WINDOW, n_mels=MELS, hop_length=HOP, center=False, trainable_mel=True,
             verbose=False,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-import torchaudio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,7 +20,7 @@ def noise() -> np.ndarray:
     ("bands", "fft", "rate", "limits", "scale"),
     [(40, 1024, 16_000, (0.0, 8000.0), "slaney"), (64, 1024, 16_000, (20.0, 8000.0), "htk")],
 )
-def test_mel_filters_equal_torchaudio(bands, fft, rate, limits, scale) -> None:
+def test_mel_filters_equal_torchaudio(torchaudio, bands, fft, rate, limits, scale) -> None:
     reference = torchaudio.functional.melscale_fbanks(
         fft // 2 + 1, *limits, bands, rate, norm="slaney" if scale == "slaney" else None, mel_scale=scale
     ).numpy()
@@ -78,7 +77,7 @@ def test_piczak_columns_are_means_then_deviations(noise) -> None:
     np.testing.assert_allclose(values[:, 25], rate.std(axis=1), rtol=1e-4)
 
 
-def test_tuned_statistics_equal_a_loop(noise) -> None:
+def test_tuned_statistics_equal_a_loop(torchaudio, noise) -> None:
     values = features.tuned_statistics(noise, sample_rate=16_000)
     transform = torchaudio.transforms.MelSpectrogram(
         16_000, n_fft=1024, win_length=640, hop_length=320, f_min=20, f_max=8000, n_mels=64, center=False

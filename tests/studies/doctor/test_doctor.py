@@ -62,7 +62,9 @@ def test_a_broken_plugin_is_a_problem_that_names_the_file(still, tmp_path) -> No
 
 
 def test_a_broken_triple_is_a_problem_and_nothing_is_timed(still, tmp_path) -> None:
-    odd = Triple(versions={"torch": "2.13.0"}, problems=("torchaudio does not belong",), command="pip install torch==2")
+    odd = Triple(
+        versions={"torch": "2.13.0"}, problems=("torchvision does not belong",), command="pip install torch==2"
+    )
     still.setattr(run, "check_triple", lambda: odd)
     still.setattr(run, "_noise", lambda: pytest.fail("timed with a broken torch"))
     checkup = examine(out=tmp_path)
