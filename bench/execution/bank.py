@@ -19,7 +19,7 @@ import torch
 
 from bench.data.batches import Batch
 from bench.data.features import Put, keep_rows
-from bench.execution.embeddings import Embeddings, batches_of, check_finite, embedded, unlike
+from bench.execution.embeddings import Embeddings, batches_of, check_finite, describe_embeddings, embedded, unlike
 from bench.execution.inputs import Inputs
 from bench.execution.step import Inference
 from bench.execution.trust import batch_mates, check_unchanged, module_state
@@ -114,6 +114,25 @@ def open_bank(infer: Inference, job: Job, data: Inputs, entry: Entry[ModelSpec],
         rows=rows, dims=header["dims"], seconds=header["seconds"], batch_mates=header["batch_mates"],
         fresh=bool(made), key=key,
     )  # fmt: skip
+
+
+def described(
+    bank: Bank, index: Indices, classes: int, *, multi_label: bool
+) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+    """What :func:`~bench.execution.embeddings.describe_embeddings` says of some clips, once for all heads and seeds."""
+
+    def write(put: Put) -> dict[str, Any]:
+        arrays, figures = describe_embeddings(bank.of(index).values, classes, multi_label=multi_label)
+        put(np.column_stack([index, *arrays.values()]))
+        return {"figures": figures, "parts": [[name, str(x.dtype), x.ndim] for name, x in arrays.items()]}
+
+    key = digest(["described", CODE_VERSION, bank.key, index.tolist(), classes, multi_label])
+    rows, header = keep_rows("maps", key, write, np.dtype(np.float32))
+    arrays, start = {}, 1
+    for name, dtype, ndim in header["parts"]:  # points have two columns, clusters one
+        part = rows[:, start : start + ndim]
+        arrays[name], start = (part if ndim == 2 else part[:, 0]).astype(dtype), start + ndim
+    return arrays, header["figures"]
 
 
 def _key(infer: Inference, job: Job, data: Inputs, entry: Entry[ModelSpec], once: Callable[[], Any]) -> str:

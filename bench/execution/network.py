@@ -15,7 +15,7 @@ from torch import nn
 from bench.data.batches import Batches
 from bench.errors import CheckpointError
 from bench.execution import embeddings, provenance
-from bench.execution.bank import Bank, keeps, open_bank
+from bench.execution.bank import Bank, described, keeps, open_bank
 from bench.execution.build import MASKED, build_pipeline, materialise, takes_weights
 from bench.execution.classifiers import FIT, Training
 from bench.execution.inputs import Inputs
@@ -274,14 +274,14 @@ def _embeddings(
     if size > EMBED_BYTES:
         reason = f"{size / 1e6:.0f} MB; kept up to {EMBED_BYTES / 1e6:.0f} MB"
         return {}, {"embedding": {"dim": dim, "reason": reason}}
-    whole = data.whole.test_batches(test, run.job.recipe.eval_batch)
-    found = embeddings.embed(infer, batches) if run.job.cell.mode not in FIT else _embed(pipeline, run, bank, whole)
-    task = data.task
-    maps, figures = embeddings.describe_embeddings(
-        found.values, task.num_classes, multi_label=task.task_type == "multi_label"
-    )
-    if run.job.cell.mode in FIT and task.task_type == "single_label":
-        maps |= {"vectors": found.joined(), **embeddings.joint_clusters(found, maps, task.num_classes)}
+    found = _embed(pipeline, run, bank, data.whole.test_batches(test, run.job.recipe.eval_batch))
+    classes, several = data.task.num_classes, data.task.task_type == "multi_label"
+    if bank is None:
+        maps, figures = embeddings.describe_embeddings(found.values, classes, multi_label=several)
+    else:
+        maps, figures = described(bank, test, classes, multi_label=several)
+    if run.job.cell.mode in FIT and not several:
+        maps |= {"vectors": found.joined(), **embeddings.joint_clusters(found, maps, classes)}
     if not run.job.keep_checkpoint:
         return maps, figures
     limit = float(np.finfo(np.float16).max)

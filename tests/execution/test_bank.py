@@ -16,6 +16,7 @@ from bench.cell import Cell
 from bench.clips import TaskInfo
 from bench.data.batches import Batch
 from bench.errors import DataError
+from bench.execution import embeddings
 from bench.execution.embeddings import embedded
 from bench.execution.pipeline import Pipeline
 from bench.execution.step import Inference
@@ -85,6 +86,24 @@ def test_what_vectors_find_is_scored_beside_every_head(run, registry) -> None:
         assert record.score("v_measure") is None  # too few clips for clusters
         assert verify([record], lambda _, arrays=arrays: arrays, catalog(registry))[1] == []
     assert run("scratch")[0].score("retrieval_map") is None
+
+
+def test_heads_share_the_map_and_the_clusters_of_their_test_clips(run, monkeypatch) -> None:
+    monkeypatch.setattr(embeddings, "MIN_CLIPS", 5)
+    record, arrays = run()
+    assert arrays["embed_map"].shape == (12, 2)
+    assert {"clusters", "purity"} <= record.provenance["embeddings"]["embedding"].keys()
+
+    def again(_values):
+        raise AssertionError("drawn again")
+
+    monkeypatch.setattr(embeddings, "tsne_map", again)
+    other, same = run("prototypes")
+    assert other.provenance["embeddings"] == record.provenance["embeddings"]
+    np.testing.assert_array_equal(same["embed_map"], arrays["embed_map"])
+    assert same["embed_map"].dtype == arrays["embed_map"].dtype
+    with pytest.raises(AssertionError, match="drawn again"):
+        run("prototypes", seed=1)  # a network of other weights
 
 
 def test_few_shots_are_draws_from_the_same_vectors(run) -> None:
