@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -88,20 +87,17 @@ def last_epoch(case: Case, folds: Sequence[Fold], layer: Layer = XARES) -> list[
     return [said[-1] for said in _by_epoch(case, folds, layer)]
 
 
-def best_test_epoch(case: Case, folds: Sequence[Fold]) -> list[Indices]:
-    """The same after the epoch, the first if several, that is best on the test clips."""
-    every = zip(_by_epoch(case, folds, XARES), folds, strict=True)
-    return [said[_right(case, fold, said).argmax()] for said, fold in every]
+def _picked_on_test(case: Case, folds: Sequence[Fold], layer: Layer, *, together: bool) -> list[Indices]:
+    """The same after the epoch, the first if several, that is best on the tested clips, of each fold or of all."""
+    every = [*_by_epoch(case, folds, layer)]
+    right = [(said == case.targets[fold.test]).mean(axis=1) for said, fold in zip(every, folds, strict=True)]
+    mean = np.mean(right, axis=0)
+    return [said[(mean if together else own).argmax()] for said, own in zip(every, right, strict=True)]
 
 
+best_test_epoch = functools.partial(_picked_on_test, layer=XARES, together=False)
 last_of_ast = functools.partial(last_epoch, layer=AST)
-
-
-def best_mean_epoch(case: Case, folds: Sequence[Fold]) -> list[Indices]:
-    """The same, trained as AST's, after one epoch for all folds: that of the best mean over them on the test clips."""
-    every = [*_by_epoch(case, folds, AST)]
-    best = np.mean([_right(case, fold, said) for said, fold in zip(every, folds, strict=True)], axis=0).argmax()
-    return [said[best] for said in every]
+best_mean_epoch = functools.partial(_picked_on_test, layer=AST, together=True)
 
 
 def perceptron(case: Case, folds: Sequence[Fold]) -> list[Indices]:
@@ -147,12 +143,6 @@ def _by_epoch(case: Case, folds: Sequence[Fold], layer: Layer) -> Iterator[Indic
                 _pass(net, optimizer, case, fold.train[torch.randperm(len(fold.train)).numpy()], layer.batch)
                 said.append(_said(net, case, fold.test))
             yield np.stack(said)
-
-
-def _right(case: Case, fold: Fold, said: Indices) -> npt.NDArray[np.float64]:
-    """``(epochs,)``: accuracy on the tested clips."""
-    found: npt.NDArray[np.float64] = (said == case.targets[fold.test]).mean(axis=1)
-    return found
 
 
 def _network(dim: int, classes: int, point: Point) -> nn.Sequential:
