@@ -10,11 +10,18 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from bench.errors import RecipeError, did_you_mean, short
+from bench.textfiles import MIB, at_home, read_text
 
 TEXTURE = "texture"
 """As a value of ``roll``: only where the data set's settings say ``texture``; as a key of these: whether they do."""
 ESTIMATOR_SETTINGS = ("trim_db", "fill", "shots")
 """What an estimator's cell reads of a recipe; the rest is for networks."""
+
+
+LABEL = "{label}"
+PROMPTS = (
+    "{label}", "a sound of {label}", "the sound of {label}", "a recording of {label}", "This is a sound of {label}.",
+)  # fmt: skip
 
 
 _Whole = Annotated[int, Field(le=2**31 - 1)]
@@ -23,6 +30,20 @@ _Whole = Annotated[int, Field(le=2**31 - 1)]
 def _worded(value: Any) -> Any:
     """``--set`` reads ``none`` as nothing; here it is a word."""
     return "none" if value is None else value
+
+
+def _templates(value: Any) -> Any:
+    """A template, or the lines of a file of them."""
+    lines = value
+    if isinstance(value, str):
+        text = value if LABEL in value else read_text(at_home(value), error=RecipeError, largest=MIB)
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if isinstance(lines, (list, tuple)):
+        if bad := next((line for line in lines if LABEL not in str(line)), None):
+            raise ValueError(f"the template {bad!r} has no {LABEL}, where the name of a class goes")
+        if len(set(lines)) < len(lines):
+            raise ValueError("a template stands there twice")
+    return tuple(lines) if isinstance(lines, list) else lines
 
 
 class TunedOn(BaseModel):
@@ -95,6 +116,8 @@ class Recipe(BaseModel):
         hop_s: Seconds between windows; ``None`` = as long as they are.
         neighbours: Training clips that vote in mode ``neighbours``; no more than the largest class has.
         head_c: Values of C (the inverse of the penalty) of which mode ``logistic`` chooses inside the training clips.
+        prompts: Templates of mode ``zero_shot``, each with ``{label}``: one of them, a list, or a text file with one a
+            line. A cell takes that at the place of its seed, from 0.
         compile: Run the network through ``torch.compile`` (its front end, optimiser and pre-training stay as they are).
         cuda_graphs: On a GPU capture training step and inference as CUDA graphs; what cannot be captured runs as it
             stands and says why in the record. Without effect on a CPU.
@@ -146,6 +169,7 @@ class Recipe(BaseModel):
     hop_s: float | None = Field(None, gt=0)
     neighbours: _Whole = Field(10, ge=1)
     head_c: tuple[Annotated[float, Field(gt=0)], ...] = Field((1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0), min_length=1)
+    prompts: Annotated[tuple[str, ...], BeforeValidator(_templates)] = Field(PROMPTS, min_length=1)
     compile: bool = False
     cuda_graphs: bool = False
     budget_seconds: float | None = Field(None, gt=0)

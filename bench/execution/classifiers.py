@@ -18,6 +18,7 @@ from torch import Tensor
 
 from bench.execution.perceptron import Perceptron, fit_perceptrons
 from bench.execution.regression import solve
+from bench.execution.zero_shot import Prompted
 from bench.protocols.groups import inner_folds
 from bench.recipe import Recipe
 
@@ -299,6 +300,8 @@ def restore(tensors: Mapping[str, Tensor], *, multi_label: bool) -> Head:
     Raises:
         KeyError: They are those of none.
     """
+    if "text" in tensors:
+        return Prompted(text=tensors["text"].double().numpy(), notes={"classifier": "cosine with texts"})
     if "inner" in tensors:
         return Perceptron.of(tensors)
     if "bank" not in tensors:

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
+from bench.cell import FROZEN, ZERO_SHOT
 from bench.data.batches import Batches
-from bench.errors import CheckpointError
 from bench.execution import embeddings, provenance
 from bench.execution.bank import Bank, described, keeps, open_bank
 from bench.execution.build import MASKED, build_pipeline, materialise, takes_weights
-from bench.execution.classifiers import FIT, Training
+from bench.execution.classifiers import FIT, Head, Training
 from bench.execution.inputs import Inputs
 from bench.execution.pipeline import Pipeline, compile_network
 from bench.execution.pretraining import SHOWN, PretrainStep, end_pretraining, passes, pretrain, reconstructions
@@ -27,8 +27,9 @@ from bench.execution.seeding import deterministic
 from bench.execution.step import Inference, StepSettings, TrainStep
 from bench.execution.train import Validation, train
 from bench.execution.trust import batch_mates, check_unchanged, module_state
-from bench.execution.weights import load_weights, output_layer
+from bench.execution.weights import checked_sha256, load_weights, output_layer
 from bench.execution.windows import Windows
+from bench.execution.zero_shot import prompted
 from bench.job import Job
 from bench.measurement.device_memory import DevicePeak
 from bench.measurement.memory import HostPeak
@@ -38,7 +39,6 @@ from bench.plugins.references import portable
 from bench.plugins.registry import Entry
 from bench.plugins.specs import ModelSpec
 from bench.protocols.split import Split
-from bench.results.provenance import weights_sha256
 
 EMBED_BYTES = 8_000_000
 """Largest size of the embeddings beside a record."""
@@ -75,15 +75,15 @@ def run_network(model: nn.Module, run: Run) -> tuple[Fitted, Predictions]:
     cell = run.job.cell
     pipeline, weights = started(model, run)
     run = replace(run, data=run.data.on(cell.device))
-    if cell.mode in FIT:
+    if cell.mode in FROZEN:
         embeddings.require(pipeline)
     with deterministic() as offenders, HostPeak() as host_train, DevicePeak(cell.device) as device_peak:
         timing, arrays = _pretrained(pipeline, run)
         if run.job.recipe.compile:
             compile_network(pipeline)
         run.progress.stage = "train"
-        bank = bank_of(pipeline, run) if cell.mode in FIT else None
-        scored, fitted = _fit_frozen(pipeline, run, bank) if cell.mode in FIT else _fit_all(pipeline, run)
+        bank = bank_of(pipeline, run) if cell.mode in FROZEN else None
+        scored, fitted = _fit_frozen(pipeline, run, bank) if cell.mode in FROZEN else _fit_all(pipeline, run)
     run.progress.stage = "evaluate"
     test = run.split.test_indices(finalised=True)
     state = module_state(scored)
@@ -140,7 +140,7 @@ def started(model: nn.Module, run: Run) -> tuple[Pipeline, dict[str, Any]]:
             section |= {"kind": "file", "from": portable(run.entry.reference), "transductive": None}
         return pipeline.to(cell.device), section
     section |= {"kind": "file", "from": weights.name, "transductive": None, **_loaded(pipeline, weights, run)}
-    section["sha256"] = _checked_sha256(weights, cell.weights)
+    section["sha256"] = checked_sha256(weights, cell.weights)
     return pipeline.to(cell.device), section
 
 
@@ -154,16 +154,6 @@ def _loaded(pipeline: Pipeline, weights: Path, run: Run) -> dict[str, Any]:
     return load_weights(pipeline.model, weights, output, run.job.weights_prefix)
 
 
-def _checked_sha256(weights: Path, label: str) -> str:
-    found = weights_sha256(weights)
-    if not label.endswith(f"~{found[:6]}"):
-        raise CheckpointError(
-            f"{weights} has changed since the cells were planned: {label!r} is now ~{found[:6]}; run the same "
-            "command again"
-        )
-    return found
-
-
 def _pretrained(pipeline: Pipeline, run: Run) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Timing and arrays of masked pre-training on the training clips; nothing where the cell starts otherwise."""
     job, progress = run.job, run.progress
@@ -172,7 +162,7 @@ def _pretrained(pipeline: Pipeline, run: Run) -> tuple[dict[str, Any], dict[str,
     recipe, clips = job.recipe, run.split.train
     number = passes(recipe.pretrain_steps, len(clips), recipe.pretrain_batch)
     progress.stage = "pretrain"
-    progress.total = number + (0 if job.cell.mode in FIT else recipe.epochs)
+    progress.total = number + (0 if job.cell.mode in FROZEN else recipe.epochs)
     batches = run.data.batches(clips, recipe.pretrain_batch, seed=job.cell.seed)
     timing, arrays = pretrain(PretrainStep(pipeline, run.settings), batches, run.on_epoch)
     shown = clips[np.linspace(0, len(clips) - 1, min(SHOWN, len(clips))).astype(np.int64)]
@@ -231,33 +221,50 @@ def _embed(pipeline: Pipeline, run: Run, bank: Bank | None, batches: Batches) ->
 def _fit_frozen(pipeline: Pipeline, run: Run, bank: Bank | None) -> tuple[Pipeline, Fitted]:
     """A head on the embeddings of the training clips; times count what making the vectors took, whenever that was."""
     cell, recipe, data = run.job.cell, run.job.recipe, run.data
-    clips = data.clips
-    seen = _embed(pipeline, run, bank, data.whole.batches(run.split.train, recipe.eval_batch))
+    seen = None
+    if cell.mode != ZERO_SHOT:
+        seen = _embed(pipeline, run, bank, data.whole.batches(run.split.train, recipe.eval_batch))
     start = time.perf_counter()
-    groups = None if clips.groups is None else [clips.groups[i] for i in seen.index]
-    training = Training(
-        x=seen.joined(), targets=clips.targets[seen.index], classes=data.task.num_classes, groups=groups,
-        seed=cell.seed, recipe=recipe,
-    )  # fmt: skip
-    head = FIT[cell.mode](training)
-    seconds = seen.seconds + time.perf_counter() - start
+    if seen is None:
+        head: Head = prompted(pipeline.model, recipe.prompts[cell.seed], data.task.label_names)
+    else:
+        head = FIT[cell.mode](_training(run, seen))
+    embed_s, clips = (0.0, 0) if seen is None else (seen.seconds, len(seen.index))
+    seconds = embed_s + time.perf_counter() - start
 
     def embed(index: Indices) -> embeddings.Embeddings:
         return _embed(pipeline, run, bank, data.whole.test_batches(index, recipe.eval_batch))
 
+    def vectors(found: embeddings.Embeddings) -> npt.NDArray[np.float32]:
+        return found.joined() if seen is None else embeddings.like(found, seen)
+
     def score(index: Indices) -> Predictions:
         found, begin = embed(index), time.perf_counter()
-        logits = head.logits(embeddings.like(found, seen))
+        logits = head.logits(vectors(found))
         check_finite(logits)
         took = found.seconds + time.perf_counter() - begin
         return Predictions(logits=logits, index=found.index, seconds=took)
 
-    timing = {"train_s": seconds, "train_clips_per_s": len(seen.index) / seconds, "epochs": None, "steps": None}
+    timing = {
+        "train_s": seconds,
+        "train_clips_per_s": clips / seconds if clips else None,
+        "epochs": None,
+        "steps": None,
+    }
     cached = None if bank is None else {"key": bank.key[:16], "fresh": bank.fresh, "clips": len(bank.rows)}
-    notes = {"frozen": {"mode": cell.mode, "embed_s": seen.seconds, "cache": cached, **head.describe()}}
+    notes = {"frozen": {"mode": cell.mode, "embed_s": embed_s, "cache": cached, **head.describe()}}
     return pipeline, Fitted(
-        predict=score, respond=lambda index: embeddings.like(embed(index), seen), timing=timing,
+        predict=score, respond=lambda index: vectors(embed(index)), timing=timing,
         tensors={f"{cell.mode}.{name}": x for name, x in head.tensors().items()}, notes=notes,
+    )  # fmt: skip
+
+
+def _training(run: Run, seen: embeddings.Embeddings) -> Training:
+    clips = run.data.clips
+    groups = None if clips.groups is None else [clips.groups[i] for i in seen.index]
+    return Training(
+        x=seen.joined(), targets=clips.targets[seen.index], classes=run.data.task.num_classes, groups=groups,
+        seed=run.job.cell.seed, recipe=run.job.recipe,
     )  # fmt: skip
 
 
@@ -280,7 +287,7 @@ def _embeddings(
         maps, figures = embeddings.describe_embeddings(found.values, classes, multi_label=several)
     else:
         maps, figures = described(bank, test, classes, multi_label=several)
-    if run.job.cell.mode in FIT and not several:
+    if run.job.cell.mode in FROZEN and not several:
         maps |= {"vectors": found.joined(), **embeddings.joint_clusters(found, maps, classes)}
     if not run.job.keep_checkpoint:
         return maps, figures

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from bench.cell import FROZEN
 from bench.errors import CheckpointError
+from bench.results.provenance import weights_sha256
 
 FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
 INDEX = ".index.json"
@@ -220,3 +221,14 @@ def _other_classes(found: Tensor, wanted: Tensor) -> bool:
 def _some(names: Iterable[str]) -> str:
     listed = sorted(names)
     return ", ".join(listed[:4]) + (f" and {len(listed) - 4} more" if len(listed) > 4 else "")
+
+
+def checked_sha256(weights: Path, label: str) -> str:
+    """The checksum of a file, which must be that of the ``label`` it was planned with."""
+    found = weights_sha256(weights)
+    if not label.endswith(f"~{found[:6]}"):
+        raise CheckpointError(
+            f"{weights} has changed since the cells were planned: {label!r} is now ~{found[:6]}; run the same "
+            "command again"
+        )
+    return found

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.cell import FROZEN, GIVEN, WAVEFORM, format_inputs, parse_inputs
+from bench.cell import FROZEN, GIVEN, HEADS, WAVEFORM, ZERO_SHOT, format_inputs, parse_inputs
 from bench.clips import Clips
 from bench.config.selection import Selection
 from bench.errors import SelectionError
@@ -184,17 +184,27 @@ def division_problem(nproc: int, axes: Axes, spec: ModelSpec, recipe: Recipe) ->
     return f"{why}: nothing for --nproc {nproc} to divide; leave it out" if why and nproc > 1 else ""
 
 
+def prompt_problem(mode: str, seed: int, recipe: Recipe) -> str:
+    """Why there is no prompt for a seed, empty where there is or none is needed."""
+    count = len(recipe.prompts)
+    if mode != ZERO_SHOT or seed < count:
+        return ""
+    return f"a seed is a prompt of mode zero_shot, and recipe.prompts has {count}: use --seeds 0-{count - 1}"
+
+
 def _training_problems(mode: str, weights: str, spec: ModelSpec, own: str) -> Iterator[str]:
     if "~" in own and weights != own:
         yield f"starts from {own}, which it refers to, not from {weights}; leave out --weights"
+    elif mode == ZERO_SHOT and not spec.embeds_text:
+        yield "embeds no text, so that there is no mode zero_shot; an audio-text encoder has it: hf:CLAP_FOLDER"
     elif spec.frozen and mode not in FROZEN:
-        yield f"cannot be trained, so that there is no mode {mode}; use --mode {' or '.join(FROZEN)}"
+        yield f"cannot be trained, so that there is no mode {mode}; use --mode {' or '.join(HEADS)}"
     elif spec.estimator and (mode, weights) != ("scratch", "random"):
         yield f"is an estimator, fitted from scratch: it has no {mode if mode != 'scratch' else 'start from weights'}"
     elif spec.needs_weights and weights == "random":
         yield "never starts at random; add --weights FILE"
     elif mode == "scratch" and weights != "random":
-        others = " or ".join(("finetune", *FROZEN))
+        others = " or ".join(("finetune", *HEADS))
         yield f"mode scratch starts from random weights, not from {weights}; use --mode {others}"
     elif mode == "finetune" and weights == "random":
         yield "mode finetune needs weights to start from; add --weights masked or --weights FILE"

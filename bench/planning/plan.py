@@ -13,7 +13,7 @@ from bench.cell import Cell, CellKind
 from bench.config.recipes import parse_overrides, resolve
 from bench.config.selection import DEFAULT_RECIPE, Selection, check_names, select_models
 from bench.errors import DataError, LeakError, NoCellError
-from bench.planning.axes import choose_axes, division_problem, read_weights, target_of
+from bench.planning.axes import choose_axes, division_problem, prompt_problem, read_weights, target_of
 from bench.planning.fingerprints import Loaded, fingerprint
 from bench.plugins.registry import Entry, Registry
 from bench.plugins.specs import DatasetSpec, ModelSpec, ProtocolSpec
@@ -250,7 +250,7 @@ def _cells_of(
     for seed in selection.seeds if selection.evaluate else ():
         for fold in sorted({fold for fold, _ in division.sizes}):
             sizes = division.sizes.get((fold, seed), division.sizes[fold, first])
-            yield planned(replace(divided, fold=fold, seed=seed), sizes, own)
+            yield planned(replace(divided, fold=fold, seed=seed), sizes, own or prompt_problem(axes.mode, seed, recipe))
         for fold, problem in division.problems.items():
             yield planned(replace(divided, fold=fold, seed=seed), problem=own or problem)
     if selection.profile and not axes.problem and (division.sizes or not division.problems):

@@ -63,6 +63,9 @@ class ModelSpec:
             are the clip's own; what follows is filling. It then wants the setting ``fill="zeros"``: of a clip that is
             repeated to the end all samples count as its own.
         frozen: Its weights cannot be trained: only heads on its embeddings are (``probe``, ``knn``, ...).
+        embeds_text: Whether its module has ``embed_text(texts)`` -> ``(texts, dim)`` beside ``embed``, for mode
+            ``zero_shot``: logits are the inner products of these with vectors of clips of length 1, so that the length
+            of all of them is the factor on the cosine.
         estimator: Whether the factory returns an estimator; it is fitted from scratch and knows no other mode. In a
             multi-label task its ``y`` are indicators ``(clips, classes)``.
         task_types: The kinds of task it can learn; with data of another kind it is incompatible.
@@ -99,6 +102,7 @@ class ModelSpec:
     sample_rate: Positive | None = None
     lengths: bool = False
     frozen: bool = False
+    embeds_text: bool = False
     estimator: bool = False
     task_types: tuple[TaskType, ...] = ("single_label", "multi_label")
     parameters: Count | None = None

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from sklearn.preprocessing import StandardScaler
 
-from bench.cell import FROZEN
+from bench.cell import HEADS
 from bench.execution.classifiers import FIT, Training, fit_logistic, moments, restore
 from bench.execution.perceptron import fit_perceptrons
 from bench.execution.regression import solve
@@ -33,10 +33,10 @@ def training(x: np.ndarray, targets: np.ndarray, classes: int = 4, **changes) ->
 
 
 def test_every_frozen_mode_has_a_head() -> None:
-    assert set(FIT) == set(FROZEN)
+    assert set(FIT) == set(HEADS)
 
 
-@pytest.mark.parametrize("mode", FROZEN)
+@pytest.mark.parametrize("mode", HEADS)
 @pytest.mark.parametrize("several", [False, True])
 def test_heads_beat_chance_and_never_name_an_unseen_class(mode: str, several: bool) -> None:
     x, targets = blobs()

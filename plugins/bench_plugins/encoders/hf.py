@@ -47,9 +47,13 @@ class Encoder(nn.Module):
         layer: Which of the hidden states is pooled; ``None`` = the last one, as the network gives it.
         pool: ``own`` (what the network itself makes of a clip), or over time; ``None`` = ``own`` where there is one.
         own_head: The network's own classifier, where it knows the labels of the data set.
+
+    Attributes:
+        text_folder: Where its text tower is, if it has one.
     """
 
     network: Any
+    text_folder: str | None = None
 
     def __init__(
         self, network: nn.Module, extractor: Any, task: TaskInfo, *, layer: int | None = None, pool: str | None = None,
@@ -72,6 +76,33 @@ class Encoder(nn.Module):
     def embed(self, audio: Tensor, audio_samples: Tensor | None = None) -> Tensor:
         """``(batch, samples) -> (batch, dim)``."""
         return self._by_shape(audio, audio_samples, self._pooled)
+
+    @torch.no_grad()
+    def embed_text(self, texts: Sequence[str]) -> Tensor:
+        """``(texts, dim)``, of the length by which CLAP multiplies a cosine."""
+        if self.text_folder is None:
+            raise CheckpointError(
+                f"{type(self.network).__name__} has no text tower; mode zero_shot takes a CLAP folder"
+            )
+        import transformers
+
+        tokenizer_class: Any = transformers.AutoTokenizer
+        try:
+            tokenizer = tokenizer_class.from_pretrained(self.text_folder, local_files_only=True)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            first = " ".join(str(error).strip().splitlines()[:1])
+            raise CheckpointError(f"{self.text_folder} has no tokenizer that can be read ({first})") from error
+        words: Any = tokenizer(list(texts), padding=True, return_tensors="pt")
+        if len(torch.unique(words["input_ids"], dim=0)) < len(set(texts)):  # one without files is made, and is empty
+            raise CheckpointError(
+                f"the tokenizer of {self.text_folder} reads different texts alike ({', '.join(texts[:2])}, ...); has "
+                "the folder a tokenizer.json, or a vocab.json with merges.txt? Save the processor there"
+            )
+        whole: Any = transformers.ClapModel.from_pretrained(self.text_folder, local_files_only=True)
+        found = whole.eval().get_text_features(**words)
+        vectors: Tensor = getattr(found, "pooler_output", found).float()
+        scale: Tensor = whole.logit_scale_a.float().exp()
+        return nn.functional.normalize(vectors, dim=-1) * scale
 
     def _by_shape(self, audio: Tensor, audio_samples: Tensor | None, head: Any) -> Tensor:
         """Extract features clip by clip, then run ``head`` once for all clips with features of one shape."""
@@ -186,7 +217,9 @@ def build(
         network.masked_spec_embed.requires_grad_(requires_grad=False)  # only that would use it
     order = _order(whole.config, task) if hasattr(whole, "classifier") else None
     own_head = None if order is None else OwnHead(whole, order)
-    return Encoder(network, extractor, task, layer=layer, pool=pool, own_head=own_head)
+    encoder = Encoder(network, extractor, task, layer=layer, pool=pool, own_head=own_head)
+    encoder.text_folder = folder if whole.config.model_type.startswith("clap") else None
+    return encoder
 
 
 def _loaded(folder: Path) -> tuple[Any, Any]:

@@ -18,6 +18,9 @@ Pool = Literal["own", "mean", "max", "first"]
 Dtype = Literal["float32", "bfloat16", "float16"]
 
 _EXTRACTORS = ("preprocessor_config.json", "processor_config.json")
+_TOKENIZERS = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt", "vocab.txt",
+)  # fmt: skip
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 """Where transformers looks for weights, in its order."""
 
@@ -46,6 +49,8 @@ def hf(
     files = [folder / name for name in ("config.json", extractor, weights)]
     if weights.endswith(".index.json"):
         files += [folder / shard for shard in sorted(set(_json(folder, weights, "").get("weight_map", {}).values()))]
+    clap = config.get("model_type") == "clap"
+    files += [path for name in _TOKENIZERS if clap and (path := folder / name).is_file()]
     given = {"layer": layer, "pool": pool, "dtype": dtype}
     return Reference(
         title=folder.name if Path(target).is_dir() else str(target).rpartition("/")[2],
@@ -53,6 +58,7 @@ def hf(
         fields={
             "options": {"folder": str(folder), **given},
             "sample_rate": rate,
+            "embeds_text": clap,
             "source": f"{config.get('model_type', 'unknown')} of transformers",
         },
     )
