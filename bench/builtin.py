@@ -71,13 +71,19 @@ def bench_add_reporters() -> Iterable[ReporterSpec]:
 @hookimpl
 def bench_add_observers() -> Iterable[ObserverSpec]:
     """Tools that track experiments, each an extra."""
+    tools = (
+        ("tensorboard", "TensorBoard", "event files of TensorBoard in a folder"),
+        ("mlflow", "MLflow", "an experiment of MLflow in an SQLite file"),
+        ("wandb", "Wandb", "offline runs of Weights & Biases in a folder"),
+        ("trackio", "Trackio", "a project of Trackio in an SQLite file"),
+    )
     return [
         ObserverSpec(
             name=name,
             factory=f"bench.observers.{name}:{factory}",
             description=f"{text} (pip install 'bench-audio[{name}]')",
         )
-        for name, factory, text in (("tensorboard", "TensorBoard", "event files of TensorBoard in a folder"),)
+        for name, factory, text in tools
     ]
 
 

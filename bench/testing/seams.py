@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
+import itertools
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -143,16 +143,29 @@ def empty(render: Render) -> CheckResult:
 
 
 def observer_checks(entry: Entry[ObserverSpec]) -> dict[str, Check]:
-    """The checks of one observer, in a folder that is gone afterwards; skipped where what it needs is not here."""
-    return _unless_absent(checks_of(entry, observes, breaks_off))
+    """The checks of one observer; skipped where what it needs is not here."""
+    return _unless_absent(checks_of(entry, observes))
 
 
-@contextlib.contextmanager
-def _observer(entry: Entry[ObserverSpec]) -> Iterator[Any]:
-    build = load_factory(entry.factory)
+def observes(entry: Entry[ObserverSpec]) -> CheckResult:
+    """Two cells side by side, of which one fails, and one that never began; then a run that ends with a cell open."""
+    jobs, build = _jobs(3), load_factory(entry.factory)
+    ends: tuple[Status, ...] = ("ok", "failed", "crashed")
     with tempfile.TemporaryDirectory(prefix="bench-observer-") as folder:
         where = {"folder": Path(folder) / "new"} if "folder" in inspect.signature(build).parameters else {}
-        yield build(**where)
+        tell = functools.partial(_tell, build(**where))
+        for job in jobs[:2]:
+            tell("cell_start", job.cell, job.recipe.model_dump(mode="json"))
+        for epoch, job in itertools.product((1, 2), jobs[:2]):
+            tell("epoch_end", job.cell, epoch, {"train_loss": 1.0 / epoch, "lr": 1e-3, "seconds": 0.5})
+        for job, status in zip(jobs, ends, strict=True):
+            tell("cell_finish", _ended(job, status))
+        tell("close")
+        tell = functools.partial(_tell, build(**where))
+        for job in jobs[:1] * 2:  # what ran it was lost
+            tell("cell_start", job.cell, job.recipe.model_dump(mode="json"))
+        tell("close")
+    return passed(f"{len(jobs)} cells, two of them side by side; a run that ends with a cell open")
 
 
 def _tell(observer: Any, method: str, *values: Any) -> None:
@@ -167,34 +180,6 @@ def _ended(job: Job, status: Status) -> Record:
         recipe=job.recipe.model_dump(mode="json"), started_at="2026-01-01T00:00:00+00:00",
         error=None if ok else Failure(reason="exit", stage="worker", message="its process died"),
     )  # fmt: skip
-
-
-def observes(entry: Entry[ObserverSpec]) -> CheckResult:
-    """Two cells side by side, of which one fails, and one that never began."""
-    jobs = _jobs(3)
-    with _observer(entry) as observer:
-        for job in jobs[:2]:
-            _tell(observer, "cell_start", job.cell, job.recipe.model_dump(mode="json"))
-        for epoch in (1, 2):
-            for job in jobs[:2]:
-                _tell(observer, "epoch_end", job.cell, epoch, {"train_loss": 1.0 / epoch, "lr": 1e-3, "seconds": 0.5})
-        ends: tuple[Status, ...] = ("ok", "failed", "crashed")
-        for job, status in zip(jobs, ends, strict=True):
-            _tell(observer, "cell_finish", _ended(job, status))
-        _tell(observer, "close")
-    return passed(f"{len(jobs)} cells, two of them side by side")
-
-
-def breaks_off(entry: Entry[ObserverSpec]) -> CheckResult:
-    """A run may end while a cell is open, and before any began; a cell that was lost begins again."""
-    (job,) = _jobs(1)
-    with _observer(entry) as observer:
-        _tell(observer, "close")
-    with _observer(entry) as observer:
-        for _ in range(2):
-            _tell(observer, "cell_start", job.cell, job.recipe.model_dump(mode="json"))
-        _tell(observer, "close")
-    return passed("it ends with a cell open, and without any")
 
 
 @dataclass(frozen=True, slots=True)

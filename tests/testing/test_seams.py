@@ -1,4 +1,4 @@
-"""The conformance checks of launchers, reporters, protocols and measurements: each finds the fault it is for."""
+"""The conformance checks of launchers, reporters, observers, protocols and measurements: each finds the fault it is for."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import bench.builtin
-from bench import LauncherSpec, MeasurementSpec, ProtocolSpec, ReporterSpec
+from bench import LauncherSpec, MeasurementSpec, ObserverSpec, ProtocolSpec, ReporterSpec
 from bench.plugins.discovery import load_modules
 from bench.plugins.interfaces import Answered, Lost
 from bench.results.records import Failure
-from bench.testing import check_launcher, check_measurement, check_protocol, check_reporter
+from bench.testing import check_launcher, check_measurement, check_observer, check_protocol, check_reporter
 from bench.testing.fakes import fake_plugin
 
 HOST = load_modules(bench.builtin).registry
@@ -110,6 +110,27 @@ def first_row(board) -> str:
 def test_faults_of_reporters_are_found(render, found) -> None:
     registry = registry_of(ReporterSpec(name="fake", render=f"{__name__}:{render}", suffix=".txt"))
     assert set(problems(check_reporter("fake", registry))) == found
+
+
+class Strict:
+    """An observer that knows only the cells that began, and takes one at a time."""
+
+    def cell_start(self, cell, recipe) -> None:
+        self.cell = cell
+
+    def epoch_end(self, cell, epoch, scores) -> None:
+        if cell != self.cell:
+            raise ValueError(f"{cell.id} is not open")
+
+
+class Deaf:
+    """One that wants to know nothing."""
+
+
+@pytest.mark.parametrize(("build", "found"), [("Deaf", set()), ("Strict", {"observes"})])
+def test_faults_of_observers_are_found(build, found) -> None:
+    registry = registry_of(ObserverSpec(name="fake", factory=f"{__name__}:{build}"))
+    assert set(problems(check_observer("fake", registry))) == found
 
 
 def _halves(clips, fold, tested):
