@@ -35,9 +35,12 @@ def values(items):
 @pytest.fixture(scope="module")
 def runs(told):
     """Of each run by name: config, history, summary and exit code."""
+    import wandb
+
+    wandb.teardown()  # its process has written all
     found = {}
     for path in told.glob("wandb/offline-run-*/*.wandb"):
-        config, history, summary, code = {}, [], {}, None
+        name, config, history, summary, code = "", {}, [], {}, None
         for record in records(path):
             kind = record.WhichOneof("record_type")
             if kind == "run":
@@ -48,7 +51,6 @@ def runs(told):
             history += [values(record.history.item)] if kind == "history" else []
             summary |= values(record.summary.update) if kind == "summary" else {}
             code = record.exit.exit_code if kind == "exit" else code
-        assert name not in found
         found[name] = config, history, summary, code
     assert len(found) == 4
     return found
