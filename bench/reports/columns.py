@@ -59,8 +59,26 @@ STORED = Column(
 
 def columns(section: Section) -> list[Column]:
     """The columns of one section: axes only where rows differ in them, speed of the first hardware only."""
-    shown = [
-        RANK, TIE, MODEL, *map(axis_column, formatting.varying(section)),
+    shown = [*ranks(section), MODEL, *map(axis_column, formatting.varying(section))]
+    if formatting.evaluated(section):
+        shown += _score_columns(section)
+    shown.append(PARAMETERS)
+    if section.hardware:
+        shown += speed_columns(section, section.hardware[0])
+    if any(row.model.checkpoint_bytes for row in section.rows):
+        shown.append(STORED)
+    if any(formatting.inputs(row) != "audio" for row in section.rows):
+        shown.append(INPUTS)
+    return [*shown, STATUS]
+
+
+def ranks(section: Section) -> list[Column]:
+    """Rank and tie, where there can be any."""
+    return ([RANK, TIE] if formatting.lettered(section) else [RANK]) if formatting.evaluated(section) else []
+
+
+def _score_columns(section: Section) -> list[Column]:
+    return [
         Column(
             f"{section.primary.name}{formatting.unit(section.primary)}",
             lambda row: formatting.score(row.value, row.primary), lambda row: row.value, "score",
@@ -69,15 +87,8 @@ def columns(section: Section) -> list[Column]:
             formatting.interval_title(section), lambda row: formatting.between(row.interval, section.primary),
             lambda row: row.interval.low if row.interval else None, "score", note="see the note below",
         ),
-        *beside_score(section), PARAMETERS,
+        *beside_score(section),
     ]  # fmt: skip
-    if section.hardware:
-        shown += speed_columns(section, section.hardware[0])
-    if any(row.model.checkpoint_bytes for row in section.rows):
-        shown.append(STORED)
-    if any(formatting.inputs(row) != "audio" for row in section.rows):
-        shown.append(INPUTS)
-    return [*shown, STATUS]
 
 
 def beside_score(section: Section) -> list[Column]:
@@ -91,7 +102,7 @@ def _scores(section: Section) -> list[Column]:
 
 def page_columns(section: Section) -> list[Column]:
     """The columns of the page by group, those of the other scores last; rank, tie and model are its own."""
-    scores = [] if section.protocol.name == SUITE else _scores(section)
+    scores = [] if section.protocol.name == SUITE or not formatting.evaluated(section) else _scores(section)
     groups = list(GROUPS)
     shown = [column for column in (*columns(section), *scores) if column.group]
     return sorted(shown, key=lambda column: groups.index(column.group))
@@ -136,6 +147,8 @@ def outcomes(section: Section) -> list[tuple[str, str]]:
 
 def reference_rows(section: Section) -> list[tuple[str, float]]:
     """What answering without listening gives."""
+    if not formatting.evaluated(section):
+        return []
     pairs = [("always the majority class", section.dataset.majority), ("guessing", section.dataset.chance)]
     return [(name, value) for name, value in pairs if value is not None]
 

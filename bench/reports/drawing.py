@@ -154,7 +154,7 @@ def _themed(picture: str) -> str:
 
 
 def _look(width: float) -> str:
-    return f"width:100%;min-width:{min(640, round(width))}px;max-width:{round(width)}px;height:auto"
+    return f"width:100%;min-width:{min(640, round(width))}px;max-width:{min(1320, round(1.3 * width))}px;height:auto"
 
 
 def _n(value: float) -> str:

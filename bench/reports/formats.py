@@ -76,7 +76,7 @@ def context(section: Section) -> list[str]:
     """What stands above a table, one sentence each."""
     data, protocol = section.dataset, section.protocol
     clips = "" if data.test_clips is None else f"{phrases.plural(data.test_clips, 'test clip')} "
-    classes = f"in {len(data.label_names)} classes" if data.label_names else ""
+    classes = f"{'in ' if clips else ''}{len(data.label_names)} classes" if data.label_names else ""
     groups = f", from {data.group_count} groups ({data.groups})" if data.group_count and data.groups else ""
     seconds = {row.key.clip_samples for row in section.rows}
     length = f", {next(iter(seconds))} samples per clip" if len(seconds) == 1 else ""
@@ -117,9 +117,9 @@ def _marked(section: Section, shown: Sequence[Column], safe: Callable[[str], str
 def _markdown_table(section: Section) -> str:
     shown = columns(section)
     rows = _marked(section, shown, escaping.cell)
-    score = next(column for column in shown if column.group == "score")
+    score = next((column.title for column in shown if column.group == "score"), "")
     for name, value in reference_rows(section):
-        texts = {"model": f"*{name}*", score.title: formatting.score(value, section.primary)}
+        texts = {"model": f"*{name}*", score: formatting.score(value, section.primary)}
         rows.append([texts.get(column.title, "") for column in shown])
     return _table(rows, shown)
 
@@ -267,9 +267,10 @@ def latex(board: Board) -> str:
 
 def _latex_section(section: Section, label: str) -> str:
     shown = [column for column in columns(section) if column is not STATUS]
-    with_value = dataclasses.replace(section, rows=tuple(row for row in section.rows if row.value is not None))
+    wanted = [row for row in section.rows if row.value is not None or not formatting.evaluated(section)]
+    with_value = dataclasses.replace(section, rows=tuple(wanted))
     table = _table(_marked(with_value, shown, escaping.line), shown, "latex_booktabs")
-    missing = [formatting.label(row.key) for row in section.rows if row.value is None]
+    missing = [formatting.label(row.key) for row in section.rows if row not in wanted]
     caption = [f"{section.dataset.title}, protocol {section.protocol.name}.", formatting.resolution(section)]
     if missing:
         caption.append(f"Without a result: {', '.join(missing)}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -16,6 +17,8 @@ from bench.statistics.draws import MIN_SEEDS
 from bench.statistics.results import Interval
 
 UNKNOWN = "-"
+MOST_LETTERS = 8
+"""Tie groups that letters can be read of."""
 
 
 WAYS = {
@@ -131,6 +134,19 @@ def tie(row: Row) -> str:
     return UNKNOWN if row.rank is None else row.rank.tie
 
 
+def lettered(section: Section) -> bool:
+    """Whether there are so few tie groups that letters can be read; else ranks, intervals of places, stand for them."""
+    groups = {group for row in section.rows if row.rank for group in re.findall(r"\(\d+\)|.", row.rank.tie)}
+    return len(groups) <= MOST_LETTERS
+
+
+def evaluated(section: Section) -> bool:
+    """Whether anything was to be scored; else there is speed and memory alone."""
+    return any(row.folds_planned or row.folds_done or row.value is not None for row in section.rows) or any(
+        outcome.kind == "evaluate" for row in section.rows for outcome in row.outcomes
+    )
+
+
 def done(row: Row) -> str:
     """Folds by seeds that ended well, of those planned: ``5/5 x 3/3``; a seed counts where it has all those folds."""
     seeds = row.seeds_used or row.seeds_done
@@ -147,7 +163,7 @@ def status(row: Row) -> str:
         words.append("no score" if row.value is None else "ok")
     if profile := sorted({outcome.status for outcome in row.outcomes if outcome.kind == "profile"}):
         words.append(f"profile {', '.join(name.replace('_', ' ') for name in profile)}")
-    return ", ".join(words) or "not evaluated"
+    return ", ".join(words) or ("profiled" if row.speeds else "not evaluated")
 
 
 def remarks(row: Row) -> tuple[str, ...]:
@@ -244,14 +260,19 @@ def outcome(item: Unfinished) -> str:
 def resolution(section: Section) -> str:
     """The sentence under a table."""
     result = section.resolution
+    if not evaluated(section):
+        return "Speed and memory alone: nothing was to be scored."
     if result.low is None or result.high is None:
         return f"Minimum detectable difference: unknown ({result.reason})."
     ends = [difference(end, section.primary) for end in (result.low, result.high)]
     start = f"{ends[0].split()[0]} to " if ends[0] != ends[1] else ""
+    alike = "Rows that share a tie letter cannot be told apart"
+    if not lettered(section):
+        alike = f"With more than {MOST_LETTERS} tie groups, ranks (places that the clips allow) stand for letters"
     return (
         f"Minimum detectable difference of neighbouring ranked rows: {start}{ends[1]} (paired, "
-        f"{plural(result.clips, 'shared clip')}, 80 % power of one test). Rows that share a tie letter cannot be told "
-        f"apart (Holm's method over {plural(len(result.pairs), 'pair')} of ranked rows, 5 %)."
+        f"{plural(result.clips, 'shared clip')}, 80 % power of one test). {alike} "
+        f"(Holm's method over {plural(len(result.pairs), 'pair')} of ranked rows, 5 %)."
     )
 
 

@@ -74,7 +74,11 @@ def render(board: Board) -> str:
         script=_asset("board.js"),
         sections=[_section(section, index, board) for index, section in enumerate(board.sections)],
         board=board,
-        groups=GROUPS,
+        groups={
+            key: title
+            for key, title in GROUPS.items()
+            if any(one.group == key for section in board.sections for one in page_columns(section))
+        },
         machines=sorted({item.label for section in board.sections for item in section.hardware}),
         extra=board.extra,
         plural=phrases.plural,
@@ -115,6 +119,7 @@ def _section(section: Section, index: int, board: Board) -> dict[str, Any]:
         "published_titles": PUBLISHED_TITLES,
         "published": [published_cells(entry) for entry in beside(section, board.published)],
         "ranked": any(row.rank for row in section.rows),
+        "evaluated": formatting.evaluated(section),
         "unit": formatting.unit(section.primary).strip(),
     }
 
@@ -139,7 +144,7 @@ def _row(section: Section, row: Row, shown: list[Column], floor: float) -> dict[
         "name": formatting.label(row.key),
         "pieces": re.findall(r"[^._]*[._]?", formatting.label(row.key))[:-1],
         "place": formatting.place(row),
-        "tie": "" if row.rank is None else row.rank.tie,
+        "tie": row.rank.tie if row.rank and formatting.lettered(section) else "",
         "cells": [
             (column, column.text(row), _sort_value(column.order(row) if column.order else column.text(row)))
             for column in shown

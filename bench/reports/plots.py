@@ -30,8 +30,8 @@ NAME_ROOM, LINE_ROOM, CLASS_ROOM = 600.0, 200.0, 130.0
 
 MAX_NAMED = 14
 """More points than this in one panel, and only those on the Pareto front are named."""
-LABEL_PT, PANEL_PT = 8.5, 200.0
-"""Room that a name takes, and about the height of a panel of the cost plot, both in points."""
+NAME_PT, LABEL_PT, PANEL_PT = 7.0, 8.5, 200.0
+"""Size of a name, the room that it takes, and about the height and width of a panel of the cost plot, in points."""
 
 
 def pareto(points: Sequence[tuple[float, float]], *, lower_is_better: bool) -> list[int]:
@@ -144,7 +144,6 @@ def _cost_panel(axes: Axes, rows: Sequence[Row], cost: Quantity, hardware: str, 
     front = pareto(
         [(value, row.primary.sign * score) for row, value, score in known], lower_is_better=not cost.higher_is_better
     )
-    middle = math.sqrt(min(value for _, value, _ in known) * max(value for _, value, _ in known))
     for index, (row, value, score) in enumerate(known):
         if row.interval is not None:
             axes.plot(
@@ -160,13 +159,6 @@ def _cost_panel(axes: Axes, rows: Sequence[Row], cost: Quantity, hardware: str, 
             ms=5,
             color=drawing.ACCENT if index in front else drawing.MUTED,
         )
-    named = [i for i in range(len(known)) if i in front or len(known) <= MAX_NAMED]
-    named.sort(key=lambda i: -known[i][2])
-    unit = PANEL_PT / np.ptp(axes.get_ylim())
-    lines = spread_labels([known[i][2] for i in named], LABEL_PT / unit)
-    for i, line in zip(named, lines, strict=True):
-        row, value, score = known[i]
-        _name_point(axes, formatting.label(row.key), (value, score), right=value > middle, drop=(line - score) * unit)
     side: Literal["pre", "post"] = "pre" if cost.higher_is_better else "post"
     stairs = [known[i][1] for i in front], [known[i][2] for i in front]
     axes.step(*stairs, where=side, color=drawing.ACCENT, lw=1, alpha=0.6)
@@ -177,24 +169,36 @@ def _cost_panel(axes: Axes, rows: Sequence[Row], cost: Quantity, hardware: str, 
         plain_log(axes, values)
     else:
         axes.locator_params(axis="x", nbins=5)
+    named = [i for i in range(len(known)) if i in front or len(known) <= MAX_NAMED]
+    named.sort(key=lambda i: -known[i][2])
+    unit = PANEL_PT / np.ptp(axes.get_ylim())
+    lines = spread_labels([known[i][2] for i in named], LABEL_PT / unit, axes.get_ylim()[0])
+    for i, line in zip(named, lines, strict=True):
+        row, value, score = known[i]
+        _name_point(axes, formatting.label(row.key), (value, score), (line - score) * unit)
 
 
-def spread_labels(heights: Sequence[float], room: float) -> list[float]:
-    """Heights of labels, from the top down: each where it belongs, or just below the one before.
+def spread_labels(heights: Sequence[float], room: float, lowest: float) -> list[float]:
+    """Heights of labels, from the top down: each where it belongs, or just below the one before; none below ``lowest``.
 
-    >>> spread_labels([9.0, 5.0, 4.5], 1.0)
-    [9.0, 5.0, 4.0]
+    >>> spread_labels([9.0, 5.0, 4.5, 4.0], 1.0, 3.5)
+    [9.0, 5.5, 4.5, 3.5]
     """
     placed: list[float] = []
     for height in heights:
         placed.append(min(height, placed[-1] - room) if placed else height)
+    for place in range(len(placed) - 1, -1, -1):
+        lowest = placed[place] = max(placed[place], lowest)
+        lowest += room
     return placed
 
 
-def _name_point(axes: Axes, name: str, point: tuple[float, float], *, right: bool, drop: float) -> None:
-    """A name beside a point, moved by ``drop`` points; it never moves the panel's edges."""
-    side, move = ("right", -5) if right else ("left", 5)
-    note = axes.annotate(name, point, xytext=(move, 3 + drop), textcoords="offset points", ha=side, fontsize=7)
+def _name_point(axes: Axes, name: str, point: tuple[float, float], drop: float) -> None:
+    """A name on the side of a point that has more room, moved by ``drop`` points; it never moves the panel's edges."""
+    before, _ = axes.transAxes.inverted().transform(axes.transData.transform(point))
+    side, move, room = ("right", -5, before) if before >= 0.5 else ("left", 5, 1 - before)
+    shown = drawing.shortened(name, room * PANEL_PT * 12 / NAME_PT)
+    note = axes.annotate(shown, point, xytext=(move, 3 + drop), textcoords="offset points", ha=side, fontsize=NAME_PT)
     note.set_in_layout(False)
 
 

@@ -30,14 +30,16 @@ def _score(row: Row) -> str:
 
 
 def _columns(section: Section, room: int | None) -> list[Column]:
-    shown = [replace(columns.RANK, title="#"), columns.TIE, MODEL]
+    shown = [*(replace(one, title="#") if one is columns.RANK else one for one in columns.ranks(section)), MODEL]
     shown += [replace(columns.axis_column(name), title=name, numeric=False) for name in formatting.varying(section)]
     if len({row.key.inputs for row in section.rows}) > 1:
         shown.append(columns.INPUTS)
     over = "" if room else formatting.over_clips(section)  # the notes below say it too
     title = f"{section.primary.name}{formatting.unit(section.primary)} [95 %{over}]"
     score = Column(title, _score, numeric=False)
-    shown += [score, *columns.beside_score(section), replace(columns.PARAMETERS, title="params")]
+    if formatting.evaluated(section):
+        shown += [score, *columns.beside_score(section)]
+    shown.append(replace(columns.PARAMETERS, title="params"))
     if section.hardware:
         shown += columns.speed_columns(section, section.hardware[0])[:4]
     return [*shown, columns.STATUS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from xml.etree import ElementTree
 
 import matplotlib
@@ -104,6 +105,36 @@ def test_labels_of_rows_stand_inside_the_picture(samples, tmp_path, name):
         starts = [float(n.get("x")) - drawing.width_of(n.text) for n in texts if n.get("text-anchor") == "end"]
         assert len(starts) >= 2
         assert min(starts) >= 0
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=20), st.floats(0.1, 4))
+def test_labels_stand_apart_and_none_below_the_panel(heights, room):
+    heights = sorted(heights, reverse=True)
+    placed = plots.spread_labels(heights, room, 0.0)
+    gaps = [upper - lower for upper, lower in itertools.pairwise(placed)]
+    assert min(gaps, default=room) >= room - 1e-9
+    assert min(placed) >= 0
+    assert placed[0] <= max(100, room * len(placed))
+
+
+def test_names_of_points_at_nearly_equal_costs_do_not_overlap(samples, tmp_path):
+    store = Store(tmp_path)
+    for number in range(plots.MAX_NAMED):
+        model = f"some_laboratory.an_encoder_with_a_long_name_{number:02}"
+        samples.evaluated(store, samples.cell(model), 0.8 + 0.005 * (number % 3))
+        samples.profiled(store, samples.cell(model, 0, kind="profile"), 100 + 0.1 * number)
+    root = ElementTree.fromstring(plots.cost_plot(section_of(store), "p"))
+    right = float(root.get("viewBox").split()[2])
+    named = []
+    for node in root.iter("text"):
+        if "font-size: 7px" in node.get("style"):
+            x, y, width = float(node.get("x")), float(node.get("y")), drawing.width_of(node.text) * plots.NAME_PT / 12
+            named.append((x - width * ("end" in node.get("style")), y, width))
+    assert len(named) == 3 * plots.MAX_NAMED
+    assert all(x >= 0 and x + width <= right for x, _, width in named)
+    for place, (x, y, width) in enumerate(named):
+        for other, level, length in named[:place]:
+            assert abs(y - level) >= plots.NAME_PT or x + width <= other or other + length <= x
 
 
 @given(st.lists(st.tuples(st.floats(-2000, 2000), st.floats(-2000, 2000)), max_size=5))

@@ -19,8 +19,10 @@ from bench.analysis.board import build_board
 from bench.analysis.model import Board
 from bench.metrics.scoring import catalog
 from bench.plugins.discovery import load_modules
-from bench.reports import formats, formatting, terminal
+from bench.reports import formats, formatting, html, terminal
+from bench.reports.columns import columns
 from bench.reports.fitting import MOST_ROWS
+from bench.results.store import Store
 
 METRICS = catalog(load_modules(builtin).registry)
 
@@ -59,6 +61,40 @@ def test_a_terminal_gets_the_columns_and_rows_that_fit(room, golden_board):
     assert "accuracy % [95 %" in first
     assert "(not shown: " in made
     assert "(not shown: " not in terminal.text(many)
+
+
+def test_letters_beyond_eight_groups_give_way_to_ranks(golden_board):
+    section = golden_board.sections[0]
+
+    def tied(tie):
+        rows = [replace(row, rank=row.rank and replace(row.rank, tie=tie)) for row in section.rows]
+        return replace(golden_board, sections=(replace(section, rows=tuple(rows)),))
+
+    eight, nine = tied("abcdefgh"), tied("abcdefgh(53)")
+    for render in (formats.markdown, formats.latex, terminal.text, html.render):
+        assert "abcdefgh" in render(eight)
+        made = render(nine)
+        assert "abcdefgh" not in made
+        assert "With more than 8 tie groups, ranks" in made.replace("\n", " ")
+    assert "abcdefgh(53)" in formats.csv(nine)
+
+
+def test_a_board_of_profiles_has_no_column_without_a_value(samples, tmp_path):
+    store = Store(tmp_path)
+    for number in (1, 2):
+        samples.profiled(store, samples.cell(f"net{number}", 0, kind="profile"), 100.0 * number)
+    board = build_board(store.records()[0], metrics=samples.METRICS)
+    (section,) = board.sections
+    shown = columns(section)
+    assert [one.title for one in shown if all(one.text(row) in ("", "-") for row in section.rows)] == []
+    assert {"rank", "tie", "accuracy %"}.isdisjoint(one.title for one in shown)
+    assert "net1" in formats.latex(board)
+    page = html.render(board)
+    assert 'value="score"' not in page
+    assert 'class="num rank"' not in page
+    made = terminal.text(board, 80)
+    assert "infer clips/s" in made
+    assert "(guessing)" not in made
 
 
 def test_csv_is_read_back(golden_board):

@@ -69,7 +69,8 @@
   state.addEventListener("change", filter);
   all("input.group").forEach(function (box) { box.addEventListener("change", columns); });
   if (window.matchMedia("(max-width: 640px)").matches) {
-    all("input.group").forEach(function (box) { box.checked = box.value === "score"; });
+    var first = document.querySelector('input.group[value="score"]') ? "score" : "speed";
+    all("input.group").forEach(function (box) { box.checked = box.value === first; });
   }
   columns();
   filter();
