@@ -125,6 +125,11 @@ def test_options_named_in_running_text_are_the_verbs_own() -> None:
     assert [(page, verb, flag) for page, verb, flag in named if flag not in options.get(verb, ())] == []
 
 
+def test_pages_speak_in_the_words_of_the_field() -> None:
+    said = re.compile(r"misfit|\btold from\b|commonest class|\bfeeding fly|\bknee\b|hold against", re.IGNORECASE)
+    assert [(page, found) for page, text in TEXTS.items() for found in said.findall(text)] == []
+
+
 def test_tables_and_files_that_pages_show_can_be_read(tmp_path) -> None:
     table, tags, shown = tmp_path / "my.csv", tmp_path / "tags.csv", tmp_path / "published.toml"
     (text,) = block(TEXTS["docs/own-table.md"], "csv")

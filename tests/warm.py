@@ -28,7 +28,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-PROGRAMS = {"bench": "bench.__main__", "bench.running.worker": "bench.running.worker"}
+PROGRAMS = {"bench": "bench.__main__", "bench.running.worker": "bench.running.worker", "pytest": "pytest"}
 SAME = ("PYTHONPATH", "PYTHONSAFEPATH", "LD_LIBRARY_PATH")
 """Variables that an interpreter reads when it starts."""
 _IMAGE = {"PYTHONHASHSEED": "0", "PYTHONFAULTHANDLER": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

@@ -54,25 +54,47 @@ def test_what_is_written_keeps_its_contract_at_once(kind, tmp_path, capsys, monk
 
 
 @pytest.mark.usefixtures("warm_workers")
-def test_the_path_of_a_plugin(tmp_path, capsys, monkeypatch) -> None:
-    """As the pages tell it: written, checked (above, as each kind is), on a board, and its own tests once installed."""
+def test_the_path_of_a_plugin_of_each_kind(tmp_path, capsys, monkeypatch, processes) -> None:
+    """As the pages tell it: written, checked (above), its own tests once installed, and all used by one run."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
-    folder, module = tmp_path / "bench-mine-net", "bench_mine_net"
-    assert main(["new", "model", "mine.net"]) == 0
-    words = ["--models", "mine.net", "--dataset", "demo", "--limit", "8", "--no-profile", "--device", "cpu"]
-    assert main(["run", "--plugin", f"bench-mine-net/{module}.py", *words]) == 0
-    out = capsys.readouterr().out
-    assert re.search(r"^-  .*mine\.net .* ok$", out, re.MULTILINE), out
-    fake = FakeDistribution("bench-mine-net", entry_points={module: module})
-    write_distribution(tmp_path / "site", fake)
-    path = os.pathsep.join([str(tmp_path / "site"), str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "pytest", "-p", "bench.testing.pytest_plugin", "-v"], cwd=folder, check=False,
-        env=os.environ | {"PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "test_conformance[model-mine.net] PASSED" in done.stdout
+    for kind in RUN:
+        assert main(["new", kind, f"mine.{kind}"]) == 0
+        module = f"bench_mine_{kind}"
+        write_distribution(tmp_path, FakeDistribution(f"bench-mine-{kind}", entry_points={module: module}))
+    places = " ".join(map(str, [tmp_path, *tmp_path.glob("bench-mine-*")]))
+    own = [
+        sys.executable,
+        "-P",
+        "-m",
+        "pytest",
+        "-p",
+        "bench.testing.pytest_plugin",
+        "-v",
+        "-o",
+        f"pythonpath={places}",
+    ]
+    alone = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    for kind in RUN:
+        folder = tmp_path / f"bench-mine-{kind}"
+        done = processes.run(own, cwd=folder, env=alone, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert f"test_conformance[{kind}-mine.{kind}] PASSED" in done.stdout
+    capsys.readouterr()
+    files = [word for kind in RUN for word in ("--plugin", f"bench-mine-{kind}/bench_mine_{kind}.py")]
+    options = {"launcher": "--launcher", "observer": "--observer", "metric": "--metric", "reporter": "--format"}
+    used = [word for kind, option in options.items() for word in (option, f"mine.{kind}")]
+    cells = ["--models", "mine.model,mine.frontend.linear", "--dataset", "mine.dataset", "--folds", "1", "--no-profile"]
+    assert main(["run", *files, *used, *cells, "--recipe", "smoke", "--device", "cpu"]) == 0
+    shown = capsys.readouterr().out
+    for model in ("mine.model", "mine.frontend.linear"):
+        assert re.search(rf"^-  .*{re.escape(model)} .* ok$", shown, re.MULTILINE), shown
+    (written_by_reporter,) = (tmp_path / "results" / "runs").glob("leaderboard*.txt")
+    text = written_by_reporter.read_text(encoding="utf-8")
+    assert text.startswith("2 rows\n")
+    assert "mine.dataset" in text
+    assert "mine.metric" in text
+    assert list((tmp_path / "results" / "runs").rglob("lines.txt"))
 
 
 def test_one_file_is_enough_for_plugin(tmp_path, capsys) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 import types
 from pathlib import Path
 
@@ -75,6 +76,18 @@ def test_what_is_printed_fits(words, says, folder, terminal, capsys, monkeypatch
     assert says in shown.out + shown.err
     assert too_long(shown.out) + too_long(shown.err) == []
     assert "\x1b" not in shown.out
+
+
+def test_a_long_table_is_shown_page_by_page(terminal, capsys, monkeypatch) -> None:
+    pages: list[str] = []
+    monkeypatch.setattr("pydoc.pager", pages.append)
+    monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(isatty=lambda: True))
+    terminal(COLUMNS)
+    assert main(["list", "models"]) == 0
+    assert capsys.readouterr().out == ""
+    assert pages[0].count("\n") > 20
+    assert main(["list", "launchers"]) == 0
+    assert "local" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

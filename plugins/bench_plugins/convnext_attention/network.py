@@ -196,7 +196,7 @@ class ConvNeXtAttention(nn.Module):
         self._refuse_short(frames)
         if design.dims == 2 and freq < 2 * 2**halvings:
             raise BenchError(f"convnext_attention: {freq} mel bins are too few for a 2-D backbone of {halvings + 1} "
-                             f"stages, which needs {2 * 2**halvings}; use `--model convnext_attention.1d`")  # fmt: skip
+                             f"stages, {2 * 2**halvings} at least; use `--models convnext_attention.1d`")  # fmt: skip
         self.backbone = nn.Sequential(*_stem(design, freq, stride), *_stages(design))
         width = design.widths[-1]
         self.attention: nn.Module = nn.Identity()
@@ -210,7 +210,12 @@ class ConvNeXtAttention(nn.Module):
         self.head = _head(width, design.head_widths, classes)
 
     def embed(self, audio: Tensor) -> Tensor:
-        """``(batch, freq, time)`` to one vector a clip, ``(batch, width)``: what the classifier sees."""
+        """``(batch, freq, time)`` to one vector a clip, ``(batch, width)``: what the classifier sees.
+
+        The source writes its input with an axis for the one channel, ``(batch, 1, freq, time)``: that is taken too.
+        """
+        if audio.ndim == 4 and audio.shape[1] == 1:
+            audio = audio.squeeze(1)  # (batch, freq, time)
         if audio.ndim != 3 or audio.shape[1] != self.freq:
             raise ValueError(f"convnext_attention was built for (batch, {self.freq}, time), got {tuple(audio.shape)}")
         self._refuse_short(audio.shape[2])

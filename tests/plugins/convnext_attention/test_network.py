@@ -84,6 +84,18 @@ def test_described_token_counts(dims, tokens) -> None:
     assert network.to_tokens(model.backbone(torch.zeros(1, 64, 250))).shape == (1, tokens, 8)
 
 
+@pytest.mark.parametrize("dims", [1, 2])
+def test_the_input_of_the_source_with_its_axis_of_one_channel_is_taken(dims) -> None:
+    options = {"dims": dims, "widths": (8, 8, 8, 8), "depths": (1, 1, 1, 1), "kernel": 3}
+    model = build(TaskInfo(num_classes=50, feature_shape=(64, 250)), **options).eval()
+    clips = torch.randn(2, 1, 64, 250)
+    logits = model(clips)
+    assert logits.shape == (2, 50)
+    assert torch.equal(logits, model(clips[:, 0]))
+    with pytest.raises(ValueError, match=r"built for \(batch, 64, time\), got \(2, 3, 64, 250\)"):
+        model(clips.expand(-1, 3, -1, -1))
+
+
 VARIANTS = [
     {}, {"dims": 2}, {"norm": "batch"}, {"graph": "none"}, {"attention_dim": 0}, {"squeeze": 0},
     {"dims": 2, "graph": "batch"},
