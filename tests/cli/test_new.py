@@ -62,18 +62,8 @@ def test_the_path_of_a_plugin_of_each_kind(tmp_path, capsys, monkeypatch, proces
         assert main(["new", kind, f"mine.{kind}"]) == 0
         module = f"bench_mine_{kind}"
         write_distribution(tmp_path, FakeDistribution(f"bench-mine-{kind}", entry_points={module: module}))
-    places = " ".join(map(str, [tmp_path, *tmp_path.glob("bench-mine-*")]))
-    own = [
-        sys.executable,
-        "-P",
-        "-m",
-        "pytest",
-        "-p",
-        "bench.testing.pytest_plugin",
-        "-v",
-        "-o",
-        f"pythonpath={places}",
-    ]
+    places = f"pythonpath={' '.join(map(str, [tmp_path, *tmp_path.glob('bench-mine-*')]))}"
+    own = [sys.executable, "-P", "-m", "pytest", "-p", "bench.testing.pytest_plugin", "-v", "-o", places]
     alone = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     for kind in RUN:
         folder = tmp_path / f"bench-mine-{kind}"

@@ -14,8 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.__main__ import main
-from bench.cli import frontends, sweep
+from bench.cell import Cell
+from bench.cli import frontends, plan, sweep
 from bench.cli.listing import WHAT
+from bench.config.recipes import resolve
+from bench.planning.plan import Plan, PlannedCell
 from bench.reports.fitting import folded
 from bench.results.writing import plain
 from bench.studies.doctor import run as doctor
@@ -60,11 +63,9 @@ A, B = "convnext_attention.tiny", "digit_fusion.transformer_attention"
         ("history show kept --all", "change"),
         ("doctor", "noise score"),
         ("check accuracy md", "passed"),
-        ("plan --models classical.forest,mel_statistics --dataset demo --no-profile --limit 8", "cells"),
     ],
     ids=lambda words: words.split(" RUN")[0],
 )
-@pytest.mark.usefixtures("warm_workers")
 def test_what_is_printed_fits(words, says, folder, terminal, capsys, monkeypatch) -> None:
     monkeypatch.chdir(folder)
     quiet = types.SimpleNamespace(noise={"score": 0.2, "slowest_ratio": 2.0, "repetitions": 9.0}, neighbours=[])
@@ -76,6 +77,24 @@ def test_what_is_printed_fits(words, says, folder, terminal, capsys, monkeypatch
     assert says in shown.out + shown.err
     assert too_long(shown.out) + too_long(shown.err) == []
     assert "\x1b" not in shown.out
+
+
+def test_a_plan_shows_models_and_costs(terminal, capsys) -> None:
+    cells = [
+        Cell(kind="evaluate", dataset="vggsound_instruments", protocol="official@1", fold=fold, model=model,
+             inputs="audio.shuffled+image", frontend="torchaudio", recipe="quick")
+        for fold in (1, 2)
+        for model in (A, B)
+    ]  # fmt: skip
+    planned = [
+        PlannedCell(cell=one, recipe=resolve("quick"), fingerprint="f", train_clips=8, test_clips=8, cost_s=90.0)
+        for one in cells
+    ]
+    terminal(COLUMNS)
+    plan.show(Plan(cells=tuple(planned)), 2)
+    shown = capsys.readouterr().out
+    assert "1m 30s" in shown
+    assert too_long(shown) == []
 
 
 def test_a_long_table_is_shown_page_by_page(terminal, capsys, monkeypatch) -> None:
