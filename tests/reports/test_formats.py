@@ -90,7 +90,8 @@ def test_a_board_of_profiles_has_no_column_without_a_value(samples, tmp_path):
     assert {"rank", "tie", "accuracy %"}.isdisjoint(one.title for one in shown)
     assert "net1" in formats.latex(board)
     page = html.render(board)
-    assert 'value="score"' not in page
+    assert '<input type="checkbox" class="group" value="score"' not in page
+    assert '<input type="checkbox" class="group" value="speed"' in page
     assert 'class="num rank"' not in page
     made = terminal.text(board, 80)
     assert "infer clips/s" in made
