@@ -84,11 +84,8 @@ class Encoder(nn.Module):
             raise CheckpointError(
                 f"{type(self.network).__name__} has no text tower; mode zero_shot takes a CLAP folder"
             )
-        import transformers
-
-        tokenizer_class: Any = transformers.AutoTokenizer
         try:
-            tokenizer = tokenizer_class.from_pretrained(self.text_folder, local_files_only=True)
+            tokenizer = import_transformers().AutoTokenizer.from_pretrained(self.text_folder, local_files_only=True)
         except (OSError, ValueError, KeyError, TypeError) as error:
             first = " ".join(str(error).strip().splitlines()[:1])
             raise CheckpointError(f"{self.text_folder} has no tokenizer that can be read ({first})") from error
@@ -98,7 +95,7 @@ class Encoder(nn.Module):
                 f"the tokenizer of {self.text_folder} reads different texts alike ({', '.join(texts[:2])}, ...); has "
                 "the folder a tokenizer.json, or a vocab.json with merges.txt? Save the processor there"
             )
-        whole: Any = transformers.ClapModel.from_pretrained(self.text_folder, local_files_only=True)
+        whole: Any = import_transformers().ClapModel.from_pretrained(self.text_folder, local_files_only=True)
         found = whole.eval().get_text_features(**words)
         vectors: Tensor = getattr(found, "pooler_output", found).float()
         scale: Tensor = whole.logit_scale_a.float().exp()
