@@ -191,7 +191,8 @@ def build(
     Raises:
         CheckpointError: It cannot be read, lacks weights, or is no audio model.
     """
-    logging = import_transformers().utils.logging
+    with torch.device("cpu"):  # constants of what is imported now outlive a count on "meta": torchaudio's epsilon
+        logging = import_transformers().utils.logging
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()  # it lists what an encoder leaves unused, a decoder or the text tower
     logging.disable_progress_bar()
@@ -229,7 +230,8 @@ def _loaded(folder: Path) -> tuple[Any, Any]:
         kind = transformers.AutoModelForAudioClassification
     elif config.model_type == "clap":
         kind = transformers.ClapAudioModelWithProjection
-    extractor = transformers.AutoFeatureExtractor.from_pretrained(folder, **local)
+    with torch.device("cpu"):
+        extractor = transformers.AutoFeatureExtractor.from_pretrained(folder, **local)
     if torch.get_default_device().type == "meta":  # only counted
         if config.model_type == "clap":
             return extractor, kind(config.audio_config)

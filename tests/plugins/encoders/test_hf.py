@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import numpy as np
@@ -129,6 +130,20 @@ def test_half_precision_and_shards_are_read(saved, task) -> None:
         low = built(folder / "half", task, dtype="bfloat16").embed(audio=waves, audio_samples=samples)
     assert low.dtype == torch.float32
     torch.testing.assert_close(low, found, atol=0.2, rtol=0)
+
+
+def test_what_is_imported_while_parameters_are_counted_has_data(saved, task, monkeypatch) -> None:
+    seen, load = [], hf.import_transformers
+
+    def spied():
+        seen.append(torch.get_default_device().type)
+        return load()
+
+    monkeypatch.setattr(hf, "import_transformers", spied)
+    folder, *_ = saved("ast")
+    with torch.device("meta"), contextlib.suppress(NotImplementedError):
+        built(folder, task)
+    assert seen[0] == "cpu"
 
 
 def test_gradients_reach_the_network_and_training_masks_nothing_itself(saved, task) -> None:
