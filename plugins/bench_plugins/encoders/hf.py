@@ -128,7 +128,8 @@ class Encoder(nn.Module):
         state = np.random.get_state()  # noqa: NPY002  CLAP's extractor draws from the legacy generator
         np.random.seed(0)  # noqa: NPY002
         try:
-            made = self.extractor(wave, sampling_rate=self.rate, return_tensors="pt")
+            with torch.autocast("cpu", enabled=False):  # AST's turns bfloat16 into an array, which there is none of
+                made = self.extractor(wave, sampling_rate=self.rate, return_tensors="pt")
         finally:
             np.random.set_state(state)  # noqa: NPY002
         return {k: x.to(weight.device, weight.dtype if x.is_floating_point() else x.dtype) for k, x in made.items()}

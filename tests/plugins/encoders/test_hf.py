@@ -132,6 +132,17 @@ def test_half_precision_and_shards_are_read(saved, task) -> None:
     torch.testing.assert_close(low, found, atol=0.2, rtol=0)
 
 
+def test_the_extractor_works_in_full_precision_where_the_network_does_not(saved, task) -> None:
+    folder, *_ = saved("ast")
+    waves, samples = audio(RATE)
+    encoder = built(folder, task)
+    with torch.inference_mode():
+        found = encoder.embed(audio=waves, audio_samples=samples)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            low = encoder.embed(audio=waves, audio_samples=samples)
+    torch.testing.assert_close(low.float(), found, atol=0.1, rtol=0)
+
+
 def test_what_is_imported_while_parameters_are_counted_has_data(saved, task, monkeypatch) -> None:
     seen, load = [], hf.import_transformers
 
