@@ -22,9 +22,10 @@ OTHER = {
     "json": "what pydantic calls plain values",
     "given": "how an input of a cell came",
     "markdown": "a word",
+    "adjusted_rand": "a figure of the clusters of every map",
     "inner": "what `bench sweep --select` takes",
 }
-"""Strings that are names of a reporter or a front end too, and what they mean where they stand."""
+"""Strings that are names of a reporter, a metric or a front end too, and what they mean where they stand."""
 
 
 def given() -> dict[str, str]:

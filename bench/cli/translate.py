@@ -15,7 +15,7 @@ from bench.cli.study import as_text, deliver, resumable
 from bench.config.selection import Selection
 from bench.config.settings import Settings
 from bench.results.writing import plain
-from bench.studies.translate.render import HEADER, NOTES, NUMERIC, markdown, table_rows
+from bench.studies.translate.render import HEADER, KEPT, NOTES, NUMERIC, markdown, table_rows
 from bench.studies.translate.run import NAMES, chosen_rules, run_translation
 
 ALL = ",".join(NAMES)
@@ -43,7 +43,7 @@ def main(selection: Selection, settings: Settings, encoder: Encoder, *, rules: R
     files: dict[str, str | bytes] = {"translate.json": as_text(found), "translate.md": markdown(found)}
 
     def show() -> None:
-        print_table(HEADER, table_rows(found), numeric=NUMERIC, kept=("accuracy", "adds"))
+        print_table(HEADER, table_rows(found), numeric=NUMERIC, kept=KEPT)
 
     deliver(found, files, settings.out, show, as_json=as_json)
     for note in NOTES:

@@ -1,12 +1,18 @@
 """All that a cell of a network imports of the host and of libraries, for the process that cells are forked from."""
 
+import importlib
+import pkgutil
+
 import scipy.stats
 import sklearn.cluster
 import sklearn.manifold
 import timm
 import torch._inductor
 
+from bench import frontends
 from bench.execution import network, profile
-from bench.frontends import kaldi, nnaudio
 
-__all__ = ["kaldi", "network", "nnaudio", "profile", "scipy", "sklearn", "timm", "torch"]
+for _found in pkgutil.iter_modules(frontends.__path__, f"{frontends.__name__}."):
+    importlib.import_module(_found.name)
+
+__all__ = ["frontends", "network", "profile", "scipy", "sklearn", "timm", "torch"]

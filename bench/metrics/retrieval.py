@@ -9,8 +9,6 @@ vector earns nothing. A query whose class has no other group here is left out.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -65,28 +63,3 @@ def _guessed(sizes: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64]) -> Flo
     missed = np.clip((sizes - wanted)[:, None] - places, 0, None) / np.maximum(sizes[:, None] - places, 1)
     never = missed.cumprod(axis=1)
     return np.stack([precision, wanted / sizes, *(1 - never[:, k - 1] for k in NEAREST)], axis=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One score of what :func:`retrieved` gives: over the queries that have something to find."""
-
-    place: int
-
-    def per_clip(self, found: Floats, _targets: npt.NDArray[Any]) -> Floats | None:
-        """Values whose mean over all clips is the score: 0 for a query left out, the others raised as much."""
-        values = found[:, self.place]
-        known = np.isfinite(values)
-        return np.where(known, values, 0.0) * (len(known) / known.sum()) if known.any() else None
-
-    def compute(self, found: Floats, targets: npt.NDArray[Any]) -> float | None:
-        """The mean over queries."""
-        values = self.per_clip(found, targets)
-        return None if values is None else float(values.mean())
-
-    def chance(self, found: Floats, targets: npt.NDArray[Any]) -> float | None:
-        """What an order at random scores."""
-        return Column(self.place + len(COLUMNS)).compute(found, targets)
-
-
-MAP, R_PRECISION, RECALL_1, RECALL_5, RECALL_10 = map(Column, range(len(COLUMNS)))

@@ -13,11 +13,11 @@ PRIMARY: Mapping[TaskType, str] = {"single_label": "accuracy", "multi_label": "m
 _BOTH: tuple[TaskType, ...] = ("single_label", "multi_label")
 
 _SCORES, _WEIGHTED = "bench.metrics.scores:", "bench.metrics.weighted:"
-_RETRIEVAL, _CLUSTERS = "bench.metrics.retrieval:", "bench.metrics.clusters:"
+_VECTORS = "bench.metrics.vector_scores:"
 
 
 def _retrieval(name: str, column: str, description: str) -> MetricSpec:
-    place = f"{_RETRIEVAL}{column}."
+    place = f"{_VECTORS}{column}."
     return MetricSpec(
         name=name, compute=place + "compute", per_clip=place + "per_clip", chance=place + "chance", reads="retrieval",
         description=f"frozen vectors, among the other test clips but those of the query's own group: {description}",
@@ -26,8 +26,8 @@ def _retrieval(name: str, column: str, description: str) -> MetricSpec:
 
 def _clustering(name: str, description: str, unit: str = "fraction") -> MetricSpec:
     return MetricSpec(
-        name=name, compute=_CLUSTERS + name, weighted=f"{_CLUSTERS}drawn_{name}", reads="clusters",
-        chance=f"{_CLUSTERS}chance_{name}", unit=unit,
+        name=name, compute=_VECTORS + name, weighted=f"{_VECTORS}drawn_{name}", reads="clusters",
+        chance=f"{_VECTORS}chance_{name}", unit=unit,
         description=f"frozen vectors, k-means with as many clusters as classes, found once: {description}",
     )  # fmt: skip
 

@@ -9,7 +9,8 @@ import pytest
 from sklearn.metrics import average_precision_score
 from sklearn.metrics.pairwise import cosine_similarity
 
-from bench.metrics.retrieval import COLUMNS, MAP, NEAREST, RECALL_1, retrieved
+from bench.metrics.retrieval import COLUMNS, NEAREST, retrieved
+from bench.metrics.vector_scores import MAP, RECALL_1
 
 
 def plain(near: np.ndarray, hits: np.ndarray) -> list[float]:

@@ -10,6 +10,8 @@ from bench.studies.common import pipe_table
 
 HEADER = ("rule", "what it does otherwise", "accuracy", "95%", "adds", "95% of adds", "from clean", "leak")
 NUMERIC = HEADER[2:]
+KEPT = HEADER[2], HEADER[4]
+"""Columns that a narrow terminal still shows."""
 NO_QUALITY = "says nothing of the encoder"
 NOTES = (
     "Each line changes one thing more than the one above it; a rule's last line is the rule, with its difference from "
