@@ -84,14 +84,17 @@ def governor(*, sys: Path = Path("/sys")) -> str | None:
     return "+".join(sorted(names)) or None
 
 
-@functools.cache
 def libraries() -> dict[str, str | None]:
     """Versions of what measures or is measured, ``None`` where not installed or left aside; nothing is imported."""
-    versions: dict[str, str | None] = {"bench-audio": bench.__version__} | dict.fromkeys(LIBRARIES)
-    for name in (name for name in LIBRARIES if sys.modules.get(name, ...) is not None):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
-    return versions
+    versions: dict[str, str | None] = {"bench-audio": bench.__version__}
+    return versions | {name: _installed(name) if sys.modules.get(name, ...) else None for name in LIBRARIES}
+
+
+@functools.cache
+def _installed(distribution: str) -> str | None:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(distribution)
+    return None
 
 
 def foreign_cpu(*, interval_s: float = 0.2) -> Reading:

@@ -25,6 +25,7 @@ def refusing(tmp_path, monkeypatch):
 
 def test_a_torchaudio_that_does_not_load_counts_as_not_installed(refusing):
     assert importlib.util.find_spec("torchaudio") is not None
+    libraries()  # what was said before the import is not said for good
     assert import_transformers().__name__ == "transformers"
     assert importlib.util.find_spec("torchaudio") is None  # what transformers asks
     assert libraries()["torchaudio"] is None
