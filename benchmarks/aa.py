@@ -169,7 +169,7 @@ def main() -> int:
     given = parser.parse_args()
     if given.together < 2:
         parser.error(f"--together is {given.together}; a pair takes two runs: give 2 or more")
-    selection = Selection(models=(given.model,), datasets=(given.dataset,), recipe="smoke")
+    selection = Selection(models=(given.model,), datasets=(given.dataset,), recipe="quick")
     rounds = [Round(**json.loads(line)) for line in given.out.read_text().splitlines()] if given.out.is_file() else []
     if other := next((one.cell for one in rounds if one.cell != words_of(selection)), None):
         parser.error(f"{given.out} holds rounds of {other}; give another --out for {words_of(selection)}")

@@ -79,7 +79,8 @@ def write_determinism(value: tuple[bool, bool, bool]) -> None:
     """Set what :func:`read_determinism` gave; ``use_deterministic_algorithms`` would tell the compiler its own."""
     mode, warn_only, told = value
     torch.use_deterministic_algorithms(mode, warn_only=warn_only)
-    sys.modules["torch._inductor.config"].deterministic = told  # type: ignore[attr-defined]
+    if compiler := sys.modules.get("torch._inductor.config"):
+        compiler.deterministic = told  # type: ignore[attr-defined]
 
 
 def _set_device(device: torch.device) -> None:

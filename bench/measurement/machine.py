@@ -6,9 +6,7 @@ Everything here may be published: no host name, no user name, no path of this ma
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
-import importlib.metadata
 import json
 import math
 import os
@@ -25,7 +23,7 @@ import psutil
 import bench
 from bench.measurement.memory import mib
 from bench.measurement.readings import Reading
-from bench.results.provenance import LIBRARIES
+from bench.results.provenance import LIBRARIES, library_versions
 
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "OMP_PROC_BIND", "MKL_NUM_THREADS", "KMP_BLOCKTIME")
 CONTENDED_SHARE = 0.1
@@ -86,15 +84,8 @@ def governor(*, sys: Path = Path("/sys")) -> str | None:
 
 def libraries() -> dict[str, str | None]:
     """Versions of what measures or is measured, ``None`` where not installed or left aside; nothing is imported."""
-    versions: dict[str, str | None] = {"bench-audio": bench.__version__}
-    return versions | {name: _installed(name) if sys.modules.get(name, ...) else None for name in LIBRARIES}
-
-
-@functools.cache
-def _installed(distribution: str) -> str | None:
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        return importlib.metadata.version(distribution)
-    return None
+    installed, aside = library_versions(), {name for name in LIBRARIES if sys.modules.get(name, ...) is None}
+    return {"bench-audio": bench.__version__} | {name: None if name in aside else installed[name] for name in LIBRARIES}
 
 
 def foreign_cpu(*, interval_s: float = 0.2) -> Reading:

@@ -79,10 +79,9 @@ def _ready() -> None:
 
 def _know() -> None:
     """Ask once for what every cell says of the code and the libraries that it runs with."""
-    from bench.measurement.machine import libraries
     from bench.results.provenance import PROFILE_CODE, RESULT_CODE, engine_hash, git_state, library_versions
 
-    for known in (git_state, library_versions, libraries):
+    for known in (git_state, library_versions):
         known()
     for parts in (RESULT_CODE, PROFILE_CODE):
         engine_hash(parts)
