@@ -109,7 +109,8 @@ def test_nothing_to_sweep_and_unknown_settings_say_so(tmp_path) -> None:
 
 
 def test_several_values_of_an_option_of_the_network_are_models_of_their_own(tmp_path) -> None:
-    status, _, err = call("--set", "model.depth=1,2", "--set", "model.heads=2", "--out", str(tmp_path))
+    status, _, err = call("--set", "model.depth=1,2", "--set", "model.heads=2,4", "--out", str(tmp_path))
     assert (status, "nothing to sweep" in err) == (2, False)
     assert "--set model.depth=1,2: a sweep varies settings of training" in err
-    assert "--models 'steep.net?depth=1&heads=2,steep.net?depth=2&heads=2' instead" in err
+    named = ",".join(f"steep.net?depth={depth}&heads={heads}" for depth in (1, 2) for heads in (2, 4))
+    assert f"--models '{named}' instead" in err

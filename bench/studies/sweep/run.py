@@ -111,13 +111,14 @@ def asked(selection: Selection) -> tuple[Grid, Selection]:
     """The grid of a selection, and the selection without what it sweeps."""
     if not selection.evaluate:
         raise SelectionError("--no-evaluate leaves nothing to sweep: the study trains and scores")
-    options = [(name, one) for name in selection.models for one in name.partition("?")[2].split("&")]
-    for model, option in options:
-        key, _, text = option.partition("=")
-        if len(values := split_values(text)) > 1:
-            each = shlex.quote(",".join(model.replace(option, f"{key}={value}") for value in values))
+    for model in selection.models:
+        name, _, text = model.partition("?")
+        options = [(key, split_values(values)) for key, _, values in (one.partition("=") for one in text.split("&"))]
+        if several := [f"{key}={','.join(values)}" for key, values in options if len(values) > 1]:
+            named = ([f"{key}={value}" for value in values] for key, values in options)
+            each = shlex.quote(",".join(f"{name}?{'&'.join(one)}" for one in itertools.product(*named)))
             raise SelectionError(
-                f"--set model.{key}={text}: a sweep varies settings of training, and networks that differ are models "
+                f"--set model.{several[0]}: a sweep varies settings of training, and networks that differ are models "
                 f"of their own; say --models {each} instead, here or to `bench run`"
             )
     grid = make_grid(selection.overrides)

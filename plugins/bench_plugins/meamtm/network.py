@@ -122,7 +122,7 @@ class AudioSpectrogramTransformer(nn.Module):
         self.pos_embed = nn.Parameter(torch.empty(1, 2 + self.grid[0] * self.grid[1], dim))
         self.pos_drop = nn.Dropout(settings.dropout)
         self.patch_drop = PatchDropout(settings.patch_dropout, num_prefix_tokens=2)
-        rates = [settings.drop_path * i / (depth - 1) for i in range(depth)]
+        rates = [settings.drop_path * i / max(1, depth - 1) for i in range(depth)]
         more: dict[str, Any] = {"qkv_bias": True, "proj_drop": settings.dropout, "norm_layer": nn.LayerNorm}
         self.blocks = nn.Sequential(*(Block(dim, heads, drop_path=rate, **more) for rate in rates))
         self.norm = nn.LayerNorm(dim)

@@ -84,6 +84,12 @@ def test_every_stride_gives_logits_and_embedding(stride):
         assert model(audio=features(1)).shape == (1, 7)
 
 
+def test_one_block_is_the_first_and_drops_nothing():
+    model = build(SMALL, depth=1, drop_path=0.5)
+    assert model(features()).shape == (3, 7)
+    assert model.blocks[0].drop_path1.__class__.__name__ == "Identity"
+
+
 @pytest.mark.parametrize("shape", [(15, 100), (128, 15)])
 def test_features_below_one_patch(shape):
     with pytest.raises(ValueError, match=f"features of {shape[0]} bins x {shape[1]} frames hold no 16 x 16 patch"):
