@@ -186,13 +186,14 @@ def _budget(one: GridPoint) -> dict[str, Any]:
     good = [record for record in one.records if record.status == "ok"]
     epochs = known(good, lambda record: record.timing.get("epochs"))
     train = known(good, lambda record: part(record, "dataset").get("train"))
-    mean_epochs = sum(epochs) / len(epochs) if epochs else float(one.planned[0].recipe.epochs)
+    fitted = bool(good) and not epochs  # an estimator, a head on vectors: it takes its clips once
+    mean_epochs = sum(epochs) / len(epochs) if epochs else None if fitted else float(one.planned[0].recipe.epochs)
     clips = sum(train) / len(train) if train else sum(p.train_clips for p in one.planned) / len(one.planned)
     return {
         "epochs": mean_epochs,
         "train_clips": clips,
-        "clips_seen": mean_epochs * clips,
-        "budget_measured": bool(epochs and train),
+        "clips_seen": clips if mean_epochs is None else mean_epochs * clips,
+        "budget_measured": bool((epochs or fitted) and train),
         "train_s": _mean(known(good, lambda record: record.timing.get("train_s"))),
     }
 

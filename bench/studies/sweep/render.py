@@ -26,7 +26,7 @@ def header(sweep: Mapping[str, Any], curve: Curve) -> tuple[str, ...]:
     """Titles of one curve's table."""
     score = f"{curve['metric']} %" if is_percent(curve) else str(curve["metric"])
     interval = f"95 % interval{over(curve)}"
-    return (*sweep["keys"], score, interval, "against the best", "epochs x clips", "train s/cell", "status")
+    return (*sweep["keys"], score, interval, "against the best", _unit(curve), "train s/cell", "status")
 
 
 def table_rows(sweep: Mapping[str, Any], curve: Curve) -> list[list[str]]:
@@ -35,7 +35,8 @@ def table_rows(sweep: Mapping[str, Any], curve: Curve) -> list[list[str]]:
     for index, point in enumerate(curve["points"]):
         ends = [shown(curve, end) for end in point["interval"] or ()]
         interval = f"[{', '.join(ends)}]" if ends else formatting.UNKNOWN
-        budget = f"{point['epochs']:.4g} x {point['train_clips']:.0f}"
+        epochs = "" if point["epochs"] is None else f"{point['epochs']:.4g} x "
+        budget = f"{epochs}{point['train_clips']:.0f}"
         texts = [point["texts"][key] for key in sweep["keys"]]
         score, seconds = shown(curve, point["score"]), formatting.significant(point["train_s"])
         rows.append([*texts, score, interval, _against(curve, index), budget, seconds, point["status"]])
@@ -190,16 +191,23 @@ def _chosen(sweep: Mapping[str, Any], curve: Curve) -> list[str]:
     return [f"Picked on validation ({picked}), the test score is {shown(curve, chosen['test'])}{unit_of(curve)}."]
 
 
+def _unit(curve: Curve) -> str:
+    """What a budget counts: what is fitted once takes its training clips once."""
+    return "training clips" if all(point["epochs"] is None for point in curve["points"]) else "epochs x clips"
+
+
 def _budgets(curve: Curve) -> str:
     seen = [point["clips_seen"] for point in curve["points"]]
     seconds = [point["train_s"] for point in curve["points"] if point["train_s"] is not None]
     ends = dict.fromkeys(formatting.significant(end) for end in (min(seconds), max(seconds))) if seconds else {}
     took = f", {' to '.join(ends)} s of training" if ends else ""
+    unit = _unit(curve)
+    counted = unit if unit == "training clips" else f"clips ({unit})"
     if max(seen) - min(seen) < 0.5:
-        return f"Equal budgets: every value was given {seen[0]:.0f} clips (epochs x clips) a cell{took}."
+        return f"Equal budgets: every value was given {seen[0]:.0f} {counted} a cell{took}."
     return (
-        f"Budgets differ: {min(seen):.0f} to {max(seen):.0f} clips (epochs x clips) a cell{took}; "
-        "a higher score may be the longer training."
+        f"Budgets differ: {min(seen):.0f} to {max(seen):.0f} {counted} a cell{took}; a higher score may be "
+        f"{'more clips' if unit == counted else 'the longer training'}."
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -346,6 +347,21 @@ def test_unequal_budgets_are_said() -> None:
     made = Made()
     found = made.curve([made.tried({"epochs": t}, both(r)) for t, r in (("5", 0.3), ("10", 0.9))])
     assert "Budgets differ: 400 to 800 clips" in "\n".join(sentences(sweep_of(found), found))
+
+
+def test_what_is_fitted_once_has_no_epochs() -> None:
+    made = Made()
+    points = [made.tried({"shots": t}, both(r)) for t, r in (("1", 0.3), ("10", 0.9))]
+    once = [
+        replace(p, records=tuple(r.model_copy(update={"timing": {"epochs": None, "train_s": 2.0}}) for r in p.records))
+        for p in points
+    ]
+    found = made.curve(once)
+    assert "epochs" not in " ".join(header(sweep_of(found), found))
+    assert [row[4] for row in table_rows(sweep_of(found), found)] == ["80", "80"]
+    assert "Equal budgets: every value was given 80 training clips a cell" in "\n".join(
+        sentences(sweep_of(found), found)
+    )
 
 
 def test_two_keys_are_lines_and_a_third_is_held_at_the_best() -> None:
