@@ -224,8 +224,15 @@ def label(key: RowKey) -> str:
 
 
 def trained(model: str, mode: str, weights: str) -> str:
-    """A model's name, and how it was trained where that is not from random weights."""
-    start = "" if weights == "random" else f" from {weights}"
+    """A model's name, and how it was trained where that is not from random weights.
+
+    A model by reference has its file in its name.
+
+    >>> trained("avmae.tiny", "finetune", "masked"), trained("hf@ast~12ab34", "logistic", "ast~98fe76")
+    ('avmae.tiny, finetune from masked', 'hf@ast~12ab34, logistic')
+    """
+    named = model.partition("@")[2].partition("~")[0].partition("+")[0] == weights.partition("~")[0]
+    start = "" if weights == "random" or named else f" from {weights}"
     return model if (mode, start) == ("scratch", "") else f"{model}, {mode}{start}"
 
 

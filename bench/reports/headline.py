@@ -26,13 +26,13 @@ def headline(section: Section) -> str:
     if not ranked:
         return f"{plural(len(shown), 'row')} in the order of scores: {section.resolution.reason}."
     said = ["; ".join(_order(section, ranked)), *_resolving(section, ranked)]
-    if left := [formatting.name(section, row) for row in shown if not row.rank]:
+    if left := [_name(section, row) for row in shown if not row.rank]:
         said.append(f"Not ranked: {_listed(left)}")
     return ". ".join(said) + "."
 
 
 def _order(section: Section, ranked: Sequence[Row]) -> Iterator[str]:
-    names = [formatting.name(section, row) for row in ranked]
+    names = [_name(section, row) for row in ranked]
     if len(ranked) == 1:
         value = f"{formatting.score(ranked[0].value, section.primary)}{formatting.unit(section.primary)}"
         yield f"{names[0]} is the only ranked row: {value} {formatting.between(ranked[0].interval, section.primary)}"
@@ -78,11 +78,17 @@ def _resolving(section: Section, ranked: Sequence[Row]) -> Iterator[str]:
     if times > 1:
         many = f"about {times:.2g}" if times < _FAR else f"more than {_FAR}"
         apart = formatting.difference(section.primary.sign * last.difference, section.primary)
-        pair = " and ".join(formatting.name(section, ranked[number]) for number in (last.better, last.worse))
+        pair = " and ".join(_name(section, ranked[number]) for number in (last.better, last.worse))
         yield (
             f"Were the {apart} between {pair} real, {many} times as many clips and seeds "
             "would show it on four of five such boards"
         )
+
+
+def _name(section: Section, row: Row) -> str:
+    """A row's label without a comma, which would be read as the next row's."""
+    label, _, trained = formatting.name(section, row).partition(", ")
+    return f"{label} ({trained})" if trained else label
 
 
 def _listed(names: Sequence[str]) -> str:
