@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bench.analysis.evidence import check_metric, shown_score
@@ -22,6 +22,9 @@ from bench.config.suites import Suite
 from bench.metrics.specs import PRIMARY
 from bench.results.predictions import Predictions
 from bench.results.records import Record
+
+_NAMED = 3
+"""So many models are named in a sentence, more are counted."""
 
 Each = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
 """``each(function, items)`` gives what the function makes of each item, in their order."""
@@ -143,7 +146,6 @@ def _dataset(group: SectionGroup, evaluated: Mapping[Cell, Evaluated], reader: R
         clips = [size for fold in common.folds if isinstance(size := sizes.get(fold), int)]
     groups = reader.groups(common.folds)
     of_accuracy = reader.shown.name == PRIMARY["single_label"]
-    notes = dict.fromkeys(str(note) for record in records for note in part(record, "dataset").get("notes") or ())
     return Dataset(
         name=group.identity.dataset,
         title=group.identity.title or group.identity.dataset,
@@ -152,12 +154,22 @@ def _dataset(group: SectionGroup, evaluated: Mapping[Cell, Evaluated], reader: R
         test_clips=sum(clips) if clips else None,
         groups=str(block.get("groups") or ""),
         group_count=None if groups is None else len(set(groups.tolist())),
-        notes=tuple(notes),
+        notes=tuple(_copy_notes(records)),
         faithful=bool(block.get("faithful", True)),
         license=str(block.get("license") or ""),
         majority=_mean(evaluated.values(), "dataset", "majority_accuracy") if of_accuracy else None,
         chance=block.get("chance_accuracy") if of_accuracy else _mean(evaluated.values(), "chance", reader.shown.name),
     )
+
+
+def _copy_notes(records: Iterable[Record]) -> Iterator[str]:
+    """What is said of the copy; where models hear it at different rates, of whom each sentence is."""
+    said = [(str(note), record.cell.model) for record in records for note in part(record, "dataset").get("notes") or ()]
+    models = {model for _, model in said}
+    for note in dict.fromkeys(note for note, _ in said):
+        whose = dict.fromkeys(model for other, model in said if other == note)
+        names = ", ".join(whose) if len(whose) <= _NAMED else plural(len(whose), "model")
+        yield note if set(whose) == models else f"{note.rstrip('.')} ({names})"
 
 
 def _mean(evaluated: Iterable[Evaluated], block: str, name: str) -> float | None:

@@ -50,6 +50,13 @@ def test_what_could_not_be_checked_of_a_model_is_said(samples, store, section, s
     assert not any("not inductive" in why for why in row.not_ranked)
 
 
+def test_what_is_said_of_one_models_copy_names_the_model(samples, store):
+    for model, notes in (("a", ["a copy", "cut: 5."]), ("b", ["a copy", "cut: 4."]), ("c", ["a copy", "cut: 4."])):
+        samples.evaluated(store, samples.cell(model, 1, 0), 0.7, dataset__notes=notes)
+    (section,) = board_of(store).sections
+    assert section.dataset.notes == ("a copy", "cut: 5 (a)", "cut: 4 (b, c)")
+
+
 def test_accuracy_is_pooled_per_seed_then_averaged(samples, store):
     expected = []
     for seed in range(3):
