@@ -33,11 +33,22 @@ class _Counting(Progress):
     _planned: float | None = None
     _total = _expected = _taken = _start = 0.0
 
+    def __init__(self) -> None:
+        self._begun: dict[str, tuple[float, int]] = {}
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
         return None
+
+    def _left(self, what: str, done: int, total: int) -> str:
+        """Words on the time that what is counted still takes at the pace since it was first mentioned."""
+        start, first = self._begun.setdefault(what, (time.monotonic(), done))
+        spent = time.monotonic() - start
+        if spent < _QUIET_S or not first < done < total:
+            return ""
+        return f", {duration(spent / (done - first) * (total - done))} left"
 
     def planned(self, plan: Plan, slots: int) -> None:
         """One line on the plan."""
@@ -75,6 +86,7 @@ class LineProgress(_Counting):
     """One line per event that matters; for logs and pipes."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._counted: dict[str, float] = {}
 
     def note(self, text: str) -> None:
@@ -83,11 +95,11 @@ class LineProgress(_Counting):
 
     def count(self, what: str, done: int, total: int) -> None:
         """At most one line in two seconds, and none for what is over at once."""
-        now = time.monotonic()
+        now, left = time.monotonic(), self._left(what, done, total)
         last = self._counted.setdefault(what, now)
         if now - last >= _QUIET_S:
             self._counted[what] = now
-            self.note(f"{what}: {done} of {total}")
+            self.note(f"{what}: {done} of {total}{left}")
 
     def finished(self, record: Record) -> None:
         """A line for each finished cell."""
@@ -99,6 +111,7 @@ class BarProgress(_Counting):
     """A bar for the whole run, one line per running cell, finished cells above."""
 
     def __init__(self) -> None:
+        super().__init__()
         from rich import progress
         from rich.console import Console
 
@@ -126,9 +139,10 @@ class BarProgress(_Counting):
 
     def count(self, what: str, done: int, total: int) -> None:
         """A bar that vanishes when it is full."""
+        left = self._left(what, done, total)
         if what not in self._tasks:
             self._tasks[what] = self._bars.add_task(line(what), total=total, state="")
-        self._bars.update(self._tasks[what], completed=done, total=total, state=f"{done}/{total}")
+        self._bars.update(self._tasks[what], completed=done, total=total, state=f"{done}/{total}{left}")
         if done >= total:
             self._bars.remove_task(self._tasks.pop(what))
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from bench.recipe import Recipe
+if TYPE_CHECKING:
+    from bench.recipe import Recipe
 
 SEED = 42
 """Of every harness here."""
@@ -22,7 +24,8 @@ NOBODY: Indices = np.empty(0, dtype=np.int64)
 class Case:
     """Embeddings ``x (clips, dim)`` with class indices, the authors' folds and, where known, the groups of the clips.
 
-    The ``recipe`` gives the values of C that the clean protocol chooses among.
+    The ``recipe`` gives the values of C that the clean protocol chooses among; a head that takes long calls ``tell``
+    with the share that is done.
     """
 
     x: npt.NDArray[np.float32]
@@ -31,6 +34,7 @@ class Case:
     folds: Indices
     groups: Sequence[str] | None
     recipe: Recipe
+    tell: Callable[[float], None] = lambda _share: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

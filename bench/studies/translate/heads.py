@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import math
-import random
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from bench.errors import SelectionError
 from bench.execution.classifiers import Neighbours, Training, fit_logistic, fit_probe, indicators
 from bench.studies.translate.divisions import SEED, Case, Fold, Indices
+from bench.studies.translate.networks import classes_said, one_pass, seeded
 
 Head = Callable[[Case, Sequence[Fold]], list[Indices]]
-Point = tuple[int, Callable[..., Tensor], float]
-"""Hidden layers, initialisation and rate."""
+"""Gives classes ``(test clips,)`` of each fold, or ``(epochs, test clips)`` of which a :data:`Pick` takes an epoch."""
+Pick = Callable[[Case, Sequence[Fold], Sequence[Indices]], list[Indices]]
 
 STEPS = 100
 NEIGHBOURS, TEMPERATURE = 10, 0.07
-HIDDEN, DROPOUT, LARGE_BATCH, MOST_EPOCHS, EVERY, PATIENCE, POINTS = 1024, 0.1, 1024, 500, 3, 20, 8
-RATES = (3.2e-3, 1e-3, 3.2e-4, 1e-4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +42,11 @@ AST = Layer(epochs=25, batch=48, rate=lambda epoch: 1e-4 * 0.85 ** max(0, epoch 
 
 def chosen_regression(case: Case, folds: Sequence[Fold]) -> list[Indices]:
     """Of the clean protocol: logistic regression on standardised values, C chosen inside the training clips."""
-    return [fit_logistic(_training(case, fold)).logits(case.x[fold.test]).argmax(1) for fold in folds]
+    found = []
+    for place, fold in enumerate(folds):
+        case.tell(place / len(folds))
+        found.append(fit_logistic(_training(case, fold)).logits(case.x[fold.test]).argmax(1))
+    return found
 
 
 def plain_regression(case: Case, folds: Sequence[Fold]) -> list[Indices]:
@@ -82,35 +82,45 @@ def misscaled_neighbours(case: Case, folds: Sequence[Fold]) -> list[Indices]:
     return cosine_neighbours(case, folds, axis=0)
 
 
-def last_epoch(case: Case, folds: Sequence[Fold], layer: Layer = XARES) -> list[Indices]:
-    """LayerNorm and a linear layer as they are after the last epoch."""
-    return [said[-1] for said in _by_epoch(case, folds, layer)]
+def layer_by_epoch(case: Case, folds: Sequence[Fold], layer: Layer) -> list[Indices]:
+    """LayerNorm and a linear layer: ``(epochs, test clips)`` of each fold."""
+    found = []
+    with seeded():
+        for place, fold in enumerate(folds):
+            case.tell(place / len(folds))
+            net = nn.Sequential(nn.LayerNorm(case.x.shape[1]), nn.Linear(case.x.shape[1], case.classes))
+            optimizer = torch.optim.Adam(net.parameters(), betas=layer.betas, weight_decay=layer.decay, fused=True)
+            said = []
+            for epoch in range(layer.epochs):
+                optimizer.param_groups[0]["lr"] = layer.rate(epoch)
+                one_pass(net, optimizer, case, fold.train[torch.randperm(len(fold.train)).numpy()], layer.batch)
+                said.append(classes_said(net, case, fold.test))
+            found.append(np.stack(said))
+    return found
 
 
-def _picked_on_test(case: Case, folds: Sequence[Fold], layer: Layer, *, together: bool) -> list[Indices]:
-    """The same after the epoch, the first if several, that is best on the tested clips, of each fold or of all."""
-    every = [*_by_epoch(case, folds, layer)]
-    right = [(said == case.targets[fold.test]).mean(axis=1) for said, fold in zip(every, folds, strict=True)]
-    mean = np.mean(right, axis=0)
-    return [said[(mean if together else own).argmax()] for said, own in zip(every, right, strict=True)]
+xares_layer = functools.partial(layer_by_epoch, layer=XARES)
+ast_layer = functools.partial(layer_by_epoch, layer=AST)
 
 
-best_test_epoch = functools.partial(_picked_on_test, layer=XARES, together=False)
-last_of_ast = functools.partial(last_epoch, layer=AST)
-best_mean_epoch = functools.partial(_picked_on_test, layer=AST, together=True)
+def last_epoch(_case: Case, _folds: Sequence[Fold], said: Sequence[Indices]) -> list[Indices]:
+    """What was said after the last epoch."""
+    return [one[-1] for one in said]
 
 
-def perceptron(case: Case, folds: Sequence[Fold]) -> list[Indices]:
-    """The first split's best point of the grid serves all splits; training clips keep the order of their folds."""
-    points = [*itertools.product((1, 2), (nn.init.xavier_uniform_, nn.init.xavier_normal_), RATES)]
-    random.Random(SEED).shuffle(points)
-    for size in (len(fold.train) for fold in folds):
-        if size % LARGE_BATCH == 1:
-            raise SelectionError(f"HEAR's last batch of {size} clips holds one, which batch norm refuses; name --rules")
-    with _seeded():
-        tried = [(*_selected(case, folds[0], point), point) for point in points[:POINTS]]
-        _, said, best = max(tried, key=lambda one: one[0])
-        return [said, *(_selected(case, fold, best)[1] for fold in folds[1:])]
+def best_epoch_of_each(case: Case, folds: Sequence[Fold], said: Sequence[Indices]) -> list[Indices]:
+    """What was said after the epoch, the first if several, that is best on the tested clips of each fold."""
+    return [one[rights.argmax()] for one, rights in zip(said, _right(case, folds, said), strict=True)]
+
+
+def best_epoch_of_all(case: Case, folds: Sequence[Fold], said: Sequence[Indices]) -> list[Indices]:
+    """The same, but one epoch for all folds, by the mean of their accuracies."""
+    return [one[np.mean(_right(case, folds, said), axis=0).argmax()] for one in said]
+
+
+def _right(case: Case, folds: Sequence[Fold], said: Sequence[Indices]) -> list[npt.NDArray[np.float64]]:
+    """``(epochs,)`` of each fold: accuracy on its tested clips."""
+    return [(one == case.targets[fold.test]).mean(axis=1) for one, fold in zip(said, folds, strict=True)]
 
 
 def _training(case: Case, fold: Fold) -> Training:
@@ -121,72 +131,3 @@ def _training(case: Case, fold: Fold) -> Training:
         groups = [numbers[name] for name in names]
     x, targets = case.x[fold.train], case.targets[fold.train]
     return Training(x=x, targets=targets, classes=case.classes, groups=groups, recipe=case.recipe)
-
-
-@contextmanager
-def _seeded() -> Iterator[None]:
-    """One stream of random numbers through all folds; that of others goes on as if nothing had been drawn."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
-        yield
-
-
-def _by_epoch(case: Case, folds: Sequence[Fold], layer: Layer) -> Iterator[Indices]:
-    """``(epochs, test clips)`` of each fold."""
-    with _seeded():
-        for fold in folds:
-            net = nn.Sequential(nn.LayerNorm(case.x.shape[1]), nn.Linear(case.x.shape[1], case.classes))
-            optimizer = torch.optim.Adam(net.parameters(), betas=layer.betas, weight_decay=layer.decay)
-            said = []
-            for epoch in range(layer.epochs):
-                optimizer.param_groups[0]["lr"] = layer.rate(epoch)
-                _pass(net, optimizer, case, fold.train[torch.randperm(len(fold.train)).numpy()], layer.batch)
-                said.append(_said(net, case, fold.test))
-            yield np.stack(said)
-
-
-def _network(dim: int, classes: int, point: Point) -> nn.Sequential:
-    """Linear, batch norm, dropout and ReLU for each hidden layer, then a linear one."""
-    layers, draw, _ = point
-    parts: list[nn.Module] = []
-    widths = [dim, *[HIDDEN] * layers, classes]
-    for place, (size, following) in enumerate(itertools.pairwise(widths)):
-        parts.append(nn.Linear(size, following))
-        draw(parts[-1].weight, gain=nn.init.calculate_gain("relu" if place else "linear"))
-        if place < layers:
-            parts += [nn.BatchNorm1d(following), nn.Dropout(DROPOUT), nn.ReLU()]
-    return nn.Sequential(*parts)
-
-
-def _selected(case: Case, fold: Fold, point: Point) -> tuple[float, Indices]:
-    """Best accuracy on the clips for choosing, looked at every third epoch, and what is said of the test clips then."""
-    net = _network(case.x.shape[1], case.classes, point)
-    optimizer = torch.optim.Adam(net.parameters(), lr=point[2])
-    best, said, waited = -1.0, fold.test, 0
-    for epoch in range(1, MOST_EPOCHS + 1):
-        _pass(net, optimizer, case, fold.train, LARGE_BATCH)
-        if epoch % EVERY:
-            continue
-        right = float((_said(net, case, fold.choose) == case.targets[fold.choose]).mean())
-        if right > best:
-            best, said, waited = right, _said(net, case, fold.test), 0
-        elif (waited := waited + 1) >= PATIENCE:
-            break
-    return best, said
-
-
-def _pass(net: nn.Module, optimizer: torch.optim.Optimizer, case: Case, order: Indices, batch: int) -> None:
-    """Once through some clips in their order, a step down the cross-entropy of each batch."""
-    net.train()
-    for index in np.split(order, range(batch, len(order), batch)):
-        optimizer.zero_grad()
-        x, y = torch.from_numpy(case.x[index]), torch.from_numpy(case.targets[index])
-        nn.functional.cross_entropy(net(x), y).backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-
-
-def _said(net: nn.Module, case: Case, index: Indices) -> Indices:
-    net.eval()
-    with torch.no_grad():
-        found: Indices = net(torch.from_numpy(case.x[index])).argmax(1).numpy()
-    return found

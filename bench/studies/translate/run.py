@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ from bench.running.runner import Runner
 from bench.statistics.bootstrap import score_interval
 from bench.statistics.paired import paired_cluster_bootstrap
 from bench.studies.common import ends, only_model
-from bench.studies.translate.divisions import Case
+from bench.studies.translate.divisions import Case, Indices
+from bench.studies.translate.kept import Kept
 from bench.studies.translate.rules import CLEAN, RULES, Rule, Step
 
 NAMES = tuple(rule.name for rule in RULES)
@@ -74,45 +76,66 @@ def run_translation(
         "title": data.clips.title, "clips": len(rows), "dim": case.x.shape[1], "folds": len(np.unique(case.folds)),
         "embeddings": bank.key, "normalise": planned.recipe.normalise,
     }  # fmt: skip
-    return {"what": what, **translated(case, rules, progress)}
+    return {"what": what, **translated(case, rules, progress, settings.out)}
 
 
-def translated(case: Case, rules: Sequence[Rule], progress: Progress) -> dict[str, Any]:
-    """Scores of the clean protocol and of each step of each rule; what rules share is done once."""
-    done: dict[Any, tuple[Values, float | None]] = {}
-    every = [CLEAN, *(step for rule in rules for step in rule.steps)]
-    for place, step in enumerate(every, 1):
-        if (step.divide, step.head) not in done:
-            done[step.divide, step.head] = _values(case, step)
-        progress.count("steps of rules", place, len(every))
+def translated(case: Case, rules: Sequence[Rule], progress: Progress, out: Path) -> dict[str, Any]:
+    """Scores of the clean protocol and of each step of each rule; what rules share is done once, ``out`` keeps it."""
+    steps = [CLEAN, *(step for rule in rules for step in rule.steps)]
+    said = _said(case, steps, progress, Kept(folder=out, case=case))
+    done = {_key(step): _values(case, step, said[step.divide, step.head]) for step in steps}
 
     def told(step: Step) -> dict[str, Any]:
-        values, leak = done[step.divide, step.head]
+        values, leak = done[_key(step)]
         found = {"cause": step.cause, "text": step.text, "score": float(values.mean()), "leak": leak}
         return {**found, **ends(score_interval(values, case.groups))}
 
     def effect(step: Step, before: Step) -> dict[str, Any]:
-        (new, _), (old, _) = (done[one.divide, one.head] for one in (step, before))
+        (new, _), (old, _) = (done[_key(one)] for one in (step, before))
         return {"adds": float(new.mean() - old.mean()), **ends(paired_cluster_bootstrap(new, old, case.groups))}
 
     found = []
     for rule in rules:
         pairs = zip(rule.steps, [CLEAN, *rule.steps], strict=False)
-        steps = [{**told(step), "effect": effect(step, before)} for step, before in pairs]
+        lines = [{**told(step), "effect": effect(step, before)} for step, before in pairs]
         about = {name: getattr(rule, name) for name in ("name", "title", "version", "sources", "quality")}
-        found.append({**about, "steps": steps, "against_clean": effect(rule.steps[-1], CLEAN)})
+        found.append({**about, "steps": lines, "against_clean": effect(rule.steps[-1], CLEAN)})
     return {"clean": told(CLEAN), "rules": found}
 
 
-def _values(case: Case, step: Step) -> tuple[Values, float | None]:
+def _key(step: Step) -> tuple[Any, ...]:
+    return step.divide, step.head, step.pick
+
+
+def _said(case: Case, steps: Sequence[Step], progress: Progress, kept: Kept) -> dict[Any, list[Indices]]:
+    """What each head says on each division, kept or new; the time left counts what is new."""
+    every = {(step.divide, step.head): step for step in steps}
+    said = {key: words for key, step in every.items() if (words := kept.said(step)) is not None}
+    left = {key: step for key, step in every.items() if key not in said}
+    total, before = sum(step.seconds for step in left.values()), 0
+    for (divide, head), step in left.items():
+
+        def tell(share: float, done: int = before, whole: int = step.seconds) -> None:
+            progress.count("percent of the rules", round(100 * (done + share * whole) / total), 100)
+
+        tell(0.0)
+        said[divide, head] = head(replace(case, tell=tell), divide(case))
+        kept.keep(step, said[divide, head])
+        before += step.seconds
+    progress.count("percent of the rules", 100, 100)
+    return said
+
+
+def _values(case: Case, step: Step, found: Sequence[Indices]) -> tuple[Values, float | None]:
     """``(clips,)`` whose mean is the mean accuracy of the folds; the share of tested clips whose group was trained on.
 
     A clip is worth 1 where it is right, more or less where its fold is smaller or larger than others.
     """
     folds = step.divide(case)
+    found = found if step.pick is None else step.pick(case, folds, found)
     values, leaks = np.zeros(len(case.targets)), 0
     groups = None if case.groups is None else np.asarray(case.groups)
-    for fold, said in zip(folds, step.head(case, folds), strict=True):
+    for fold, said in zip(folds, found, strict=True):
         values[fold.test] = (said == case.targets[fold.test]) * len(values) / (len(folds) * len(fold.test))
         leaks += 0 if groups is None else int(np.isin(groups[fold.test], groups[fold.train]).sum())
     return values, None if groups is None else leaks / len(values)

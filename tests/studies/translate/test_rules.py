@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import warnings
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from bench.errors import SelectionError
 from bench.protocols.groups import inner_folds
 from bench.recipe import Recipe
 from bench.running.progress import Progress
-from bench.studies.translate import heads
+from bench.studies.translate import heads, networks
 from bench.studies.translate.divisions import Case, kfold, kfold_few, official, three_of_five
 from bench.studies.translate.render import markdown, table_rows
 from bench.studies.translate.rules import RULES
@@ -42,11 +43,11 @@ def case() -> Case:
 
 
 @pytest.fixture(scope="module")
-def found(case):
+def found(case, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (("HIDDEN", 16), ("MOST_EPOCHS", 40), ("PATIENCE", 3), ("LARGE_BATCH", 32)):
-            patch.setattr(heads, name, value)
-        return translated(case, RULES, Progress())
+            patch.setattr(networks, name, value)
+        return translated(case, RULES, Progress(), tmp_path_factory.mktemp("out"))
 
 
 def score(found, name: str, step: int = -1) -> float:
@@ -214,9 +215,9 @@ def test_hear(case, found) -> None:
 
 
 def test_a_batch_of_one_clip_is_a_sentence(case, monkeypatch) -> None:
-    monkeypatch.setattr(heads, "LARGE_BATCH", 71)
+    monkeypatch.setattr(networks, "LARGE_BATCH", 71)
     with pytest.raises(SelectionError, match="last batch of 72 clips holds one"):
-        heads.perceptron(case, three_of_five(case))
+        networks.perceptron(case, three_of_five(case))
 
 
 def test_divisions_test_every_clip_once_and_only_kfold_leaks(case) -> None:
@@ -254,3 +255,25 @@ def test_a_page_names_every_source_and_marks_what_is_no_quality(found) -> None:
         assert rule.version in page
     marked = [row[0] for row in table_rows(found) if "says nothing" in row[0]]
     assert [name.partition(" (")[0] for name in marked] == ["X-ARES k-NN, as written 0.1.3"]
+
+
+def test_what_was_done_is_kept_for_these_vectors_alone(case, tmp_path) -> None:
+    """The second call fits nothing; other vectors, and a file cut off, are fitted anew; the time left counts these."""
+    rules, counted = [rule for rule in RULES if rule.name == "xares-linear"], []
+    progress = Progress()
+    progress.count = lambda _what, done, _total: counted.append(done)
+    first = translated(case, rules, progress, tmp_path)
+    files = sorted((tmp_path / "steps").iterdir())
+    assert len(files) == 2  # of both lines of the rule one, and one of the clean protocol
+    assert counted == sorted(counted)
+    assert [counted[0], counted[-1]] == [0, 100]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(heads, "seeded", None)
+        patch.setattr(heads, "fit_logistic", None)
+        assert translated(case, rules, Progress(), tmp_path) == first
+        with pytest.raises(TypeError):
+            translated(replace(case, x=case.x * 2), rules, Progress(), tmp_path)
+        files[0].write_bytes(files[0].read_bytes()[:-9])
+        with pytest.raises(TypeError):
+            translated(case, rules, Progress(), tmp_path)
+    assert translated(case, rules, Progress(), tmp_path) == first
