@@ -6,6 +6,7 @@ The claims stand in ``claims.toml``; every number is read from what is published
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -64,7 +65,13 @@ def _number(number: Mapping[str, Any], parameters: Mapping[str, int | None]) -> 
         amount = f"{significant(float(shown))} {first['unit']}".strip()
         return f"{first['what']}: {amount} ([finding](findings.md#{name}))"
     if name := number.get("sweep"):
-        return "; ".join(_curve(name, curve) for curve in _read(f"{name}/sweep.json")["curves"])
+        curves = _read(f"{name}/sweep.json")["curves"]
+        if reach := number.get("reach"):
+            told = ", ".join(_reached(curve, reach) for curve in curves)
+            return f"Passes to {percent(reach)} %: {told} {_link('sweep', name, 'sweep.md')}"
+        return "; ".join(_curve(name, curve) for curve in curves)
+    if name := number.get("compared"):
+        return f"{_compared(name, *number['pair'])} {_link('compared', name, 'compare.txt')}"
     if name := number.get("study"):
         cases = [case for case in _read(f"{name}/frontends.json")["verdicts"] if case["claim"] == number["claim"]]
         return f"{'; '.join(_case(case) for case in cases if case['main'])} {_link('study', name, 'frontends.md')}"
@@ -107,6 +114,26 @@ def _difference(board: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
         f"{better} is {percent(pair['difference'])} points [{percent(pair['low'])}, {percent(pair['high'])}] above "
         f"{worse}{told}"
     )
+
+
+def _compared(folder: str, a: str, b: str) -> str:
+    """What `bench compare` said of two models with fewer seeds than a rank takes."""
+    lines = (PUBLISHED / folder / "compare.txt").read_text(encoding="utf-8").splitlines()
+    said = lines[lines.index(f"$ bench compare {a} {b} results/published/{folder}") + 1]
+    ahead = re.search(r"(?P<who>\S+) is ahead by (?P<much>.*?), p ", said)
+    if ahead is None:
+        raise ValueError(f"results/published/{folder}/compare.txt: nobody is ahead in {said!r}")
+    return f"`{ahead['who']}` is ahead of `{b if ahead['who'] == a else a}` by {ahead['much']}"
+
+
+def _reached(curve: Mapping[str, Any], score: float) -> str:
+    """The first point at the score, and the first whose whole interval is there."""
+    key = next(iter(curve["points"][0]["texts"]))
+    scores = [(point["texts"][key], point["score"], (point["interval"] or [None])[0]) for point in curve["points"]]
+    mean = next((text for text, value, _ in scores if value is not None and value >= score), None)
+    sure = next((text for text, _, low in scores if low is not None and low >= score), None)
+    last = f"more than {scores[-1][0]}"
+    return f"`{curve['model']}` {mean or last} (interval above it: {sure or last})"
 
 
 def _case(case: Mapping[str, Any]) -> str:

@@ -74,6 +74,7 @@ def test_files_agree_and_name_no_folder(swept) -> None:
     assert "sensitivity, not selection" in page
     assert str(folder) not in page
     assert len((folder / "sweep.csv").read_text().splitlines()) == 4
+    assert not [*folder.rglob("*.safetensors")]  # as --help says
 
 
 @pytest.mark.slow

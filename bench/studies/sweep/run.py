@@ -94,7 +94,7 @@ def sweep_runner(selection: Selection, settings: Settings, progress: Progress) -
         planned.update(plan_points(grid, fixed, registry, loaded))
         return together(planned.values())
 
-    runner = Runner(fixed, settings, progress, every_point)
+    runner = Runner(fixed, replace(settings, keep_checkpoints=False), progress, every_point)
     check_points(grid, fixed, runner.host.registry)
     return grid, planned, runner
 
