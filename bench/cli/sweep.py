@@ -21,7 +21,7 @@ from bench.results.writing import plain
 from bench.studies.common import why
 from bench.studies.sweep.nested import run_nested, search_runner
 from bench.studies.sweep.nested_render import best_recipe, nested_sentences
-from bench.studies.sweep.plot import draw
+from bench.studies.sweep.plot import COLOURS, draw, draw_together
 from bench.studies.sweep.render import header, markdown, sentences, table_csv, table_rows
 from bench.studies.sweep.run import run_sweep, sweep_runner
 
@@ -80,9 +80,26 @@ def _files(found: dict[str, Any]) -> dict[str, str | bytes]:
         files |= {f"{name}.{kind}": content for kind, content in draw(curve, found["keys"]).items()}
         pictures[place] = f"{name}.svg"
         files |= {f"{name}.toml": best} if (best := best_recipe(found, curve)) else {}
+    overviews = {}
+    for dataset, curves in _together(found).items():
+        files |= {
+            f"sweep-{dataset}.{kind}": content for kind, content in draw_together(curves, found["keys"][0]).items()
+        }
+        overviews[dataset] = f"sweep-{dataset}.svg"
     return files | {
-        "sweep.md": markdown(found, pictures), "sweep.csv": table_csv(found), "sweep.json": as_text(found),
+        "sweep.md": markdown(found, pictures, overviews), "sweep.csv": table_csv(found), "sweep.json": as_text(found),
     }  # fmt: skip
+
+
+def _together(found: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Curves of several models along one key that one drawing can hold, by data set."""
+    if len(found["keys"]) > 1:
+        return {}
+    grouped: dict[str, list[dict[str, Any]]] = {}
+    for curve in found["curves"]:
+        grouped.setdefault(curve["dataset"], []).append(curve)
+    kept = {name: same for name, same in grouped.items() if 1 < len(same) <= len(COLOURS)}
+    return {name: same for name, same in kept.items() if len({curve["metric"] for curve in same}) == 1}
 
 
 def _name(curve: dict[str, Any], before: list[dict[str, Any]]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.reports.drawing import drawing_files, new_figure, style
@@ -51,25 +51,55 @@ def positions(points: Sequence[Point], key: str) -> tuple[dict[str, float], str]
 
 def draw(curve: Curve, keys: Sequence[str]) -> dict[str, bytes]:
     """The drawing as ``{"svg": ..., "png": ...}``."""
+    return _drawn(3.6, lambda axes: _curve(axes, curve, keys))
+
+
+def draw_together(curves: Sequence[Curve], key: str) -> dict[str, bytes]:
+    """One line for each model of a data set along one key, as ``{"svg": ..., "png": ...}``."""
+    return _drawn(4.2, lambda axes: _curves(axes, curves, key))
+
+
+def _drawn(height: float, fill: Callable[[Axes], None]) -> dict[str, bytes]:
     import matplotlib as mpl
 
     look: Any = _LOOK
     with style(), mpl.rc_context(look):
-        figure = new_figure(6.4, 3.6)
-        axes = figure.subplots()
-        _curve(axes, curve, keys)
+        figure = new_figure(6.4, height)
+        fill(figure.subplots())
         return drawing_files(figure)
 
 
-def _curve(axes: Axes, curve: Curve, keys: Sequence[str]) -> None:
-    scale = 100 if curve.get("unit", "fraction") == "fraction" else 1
-    lines = drawn_lines(curve, keys)
-    places, kind = positions([point for _, line in lines for point in line], keys[0])
+def _curves(axes: Axes, curves: Sequence[Curve], key: str) -> None:
+    scale = 100 if curves[0].get("unit", "fraction") == "fraction" else 1
+    places = _ground(axes, curves[0], [point for curve in curves for point in curve["points"]], key)
+    for number, curve in enumerate(curves):
+        colour = COLOURS[number % len(COLOURS)]
+        line = sorted(curve["points"], key=lambda point: places[point["texts"][key]])
+        _line(axes, line, (places, key, scale), colour)
+        axes.plot([], [], "o-", color=colour, label=curve["label"])
+    if (chance := curves[0]["chance"]) is not None:
+        axes.axhline(scale * chance, color=QUIET, lw=0.8, ls=":", label="chance")
+    axes.set_title(curves[0]["dataset"], loc="left")
+    axes.legend(fontsize=7, frameon=False, loc="best")
+
+
+def _ground(axes: Axes, curve: Curve, points: Sequence[Point], key: str) -> Mapping[str, float]:
+    """Scales, ticks and labels; where each value stands."""
+    places, kind = positions(points, key)
     if kind == "log":
         axes.set_xscale("log")
     if kind == "category" or len(places) <= 8:
         axes.set_xticks(list(places.values()), list(places))
         axes.xaxis.minorticks_off()
+    axes.set_xlabel(f"recipe.{key}{' (logarithmic)' if kind == 'log' else ''}")
+    axes.set_ylabel(f"{curve['metric']}{' (%)' if curve.get('unit', 'fraction') == 'fraction' else ''}")
+    return places
+
+
+def _curve(axes: Axes, curve: Curve, keys: Sequence[str]) -> None:
+    scale = 100 if curve.get("unit", "fraction") == "fraction" else 1
+    lines = drawn_lines(curve, keys)
+    places = _ground(axes, curve, [point for _, line in lines for point in line], keys[0])
     lost = False
     for number, (name, line) in enumerate(lines):
         colour = COLOURS[number % len(COLOURS)]
@@ -85,8 +115,6 @@ def _curve(axes: Axes, curve: Curve, keys: Sequence[str]) -> None:
         axes.axhline(scale * curve["chance"], color=QUIET, lw=0.8, ls=":", label="chance")
     if lost:
         axes.plot([], [], "x", color=INK, label="diverged")
-    axes.set_xlabel(f"recipe.{keys[0]}{' (logarithmic)' if kind == 'log' else ''}")
-    axes.set_ylabel(f"{curve['metric']}{' (%)' if scale == 100 else ''}")
     label = curve["selection"]["label"]
     axes.set_title(f"{curve['label']}, {curve['dataset']}{f': {label}' if label else ''}", loc="left")
     if axes.get_legend_handles_labels()[0]:

@@ -61,12 +61,13 @@ def sentences(sweep: Mapping[str, Any], curve: Curve) -> list[str]:
     return [*said, *(f"Left out: {problem}." for problem in curve["problems"])]
 
 
-def markdown(sweep: Mapping[str, Any], pictures: Mapping[int, str]) -> str:
-    """The whole page."""
+def markdown(sweep: Mapping[str, Any], pictures: Mapping[int, str], overviews: Mapping[str, str]) -> str:
+    """The whole page; ``pictures`` by place of the curve, ``overviews`` by data set."""
     swept = " and ".join(f"recipe.{key}" for key in sweep["keys"])
     title = "Nested search" if sweep.get("nested") else "Recipe sensitivity"
     parts = [f"# {title}: {swept}", _about(sweep)]
     parts += [part for one in sweep.get("nested", ()) for part in nested_part(one, sweep["keys"])]
+    parts += [f"![models on {dataset} by {swept}]({file})" for dataset, file in overviews.items()]
     for place, curve in enumerate(sweep["curves"]):
         label = curve["selection"]["label"]
         parts.append(f"## {curve['label']} on {curve['title'] or curve['dataset']}{f' ({label})' if label else ''}")

@@ -221,8 +221,10 @@ _NO_AXES = ("kind", "fold", "seed", "recipe", "batch", "model", "dataset", "prot
 
 
 def _label(subject: Cell, rivals: Sequence[Cell]) -> str:
-    """The model, with the axes that tell it from the sweep's other rows of the same model."""
+    """The model and how it was trained, with the axes that tell it from the sweep's other rows of the same model."""
     values = [other.to_json() for other in rivals]
     mine = subject.to_json()
-    differing = [name for name in mine if name not in _NO_AXES and any(v[name] != mine[name] for v in values)]
-    return ", ".join([subject.model, *(f"{name} {mine[name]}" for name in differing)])
+    untold = (*_NO_AXES, *(["mode"] if subject.mode != "scratch" else []))
+    differing = [name for name in mine if name not in untold and any(v[name] != mine[name] for v in values)]
+    how = [subject.mode] if subject.mode != "scratch" else []
+    return ", ".join([subject.model, *how, *(f"{name} {mine[name]}" for name in differing)])

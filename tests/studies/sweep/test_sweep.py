@@ -24,7 +24,7 @@ from bench.plugins.discovery import load_modules
 from bench.results.records import Failure, Record, Score
 from bench.running.progress import Progress
 from bench.statistics.ranking import ranking
-from bench.studies.sweep.plot import draw, drawn_lines, positions
+from bench.studies.sweep.plot import draw, draw_together, drawn_lines, positions
 from bench.studies.sweep.read import GridPoint, is_diverged, read_curve
 from bench.studies.sweep.render import header, markdown, sentences, table_csv, table_rows
 from bench.studies.sweep.run import SweepStudy, make_grid, run_sweep
@@ -204,7 +204,7 @@ def test_below_three_seeds_no_value_is_told_apart() -> None:
     assert found["best"] == 1
     assert found["points"][0]["against_best"] is None
     assert found["points"][0]["interval_note"].endswith("over clips only")
-    text = markdown(sweep_of(found), {})
+    text = markdown(sweep_of(found), {}, {})
     assert "Highest: lr 1e-4 with 90.0 %; no paired test: 1 seed: a rank needs at least 3." in text
     assert "differs significantly" not in text
 
@@ -316,7 +316,7 @@ def test_best_at_the_edge_is_said() -> None:
 
 
 def test_page_says_what_it_must(curve) -> None:
-    page = markdown(sweep_of(curve), {0: "sweep.svg"})
+    page = markdown(sweep_of(curve), {0: "sweep.svg"}, {"d": "all.svg"})
     assert "## m on Made (sensitivity, not selection)" in page
     assert "picking a value by them is selection on the test split; to pick a value, use --protocol 3+1+1." in page
     assert "recipe.lr: 1e-4 to 1e-3 (3 of 5 values) do not differ significantly from the best." in page
@@ -376,6 +376,16 @@ def test_two_keys_are_lines_and_a_third_is_held_at_the_best() -> None:
     assert {point["texts"]["batch"] for _, line in lines for point in line} == {"8"}
     assert "recipe.lr (at epochs 3, batch 8)" in "\n".join(sentences(sweep_of(found), found))
     assert draw(found, ["lr", "epochs", "batch"])["svg"].count(b"epochs 3") == 1
+
+
+def test_models_of_a_data_set_share_a_drawing() -> None:
+    made = Made()
+    curves = [made.curve([made.tried({"lr": t}, both(r)) for t, r in (("1", low), ("3", 0.9))]) for low in (0.3, 0.5)]
+    named = [{**curve, "label": name} for curve, name in zip(curves, ("first", "second"), strict=True)]
+    drawn = draw_together(named, "lr")
+    assert {kind: content[:4] for kind, content in drawn.items()} == {"svg": b"<?xm", "png": b"\x89PNG"}
+    assert [drawn["svg"].count(one["label"].encode()) for one in named] == [1, 1]
+    assert draw_together(named, "lr") == drawn
 
 
 @pytest.mark.parametrize(
