@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bench.cell import FROZEN
 from bench.errors import CheckpointError
 from bench.execution import estimators, provenance
 from bench.execution.build import MASKED, build_model, is_network, takes_weights
@@ -23,6 +24,7 @@ from bench.job import Job
 from bench.measurement.memory import HostPeak
 from bench.metrics.arrays import chances
 from bench.metrics.scoring import primary
+from bench.plugins.model_spec import ModelSpec
 from bench.plugins.registry import Registry
 from bench.protocols.split import Split
 
@@ -60,7 +62,7 @@ def run_evaluate(registry: Registry, job: Job, progress: Progress, on_epoch: OnE
     else:
         progress.stage = "train"
         fitted, predictions = _estimator(model, data, split)
-    files = _files(fitted, data, job)
+    files = _files(fitted, data, job, entry.spec)
     progress.stage = "record"
     timing = {
         "data_s": ready, **fitted.timing, "evaluate_s": predictions.seconds,
@@ -83,14 +85,18 @@ def _arrays(fitted: Fitted, predictions: Predictions, data: Inputs) -> dict[str,
     }
 
 
-def _files(fitted: Fitted, data: Inputs, job: Job) -> dict[str, bytes]:
-    """The checkpoint where it is kept, and predictions of the clips whose target nobody knows."""
+def _files(fitted: Fitted, data: Inputs, job: Job, spec: ModelSpec) -> dict[str, bytes]:
+    """The checkpoint where it is kept, without what building the model gives; and what unknown clips are taken for."""
     files: dict[str, bytes] = {}
     if job.keep_checkpoint and fitted.pipeline is not None:
         from safetensors.torch import save
         from torch import Tensor
 
-        state = {**fitted.pipeline.state_dict(), **fitted.tensors}
+        from bench.execution.weights import OWN
+
+        own = OWN if job.cell.mode in FROZEN and spec.brings(job.cell.weights) else ()
+        state = {name: x for name, x in fitted.pipeline.state_dict().items() if not name.startswith(own)}
+        state |= fitted.tensors
         tensors = {name: x.detach().cpu().contiguous().clone() for name, x in state.items() if isinstance(x, Tensor)}
         files["checkpoint.safetensors"] = save(tensors)
     unknown = np.flatnonzero(np.asarray(data.clips.splits or (), dtype=str) == "predict")[: job.limit].astype(np.int64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.cell import FROZEN, GIVEN, parse_inputs
 from bench.clips import TaskInfo
@@ -25,6 +25,8 @@ from bench.execution.pipeline import Normaliser, Pipeline
 from bench.execution.pretraining import end_pretraining
 from bench.execution.provenance import TASK_FIELDS
 from bench.execution.step import Inference
+from bench.execution.trust import checksum
+from bench.execution.weights import OWN
 from bench.execution.windows import window_of
 from bench.metrics.arrays import chances
 from bench.plugins.registry import Registry
@@ -41,7 +43,7 @@ class Kept:
 
     Attributes:
         lengths: Whether the network is told how many samples of a clip are its own.
-        tensors: The checkpoint, name to tensor.
+        tensors: The checkpoint, name to tensor, with those that building the model gives.
     """
 
     record: Record
@@ -119,8 +121,9 @@ def reopen(registry: Registry, store: Store, record: Record, weights: Path | Non
         end_pretraining(pipeline)
     head = f"{cell.mode}." if cell.mode in FROZEN else ""
     parts = {name: x for name, x in tensors.items() if head and name.startswith(head)}
+    whole = {**_encoder(model, tensors, record, again), **tensors}
     try:
-        pipeline.load_state_dict({name: x for name, x in tensors.items() if name not in parts}, strict=True)
+        pipeline.load_state_dict({name: x for name, x in whole.items() if name not in parts}, strict=True)
         found = {name.removeprefix(head): x for name, x in parts.items()}
         classifier = restore(found, multi_label=task.task_type == "multi_label") if head else None
     except (RuntimeError, KeyError) as error:
@@ -129,8 +132,19 @@ def reopen(registry: Registry, store: Store, record: Record, weights: Path | Non
         raise CheckpointError(f"{misfit}; {again}") from error
     return Kept(
         record=record, task=task, recipe=recipe, pipeline=pipeline, classifier=classifier,
-        lengths=entry.spec.lengths, tensors=tensors,
+        lengths=entry.spec.lengths, tensors=whole,
     )  # fmt: skip
+
+
+def _encoder(model: nn.Module, tensors: Iterable[str], record: Record, again: str) -> dict[str, Tensor]:
+    """What building the model gives, where the checkpoint leaves that out."""
+    wanted = (record.provenance.get("frozen") or {}).get("encoder")
+    if wanted is None or any(name.startswith(OWN) for name in tensors):
+        return {}
+    if checksum(model) != wanted:
+        which = f"the weights of {record.cell.model} are not those that {record.cell.id} was fitted on"
+        raise CheckpointError(f"{which}; give it the same package or file, or {again}")
+    return {f"{OWN}{name}": x for name, x in model.state_dict().items()}
 
 
 def _task(registry: Registry, record: Record) -> TaskInfo:

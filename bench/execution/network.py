@@ -26,7 +26,7 @@ from bench.execution.results import Fitted, OnEpoch, Predictions, Progress, chec
 from bench.execution.seeding import deterministic
 from bench.execution.step import Inference, StepSettings, TrainStep
 from bench.execution.train import Validation, train
-from bench.execution.trust import batch_mates, check_unchanged, module_state
+from bench.execution.trust import batch_mates, check_unchanged, checksum, module_state
 from bench.execution.weights import checked_sha256, load_weights, output_layer
 from bench.execution.windows import Windows
 from bench.execution.zero_shot import prompted
@@ -252,7 +252,8 @@ def _fit_frozen(pipeline: Pipeline, run: Run, bank: Bank | None) -> tuple[Pipeli
         "steps": None,
     }
     cached = None if bank is None else {"key": bank.key[:16], "fresh": bank.fresh, "clips": len(bank.rows)}
-    notes = {"frozen": {"mode": cell.mode, "embed_s": embed_s, "cache": cached, **head.describe()}}
+    encoder = checksum(pipeline.model)
+    notes = {"frozen": {"mode": cell.mode, "embed_s": embed_s, "cache": cached, "encoder": encoder, **head.describe()}}
     return pipeline, Fitted(
         predict=score, respond=lambda index: vectors(embed(index)), timing=timing,
         tensors={f"{cell.mode}.{name}": x for name, x in head.tensors().items()}, notes=notes,

@@ -78,6 +78,11 @@ def module_state(module: nn.Module) -> dict[str, int]:
     }
 
 
+def checksum(module: nn.Module) -> str:
+    """One for all parameters and buffers."""
+    return f"{zlib.crc32(repr(sorted(module_state(module).items())).encode()):08x}"
+
+
 def estimator_state(estimator: Any) -> dict[str, int] | Refusal:
     """A checksum of a pickled estimator, or why there is none: it is large, or cannot be pickled."""
     total = _Checksum()

@@ -129,6 +129,10 @@ class ModelSpec:
         """Whether it is called with keywords."""
         return len(self.modalities) + len(self.optional_modalities) + self.lengths > 1
 
+    def brings(self, weights: str) -> bool:
+        """Whether building it gives all of these weights: its package, or the file that it refers to, holds them."""
+        return weights == self.axes.get("weights", "random" if self.trained_on else None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cell import Cell
+from bench.cell import FROZEN, Cell
 from bench.clips import Clips
 from bench.config.selection import Selection, check_names
 from bench.data.cache import cache_root
@@ -144,8 +144,10 @@ class Preparation:
         total = sum(size for _, size in [*views, *set(views)])
         for planned in plan.runnable:
             classes = len(self.loaded[planned.cell.data_name].clips.label_names)
-            parameters = self.registry.models[planned.cell.model].spec.parameters or 0
-            weights = 4 * parameters if self.settings.keep_checkpoints and planned.cell.kind == "evaluate" else 0
+            cell, spec = planned.cell, self.registry.models[planned.cell.model].spec
+            kept = self.settings.keep_checkpoints and cell.kind == "evaluate"
+            kept = kept and not (cell.mode in FROZEN and spec.brings(cell.weights))
+            weights = 4 * (spec.parameters or 0) if kept else 0
             total += RECORD_BYTES + 4 * classes * planned.test_clips + weights
         return total
 

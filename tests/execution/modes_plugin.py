@@ -29,6 +29,7 @@ def bench_add_models():
         spec("modes.blind", pretrain=None),
         spec("modes.bare", pretrain=":build"),
         spec("modes.own", factory=":build_with_weights"),
+        spec("modes.brought", pretrain=None, trained_on=("tones of somebody else",)),
     ]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import safetensors
+import safetensors.torch
 import soundfile
 import torch
 
@@ -121,6 +121,29 @@ def test_windows_cover_a_file_and_the_first_is_the_clip(registry, stored, tones,
     assert halves == [0, 800, 1600, 2100]
     with pytest.raises(SelectionError, match="no audio file below"):
         files_of([tmp_path / "run"])
+
+
+def test_an_encoder_that_brings_its_weights_is_not_stored_again(registry, stored, tones, tmp_path) -> None:
+    store, record = stored("probe", model="modes.brought")
+    names = [*safetensors.torch.load(store.content(record, "checkpoint"))]
+    assert [name for name in names if not name.startswith(("probe.", "normaliser.", "frontend."))] == []
+    arrays, kept = store.predictions(record), reopen(registry, store, record)
+    found = [one.chances for one in listen(kept, [tones / f"{name}.wav" for name in arrays["ids"]])]
+    np.testing.assert_allclose(found, chances(arrays["logits"], several=False), atol=2e-6)
+    export(registry, store, kept, tmp_path / "whole.safetensors")
+    assert "model.body.1.weight" in safetensors.torch.load_file(tmp_path / "whole.safetensors")
+    # Trained in the cell, or of chance: nobody else has them.
+    for mode, weights, model in (("probe", "random", "modes.good"), ("scratch", "random", "modes.brought")):
+        other = store.content(stored(mode, weights, model=model)[1], "checkpoint")
+        assert "model.body.1.weight" in safetensors.torch.load(other)
+
+
+def test_an_encoder_with_other_weights_than_the_cells_is_refused(registry, stored) -> None:
+    store, record = stored("probe", model="modes.brought")
+    other = record.model_copy(update={"cell": replace(record.cell, seed=1), "artifacts": {}})
+    store.write(other, None, {"checkpoint.safetensors": store.content(record, "checkpoint")})
+    with pytest.raises(CheckpointError, match=r"weights of modes.brought are not those that .* was fitted on; give it"):
+        reopen(registry, store, store.read(other.cell))
 
 
 def test_what_cannot_be_reopened_says_what_to_do(registry, stored, tmp_path) -> None:
