@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import hashlib
 import inspect
 import time
 from collections.abc import Mapping
@@ -20,6 +18,7 @@ from bench.data.text import Tokens, hash_tokens, own_tokens
 from bench.data.waveforms import Waveforms
 from bench.errors import DataError, PluginError
 from bench.execution.opening import Opened, WorkerCache, open_data
+from bench.execution.precomputed import precomputed
 from bench.execution.seeding import seed_everything
 from bench.execution.state import handed_out
 from bench.execution.windows import cut, window_of
@@ -28,7 +27,6 @@ from bench.plugins.factories import load_factory
 from bench.plugins.registry import Registry
 from bench.plugins.specs import DatasetSpec, ModelSpec
 from bench.protocols.split import Split
-from bench.results.provenance import digest, source_hash
 
 if TYPE_CHECKING:
     from torch import nn
@@ -177,7 +175,7 @@ def prepare(registry: Registry, job: Job, cache: WorkerCache | None = None, open
     arrays: dict[str, Any] = {}
     frontend = None
     if "audio" in ways:
-        arrays["audio"], frontend, shape = _audio(registry, job, clips, waveforms, task)
+        arrays["audio"], frontend, shape = _audio(registry, job, opened, task)
         if model.lengths and waveforms is not None:
             tiled = job.recipe.fill == "tile"
             arrays["audio_samples"] = (
@@ -187,7 +185,7 @@ def prepare(registry: Registry, job: Job, cache: WorkerCache | None = None, open
     first, long = cut(arrays, window, keep=job.recipe.long_clips == "window")
     arrays |= first
     if "image" in ways:
-        arrays["image"] = _images(clips, waveforms, cache, derived="derived" in ways["image"])
+        arrays["image"] = _images(opened, cache, derived="derived" in ways["image"])
     if "text" in ways:
         arrays["text"], arrays["text_mask"] = _tokens(registry, job, clips, task, cache)
     return Inputs(
@@ -200,10 +198,10 @@ def prepare(registry: Registry, job: Job, cache: WorkerCache | None = None, open
 
 
 def _audio(
-    registry: Registry, job: Job, clips: Clips, waveforms: Waveforms | None, task: TaskInfo
+    registry: Registry, job: Job, opened: Opened, task: TaskInfo
 ) -> tuple[Any, nn.Module | None, tuple[int, int] | None]:
     """What batches hold of the audio, the front end that it still has to go through, and the shape of the features."""
-    cell = job.cell
+    cell, clips, waveforms = job.cell, opened.clips, opened.waveforms
     if clips.features is not None:
         freq, frames = clips.features.shape[1:]
         return clips.features, None, (int(freq), int(frames))
@@ -215,11 +213,12 @@ def _audio(
         return waveforms.samples, None, None
     shape = feature_shape(frontend, task)
     if cell.feeding == "precomputed":
-        return _stored(registry, model, cell.frontend, waveforms, frontend), None, shape
+        return precomputed(registry, job, waveforms, frontend, stand_in=opened.stand_in), None, shape
     return waveforms.samples, frontend, shape
 
 
-def _images(clips: Clips, waveforms: Waveforms | None, cache: WorkerCache, *, derived: bool) -> Any:
+def _images(opened: Opened, cache: WorkerCache, *, derived: bool) -> Any:
+    clips, waveforms = opened.clips, opened.waveforms
     if not derived:
         if clips.images is None:
             raise DataError(f"{clips.title} has no images")
@@ -228,7 +227,9 @@ def _images(clips: Clips, waveforms: Waveforms | None, cache: WorkerCache, *, de
         raise DataError(f"{clips.title} has no waveforms that an image could be derived from")
     from bench.data.derived import thumbnail
 
-    return cache.once(waveforms.fingerprint, lambda: thumbnail(waveforms.samples, waveforms.sample_rate))
+    heard = waveforms.samples[:1] if opened.stand_in else waveforms.samples
+    pictures = cache.once(waveforms.fingerprint, lambda: thumbnail(heard, waveforms.sample_rate))
+    return np.broadcast_to(pictures, (len(clips), *pictures.shape[1:]))
 
 
 def _tokens(registry: Registry, job: Job, clips: Clips, task: TaskInfo, cache: WorkerCache) -> Tokens:
@@ -249,28 +250,6 @@ def _tokens(registry: Registry, job: Job, clips: Clips, task: TaskInfo, cache: W
         return own_tokens(build(**accepted), texts, length, entry.spec.name)
 
     return cache.once((job.cell.dataset, job.data, job.cell.model, length, job.weights), tokenized)
-
-
-def _stored(
-    registry: Registry, model: ModelSpec, name: str, waveforms: Waveforms, frontend: nn.Module
-) -> np.ndarray[Any, Any]:
-    import torch
-
-    from bench.data.features import open_features
-
-    if any(p.requires_grad for p in frontend.parameters()):
-        raise PluginError(f"front end {name!r} is trained, so its features cannot be precomputed; use --feeding fly")
-    noise = torch.rand(1, waveforms.samples.shape[1], generator=torch.Generator().manual_seed(0)) - 0.5
-    with torch.no_grad():
-        heard, *others = (one(noise) for one in (frontend, frontend, copy.deepcopy(frontend).train()))
-    if not all(torch.allclose(heard, other, equal_nan=True) for other in others):
-        raise PluginError(
-            f"front end {name!r} gives one clip other features each time or in training (dropout, augmentation), so "
-            "that they cannot be precomputed; use --feeding fly"
-        )
-    drawn = hashlib.sha256(heard.numpy().tobytes()).hexdigest()  # weights drawn by the seed, wherever it keeps them
-    key = digest([name, dict(model.frontend_options), source_hash(registry.frontends[name].factory), drawn])
-    return open_features(waveforms, frontend, key=key, dtype="float32").values
 
 
 def arranged(data: Inputs, split: Split, seed: int) -> Inputs:

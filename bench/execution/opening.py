@@ -25,10 +25,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """A data set before any model sees it; ``waveforms`` are ``None`` where its publishers give features."""
+    """A data set before any model sees it; ``waveforms`` are ``None`` where its publishers give features.
+
+    ``stand_in`` says that they are noise: only shapes are asked for.
+    """
 
     clips: Clips
     waveforms: Waveforms | None
+    stand_in: bool = False
 
 
 class WorkerCache:
@@ -52,12 +56,9 @@ def open_data(registry: Registry, job: Job, cache: WorkerCache | None = None) ->
         DataError: The user's files are others than those that were planned for.
     """
     cache, cell = cache or WorkerCache(), job.cell
-    entry = registry.datasets[cell.data_name]
     source = (cell.dataset, job.data)
-    clips = cache.once(source, lambda: know_copies(identified(open_clips(entry.spec, job.data, load=entry.factory))))
-    if cell.dataset not in (cell.data_name, found := Loaded(entry=entry, clips=clips).label):
-        raise DataError(f"the data are {found} now, {cell.dataset} when this was planned; run the same command again")
-    clips = clips.at(registry.models[cell.model].spec.sample_rate)
+    listed = _listed(registry, job, cache)
+    clips = cache.once((*source, "copies"), lambda: know_copies(listed)).at(_rate(registry, job))
     waveforms = None
     if clips.features is None and clips.audio is not None:
         trim_db, fill = job.recipe.trim_db, job.recipe.fill
@@ -65,6 +66,36 @@ def open_data(registry: Registry, job: Job, cache: WorkerCache | None = None) ->
             (*source, clips.sample_rate, trim_db, fill), lambda: open_waveforms(clips, trim_db=trim_db, fill=fill)
         )
     return Opened(clips=clips, waveforms=waveforms)
+
+
+def open_index(registry: Registry, job: Job, cache: WorkerCache) -> Opened:
+    """The same with one stretch of noise in place of every recording, none of which is read."""
+    clips = _listed(registry, job, cache).at(_rate(registry, job))
+    waveforms = None
+    if clips.features is None and clips.audio is not None:
+        waveforms = cache.once((clips.sample_rate, clips.clip_samples, len(clips)), lambda: _noise(clips))
+    return Opened(clips=clips, waveforms=waveforms, stand_in=True)
+
+
+def _listed(registry: Registry, job: Job, cache: WorkerCache) -> Clips:
+    entry, planned = registry.datasets[job.cell.data_name], job.cell.dataset
+    clips = cache.once((planned, job.data), lambda: identified(open_clips(entry.spec, job.data, load=entry.factory)))
+    if planned not in (job.cell.data_name, found := Loaded(entry=entry, clips=clips).label):
+        raise DataError(f"the data are {found} now, {planned} when this was planned; run the same command again")
+    return clips
+
+
+def _rate(registry: Registry, job: Job) -> int | None:
+    return registry.models[job.cell.model].spec.sample_rate
+
+
+def _noise(clips: Clips) -> Waveforms:
+    shape = (len(clips), clips.clip_samples)
+    noise = np.random.default_rng(0).integers(-8000, 8000, (1, clips.clip_samples), dtype=np.int16)
+    return Waveforms(
+        samples=np.broadcast_to(noise, shape), lengths=np.full(*shape, dtype=np.int64), sample_rate=clips.sample_rate,
+        report={}, fingerprint=f"noise {clips.sample_rate} {shape}",
+    )  # fmt: skip
 
 
 def split_for(registry: Registry, clips: Clips, job: Job) -> Split:

@@ -15,14 +15,14 @@ from bench.execution.build import MASKED, build_model, build_pipeline, materiali
 from bench.execution.classifiers import FIT
 from bench.execution.estimators import inputs_of, logits_of
 from bench.execution.inputs import Inputs, prepare
-from bench.execution.opening import WorkerCache
+from bench.execution.opening import WorkerCache, open_index
 from bench.execution.pipeline import Pipeline, call_model
 from bench.execution.pretraining import PretrainStep, end_pretraining
 from bench.execution.results import Progress
 from bench.execution.step import Inference, StepSettings, TrainStep
 from bench.job import Job
 from bench.measurement.clocks import synchronize
-from bench.measurement.work import Pace, calibrate, expected_seconds
+from bench.measurement.work import Operators, Pace, calibrate, expected_seconds
 from bench.plugins.registry import Registry
 
 SLOW_STEP_S = 8.0
@@ -119,9 +119,10 @@ def _time_estimator(model: Any, data: Inputs) -> dict[str, Any]:
 def run_estimate(registry: Registry, job: Job, progress: Progress, known: Known) -> dict[str, Any]:
     """The numbers of :func:`run_price` without running the model, which is built without weights on the meta device.
 
-    Its operators are priced at the machine's pace; only the front end, which has no weights to learn, is timed.
+    Its operators are priced at the machine's pace; only the front end, which has no weights to learn, is timed. Of the
+    data set its list is read, no recording.
     """
-    data = prepare(registry, job, known.cache)
+    data = prepare(registry, job, known.cache, open_index(registry, job, known.cache))
     progress.stage = "build"
     entry = registry.models[job.cell.model]
     weights = job.weights if entry.spec.needs_weights else None  # its numbers do not change the count
@@ -140,16 +141,16 @@ def run_estimate(registry: Registry, job: Job, progress: Progress, known: Known)
         if data.frontend is not None:
             front_s = known.front_end(data.frontend.to(job.cell.device), batch.inputs["audio"].to(job.cell.device), job)
     pace, given = known.pace(job), inputs if data.by_name else inputs[data.modalities[0]]
-    forward = expected_seconds(lambda: call_model(model, given), pace)
+    forward = expected_seconds(lambda: call_model(model, given), pace, known.operators)
     update = UPDATE_BYTES * sum(x.numel() for x in model.parameters() if x.requires_grad) / pace.bytes_s
-    step = 0.0 if job.cell.mode in FIT else BESIDE * (front_s + _both_ways(model, given, pace) + update)
+    step = 0.0 if job.cell.mode in FIT else BESIDE * (front_s + _both_ways(model, given, pace, known) + update)
     clip = (front_s + forward) / size
     pretrain_step = BESIDE * (3 * clip * job.recipe.pretrain_batch + update) if job.cell.weights == MASKED else None
     costs = {"step_s": step, "infer_clip_s": clip, "fit_clip_s": None, "pretrain_step_s": pretrain_step}
     return {**costs, "data_s": 0.0, "source": "estimated"}
 
 
-def _both_ways(model: nn.Module, given: torch.Tensor | dict[str, torch.Tensor], pace: Pace) -> float:
+def _both_ways(model: nn.Module, given: torch.Tensor | dict[str, torch.Tensor], pace: Pace, known: Known) -> float:
     """Seconds forward and backward in training, when a network may leave out a part of its tokens."""
 
     def step() -> None:
@@ -157,18 +158,26 @@ def _both_ways(model: nn.Module, given: torch.Tensor | dict[str, torch.Tensor], 
 
     model.train()
     try:
-        return expected_seconds(step, pace)
+        return expected_seconds(step, pace, known.operators)
     finally:
         model.eval()
 
 
 @dataclass(slots=True)
 class Known:
-    """What estimates that follow each other in one process share: opened data, paces of devices, timed front ends."""
+    """What estimates that follow each other in one process share.
+
+    Attributes:
+        cache: Lists of clips, tokens.
+        paces: Of devices.
+        front_ends: Timed ones.
+        operators: Shapes and work of those that were called.
+    """
 
     cache: WorkerCache = field(default_factory=WorkerCache)
     paces: dict[str, Pace] = field(default_factory=dict)
     front_ends: dict[object, float] = field(default_factory=dict)
+    operators: Operators = field(default_factory=dict)
 
     def pace(self, job: Job) -> Pace:
         """Of the device of a job, measured once."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode, flop_registry
+from torch.utils.flop_counter import flop_registry
 
 from bench.measurement.clocks import synchronize
 from bench.measurement.flops import countable_kernels
@@ -37,33 +37,82 @@ class Pace:
     operator_s: float
 
 
-class _Roofline(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up the seconds of the operators that reach the backend."""
+Operators = dict[Any, tuple[Any, int, int]]
+"""By operator whether it makes new tensors; by what it was called with, too, the form of its result, FLOPs, bytes."""
 
-    def __init__(self, pace: Pace) -> None:
+
+class _Roofline(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Adds up the seconds of the operators that reach the backend, after it has taken apart what falls apart."""
+
+    def __init__(self, pace: Pace, known: Operators) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.pace = pace
+        self.pace, self.known = pace, known
         self.seconds = 0.0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = kwargs or {}
-        made = func(*args, **given)
-        if not getattr(func, "is_view", False):
+        if func not in self.known:
+            with self:
+                made = func.decompose(*args, **given)
+            if made is not NotImplemented:
+                return made
+            self.known[func] = _makes_new(func), 0, 0
+        if func.is_view:
+            return func(*args, **given)
+        key = (func, _form(args), _form(given)) if self.known[func][0] else None
+        if key in self.known:
+            form, flops, moved = self.known[key]
+            made = _blank(form)
+        else:
+            made = func(*args, **given)
             counted = flop_registry.get(func.overloadpacket)
-            flops = counted(*args, **given, out_val=made) if counted else 0
-            moved = _bytes((args, given, made))
-            self.seconds += self.pace.operator_s + max(flops / self.pace.flops_s, moved / self.pace.bytes_s)
+            flops, moved = counted(*args, **given, out_val=made) if counted else 0, _bytes((args, given, made))
+            if key is not None and all(x.is_meta for x in _tensors((args, given, made))):
+                self.known[key] = _form(made), flops, moved
+        self.seconds += self.pace.operator_s + max(flops / self.pace.flops_s, moved / self.pace.bytes_s)
         return made
 
 
+def _makes_new(func: Any) -> bool:
+    """Whether an operator returns tensors of its own and writes to no other."""
+    schema = func._schema
+    return not schema.is_mutable and all(r.alias_info is None and "Tensor" in str(r.type) for r in schema.returns)
+
+
+def _form(value: Any) -> Any:
+    """All of a value but the numbers in tensors, hashable."""
+    if isinstance(value, Tensor):
+        return Tensor, value.shape, value.stride(), value.dtype, value.device
+    if isinstance(value, dict):
+        return tuple((name, _form(one)) for name, one in value.items())
+    if isinstance(value, list | tuple):
+        return type(value), *(_form(one) for one in value)
+    return type(value), value
+
+
+def _blank(form: Any) -> Any:
+    """A result of that form."""
+    kind, *parts = form
+    if kind is Tensor:
+        shape, stride, dtype, device = parts
+        return torch.empty_strided(shape, stride, dtype=dtype, device=device)
+    return kind(_blank(part) for part in parts) if kind in (list, tuple) else parts[0]
+
+
+def _tensors(values: object) -> list[Tensor]:
+    return [x for x in tree_leaves(values) if isinstance(x, Tensor)]
+
+
 def _bytes(values: object) -> int:
-    return sum(x.numel() * x.element_size() for x in tree_leaves(values) if isinstance(x, Tensor))
+    return sum(x.numel() * x.element_size() for x in _tensors(values))
 
 
-def expected_seconds(call: Callable[[], object], pace: Pace) -> float:
-    """Seconds of ``call()`` at that pace, to be called on the meta device."""
-    # The counter stands inside, so that the operators come here after it has taken them apart.
-    with countable_kernels(), _Roofline(pace) as roofline, FlopCounterMode(display=False):
+def expected_seconds(call: Callable[[], object], pace: Pace, known: Operators | None = None) -> float:
+    """Seconds of ``call()`` at that pace, to be called on the meta device.
+
+    Calls that share ``known`` ask for the shapes of each operator once.
+    """
+    with countable_kernels(), _Roofline(pace, {} if known is None else known) as roofline:
         call()
     return float(roofline.seconds)
 

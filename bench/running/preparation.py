@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 DEFAULT_TIMEOUT_S = 1800.0
 PRICING_TIMEOUT_S = 120.0
-ESTIMATES = 12
+ESTIMATES = 30
 """So many estimates take as long as the start of a worker."""
 RECORD_BYTES = 12_000
 BUSY_CORES = 0.2

@@ -1,0 +1,55 @@
+"""What a plan asks of a model reads the list of the clips, and not one recording."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.cell import Cell
+from bench.config.recipes import resolve
+from bench.errors import PluginError
+from bench.execution.pricing import Known, run_estimate
+from bench.execution.results import Progress
+from bench.job import Job
+from bench.plugins.discovery import load
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def registry():
+    return load((HERE / "frontend_plugin.py", HERE / "inputs_plugin.py")).registry
+
+
+@pytest.fixture
+def estimated(registry, monkeypatch, tmp_path: Path):
+    """``estimated(model, dataset, clip_samples, **axes)``: its costs and what stands in the cache afterwards."""
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    known = Known()
+
+    def one(model: str, dataset: str, clip_samples: int, **axes):
+        cell = Cell(
+            kind="evaluate", dataset=dataset, protocol="official@1", fold=0, model=model, recipe="smoke", batch=4,
+            clip_samples=clip_samples, **axes,
+        )  # fmt: skip
+        job = Job(cell=cell, recipe=resolve("smoke", None, {"fill": "zeros"}), fingerprint="0")
+        return run_estimate(registry, job, Progress(), known), {path.name for path in tmp_path.iterdir()}
+
+    return one
+
+
+def test_an_estimate_reads_no_recording(estimated) -> None:
+    for feeding in ("fly", "precomputed"):
+        cost, made = estimated("net.drawn", "tones", 800, frontend="drawn", feeding=feeding)
+        assert cost["step_s"] > 0
+        assert cost["infer_clip_s"] > 0
+        assert made <= {"contents.sqlite"}
+    cost, made = estimated("tell.view", "views", 32, inputs="audio+image.derived", frontend="waveform")
+    assert cost["step_s"] > 0
+    assert made <= {"contents.sqlite"}
+
+
+def test_an_estimate_says_what_cannot_be_precomputed(estimated) -> None:
+    with pytest.raises(PluginError, match="other features each time or in training"):
+        estimated("net.dropping", "tones", 800, frontend="dropping", feeding="precomputed")
