@@ -36,6 +36,7 @@ def main(selection: Selection, settings: Settings, encoder: Encoder, *, rules: R
 
     Every clip is embedded once, or read from the embedding cache. What a rule does otherwise is done one thing after
     another, so that the table shows what each adds or takes. One process does it all; HEAR's grid takes minutes.
+    What a step said is kept in --out, where the same command goes on.
     """
     asked, chosen = replace(selection, models=(encoder,)), chosen_rules(opt.names(rules, "--rules"))
     with resumable(settings.out) as progress:

@@ -176,7 +176,7 @@ def _held_out(data: Training, folds: npt.NDArray[np.int64], choices: Sequence[fl
     else:
         each = logits.logsumexp(2) - (logits * y).sum(2)
         right = (logits.argmax(2) == y.argmax(1)).float()
-    if data.targets.ndim == 1 and several:  # two classes: one regression
+    if data.targets.ndim == 1 and several and len(fitted):  # two classes: one regression; one class: none
         right = ((logits[..., 0] > 0) == (y[:, 0] > 0)).float()
 
     def mean(values: Tensor) -> Doubles:

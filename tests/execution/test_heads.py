@@ -53,6 +53,15 @@ def test_heads_beat_chance_and_never_name_an_unseen_class(mode: str, several: bo
     np.testing.assert_allclose(again.logits(x[80:]), logits, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("mode", HEADS)
+@pytest.mark.parametrize("several", [False, True])
+def test_heads_fitted_on_one_class_name_it(mode: str, several: bool) -> None:
+    x, targets = blobs()[0], np.full(120, 2)
+    logits = FIT[mode](training(x, np.eye(4, dtype=np.float32)[targets] if several else targets)).logits(x)
+    assert np.isfinite(logits).all()
+    assert (logits.argmax(axis=1) == 2).all()
+
+
 @pytest.mark.parametrize("k", [1, 10])
 def test_neighbours_against_scikit_learn(k: int) -> None:
     x, targets = blobs()

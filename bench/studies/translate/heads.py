@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -19,7 +18,10 @@ from bench.studies.translate.networks import classes_said, one_pass, seeded
 
 Head = Callable[[Case, Sequence[Fold]], list[Indices]]
 """Gives classes ``(test clips,)`` of each fold, or ``(epochs, test clips)`` of which a :data:`Pick` takes an epoch."""
-Pick = Callable[[Case, Sequence[Fold], Sequence[Indices]], list[Indices]]
+Rights = npt.NDArray[np.float64]
+"""Accuracy on the tested clips, ``(folds, epochs)``."""
+Pick = Callable[[Rights], Indices]
+"""Gives the epoch whose classes count, for each fold."""
 
 STEPS = 100
 NEIGHBOURS, TEMPERATURE = 10, 0.07
@@ -42,11 +44,7 @@ AST = Layer(epochs=25, batch=48, rate=lambda epoch: 1e-4 * 0.85 ** max(0, epoch 
 
 def chosen_regression(case: Case, folds: Sequence[Fold]) -> list[Indices]:
     """Of the clean protocol: logistic regression on standardised values, C chosen inside the training clips."""
-    found = []
-    for place, fold in enumerate(folds):
-        case.tell(place / len(folds))
-        found.append(fit_logistic(_training(case, fold)).logits(case.x[fold.test]).argmax(1))
-    return found
+    return [fit_logistic(_training(case, fold)).logits(case.x[fold.test]).argmax(1) for fold in folds]
 
 
 def plain_regression(case: Case, folds: Sequence[Fold]) -> list[Indices]:
@@ -82,45 +80,30 @@ def misscaled_neighbours(case: Case, folds: Sequence[Fold]) -> list[Indices]:
     return cosine_neighbours(case, folds, axis=0)
 
 
-def layer_by_epoch(case: Case, folds: Sequence[Fold], layer: Layer) -> list[Indices]:
-    """LayerNorm and a linear layer: ``(epochs, test clips)`` of each fold."""
-    found = []
-    with seeded():
-        for place, fold in enumerate(folds):
-            case.tell(place / len(folds))
-            net = nn.Sequential(nn.LayerNorm(case.x.shape[1]), nn.Linear(case.x.shape[1], case.classes))
-            optimizer = torch.optim.Adam(net.parameters(), betas=layer.betas, weight_decay=layer.decay, fused=True)
-            said = []
-            for epoch in range(layer.epochs):
-                optimizer.param_groups[0]["lr"] = layer.rate(epoch)
-                one_pass(net, optimizer, case, fold.train[torch.randperm(len(fold.train)).numpy()], layer.batch)
-                said.append(classes_said(net, case, fold.test))
-            found.append(np.stack(said))
+def xares_layer(case: Case, folds: Sequence[Fold]) -> list[Indices]:
+    """LayerNorm and a linear layer as X-ARES trains them, ``(epochs, test clips)`` of each fold."""
+    return _layer_by_epoch(case, folds, XARES)
+
+
+def ast_layer(case: Case, folds: Sequence[Fold]) -> list[Indices]:
+    """The same as AST's script does."""
+    return _layer_by_epoch(case, folds, AST)
+
+
+def last_epoch(right: Rights) -> Indices:
+    """The last one."""
+    return np.full(len(right), -1)
+
+
+def best_epoch_of_each(right: Rights) -> Indices:
+    """The one, the first if several, that is best on the tested clips of each fold."""
+    found: Indices = right.argmax(axis=1)
     return found
 
 
-xares_layer = functools.partial(layer_by_epoch, layer=XARES)
-ast_layer = functools.partial(layer_by_epoch, layer=AST)
-
-
-def last_epoch(_case: Case, _folds: Sequence[Fold], said: Sequence[Indices]) -> list[Indices]:
-    """What was said after the last epoch."""
-    return [one[-1] for one in said]
-
-
-def best_epoch_of_each(case: Case, folds: Sequence[Fold], said: Sequence[Indices]) -> list[Indices]:
-    """What was said after the epoch, the first if several, that is best on the tested clips of each fold."""
-    return [one[rights.argmax()] for one, rights in zip(said, _right(case, folds, said), strict=True)]
-
-
-def best_epoch_of_all(case: Case, folds: Sequence[Fold], said: Sequence[Indices]) -> list[Indices]:
-    """The same, but one epoch for all folds, by the mean of their accuracies."""
-    return [one[np.mean(_right(case, folds, said), axis=0).argmax()] for one in said]
-
-
-def _right(case: Case, folds: Sequence[Fold], said: Sequence[Indices]) -> list[npt.NDArray[np.float64]]:
-    """``(epochs,)`` of each fold: accuracy on its tested clips."""
-    return [(one == case.targets[fold.test]).mean(axis=1) for one, fold in zip(said, folds, strict=True)]
+def best_epoch_of_all(right: Rights) -> Indices:
+    """One for all folds, the best by the mean of their accuracies."""
+    return np.full(len(right), right.mean(axis=0).argmax())
 
 
 def _training(case: Case, fold: Fold) -> Training:
@@ -131,3 +114,18 @@ def _training(case: Case, fold: Fold) -> Training:
         groups = [numbers[name] for name in names]
     x, targets = case.x[fold.train], case.targets[fold.train]
     return Training(x=x, targets=targets, classes=case.classes, groups=groups, recipe=case.recipe)
+
+
+def _layer_by_epoch(case: Case, folds: Sequence[Fold], layer: Layer) -> list[Indices]:
+    found = []
+    with seeded():
+        for fold in folds:
+            net = nn.Sequential(nn.LayerNorm(case.x.shape[1]), nn.Linear(case.x.shape[1], case.classes))
+            optimizer = torch.optim.Adam(net.parameters(), betas=layer.betas, weight_decay=layer.decay, fused=True)
+            said = []
+            for epoch in range(layer.epochs):
+                optimizer.param_groups[0]["lr"] = layer.rate(epoch)
+                one_pass(net, optimizer, case, fold.train[torch.randperm(len(fold.train)).numpy()], layer.batch)
+                said.append(classes_said(net, case, fold.test))
+            found.append(np.stack(said))
+    return found

@@ -54,16 +54,18 @@ def markdown(found: Mapping[str, Any]) -> str:
 
 
 def _score(found: Mapping[str, Any]) -> tuple[str, str]:
-    return percent(found["score"]), _between(found["interval"], percent)
+    return percent(found["score"]), between(found["interval"], percent)
 
 
 def _effect(found: Mapping[str, Any]) -> tuple[str, str]:
-    return _points(found["adds"]), _between(found["interval"], _points)
+    return points(found["adds"]), between(found["interval"], points)
 
 
-def _between(ends: tuple[float, float] | None, form: Callable[[float], str]) -> str:
+def between(ends: tuple[float, float] | None, form: Callable[[float], str]) -> str:
+    """Both ends of an interval."""
     return UNKNOWN if ends is None else f"[{form(ends[0])}, {form(ends[1])}]"
 
 
-def _points(value: float) -> str:
+def points(value: float) -> str:
+    """A difference of shares in points."""
     return f"{100 * value:+.1f}"

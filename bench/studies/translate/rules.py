@@ -11,12 +11,15 @@ from bench.studies.translate.divisions import Case, Fold, kfold, kfold_few, offi
 Divide = Callable[[Case], list[Fold]]
 
 
+SECONDS: dict[heads.Head, int] = {heads.chosen_regression: 15, networks.perceptron: 240}
+"""About what a head takes for 2 000 x 512 values on one core, for the time left; others 3 at most."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One more thing that a rule does otherwise, in a word (``cause``) and a line; what is done from there on.
 
-    Where the ``head`` tells of several epochs, ``pick`` takes one. ``seconds`` are about those that 2 000 x 512 values
-    take on one core, for the time left.
+    Where the ``head`` tells of several epochs, ``pick`` takes one.
     """
 
     cause: str
@@ -24,7 +27,6 @@ class Step:
     divide: Divide
     head: heads.Head
     pick: heads.Pick | None = None
-    seconds: int = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +50,7 @@ class Rule:
 
 CLEAN = Step(
     cause="clean", text="the authors' folds, logistic regression, C chosen inside the training clips",
-    divide=official, head=heads.chosen_regression, seconds=15,
+    divide=official, head=heads.chosen_regression,
 )  # fmt: skip
 _NEAREST = Step(
     cause="classifier", text="10 neighbours by cosine, softmax at 0.07", divide=official, head=heads.cosine_neighbours
@@ -69,9 +71,8 @@ RULES: tuple[Rule, ...] = (
             "mteb/abstasks/classification.py:110-114 LogisticRegression(max_iter=100), nothing standardised",
         ),
         steps=(
-            Step(cause="leak", text="folds over clips, not recordings", divide=kfold,
-                 head=heads.chosen_regression, seconds=15),
-            Step(cause="fewer clips", text="8 a class", divide=kfold_few, head=heads.chosen_regression, seconds=5),
+            Step(cause="leak", text="folds over clips, not recordings", divide=kfold, head=heads.chosen_regression),
+            Step(cause="fewer clips", text="8 a class", divide=kfold_few, head=heads.chosen_regression),
             Step(cause="C fixed", text="C = 1", divide=kfold_few, head=heads.plain_regression),
             Step(cause="unscaled features", text="at most 100 steps", divide=kfold_few, head=heads.raw_regression),
         ),
@@ -133,10 +134,9 @@ RULES: tuple[Rule, ...] = (
             f"{_HEAR}:847-853 shuffled only where the split is called train, as folds never are",
         ),
         steps=(
-            Step(cause="fewer clips", text="one fold less", divide=three_of_five,
-                 head=heads.chosen_regression, seconds=15),
+            Step(cause="fewer clips", text="one fold less", divide=three_of_five, head=heads.chosen_regression),
             Step(cause="classifier", text="perceptron, grid of the first split, never shuffled",
-                 divide=three_of_five, head=networks.perceptron, seconds=240),
+                 divide=three_of_five, head=networks.perceptron),
         ),
     ),
 )  # fmt: skip

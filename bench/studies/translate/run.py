@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,15 +18,16 @@ from bench.errors import NoCellError, SelectionError, did_you_mean
 from bench.execution.vectors import open_vectors
 from bench.planning.plan import expand
 from bench.protocols.groups import units
+from bench.results.folder import write_atomic
 from bench.running.preparation import load_all
 from bench.running.progress import Progress
 from bench.running.runner import Runner
 from bench.statistics.bootstrap import score_interval
 from bench.statistics.paired import paired_cluster_bootstrap
 from bench.studies.common import ends, only_model
-from bench.studies.translate.divisions import Case, Indices
-from bench.studies.translate.kept import Kept
-from bench.studies.translate.rules import CLEAN, RULES, Rule, Step
+from bench.studies.translate.divisions import KFOLDS, Case, Indices
+from bench.studies.translate.kept import kept_at, read_kept
+from bench.studies.translate.rules import CLEAN, RULES, SECONDS, Rule, Step
 
 NAMES = tuple(rule.name for rule in RULES)
 
@@ -82,16 +84,16 @@ def run_translation(
 def translated(case: Case, rules: Sequence[Rule], progress: Progress, out: Path) -> dict[str, Any]:
     """Scores of the clean protocol and of each step of each rule; what rules share is done once, ``out`` keeps it."""
     steps = [CLEAN, *(step for rule in rules for step in rule.steps)]
-    said = _said(case, steps, progress, Kept(folder=out, case=case))
-    done = {_key(step): _values(case, step, said[step.divide, step.head]) for step in steps}
+    said = _said(case, steps, progress, out)
+    done = {step: _values(case, step, said[step.divide, step.head]) for step in steps}
 
     def told(step: Step) -> dict[str, Any]:
-        values, leak = done[_key(step)]
+        values, leak = done[step]
         found = {"cause": step.cause, "text": step.text, "score": float(values.mean()), "leak": leak}
         return {**found, **ends(score_interval(values, case.groups))}
 
     def effect(step: Step, before: Step) -> dict[str, Any]:
-        (new, _), (old, _) = (done[_key(one)] for one in (step, before))
+        (new, _), (old, _) = (done[one] for one in (step, before))
         return {"adds": float(new.mean() - old.mean()), **ends(paired_cluster_bootstrap(new, old, case.groups))}
 
     found = []
@@ -103,25 +105,23 @@ def translated(case: Case, rules: Sequence[Rule], progress: Progress, out: Path)
     return {"clean": told(CLEAN), "rules": found}
 
 
-def _key(step: Step) -> tuple[Any, ...]:
-    return step.divide, step.head, step.pick
-
-
-def _said(case: Case, steps: Sequence[Step], progress: Progress, kept: Kept) -> dict[Any, list[Indices]]:
+def _said(case: Case, steps: Sequence[Step], progress: Progress, out: Path) -> dict[Any, list[Indices]]:
     """What each head says on each division, kept or new; the time left counts what is new."""
-    every = {(step.divide, step.head): step for step in steps}
-    said = {key: words for key, step in every.items() if (words := kept.said(step)) is not None}
-    left = {key: step for key, step in every.items() if key not in said}
-    total, before = sum(step.seconds for step in left.values()), 0
-    for (divide, head), step in left.items():
+    every = {(step.divide, step.head): kept_at(out, case, step) for step in steps}
+    if any(len(np.unique(case.targets[fold.train])) < 2 for divide, _ in every for fold in divide(case)):
+        raise SelectionError("a rule's training clips are all of one class; give --data with several in each fold")
+    said = {key: words for key, path in every.items() if (words := read_kept(path, key[0](case))) is not None}
+    left = [key for key in every if key not in said]
+    total, before = sum(SECONDS.get(head, 3) for _, head in left), 0
+    for divide, head in left:
 
-        def tell(share: float, done: int = before, whole: int = step.seconds) -> None:
+        def tell(share: float, done: int = before, whole: int = SECONDS.get(head, 3)) -> None:
             progress.count("percent of the rules", round(100 * (done + share * whole) / total), 100)
 
         tell(0.0)
         said[divide, head] = head(replace(case, tell=tell), divide(case))
-        kept.keep(step, said[divide, head])
-        before += step.seconds
+        write_atomic(every[divide, head], json.dumps([one.tolist() for one in said[divide, head]]).encode())
+        before += SECONDS.get(head, 3)
     progress.count("percent of the rules", 100, 100)
     return said
 
@@ -132,7 +132,11 @@ def _values(case: Case, step: Step, found: Sequence[Indices]) -> tuple[Values, f
     A clip is worth 1 where it is right, more or less where its fold is smaller or larger than others.
     """
     folds = step.divide(case)
-    found = found if step.pick is None else step.pick(case, folds, found)
+    if step.pick is not None:
+        right = np.stack(
+            [(one == case.targets[fold.test]).mean(axis=1) for one, fold in zip(found, folds, strict=True)]
+        )
+        found = [one[epoch] for one, epoch in zip(found, step.pick(right), strict=True)]
     values, leaks = np.zeros(len(case.targets)), 0
     groups = None if case.groups is None else np.asarray(case.groups)
     for fold, said in zip(folds, found, strict=True):
@@ -146,6 +150,10 @@ def _folds(clips: Clips, rules: Sequence[Rule]) -> npt.NDArray[np.int64]:
         raise SelectionError(f"{clips.title}: clips have several labels; the rules take one label a clip, as esc50 has")
     count = 0 if clips.folds is None else len(np.unique(clips.folds[clips.known]))
     need = max(rule.folds for rule in rules)
+    if clips.known.sum() < KFOLDS:
+        raise SelectionError(
+            f"{clips.title} has {clips.known.sum()} clips with a class; mteb alone draws {KFOLDS} folds"
+        )
     if clips.folds is None or count < need:
         names = ",".join(rule.name for rule in RULES if rule.folds <= count)
         other = f"give --rules {names}" if names else "`bench list datasets` shows which have folds"

@@ -277,3 +277,12 @@ def test_what_was_done_is_kept_for_these_vectors_alone(case, tmp_path) -> None:
         with pytest.raises(TypeError):
             translated(case, rules, Progress(), tmp_path)
     assert translated(case, rules, Progress(), tmp_path) == first
+
+
+def test_clips_for_training_of_one_class_are_a_sentence(case, tmp_path) -> None:
+    """Before anything is fitted, by whatever rule."""
+    alone = replace(case, targets=np.where(case.folds == 1, 0, 1))
+    for rule in RULES:
+        with pytest.raises(SelectionError, match="one class"):
+            translated(alone, [rule], Progress(), tmp_path)
+    assert not list(tmp_path.iterdir())
