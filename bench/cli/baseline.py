@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,8 @@ from bench.cli.common import NOTHING, OK, open_host, print_json, print_note, pri
 from bench.cli.flags import AsJson, LeftOut, PluginFiles
 from bench.errors import BenchError, NoCellError, SelectionError, did_you_mean
 from bench.gate.baseline import Baseline, is_baseline, parse_baseline
-from bench.gate.collect import Collected, collect, collect_benchmarks, unfinished
+from bench.gate.benchmark_json import collect_benchmarks
+from bench.gate.collect import Collected, collect, unfinished
 from bench.gate.verdict import value
 from bench.metrics.scoring import catalog
 from bench.results.folder import write_atomic
@@ -36,6 +37,9 @@ def main(  # noqa: PLR0913  one parameter per option
     *,
     to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="pin: the baseline file to write.")] = None,
     partial: Annotated[bool, typer.Option("--partial", help="pin: leave cells without a result out.")] = False,
+    metric: Annotated[
+        str | None, typer.Option("--metric", metavar="NAME,...", help="pin: scores beside the data set's own.")
+    ] = None,
     as_json: AsJson = False,
     plugin: PluginFiles = None,
     no_plugin: LeftOut = None,
@@ -50,12 +54,14 @@ def main(  # noqa: PLR0913  one parameter per option
         return (_show if action == "show" else _list)(path, as_json=as_json)
     if to is None:
         raise SelectionError("bench baseline pin needs --to FILE, e.g. --to results/published/baselines/NAME.json")
-    return _pin(read_baseline(path, plugin, no_plugin, partial=partial), to)
+    scores = tuple(filter(None, map(str.strip, (metric or "").split(","))))
+    return _pin(read_baseline(path, plugin, no_plugin, partial=partial, scores=scores), to)
 
 
 def read_results(
-    path: Path, plugin: Sequence[Path] | None, no_plugin: Sequence[str] | None, *, partial: bool = True
-) -> Collected:
+    path: Path, plugin: Sequence[Path] | None, no_plugin: Sequence[str] | None, *, partial: bool = True,
+    scores: Collection[str] = (),
+) -> Collected:  # fmt: skip
     """What a run measured.
 
     Args:
@@ -63,6 +69,7 @@ def read_results(
         plugin: Files of plugins whose metrics its scores are.
         no_plugin: Plugins that are left out.
         partial: Whether cells without a result are allowed; they are missing from the rows.
+        scores: Which to read beside that which boards of a data set sort by.
 
     Raises:
         SelectionError: There is no such folder or file, or cells have no result.
@@ -76,7 +83,7 @@ def read_results(
     elif path.is_dir():
         store = Store(path)
         records, errors = store.records()
-        found = collect(records, store.predictions, catalog(open_host(plugin, no_plugin).registry))
+        found = collect(records, store.predictions, catalog(open_host(plugin, no_plugin).registry), scores)
         planned = {cell.id for cell in store.planned()} - {record.cell.id for record in records}
         bad = [*map(str, errors), *unfinished(records), *(f"{cell}: never ran" for cell in sorted(planned))]
         bad += [f"{row.name}: {row.missing[row.metric]}" for row in found.rows if row.metric in row.missing]
@@ -93,18 +100,22 @@ def read_results(
 
 
 def read_baseline(
-    path: Path, plugin: Sequence[Path] | None, no_plugin: Sequence[str] | None, *, partial: bool = True
-) -> Baseline:
+    path: Path, plugin: Sequence[Path] | None, no_plugin: Sequence[str] | None, *, partial: bool = True,
+    scores: Collection[str] = (),
+) -> Baseline:  # fmt: skip
     """What is to be compared with: a pinned file, or a run or JSON of pytest-benchmark as if it were pinned now.
 
     Raises:
         StoreError: A pinned file that is torn, foreign, edited or newer.
+        SelectionError: A score asked for is not there.
         NoCellError: No number in it.
         BenchError: What :func:`read_results` raises.
     """
     if path.is_file() and is_baseline(text := read_text(path)):
         return parse_baseline(text, str(path))
-    found = read_results(path, plugin, no_plugin, partial=partial)
+    found = read_results(path, plugin, no_plugin, partial=partial, scores=scores)
+    for name in sorted(set(scores) - found.scores):
+        raise SelectionError(f"no cell of {path} is scored by {name!r}: {did_you_mean(name, found.scores)}")
     rows = tuple(row for row in found.rows if row.cells or row.quantities)
     if not rows:
         raise NoCellError(f"no number in {path} that could be compared")

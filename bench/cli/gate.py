@@ -127,7 +127,8 @@ def _compared(
     if replace(selection, device=usual.device) != usual:
         raise SelectionError("--models, --dataset and what else says what to measure go with --against REF")
     pinned = read_baseline(baseline or before[0], settings.plugins, settings.without)
-    found = read_results(candidate, settings.plugins, settings.without)
+    judged = {row.metric for row in pinned.rows} - {""}
+    found = read_results(candidate, settings.plugins, settings.without, scores=judged)
     return compare(pinned, found, rules, cross_hardware=cross_hardware)
 
 

@@ -1,11 +1,10 @@
-"""Stored records, or a file of pytest-benchmark, as rows of a baseline: what is pinned and gated is read alike."""
+"""Stored records as rows of a baseline: what is pinned and what is gated is read alike."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +13,6 @@ import numpy.typing as npt
 from scipy.stats import median_abs_deviation
 
 from bench.cell import Cell
-from bench.errors import DataError
 from bench.gate.baseline import DRAWS, Measured, PinnedRow, Scored, packed
 from bench.metrics.scoring import Metric
 from bench.plugins.factories import load_factory
@@ -23,7 +21,6 @@ from bench.results.quantities import QUANTITIES, Quantity, finite, follow, measu
 from bench.results.records import PLANNED, Record
 from bench.statistics.draws import clip_weights
 from bench.statistics.results import Refusal
-from bench.textfiles import parse_json
 
 MAX_SAMPLES = 200
 
@@ -39,6 +36,7 @@ class Collected:
         lost: Cells without a result, by row name, with fold, seed and the reason.
         machines: Hardware to words.
         contended: Names of rows whose speed was measured while others used the machine.
+        scores: All that some cell was scored by.
     """
 
     rows: tuple[PinnedRow, ...]
@@ -46,6 +44,7 @@ class Collected:
     libraries: Mapping[str, str | None] = field(default_factory=dict)
     machines: Mapping[str, str] = field(default_factory=dict)
     contended: tuple[str, ...] = ()
+    scores: frozenset[str] = frozenset()
 
 
 def row_name(cell: Cell) -> str:
@@ -59,13 +58,16 @@ def row_name(cell: Cell) -> str:
     return f"{cell.dataset.partition('~')[0]}/{cell.protocol}/{cell.model}/{'-'.join(axes)}"
 
 
-def collect(records: Iterable[Record], predictions: Predictions, metrics: Mapping[str, Metric]) -> Collected:
+def collect(
+    records: Iterable[Record], predictions: Predictions, metrics: Mapping[str, Metric], wanted: Collection[str] = ()
+) -> Collected:
     """The rows of a run.
 
     Args:
         records: Of any status; what did not end well is listed in ``lost``.
         predictions: Gives the arrays beside a record; what it raises comes through.
         metrics: By name; a score whose metric is not among them has no evidence from single clips.
+        wanted: Scores that get rows of their own beside that which boards of a data set sort by.
     """
     groups: dict[tuple[str, str, str], list[Record]] = {}
     lost: dict[str, tuple[str, ...]] = {}
@@ -86,12 +88,18 @@ def collect(records: Iterable[Record], predictions: Predictions, metrics: Mappin
             machines |= {where: _words(record)} if where else {}
             contended |= {name} if record.environment.get("contended") else set()
         groups.setdefault((name, identity, where or ""), []).append(record)
+    rows = []
+    for (name, identity, where), members in sorted(groups.items()):
+        row = _row(name, identity, where, members, predictions, metrics)
+        more = [one for one in wanted if one != row.metric and any(r.score(one) is not None for r in members)]
+        rows += [row, *(_score_row(row, one, members, predictions, metrics) for one in more)]
     return Collected(
-        rows=tuple(_row(*key, members, predictions, metrics) for key, members in sorted(groups.items())),
+        rows=tuple(rows),
         lost=lost,
         libraries=dict(sorted(libraries.items())),
         machines=machines,
         contended=tuple(sorted(contended)),
+        scores=frozenset(score.name for members in groups.values() for record in members for score in record.scores),
     )
 
 
@@ -132,21 +140,30 @@ def _row(
                 missing[quantity.gated or quantity.name] = found
             elif found is not None:
                 quantities[quantity.gated or quantity.name] = found
-    scores: dict[str, Any] = {}
-    if first.cell.kind == "evaluate":
-        metric = str(follow(first, "provenance.dataset.primary_metric") or "accuracy")
-        known = next((score for record in members for score in record.scores if score.name == metric), None)
-        values = [(record, finite(record.score(metric))) for record in members]
-        cells = (_scored(one, value, metrics.get(metric), predictions) for one, value in values if value is not None)
-        if empty := [f"fold {r.cell.fold} seed {r.cell.seed}" for r, value in values if value is None]:
-            missing[metric] = f"no number for {metric} in {', '.join(empty)}"
-        scores = {"metric": metric, "cells": tuple(cells)}
-        if known is not None:
-            scores |= {"unit": known.unit, "higher_is_better": known.higher_is_better}
-    return PinnedRow(
+    row = PinnedRow(
         name=name, kind=first.cell.kind, identity=identity, hardware=where or None, quantities=quantities,
-        missing=missing, **scores,
+        missing=missing,
     )  # fmt: skip
+    if first.cell.kind != "evaluate":
+        return row
+    metric = str(follow(first, "provenance.dataset.primary_metric") or "accuracy")
+    scored = _score_row(row, metric, members, predictions, metrics)
+    return scored.model_copy(update={"quantities": quantities, "missing": {**missing, **scored.missing}})
+
+
+def _score_row(
+    row: PinnedRow, metric: str, members: Sequence[Record], predictions: Predictions, metrics: Mapping[str, Metric]
+) -> PinnedRow:
+    """What the cells of a ``row`` score by one metric, in the direction that their records state, and nothing else."""
+    known = next((score for record in members for score in record.scores if score.name == metric), None)
+    values = [(record, finite(record.score(metric))) for record in members]
+    cells = (_scored(one, value, metrics.get(metric), predictions) for one, value in values if value is not None)
+    empty = [f"fold {r.cell.fold} seed {r.cell.seed}" for r, value in values if value is None]
+    missing = {metric: f"no number for {metric} in {', '.join(empty)}"} if empty else {}
+    scores: dict[str, Any] = {"metric": metric, "cells": tuple(cells), "quantities": {}, "missing": missing}
+    if known is not None:
+        scores |= {"unit": known.unit, "higher_is_better": known.higher_is_better}
+    return row.model_copy(update=scores)
 
 
 def _over_processes(quantity: Quantity, members: Sequence[Record], predictions: Predictions) -> Measured | str | None:
@@ -249,53 +266,3 @@ def _words(record: Record) -> str:
         follow(record, f"environment.{path}") for path in ("cpu.model", "cpu.logical_cores", "gpu.name")
     )
     return f"{model or 'unknown CPU'}, {cores or '?'} logical cores" + (f" + {gpu}" if gpu else "")
-
-
-def collect_benchmarks(text: str, origin: str) -> Collected:
-    """The timings in the text of a file of pytest-benchmark; ``origin`` names it in messages.
-
-    Raises:
-        DataError: Another kind of file, or a test that stands in it twice.
-    """
-    content = parse_json(text, origin, advice=f"run pytest --benchmark-json={origin} again")
-    entries = content.get("benchmarks") if isinstance(content, dict) else None
-    if not isinstance(entries, list) or not all(isinstance(e, dict) and "fullname" in e for e in entries):
-        raise DataError(f"{origin}: not a file of pytest-benchmark; make one with pytest --benchmark-json={origin}")
-    where, words = _machine(_block(content.get("machine_info")))
-    rows = sorted((_benchmark_row(entry, where) for entry in entries), key=lambda row: row.name)
-    names = [row.name for row in rows]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(f"{origin}: in it twice: {', '.join(twice)}; run each test once")
-    return Collected(rows=tuple(rows), machines={where: words} if where else {})
-
-
-def _benchmark_row(entry: Mapping[str, Any], where: str | None) -> PinnedRow:
-    stats = _block(entry.get("stats"))
-    raw = stats.get("data")
-    samples = [finite(value) for value in raw] if isinstance(raw, list) else []
-    times = [value for value in samples if value is not None and value > 0]
-    median = finite(stats.get("median"))
-    row = PinnedRow(name=str(entry["fullname"]), kind="pytest-benchmark", hardware=where)
-    if not samples and raw is not None:
-        missing = "no round was timed"
-    elif len(times) < len(samples):
-        missing = "raw times are not positive and finite"
-    elif median is None or median <= 0:
-        missing = "the median is no positive, finite number"
-    else:
-        return row.model_copy(update={"quantities": {"latency": measured("s", [median], [times] if times else ())}})
-    return row.model_copy(update={"missing": {"latency": missing}})
-
-
-def _machine(info: Mapping[str, Any]) -> tuple[str | None, str]:
-    """A short name of the CPU and its cores, and words; no host name. ``None`` where the CPU is not named."""
-    cpu = _block(info.get("cpu"))
-    brand, count = cpu.get("brand_raw"), cpu.get("count")
-    if not brand:
-        return None, ""
-    facts = json.dumps([brand, count, info.get("machine"), info.get("system")])
-    return hashlib.sha256(facts.encode()).hexdigest()[:12], f"{brand}, {count} logical cores"
-
-
-def _block(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

@@ -61,6 +61,7 @@ def _match(row: PinnedRow, rows: Iterable[PinnedRow]) -> PinnedRow | str:
         return f"other data or protocol (hash {found}, baseline {pinned}); pin a new baseline"
     if not same:
         return "not in the results"
+    same = [other for other in same if other.metric == row.metric] or same
     return next((other for other in same if _same_hardware(row, other)), same[0])
 
 

@@ -19,7 +19,8 @@ from bench.analysis.predictions import verify
 from bench.cell import Cell
 from bench.errors import StoreError
 from bench.gate.baseline import Baseline, Measured, PinnedRow, Scored, _checksum, is_baseline, packed, parse_baseline
-from bench.gate.collect import Collected, collect, collect_benchmarks
+from bench.gate.benchmark_json import collect_benchmarks
+from bench.gate.collect import Collected, collect
 from bench.gate.comparison import compare
 from bench.gate.policy import DEFAULTS, parse_policy
 from bench.gate.verdict import markdown

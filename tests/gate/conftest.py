@@ -133,7 +133,7 @@ def collected():
     from bench.plugins.discovery import discover
 
     metrics = catalog(discover())
-    return lambda store: collect(store.records()[0], store.predictions, metrics)
+    return lambda store, wanted=(): collect(store.records()[0], store.predictions, metrics, wanted)
 
 
 @pytest.fixture
@@ -143,14 +143,14 @@ def gated(collected):
     from bench.gate.comparison import compare
     from bench.gate.policy import DEFAULTS
 
-    def gate(candidate: Store, baseline: Store, policy=DEFAULTS, **options):
-        found = collected(baseline)
+    def gate(candidate: Store, baseline: Store, policy=DEFAULTS, wanted=(), **options):
+        found = collected(baseline, wanted)
         pinned = Baseline(
             pinned_at="2026-01-01T00:00:00+00:00",
             libraries=dict(found.libraries),
             machines=dict(found.machines),
             rows=found.rows,
         )
-        return compare(parse_baseline(pinned.to_json(), "base.json"), collected(candidate), policy, **options)
+        return compare(parse_baseline(pinned.to_json(), "base.json"), collected(candidate, wanted), policy, **options)
 
     return gate

@@ -13,7 +13,7 @@ import pytest
 
 from bench.errors import DataError, SelectionError
 from bench.gate.baseline import Baseline, parse_baseline
-from bench.gate.collect import collect_benchmarks
+from bench.gate.benchmark_json import collect_benchmarks
 from bench.gate.comparison import compare
 from bench.gate.policy import DEFAULTS
 

@@ -9,9 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.__main__ import main
 from bench.gate.baseline import packed, parse_baseline, unpacked
 from bench.gate.verdict import markdown
+from bench.metrics.retrieval import retrieved
 from bench.metrics.scores import log_loss, macro_f1, mean_average_precision
+from bench.metrics.scoring import catalog
+from bench.plugins.discovery import discover
 from bench.results.records import Score
 from bench.results.store import Store
 
@@ -138,3 +142,58 @@ def test_a_worse_loss_is_paired_clip_by_clip(runs, gated):
     assert finding.tolerance < finding.low <= finding.change <= finding.high
     _, same = verdict_on(gated, judged_by(runs(1)), judged_by(runs(2)))
     assert (same.status, same.change) == ("ok", 0)
+
+
+def frozen(store: Store, worse: float = 0.0, *, arrays: bool = True) -> Store:
+    """The run with scores of vectors: of each clip its class and noise, the same noise however much ``worse``."""
+    metrics = {name: one for name, one in catalog(discover()).items() if one.reads in ("retrieval", "clusters")}
+    for record in store.records()[0]:
+        if record.cell.kind != "evaluate":
+            continue
+        found, rng = dict(store.predictions(record)), np.random.default_rng(record.cell.fold)
+        targets, groups = found["targets"].astype(np.int64), found["groups"].tolist()
+        vectors = np.eye(4)[targets] + (0.4 + worse) * rng.normal(size=(len(targets), 4))
+        found["retrieval"] = retrieved(vectors.astype(np.float32), targets, groups)
+        found["clusters"] = vectors.argmax(axis=1)
+        scores = tuple(one.score(found[one.reads], targets) for one in metrics.values())
+        changed = record.model_copy(update={"scores": (*record.scores, *scores), "artifacts": {}})
+        store.write(changed, found if arrays else None)
+    return store
+
+
+VECTOR_SCORES = ("retrieval_map", "recall_at_1", "v_measure", "adjusted_rand")
+
+
+def test_scores_of_vectors_are_paired_over_groups_beside_the_boards_own(runs, gated):
+    def findings(candidate: Store) -> dict:
+        return {one.quantity: one for one in gated(candidate, baseline, wanted=VECTOR_SCORES).findings}
+
+    baseline = frozen(runs(1))
+    same, worse = findings(frozen(runs(1))), findings(frozen(runs(1), worse=0.3))
+    assert same["accuracy"].status == worse["accuracy"].status == "ok"
+    for name in VECTOR_SCORES:
+        assert (same[name].status, same[name].change) == ("ok", 0)
+        assert worse[name].status == "regression"
+        assert worse[name].low <= worse[name].change <= worse[name].high < 0
+        assert "200 groups" in worse[name].reason
+    beside, alone = (gated(baseline, baseline, wanted=wanted).findings for wanted in (VECTOR_SCORES, ()))
+    assert len(beside) == len(alone) + len(VECTOR_SCORES)
+
+
+def test_scores_of_vectors_without_arrays_have_no_interval_and_what_lacks_them_vanishes(runs, gated):
+    bare = gated(frozen(runs(1), arrays=False), frozen(runs(1)), wanted=VECTOR_SCORES).findings
+    found = {one.quantity: one for one in bare}
+    assert found["retrieval_map"].reason == "no interval: no values of the same clips on both sides"
+    gone = {one.quantity: one for one in gated(runs(1), frozen(runs(1)), wanted=("v_measure",)).findings}
+    assert gone["v_measure"].status == "vanished"
+
+
+def test_only_scores_that_are_there_are_pinned_and_gated(runs, tmp_path, capsys):
+
+    store, pinned = frozen(runs(1)), tmp_path / "base.json"
+    assert main(["baseline", "pin", str(store.root), "--to", str(pinned), "--metric", "retrieval_mop"]) == 2
+    assert "is scored by 'retrieval_mop': did you mean 'retrieval_map'" in capsys.readouterr().err
+    assert main(["baseline", "pin", str(store.root), "--to", str(pinned), "--metric", "retrieval_map"]) == 0
+    assert main(["gate", str(frozen(runs(1), worse=0.3).root), "--baseline", str(pinned)]) == 3
+    assert "retrieval_map" in capsys.readouterr().out
+    assert main(["gate", str(runs(1).root), "--baseline", str(pinned)]) == 4
