@@ -13,8 +13,9 @@ from bench.errors import SelectionError
 
 HEADS = ("probe", "knn", "logistic", "neighbours", "mlp", "prototypes")
 ZERO_SHOT = "zero_shot"
-FROZEN = (*HEADS, ZERO_SHOT)
-"""Modes that train no weight of the network: each is a head on its embeddings, the last one made of texts alone."""
+ATTENTION = "attention"
+FROZEN = (*HEADS, ATTENTION, ZERO_SHOT)
+"""Modes that train no weight of the network: heads on its embeddings, one on its frames, one made of texts alone."""
 MODES = ("scratch", "finetune", *FROZEN)
 """The modes that can be asked for."""
 WAVEFORM = "waveform"
@@ -51,7 +52,8 @@ class Cell:
         model: Name of the model, aliases already expanded.
         mode: ``scratch``, ``finetune``, or a head on frozen embeddings: ``probe`` (logistic regression), ``logistic``
             (with C chosen inside the training clips), ``knn`` (weighted by cosine), ``neighbours`` (equal votes),
-            ``mlp``, ``prototypes`` or ``zero_shot`` (cosine with the vectors of texts; a seed is a prompt).
+            ``mlp``, ``prototypes``, ``attention`` (which pools frames itself) or ``zero_shot`` (cosine with the vectors
+            of texts; a seed is a prompt).
         weights: What training starts from: ``random``, ``masked`` (pre-trained in the cell, on its training clips) or
             ``NAME~hash`` of a file.
         inputs: Modalities used, joined by ``+``, each with how it comes where that is not simply given:

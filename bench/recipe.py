@@ -116,6 +116,7 @@ class Recipe(BaseModel):
         hop_s: Seconds between windows; ``None`` = as long as they are.
         neighbours: Training clips that vote in mode ``neighbours``; no more than the largest class has.
         head_c: Values of C (the inverse of the penalty) of which mode ``logistic`` chooses inside the training clips.
+        frame_dtype: In what mode ``attention`` keeps frames on disk: ``float32`` or ``float16``.
         prompts: Templates of mode ``zero_shot``, each with ``{label}``: one of them, a list, or a text file with one a
             line. A cell takes that at the place of its seed, from 0.
         compile: Run the network through ``torch.compile`` (its front end, optimiser and pre-training stay as they are).
@@ -169,6 +170,7 @@ class Recipe(BaseModel):
     hop_s: float | None = Field(None, gt=0)
     neighbours: _Whole = Field(10, ge=1)
     head_c: tuple[Annotated[float, Field(gt=0)], ...] = Field((1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0), min_length=1)
+    frame_dtype: Literal["float32", "float16"] = "float32"
     prompts: Annotated[tuple[str, ...], BeforeValidator(_templates)] = Field(PROMPTS, min_length=1)
     compile: bool = False
     cuda_graphs: bool = False

@@ -85,7 +85,7 @@ def open_bank(infer: Inference, job: Job, data: Inputs, entry: Entry[ModelSpec],
         once: Runs the network as a classifier, so that its own output layer, which embeddings do without, is known.
     """
     windows, size = Windows.of(job.recipe, data.task, data.long), job.recipe.eval_batch
-    key = _key(infer, job, data, entry, once)
+    key = vector_key(infer, job, data, entry, once)
     made: list[bool] = []
 
     def write(put: Put) -> dict[str, Any]:
@@ -135,7 +135,8 @@ def described(
     return arrays, header["figures"]
 
 
-def _key(infer: Inference, job: Job, data: Inputs, entry: Entry[ModelSpec], once: Callable[[], Any]) -> str:
+def vector_key(infer: Inference, job: Job, data: Inputs, entry: Entry[ModelSpec], once: Callable[[], Any]) -> str:
+    """64 hex digits over what changes what a frozen network makes of the clips; arguments as of :func:`open_bank`."""
     pipeline, cell, spec = infer.pipeline, job.cell, entry.spec
     own = output_layer(pipeline.model, once, data.task.num_classes)
     weights = hashlib.sha256()

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from bench.execution.attention import Attention, fit_attention
 from bench.execution.perceptron import Perceptron, fit_perceptrons
 from bench.execution.regression import solve
 from bench.execution.zero_shot import Prompted
@@ -43,8 +44,8 @@ Targets = npt.NDArray[Any]
 class Head(Protocol):
     """A fitted classifier of embeddings."""
 
-    def logits(self, x: Floats) -> Floats:
-        """``(clips, dim) -> (clips, classes)``."""
+    def logits(self, x: Any) -> Floats:
+        """Embeddings ``(clips, dim)``, or of each clip its frames, to ``(clips, classes)``."""
 
     def tensors(self) -> dict[str, Tensor]:
         """What belongs into a checkpoint."""
@@ -58,7 +59,7 @@ class Training:
     """What a head is fitted on.
 
     Attributes:
-        x: Embeddings of the training clips, ``(clips, dim)``.
+        x: Embeddings of the training clips, ``(clips, dim)``; of mode ``attention`` ``(steps, layers, dim)`` of each.
         targets: Class indices ``(clips,)``, or indicators ``(clips, classes)``.
         classes: Number of classes.
         groups: What inner folds must not part, one name for each clip; ``None`` = unknown.
@@ -66,7 +67,7 @@ class Training:
         recipe: Gives the settings of heads.
     """
 
-    x: Floats
+    x: Any
     targets: Targets
     classes: int
     groups: Sequence[str] | None = None
@@ -302,6 +303,8 @@ def restore(tensors: Mapping[str, Tensor], *, multi_label: bool) -> Head:
     """
     if "text" in tensors:
         return Prompted(text=tensors["text"].double().numpy(), notes={"classifier": "cosine with texts"})
+    if "query" in tensors:
+        return Attention.of(tensors)
     if "inner" in tensors:
         return Perceptron.of(tensors)
     if "bank" not in tensors:
@@ -320,5 +323,6 @@ FIT: Mapping[str, Callable[[Training], Head]] = {
     "neighbours": fit_plain_neighbours,
     "prototypes": fit_prototypes,
     "mlp": fit_mlp,
+    "attention": lambda data: fit_attention(data.x, data.indicators, data.seed, several=data.targets.ndim == 2),
 }
 """Fitting by run mode."""

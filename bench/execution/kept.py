@@ -18,8 +18,10 @@ from bench.clips import TaskInfo
 from bench.data.batches import Batch
 from bench.data.derived import thumbnail
 from bench.errors import CheckpointError, SelectionError
+from bench.execution.attention import Attention
 from bench.execution.build import MASKED, build_model, is_network
 from bench.execution.classifiers import Head, restore
+from bench.execution.frames import framed
 from bench.execution.inputs import TEXT_LENGTH, build_frontend, feature_shape
 from bench.execution.pipeline import Normaliser, Pipeline
 from bench.execution.pretraining import end_pretraining
@@ -74,6 +76,8 @@ class Kept:
         if self.classifier is None:
             found: Floats = infer(batch).float().cpu().numpy()
             return found
+        if isinstance(self.classifier, Attention):
+            return self.classifier.logits(framed(infer, batch))
         method: Any = self.pipeline.model.embed
         values = infer(batch, lambda inputs: method(**inputs))
         named = values if isinstance(values, Mapping) else {"": values}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,24 +11,21 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from bench.cell import FROZEN, ZERO_SHOT
-from bench.data.batches import Batches
+from bench.cell import FROZEN
 from bench.execution import embeddings, provenance
-from bench.execution.bank import Bank, described, keeps, open_bank
+from bench.execution.bank import Bank, described
 from bench.execution.build import MASKED, build_pipeline, materialise, takes_weights
-from bench.execution.classifiers import FIT, Head, Training
+from bench.execution.frozen import bank_of, embed, fit_frozen
 from bench.execution.inputs import Inputs
 from bench.execution.pipeline import Pipeline, compile_network
 from bench.execution.pretraining import SHOWN, PretrainStep, end_pretraining, passes, pretrain, reconstructions
 from bench.execution.ranks import DividedStep, Ranks, predict_all
-from bench.execution.results import Fitted, OnEpoch, Predictions, Progress, check_finite
+from bench.execution.results import Fitted, OnEpoch, Predictions, Progress
 from bench.execution.seeding import deterministic
 from bench.execution.step import Inference, StepSettings, TrainStep
 from bench.execution.train import Validation, train
-from bench.execution.trust import batch_mates, check_unchanged, checksum, module_state
+from bench.execution.trust import batch_mates, check_unchanged, module_state
 from bench.execution.weights import checked_sha256, load_weights, output_layer
-from bench.execution.windows import Windows
-from bench.execution.zero_shot import prompted
 from bench.job import Job
 from bench.measurement.device_memory import DevicePeak
 from bench.measurement.memory import HostPeak
@@ -83,7 +79,8 @@ def run_network(model: nn.Module, run: Run) -> tuple[Fitted, Predictions]:
             compile_network(pipeline)
         run.progress.stage = "train"
         bank = bank_of(pipeline, run) if cell.mode in FROZEN else None
-        scored, fitted = _fit_frozen(pipeline, run, bank) if cell.mode in FROZEN else _fit_all(pipeline, run)
+        frozen = cell.mode in FROZEN
+        scored, fitted = (pipeline, fit_frozen(pipeline, run, bank)) if frozen else _fit_all(pipeline, run)
     run.progress.stage = "evaluate"
     test = run.split.test_indices(finalised=True)
     state = module_state(scored)
@@ -106,16 +103,17 @@ def run_network(model: nn.Module, run: Run) -> tuple[Fitted, Predictions]:
         fitted,
         pipeline=scored,
         timing={**timing, **fitted.timing},
-        memory=_memory(bank, host_train.peak_mib, host_infer.peak_mib, device_peak),
+        memory=_memory(fitted, host_train.peak_mib, host_infer.peak_mib, device_peak),
         arrays={**arrays, **shown},
         notes={**fitted.notes, **notes},
     )
     return done, predictions
 
 
-def _memory(bank: Bank | None, train: Reading, infer: Reading, device: DevicePeak | None) -> dict[str, Any]:
+def _memory(fitted: Fitted, train: Reading, infer: Reading, device: DevicePeak | None) -> dict[str, Any]:
     """Peaks of a cell that ran its network; a head on vectors that are there says nothing of it."""
-    if bank is not None and not bank.fresh:
+    cache = fitted.notes.get("frozen", {}).get("cache")
+    if cache is not None and not cache["fresh"]:
         train = infer = Reading.unknown("the vectors come from the embedding cache")
     return provenance.memory(train, infer, device)
 
@@ -202,73 +200,6 @@ def _fit_all(pipeline: Pipeline, run: Run) -> tuple[Pipeline, Fitted]:
     return trained.pipeline, Fitted(predict=score, timing=timing, curves=trained.curves, notes=notes)
 
 
-def bank_of(pipeline: Pipeline, run: Run) -> Bank | None:
-    """The vectors of all clips where other cells can use them too; from here on no weight of the network moves."""
-    pipeline.requires_grad_(requires_grad=False).eval()  # nor does any buffer
-    if not keeps(run.job, run.data):
-        return None
-    once = functools.partial(materialise, pipeline, run.data, run.split.train)
-    return open_bank(run.inference(pipeline), run.job, run.data, run.entry, once)
-
-
-def _embed(pipeline: Pipeline, run: Run, bank: Bank | None, batches: Batches) -> embeddings.Embeddings:
-    """Embeddings of the clips of ``batches``, out of the bank where there is one."""
-    if bank is not None:
-        return bank.of(batches.indices)
-    return embeddings.embed(run.inference(pipeline), batches, Windows.of(run.job.recipe, run.data.task, run.data.long))
-
-
-def _fit_frozen(pipeline: Pipeline, run: Run, bank: Bank | None) -> tuple[Pipeline, Fitted]:
-    """A head on the embeddings of the training clips; times count what making the vectors took, whenever that was."""
-    cell, recipe, data = run.job.cell, run.job.recipe, run.data
-    seen = None
-    if cell.mode != ZERO_SHOT:
-        seen = _embed(pipeline, run, bank, data.whole.batches(run.split.train, recipe.eval_batch))
-    start = time.perf_counter()
-    if seen is None:
-        head: Head = prompted(pipeline.model, recipe.prompts[cell.seed], data.task.label_names)
-    else:
-        head = FIT[cell.mode](_training(run, seen))
-    embed_s, clips = (0.0, 0) if seen is None else (seen.seconds, len(seen.index))
-    seconds = embed_s + time.perf_counter() - start
-
-    def embed(index: Indices) -> embeddings.Embeddings:
-        return _embed(pipeline, run, bank, data.whole.test_batches(index, recipe.eval_batch))
-
-    def vectors(found: embeddings.Embeddings) -> npt.NDArray[np.float32]:
-        return found.joined() if seen is None else embeddings.like(found, seen)
-
-    def score(index: Indices) -> Predictions:
-        found, begin = embed(index), time.perf_counter()
-        logits = head.logits(vectors(found))
-        check_finite(logits)
-        took = found.seconds + time.perf_counter() - begin
-        return Predictions(logits=logits, index=found.index, seconds=took)
-
-    timing = {
-        "train_s": seconds,
-        "train_clips_per_s": clips / seconds if clips else None,
-        "epochs": None,
-        "steps": None,
-    }
-    cached = None if bank is None else {"key": bank.key[:16], "fresh": bank.fresh, "clips": len(bank.rows)}
-    encoder = checksum(pipeline.model)
-    notes = {"frozen": {"mode": cell.mode, "embed_s": embed_s, "cache": cached, "encoder": encoder, **head.describe()}}
-    return pipeline, Fitted(
-        predict=score, respond=lambda index: vectors(embed(index)), timing=timing,
-        tensors={f"{cell.mode}.{name}": x for name, x in head.tensors().items()}, notes=notes,
-    )  # fmt: skip
-
-
-def _training(run: Run, seen: embeddings.Embeddings) -> Training:
-    clips = run.data.clips
-    groups = None if clips.groups is None else [clips.groups[i] for i in seen.index]
-    return Training(
-        x=seen.joined(), targets=clips.targets[seen.index], classes=run.data.task.num_classes, groups=groups,
-        seed=run.job.cell.seed, recipe=run.job.recipe,
-    )  # fmt: skip
-
-
 def _embeddings(
     pipeline: Pipeline, run: Run, test: Indices, bank: Bank | None
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
@@ -282,7 +213,7 @@ def _embeddings(
     if size > EMBED_BYTES:
         reason = f"{size / 1e6:.0f} MB; kept up to {EMBED_BYTES / 1e6:.0f} MB"
         return {}, {"embedding": {"dim": dim, "reason": reason}}
-    found = _embed(pipeline, run, bank, data.whole.test_batches(test, run.job.recipe.eval_batch))
+    found = embed(pipeline, run, bank, data.whole.test_batches(test, run.job.recipe.eval_batch))
     classes, several = data.task.num_classes, data.task.task_type == "multi_label"
     if bank is None:
         maps, figures = embeddings.describe_embeddings(found.values, classes, multi_label=several)

@@ -78,19 +78,19 @@ def fit_perceptrons(
     weights = [w.requires_grad_() for w in _start(rows.shape[1], targets.shape[1], draws)]
     optimizer = torch.optim.AdamW(weights, lr=RATE, weight_decay=DECAY)
     steps = EPOCHS * math.ceil(len(rows) / BATCH)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: 0.5 + 0.5 * math.cos(math.pi * i / steps))
+    schedule = cosine(optimizer, steps)
     for _ in range(EPOCHS):
         order = torch.stack([torch.randperm(len(rows), generator=draw) for draw in draws])  # (seeds, clips)
         for index in torch.split(order, BATCH, dim=1):
             kept = torch.stack([torch.rand(index.shape[1], HIDDEN, generator=draw) for draw in draws]) >= DROPOUT
             logits = _forward(rows[index], weights, kept / (1 - DROPOUT))  # (seeds, batch, classes)
-            loss = _loss(logits, targets[index], several=several)
+            loss = loss_of(logits, targets[index], several=several)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
     inner, inner_bias, outer, outer_bias = (w.detach() for w in weights)
-    absent = torch.zeros(targets.shape[1]) if several else torch.where(targets.sum(0) > 0, 0.0, -1e3)
+    absent = absent_classes(targets, several=several)
     return [
         Perceptron(
             inner=inner[i].clone(), inner_bias=inner_bias[i, 0].clone(), outer=outer[i].clone(),
@@ -113,8 +113,18 @@ def _forward(rows: Tensor, weights: Sequence[Tensor], kept: Tensor) -> Tensor:
     return torch.baddbmm(outer_bias, hidden, outer)
 
 
-def _loss(logits: Tensor, targets: Tensor, *, several: bool) -> Tensor:
-    """Sum over seeds of the mean over a batch."""
+def cosine(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LambdaLR:
+    """The rate from its full value to zero."""
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: 0.5 + 0.5 * math.cos(math.pi * i / steps))
+
+
+def absent_classes(targets: Tensor, *, several: bool) -> Tensor:
+    """``(classes,)``, added to logits: a class without a clip in ``(clips, classes)`` is never predicted."""
+    return torch.zeros(targets.shape[1]) if several else torch.where(targets.sum(0) > 0, 0.0, -1e3)
+
+
+def loss_of(logits: Tensor, targets: Tensor, *, several: bool) -> Tensor:
+    """Sum over seeds of the mean over a batch, of ``(seeds, batch, classes)``."""
     if several:
         return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean((1, 2)).sum()
     return -(targets * logits.log_softmax(2)).sum(2).mean(1).sum()

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from bench.cell import FROZEN
 from bench.execution.build import MASKED, build_model, build_pipeline, materialise
-from bench.execution.classifiers import FIT
 from bench.execution.estimators import inputs_of, logits_of
 from bench.execution.inputs import Inputs, prepare
 from bench.execution.opening import WorkerCache, open_index
@@ -65,7 +65,7 @@ def _time_module(model: nn.Module, data: Inputs, job: Job) -> dict[str, Any]:
     pretrain_step_s = _time_pretraining(pipeline, data, job) if masked else None
     wanted = np.resize(clips, batch)
     step_s = 0.0
-    if job.cell.mode not in FIT:
+    if job.cell.mode not in FROZEN:
         step = TrainStep(pipeline, StepSettings.of(job, data), -(-len(data.clips) // batch))
         trained = next(data.batches(wanted, batch).epoch(0))
         step(trained)
@@ -91,7 +91,7 @@ def _from_forward(forward: float, job: Job) -> dict[str, Any]:
     So is a step of pre-training: hiding most of the input saves work and the decoder adds some, and how much of
     either the model does not say. At the usual three quarters hidden this is too much rather than too little.
     """
-    step = 3 * forward * job.cell.batch if job.cell.mode not in FIT else 0.0
+    step = 3 * forward * job.cell.batch if job.cell.mode not in FROZEN else 0.0
     pretrain_step = 3 * forward * job.recipe.pretrain_batch if job.cell.weights == MASKED else None
     return {"step_s": step, "infer_clip_s": forward, "fit_clip_s": None, "pretrain_step_s": pretrain_step}
 
@@ -143,7 +143,7 @@ def run_estimate(registry: Registry, job: Job, progress: Progress, known: Known)
     pace, given = known.pace(job), inputs if data.by_name else inputs[data.modalities[0]]
     forward = expected_seconds(lambda: call_model(model, given), pace, known.operators)
     update = UPDATE_BYTES * sum(x.numel() for x in model.parameters() if x.requires_grad) / pace.bytes_s
-    step = 0.0 if job.cell.mode in FIT else BESIDE * (front_s + _both_ways(model, given, pace, known) + update)
+    step = 0.0 if job.cell.mode in FROZEN else BESIDE * (front_s + _both_ways(model, given, pace, known) + update)
     clip = (front_s + forward) / size
     pretrain_step = BESIDE * (3 * clip * job.recipe.pretrain_batch + update) if job.cell.weights == MASKED else None
     costs = {"step_s": step, "infer_clip_s": clip, "fit_clip_s": None, "pretrain_step_s": pretrain_step}

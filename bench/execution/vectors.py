@@ -8,8 +8,9 @@ from bench.errors import SelectionError
 from bench.execution import embeddings
 from bench.execution.bank import Bank
 from bench.execution.build import build_model, is_network
+from bench.execution.frozen import bank_of
 from bench.execution.inputs import prepare
-from bench.execution.network import Run, bank_of, started
+from bench.execution.network import Run, started
 from bench.execution.opening import open_data, split_for
 from bench.execution.results import Progress
 from bench.execution.seeding import deterministic

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,14 +39,31 @@ class Windows:
 
     def average(self, embed: Callable[[Batch], dict[str, Floats]], batch: Batch) -> dict[str, Floats]:
         """What ``embed`` makes of a batch, ``(batch, dim)`` by name, as the mean over each clip's windows."""
+        total: dict[str, Floats] = {}
+        counts = np.zeros((len(batch), 1), dtype=np.float32)
+        for places, part in self._cut(batch):
+            for name, x in embed(part).items():
+                total.setdefault(name, np.zeros((len(batch), x.shape[1]), dtype=np.float32))[places] += x
+            counts[places] += 1
+        return {name: x / counts for name, x in total.items()}
+
+    def joined(self, frames: Callable[[Batch], list[Floats]], batch: Batch) -> list[Floats]:
+        """What ``frames`` gives for each clip of a batch, ``(steps, ...)``, one window behind the other."""
+        parts: list[list[Floats]] = [[] for _ in range(len(batch))]
+        for places, part in self._cut(batch):
+            for place, one in zip(places, frames(part), strict=True):
+                parts[place].append(one)
+        return [np.concatenate(each) for each in parts]
+
+    def _cut(self, batch: Batch) -> Iterator[tuple[npt.NDArray[np.int64], Batch]]:
+        """The windows of a batch, one of each clip at a time, with the places of the clips that have one."""
         if not self.size or "audio" not in batch.inputs:
-            return embed(batch)
+            yield np.arange(len(batch)), batch
+            return
         import torch  # estimators come here without it
 
         audio = batch.inputs["audio"]  # (batch, samples)
         own = batch.inputs.get("audio_samples", torch.full((len(batch),), audio.shape[1], device=audio.device))
-        total: dict[str, Floats] = {}
-        counts = np.zeros((len(batch), 1), dtype=np.float32)
         for start in range(0, audio.shape[1], self.hop):
             heard = (own - start).clamp(0, self.size)
             rows = torch.nonzero((heard * 2 >= self.size) | (start == 0))[:, 0]
@@ -58,10 +75,7 @@ class Windows:
             if "audio_samples" in inputs:
                 inputs["audio_samples"] = heard[rows]
             places = rows.cpu().numpy()
-            for name, x in embed(Batch(inputs, batch.targets[places], batch.index[places])).items():
-                total.setdefault(name, np.zeros((len(batch), x.shape[1]), dtype=np.float32))[places] += x
-            counts[places] += 1
-        return {name: x / counts for name, x in total.items()}
+            yield places, Batch(inputs, batch.targets[places], batch.index[places])
 
 
 WHOLE = Windows()

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.cell import FROZEN, GIVEN, HEADS, WAVEFORM, ZERO_SHOT, format_inputs, parse_inputs
+from bench.cell import ATTENTION, FROZEN, GIVEN, HEADS, WAVEFORM, ZERO_SHOT, format_inputs, parse_inputs
 from bench.clips import Clips
 from bench.config.selection import Selection
 from bench.errors import SelectionError
@@ -201,6 +201,8 @@ def _training_problems(mode: str, weights: str, spec: ModelSpec, own: str) -> It
         yield f"cannot be trained, so that there is no mode {mode}; use --mode {' or '.join(HEADS)}"
     elif spec.estimator and (mode, weights) != ("scratch", "random"):
         yield f"is an estimator, fitted from scratch: it has no {mode if mode != 'scratch' else 'start from weights'}"
+    elif mode == ATTENTION and not spec.embeds_frames:
+        yield f"gives one vector a clip and no frames, which mode attention pools; use --mode {' or '.join(HEADS)}"
     elif spec.needs_weights and weights == "random":
         yield "never starts at random; add --weights FILE"
     elif mode == "scratch" and weights != "random":

@@ -61,7 +61,7 @@ def _kept() -> TypeAdapter[Cost]:
 
 ROUGH = 2.0
 """What was estimated, or measured beside others, decides about a budget only beyond it by more than this factor."""
-PROBE_CLIP_S = {"probe": 3e-3, "logistic": 6e-3, "mlp": 3e-3}
+PROBE_CLIP_S = {"probe": 3e-3, "logistic": 6e-3, "mlp": 3e-3, "attention": 3e-2}
 """Rough seconds per training clip of the heads on a frozen network that take any."""
 MAP_CLIP_S, MAP_CLIPS = 4e-3, 2000
 """Rough seconds per test clip of the map of a network's embeddings, and the most clips that are drawn."""

@@ -66,6 +66,8 @@ class ModelSpec:
         embeds_text: Whether its module has ``embed_text(texts)`` -> ``(texts, dim)`` beside ``embed``, for mode
             ``zero_shot``: logits are the inner products of these with vectors of clips of length 1, so that the length
             of all of them is the factor on the cosine.
+        embeds_frames: Whether its module has ``frames(**inputs)`` beside ``embed``, for mode ``attention``: of a clip
+            ``(steps, dim)`` or ``(steps, layers, dim)``, without steps that stand for its filling.
         estimator: Whether the factory returns an estimator; it is fitted from scratch and knows no other mode. In a
             multi-label task its ``y`` are indicators ``(clips, classes)``.
         task_types: The kinds of task it can learn; with data of another kind it is incompatible.
@@ -103,6 +105,7 @@ class ModelSpec:
     lengths: bool = False
     frozen: bool = False
     embeds_text: bool = False
+    embeds_frames: bool = False
     estimator: bool = False
     task_types: tuple[TaskType, ...] = ("single_label", "multi_label")
     parameters: Count | None = None

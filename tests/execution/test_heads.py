@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from sklearn.preprocessing import StandardScaler
 
-from bench.cell import HEADS
+from bench.cell import ATTENTION, HEADS
 from bench.execution.classifiers import FIT, Training, fit_logistic, moments, restore
 from bench.execution.perceptron import fit_perceptrons
 from bench.execution.regression import solve
@@ -33,7 +33,7 @@ def training(x: np.ndarray, targets: np.ndarray, classes: int = 4, **changes) ->
 
 
 def test_every_frozen_mode_has_a_head() -> None:
-    assert set(FIT) == set(HEADS)
+    assert set(FIT) == {*HEADS, ATTENTION}
 
 
 @pytest.mark.parametrize("mode", HEADS)

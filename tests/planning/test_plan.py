@@ -326,6 +326,13 @@ def test_modes_get_their_own_recipe(registry) -> None:
     [
         (
             "either",
+            {"mode": "attention"},
+            "gives one vector a clip and no frames, which mode attention pools; use --mode probe or knn or logistic or "
+            "neighbours or mlp or prototypes",
+        ),
+        ("forest", {"mode": "attention"}, "is an estimator, fitted from scratch: it has no attention"),
+        (
+            "either",
             {"weights": "masked"},
             "mode scratch starts from random weights, not from masked; use --mode finetune or probe or knn or "
             "logistic or neighbours or mlp or prototypes",

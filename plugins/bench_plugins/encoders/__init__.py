@@ -30,7 +30,7 @@ def bench_add_models() -> Iterable[ModelSpec]:
         ),
         ModelSpec(
             name="hf", factory=f"{_HERE}.hf:build", reference=f"{_HERE}.targets:hf",
-            syntax="FOLDER_OR_ID?layer=N&pool=POOL&dtype=DTYPE",
+            syntax="FOLDER_OR_ID?layer=N&pool=POOL&dtype=DTYPE", embeds_frames=True,
             description="an audio encoder or classifier of transformers with its own feature extractor and rate",
             **_ALONE,
         ),

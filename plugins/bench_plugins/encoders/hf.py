@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from bench import CheckpointError, DataError, TaskInfo, import_transformers
+
+Layer = int | Literal["all"] | None
 
 _UNUSED = ("masked_spec_embed", "decoder.")
 """Tensors that an encoder does without, and that many checkpoints lack."""
@@ -44,7 +46,8 @@ class Encoder(nn.Module):
         network: The encoder; ``classifier`` is what holds it together with a head of its own.
         extractor: Of the same checkpoint.
         task: The data set's; its rate is the extractor's.
-        layer: Which of the hidden states is pooled; ``None`` = the last one, as the network gives it.
+        layer: Which of the hidden states is pooled, or the mean of ``all``; ``None`` = the last one, as the network
+            gives it.
         pool: ``own`` (what the network itself makes of a clip), or over time; ``None`` = ``own`` where there is one.
         own_head: The network's own classifier, where it knows the labels of the data set.
 
@@ -56,7 +59,7 @@ class Encoder(nn.Module):
     text_folder: str | None = None
 
     def __init__(
-        self, network: nn.Module, extractor: Any, task: TaskInfo, *, layer: int | None = None, pool: str | None = None,
+        self, network: nn.Module, extractor: Any, task: TaskInfo, *, layer: Layer = None, pool: str | None = None,
         own_head: OwnHead | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
@@ -76,6 +79,14 @@ class Encoder(nn.Module):
     def embed(self, audio: Tensor, audio_samples: Tensor | None = None) -> Tensor:
         """``(batch, samples) -> (batch, dim)``."""
         return self._by_shape(audio, audio_samples, self._pooled)
+
+    def frames(self, audio: Tensor, audio_samples: Tensor | None = None) -> list[Tensor]:
+        """``(batch, samples)`` -> of each clip ``(steps, layers, dim)``: steps that stand for the clip, not padding."""
+        found: dict[int, Tensor] = {}
+        for places, features, own in self._groups(audio, audio_samples):
+            states, heard = self._hidden(self._run(features), own)
+            found |= {place: states[row, heard[row]] for row, place in enumerate(places)}
+        return [found[place] for place in range(len(audio))]
 
     @torch.no_grad()
     def embed_text(self, texts: Sequence[str]) -> Tensor:
@@ -102,7 +113,17 @@ class Encoder(nn.Module):
         return nn.functional.normalize(vectors, dim=-1) * scale
 
     def _by_shape(self, audio: Tensor, audio_samples: Tensor | None, head: Any) -> Tensor:
-        """Extract features clip by clip, then run ``head`` once for all clips with features of one shape."""
+        """What ``head`` makes of all clips, one row each."""
+        places, parts = [], []
+        for some, features, own in self._groups(audio, audio_samples):
+            places += some
+            parts.append(head(features, own))
+        return torch.cat(parts)[torch.argsort(torch.tensor(places, device=parts[0].device))]
+
+    def _groups(
+        self, audio: Tensor, audio_samples: Tensor | None
+    ) -> Iterator[tuple[list[int], dict[str, Tensor], list[int]]]:
+        """Features, extracted clip by clip, of all clips for which they have one shape; places and samples of these."""
         own = [audio.shape[1]] * len(audio) if audio_samples is None else audio_samples.tolist()
         own = [count or audio.shape[1] for count in own]  # a clip that could not be read is silence
         if min(own) < self.least:
@@ -114,12 +135,10 @@ class Encoder(nn.Module):
         for place, (clip, count) in enumerate(zip(audio, own, strict=True)):
             features = self._features(clip[:count])
             groups[tuple((name, x.shape) for name, x in features.items())].append((place, features))
-        places, parts = [], []
         for group in groups.values():
-            places += [place for place, _ in group]
+            places = [place for place, _ in group]
             together = {name: torch.cat([features[name] for _, features in group]) for name in group[0][1]}
-            parts.append(head(together, [own[place] for place, _ in group]))
-        return torch.cat(parts)[torch.argsort(torch.tensor(places, device=parts[0].device))]
+            yield places, together, [own[place] for place in places]
 
     def _features(self, clip: Tensor) -> dict[str, Tensor]:
         """What the extractor makes of one clip ``(samples,)``, each tensor ``(1, ...)`` on the network's device."""
@@ -134,39 +153,47 @@ class Encoder(nn.Module):
             np.random.set_state(state)  # noqa: NPY002
         return {k: x.to(weight.device, weight.dtype if x.is_floating_point() else x.dtype) for k, x in made.items()}
 
+    def _run(self, features: dict[str, Tensor]) -> Any:
+        return self.network(**features, output_hidden_states=self.layer is not None, return_dict=True)
+
+    def _hidden(self, out: Any, own: list[int]) -> tuple[Tensor, Tensor]:
+        """``(batch, steps, layers, dim)``, and which steps ``(batch, steps)`` stand for a clip."""
+        states = torch.stack([_steps(one) for one in self._states(out)], 2).float()
+        return states, self._heard(states, own)
+
     def _pooled(self, features: dict[str, Tensor], own: list[int]) -> Tensor:
-        wanted = self.layer is not None
-        out = self.network(**features, output_hidden_states=wanted, return_dict=True)
+        out = self._run(features)
         own_pool: Tensor | None = next(
             (out[key] for key in ("audio_embeds", "pooler_output") if out.get(key) is not None), None
         )
         if self.pool == "own" and own_pool is None:
             raise CheckpointError(f"{type(self.network).__name__} pools nothing itself; use ?pool=mean, max or first")
-        if own_pool is not None and self.pool in (None, "own") and not wanted:
+        if own_pool is not None and self.pool in (None, "own") and self.layer is None:
             return own_pool.float()  # (batch, dim)
-        states = self._states(out)
-        if states.ndim == 4:  # maps of a hierarchical network: (batch, dim, height, width)
-            states = states.flatten(2).transpose(1, 2)  # (batch, steps, dim)
+        hidden, heard = self._hidden(out, own)
+        states = hidden.mean(2)  # (batch, steps, dim)
         if self.pool == "first":
-            return states[:, 0].float()  # (batch, dim)
-        states, heard = states.float(), self._heard(states, own)
+            return states[:, 0]  # (batch, dim)
         if self.pool == "max":
             return states.masked_fill(~heard[..., None], -torch.inf).amax(1)  # (batch, dim)
         weight = heard[..., None].to(states)
         return (states * weight).sum(1) / weight.sum(1)  # (batch, dim)
 
-    def _states(self, out: Any) -> Tensor:
+    def _states(self, out: Any) -> Sequence[Tensor]:
         name = type(self.network).__name__
         if self.layer is None:
             states: Tensor | None = out.get("last_hidden_state")
             if states is None:
                 raise CheckpointError(f"{name} gives {', '.join(out.keys())}, no last_hidden_state to make a vector of")
-            return states
+            return [states]
         layers = out.get("hidden_states") or ()
+        if self.layer == "all":
+            if len({one.shape for one in layers}) != 1:
+                raise CheckpointError(f"{name} has hidden states of no one shape; choose one with ?layer=N")
+            return layers
         if not -len(layers) <= self.layer < len(layers):
             raise CheckpointError(f"{name} has hidden states 0 to {len(layers) - 1}; ?layer={self.layer} is none")
-        found: Tensor = layers[self.layer]
-        return found
+        return [layers[self.layer]]
 
     def _heard(self, states: Tensor, own: list[int]) -> Tensor:
         """``(batch, steps)``: which steps stand for the clip, not for what its extractor pads every clip to."""
@@ -185,7 +212,7 @@ class Encoder(nn.Module):
 
 
 def build(
-    task: TaskInfo, *, folder: str, layer: int | None = None, pool: str | None = None, dtype: str = "float32"
+    task: TaskInfo, *, folder: str, layer: Layer = None, pool: str | None = None, dtype: str = "float32"
 ) -> Encoder:
     """The encoder of a folder of transformers.
 
@@ -256,6 +283,11 @@ def _order(config: Any, task: TaskInfo) -> list[int] | None:
     plain = {str(label).lower().replace("_", " "): int(row) for row, label in config.id2label.items()}
     rows = [plain.get(name.lower().replace("_", " "), -1) for name in task.label_names]
     return rows if rows and min(rows) >= 0 and len(set(rows)) == len(rows) else None
+
+
+def _steps(states: Tensor) -> Tensor:
+    """``(batch, steps, dim)``, also of the maps ``(batch, dim, height, width)`` of a hierarchical network."""
+    return states.flatten(2).transpose(1, 2) if states.ndim == 4 else states
 
 
 def _least_samples(config: Any) -> int:

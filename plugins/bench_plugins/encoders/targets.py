@@ -26,7 +26,7 @@ _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.
 
 
 def hf(
-    target: str | Path, *, layer: int | None = None, pool: Pool | None = None, dtype: Dtype = "float32"
+    target: str | Path, *, layer: int | Literal["all"] | None = None, pool: Pool | None = None, dtype: Dtype = "float32"
 ) -> Reference:
     """A folder that ``save_pretrained`` wrote, or an id of the Hugging Face Hub that is in the local cache.
 

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from bench.cell import Cell
+from bench.data.contents import file_digests
 from bench.errors import CheckpointError, DataError
+from bench.job import Job
+from bench.plugins.discovery import load
+from bench.plugins.references import referring
+from bench.recipe import Recipe
 from bench_plugins.encoders import hf, targets
 
 from .conftest import RATE
@@ -209,3 +217,64 @@ def test_a_clip_below_the_least_length_is_one_error(kind, least, saved, task) ->
     encoder.embed(*audio(RATE, least))
     with pytest.raises(DataError, match=f"{least - 1} samples .* shorter than the {least}"):
         encoder.embed(*audio(RATE, least - 1))
+
+
+def states_of(network, inputs):
+    return torch.stack(network(**inputs, output_hidden_states=True).hidden_states, 2)
+
+
+@pytest.mark.parametrize("layer", ["all", None, 1])
+def test_frames_are_the_hidden_states_of_each_clip_alone(layer, saved, task) -> None:
+    folder, network, extractor = saved("wav2vec2")
+    waves, samples = audio(*LENGTHS)
+    with torch.inference_mode():
+        encoder = built(folder, task, layer=layer)
+        found, vectors = encoder.frames(audio=waves, audio_samples=samples), encoder.embed(waves, samples)
+    for row, (one, count) in enumerate(zip(found, samples.tolist(), strict=True)):
+        (states,) = alone(network, extractor, waves[[row]], torch.tensor([count]), states_of)
+        wanted = states if layer == "all" else states[:, [-1 if layer is None else layer]]
+        torch.testing.assert_close(one, wanted, atol=1e-5, rtol=0)
+        torch.testing.assert_close(vectors[row], wanted.mean((0, 1)), atol=1e-5, rtol=0)  # of all layers their mean
+
+
+@pytest.mark.parametrize("kind", ["ast", "whisper"])
+def test_frames_leave_out_what_an_extractor_pads_every_clip_with(kind, saved, task) -> None:
+    waves, samples = audio(*LENGTHS)
+    folder, *_ = saved(kind)
+    with torch.inference_mode():
+        found = built(folder, task, layer="all").frames(waves, samples)
+        pooled = built(folder, task, layer="all", pool="mean").embed(waves, samples)
+    torch.testing.assert_close(torch.stack([one.mean((0, 1)) for one in found]), pooled, atol=1e-5, rtol=0)
+    assert {one.shape[1:] for one in found} == {(3, 32)}
+    assert len(found[0]) == len(found[2]) > len(found[1]) > len(found[3])
+
+
+def test_maps_of_a_hierarchy_are_steps_and_their_layers_no_stack(saved, task) -> None:
+    folder, *_ = saved("clap")
+    waves, samples = audio(RATE)
+    with torch.inference_mode():
+        (one,) = built(folder, task).frames(waves, samples)
+    assert one.shape[1:] == (1, 32)
+    with pytest.raises(CheckpointError, match="hidden states of no one shape"):
+        built(folder, task, layer="all")
+
+
+def test_attention_over_all_layers_is_fitted_and_its_frames_are_read_again(
+    saved, evaluated, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    names = [f"hf:{saved(kind)[0]}?layer=all" for kind in ("wav2vec2", "ast")]
+    tones = Path(__file__).parents[2] / "execution" / "modes_plugin.py"
+    registry = referring(load((tones,)).registry, names, file_digests)
+    recipe = Recipe(name="plain", trim_db=None, fill="zeros")
+    for spec in (registry.models[name].spec for name in names):
+        cell = Cell(
+            kind="evaluate", dataset="tones", protocol="official@1", fold=0, model=spec.name, mode="attention",
+            weights=spec.axes["weights"], frontend="waveform", recipe="plain", clip_samples=3200,
+        )  # fmt: skip
+        jobs = [Job(cell=replace(cell, seed=seed), recipe=recipe, fingerprint="f") for seed in (0, 1)]
+        first, again = (evaluated(registry, job).record.provenance["frozen"] for job in jobs)
+        assert (first["cache"]["fresh"], again["cache"]) == (True, {**first["cache"], "fresh": False})
+        assert len(first["layer_weights"]) == 3
+        assert first["loss"][-1] < first["loss"][0]
+        assert first["loss"] != again["loss"]
