@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench.studies.translate import heads, networks
+from bench.studies.translate import heads
 from bench.studies.translate.divisions import Case, Fold, kfold, kfold_few, official, three_of_five
 
 Divide = Callable[[Case], list[Fold]]
 
 
-SECONDS: dict[heads.Head, int] = {heads.chosen_regression: 15, networks.perceptron: 240}
+SECONDS: dict[heads.Head, int] = {heads.chosen_regression: 15, heads.perceptron: 240}
 """About what a head takes for 2 000 x 512 values on one core, for the time left; others 3 at most."""
 
 
@@ -136,7 +136,7 @@ RULES: tuple[Rule, ...] = (
         steps=(
             Step(cause="fewer clips", text="one fold less", divide=three_of_five, head=heads.chosen_regression),
             Step(cause="classifier", text="perceptron, grid of the first split, never shuffled",
-                 divide=three_of_five, head=networks.perceptron),
+                 divide=three_of_five, head=heads.perceptron),
         ),
     ),
 )  # fmt: skip

@@ -20,7 +20,7 @@ from bench.errors import SelectionError
 from bench.protocols.groups import inner_folds
 from bench.recipe import Recipe
 from bench.running.progress import Progress
-from bench.studies.translate import heads, networks
+from bench.studies.translate import heads
 from bench.studies.translate.divisions import Case, kfold, kfold_few, official, three_of_five
 from bench.studies.translate.render import markdown, table_rows
 from bench.studies.translate.rules import RULES
@@ -46,7 +46,7 @@ def case() -> Case:
 def found(case, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (("HIDDEN", 16), ("MOST_EPOCHS", 40), ("PATIENCE", 3), ("LARGE_BATCH", 32)):
-            patch.setattr(networks, name, value)
+            patch.setattr(heads, name, value)
         return translated(case, RULES, Progress(), tmp_path_factory.mktemp("out"))
 
 
@@ -215,9 +215,9 @@ def test_hear(case, found) -> None:
 
 
 def test_a_batch_of_one_clip_is_a_sentence(case, monkeypatch) -> None:
-    monkeypatch.setattr(networks, "LARGE_BATCH", 71)
+    monkeypatch.setattr(heads, "LARGE_BATCH", 71)
     with pytest.raises(SelectionError, match="last batch of 72 clips holds one"):
-        networks.perceptron(case, three_of_five(case))
+        heads.perceptron(case, three_of_five(case))
 
 
 def test_divisions_test_every_clip_once_and_only_kfold_leaks(case) -> None:
@@ -268,7 +268,7 @@ def test_what_was_done_is_kept_for_these_vectors_alone(case, tmp_path) -> None:
     assert counted == sorted(counted)
     assert [counted[0], counted[-1]] == [0, 100]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(heads, "seeded", None)
+        patch.setattr(heads, "_seeded", None)
         patch.setattr(heads, "fit_logistic", None)
         assert translated(case, rules, Progress(), tmp_path) == first
         with pytest.raises(TypeError):
