@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -35,6 +35,10 @@ class Job:
         action: ``cell`` runs it; ``price`` times a few steps for the plan, ``estimate`` counts FLOPs for it,
             ``trace`` runs a few steps under the profiler, ``block`` measures shortly for a gate, ``count``
             what is no time.
+        stack: The id of the first of those cells that are to be trained as one network; empty = it is none of them.
+        mates: On the first one the jobs of the others.
+        if_faster: Whether they are only where that is the faster way.
+        apart: Why a cell runs by itself that was to be trained together with others.
     """
 
     cell: Cell
@@ -52,6 +56,10 @@ class Job:
     counters: str = ""
     keep_checkpoint: bool = True
     action: Action = "cell"
+    stack: str = ""
+    mates: tuple[Job, ...] = ()
+    if_faster: bool = False
+    apart: str = ""
 
     @property
     def alone(self) -> bool:
@@ -74,12 +82,13 @@ class Job:
             return ("", "", "estimate")  # nothing is run, so nothing can disturb the next one
         if self.action in ("block", "count"):
             return ("", "", "block")  # each runs in a fork of its own
-        return (self.cell.model, self.cell.dataset, self.cell.id if self.alone else self.cell.kind)
+        return (self.cell.model, self.cell.dataset, self.cell.id if self.alone else self.stack or self.cell.kind)
 
     def to_json(self) -> str:
         """One line of JSON."""
         values = {"cell": self.cell.to_json(), "recipe": self.recipe.model_dump(mode="json")}
-        return json.dumps(asdict(self) | values, default=str)
+        mates = [mate.to_json() for mate in self.mates]
+        return json.dumps(asdict(replace(self, mates=())) | values | {"mates": mates}, default=str)
 
     @classmethod
     def from_json(cls, line: str) -> Job:
@@ -88,4 +97,5 @@ class Job:
         raw |= {"cell": Cell.from_json(raw["cell"]), "recipe": Recipe.model_validate(raw["recipe"])}
         raw |= {name: Path(raw[name]) if raw[name] else None for name in ("data", "weights")}
         raw |= {"plugins": tuple(Path(path) for path in raw["plugins"]), "without": tuple(raw["without"])}
+        raw["mates"] = tuple(map(cls.from_json, raw.get("mates", ())))
         return cls(**raw)

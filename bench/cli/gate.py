@@ -31,8 +31,8 @@ EXIT: Mapping[Outcome, int] = MappingProxyType(
 
 
 @with_run_options(
-    without=("as_json", "folds", "seeds", "protocol", "limit", "jobs", "launcher", "observer", "profile", "processes",
-             "evaluate", "keep_checkpoints", "rehash", "adopt"),
+    without=("as_json", "folds", "seeds", "protocol", "limit", "jobs", "stack", "launcher", "observer", "profile",
+             "processes", "evaluate", "keep_checkpoints", "rehash", "adopt"),
     out=Path("results") / "gate",
 )  # fmt: skip
 def main(  # noqa: PLR0913  one parameter per option

@@ -90,6 +90,13 @@ OPTIONS: Mapping[str, tuple[Any, Any]] = {
     "timeout": _option(_WORD, "--timeout", "Limit of one cell: 90s, 30m, 2h; default: at least 30m.", "30m"),
     "limit": _option(_COUNT, "--limit", "At most N clips per part; not publishable.", min=1, max=1 << 31),
     "jobs": _option(_COUNT, "--jobs", "Evaluate cells side by side; default: one per core.", min=1, max=4096),
+    "stack": _option(
+        str,
+        "--stack",
+        "Folds and seeds of a model trained as one network: where faster on a GPU, never, or up to N.",
+        "auto|off|N",
+        default="auto",
+    ),
     "launcher": _option(
         str,
         "--launcher",
@@ -211,6 +218,19 @@ def seconds(text: str) -> float:
     return found
 
 
+def stacked(text: str) -> int | None:
+    """``auto``, ``off`` or the number of cells as :attr:`bench.config.settings.Settings.stack`.
+
+    >>> stacked("auto"), stacked("off"), stacked("15")
+    (None, 1, 15)
+    """
+    if text in ("auto", "off"):
+        return None if text == "auto" else 1
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST_NUMBERS):
+        raise SelectionError(f"--stack {short(text)} is not auto, off or a number of cells up to {MOST_NUMBERS}")
+    return int(text)
+
+
 def choice(text: str, option: str, allowed: tuple[str, ...]) -> str:
     """``text`` if it is allowed."""
     if text not in allowed:
@@ -299,6 +319,7 @@ def gather(given: dict[str, Any]) -> tuple[Selection, Settings]:
     )
     settings = Settings(
         timeout_s=None if timeout is None else seconds(timeout),
+        stack=stacked(given["stack"]),
         plugins=tuple(given["plugin"] or ()),
         without=tuple(given["no_plugin"] or ()),
         observers=tuple(given["observer"] or ()),

@@ -36,7 +36,8 @@ Largest = Annotated[bool, typer.Option("--largest", help="Also bisect the larges
 
 @with_run_options(
     without=(
-        "models", "protocol", "folds", "seeds", "limit", "jobs", "nproc", "profile", "evaluate", "keep_checkpoints",
+        "models", "protocol", "folds", "seeds", "limit", "jobs", "stack", "nproc", "profile", "evaluate",
+        "keep_checkpoints",
     ),
     out=Path("results") / "profile",
 )  # fmt: skip

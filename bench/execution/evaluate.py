@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,33 @@ from bench.plugins.model_spec import ModelSpec
 from bench.plugins.registry import Registry
 from bench.protocols.split import Split
 
+if TYPE_CHECKING:
+    from bench.execution.network import Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """An evaluate cell whose data are open and whose model is built; ``at`` and ``data_s`` are seconds of its clock."""
+
+    job: Job
+    data: Inputs
+    split: Split
+    model: Any
+    start: dict[str, str]
+    started_at: str
+    at: float
+    data_s: float
+
+    def run(self, registry: Registry, progress: Progress, on_epoch: OnEpoch) -> Run:
+        """What its network works with."""
+        from bench.execution.network import Run
+
+        return Run(
+            entry=registry.models[self.job.cell.model], job=self.job, data=self.data, split=self.split,
+            progress=progress, on_epoch=on_epoch,
+            metric=primary(registry, self.data.spec, self.data.task.task_type),
+        )  # fmt: skip
+
 
 def run_evaluate(registry: Registry, job: Job, progress: Progress, on_epoch: OnEpoch) -> CellResult:
     """Train on the training clips, then predict the sealed test clips, whose targets are nowhere in this process.
@@ -37,6 +65,19 @@ def run_evaluate(registry: Registry, job: Job, progress: Progress, on_epoch: OnE
     Returns:
         A record without scores, and logits without targets: :func:`bench.running.scoring.completed` adds both.
     """
+    begun = begin(registry, job, progress)
+    if is_network(begun.model):
+        from bench.execution.network import run_network
+
+        fitted, predictions = run_network(begun.model, begun.run(registry, progress, on_epoch))
+    else:
+        progress.stage = "train"
+        fitted, predictions = _estimator(begun.model, begun.data, begun.split)
+    return finished(registry, begun, progress, fitted, predictions)
+
+
+def begin(registry: Registry, job: Job, progress: Progress) -> Begun:
+    """Open the data, divide them and build the model."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
     start = time.perf_counter()
     cell = job.cell
@@ -50,27 +91,29 @@ def run_evaluate(registry: Registry, job: Job, progress: Progress, on_epoch: OnE
             f"{cell.model} reads weight files itself: leave out --weights-prefix {job.weights_prefix}"
         )
     model = build_model(entry, data.task, cell.seed, masked=cell.weights == MASKED, weights=job.weights)
-    start_state = start_of(model)
-    if is_network(model):
-        from bench.execution.network import Run, run_network
+    return Begun(
+        job=job, data=data, split=split, model=model, start=start_of(model), started_at=started, at=start,
+        data_s=ready,
+    )  # fmt: skip
 
-        run = Run(
-            entry=entry, job=job, data=data, split=split, progress=progress, on_epoch=on_epoch,
-            metric=primary(registry, data.spec, data.task.task_type),
-        )  # fmt: skip
-        fitted, predictions = run_network(model, run)
-    else:
-        progress.stage = "train"
-        fitted, predictions = _estimator(model, data, split)
-    files = _files(fitted, data, job, entry.spec)
+
+def finished(
+    registry: Registry, begun: Begun, progress: Progress, fitted: Fitted, predictions: Predictions, *,
+    elsewhere_s: float = 0.0,
+) -> CellResult:  # fmt: skip
+    """The record of a cell and what stands beside it; ``elsewhere_s`` of its time was given to other cells."""
+    job, data = begun.job, begun.data
+    files = _files(fitted, data, job, registry.models[job.cell.model].spec)
     progress.stage = "record"
     timing = {
-        "data_s": ready, **fitted.timing, "evaluate_s": predictions.seconds,
-        "infer_clips_per_s": len(predictions.index) / predictions.seconds, "wall_s": time.perf_counter() - start,
+        "data_s": begun.data_s, **fitted.timing, "evaluate_s": predictions.seconds,
+        "infer_clips_per_s": len(predictions.index) / predictions.seconds,
+        "wall_s": time.perf_counter() - begun.at - elsewhere_s,
     }  # fmt: skip
-    sections = {**provenance.evaluation_sections(registry, job, data, split), "start": start_state, **fitted.notes}
+    sections = provenance.evaluation_sections(registry, job, data, begun.split)
     record = provenance.ok_record(
-        registry, job, data, fitted.pipeline, sections, started_at=started, memory=fitted.memory, timing=timing,
+        registry, job, data, fitted.pipeline, {**sections, "start": begun.start, **fitted.notes},
+        started_at=begun.started_at, memory=fitted.memory, timing=timing,
     )  # fmt: skip
     return CellResult(record=record, arrays=_arrays(fitted, predictions, data), files=files)
 

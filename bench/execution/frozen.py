@@ -89,7 +89,7 @@ def fit_frozen(pipeline: Pipeline, run: Run, bank: Bank | None) -> Fitted:
     cached, encoder = _cached(bank, seen, len(data.clips)), checksum(pipeline.model)
     notes = {"mode": cell.mode, "embed_s": embed_s, "cache": cached, "encoder": encoder, **head.describe()}
     return Fitted(
-        predict=score, respond=lambda index: vectors(index)[1], timing=timing,
+        predict=score, respond=lambda index: vectors(index)[1], timing=timing, pipeline=pipeline,
         tensors={f"{cell.mode}.{name}": x for name, x in head.tensors().items()}, notes={"frozen": notes},
     )  # fmt: skip
 

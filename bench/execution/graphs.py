@@ -22,6 +22,7 @@ WARM = 3
 """Calls of a shape before it is captured: libraries choose kernels and make workspaces in the first ones."""
 SHAPES = 4
 """Largest number of shapes captured; further ones run as they stand."""
+TORCH_CPU = "torch's generator of the CPU"
 _ALIGN = 16
 
 Tensors = dict[str, Tensor]
@@ -117,7 +118,7 @@ def host_state(module: nn.Module | None) -> dict[str, Hashable]:
     kept: dict[str, Hashable] = {
         "Python's random": random.getstate(),
         "numpy's global generator": str(np.random.get_state(legacy=False)),  # noqa: NPY002  plugins may use it
-        "torch's generator of the CPU": torch.get_rng_state().numpy().tobytes(),
+        TORCH_CPU: torch.get_rng_state().numpy().tobytes(),
     }
     for path, part in () if module is None else module.named_modules():
         plain = {name: value for name, value in vars(part).items() if isinstance(value, bool | int | float | str)}

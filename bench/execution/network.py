@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 from torch import nn
 
 from bench.cell import FROZEN
+from bench.data.batches import Batches
 from bench.execution import embeddings, provenance
 from bench.execution.bank import Bank, described
 from bench.execution.build import MASKED, build_pipeline, materialise, takes_weights
@@ -23,7 +24,7 @@ from bench.execution.ranks import DividedStep, Ranks, predict_all
 from bench.execution.results import Fitted, OnEpoch, Predictions, Progress
 from bench.execution.seeding import deterministic
 from bench.execution.step import Inference, StepSettings, TrainStep
-from bench.execution.train import Validation, train
+from bench.execution.train import Trained, Validation, train
 from bench.execution.trust import batch_mates, check_unchanged, module_state
 from bench.execution.weights import checked_sha256, load_weights, output_layer
 from bench.job import Job
@@ -73,40 +74,48 @@ def run_network(model: nn.Module, run: Run) -> tuple[Fitted, Predictions]:
     run = replace(run, data=run.data.on(cell.device))
     if cell.mode in FROZEN:
         embeddings.require(pipeline)
-    with deterministic() as offenders, HostPeak() as host_train, DevicePeak(cell.device) as device_peak:
+    with deterministic() as offenders, HostPeak() as host, DevicePeak(cell.device) as device:
         timing, arrays = _pretrained(pipeline, run)
         if run.job.recipe.compile:
             compile_network(pipeline)
         run.progress.stage = "train"
         bank = bank_of(pipeline, run) if cell.mode in FROZEN else None
-        frozen = cell.mode in FROZEN
-        scored, fitted = (pipeline, fit_frozen(pipeline, run, bank)) if frozen else _fit_all(pipeline, run)
-    run.progress.stage = "evaluate"
-    test = run.split.test_indices(finalised=True)
-    state = module_state(scored)
-    with HostPeak() as host_infer:
-        predictions = fitted.predict(test)
-    run.ranks.finish()
-    shown, figures = _embeddings(scored, run, test, bank)
-    respond, known = fitted.respond, None
-    if respond is None:
-        respond, known = lambda index: fitted.predict(index).logits, predictions.logits
-    notes = {"weights": weights, "embeddings": figures, "nondeterministic": offenders}
-    coarse = cell.precision != "fp32" or cell.device != "cpu"
-    notes["batch_mates"] = bank.batch_mates if bank else batch_mates(respond, test, known, coarse=coarse)
-    notes["predicting"] = check_unchanged(state, module_state(scored))
-    weights |= {"steps": None, "clips": None}
+        fitted = fit_frozen(pipeline, run, bank) if cell.mode in FROZEN else _fit_all(pipeline, run)
     if timing:
         distinct = min(len(run.split.train), timing["pretrain_clips"])
         weights |= {"steps": timing["pretrain_steps"], "clips": distinct}
+    notes = {**fitted.notes, "weights": weights, "nondeterministic": offenders}
+    timing = {**timing, **fitted.timing}
+    fitted = replace(fitted, timing=timing, arrays=arrays, notes=notes)
+    return scored(fitted, run, host.peak_mib, device, bank=bank)
+
+
+def scored(
+    fitted: Fitted, run: Run, train: Reading, device: DevicePeak, *, bank: Bank | None = None
+) -> tuple[Fitted, Predictions]:
+    """The sealed test clips as a final network predicts them, and what is said of it while it does.
+
+    ``train`` and ``device`` are the peaks of memory so far.
+    """
+    cell, pipeline = run.job.cell, cast("Pipeline", fitted.pipeline)
+    run.progress.stage = "evaluate"
+    test = run.split.test_indices(finalised=True)
+    state = module_state(pipeline)
+    with HostPeak() as host:
+        predictions = fitted.predict(test)
+    run.ranks.finish()
+    shown, figures = _embeddings(pipeline, run, test, bank)
+    respond, known = fitted.respond, None
+    if respond is None:
+        respond, known = lambda index: fitted.predict(index).logits, predictions.logits
+    notes: dict[str, Any] = {"embeddings": figures}
+    coarse = cell.precision != "fp32" or cell.device != "cpu"
+    notes["batch_mates"] = bank.batch_mates if bank else batch_mates(respond, test, known, coarse=coarse)
+    notes["predicting"] = check_unchanged(state, module_state(pipeline))
     done = replace(
-        fitted,
-        pipeline=scored,
-        timing={**timing, **fitted.timing},
-        memory=_memory(fitted, host_train.peak_mib, host_infer.peak_mib, device_peak),
-        arrays={**arrays, **shown},
+        fitted, memory=_memory(fitted, train, host.peak_mib, device), arrays={**fitted.arrays, **shown},
         notes={**fitted.notes, **notes},
-    )
+    )  # fmt: skip
     return done, predictions
 
 
@@ -126,7 +135,7 @@ def started(model: nn.Module, run: Run) -> tuple[Pipeline, dict[str, Any]]:
     section: dict[str, Any] = {
         "kind": "masked" if masked else "random", "name": cell.weights,
         "from": "training part of the split" if masked else None, "sha256": None, "loaded": None, "fresh": [],
-        "ignored": [], "transductive": False,
+        "ignored": [], "transductive": False, "steps": None, "clips": None,
     }  # fmt: skip
     declared = None if run.entry.contents else run.entry.spec.options.get("weights")
     if weights is None:
@@ -170,24 +179,33 @@ def _pretrained(pipeline: Pipeline, run: Run) -> tuple[dict[str, Any], dict[str,
     return timing, {**arrays, **pictures}
 
 
-def _fit_all(pipeline: Pipeline, run: Run) -> tuple[Pipeline, Fitted]:
+def _fit_all(pipeline: Pipeline, run: Run) -> Fitted:
     """Ordinary training of everything."""
-    cell, recipe, data, split = run.job.cell, run.job.recipe, run.data, run.split
-    validation = None
-    if len(split.validation):
-        shown = data.batches(split.validation, recipe.eval_batch)
-        validation = Validation(batches=shown, metric=run.metric, ranks=run.ranks)
-    batches = data.batches(split.train, cell.batch, seed=cell.seed)
+    batches, validation = training_data(run)
     divided = run.ranks.count > 1
     what = pipeline, run.settings, len(batches)
     step = DividedStep(*what, run.ranks) if divided else TrainStep(*what)
     trained = train(step, batches, validation, run.on_epoch)
-    notes: dict[str, Any] = {"graphs": {"train": step.graphs.report()}} if recipe.cuda_graphs else {}
+    notes: dict[str, Any] = {"graphs": {"train": step.graphs.report()}} if run.job.recipe.cuda_graphs else {}
     if divided:
         notes["processes"] = run.ranks.trained(trained.pipeline)
+    return replace(fitted_by(trained, run), notes=notes)
+
+
+def training_data(run: Run) -> tuple[Batches, Validation | None]:
+    """What a cell is trained on, and what its epochs are selected by."""
+    data, split, validation = run.data, run.split, None
+    if len(split.validation):
+        shown = data.batches(split.validation, run.job.recipe.eval_batch)
+        validation = Validation(batches=shown, metric=run.metric, ranks=run.ranks)
+    return data.batches(split.train, run.job.cell.batch, seed=run.job.cell.seed), validation
+
+
+def fitted_by(trained: Trained, run: Run) -> Fitted:
+    """What scores clips by a trained network."""
 
     def score(index: Indices) -> Predictions:
-        batches = data.test_batches(index, recipe.eval_batch)
+        batches = run.data.test_batches(index, run.job.recipe.eval_batch)
         return predict_all(run.inference(trained.pipeline), batches, run.ranks)
 
     timing = {
@@ -197,7 +215,7 @@ def _fit_all(pipeline: Pipeline, run: Run) -> tuple[Pipeline, Fitted]:
         "steps": trained.steps,
         "selected_epoch": trained.selected_epoch,
     }
-    return trained.pipeline, Fitted(predict=score, timing=timing, curves=trained.curves, notes=notes)
+    return Fitted(predict=score, timing=timing, pipeline=trained.pipeline, curves=trained.curves)
 
 
 def _embeddings(

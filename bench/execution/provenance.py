@@ -101,6 +101,7 @@ def common(registry: Registry, job: Job) -> dict[str, Any]:
             "family": entry.spec.family,
             **{name: getattr(entry.provenance, name) for name in ("plugin", "distribution", "version")},
         },
+        **({"stack": {"cells": 1, "reason": job.apart}} if job.apart else {}),
     }
 
 

@@ -175,7 +175,7 @@ class _Whole(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Any operator; those that draw are ours."""
         kwargs, name = kwargs or {}, func.overloadpacket.__name__
-        if torch.Tag.nondeterministic_seeded not in func.tags or _drops_nothing(func, args, kwargs):
+        if torch.Tag.nondeterministic_seeded not in func.tags or drops_nothing(func, args, kwargs):
             return func(*args, **kwargs)
         given, own = args[0], self.part.stop - self.part.start
         shape = tuple(given.shape if isinstance(given, Tensor) else given)
@@ -195,7 +195,7 @@ class _Whole(TorchDispatchMode):
         return given.copy_(drawn) if name.endswith("_") else drawn
 
 
-def _drops_nothing(func: Any, args: Any, kwargs: Any) -> bool:
+def drops_nothing(func: Any, args: Any, kwargs: Any) -> bool:
     """Whether it is an operator with dropout that is off."""
     names = [argument.name for argument in func._schema.arguments]
     given = dict(zip(names, args, strict=False)) | kwargs

@@ -132,6 +132,8 @@ class Step:
 
     batch_setting = "batch"
     """Field of the recipe that says how large batches are."""
+    together = 1
+    """Networks that a step trains."""
 
     def __init__(
         self, pipeline: Pipeline, settings: StepSettings, optimizer: torch.optim.Optimizer,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bench.data.batches import Batches
+from bench.data.batches import Batch, Batches
 from bench.errors import DataError
 from bench.execution.pipeline import Pipeline
 from bench.execution.ranks import Ranks, predict_all
@@ -60,7 +61,7 @@ def _within_budget(step: TrainStep, batches: Batches, since: float | None) -> fl
     synchronize(step.settings.device)
     now = time.perf_counter()
     if since is not None and recipe.budget_seconds is not None:
-        step_s = (now - since) / (FIRST_STEPS - 1)
+        step_s = (now - since) / (FIRST_STEPS - 1) / step.together
         expected = recipe.epochs * len(batches) * step_s
         if expected > ROUGH * recipe.budget_seconds:
             size = batches.batch_size
@@ -95,10 +96,28 @@ def train(
     validation: Validation | None = None,
     on_epoch: OnEpoch = lambda _epoch, _scores: None,
 ) -> Trained:
-    """Fit the pipeline of a new ``step`` in place and return the weights to be scored.
+    """Fit the pipeline of a new ``step`` in place and return the weights to be scored; see :func:`training`."""
+    loop, loss = training(step, batches, validation, on_epoch), None
+    while True:
+        try:
+            batch = next(loop) if loss is None else loop.send(loss)
+        except StopIteration as end:
+            trained: Trained = end.value
+            return trained
+        loss = step(batch)
+
+
+def training(
+    step: TrainStep,
+    batches: Batches,
+    validation: Validation | None,
+    on_epoch: OnEpoch,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Generator[Batch, Tensor, Trained]:
+    """The training loop without its steps: gives a batch, is sent the loss of a step on it, returns what is scored.
 
     Epochs are selected by ``validation``; without, their number is fixed. ``on_epoch`` is told each epoch, from 1,
-    with its scores by name as in :attr:`Trained.curves`.
+    with its scores by name as in :attr:`Trained.curves`; ``clock`` tells the seconds of steps.
 
     Raises:
         DivergedError: The mean loss of an epoch is not finite.
@@ -113,16 +132,16 @@ def train(
     seconds, clips, epoch, best_epoch = 0.0, 0, 0, 0
     first: float | None = None
     for epoch in range(1, recipe.epochs + 1):
-        start = time.perf_counter()
+        start = clock()
         step.pipeline.train()
         losses: list[Tensor] = []
         for batch in batches.epoch(epoch):
-            losses.append(step(batch))
+            losses.append((yield batch))
             clips += len(batch)
             if (epoch - 1) * len(batches) + len(losses) in (1, FIRST_STEPS):
                 first = _within_budget(step, batches, first)
         scores = {"train_loss": float(torch.stack(losses).mean())}
-        seconds += time.perf_counter() - start
+        seconds += clock() - start
         if not np.isfinite(scores["train_loss"]):
             advice = f"lower the rate, e.g. --set recipe.lr={recipe.lr / 4:.1g}"
             raise DivergedError(f"the training loss of epoch {epoch} is {scores['train_loss']}; {advice}")

@@ -142,7 +142,8 @@ class Launcher(Protocol):
     ``--launcher NAME:key=value,...`` and returns such an object. Records and files come back in the events and the
     host stores them, so no disk needs to be shared; where jobs run, the same plugins, data and weights must be there.
     Most launchers only choose where :func:`bench.supervise` is called, which knows how workers are started, heard,
-    timed and buried.
+    timed and buried. One that hands all its jobs to one such call may say so by ``stacks = True``: cells are trained as
+    one network only then, since what the first of them did is known to its process alone.
     """
 
     def offers(self, device: str) -> tuple[Resources, Resources]:

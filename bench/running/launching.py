@@ -69,6 +69,11 @@ class Launching:
             if nproc > (there := gpu_count()):
                 raise SelectionError(f"--nproc {nproc} takes {nproc} GPUs, one for each process; here are {there}")
 
+    @property
+    def stacks(self) -> bool:
+        """Whether cells of one model may be trained as one network."""
+        return bool(getattr(self._launcher, "stacks", False))
+
     def prepare(self, models: Sequence[str] = (), *, brief: bool = False) -> None:
         """Say that jobs of ``models`` (names, families or sets) may follow, ``brief`` ones: nothing is published."""
         if prepare := getattr(self._launcher, "prepare", None):

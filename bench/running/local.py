@@ -19,6 +19,8 @@ class LocalLauncher:
         slots: Evaluate cells side by side, instead of ``--jobs``.
     """
 
+    stacks = True
+
     def __init__(self, *, slots: int | None = None) -> None:
         if slots is not None and not (isinstance(slots, int) and slots >= 1):
             raise ValueError(f"slots={slots}; give 1 or more")

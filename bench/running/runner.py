@@ -35,6 +35,7 @@ from bench.running.launching import Launching
 from bench.running.observing import Observing
 from bench.running.progress import Observers, Progress
 from bench.running.scoring import completed
+from bench.running.stacks import in_stacks
 
 if TYPE_CHECKING:
     from bench.analysis.model import Board
@@ -199,6 +200,9 @@ class Runner:
         for cells, resources in ((evaluate, side_by_side), (profile, alone)):
             if cells:
                 jobs = [self.preparation.job(p, resources) for p in cells]
+                if cells is evaluate:
+                    pairs = list(zip(cells, jobs, strict=True))
+                    jobs = in_stacks(pairs, self.host.registry, self.settings, self.launching)
                 self.launching.run(jobs, self._on_event, resources)
         return plan
 

@@ -90,7 +90,8 @@ class _Supervision:
     def _fill(self) -> None:
         """Give idle workers what they may take, end the others, start new ones."""
         for worker in [worker for worker in self._workers.values() if worker.job is None]:
-            job = next((job for job in self._waiting if self._suits(worker, job)), None)
+            suited = [job for job in self._waiting if self._suits(worker, job)]
+            job = next((job for job in suited if job.key == worker.key), suited[0] if suited else None)
             if job is None and self._keeps and not self._waiting:
                 continue  # for what follows
             if job is None:
@@ -99,13 +100,22 @@ class _Supervision:
             else:
                 self._waiting.remove(job)
                 worker.send(job)
-        while self._waiting and len(self._workers) < self._resources.slots:
-            job = self._waiting.pop(0)
+        while len(self._workers) < self._resources.slots:
+            job = next((job for job in self._waiting if not self._held(job)), None)
+            if job is None:
+                return
+            self._waiting.remove(job)
             worker = Worker(self._resources.threads, self._command, self._resources.imports if job.forks else ())
             self._add(worker)
             worker.send(job)
 
+    def _held(self, job: Job, worker: Worker | None = None) -> bool:
+        """Whether another worker may have trained the job with one before it, and so knows its result."""
+        return bool(job.stack) and any(other.key == job.key for other in self._workers.values() if other is not worker)
+
     def _suits(self, worker: Worker, job: Job) -> bool:
+        if self._held(job, worker):
+            return False
         if worker.threads == self._resources.threads and (job.forks or (worker.key is None and not job.alone)):
             return True
         return job.key == worker.key and not job.alone

@@ -10,55 +10,23 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
-import math
 import os
 import sys
-import time
-import zlib
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
-from json import dumps  # as it is before a plugin replaces it
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from bench.errors import PluginError
 from bench.job import Job
 from bench.running import isolation
+from bench.running.cells import Channel, one_line, run_cell, run_stack
 
 if TYPE_CHECKING:
-    from bench.execution.results import CellResult, Progress
+    from bench.cell import Cell
+    from bench.execution.results import Progress
     from bench.plugins.discovery import Host
-    from bench.results.records import Record
     from bench.running.progress import Observers
-
-LOG_TAIL = 4000
-"""Characters of a traceback that a record keeps."""
-ANOTHERS_S = 3.0
-"""For the death of another process of the cell to be seen, of which this one's error comes."""
-
-
-class Channel:
-    """The supervisor's end of standard output, kept apart from what plugins print; ``owner`` is whose it is."""
-
-    def __init__(self) -> None:
-        self._stream = os.fdopen(os.dup(1), "wb")
-        self.owner = 0
-        os.dup2(2, 1)  # also what C code prints belongs to the log
-
-    def send(self, event: str, files: Mapping[str, bytes] | None = None, **values: Any) -> None:
-        """Write one event; everything printed before it is in the log by then."""
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(Exception):  # whatever a plugin has put there
-                stream.flush()
-        if os.getpid() != self.owner:
-            os._exit(1)  # a fork of a plugin that came back from its code: the cell is not its own
-        files = files or {}
-        told = {name: (len(content), zlib.crc32(content)) for name, content in files.items()}
-        header = dumps({"event": event, "values": values, "files": told}, ensure_ascii=False)
-        for part in (header.encode(errors="replace"), b"\n", *files.values()):  # half a character is no text
-            self._stream.write(part)
-        self._stream.flush()
 
 
 def main() -> None:
@@ -89,7 +57,7 @@ def _know() -> None:
 
 def _serve(afresh: Callable[[bytes], NoReturn], line: bytes) -> None:
     """Run jobs as they come in; ``afresh`` has the rest run in a new process, a line that was read here first."""
-    channel = Channel()
+    channel = Channel.claimed()
     channel.owner = os.getpid()
     for name in ("bench.execution.evaluate", *sys.argv[1:]):  # while the host still plans
         _import(name)
@@ -114,6 +82,11 @@ def _import(name: str) -> None:
 def _run_job_in(image: Image, job: Job) -> bool:
     """One job; a cell in a child of the image, so that the next one finds nothing of it. Says whether it was one."""
     image.channel.send("started")
+    if (told := image.told.pop(job.cell, None)) is not None:
+        sys.stderr.write(f"[bench] trained together with {job.stack}, whose log it is\n")
+        image.channel.pass_on(told)
+        return True
+    job = replace(job, apart=image.apart.pop(job.cell, job.apart))
     host, observers = image.load(job)
     run = functools.partial(_run_job, job, host, observers, image)
     several = job.cell.nproc > 1 and job.action == "cell"
@@ -127,6 +100,10 @@ def _run_job_in(image: Image, job: Job) -> bool:
     if not isolation.forks():
         run()
         return False
+    if job.mates:
+        if image.run_stack(job, host, observers):
+            return True
+        work = functools.partial(_run_job, replace(job, apart=image.apart.pop(job.cell)), host, observers, image)
     image.wanted = isolation.in_child(work)
     return True
 
@@ -140,12 +117,16 @@ class Image:
     Attributes:
         kept: What jobs that run in this process itself can use again.
         wanted: Modules that the last cell imported itself.
+        told: What cells have said that were trained with one before them, until it is their turn.
+        apart: Why cells that were to be trained together run one by one.
     """
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self.kept: dict[str, Any] = {}
         self.wanted: list[str] = []
+        self.told: dict[Cell, bytes] = {}
+        self.apart: dict[Cell, str] = {}
         self._hosts: dict[Any, tuple[Host, Observers]] = {}
 
     def load(self, job: Job) -> tuple[Host, Observers]:
@@ -172,6 +153,21 @@ class Image:
         factories = [entry.factory for entry in (*entries, registry.models.entries.get(cell.model)) if entry]
         for name in (*own, *(factory.partition(":")[0] for factory in factories), *self.wanted):
             _import(name)
+
+    def run_stack(self, job: Job, host: Host, observers: Observers) -> bool:
+        """Train a job and its mates as one network in a child, and keep what the mates say; says whether it could."""
+        cells = [one.cell for one in (job, *job.mates)]
+        with contextlib.ExitStack() as stack:
+            files = [stack.enter_context(tempfile.TemporaryFile()) for _ in cells]
+            self.wanted = isolation.in_child(functools.partial(run_stack, job, host, observers, self.channel, files))
+            for file in files:
+                file.seek(0)
+            why, *told = (file.read() for file in files)
+        if why:
+            self.apart |= dict.fromkeys(cells, why.decode())
+        else:
+            self.told |= dict(zip(cells[1:], told, strict=True))
+        return not why
 
     def _observer_failed(self, plugin: str, hook: str, error: str) -> None:
         self.channel.send("observer", plugin=plugin, hook=hook, error=error)
@@ -201,62 +197,14 @@ def _run_job(job: Job, host: Host, observers: Observers, image: Image, member: i
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(job.threads)
     if job.action == "cell":
-        _run_cell(job, host, observers, image.channel, member)
+        run_cell(job, host, observers, image.channel, member)
         return
     progress = Progress()
     try:
         values, files = _answer(job, host, progress, image.kept)
     except BaseException as error:  # noqa: BLE001  a plugin may raise anything; whoever asked is told
-        values, files = {"problem": f"{type(error).__name__} in stage {progress.stage}: {_one_line(error)}"}, {}
+        values, files = {"problem": f"{type(error).__name__} in stage {progress.stage}: {one_line(error)}"}, {}
     image.channel.send("answer", files, **values)
-
-
-def _run_cell(job: Job, host: Host, observers: Observers, channel: Channel, member: isolation.Member | None) -> None:
-    from bench.execution.evaluate import run_evaluate
-    from bench.execution.results import CellResult, Progress
-    from bench.results.store import npz_bytes
-
-    progress = Progress()
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    speaks = member is None or member.rank == 0
-
-    def on_epoch(epoch: int, scores: Mapping[str, float]) -> None:
-        if not speaks:
-            return
-        finite = {name: value for name, value in scores.items() if math.isfinite(value)}
-        done, total = progress.passes + epoch, progress.total or job.recipe.epochs
-        channel.send("epoch", epoch=done, epochs=total, stage=progress.stage, scores=finite)
-        if progress.stage == "train":  # a pass of pre-training is no epoch of training
-            observers.tell("bench_epoch_end", cell=job.cell, epoch=epoch, scores=scores)
-
-    def work() -> CellResult:
-        if job.cell.kind == "profile":
-            from bench.execution.profile import run_profile
-
-            return run_profile(host.registry, job, progress)
-        if member is not None:
-            from bench.execution.ranks import join
-
-            join(member.rank, job.cell.nproc, member.store, job.cell.device)
-        elif job.cell.nproc > 1:
-            raise PluginError("--nproc forks, which is not safe here: an import has started a thread or CUDA")
-        return run_evaluate(host.registry, job, progress, on_epoch)
-
-    if speaks:
-        observers.tell("bench_cell_start", cell=job.cell)
-    try:
-        done: CellResult | Record = work()
-    except BaseException as error:  # noqa: BLE001  a plugin may raise anything; it becomes a record
-        done = _failure(job, host, progress, error, started)
-        if member is not None:
-            time.sleep(ANOTHERS_S)
-    if member is not None:
-        os.read(member.turn, 1)
-    if isinstance(done, CellResult):
-        arrays = npz_bytes(done.arrays, compressed=job.cell.kind != "evaluate")  # the host adds to those
-        channel.send("record", {"predictions.npz": arrays, **done.files}, text=done.record.to_json())
-    else:
-        channel.send("record", text=done.to_json())
 
 
 def _answer(job: Job, host: Host, progress: Progress, kept: dict[Any, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -275,35 +223,6 @@ def _answer(job: Job, host: Host, progress: Progress, kept: dict[Any, Any]) -> t
     with tempfile.TemporaryDirectory(prefix="bench-trace-") as folder:
         traces = run_trace(host.registry, job, progress, Path(folder))
         return {"traces": traces}, {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
-
-
-def _failure(job: Job, host: Host, progress: Progress, error: BaseException, started: str) -> Record:
-    import traceback
-
-    from bench.execution import provenance
-    from bench.execution.results import OverBudgetError, classify
-    from bench.results.records import Failure, Record
-
-    status, reason = classify(error)
-    trace = provenance.without_paths("".join(traceback.format_exception(error)))
-    cost = error.cost if isinstance(error, OverBudgetError) else None
-    message = _one_line(error) if cost else f"{type(error).__name__}: {_one_line(error)}"
-    return Record(
-        cell=job.cell,
-        status=status,
-        recipe=job.recipe.model_dump(mode="json"),
-        environment=provenance.environment(job.cell.device),
-        provenance=provenance.common(host.registry, job) | ({"cost": cost} if cost else {}),
-        started_at=started,
-        error=Failure(reason=reason, stage=progress.stage, message=message, detail=trace[-LOG_TAIL:]),
-    )
-
-
-def _one_line(error: BaseException) -> str:
-    from bench.execution import provenance
-
-    lines = str(error).strip().splitlines()
-    return provenance.without_paths(lines[0])[:500] if lines else ""
 
 
 if __name__ == "__main__":

@@ -1,0 +1,85 @@
+"""Which cells are to be trained as one network: those of one model that differ in fold and seed alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from bench.cell import FROZEN
+from bench.config.settings import Settings
+from bench.errors import SelectionError
+from bench.job import Job
+from bench.planning.plan import PlannedCell
+from bench.plugins.registry import Registry
+from bench.running.launching import Launching
+
+MOST = 16
+"""Cells of a stack where the user names no number: five folds and three seeds are one."""
+
+
+def in_stacks(
+    pairs: Sequence[tuple[PlannedCell, Job]], registry: Registry, settings: Settings, launching: Launching
+) -> list[Job]:
+    """The jobs in their order, each told which others are to be trained with it, or why none is.
+
+    Args:
+        pairs: Evaluate cells with their jobs.
+        registry: All plugins.
+        settings: Its ``stack``.
+        launching: Who runs the jobs.
+
+    Raises:
+        SelectionError: What was asked for is no number of cells, or the launcher scatters them.
+    """
+    size = settings.stack
+    if size is not None and size < 1:
+        raise SelectionError(f"stack is {size}; it is 1 (each cell by itself) or more")
+    if size is not None and size > 1 and not launching.stacks:
+        raise SelectionError(f"launcher {launching.name!r} runs cells apart; leave out --stack {size}")
+    cuda = any(job.cell.device == "cuda" for _, job in pairs)
+    most = size or (MOST if cuda and launching.stacks else 1)
+    if most == 1:
+        return [job for _, job in pairs]
+    alike: dict[Any, list[Job]] = defaultdict(list)
+    siblings: dict[Any, int] = defaultdict(int)
+    for planned, job in pairs:
+        same = replace(job.cell, fold=0, seed=0)
+        siblings[same] += 1
+        alike[same, planned.train_clips].append(job)
+    told: dict[Any, Job] = {}
+    for (same, clips), jobs in alike.items():
+        why = _problem(jobs[0], registry)
+        for first in range(0, len(jobs), most):
+            group = jobs[first : first + most]
+            if len(group) == 1 and siblings[same] > 1:
+                why = why or f"no other cell of this model is left that trains on {clips} clips"
+            told |= {job.cell: job for job in _together(group, why, if_faster=size is None)}
+    return [told[job.cell] for _, job in pairs]
+
+
+def _problem(job: Job, registry: Registry) -> str:
+    """Why the cells of a model cannot be trained as one network, empty where they can for all that is known."""
+    cell, recipe = job.cell, job.recipe
+    problems = {
+        "an estimator is no network": registry.models[cell.model].spec.estimator,
+        f"mode {cell.mode} trains no network": cell.mode in FROZEN,
+        "masked pre-training": cell.weights == "masked",
+        f"{cell.nproc} processes train it": cell.nproc > 1,
+        "recipe.compile": recipe.compile,
+        "recipe.cuda_graphs": recipe.cuda_graphs,
+    }
+    return next((why for why, there in problems.items() if there), "")
+
+
+def _together(jobs: Sequence[Job], why: str, *, if_faster: bool) -> list[Job]:
+    """The jobs as those of one stack, which the first trains in the time of all; or each by itself."""
+    if why or len(jobs) == 1:
+        return [replace(job, apart=why) for job in jobs]
+    first, *others = (replace(job, stack=jobs[0].cell.id) for job in jobs)
+    limits = [job.timeout_s for job in jobs if job.timeout_s is not None]
+    first = replace(
+        first, mates=tuple(others), if_faster=if_faster, timeout_s=sum(limits) if limits else None
+    )  # fmt: skip
+    return [first, *others]
