@@ -59,8 +59,8 @@ def members_of(model: str, count: int, device: str, registry: Any) -> list[Membe
     return found
 
 
-def rate(step: Callable[[Any], Any], batches: Iterator[Any], steps: int, device: str) -> float:
-    """Seconds of a step."""
+def seconds(step: Callable[[Any], Any], batches: Iterator[Any], steps: int, device: str) -> float:
+    """Seconds of a step, the reading of its clips left out."""
     given = list(itertools.islice(batches, steps))
     synchronize(device)
     start = time.perf_counter()
@@ -83,8 +83,8 @@ def measure(model: str, count: int, device: str, steps: int, registry: Any) -> s
     together = zip(*(member.some() for member in members), strict=True)
     ways: dict[str, list[float]] = {"apart": [], "stack": []}
     for number in range(ROUNDS + 1):
-        one = sum(rate(step, batches, steps, device) for step, batches in zip(apart, own, strict=True))
-        all_of_them = rate(stack, together, steps, device)
+        one = sum(seconds(step, batches, steps, device) for step, batches in zip(apart, own, strict=True))
+        all_of_them = seconds(stack, together, steps, device)
         if number:  # the first round warms up
             ways["apart"].append(one)
             ways["stack"].append(all_of_them)
@@ -103,13 +103,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     registry = discover()
-    where = platform.processor() or platform.machine()
+    where = f"{platform.machine()}, {torch.get_num_threads()} threads"
     if given.device != "cpu":
         where = torch.cuda.get_device_name()
     asked = " ".join(f"--{name} {getattr(given, name)}" for name in ("models", "device", "cells", "steps"))
     lines = [
         "# Folds and seeds as one network", "",
-        f"`python -P benchmarks/stacked.py {asked}`, torch {torch.__version__}, {where}, {torch.get_num_threads()} threads.",
+        f"`python -P benchmarks/stacked.py {asked}`, torch {torch.__version__}, {where}.",
         "", "| model | cells | one by one, clips/s | stacked, clips/s | gain | difference of a loss |",
         "| --- | --- | --- | --- | --- | --- |",
     ]  # fmt: skip

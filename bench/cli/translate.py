@@ -27,7 +27,8 @@ Rules = Annotated[str, typer.Option("--rules", metavar="NAME,...", help="Rules t
 @with_run_options(
     without=(
         "models", "protocol", "folds", "seeds", "mode", "inputs", "feeding", "compiled", "timeout", "limit", "jobs",
-        "launcher", "observer", "profile", "processes", "counters", "nproc", "evaluate", "keep_checkpoints", "adopt",
+        "stack", "launcher", "observer", "profile", "processes", "counters", "nproc", "evaluate", "keep_checkpoints",
+        "adopt",
     ),
     dataset="esc50", out=Path("results") / "translate",
 )  # fmt: skip

@@ -91,7 +91,8 @@ class _Supervision:
         """Give idle workers what they may take, end the others, start new ones."""
         for worker in [worker for worker in self._workers.values() if worker.job is None]:
             suited = [job for job in self._waiting if self._suits(worker, job)]
-            job = next((job for job in suited if job.key == worker.key), suited[0] if suited else None)
+            mates = [job for job in suited if job.stack and job.key == worker.key]
+            job = next(iter([*mates, *suited]), None)
             if job is None and self._keeps and not self._waiting:
                 continue  # for what follows
             if job is None:
