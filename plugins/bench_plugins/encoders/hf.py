@@ -147,7 +147,7 @@ class Encoder(nn.Module):
         state = np.random.get_state()  # noqa: NPY002  CLAP's extractor draws from the legacy generator
         np.random.seed(0)  # noqa: NPY002
         try:
-            with torch.autocast("cpu", enabled=False):  # AST's turns bfloat16 into an array, which there is none of
+            with torch.autocast("cpu", enabled=False), torch.device("cpu"):  # AST's knows neither bfloat16 nor "meta"
                 made = self.extractor(wave, sampling_rate=self.rate, return_tensors="pt")
         finally:
             np.random.set_state(state)  # noqa: NPY002
@@ -163,9 +163,8 @@ class Encoder(nn.Module):
 
     def _pooled(self, features: dict[str, Tensor], own: list[int]) -> Tensor:
         out = self._run(features)
-        own_pool: Tensor | None = next(
-            (out[key] for key in ("audio_embeds", "pooler_output") if out.get(key) is not None), None
-        )
+        pools = (out[key] for key in ("audio_embeds", "pooler_output") if out.get(key) is not None)
+        own_pool: Tensor | None = next(pools, None)
         if self.pool == "own" and own_pool is None:
             raise CheckpointError(f"{type(self.network).__name__} pools nothing itself; use ?pool=mean, max or first")
         if own_pool is not None and self.pool in (None, "own") and self.layer is None:
@@ -235,7 +234,7 @@ def build(
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
-    whole = whole.to(getattr(torch, dtype))
+    whole = whole.to(torch.get_default_device(), getattr(torch, dtype))  # wav2vec 2.0 makes a mask on the CPU
     network = _encoder(whole)
     if hasattr(network.config, "apply_spec_augment"):
         network.config.apply_spec_augment = False  # augmentation is the recipe's
@@ -263,7 +262,7 @@ def _loaded(folder: Path) -> tuple[Any, Any]:
     if torch.get_default_device().type == "meta":  # only counted
         if config.model_type == "clap":
             return extractor, kind(config.audio_config)
-        return extractor, kind.from_config(config)
+        return extractor, kind.from_config(config).eval()  # in training some layers are left out by chance
     whole, info = kind.from_pretrained(folder, output_loading_info=True, local_files_only=True)
     missing = sorted(name for name in info["missing_keys"] if not any(part in name for part in _UNUSED))
     if missing:

@@ -14,6 +14,8 @@ import torch
 from bench.cell import Cell
 from bench.data.contents import file_digests
 from bench.errors import CheckpointError, DataError
+from bench.execution.pricing import Known, run_estimate
+from bench.execution.results import Progress
 from bench.job import Job
 from bench.plugins.discovery import load
 from bench.plugins.references import referring
@@ -219,6 +221,14 @@ def test_a_clip_below_the_least_length_is_one_error(kind, least, saved, task) ->
         encoder.embed(*audio(RATE, least - 1))
 
 
+@pytest.mark.parametrize("kind", ["ast", "wav2vec2", "hubert", "whisper"])
+def test_what_has_no_weights_yet_can_be_priced(kind, saved, task) -> None:
+    folder, *_ = saved(kind)
+    with torch.device("meta"):
+        encoder = built(folder, task, layer="all")
+        assert encoder(torch.empty(2, RATE)).shape == (2, 3)
+
+
 def states_of(network, inputs):
     return torch.stack(network(**inputs, output_hidden_states=True).hidden_states, 2)
 
@@ -273,6 +283,7 @@ def test_attention_over_all_layers_is_fitted_and_its_frames_are_read_again(
             weights=spec.axes["weights"], frontend="waveform", recipe="plain", clip_samples=3200,
         )  # fmt: skip
         jobs = [Job(cell=replace(cell, seed=seed), recipe=recipe, fingerprint="f") for seed in (0, 1)]
+        assert run_estimate(registry, jobs[0], Progress(), Known())["infer_clip_s"] > 0
         first, again = (evaluated(registry, job).record.provenance["frozen"] for job in jobs)
         assert (first["cache"]["fresh"], again["cache"]) == (True, {**first["cache"], "fresh": False})
         assert len(first["layer_weights"]) == 3
