@@ -7,7 +7,7 @@ weighted by the softmax of their product with one query. Both start equal, which
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,14 +52,8 @@ class Attention:
         return found
 
     def tensors(self) -> dict[str, Tensor]:
-        """All of it, float32."""
+        """All of it but the losses, float32."""
         return {name: getattr(self, name) for name in (*_PARTS, "mean", "scale")}
-
-    @classmethod
-    def of(cls, tensors: Mapping[str, Tensor]) -> Attention:
-        """That whose :meth:`tensors` these are."""
-        found: dict[str, Any] = {name: tensors[name] for name in (*_PARTS, "mean", "scale")}
-        return cls(**found)
 
     def describe(self) -> dict[str, Any]:
         """Settings, and what the layers count."""
@@ -120,13 +114,9 @@ def _pooled(states: Tensor, heard: Tensor, layers: Tensor, query: Tensor) -> Ten
 
 def frame_moments(frames: Sequence[Floats]) -> tuple[Tensor, Tensor]:
     """Mean and deviation ``(layers, dim)`` over the steps of all clips, the latter 1 where nothing varies."""
-    count, mean, square = 0, np.zeros(1), np.zeros(1)
-    for i in range(len(frames)):  # each clip moves mean and sum of squares as Chan et al. 1983 combine two parts
-        wide = frames[i].astype(np.float64)
-        own, steps = wide.mean(0), len(wide)
-        count, ahead = count + steps, own - mean
-        mean = mean + ahead * (steps / count)
-        square = square + ((wide - own) ** 2).sum(0) + ahead**2 * (steps * (count - steps) / count)
-    scale = np.sqrt(square / count)
+    clips = range(len(frames))  # one clip is in memory at a time
+    steps = sum(len(frames[i]) for i in clips)
+    mean = sum(frames[i].sum(0, dtype=np.float64) for i in clips) / steps
+    scale = np.sqrt(sum(((frames[i] - mean) ** 2).sum(0) for i in clips) / steps)
     constant = scale <= 10 * np.finfo(np.float32).eps * np.maximum(np.abs(mean), 1e-30)
     return torch.from_numpy(mean).float(), torch.from_numpy(np.where(constant, 1.0, scale)).float()

@@ -304,7 +304,7 @@ def restore(tensors: Mapping[str, Tensor], *, multi_label: bool) -> Head:
     if "text" in tensors:
         return Prompted(text=tensors["text"].double().numpy(), notes={"classifier": "cosine with texts"})
     if "query" in tensors:
-        return Attention.of(tensors)
+        return Attention(**dict[str, Any](tensors))
     if "inner" in tensors:
         return Perceptron.of(tensors)
     if "bank" not in tensors:

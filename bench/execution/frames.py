@@ -64,10 +64,6 @@ class Frames(Sequence[Floats]):
         start, end = self.spans[place]
         return np.array(self.rows[start:end], dtype=np.float32)  # writable, as torch wants it
 
-    def joined(self) -> Frames:
-        """What a head is given: they themselves."""
-        return self
-
 
 def framed(infer: Inference, batch: Batch) -> list[Floats]:
     """What the network gives for each clip of a batch before pooling, ``(steps, layers, dim)``.
@@ -79,10 +75,10 @@ def framed(infer: Inference, batch: Batch) -> list[Floats]:
     wanted = "frames(**inputs) -> (steps, dim) or (steps, layers, dim) for each clip"
     if not callable(getattr(model, "frames", None)):
         raise PluginError(f"{type(model).__name__} has no {wanted}, which ModelSpec(embeds_frames=True) promises")
-    found, clips = list(infer(batch, lambda inputs: model.frames(**inputs))), len(next(iter(batch.inputs.values())))
-    if len(found) != clips or not all(isinstance(x, Tensor) and x.ndim in (2, 3) and len(x) for x in found):
+    found = list(infer(batch, lambda inputs: model.frames(**inputs)))
+    if len(found) != len(batch) or not all(isinstance(x, Tensor) and x.ndim in (2, 3) and len(x) for x in found):
         got = ", ".join(str(tuple(getattr(x, "shape", (type(x).__name__,)))) for x in found[:3])
-        raise PluginError(f"frames() gave {len(found)} for {clips} clips, of shape {got}; expected {wanted}")
+        raise PluginError(f"frames() gave {len(found)} for {len(batch)} clips, of shape {got}; expected {wanted}")
     return [(x if x.ndim == 3 else x[:, None]).float().cpu().numpy() for x in found]
 
 

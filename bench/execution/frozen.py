@@ -58,15 +58,13 @@ def fit_frozen(pipeline: Pipeline, run: Run, bank: Bank | None) -> Fitted:
         seen = frames(train)
     elif cell.mode != ZERO_SHOT:
         seen = embed(pipeline, run, bank, data.whole.batches(train, recipe.eval_batch))
-    start = time.perf_counter()
+    known, start = seen if isinstance(seen, embeddings.Embeddings) else None, time.perf_counter()
     if seen is None:
         head: Head = prompted(pipeline.model, recipe.prompts[cell.seed], data.task.label_names)
     else:
-        head = FIT[cell.mode](_training(run, seen.joined()))
+        head = FIT[cell.mode](_training(run, known.joined() if known else seen))
     embed_s, clips = (0.0, 0) if seen is None else (seen.seconds, len(train))
     seconds = embed_s + time.perf_counter() - start
-
-    known = seen if isinstance(seen, embeddings.Embeddings) else None
 
     def vectors(index: Indices) -> tuple[embeddings.Embeddings, npt.NDArray[np.float32]]:
         found = embed(pipeline, run, bank, data.whole.test_batches(index, recipe.eval_batch))
@@ -80,12 +78,8 @@ def fit_frozen(pipeline: Pipeline, run: Run, bank: Bank | None) -> Fitted:
         took = found.seconds + time.perf_counter() - begin
         return Predictions(logits=logits, index=index, seconds=took)
 
-    timing = {
-        "train_s": seconds,
-        "train_clips_per_s": clips / seconds if clips else None,
-        "epochs": None,
-        "steps": None,
-    }
+    rate = clips / seconds if clips else None
+    timing = {"train_s": seconds, "train_clips_per_s": rate, "epochs": None, "steps": None}
     cached, encoder = _cached(bank, seen, len(data.clips)), checksum(pipeline.model)
     notes = {"mode": cell.mode, "embed_s": embed_s, "cache": cached, "encoder": encoder, **head.describe()}
     return Fitted(

@@ -21,6 +21,7 @@ from bench.errors import CheckpointError, SelectionError
 from bench.execution.attention import Attention
 from bench.execution.build import MASKED, build_model, is_network
 from bench.execution.classifiers import Head, restore
+from bench.execution.embeddings import Embeddings, embedded
 from bench.execution.frames import framed
 from bench.execution.inputs import TEXT_LENGTH, build_frontend, feature_shape
 from bench.execution.pipeline import Normaliser, Pipeline
@@ -71,17 +72,15 @@ class Kept:
 
     def logits(self, inputs: Mapping[str, Tensor], device: str = "cpu") -> Floats:
         """``(clips, classes)`` of inputs as the cell's batches hold them, by the precision of the cell."""
-        batch = Batch(dict(inputs), torch.empty(0), np.empty(0, dtype=np.int64))
+        batch = Batch(dict(inputs), torch.empty(0), np.arange(len(next(iter(inputs.values())))))
         infer = Inference(self.pipeline.to(device), device, self.record.cell.precision)
         if self.classifier is None:
             found: Floats = infer(batch).float().cpu().numpy()
             return found
         if isinstance(self.classifier, Attention):
             return self.classifier.logits(framed(infer, batch))
-        method: Any = self.pipeline.model.embed
-        values = infer(batch, lambda inputs: method(**inputs))
-        named = values if isinstance(values, Mapping) else {"": values}
-        return self.classifier.logits(np.concatenate([named[n].float().cpu().numpy() for n in sorted(named)], axis=1))
+        vectors = Embeddings(values=embedded(infer, batch), index=batch.index, seconds=0.0)
+        return self.classifier.logits(vectors.joined())
 
 
 def reopen(registry: Registry, store: Store, record: Record, weights: Path | None = None) -> Kept:
