@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from bench.cli.common import BUG, INTERRUPTED, print_error, print_note
+from bench.cli.common import BUG, INTERRUPTED, collection_paused, print_error, print_note
 from bench.cli.streams import tolerant
 from bench.errors import BenchError, short
 
@@ -69,7 +69,8 @@ def _execute(argv: Sequence[str]) -> int:
     if len(argv) == 2 and argv[0] == "list" and not argv[1].startswith("-"):
         from bench.cli.listing import show  # nothing to parse: Typer would take longer than the listing
 
-        return show(argv[1])
+        with collection_paused():
+            return show(argv[1])
     from bench.cli.app import execute
 
     return execute(argv)

@@ -6,7 +6,6 @@ writing are shown as ``\uXXXX`` in every format, so that no file and no terminal
 
 from __future__ import annotations
 
-import html as _html
 import json
 import re
 import shlex
@@ -89,7 +88,9 @@ def code(text: str) -> str:
 
 def html(text: str, *, quote: bool = True) -> str:
     """A text for HTML and XML, also inside the quotes of an attribute."""
-    return _html.escape(terminal(text, keep="\n\t"), quote=quote)
+    from html import escape  # its table of characters is long
+
+    return escape(terminal(text, keep="\n\t"), quote=quote)
 
 
 def csv(value: object) -> object:

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import stat
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -91,6 +90,8 @@ def parse_toml(text: str, origin: str, *, error: type[BenchError] = DataError) -
     Raises:
         BenchError: As ``error``: it is not TOML.
     """
+    import tomllib
+
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as reason:  # also numbers of thousands of digits, and brackets without end
@@ -115,6 +116,8 @@ def toml_value(text: str) -> Any:
     >>> toml_value("1e-4"), toml_value("step"), toml_value("[1, 2]")
     (0.0001, 'step', [1, 2])
     """
+    import tomllib  # a listing reads none
+
     try:
         found = tomllib.loads(f"v = {text}")
     except (ValueError, RecursionError):

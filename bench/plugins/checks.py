@@ -110,6 +110,9 @@ def _annotated(spec: type) -> list[tuple[str, Any, Any]]:
 
 
 def _value_problems(name: str, value: Any, hint: Any) -> Iterator[str]:
+    if hint is str and isinstance(value, str):  # most are
+        yield from _bounds(name, value, LINE)
+        return
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
         yield from _bounds(name, value, args[1]) if _is_a(value, args[0]) else [_mismatch(name, value, hint)]
@@ -126,8 +129,6 @@ def _value_problems(name: str, value: Any, hint: Any) -> Iterator[str]:
         yield from field_problems(value, f"{name}.")
     elif hint is not Any and not _is_a(value, hint):
         yield _mismatch(name, value, hint)
-    elif hint is str:
-        yield from _bounds(name, value, LINE)
 
 
 def _items_problems(name: str, value: Any, hint: Any) -> Iterator[str]:
@@ -135,7 +136,8 @@ def _items_problems(name: str, value: Any, hint: Any) -> Iterator[str]:
     if isinstance(value, Mapping):
         for key, item in value.items():
             yield from _value_problems(f"{name} key", key, args[0])
-            yield from _value_problems(f"{name}[{short(key)}]", item, args[1])
+            for problem in _value_problems("", item, args[1]):  # they begin with the name
+                yield f"{name}[{short(key)}]{problem}"
         return
     endless = args[-1] is ...
     if not endless and len(value) != len(args):

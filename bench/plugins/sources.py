@@ -55,10 +55,11 @@ def installed(entry_points: Iterable[importlib.metadata.EntryPoint] | None) -> I
 
 
 def _name_and_version(distribution: importlib.metadata.Distribution | None) -> tuple[str, str]:
-    if distribution is None:
-        return "", ""
-    metadata = distribution.metadata  # parsed anew each time it is asked for
-    return metadata["Name"] or "", metadata["Version"] or ""
+    """From the first lines of the metadata: whole, they hold a page of text that takes a parser of mail."""
+    text = (distribution and (distribution.read_text("METADATA") or distribution.read_text("PKG-INFO"))) or ""
+    head = text.partition("\n\n")[0].splitlines()
+    said = {name: value.strip() for name, mark, value in (line.partition(":") for line in head) if mark}
+    return said.get("Name", ""), said.get("Version", "")
 
 
 def in_memory(module: types.ModuleType) -> Candidate:

@@ -22,6 +22,8 @@ from bench.testing.fakes import FakeDistribution, entry_points_in, write_distrib
 
 HEAVY = ("torch", "numpy", "pandas", "scipy", "sklearn", "matplotlib", "transformers", "rich")
 """Pydantic is Typer's own: it is imported where Typer reads options, and the host adds nothing to it."""
+UNREAD = ("typer", "pydantic", "html", "tomllib", "email.parser")
+"""What a plain listing has nothing to read with."""
 OWN_HEAVY = (
     "bench.config.recipes",
     "bench.results.records",
@@ -343,6 +345,8 @@ def test_light_and_quick(argv: list[str], tmp_path: Path) -> None:
     modules = _fresh(argv, tmp_path)
     assert modules.isdisjoint({*HEAVY, *OWN_HEAVY})
     assert len(modules) <= FEW
+    if argv == ["list", "models"]:
+        assert modules.isdisjoint(UNREAD)
 
 
 def test_a_plain_listing_does_without_typer(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
