@@ -122,14 +122,17 @@ def run_estimate(registry: Registry, job: Job, progress: Progress, known: Known)
     Its operators are priced at the machine's pace; only the front end, which has no weights to learn, is timed. Of the
     data set its list is read, no recording.
     """
+    fitted = {"step_s": None, "infer_clip_s": 0.01, "fit_clip_s": 0.02, "data_s": 0.0, "source": "estimated"}
+    entry = registry.models[job.cell.model]
+    if entry.spec.estimator:
+        return fitted
     data = prepare(registry, job, known.cache, open_index(registry, job, known.cache))
     progress.stage = "build"
-    entry = registry.models[job.cell.model]
     weights = job.weights if entry.spec.needs_weights else None  # its numbers do not change the count
     with torch.device("meta"):
         model = build_model(entry, data.task, job.cell.seed, masked=job.cell.weights == MASKED, weights=weights)
     if not isinstance(model, nn.Module):
-        return {"step_s": None, "infer_clip_s": 0.01, "fit_clip_s": 0.02, "data_s": 0.0, "source": "estimated"}
+        return fitted
     progress.stage = "profile"
     model.to("meta").eval()
     size = job.cell.batch

@@ -38,7 +38,7 @@ class Pace:
 
 
 Operators = dict[Any, tuple[Any, int, int]]
-"""By operator whether it makes new tensors; by what it was called with, too, the form of its result, FLOPs, bytes."""
+"""By operator whether calls repeat; by call the form of its result (``None``: its first argument), FLOPs and bytes."""
 
 
 class _Roofline(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -56,27 +56,31 @@ class _Roofline(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 made = func.decompose(*args, **given)
             if made is not NotImplemented:
                 return made
-            self.known[func] = _makes_new(func), 0, 0
+            self.known[func] = _repeats(func), 0, 0
         if func.is_view:
             return func(*args, **given)
         key = (func, _form(args), _form(given)) if self.known[func][0] else None
         if key in self.known:
             form, flops, moved = self.known[key]
-            made = _blank(form)
+            made = args[0] if form is None else _blank(form)
         else:
             made = func(*args, **given)
             counted = flop_registry.get(func.overloadpacket)
             flops, moved = counted(*args, **given, out_val=made) if counted else 0, _bytes((args, given, made))
             if key is not None and all(x.is_meta for x in _tensors((args, given, made))):
-                self.known[key] = _form(made), flops, moved
+                inside = len(args) > 0 and made is args[0]
+                if not inside or _form(made) == key[1][1]:
+                    self.known[key] = None if inside else _form(made), flops, moved
         self.seconds += self.pace.operator_s + max(flops / self.pace.flops_s, moved / self.pace.bytes_s)
         return made
 
 
-def _makes_new(func: Any) -> bool:
-    """Whether an operator returns tensors of its own and writes to no other."""
+def _repeats(func: Any) -> bool:
+    """Whether an operator returns tensors of its own and writes to no other, or only to its first argument."""
     schema = func._schema
-    return not schema.is_mutable and all(r.alias_info is None and "Tensor" in str(r.type) for r in schema.returns)
+    written = [place for place, one in enumerate(schema.arguments) if one.alias_info and one.alias_info.is_write]
+    ours = all(one.alias_info is None for one in schema.returns) if not written else len(schema.returns) == 1
+    return ours and written in ([], [0]) and all("Tensor" in str(one.type) for one in schema.returns)
 
 
 def _form(value: Any) -> Any:
