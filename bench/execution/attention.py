@@ -31,7 +31,8 @@ Floats = npt.NDArray[np.float32]
 class Attention:
     """``layers (layers,)``, ``query (dim,)``, ``weight (dim, classes)``, ``bias (classes,)``, on standardised frames.
 
-    ``mean`` and ``scale`` ``(layers, dim)`` are of the training frames; ``losses`` the mean of each epoch in training.
+    ``mean`` and ``scale`` ``(layers, dim)`` are of the training clips' means over their steps, so that the start equals
+    a linear head's on standardised vectors; ``losses`` are the mean of each epoch in training.
     """
 
     layers: Tensor
@@ -73,7 +74,7 @@ def fit_attention(frames: Sequence[Floats], indicators: Floats, seed: int, *, se
         seed: Of the order of clips and of dropout.
         several: Whether clips have several labels.
     """
-    mean, scale = frame_moments(frames)
+    mean, scale = clip_moments(frames)
     targets, draw = torch.from_numpy(indicators), torch.Generator().manual_seed(seed)
     sizes = ((mean.shape[0],), (mean.shape[1],), (mean.shape[1], targets.shape[1]), (targets.shape[1],))
     layers, query, weight, bias = parts = [torch.zeros(size, requires_grad=True) for size in sizes]
@@ -112,11 +113,10 @@ def _pooled(states: Tensor, heard: Tensor, layers: Tensor, query: Tensor) -> Ten
     return torch.einsum("nsd,ns->nd", mixed, weights)
 
 
-def frame_moments(frames: Sequence[Floats]) -> tuple[Tensor, Tensor]:
-    """Mean and deviation ``(layers, dim)`` over the steps of all clips, the latter 1 where nothing varies."""
+def clip_moments(frames: Sequence[Floats]) -> tuple[Tensor, Tensor]:
+    """Mean and deviation ``(layers, dim)`` of what clips are on average, as those of their vectors; 1 if constant."""
     clips = range(len(frames))  # one clip is in memory at a time
-    steps = sum(len(frames[i]) for i in clips)
-    mean = sum(frames[i].sum(0, dtype=np.float64) for i in clips) / steps
-    scale = np.sqrt(sum(((frames[i] - mean) ** 2).sum(0) for i in clips) / steps)
+    mean = sum(frames[i].mean(0, dtype=np.float64) for i in clips) / len(frames)
+    scale = np.sqrt(sum((frames[i].mean(0, dtype=np.float64) - mean) ** 2 for i in clips) / len(frames))
     constant = scale <= 10 * np.finfo(np.float32).eps * np.maximum(np.abs(mean), 1e-30)
     return torch.from_numpy(mean).float(), torch.from_numpy(np.where(constant, 1.0, scale)).float()

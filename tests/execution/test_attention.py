@@ -17,7 +17,7 @@ from bench.data.waveforms import open_waveforms
 from bench.errors import DataError, PluginError
 from bench.execution import attention
 from bench.execution import frames as frames_module
-from bench.execution.attention import BATCH, Attention, fit_attention, frame_moments
+from bench.execution.attention import BATCH, Attention, clip_moments, fit_attention
 from bench.execution.classifiers import restore
 from bench.execution.frames import framed
 from bench.execution.kept import reopen
@@ -61,7 +61,7 @@ class Plain(nn.Module):
 
 
 def reference(frames: list[np.ndarray], targets: np.ndarray, seed: int) -> tuple[Plain, list[float]]:
-    together = np.concatenate(frames).astype(np.float64)
+    together = np.stack([one.mean(0, dtype=np.float64) for one in frames])
     mean, scale = torch.from_numpy(together.mean(0)).float(), torch.from_numpy(together.std(0)).float()
     states, known = [(torch.from_numpy(one) - mean) / scale for one in frames], torch.from_numpy(targets)
     model, draw, losses = Plain(*frames[0].shape[1:], 3), torch.Generator().manual_seed(seed), []
@@ -126,14 +126,14 @@ def test_padding_changes_nothing() -> None:
     np.testing.assert_array_equal(again.logits(frames), together)
 
 
-def test_moments_in_pieces_are_those_of_all_steps() -> None:
+def test_moments_in_pieces_are_those_of_the_clips_vectors() -> None:
     frames, _ = clips()
     shifted = [1e4 + one for one in frames]
-    mean, scale = frame_moments(shifted)
-    together = np.concatenate(shifted).astype(np.float64)
-    np.testing.assert_allclose(mean, together.mean(0), rtol=1e-6)
-    np.testing.assert_allclose(scale, together.std(0), rtol=1e-5)
-    assert (frame_moments([np.full((4, 1, 2), 7, dtype=np.float32)])[1] == 1).all()
+    mean, scale = clip_moments(shifted)
+    vectors = np.stack([one.mean(0, dtype=np.float64) for one in shifted])
+    np.testing.assert_allclose(mean, vectors.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(scale, vectors.std(0), rtol=1e-5)
+    assert (clip_moments([np.full((4, 1, 2), 7, dtype=np.float32)] * 2)[1] == 1).all()
 
 
 @pytest.fixture(scope="module")
