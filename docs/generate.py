@@ -100,6 +100,8 @@ def pages() -> Iterator[tuple[Path, str]]:
         numbers,
         with_parts(numbers, runpy.run_path(str(ROOT / "docs" / "glossary_page.py"))["parts"](registry, table)),
     )
+    rules = ROOT / "docs" / "translate.md"
+    yield rules, with_parts(rules, runpy.run_path(str(ROOT / "docs" / "translate_page.py"))["parts"](published, table))
     house = ROOT / "docs" / "architecture.md"
     yield house, with_parts(house, {"rooms": room_table(), "layers": layer_list()})
     yield from boards(registry)
