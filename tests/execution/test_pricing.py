@@ -53,3 +53,11 @@ def test_an_estimate_reads_no_recording(estimated) -> None:
 def test_an_estimate_says_what_cannot_be_precomputed(estimated) -> None:
     with pytest.raises(PluginError, match="other features each time or in training"):
         estimated("net.dropping", "tones", 800, frontend="dropping", feeding="precomputed")
+
+
+def test_an_estimator_is_not_built_to_be_priced(estimated, monkeypatch) -> None:
+    monkeypatch.setattr("bench.execution.pricing.build_model", None)
+    cost, made = estimated("classical.svm", "tones", 800)
+    assert cost["step_s"] is None
+    assert cost["fit_clip_s"] > 0
+    assert not made

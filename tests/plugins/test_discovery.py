@@ -14,6 +14,7 @@ import pytest
 from bench.errors import PluginError, UnknownNameError
 from bench.plugins.discovery import discover, load, load_modules
 from bench.plugins.factories import load_factory
+from bench.plugins.sources import _name_and_version
 from bench.plugins.specs import (
     DatasetSpec,
     FrontendSpec,
@@ -363,3 +364,20 @@ def test_a_factory_whose_module_needs_what_is_not_installed(site: Path) -> None:
         load_factory("needy:build")
     with pytest.raises(PluginError, match="importing torn failed: SyntaxError"):
         load_factory("torn:build")
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("METADATA", "Metadata-Version: 2.1\nName: odd-one\nVersion: 2.0\n\nName: not this\n\nVersion: nor this\n"),
+        ("METADATA", "Name: odd-one\r\nVersion:2.0\r\nSummary: Name: other\r\n\r\nVersion: 3\r\n"),
+        ("METADATA", "Version: 2.0 \nDescription: many\n  Version: 9\n  lines\nName:  odd-one"),
+        ("PKG-INFO", "Name: odd-one\nVersion: 2.0\n"),
+    ],
+)
+def test_a_distribution_is_named_as_its_metadata_name_it(tmp_path, file: str, text: str) -> None:
+    (tmp_path / f"odd_one-2.0.{'dist' if file == 'METADATA' else 'egg'}-info").mkdir()
+    (next(tmp_path.iterdir()) / file).write_bytes(text.encode())
+    found = importlib.metadata.PathDistribution(next(tmp_path.iterdir()))
+    assert _name_and_version(importlib.metadata.PathDistribution(tmp_path)) == _name_and_version(None) == ("", "")
+    assert _name_and_version(found) == (found.metadata["Name"] or "", (found.metadata["Version"] or "").strip())
