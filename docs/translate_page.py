@@ -43,7 +43,7 @@ def summary(found: Mapping[str, Found]) -> str:
 
     def told(rule: str, step: int | None) -> str:
         effects = [(ENCODERS[name], effect(one, rule, step)) for name, one in found.items()]
-        return ", ".join(f"{amount(one)} ({name})" for name, one in effects)
+        return ", ".join(f"{amount(one)} ({name})" for name, one in effects if one is not None)
 
     title = title_of(next(iter(found.values())))
     return (
@@ -53,7 +53,8 @@ def summary(found: Mapping[str, Found]) -> str:
         f"The epoch picked on the tested clips changes X-ARES' linear score by {told('xares-linear', 1)}, and that of "
         f"AST's head by {told('ast', 1)}; a linear layer in place of the clean regression changes it by "
         f"{told('xares-linear', 0)} as X-ARES trains it, and by {told('ast', 0)} as AST's script does; ten "
-        f"neighbours by {told('xares-knn-repaired', 0)}.\n"
+        f"neighbours by {told('xares-knn-repaired', 0)}; HEAR's rule, grid and a fold less to train on, by "
+        f"{told('hear', None)}.\n"
     )
 
 
