@@ -2,7 +2,7 @@
 
 Run from the repository root::
 
-    python -P benchmarks/stacked.py [--models meamtm.micro] [--device cpu] [--cells 1,5,15] [--steps 4] [--out FILE.md]
+    python -P benchmarks/stacked.py [--models meamtm.micro] [--device auto] [--cells 1,5,15] [--steps 4] [--out FILE.md]
 
 The cells are seeds of the data set ``demo``, each with its own network, order and draws. Rounds of both ways take turns
 in one process; each number is the median of the rounds. ``difference`` is the largest difference of a loss in the first
@@ -27,8 +27,9 @@ from bench.data.locate import open_clips
 from bench.execution.build import build_model, build_pipeline, materialise
 from bench.execution.inputs import prepare
 from bench.execution.opening import split_for
-from bench.execution.stack import Member, StackedStep, StackError, tried
+from bench.execution.stack import Member, StackedStep, tried
 from bench.execution.step import StepSettings
+from bench.execution.streams import StackError
 from bench.job import Job
 from bench.measurement.clocks import synchronize
 from bench.planning.plan import Loaded, expand
@@ -74,11 +75,11 @@ def measure(model: str, count: int, device: str, steps: int, registry: Any) -> s
     """One row of the table."""
     members = members_of(model, count, device, registry)
     try:
-        trial = tried(members, choose=False)
-    except StackError as error:
+        draws, notes = tried(members, choose=False)
+    except (StackError, RuntimeError) as error:
         return f"| {model} | {count} | - | - | {error} | - |"
     apart = [member.copy().step() for member in members]
-    stack = StackedStep([member.copy().step() for member in members], trial.draws)
+    stack = StackedStep([member.copy().step() for member in members], draws)
     own = [member.some() for member in members]
     together = zip(*(member.some() for member in members), strict=True)
     ways: dict[str, list[float]] = {"apart": [], "stack": []}
@@ -90,21 +91,22 @@ def measure(model: str, count: int, device: str, steps: int, registry: Any) -> s
             ways["stack"].append(all_of_them)
     clips = count * members[0].batches.batch_size
     one, many = (clips / statistics.median(ways[name]) for name in ("apart", "stack"))
-    return f"| {model} | {count} | {one:.3g} | {many:.3g} | {many / one:.2f} | {trial.notes['difference']:.1g} |"
+    return f"| {model} | {count} | {one:.3g} | {many:.3g} | {many / one:.2f} | {notes['difference']:.1g} |"
 
 
 def main() -> None:
     """Read the command line, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default="meamtm.micro,convnext_attention.tiny")
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", default="auto")
     parser.add_argument("--cells", default="1,5,15")
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if given.device == "auto" else given.device
     registry = discover()
     where = f"{platform.machine()}, {torch.get_num_threads()} threads"
-    if given.device != "cpu":
+    if device != "cpu":
         where = torch.cuda.get_device_name()
     asked = " ".join(f"--{name} {getattr(given, name)}" for name in ("models", "device", "cells", "steps"))
     lines = [
@@ -116,7 +118,7 @@ def main() -> None:
     print("\n".join(lines), flush=True)
     for model in given.models.split(","):
         for count in map(int, given.cells.split(",")):
-            lines.append(measure(model, count, given.device, given.steps, registry))
+            lines.append(measure(model, count, device, given.steps, registry))
             print(lines[-1], flush=True)
     if given.out:
         given.out.write_text("\n".join(lines) + "\n")

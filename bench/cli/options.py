@@ -93,7 +93,7 @@ OPTIONS: Mapping[str, tuple[Any, Any]] = {
     "stack": _option(
         str,
         "--stack",
-        "Folds and seeds of a model trained as one network: where faster on a GPU, never, or up to N.",
+        "Train folds and seeds of a model as one network: where faster on a GPU, never, or N at a time.",
         "auto|off|N",
         default="auto",
     ),
@@ -219,16 +219,11 @@ def seconds(text: str) -> float:
 
 
 def stacked(text: str) -> int | None:
-    """``auto``, ``off`` or the number of cells as :attr:`bench.config.settings.Settings.stack`.
-
-    >>> stacked("auto"), stacked("off"), stacked("15")
-    (None, 1, 15)
-    """
-    if text in ("auto", "off"):
-        return None if text == "auto" else 1
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST_NUMBERS):
+    """``auto``, ``off`` or a number as :attr:`bench.config.settings.Settings.stack`."""
+    words = {"auto": None, "off": 1}
+    if text not in words and not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST_NUMBERS):
         raise SelectionError(f"--stack {short(text)} is not auto, off or a number of cells up to {MOST_NUMBERS}")
-    return int(text)
+    return words[text] if text in words else int(text)
 
 
 def choice(text: str, option: str, allowed: tuple[str, ...]) -> str:

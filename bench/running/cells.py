@@ -106,16 +106,18 @@ def run_stack(job: Job, host: Host, observers: Observers, channel: Channel, kept
     What the first one says goes to the supervisor, what the others do is ``kept`` in a file for each. Where they cannot
     be trained together, the reason stands in the first file instead.
     """
+    import torch
+
     from bench.execution.results import Progress
-    from bench.execution.stack import StackError
+    from bench.execution.streams import StackError
     from bench.execution.together import Part, run_together
 
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    jobs, channels = (job, *job.mates), (channel, *(Channel(file) for file in kept[1:]))
-    parts = []
-    for one, its in zip(jobs, channels, strict=True):
+    torch.set_num_threads(job.threads)
+    channels, parts = (channel, *(Channel(file) for file in kept[1:])), list[Part]()
+    for one, its in zip((job, *job.mates), channels, strict=True):
         progress, its.owner = Progress(), os.getpid()
-        parts.append(Part(job=one, progress=progress, on_epoch=_epochs(one, progress, observers, its)))
+        parts.append((one, progress, _epochs(one, progress, observers, its)))
         observers.tell("bench_cell_start", cell=one.cell)
     try:
         ends = run_together(host.registry, parts, choose=job.if_faster)
@@ -124,8 +126,8 @@ def run_stack(job: Job, host: Host, observers: Observers, channel: Channel, kept
         kept[0].write(f"{named}{one_line(error)}".encode())
         kept[0].flush()
         return
-    for part, its, end in zip(parts, channels, ends, strict=True):
-        _say(its, part.job, host, part.progress, end, started)
+    for (one, progress, _), its, end in zip(parts, channels, ends, strict=True):
+        _say(its, one, host, progress, end, started)
 
 
 def _epochs(job: Job, progress: Progress, observers: Observers, channel: Channel) -> OnEpoch:

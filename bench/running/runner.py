@@ -202,7 +202,7 @@ class Runner:
                 jobs = [self.preparation.job(p, resources) for p in cells]
                 if cells is evaluate:
                     pairs = list(zip(cells, jobs, strict=True))
-                    jobs = in_stacks(pairs, self.host.registry, self.settings, self.launching)
+                    jobs = in_stacks(pairs, self.settings.stack, self.host.registry, self.launching)
                 self.launching.run(jobs, self._on_event, resources)
         return plan
 

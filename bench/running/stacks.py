@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from bench.cell import FROZEN
-from bench.config.settings import Settings
 from bench.errors import SelectionError
 from bench.job import Job
 from bench.planning.plan import PlannedCell
@@ -20,40 +19,30 @@ MOST = 16
 
 
 def in_stacks(
-    pairs: Sequence[tuple[PlannedCell, Job]], registry: Registry, settings: Settings, launching: Launching
+    pairs: Sequence[tuple[PlannedCell, Job]], size: int | None, registry: Registry, launching: Launching
 ) -> list[Job]:
-    """The jobs in their order, each told which others are to be trained with it, or why none is.
-
-    Args:
-        pairs: Evaluate cells with their jobs.
-        registry: All plugins.
-        settings: Its ``stack``.
-        launching: Who runs the jobs.
+    """The jobs of evaluate cells in their order, each told which others are to be trained with it, or why none is.
 
     Raises:
-        SelectionError: What was asked for is no number of cells, or the launcher scatters them.
+        SelectionError: ``size`` (:attr:`bench.config.settings.Settings.stack`) is none, or the launcher scatters jobs.
     """
-    size = settings.stack
     if size is not None and size < 1:
         raise SelectionError(f"stack is {size}; it is 1 (each cell by itself) or more")
     if size is not None and size > 1 and not launching.stacks:
         raise SelectionError(f"launcher {launching.name!r} runs cells apart; leave out --stack {size}")
-    cuda = any(job.cell.device == "cuda" for _, job in pairs)
-    most = size or (MOST if cuda and launching.stacks else 1)
+    most = size or (MOST if launching.stacks and any(job.cell.device == "cuda" for _, job in pairs) else 1)
     if most == 1:
         return [job for _, job in pairs]
+    models = [replace(job.cell, fold=0, seed=0) for _, job in pairs]
     alike: dict[Any, list[Job]] = defaultdict(list)
-    siblings: dict[Any, int] = defaultdict(int)
-    for planned, job in pairs:
-        same = replace(job.cell, fold=0, seed=0)
-        siblings[same] += 1
-        alike[same, planned.train_clips].append(job)
+    for model, (planned, job) in zip(models, pairs, strict=True):
+        alike[model, planned.train_clips].append(job)
     told: dict[Any, Job] = {}
-    for (same, clips), jobs in alike.items():
+    for (model, clips), jobs in alike.items():
         why = _problem(jobs[0], registry)
         for first in range(0, len(jobs), most):
             group = jobs[first : first + most]
-            if len(group) == 1 and siblings[same] > 1:
+            if len(group) == 1 and Counter(models)[model] > 1:
                 why = why or f"no other cell of this model is left that trains on {clips} clips"
             told |= {job.cell: job for job in _together(group, why, if_faster=size is None)}
     return [told[job.cell] for _, job in pairs]
@@ -79,7 +68,5 @@ def _together(jobs: Sequence[Job], why: str, *, if_faster: bool) -> list[Job]:
         return [replace(job, apart=why) for job in jobs]
     first, *others = (replace(job, stack=jobs[0].cell.id) for job in jobs)
     limits = [job.timeout_s for job in jobs if job.timeout_s is not None]
-    first = replace(
-        first, mates=tuple(others), if_faster=if_faster, timeout_s=sum(limits) if limits else None
-    )  # fmt: skip
-    return [first, *others]
+    limit = sum(limits) if limits else None
+    return [replace(first, mates=tuple(others), if_faster=if_faster, timeout_s=limit), *others]

@@ -12,7 +12,6 @@ import functools
 import importlib
 import os
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -98,7 +97,8 @@ def _run_job_in(image: Image, job: Job) -> bool:
         return not job.alone
     image.prepare(job, host)
     if not isolation.forks():
-        run()
+        why = "an import has started a thread or CUDA" if job.stack else ""
+        _run_job(replace(job, apart=job.apart or why), host, observers, image)
         return False
     if job.mates:
         if image.run_stack(job, host, observers):
@@ -156,6 +156,8 @@ class Image:
 
     def run_stack(self, job: Job, host: Host, observers: Observers) -> bool:
         """Train a job and its mates as one network in a child, and keep what the mates say; says whether it could."""
+        import tempfile
+
         cells = [one.cell for one in (job, *job.mates)]
         with contextlib.ExitStack() as stack:
             files = [stack.enter_context(tempfile.TemporaryFile()) for _ in cells]

@@ -27,7 +27,13 @@ TOTAL_S = 1500.0
 GRACE_S = 20.0
 BENCH = (sys.executable, "-P", "-m", "bench")
 DRY = ("--recipe", "smoke")
-SMALL = {"documented": "classical.knn", "meamtm.base": "meamtm.micro", "1,4,16,64,256": "1,2", "default": "avmae.tiny"}
+SMALL = {
+    "documented": "classical.knn",
+    "meamtm.base": "meamtm.micro",
+    "1,4,16,64,256": "1,2",
+    "1,5,15": "1,2",
+    "default": "avmae.tiny",
+}
 """What stands for the large ones in a dry run."""
 
 
@@ -64,6 +70,8 @@ PARTS: tuple[Part, ...] = (
     Part("esc10", "ESC-10, recipe full, three seeds",
          (*BENCH, "run", "--models", "default,classical.forest_tuned", "--recipe", "full", "--seeds", "0,1,2",
           "--no-profile", "--no-keep-checkpoints"), limit=True),
+    Part("stacked", "clips/s of 1, 5 and 15 cells, one by one and as one network",
+         (sys.executable, "-P", "benchmarks/stacked.py", "--cells", "1,5,15"), cells=False),
     Part("pretrain", "masked pre-training and fine-tuning, ESC-50, fold 1",
          (*BENCH, "run", "--models", "avmae.tiny,avmae.tiny_finetune", "--recipe", "full", "--folds", "1",
           "--no-profile", "--no-keep-checkpoints"), dataset="esc50", limit=True),
@@ -90,7 +98,7 @@ class Options:
         """The whole command line of a part."""
         words = list(part.command)
         if not part.cells:
-            return words
+            return [SMALL.get(word, word) for word in words] if self.dry else words
         if self.dry:
             words = [SMALL.get(word, word) for word in _without(words, ("--recipe", "--folds", "--seeds", "--largest"))]
             words += ["--dataset", "demo", *DRY, *(("--limit", "8") if part.limit else ())]
