@@ -26,7 +26,7 @@ from bench.execution.pipeline import Pipeline
 from bench.execution.results import OnEpoch
 from bench.execution.state import parts_of
 from bench.execution.step import TARGETS, StepSettings, TrainStep, autocast
-from bench.execution.streams import Draws, Orders, StackError, Streams
+from bench.execution.streams import Drawn, Draws, StackError, Streams
 from bench.execution.train import Trained, Validation, training
 from bench.measurement.clocks import synchronize
 
@@ -83,15 +83,19 @@ class StackedStep:
     the time: as views.
     """
 
-    def __init__(self, members: Sequence[TrainStep], draws: Orders) -> None:
+    def __init__(self, members: Sequence[TrainStep], draws: Drawn) -> None:
         self.members, self.draws, first = members, draws, members[0]
         self.first, device = first, first.settings.device
         self.streams = Streams([member.settings.seed for member in members], device)
+        names = {id(x): name for name, x in _tensors(first.pipeline).items()}
+        self.places: list[tuple[Any, str, str]] = [
+            (store, name, names[id(x)]) for module in first.pipeline.modules()
+            for store in (module._parameters, module._buffers) for name, x in store.items() if x is not None
+        ]  # fmt: skip
         tensors = _bound([member.pipeline for member in members])
         self.trained = {name: x for name, x in tensors.items() if x.requires_grad}
         self.kept = {name: x for name, x in tensors.items() if name not in self.trained}
-        places = {id(x): tensors[name] for name, x in first.pipeline.named_parameters()}
-        self.optimizer = _moved(first.optimizer, places)
+        self.optimizer = _moved(first.optimizer, {number: tensors[name] for number, name in names.items()})
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, first.schedule.lr_lambdas)
         averages = [member.average for member in members if member.average is not None]
         self.average = Average(_holding(tensors), averages[0].decay) if averages else None
@@ -136,16 +140,27 @@ class StackedStep:
         network, settings = self.first.pipeline, self.first.settings
 
         def one(tensors: Tensors, inputs: Tensors, targets: Tensor) -> Tensor:
-            held = dict(tensors)
-            with autocast(settings.device, settings.precision):
-                logits = torch.func.functional_call(network, held, (inputs,), {"prepared": True})
-            if moved := [name for name, x in held.items() if x is not tensors[name]]:
-                raise StackError(f"its network sets {moved[0]} anew instead of changing it")
+            with self._holding(tensors), autocast(settings.device, settings.precision):
+                logits = network(inputs, prepared=True)
             return self.first.criterion(logits, targets)
 
         randomness = "different" if self.draws else "error"
         losses: Tensor = torch.func.vmap(one, randomness=randomness)({**self.trained, **self.kept}, inputs, targets)
         return losses
+
+    @contextlib.contextmanager
+    def _holding(self, tensors: Tensors) -> Iterator[None]:
+        """The network with these tensors; torch's ``functional_call`` leaves some in a module that has two names."""
+        own = [store[name] for store, name, _ in self.places]
+        try:
+            for store, name, key in self.places:
+                store[name] = tensors[key]
+            yield
+            if moved := [key for store, name, key in self.places if store[name] is not tensors[key]]:
+                raise StackError(f"its network sets {moved[0]} anew instead of changing it")
+        finally:
+            for (store, name, _), x in zip(self.places, own, strict=True):
+                store[name] = x
 
     def clip(self) -> None:
         """Gradients of each member, clipped as the recipe says."""
@@ -180,7 +195,7 @@ def _holding(tensors: Mapping[str, Tensor]) -> nn.Module:
     return holder
 
 
-def tried(members: Sequence[Member], *, choose: bool) -> tuple[Orders, dict[str, float]]:
+def tried(members: Sequence[Member], *, choose: bool) -> tuple[Drawn, dict[str, float]]:
     """Take a few steps with copies of the members, alone and together: their losses must be the same.
 
     Returns:
@@ -194,6 +209,8 @@ def tried(members: Sequence[Member], *, choose: bool) -> tuple[Orders, dict[str,
         raise StackError("training parts of different sizes")
     if members[0].pipeline.frontend_trains:
         raise StackError("its front end is trained")
+    if any(isinstance(module, nn.RNNBase) for module in members[0].pipeline.modules()):
+        raise StackError("torch's recurrent layers keep their weights apart")
     settings = members[0].settings
     one_s, expected, log = 0.0, [], Draws()
     for number, member in enumerate(members):
@@ -243,7 +260,7 @@ def _timed(step: Callable[[Any], Tensor], batches: Iterator[Any], device: str) -
     return sorted(found)[len(found) // 2]
 
 
-def train_together(members: Sequence[Member], draws: Orders) -> tuple[list[Trained | BaseException], float]:
+def train_together(members: Sequence[Member], draws: Drawn) -> tuple[list[Trained | BaseException], float]:
     """Train all members at once; each as :func:`bench.execution.train.train` would.
 
     One that ends before the others (its loss is not finite, its epochs were enough) takes part to their end, unheard.

@@ -13,8 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from bench.execution.graphs import is_cuda
 from bench.execution.ranks import drops_nothing
 
-Orders = Sequence[tuple[int, ...]]
-"""Of each tensor that a network draws in a step, its dimensions from the outermost in memory to the innermost."""
+Drawn = Sequence[tuple[str, tuple[int, ...]]]
+"""Each operator that draws in a step, and the dimensions of its output from the outermost in memory inwards."""
 
 
 class StackError(Exception):
@@ -45,13 +45,13 @@ class Streams:
 class Draws(TorchDispatchMode):
     """Random numbers of all members, drawn member by member from the stream of each.
 
-    Numbers are drawn in the order in which a tensor lies in memory, which is another one in a stack: ``orders`` says
-    how each lay alone. Without streams nothing is changed and the orders are taken down.
+    Numbers are drawn in the order in which a tensor lies in memory, and by an operator, that are others in a stack:
+    ``alone`` says which they were alone. Without streams nothing is changed, and these are taken down as ``seen``.
     """
 
-    def __init__(self, orders: Orders = (), streams: Streams | None = None, count: int = 1) -> None:
+    def __init__(self, alone: Drawn = (), streams: Streams | None = None, count: int = 1) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.streams, self.count, self.orders, self.seen = streams, count, orders, list[tuple[int, ...]]()
+        self.streams, self.count, self.alone, self.seen = streams, count, alone, list[tuple[str, tuple[int, ...]]]()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Any operator on the tensors of all members; those that draw are ours."""
@@ -62,28 +62,33 @@ class Draws(TorchDispatchMode):
         if self.streams is None:
             output = func(*args, **kwargs)
             strides = (output[0] if isinstance(output, tuple) else output).stride()
-            self.seen.append(tuple(sorted(range(len(strides)), key=lambda axis: -strides[axis])))
+            order = tuple(sorted(range(len(strides)), key=lambda axis: -strides[axis]))
+            self.seen.append((func.overloadpacket.__name__, order))
             return output
         shape = given.shape if isinstance(given, Tensor) else given if isinstance(given, Sequence) else ()
-        order = self.orders[number] if number < len(self.orders) else ()
-        self.seen.append(order)
+        name, order = self.alone[number] if number < len(self.alone) else ("", ())
+        self.seen.append((name, order))
         apart = len(shape) == 1 + len(order) and shape[0] == self.count
         if not apart or any(isinstance(x, Tensor) for x in args[1:]):
             raise StackError(f"{func} draws otherwise than for each clip")
-        rows = [self._row(self.streams, member, order, func, args, kwargs) for member in range(self.count)]
+        rows = []
+        for member in range(self.count):
+            with self.streams.of(member):
+                if not isinstance(given, Tensor):
+                    rows.append(func(given[1:], *args[1:], **kwargs))
+                    continue
+                laid = given.new_empty([shape[1 + axis] for axis in order])
+                laid = laid.permute([order.index(axis) for axis in range(len(order))]).copy_(given[member])
+                rows.append(_drawn(name, func, laid, *args[1:], **kwargs))
         if func.overloadpacket.__name__.endswith("_"):
             return given.copy_(torch.stack(rows))
         return tuple(map(torch.stack, zip(*rows, strict=True))) if isinstance(rows[0], tuple) else torch.stack(rows)
 
-    @staticmethod
-    def _row(streams: Streams, member: int, order: tuple[int, ...], func: Any, args: Any, kwargs: Any) -> Any:
-        given = args[0]
-        with streams.of(member):
-            if not isinstance(given, Tensor):
-                return func(given[1:], *args[1:], **kwargs)
-            row = given[member]
-            laid = row.new_empty([row.shape[axis] for axis in order])
-            laid = laid.permute([order.index(axis) for axis in range(len(order))]).copy_(row)
-            if func is torch.ops.aten.bernoulli.p:  # what dropout becomes in a stack, laid out anew by torch
-                func = torch.ops.aten.bernoulli_.float
-            return func(laid, *args[1:], **kwargs)
+
+def _drawn(alone: str, func: Any, given: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """What an operator draws; dropout, which torch takes apart in a stack, by what it is alone."""
+    if func is not torch.ops.aten.bernoulli.p:
+        return func(given, *args, **kwargs)
+    if alone == "native_dropout":  # of GPUs
+        return torch.native_dropout(given, 1 - args[0], train=True)[1].to(given.dtype)
+    return given.bernoulli_(*args)

@@ -96,6 +96,11 @@ class Small(nn.Module):
         super().__init__()
         self.first, self.norm, self.head = nn.Linear(SAMPLES, 8, bias=False), nn.BatchNorm1d(8), nn.Linear(8, CLASSES)
         self.habit, self.calls = habit, 0
+        if habit == "recurs":
+            self.unused = nn.GRU(2, 2)
+        if habit == "twice":
+            self.again, self.head.weight = self.first, nn.Parameter(self.head.weight.data)
+            self.same, self.same.weight = nn.Linear(8, CLASSES), self.head.weight
         self.register_buffer("mean", torch.zeros(()))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -111,7 +116,11 @@ class Small(nn.Module):
             x = x[torch.randperm(len(x))]
         if self.habit == "remembers":
             self.kept = x.detach()
-        x = nn.functional.dropout(self.norm(self.first(x)), 0.2, self.training)
+        x = self.norm(self.first(x))
+        if self.habit == "fused" and self.training and not torch._C._functorch.is_batchedtensor(x):
+            x = torch.native_dropout(x, 0.2, train=True)[0]  # what dropout is on a GPU
+        else:
+            x = nn.functional.dropout(x, 0.2, self.training)
         return self.head(x.relu())
 
 
@@ -139,12 +148,26 @@ def alone(members: list[Member]) -> list[Trained]:
     [
         ("counts", "changes model.calls on the host"), ("host", "numpy's global generator on the host"),
         ("asks", "data-dependent"), ("anew", "sets model.mean anew"), ("permutes", "draws otherwise"),
-        ("remembers", "model.kept keeps what"),
+        ("remembers", "model.kept keeps what"), ("recurs", "recurrent"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_stacked_says_why(habit: str, why: str) -> None:
     with pytest.raises((StackError, RuntimeError), match=why):
         tried(small(habit=habit), choose=False)
+
+
+def test_layers_and_weights_with_two_names_are_one_and_stay_in_place() -> None:
+    members = small(habit="twice")
+    expected = alone(members)
+    ends, _ = train_together(members, tried(members, choose=False)[0])
+    for end, one in zip(ends, expected, strict=True):
+        assert isinstance(end, Trained)
+        assert logits(end, members[0].batches) == pytest.approx(logits(one, members[0].batches), abs=1e-4)
+        assert all(type(x) is nn.Parameter for x in end.pipeline.parameters())
+
+
+def test_dropout_is_drawn_as_a_gpu_draws_it_alone() -> None:
+    assert tried(small(habit="fused"), choose=False)[1]["difference"] < 1e-5
 
 
 def test_training_parts_of_two_sizes_are_no_stack() -> None:
