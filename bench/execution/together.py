@@ -87,7 +87,7 @@ def _ready(registry: Registry, part: Part) -> _Ready:
 
 def _scored(registry: Registry, one: _Ready, trained: Trained, notes: dict[str, Any]) -> CellResult:
     start, count = time.perf_counter(), notes["stack"]["cells"]
-    unknown = Reading.unknown(f"trained as one network with {count - 1} other cells")
+    unknown = Reading.unknown(f"{count} cells were trained as one network")
     device = DevicePeak(one.run.job.cell.device)
     device.readings = dict.fromkeys(NAMES, unknown)
     fitted = fitted_by(trained, one.run)
