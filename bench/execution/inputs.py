@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import inspect
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +20,6 @@ from bench.data.text import Tokens, hash_tokens, own_tokens
 from bench.data.waveforms import Waveforms
 from bench.errors import DataError, PluginError
 from bench.execution.opening import Opened, WorkerCache, open_data
-from bench.execution.precomputed import precomputed
 from bench.execution.seeding import seed_everything
 from bench.execution.state import handed_out
 from bench.execution.windows import cut, window_of
@@ -27,6 +28,7 @@ from bench.plugins.factories import load_factory
 from bench.plugins.registry import Registry
 from bench.plugins.specs import DatasetSpec, ModelSpec
 from bench.protocols.split import Split
+from bench.results.provenance import digest, source_hash
 
 if TYPE_CHECKING:
     from torch import nn
@@ -159,15 +161,12 @@ def feature_shape(frontend: nn.Module, task: TaskInfo) -> tuple[int, int]:
 def prepare(registry: Registry, job: Job, cache: WorkerCache | None = None, opened: Opened | None = None) -> Inputs:
     """Everything up to the model, for the data set and front end of a job; nothing is shuffled yet."""
     start = time.perf_counter()
-    cache = cache or WorkerCache()
-    cell = job.cell
-    entry = registry.datasets[cell.data_name]
+    cache, cell = cache or WorkerCache(), job.cell
+    entry, model = registry.datasets[cell.data_name], registry.models[cell.model].spec
     opened = opened or open_data(registry, job, cache)
     clips, waveforms = opened.clips, opened.waveforms
-    model = registry.models[cell.model].spec
     ways = parse_inputs(cell.inputs)
-    declared = entry.spec.task.text_length if entry.spec.task else None
-    task = task_of(clips, tuple(ways), declared or TEXT_LENGTH)
+    task = task_of(clips, tuple(ways), (entry.spec.task and entry.spec.task.text_length) or TEXT_LENGTH)
     if window := window_of(job.recipe, cell, task):
         task = replace(task, clip_samples=window)
     if "derived" in ways.get("image", ()):
@@ -177,10 +176,8 @@ def prepare(registry: Registry, job: Job, cache: WorkerCache | None = None, open
     if "audio" in ways:
         arrays["audio"], frontend, shape = _audio(registry, job, opened, task)
         if model.lengths and waveforms is not None:
-            tiled = job.recipe.fill == "tile"
-            arrays["audio_samples"] = (
-                np.full_like(waveforms.lengths, clips.clip_samples) if tiled else waveforms.lengths
-            )
+            own = waveforms.lengths
+            arrays["audio_samples"] = np.full_like(own, clips.clip_samples) if job.recipe.fill == "tile" else own
         task = replace(task, feature_shape=shape)
     first, long = cut(arrays, window, keep=job.recipe.long_clips == "window")
     arrays |= first
@@ -213,7 +210,7 @@ def _audio(
         return waveforms.samples, None, None
     shape = feature_shape(frontend, task)
     if cell.feeding == "precomputed":
-        return precomputed(registry, job, waveforms, frontend, stand_in=opened.stand_in), None, shape
+        return _stored(registry, job, opened, frontend), None, shape
     return waveforms.samples, frontend, shape
 
 
@@ -250,6 +247,30 @@ def _tokens(registry: Registry, job: Job, clips: Clips, task: TaskInfo, cache: W
         return own_tokens(build(**accepted), texts, length, entry.spec.name)
 
     return cache.once((job.cell.dataset, job.data, job.cell.model, length, job.weights), tokenized)
+
+
+def _stored(registry: Registry, job: Job, opened: Opened, frontend: nn.Module) -> np.ndarray[Any, Any]:
+    import torch
+
+    from bench.data.features import open_features
+
+    waveforms, name = cast("Waveforms", opened.waveforms), job.cell.frontend
+    if any(p.requires_grad for p in frontend.parameters()):
+        raise PluginError(f"front end {name!r} is trained, so its features cannot be precomputed; use --feeding fly")
+    noise = torch.rand(1, waveforms.samples.shape[1], generator=torch.Generator().manual_seed(0)) - 0.5
+    with torch.no_grad():
+        heard, *others = (one(noise) for one in (frontend, frontend, copy.deepcopy(frontend).train()))
+    if not all(torch.allclose(heard, other, equal_nan=True) for other in others):
+        raise PluginError(
+            f"front end {name!r} gives one clip other features each time or in training (dropout, augmentation), so "
+            "that they cannot be precomputed; use --feeding fly"
+        )
+    if opened.stand_in:
+        return np.broadcast_to(heard.numpy(), (len(waveforms), *heard.shape[1:]))
+    drawn = hashlib.sha256(heard.numpy().tobytes()).hexdigest()  # weights drawn by the seed, wherever it keeps them
+    source, options = registry.frontends[name].factory, dict(registry.models[job.cell.model].spec.frontend_options)
+    key = digest([name, options, source_hash(source), drawn])
+    return open_features(waveforms, frontend, key=key, dtype="float32").values
 
 
 def arranged(data: Inputs, split: Split, seed: int) -> Inputs:

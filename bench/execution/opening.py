@@ -49,44 +49,26 @@ class WorkerCache:
         return found
 
 
-def open_data(registry: Registry, job: Job, cache: WorkerCache | None = None) -> Opened:
-    """The data set of a job, located and decoded once.
+def open_data(registry: Registry, job: Job, cache: WorkerCache | None = None, *, stand_in: bool = False) -> Opened:
+    """The data set of a job, located and decoded once; ``stand_in``: with noise for recordings, none of which is read.
 
     Raises:
         DataError: The user's files are others than those that were planned for.
     """
     cache, cell = cache or WorkerCache(), job.cell
+    entry = registry.datasets[cell.data_name]
     source = (cell.dataset, job.data)
-    listed = _listed(registry, job, cache)
-    clips = cache.once((*source, "copies"), lambda: know_copies(listed)).at(_rate(registry, job))
+    clips = cache.once(source, lambda: identified(open_clips(entry.spec, job.data, load=entry.factory)))
+    if cell.dataset not in (cell.data_name, found := Loaded(entry=entry, clips=clips).label):
+        raise DataError(f"the data are {found} now, {cell.dataset} when this was planned; run the same command again")
+    clips = clips if stand_in else cache.once((*source, "copies"), lambda: know_copies(clips))
+    clips = clips.at(registry.models[cell.model].spec.sample_rate)
     waveforms = None
     if clips.features is None and clips.audio is not None:
-        trim_db, fill = job.recipe.trim_db, job.recipe.fill
-        waveforms = cache.once(
-            (*source, clips.sample_rate, trim_db, fill), lambda: open_waveforms(clips, trim_db=trim_db, fill=fill)
-        )
-    return Opened(clips=clips, waveforms=waveforms)
-
-
-def open_index(registry: Registry, job: Job, cache: WorkerCache) -> Opened:
-    """The same with one stretch of noise in place of every recording, none of which is read."""
-    clips = _listed(registry, job, cache).at(_rate(registry, job))
-    waveforms = None
-    if clips.features is None and clips.audio is not None:
-        waveforms = cache.once((clips.sample_rate, clips.clip_samples, len(clips)), lambda: _noise(clips))
-    return Opened(clips=clips, waveforms=waveforms, stand_in=True)
-
-
-def _listed(registry: Registry, job: Job, cache: WorkerCache) -> Clips:
-    entry, planned = registry.datasets[job.cell.data_name], job.cell.dataset
-    clips = cache.once((planned, job.data), lambda: identified(open_clips(entry.spec, job.data, load=entry.factory)))
-    if planned not in (job.cell.data_name, found := Loaded(entry=entry, clips=clips).label):
-        raise DataError(f"the data are {found} now, {planned} when this was planned; run the same command again")
-    return clips
-
-
-def _rate(registry: Registry, job: Job) -> int | None:
-    return registry.models[job.cell.model].spec.sample_rate
+        rule: dict[str, Any] = {"trim_db": job.recipe.trim_db, "fill": job.recipe.fill}
+        key = (*source, clips.sample_rate, *rule.values(), stand_in)
+        waveforms = cache.once(key, lambda: _noise(clips) if stand_in else open_waveforms(clips, **rule))
+    return Opened(clips=clips, waveforms=waveforms, stand_in=stand_in)
 
 
 def _noise(clips: Clips) -> Waveforms:

@@ -15,7 +15,7 @@ from bench.cell import FROZEN
 from bench.execution.build import MASKED, build_model, build_pipeline, materialise
 from bench.execution.estimators import inputs_of, logits_of
 from bench.execution.inputs import Inputs, prepare
-from bench.execution.opening import WorkerCache, open_index
+from bench.execution.opening import WorkerCache, open_data
 from bench.execution.pipeline import Pipeline, call_model
 from bench.execution.pretraining import PretrainStep, end_pretraining
 from bench.execution.results import Progress
@@ -126,7 +126,7 @@ def run_estimate(registry: Registry, job: Job, progress: Progress, known: Known)
     entry = registry.models[job.cell.model]
     if entry.spec.estimator:
         return fitted
-    data = prepare(registry, job, known.cache, open_index(registry, job, known.cache))
+    data = prepare(registry, job, known.cache, open_data(registry, job, known.cache, stand_in=True))
     progress.stage = "build"
     weights = job.weights if entry.spec.needs_weights else None  # its numbers do not change the count
     with torch.device("meta"):
@@ -169,14 +169,7 @@ def _both_ways(model: nn.Module, given: torch.Tensor | dict[str, torch.Tensor], 
 
 @dataclass(slots=True)
 class Known:
-    """What estimates that follow each other in one process share.
-
-    Attributes:
-        cache: Lists of clips, tokens.
-        paces: Of devices.
-        front_ends: Timed ones.
-        operators: Shapes and work of those that were called.
-    """
+    """What estimates that follow each other in one process share: lists of clips, paces, front ends, operators."""
 
     cache: WorkerCache = field(default_factory=WorkerCache)
     paces: dict[str, Pace] = field(default_factory=dict)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.flop_counter import flop_registry
 
 from bench.measurement.clocks import synchronize
@@ -38,7 +38,7 @@ class Pace:
 
 
 Operators = dict[Any, tuple[Any, int, int]]
-"""By operator whether calls repeat; by call the form of its result (``None``: its first argument), FLOPs and bytes."""
+"""By operator whether calls repeat; by call its result (``None``: its first argument), FLOPs and bytes."""
 
 
 class _Roofline(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -59,18 +59,19 @@ class _Roofline(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.known[func] = _repeats(func), 0, 0
         if func.is_view:
             return func(*args, **given)
-        key = (func, _form(args), _form(given)) if self.known[func][0] else None
+        key = (func, _form(args), _form([*given.items()])) if self.known[func][0] else None
         if key in self.known:
-            form, flops, moved = self.known[key]
-            made = args[0] if form is None else _blank(form)
+            kept, flops, moved = self.known[key]
+            made = args[0] if kept is None else _fresh(kept)
         else:
             made = func(*args, **given)
             counted = flop_registry.get(func.overloadpacket)
-            flops, moved = counted(*args, **given, out_val=made) if counted else 0, _bytes((args, given, made))
-            if key is not None and all(x.is_meta for x in _tensors((args, given, made))):
-                inside = len(args) > 0 and made is args[0]
-                if not inside or _form(made) == key[1][1]:
-                    self.known[key] = None if inside else _form(made), flops, moved
+            flops = counted(*args, **given, out_val=made) if counted else 0
+            tensors = [x for x in tree_leaves((args, given, made)) if isinstance(x, Tensor)]
+            moved = sum(x.numel() * x.element_size() for x in tensors)
+            inside = len(args) > 0 and made is args[0]
+            if key and all(x.is_meta for x in tensors) and (not inside or _form(made) == key[1][0]):
+                self.known[key] = None if inside else _fresh(made), flops, moved
         self.seconds += self.pace.operator_s + max(flops / self.pace.flops_s, moved / self.pace.bytes_s)
         return made
 
@@ -86,29 +87,12 @@ def _repeats(func: Any) -> bool:
 def _form(value: Any) -> Any:
     """All of a value but the numbers in tensors, hashable."""
     if isinstance(value, Tensor):
-        return Tensor, value.shape, value.stride(), value.dtype, value.device
-    if isinstance(value, dict):
-        return tuple((name, _form(one)) for name, one in value.items())
-    if isinstance(value, list | tuple):
-        return type(value), *(_form(one) for one in value)
-    return type(value), value
+        return value.shape, value.stride(), value.dtype, value.device
+    return tuple(map(_form, value)) if isinstance(value, list | tuple) else (type(value), value)
 
 
-def _blank(form: Any) -> Any:
-    """A result of that form."""
-    kind, *parts = form
-    if kind is Tensor:
-        shape, stride, dtype, device = parts
-        return torch.empty_strided(shape, stride, dtype=dtype, device=device)
-    return kind(_blank(part) for part in parts) if kind in (list, tuple) else parts[0]
-
-
-def _tensors(values: object) -> list[Tensor]:
-    return [x for x in tree_leaves(values) if isinstance(x, Tensor)]
-
-
-def _bytes(values: object) -> int:
-    return sum(x.numel() * x.element_size() for x in _tensors(values))
+def _fresh(made: Any) -> Any:
+    return tree_map_only(Tensor, lambda x: x.new_empty_strided(x.shape, x.stride()), made)
 
 
 def expected_seconds(call: Callable[[], object], pace: Pace, known: Operators | None = None) -> float:
