@@ -25,14 +25,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """A data set before any model sees it; ``waveforms`` are ``None`` where its publishers give features.
-
-    ``stand_in`` says that they are noise: only shapes are asked for.
-    """
+    """A data set before any model sees it; ``waveforms`` are ``None`` where its publishers give features."""
 
     clips: Clips
     waveforms: Waveforms | None
-    stand_in: bool = False
+    stand_in: bool = False  # whether they are noise, of which only shapes are asked
 
 
 class WorkerCache:

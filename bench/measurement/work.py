@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from bench.measurement.clocks import synchronize
@@ -92,14 +92,13 @@ def _form(value: Any) -> Any:
 
 
 def _fresh(made: Any) -> Any:
-    return tree_map_only(Tensor, lambda x: x.new_empty_strided(x.shape, x.stride()), made)
+    if isinstance(made, Tensor):
+        return torch.empty_strided(made.shape, made.stride(), dtype=made.dtype, device=made.device)
+    return type(made)(map(_fresh, made)) if isinstance(made, list | tuple) else made
 
 
 def expected_seconds(call: Callable[[], object], pace: Pace, known: Operators | None = None) -> float:
-    """Seconds of ``call()`` at that pace, to be called on the meta device.
-
-    Calls that share ``known`` ask for the shapes of each operator once.
-    """
+    """Seconds of ``call()`` at that pace, to be called on the meta device; calls may share what is ``known``."""
     with countable_kernels(), _Roofline(pace, {} if known is None else known) as roofline:
         call()
     return float(roofline.seconds)
