@@ -93,7 +93,7 @@ OPTIONS: Mapping[str, tuple[Any, Any]] = {
     "stack": _option(
         str,
         "--stack",
-        "Train folds and seeds of a model as one network: where faster on a GPU, never, or N at a time.",
+        "Train seeds of a model as one network where faster on a GPU, never, or N cells of all folds at a time.",
         "auto|off|N",
         default="auto",
     ),

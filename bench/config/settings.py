@@ -19,7 +19,7 @@ class Settings:
         timeout_s: Limit of one cell; ``None`` = half an hour, or five times its expected time if that is more.
         jobs: Evaluate cells at the same time; ``None`` = as many as cores and memory allow (1 on a GPU).
         stack: Cells of one model, of other folds and seeds, that are trained as one network where that works; ``None``
-            = on a GPU up to :data:`bench.running.stacks.MOST`, where it is the faster way; 1 = none.
+            = on a GPU the seeds of a fold, up to :data:`bench.running.stacks.MOST`, where faster; 1 = none.
         plugins: ``--plugin`` files.
         without: Plugins not to load.
         launcher: Who runs the cells, ``NAME`` or ``NAME:key=value,...``; empty = the registry's default.

@@ -4,8 +4,8 @@ A loaded data set holds every target, and so may what it calls for its pictures.
 of its training and validation clips, files to map, and pictures for the asking. Its logits are scored by the host.
 
 This stops mistakes and short cuts, not a plugin that means to cheat: what it writes to disk in one cell, and reads in
-another one that trains without those clips, nobody sees. Folds that are trained as one network share a process, where
-one trains on what another is tested on; see :mod:`bench.execution.together`.
+another one that trains without those clips, nobody sees. Folds that are trained as one network, which somebody
+has to ask for, share a process, where one trains on what another is tested on; see :mod:`bench.execution.together`.
 """
 
 from __future__ import annotations

@@ -33,7 +33,8 @@ def in_stacks(
     most = size or (MOST if launching.stacks and any(job.cell.device == "cuda" for _, job in pairs) else 1)
     if most == 1:
         return [job for _, job in pairs]
-    models = [replace(job.cell, fold=0, seed=0) for _, job in pairs]
+    # A process that trains another fold too knows what this one is tested on: not unless somebody asks for it.
+    models = [replace(job.cell, fold=job.cell.fold if size is None else 0, seed=0) for _, job in pairs]
     alike: dict[Any, list[Job]] = defaultdict(list)
     for model, (planned, job) in zip(models, pairs, strict=True):
         alike[model, planned.train_clips].append(job)

@@ -277,6 +277,10 @@ def test_who_is_trained_with_whom() -> None:
     on_gpu = [replace(one, cell=replace(one.cell, device="cuda")) for one in jobs]
     assert [len(one.mates) for one in grouped(on_gpu, None)] == [2, 0, 0, 0]
     assert grouped(on_gpu, None)[0].if_faster
+    folds = [replace(one, cell=replace(one.cell, fold=fold)) for fold in (1, 2) for one in on_gpu[:2]]
+    mates = [{mate.cell.fold for mate in first.mates} for first in grouped(folds, None)]
+    assert mates == [{1}, set(), {2}, set()]  # nobody else's test clips
+    assert [len(one.mates) for one in grouped(folds, 4)] == [3, 0, 0, 0]
     assert grouped(on_gpu, None, stacks=False) == on_gpu
     assert {one.apart for one in grouped(jobs, MOST, estimator=True)} == {"an estimator is no network"}
     compiled = [replace(one, recipe=one.recipe.model_copy(update={"compile": True})) for one in jobs]
