@@ -12,8 +12,8 @@ from bench.results.quantities import QUANTITIES, Hardware, Quantity
 GROUPS = {
     "score": "Score",
     "cells": "Cells",
-    "model": "Model",
     "speed": "Speed and memory",
+    "model": "Model",
     "scores": "Other scores",
 }
 """Column groups that the page can switch, in the order of its table."""
