@@ -13,6 +13,7 @@ import json
 import os
 import re
 import runpy
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -20,10 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import bench
+from bench.analysis.comparison import Source, compare, parse_choice
 from bench.cli.app import VERBS
+from bench.cli.compare import sentence
 from bench.cli.formats import write_board
 from bench.cli.report import load_board
 from bench.config.recipes import BUILTIN, resolve
+from bench.metrics.scoring import catalog
 from bench.plugins import hookspecs
 from bench.plugins.discovery import discover
 from bench.plugins.registry import Registry
@@ -105,6 +109,7 @@ def pages() -> Iterator[tuple[Path, str]]:
     house = ROOT / "docs" / "architecture.md"
     yield house, with_parts(house, {"rooms": room_table(), "layers": layer_list()})
     yield from boards(registry)
+    yield from comparisons(registry)
 
 
 def hooks_page() -> str:
@@ -306,6 +311,19 @@ def boards(registry: Registry) -> Iterator[tuple[Path, str]]:
         with tempfile.TemporaryDirectory() as scratch:
             for made in write_board(board, registry, present, Path(scratch)):
                 yield folder / Path(made).name, Path(made).read_text(encoding="utf-8")
+
+
+def comparisons(registry: Registry) -> Iterator[tuple[Path, str]]:
+    """Every ``compare.txt``: under each command that stands in it the sentence which that gives."""
+    for path in sorted((ROOT / "results" / "published").glob("*/compare.txt")):
+        store, lines = Store(path.parent), list[str]()
+        source = Source(predictions=store.predictions, metrics=catalog(registry), planned=store.planned())
+        for command in path.read_text(encoding="utf-8").splitlines():
+            if command.startswith("$ bench compare "):
+                a, b = map(parse_choice, shlex.split(command)[3:5])
+                verdicts, _ = compare(store.records()[0], a, b, source)
+                lines += [command, *map(sentence, verdicts)]
+        yield path, "\n".join(lines) + "\n"
 
 
 def broken_links() -> Iterator[str]:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from bench.cell import FROZEN
 from bench.errors import CheckpointError
 from bench.execution import estimators, provenance
 from bench.execution.build import MASKED, build_model, is_network, takes_weights
@@ -137,7 +136,7 @@ def _files(fitted: Fitted, data: Inputs, job: Job, spec: ModelSpec) -> dict[str,
 
         from bench.execution.weights import OWN
 
-        own = OWN if job.cell.mode in FROZEN and spec.brings(job.cell.weights) else ()
+        own = OWN if spec.brings_all(job.cell.mode, job.cell.weights) else ()
         state = {name: x for name, x in fitted.pipeline.state_dict().items() if not name.startswith(own)}
         state |= fitted.tensors
         tensors = {name: x.detach().cpu().contiguous().clone() for name, x in state.items() if isinstance(x, Tensor)}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.allowed import Count, Name, Positive
+from bench.cell import FROZEN
 from bench.clips import Modality, TaskType
 
 Axis = Literal["mode", "weights", "frontend", "feeding", "inputs"]
@@ -132,9 +133,9 @@ class ModelSpec:
         """Whether it is called with keywords."""
         return len(self.modalities) + len(self.optional_modalities) + self.lengths > 1
 
-    def brings(self, weights: str) -> bool:
-        """Whether building it gives all of these weights: its package, or the file that it refers to, holds them."""
-        return weights == self.axes.get("weights", "random" if self.trained_on else None)
+    def brings_all(self, mode: str, weights: str) -> bool:
+        """Whether building it gives all of its network in a cell: nothing is trained, its package or file holds it."""
+        return mode in FROZEN and weights == self.axes.get("weights", "random" if self.trained_on else None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cell import FROZEN, Cell
+from bench.cell import Cell
 from bench.clips import Clips
 from bench.config.selection import Selection, check_names
 from bench.data.cache import cache_root
@@ -146,8 +146,8 @@ class Preparation:
             classes = len(self.loaded[planned.cell.data_name].clips.label_names)
             cell, spec = planned.cell, self.registry.models[planned.cell.model].spec
             kept = self.settings.keep_checkpoints and cell.kind == "evaluate"
-            kept = kept and not (cell.mode in FROZEN and spec.brings(cell.weights))
-            weights = 4 * (spec.parameters or 0) if kept else 0
+            small = not kept or spec.brings_all(cell.mode, cell.weights)
+            weights = 0 if small else 4 * (spec.parameters or 0)
             total += RECORD_BYTES + 4 * classes * planned.test_clips + weights
         return total
 
