@@ -14,6 +14,7 @@ from bench.analysis.evidence import evidence, shown_score
 from bench.analysis.grouping import part
 from bench.analysis.predictions import Evaluated, Metrics, Reader
 from bench.analysis.rows import choose, row_value
+from bench.cell import FROZEN
 from bench.metrics.specs import PRIMARY
 from bench.planning.plan import PlannedCell
 from bench.results.predictions import Predictions
@@ -195,6 +196,8 @@ def _budget(one: GridPoint) -> dict[str, Any]:
         "clips_seen": clips if mean_epochs is None else mean_epochs * clips,
         "budget_measured": bool((epochs or fitted) and train),
         "train_s": _mean(known(good, lambda record: record.timing.get("train_s"))),
+        "busy": sum(record.environment.get("contended") is True for record in good),
+        "embedded": any(record.cell.mode in FROZEN for record in good),
     }
 
 

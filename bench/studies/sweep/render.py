@@ -57,6 +57,7 @@ def sentences(sweep: Mapping[str, Any], curve: Curve) -> list[str]:
         said += _resolution(curve)
     said += _chosen(sweep, curve)
     said.append(_budgets(curve))
+    said += _seconds(curve)
     said += _lost(sweep, curve)
     return [*said, *(f"Left out: {problem}." for problem in curve["problems"])]
 
@@ -210,6 +211,16 @@ def _budgets(curve: Curve) -> str:
         f"Budgets differ: {min(seen):.0f} to {max(seen):.0f} {counted} a cell{took}; a higher score may be "
         f"{'more clips' if unit == counted else 'the longer training'}."
     )
+
+
+def _seconds(curve: Curve) -> list[str]:
+    """What seconds of training are not: those of an idle machine, or of heads alone."""
+    said = []
+    if any(point["embedded"] for point in curve["points"]):
+        said.append("Seconds of training hold what embedding the clips took, whenever that was.")
+    if busy := sum(point["busy"] for point in curve["points"]):
+        said.append(f"Other work ran beside {phrases.plural(busy, 'cell')}: their seconds are no measure of speed.")
+    return said
 
 
 def _lost(sweep: Mapping[str, Any], curve: Curve) -> list[str]:

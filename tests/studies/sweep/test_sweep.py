@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -41,16 +40,20 @@ class Made:
     def __init__(self) -> None:
         self.arrays: dict[str, dict[str, np.ndarray]] = {}
 
-    def tried(self, texts: dict, rates: dict, *, epochs: int = 5, validation: dict | None = None) -> GridPoint:
+    def tried(
+        self, texts: dict, rates: dict, *, epochs: int = 5, validation: dict | None = None, mode: str = "scratch",
+        contended: bool = False,
+    ) -> GridPoint:  # fmt: skip
         """A point with a share of right answers per ``(fold, seed)``; ``None`` = diverged, ``"budget"`` = not run."""
         values = parse_overrides([f"recipe.{key}={text}" for key, text in texts.items()])
         recipe = resolve("quick", None, {**values, "epochs": values.get("epochs", epochs)})
         planned, records = [], []
         for (fold, seed), rate in rates.items():
-            cell = Cell(kind="evaluate", dataset="d", protocol="4+1@1", fold=fold, model="m", seed=seed,
+            cell = Cell(kind="evaluate", dataset="d", protocol="4+1@1", fold=fold, model="m", seed=seed, mode=mode,
                         recipe=recipe.name)  # fmt: skip
             planned.append(PlannedCell(cell=cell, recipe=recipe, fingerprint="f", train_clips=80, test_clips=CLIPS))
-            records.append(self.record(cell, rate, recipe.epochs, (validation or {}).get((fold, seed))))
+            record = self.record(cell, rate, recipe.epochs, (validation or {}).get((fold, seed)))
+            records.append(record.model_copy(update={"environment": {"contended": contended}}))
         return GridPoint(texts=texts, values=values, planned=tuple(planned), records=tuple(records))
 
     def record(self, cell: Cell, rate: float | str | None, epochs: int, validation: float | None) -> Record:
@@ -71,7 +74,8 @@ class Made:
         dataset = {"title": "Made", "train": 80, "test": CLIPS, "manifest_sha256": "x", "chance_accuracy": 0.25}
         return Record(
             cell=cell, status="ok", scores=(Score(name="accuracy", value=float(right.mean())),), started_at="",
-            timing={"epochs": epochs, "train_s": 2.0}, provenance={"dataset": dataset},
+            timing={"epochs": epochs if cell.mode == "scratch" else None, "train_s": 2.0},
+            provenance={"dataset": dataset},
             artifacts={"predictions": {"file": "x.npz"}},
         )  # fmt: skip
 
@@ -351,17 +355,22 @@ def test_unequal_budgets_are_said() -> None:
 
 def test_what_is_fitted_once_has_no_epochs() -> None:
     made = Made()
-    points = [made.tried({"shots": t}, both(r)) for t, r in (("1", 0.3), ("10", 0.9))]
-    once = [
-        replace(p, records=tuple(r.model_copy(update={"timing": {"epochs": None, "train_s": 2.0}}) for r in p.records))
-        for p in points
-    ]
-    found = made.curve(once)
+    found = made.curve([made.tried({"shots": t}, both(r), mode="logistic") for t, r in (("1", 0.3), ("10", 0.9))])
     assert "epochs" not in " ".join(header(sweep_of(found), found))
     assert [row[4] for row in table_rows(sweep_of(found), found)] == ["80", "80"]
-    assert "Equal budgets: every value was given 80 training clips a cell" in "\n".join(
-        sentences(sweep_of(found), found)
-    )
+    said = "\n".join(sentences(sweep_of(found), found))
+    assert "Equal budgets: every value was given 80 training clips a cell" in said
+    assert "Seconds of training hold what embedding the clips took" in said
+
+
+def test_seconds_beside_other_work_are_said_to_be() -> None:
+    made = Made()
+    for busy, words in ((True, "Other work ran beside 12 cells: their seconds are no measure of speed."), (False, "")):
+        points = [made.tried({"lr": t}, both(0.5), contended=busy) for t in ("1", "2")]
+        found = made.curve(points)
+        assert ("Other work" in (said := "\n".join(sentences(sweep_of(found), found)))) == busy
+        assert words in said
+        assert "embedding" not in said
 
 
 def test_two_keys_are_lines_and_a_third_is_held_at_the_best() -> None:
