@@ -1,4 +1,4 @@
-"""A recipe sweep: the grid, what is read from its records, the shape around the best, the words and the drawing."""
+"""A recipe sweep: what is read from its records, the shape around the best, the words and the drawing."""
 
 from __future__ import annotations
 
@@ -8,26 +8,19 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bench import builtin
 from bench.cell import Cell
-from bench.config.recipes import parse_lists, parse_overrides, resolve, split_values
-from bench.config.selection import Selection
-from bench.config.settings import Settings
-from bench.errors import RecipeError, SelectionError
+from bench.config.recipes import parse_overrides, resolve
 from bench.metrics.scoring import catalog
 from bench.planning.plan import PlannedCell
 from bench.plugins.discovery import load_modules
 from bench.results.records import Failure, Record, Score
-from bench.running.progress import Progress
 from bench.statistics.ranking import ranking
 from bench.studies.sweep.plot import draw, draw_together, drawn_lines, positions
 from bench.studies.sweep.read import GridPoint, is_diverged, read_curve
 from bench.studies.sweep.render import header, markdown, sentences, table_csv, table_rows
-from bench.studies.sweep.run import SweepStudy, make_grid, run_sweep
-from bench.studies.sweep.shape import sensitivity
+from bench.studies.sweep.run import SweepStudy
 
 CLIPS, CLASSES = 40, 4
 
@@ -110,70 +103,6 @@ def curve() -> dict:
     return made.curve([made.tried({"lr": text}, both(rate)) for text, rate in rates.items()])
 
 
-# --- lists of values
-
-
-@pytest.mark.parametrize(
-    ("text", "parts"),
-    [
-        ("1e-5,3e-5", ("1e-5", "3e-5")),
-        ("[0.9, 0.95]", ("[0.9, 0.95]",)),
-        ("[0.9,0.95],[0.9,0.999]", ("[0.9,0.95]", "[0.9,0.999]")),
-        ("'a,b'", ("'a,b'",)),
-        ("none, 0.9 ", ("none", "0.9")),
-        ("1,,2", ("1", "", "2")),
-    ],
-)
-def test_commas_separate_outside_brackets_and_quotes(text, parts) -> None:
-    assert split_values(text) == parts
-
-
-@given(st.lists(st.floats(1e-6, 1.0), min_size=2, max_size=6, unique=True))
-def test_lists_keep_their_values_and_order(values) -> None:
-    fixed, several = parse_lists(["recipe.epochs=3", f"recipe.lr={','.join(map(repr, values))}"])
-    assert fixed == ("recipe.epochs=3",)
-    assert [float(text) for text in several["lr"]] == values
-
-
-@pytest.mark.parametrize(
-    ("items", "says"),
-    [
-        (["recipe.lr=1,,2"], "is empty"),
-        (["recipe.lr=1e-3,0.001"], "0.001 stands twice"),
-        (["recipe.lr=1,2", "recipe.lr=3"], "given twice"),
-        (["recipe.lr=3", "recipe.lr=1,2"], "given twice"),
-        (["lr=1,2"], r"recipe\.KEY=VALUE"),
-    ],
-)
-def test_lists_that_make_no_sense(items, says) -> None:
-    with pytest.raises(RecipeError, match=says):
-        parse_lists(items)
-
-
-def test_a_run_takes_one_value_and_says_who_takes_more() -> None:
-    with pytest.raises(RecipeError, match="2 values; `bench sweep` takes a list"):
-        parse_overrides(["recipe.lr=1e-3,1e-2"])
-    assert parse_overrides(["recipe.betas=[0.9, 0.95]"]) == {"betas": [0.9, 0.95]}
-
-
-def test_grid_is_every_combination() -> None:
-    grid = make_grid(["recipe.lr=1,2", "recipe.batch=8", "recipe.epochs=3,4,5", "recipe.ema=none,0.9"])
-    assert grid.keys == ("lr", "epochs", "ema")
-    assert len(set(grid.points)) == 12
-    assert grid.overrides(grid.points[0]) == ("recipe.batch=8", "recipe.lr=1", "recipe.epochs=3", "recipe.ema=none")
-    with pytest.raises(SelectionError, match="nothing to sweep"):
-        make_grid(["recipe.lr=1"])
-
-
-def test_a_value_out_of_range_is_refused_before_anything_runs(tmp_path) -> None:
-    selection = Selection(models=("classical.knn",), overrides=("recipe.lr=1e-3,-1",))
-    with pytest.raises(RecipeError, match=r"recipe\.lr = -1"):
-        run_sweep(selection, Settings(out=tmp_path), Progress())
-    assert not list(tmp_path.iterdir())
-    with pytest.raises(SelectionError, match="nothing to sweep: the study trains"):
-        run_sweep(Selection(evaluate=False, overrides=("recipe.lr=1,2",)), Settings(out=tmp_path), Progress())
-
-
 # --- reading
 
 
@@ -254,50 +183,6 @@ def test_each_fold_picks_its_value_on_its_own_validation() -> None:
     text = "\n".join(sentences(sweep_of(found), found))
     assert "Picked on validation (fold 1: lr 1; fold 2: lr 2), the test score is 62.5 %." in text
     assert "not selection" not in text
-
-
-# --- shape
-
-
-def line(scores: dict) -> list[dict]:
-    return [
-        {"texts": {"lr": str(value)}, "values": {"lr": value}, "score": score, "complete": score is not None}
-        for value, score in scores.items()
-    ]
-
-
-def test_sensitivity_interpolates_to_the_ends_of_the_window() -> None:
-    found = sensitivity(line({1e-5: 0.0, 1e-4: 0.8, 1e-3: 0.4}), "lr", 1)
-    assert found["range"] == pytest.approx(0.4)  # half of the 0.8 lost within a decade below
-    assert found["factor"] == pytest.approx(10)
-    assert (found["low"], found["high"]) == (pytest.approx(1e-4 / 10**0.5), pytest.approx(1e-4 * 10**0.5))
-
-
-def test_sensitivity_ends_where_training_diverges() -> None:
-    found = sensitivity(line({1e-4: 0.6, 2e-4: 0.7, 4e-4: None, 8e-4: 0.1}), "lr", 1)
-    assert found["high"] == pytest.approx(2e-4)
-    assert found["low"] == pytest.approx(1e-4)
-    assert found["range"] == pytest.approx(0.1)
-    assert found["lost"] == ["0.0004"]
-
-
-def test_values_without_a_logarithm_give_the_whole_range() -> None:
-    for values in ({0.0: 0.2, 0.5: 0.9}, {"cosine": 0.2, "step": 0.9}, {True: 0.2, False: 0.9}):
-        found = sensitivity(line(values), "lr", 1)
-        assert found["range"] == pytest.approx(0.7)
-        assert found["factor"] is None
-
-
-@given(
-    st.dictionaries(st.floats(-6, 0), st.floats(0, 1), min_size=1, max_size=8).map(
-        lambda found: {10**log: score for log, score in sorted(found.items())}
-    )
-)
-def test_sensitivity_is_within_the_range_of_all_scores(scores) -> None:
-    best = max(range(len(scores)), key=lambda i: list(scores.values())[i])
-    found = sensitivity(line(scores), "lr", best)
-    assert 0 <= found["range"] <= max(scores.values()) - min(scores.values()) + 1e-12
-    assert found["factor"] <= 10 + 1e-6
 
 
 def test_alike_is_one_run_around_the_best(curve) -> None:
