@@ -26,6 +26,7 @@ from bench.cli.app import VERBS
 from bench.cli.compare import sentence
 from bench.cli.formats import write_board
 from bench.cli.report import load_board
+from bench.cli.sweep import sweep_files
 from bench.config.recipes import BUILTIN, resolve
 from bench.metrics.scoring import catalog
 from bench.plugins import hookspecs
@@ -115,6 +116,7 @@ def pages() -> Iterator[tuple[Path, str]]:
     yield house, with_parts(house, {"rooms": room_table(), "layers": layer_list()})
     yield from boards(registry)
     yield from comparisons(registry)
+    yield from sweeps()
 
 
 def hooks_page() -> str:
@@ -329,6 +331,14 @@ def comparisons(registry: Registry) -> Iterator[tuple[Path, str]]:
                 verdicts, _ = compare(store.records()[0], a, b, source)
                 lines += [command, *map(sentence, verdicts)]
         yield path, "\n".join(lines) + "\n"
+
+
+def sweeps() -> Iterator[tuple[Path, str]]:
+    """Page and table of every published sweep: what its JSON gives today."""
+    for path in sorted((ROOT / "results" / "published").glob("*/sweep.json")):
+        made = sweep_files(json.loads(path.read_text(encoding="utf-8")))
+        for name in ("sweep.md", "sweep.csv", "sweep.json"):
+            yield path.with_name(name), str(made[name])
 
 
 def broken_links() -> Iterator[str]:

@@ -63,7 +63,7 @@ def main(selection: Selection, settings: Settings, *, as_json: bool, select: Sel
         also = write_board(result.board, registry, parse_formats(None, registry, "run"), settings.out)
         if not as_json:
             print(text(result.board, room()))
-    deliver(found, _files(found), settings.out, lambda: _show(found), as_json=as_json, also=also)
+    deliver(found, sweep_files(found), settings.out, lambda: _show(found), as_json=as_json, also=also)
     if study.reused:
         print_note(f"{study.reused} cells were trained before; give another --out to train them afresh")
     for record in study.failed:
@@ -71,7 +71,7 @@ def main(selection: Selection, settings: Settings, *, as_json: bool, select: Sel
     return CELL_FAILED if study.failed else OK
 
 
-def _files(found: dict[str, Any]) -> dict[str, str | bytes]:
+def sweep_files(found: dict[str, Any]) -> dict[str, str | bytes]:
     """Drawings, page, table and JSON, in this order."""
     files: dict[str, str | bytes] = {}
     pictures = {}

@@ -111,7 +111,11 @@ def test_a_long_table_is_shown_page_by_page(terminal, capsys, monkeypatch) -> No
 
 @pytest.mark.parametrize(
     ("verb", "path", "says"),
-    [(sweep, "esc10-nested/sweep.json", "interval"), (frontends, "frontends-esc50/frontends.json", "verdict")],
+    [
+        *((sweep, path.relative_to(PUBLISHED), "interval") for path in sorted(PUBLISHED.glob("*/sweep.json"))),
+        (frontends, Path("frontends-esc50/frontends.json"), "verdict"),
+    ],
+    ids=str,
 )
 def test_what_a_study_found_fits(verb, path, says, terminal, capsys, tmp_path) -> None:
     found = json.loads((PUBLISHED / path).read_text(encoding="utf-8"))
