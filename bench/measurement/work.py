@@ -37,6 +37,9 @@ class Pace:
     operator_s: float
 
 
+LEAST = 3
+"""Calls that are timed at least, however long they take."""
+
 Operators = dict[Any, tuple[Any, int, int]]
 """By operator whether calls repeat; by call its result (``None``: its first argument), FLOPs and bytes."""
 
@@ -126,11 +129,14 @@ def calibrate(device: str = "cpu", seconds: float = 1.5) -> Pace:
 
 
 def _fastest(calls: Iterable[Callable[[], object]], device: str, seconds: float) -> Iterator[float]:
+    """Of each call the fastest of as many as fit, of three at least: what the first sets up is not its pace."""
     for call in calls:
-        deadline, best = time.perf_counter() + seconds / 2, float("inf")
-        while time.perf_counter() < deadline:
+        call()
+        synchronize(device)
+        deadline, took = time.perf_counter() + seconds / 2, list[float]()
+        while len(took) < LEAST or time.perf_counter() < deadline:
             start = time.perf_counter()
             call()
             synchronize(device)
-            best = min(best, time.perf_counter() - start)
-        yield best
+            took.append(time.perf_counter() - start)
+        yield min(took)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from bench.measurement import work
 from bench.measurement.work import Pace, calibrate, expected_seconds
 
 FREE = {"flops_s": inf, "bytes_s": inf, "operator_s": 0.0}
@@ -92,3 +93,14 @@ def test_a_pace_is_finite() -> None:
     assert 1e6 < pace.flops_s < 1e15
     assert 1e6 < pace.bytes_s < 1e14
     assert 1e-8 < pace.operator_s < 1e-1
+
+
+def test_what_the_first_calls_wait_for_is_not_the_pace(monkeypatch) -> None:
+    now, costs = 0.0, iter([*[30.0, 2.0, 0.01], *[0.02] * 1000])
+
+    def call() -> None:
+        nonlocal now
+        now += next(costs)
+
+    monkeypatch.setattr(work.time, "perf_counter", lambda: now)
+    assert [*work._fastest([call], "cpu", 0.5)] == [pytest.approx(0.01)]
