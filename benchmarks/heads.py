@@ -26,7 +26,8 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from bench.execution.classifiers import Training, fit_logistic, fit_plain_neighbours, moments
+from bench.execution.classifiers import fit_logistic, fit_plain_neighbours
+from bench.execution.heads import Training, moments
 from bench.execution.perceptron import fit_perceptrons
 from bench.recipe import Recipe
 

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import options as opt
 from bench.cli.common import CELL_FAILED, OK, print_note, print_table
 from bench.cli.options import with_run_options
 from bench.cli.study import as_text, deliver, resumable
+from bench.cli.values import names
 from bench.config.selection import Selection
 from bench.config.settings import Settings
 from bench.results.writing import plain
@@ -57,7 +57,7 @@ def main(
     Speed and memory come from profile cells, each alone on the machine in a fresh process. How fast data come to the
     model is measured apart, without it.
     """
-    asked, chosen = replace(selection, models=(model,)), opt.names(frontends, "--frontends")
+    asked, chosen = replace(selection, models=(model,)), names(frontends, "--frontends")
     brief = replace(settings, keep_checkpoints=False)
     with resumable(settings.out) as progress:
         study = run_study(asked, chosen, brief, progress, evaluate=evaluate, processes=selection.processes)

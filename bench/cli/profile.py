@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from bench.cli import options as opt
 from bench.cli.common import CELL_FAILED, OK, print_error, print_note, print_table, print_text
 from bench.cli.options import with_run_options
 from bench.cli.study import as_text, deliver, resumable
+from bench.cli.values import numbers
 from bench.config.selection import Selection
 from bench.config.settings import Settings
 from bench.errors import BenchError
@@ -56,7 +56,7 @@ def main(  # noqa: PLR0913  its own options
     Every batch size is measured alone on the machine in a fresh process; an existing run folder is resumed.
     """
     asked, out = replace(selection, models=(model,), evaluate=False), settings.out
-    sizes, processes = opt.numbers(batch, "--batch"), selection.processes
+    sizes, processes = numbers(batch, "--batch"), selection.processes
     with resumable(out) as progress:
         study = run_batches(asked, sizes, settings, progress, processes=processes)
         if largest:

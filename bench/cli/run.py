@@ -26,7 +26,8 @@ from bench.config.settings import Settings
 from bench.errors import SelectionError, short
 from bench.planning.plan import Plan
 from bench.plugins.factories import load_factory
-from bench.running.runner import Result, Runner
+from bench.running.result import Result
+from bench.running.runner import Runner
 from bench.statistics.draws import MIN_SEEDS
 
 

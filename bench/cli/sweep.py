@@ -10,9 +10,10 @@ import typer
 
 from bench.cli.common import CELL_FAILED, OK, print_json, print_note, print_table, print_text, room
 from bench.cli.formats import parse_formats, write_board
-from bench.cli.options import choice, with_run_options
+from bench.cli.options import with_run_options
 from bench.cli.plan import show as show_plan
 from bench.cli.study import as_text, deliver, resumable
+from bench.cli.values import choice
 from bench.config.selection import Selection
 from bench.config.settings import Settings
 from bench.plugins.discovery import load

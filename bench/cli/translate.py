@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import options as opt
 from bench.cli.common import OK, print_note, print_table
 from bench.cli.options import with_run_options
 from bench.cli.study import as_text, deliver, resumable
+from bench.cli.values import names
 from bench.config.selection import Selection
 from bench.config.settings import Settings
 from bench.results.writing import plain
@@ -39,7 +39,7 @@ def main(selection: Selection, settings: Settings, encoder: Encoder, *, rules: R
     another, so that the table shows what each adds or takes. One process does it all; HEAR's grid takes minutes.
     What a step said is kept in --out, where the same command goes on.
     """
-    asked, chosen = replace(selection, models=(encoder,)), chosen_rules(opt.names(rules, "--rules"))
+    asked, chosen = replace(selection, models=(encoder,)), chosen_rules(names(rules, "--rules"))
     with resumable(settings.out) as progress:
         found = plain(run_translation(asked, chosen, settings, progress))
     files: dict[str, str | bytes] = {"translate.json": as_text(found), "translate.md": markdown(found)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from bench.execution.attention import Attention, fit_attention
+from bench.execution.heads import Doubles, Floats, Head, Targets, Training, indicators, moments
 from bench.execution.perceptron import Perceptron, fit_perceptrons
 from bench.execution.regression import solve
 from bench.execution.zero_shot import Prompted
 from bench.protocols.groups import inner_folds
-from bench.recipe import Recipe
 
 NEIGHBOURS = 20
 TEMPERATURE = 0.07
@@ -35,49 +35,6 @@ _ABSENT = -1e3
 _LEAST = 1e-6
 """A vote share below this counts as this, so that its logarithm stays finite."""
 _CHUNK = 1024
-
-Floats = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
-Targets = npt.NDArray[Any]
-
-
-class Head(Protocol):
-    """A fitted classifier of embeddings."""
-
-    def logits(self, x: Any) -> Floats:
-        """Embeddings ``(clips, dim)``, or of each clip its frames, to ``(clips, classes)``."""
-
-    def tensors(self) -> dict[str, Tensor]:
-        """What belongs into a checkpoint."""
-
-    def describe(self) -> dict[str, Any]:
-        """Settings, for the record."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Training:
-    """What a head is fitted on.
-
-    Attributes:
-        x: Embeddings of the training clips, ``(clips, dim)``; of mode ``attention`` ``(steps, layers, dim)`` of each.
-        targets: Class indices ``(clips,)``, or indicators ``(clips, classes)``.
-        classes: Number of classes.
-        groups: What inner folds must not part, one name for each clip; ``None`` = unknown.
-        seed: Of a network's start and order.
-        recipe: Gives the settings of heads.
-    """
-
-    x: Any
-    targets: Targets
-    classes: int
-    groups: Sequence[str] | None = None
-    seed: int = 0
-    recipe: Recipe
-
-    @property
-    def indicators(self) -> Floats:
-        """``(clips, classes)``."""
-        return indicators(self.targets, self.classes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,19 +232,6 @@ def fit_mlp(data: Training) -> Perceptron:
     """A network of one hidden layer, of the cell's seed."""
     fitted = fit_perceptrons(data.x, data.indicators, moments(data.x), [data.seed], several=data.targets.ndim == 2)
     return fitted[0]
-
-
-def moments(x: Floats) -> tuple[Doubles, Doubles]:
-    """Mean and deviation of each column, the latter 1 where a column is constant."""
-    wide = x.astype(np.float64)
-    mean, scale = wide.mean(axis=0), wide.std(axis=0)
-    constant = scale <= 10 * np.finfo(np.float32).eps * np.maximum(np.abs(mean), 1e-30)
-    return mean, np.where(constant, 1.0, scale)
-
-
-def indicators(targets: Targets, classes: int) -> Floats:
-    """``(clips, classes)`` of class indices, or as they are."""
-    return np.asarray(targets if targets.ndim == 2 else np.eye(classes)[targets.astype(np.int64)], dtype=np.float32)
 
 
 def _unit(x: Floats) -> Floats:

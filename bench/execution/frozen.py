@@ -14,8 +14,9 @@ from bench.data.batches import Batches
 from bench.execution import embeddings
 from bench.execution.bank import Bank, keeps, open_bank
 from bench.execution.build import materialise
-from bench.execution.classifiers import FIT, Head, Training
+from bench.execution.classifiers import FIT
 from bench.execution.frames import Frames, open_frames
+from bench.execution.heads import Head, Training
 from bench.execution.pipeline import Pipeline
 from bench.execution.results import Fitted, Predictions, check_finite
 from bench.execution.trust import checksum

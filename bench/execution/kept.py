@@ -20,9 +20,10 @@ from bench.data.derived import thumbnail
 from bench.errors import CheckpointError, SelectionError
 from bench.execution.attention import Attention
 from bench.execution.build import MASKED, build_model, is_network
-from bench.execution.classifiers import Head, restore
+from bench.execution.classifiers import restore
 from bench.execution.embeddings import Embeddings, embedded
 from bench.execution.frames import framed
+from bench.execution.heads import Head
 from bench.execution.inputs import TEXT_LENGTH, build_frontend, feature_shape
 from bench.execution.pipeline import Normaliser, Pipeline
 from bench.execution.pretraining import end_pretraining

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from bench.cell import Cell
 from bench.config.selection import Selection, publishes, spelled
 from bench.config.settings import Settings, typed
-from bench.config.suites import Suite, stored_suite
 from bench.data.contents import file_digests
 from bench.errors import NoCellError, PluginError
 from bench.job import Job
 from bench.measurement.machine import describe_light, hardware_fingerprint
-from bench.metrics.scoring import Metric, catalog
+from bench.metrics.scoring import catalog
 from bench.planning.fingerprints import Loaded
+from bench.planning.order import in_turns, longest_first
 from bench.planning.plan import Plan, PlannedCell, expand
 from bench.plugins import interfaces
 from bench.plugins.discovery import Host, load
@@ -34,68 +34,15 @@ from bench.results.store import Store
 from bench.running.launching import Launching
 from bench.running.observing import Observing
 from bench.running.progress import Observers, Progress
+from bench.running.result import Result
 from bench.running.scoring import completed
 from bench.running.stacks import in_stacks
 
 if TYPE_CHECKING:
-    from bench.analysis.model import Board
     from bench.running.preparation import Preparation
 
 
 Planner = Callable[[Registry, Mapping[str, Loaded]], Plan]
-
-
-@dataclass(kw_only=True)
-class Result:
-    """What a run gave.
-
-    Attributes:
-        plan: All cells of the selection with their decisions.
-        records: One per cell, in the order of the plan; reused ones included.
-        reused: Cells whose stored record was taken.
-        seconds: Wall time.
-        store: Where the records are.
-        metrics: What boards can compute, by name.
-        metric: What the board sorts by, ``None`` = each data set's own.
-        suite: What the data sets belong to.
-    """
-
-    plan: Plan
-    records: list[Record]
-    reused: frozenset[Cell]
-    seconds: float
-    store: Store
-    metrics: Mapping[str, Metric]
-    metric: str | None = None
-    suite: Suite | None = None
-
-    @property
-    def failed(self) -> list[Record]:
-        """Records of cells that were run and have no result."""
-        return [r for r in self.records if r.status not in ("ok", "incompatible", "over_budget")]
-
-    @cached_property
-    def board(self) -> Board:
-        """The leaderboard of this run: its own cells, whatever else the folder holds."""
-        return self._board((), self.suite)
-
-    @property
-    def folder_board(self) -> Board:
-        """The same, and the data sets of the run folder that this run did not touch: files stand for the folder."""
-        mine = {planned.cell.dataset for planned in self.plan.cells}
-        others = [cell for cell in self.store.planned() if cell.dataset not in mine]
-        suite, _ = stored_suite(self.store.read_plan())
-        return self._board(others, suite) if others or suite != self.suite else self.board
-
-    def _board(self, others: Sequence[Cell], suite: Suite | None) -> Board:
-        from bench.analysis.board import build_board
-
-        records = [*self.records, *filter(None, map(self.store.read, others))]
-        planned = [*(p.cell for p in self.plan.cells), *others]
-        return build_board(
-            records, metrics=self.metrics, metric=self.metric, planned=planned, predictions=self.store.predictions,
-            suite=suite,
-        )  # fmt: skip
 
 
 class Runner:
@@ -192,7 +139,7 @@ class Runner:
         for planned in plan.cells:
             if planned.decision != "run":
                 self._finish(self._outcome(planned))
-        evaluate = _longest_first([p for p in plan.runnable if p.cell.kind == "evaluate"])
+        evaluate = longest_first([p for p in plan.runnable if p.cell.kind == "evaluate"])
         profile = in_turns([p for p in plan.runnable if p.cell.kind == "profile"])
         alone, side_by_side = self.launching.alone, self.launching.side_by_side
         if profile and alone.imports:  # it takes as long as a cell until they are imported
@@ -309,25 +256,3 @@ class Runner:
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
             error=failure,
         )
-
-
-def in_turns(profile: Sequence[PlannedCell]) -> list[PlannedCell]:
-    """Every model's first process, then every model's second one the other way round, and so on.
-
-    A drift of the machine meets all models alike, and no model is measured in one stretch.
-    """
-    rounds: defaultdict[int, list[PlannedCell]] = defaultdict(list)
-    done: Counter[Cell] = Counter()
-    for planned in profile:
-        same = replace(planned.cell, seed=0)
-        rounds[done[same]].append(planned)
-        done[same] += 1
-    return [planned for i, turn in rounds.items() for planned in (turn if i % 2 == 0 else reversed(turn))]
-
-
-def _longest_first(cells: Sequence[PlannedCell]) -> list[PlannedCell]:
-    """Models in the order of their total cost, so that workers end at about the same time."""
-    totals: defaultdict[tuple[str, str], float] = defaultdict(float)
-    for planned in cells:
-        totals[planned.cell.dataset, planned.cell.model] += planned.cost_s or 0.0
-    return sorted(cells, key=lambda p: (-totals[p.cell.dataset, p.cell.model], p.cell))

@@ -20,7 +20,8 @@ from bench.results.records import Record
 from bench.results.store import Store
 from bench.running.preparation import load_all
 from bench.running.progress import Progress
-from bench.running.runner import Result, Runner
+from bench.running.result import Result
+from bench.running.runner import Runner
 from bench.statistics.paired import Comparison
 from bench.statistics.results import Interval, Refusal
 

@@ -16,8 +16,8 @@ import soundfile
 
 from bench.__main__ import main
 from bench.cell import Cell
-from bench.cli.options import numbers, seconds
 from bench.cli.run import more_seeds
+from bench.cli.values import numbers, seconds
 from bench.config.recipes import resolve
 from bench.errors import SelectionError
 from bench.planning.plan import Plan, PlannedCell

@@ -14,7 +14,8 @@ from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from sklearn.preprocessing import StandardScaler
 
 from bench.cell import ATTENTION, HEADS
-from bench.execution.classifiers import FIT, Training, fit_logistic, moments, restore
+from bench.execution.classifiers import FIT, fit_logistic, restore
+from bench.execution.heads import Training, moments
 from bench.execution.perceptron import fit_perceptrons
 from bench.execution.regression import solve
 from bench.protocols.groups import inner_folds

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from bench.cell import Cell
-from bench.cli.options import device
+from bench.cli.values import device
 from bench.errors import SelectionError
 from bench.job import Job
 from bench.measurement import nvml

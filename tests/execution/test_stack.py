@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from bench.cell import Cell
-from bench.cli.options import stacked
+from bench.cli.values import stacked
 from bench.config.recipes import resolve
 from bench.data.batches import Batches
 from bench.errors import SelectionError

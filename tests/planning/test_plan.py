@@ -107,7 +107,7 @@ def test_speed_is_measured_in_as_many_processes_as_asked(registry) -> None:
 
 
 def test_processes_take_turns_and_every_second_turn_goes_back(registry) -> None:
-    from bench.running.runner import in_turns
+    from bench.planning.order import in_turns
 
     cells = [p for name in ("net.small", "forest") for p in plan_of(registry, name, evaluate=False, processes=3).cells]
     order = [(p.cell.model, p.cell.seed) for p in in_turns(cells)]

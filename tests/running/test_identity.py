@@ -26,7 +26,8 @@ from bench.planning.plan import expand
 from bench.plugins.discovery import load
 from bench.results.store import Store
 from bench.running.preparation import load_all
-from bench.running.runner import Result, Runner
+from bench.running.result import Result
+from bench.running.runner import Runner
 
 pytestmark = pytest.mark.usefixtures("warm_workers")
 

@@ -22,7 +22,8 @@ from bench.results.provenance import digest
 from bench.results.records import Record
 from bench.results.store import Store
 from bench.running.progress import Progress
-from bench.running.runner import Result, Runner
+from bench.running.result import Result
+from bench.running.runner import Runner
 from bench.studies.sweep.nested_read import Source, read_choice
 from bench.studies.sweep.run import (
     Grid,

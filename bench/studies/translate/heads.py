@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import SelectionError
-from bench.execution.classifiers import Neighbours, Training, fit_logistic, fit_probe, indicators
+from bench.execution.classifiers import Neighbours, fit_logistic, fit_probe
+from bench.execution.heads import Training, indicators
 from bench.studies.translate.divisions import SEED, Case, Fold, Indices
 
 Head = Callable[[Case, Sequence[Fold]], list[Indices]]
