@@ -8,8 +8,9 @@ import os
 import sys
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from json import dumps  # as it is before a plugin replaces it
 from typing import IO, TYPE_CHECKING, Any
 
@@ -97,7 +98,7 @@ def run_cell(
             time.sleep(ANOTHERS_S)
     if member is not None:
         os.read(member.turn, 1)
-    _say(channel, job, host, progress, done, started)
+    _say(channel, job, done, partial(_failure, job, host, progress, started))
 
 
 def run_stack(job: Job, host: Host, observers: Observers, channel: Channel, kept: Sequence[IO[bytes]]) -> None:
@@ -127,7 +128,8 @@ def run_stack(job: Job, host: Host, observers: Observers, channel: Channel, kept
         kept[0].flush()
         return
     for (one, progress, _), its, end in zip(parts, channels, ends, strict=True):
-        _say(its, one, host, progress, end, started)
+        stack = {"cells": len(parts), "reason": None}
+        _say(its, one, end, partial(_failure, one, host, progress, started, stack=stack))
 
 
 def _epochs(job: Job, progress: Progress, observers: Observers, channel: Channel) -> OnEpoch:
@@ -144,19 +146,21 @@ def _epochs(job: Job, progress: Progress, observers: Observers, channel: Channel
 
 
 def _say(
-    channel: Channel, job: Job, host: Host, progress: Progress, done: CellResult | BaseException, started: str
+    channel: Channel, job: Job, done: CellResult | BaseException, failed: Callable[[BaseException], Record]
 ) -> None:
     """The record of a cell, with its files or with what it raised."""
     from bench.results.store import npz_bytes
 
     if isinstance(done, BaseException):
-        channel.send("record", text=_failure(job, host, progress, done, started).to_json())
+        channel.send("record", text=failed(done).to_json())
         return
     arrays = npz_bytes(done.arrays, compressed=job.cell.kind != "evaluate")  # the host adds to those
     channel.send("record", {"predictions.npz": arrays, **done.files}, text=done.record.to_json())
 
 
-def _failure(job: Job, host: Host, progress: Progress, error: BaseException, started: str) -> Record:
+def _failure(
+    job: Job, host: Host, progress: Progress, started: str, error: BaseException, **notes: Mapping[str, Any]
+) -> Record:
     import traceback
 
     from bench.execution import provenance
@@ -172,7 +176,7 @@ def _failure(job: Job, host: Host, progress: Progress, error: BaseException, sta
         status=status,
         recipe=job.recipe.model_dump(mode="json"),
         environment=provenance.environment(job.cell.device),
-        provenance=provenance.common(host.registry, job) | ({"cost": cost} if cost else {}),
+        provenance=provenance.common(host.registry, job) | notes | ({"cost": cost} if cost else {}),
         started_at=started,
         error=Failure(reason=reason, stage=progress.stage, message=message, detail=trace[-LOG_TAIL:]),
     )

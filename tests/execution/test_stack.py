@@ -240,8 +240,16 @@ def test_cells_of_a_worker_trained_as_one_say_what_each_says_alone(tmp_path: Pat
     jobs = [job("random", seed) for seed in (0, 1, 2)]
     apart = [job("keeps", seed) for seed in (0, 9)]
     events: list[Event] = []
-    supervise([*grouped(jobs, 3), *grouped(apart, 2), jobs[2]], events.append, Resources(slots=2, threads=1))
+    dear = [
+        replace(one, recipe=one.recipe.model_copy(update={"budget_seconds": 1e-6, "epochs": 9})) for one in jobs[:2]
+    ]
+    started = [*grouped(jobs, 3), *grouped(apart, 2), jobs[2], *grouped(dear, 2)]
+    supervise(started, events.append, Resources(slots=2, threads=1))
     ends = [event for event in events if isinstance(event, Finished)]
+    lost = [end for end in ends if end.job.recipe.epochs == 9]
+    ends = [end for end in ends if end not in lost]
+    assert {end.record.status for end in lost} == {"over_budget"}
+    assert [end.record.provenance["stack"] for end in lost] == [{"cells": 2, "reason": None}] * 2
     assert {end.record.status for end in ends} == {"ok"}, [end.record.error for end in ends]
     both = [end for end in ends if end.record.cell == jobs[2].cell]
     together, single = sorted(both, key=lambda end: end.record.timing.get("stacked", 0), reverse=True)
@@ -254,7 +262,8 @@ def test_cells_of_a_worker_trained_as_one_say_what_each_says_alone(tmp_path: Pat
         elif end is not single:
             assert said["cells"] == 1
             assert said["reason"].startswith("no other cell of this model is left that trains on 5")
-    told = [event.epoch for event in events if isinstance(event, EpochEnded) and event.job.cell == jobs[1].cell]
+    of_second = [e for e in events if isinstance(e, EpochEnded) and e.job.cell == jobs[1].cell and e.job.stack]
+    told = [event.epoch for event in of_second if event.job.recipe.epochs == 2]
     assert told == [1, 2]
     assert single.record.provenance.get("stack") is None
     mine, its = (np.load(io.BytesIO(end.files["predictions.npz"])) for end in (together, single))
