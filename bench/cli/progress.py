@@ -27,11 +27,14 @@ def duration(seconds: float) -> str:
 
 
 class _Counting(Progress):
-    """Remaining time: the plan's costs of what is left, corrected by how the finished cells compared with theirs."""
+    """Remaining time: the plan's costs of what is left, corrected by how finished cells compared with theirs.
+
+    Cells of a model that has finished one go by that model's own; the others by all, four times either way at most.
+    """
 
     _count = _done = 0
     _planned: float | None = None
-    _total = _expected = _taken = _start = 0.0
+    _total = _start = 0.0
 
     def __init__(self) -> None:
         self._begun: dict[str, tuple[float, int]] = {}
@@ -54,7 +57,7 @@ class _Counting(Progress):
         """One line on the plan."""
         self._costs = {p.cell: p.cost_s for p in plan.runnable}
         self._count, self._planned, self._start = len(self._costs), plan.eta_s(slots), time.monotonic()
-        self._done, self._expected, self._taken = 0, 0.0, 0.0
+        self._done, self._seen = 0, dict[object, tuple[float, float]]()
         self._total = sum(cost or 0.0 for cost in self._costs.values())
         self.note(summary(plan, slots))
 
@@ -66,8 +69,9 @@ class _Counting(Progress):
             cost, seconds = self._costs.pop(record.cell), record.timing.get("wall_s")
             self._done += 1
             if cost is not None and seconds is not None:
-                self._expected += cost
-                self._taken += float(seconds)
+                for key in (None, _model(record.cell)):
+                    expected, taken = self._seen.get(key, (0.0, 0.0))
+                    self._seen[key] = expected + cost, taken + float(seconds)
         remaining = self._remaining()
         left = "" if remaining is None else f"{before}{duration(remaining)} left"
         return f"{self._done}/{self._count}{left}"
@@ -77,9 +81,20 @@ class _Counting(Progress):
         if self._planned is None or not self._total:
             spent = time.monotonic() - self._start
             return spent / self._done * len(self._costs) if self._done else None
-        left = sum(cost or 0.0 for cost in self._costs.values())
-        pace = self._taken / self._expected if self._expected else 1.0
-        return self._planned * left / self._total * min(4.0, max(0.25, pace))
+        left = sum(cost * self._pace(cell) for cell, cost in self._costs.items() if cost)
+        return self._planned * left / self._total
+
+    def _pace(self, cell: Cell) -> float:
+        """Seconds that a cell takes for each that its plan expects."""
+        expected, taken = self._seen.get(_model(cell), (0.0, 0.0))
+        if expected:
+            return taken / expected
+        expected, taken = self._seen.get(None, (0.0, 0.0))
+        return min(4.0, max(0.25, taken / expected)) if expected else 1.0
+
+
+def _model(cell: Cell) -> object:
+    return cell.kind, cell.model, cell.mode, cell.dataset
 
 
 class LineProgress(_Counting):
