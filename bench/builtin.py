@@ -8,6 +8,8 @@ from typing import Literal
 from bench import hookimpl
 from bench.plugins.specs import FrontendSpec, LauncherSpec, MetricSpec, ObserverSpec, ProtocolSpec, ReporterSpec
 
+DIVISIONS = "bench.protocols.divisions"
+
 
 @hookimpl
 def bench_add_frontends() -> Iterable[FrontendSpec]:
@@ -90,11 +92,35 @@ def bench_add_observers() -> Iterable[ObserverSpec]:
 @hookimpl
 def bench_add_protocols() -> Iterable[ProtocolSpec]:
     """How clips are divided and which epoch is kept."""
-    home = "bench.protocols.divisions"
+    return [
+        *_on_folds(),
+        *_at_random(),
+        *_on_groups(),
+        *_on_splits(),
+        ProtocolSpec(name="speaker", description="test on one fold of speakers, train on the other speakers"),
+        ProtocolSpec(
+            name="leave-one-group-out",
+            divide=f"{DIVISIONS}:group",
+            folds=f"{DIVISIONS}:group_folds",
+            needs=("groups",),
+            description="test on one group, train on the others",
+        ),
+        *(
+            ProtocolSpec(
+                name=f"few-shot-{shots}",
+                divide=f"{DIVISIONS}:few_shot",
+                options={"shots": shots},
+                description=f"test on one fold, train on {shots} a class drawn from the others; a seed is a draw",
+            )
+            for shots in (1, 2, 4, 5, 8, 10, 16, 20)
+        ),
+    ]
+
+
+def _on_folds() -> list[ProtocolSpec]:
     return [
         ProtocolSpec(
-            name="4+1",
-            description="test on one fold, train on all others for a fixed number of epochs, no selection",
+            name="4+1", description="test on one fold, train on all others for a fixed number of epochs, no selection"
         ),
         ProtocolSpec(
             name="3+1+1",
@@ -104,7 +130,7 @@ def bench_add_protocols() -> Iterable[ProtocolSpec]:
         ),
         ProtocolSpec(
             name="inner",
-            divide=f"{home}:inner",
+            divide=f"{DIVISIONS}:inner",
             ranked=False,
             description="one fold left out altogether, test on the next, train on the others: chooses settings for it",
         ),
@@ -114,21 +140,31 @@ def bench_add_protocols() -> Iterable[ProtocolSpec]:
             ranked=False,
             description="the epoch is chosen on the test fold, as in many papers: too good, never ranked",
         ),
+    ]
+
+
+def _at_random() -> list[ProtocolSpec]:
+    return [
         ProtocolSpec(
             name="random-5fold",
-            divide=f"{home}:random",
-            folds=f"{home}:random_folds",
+            divide=f"{DIVISIONS}:random",
+            folds=f"{DIVISIONS}:random_folds",
             needs=(),
             description="shuffled folds that ignore groups; refused wherever groups leak",
         ),
         ProtocolSpec(
             name="random-80-20",
-            divide=f"{home}:random_split",
+            divide=f"{DIVISIONS}:random_split",
             needs=(),
             leaks="reported",
             ranked=False,
             description="a shuffled 80/20 split that ignores groups, as published code does: it leaks, never ranked",
         ),
+    ]
+
+
+def _on_groups() -> list[ProtocolSpec]:
+    return [
         ProtocolSpec(
             name="grouped-folds",
             needs=("folds", "groups"),
@@ -138,43 +174,31 @@ def bench_add_protocols() -> Iterable[ProtocolSpec]:
             ProtocolSpec(
                 name=f"grouped-{count}",
                 version=2,
-                divide=f"{home}:grouped",
-                folds=f"{home}:draw_folds",
+                divide=f"{DIVISIONS}:grouped",
+                folds=f"{DIVISIONS}:draw_folds",
                 options={"count": count},
                 needs=("groups",),
                 description=f"test on one of {count} folds drawn of whole groups, classes spread evenly",
             )
             for count in (3, 5, 10)
         ),
+    ]
+
+
+def _on_splits() -> list[ProtocolSpec]:
+    return [
         ProtocolSpec(
             name="official",
-            divide=f"{home}:split",
+            divide=f"{DIVISIONS}:split",
             needs=("splits",),
             description="the publishers' own split, a fixed number of epochs, no selection",
         ),
         ProtocolSpec(
             name="official-val",
-            divide=f"{home}:split",
+            divide=f"{DIVISIONS}:split",
             needs=("splits", "validation"),
             validation="split",
             select_on="validation",
             description="the publishers' split, epoch picked on their validation part",
-        ),
-        ProtocolSpec(name="speaker", description="test on one fold of speakers, train on the other speakers"),
-        ProtocolSpec(
-            name="leave-one-group-out",
-            divide=f"{home}:group",
-            folds=f"{home}:group_folds",
-            needs=("groups",),
-            description="test on one group, train on the others",
-        ),
-        *(
-            ProtocolSpec(
-                name=f"few-shot-{shots}",
-                divide=f"{home}:few_shot",
-                options={"shots": shots},
-                description=f"test on one fold, train on {shots} a class drawn from the others; a seed is a draw",
-            )
-            for shots in (1, 2, 4, 5, 8, 10, 16, 20)
         ),
     ]

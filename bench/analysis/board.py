@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.analysis.evidence import check_metric, shown_score
 from bench.analysis.family import Family, read_family
-from bench.analysis.grouping import RowKey, SectionGroup, gather, part, titles
+from bench.analysis.grouping import Identity, RowKey, SectionGroup, gather, part, titles
 from bench.analysis.model import Board, Dataset, Protocol, Published, Row, Section
 from bench.analysis.phrases import labelled, plural, protocol
 from bench.analysis.predictions import Evaluated, Metrics, Reader
@@ -68,25 +68,16 @@ def build_board(  # noqa: PLR0913  one keyword per source
     check_metric(metric, records, metrics)
     kept, doubles = _latest(records)
     groups = gather(kept, planned)
-    names = titles([group.identity for group in groups])
-    labels = {key: hardware_words(record) for key, record in {hardware_key(record): record for record in kept}.items()}
-
-    def made(group: SectionGroup) -> tuple[Section, Sequence[str], Part | None]:
-        member = suite.datasets.get(registered(group.identity.dataset)) if suite else None
-        wanted = metric or (member.metric if member else None)
-        shown = shown_score(group.records(), metrics, wanted)
-        reader = Reader(predictions, metrics, shown)
-        told = _relatives(group, groups)
-        if wanted not in (None, shown.name):
-            told.append(f"{wanted} is not defined for these clips; sorted by {shown.name}.")
-        family = read_family(group, reader)
-        section = _section(group, family, reader, labels, told)
-        section = dataclasses.replace(
-            section, dataset=dataclasses.replace(section.dataset, title=names[group.identity])
-        )
-        return section, reader.problems, Part(section, family, reader) if suite else None
-
-    whole = list(map(made, groups) if suite else each(made, groups))
+    make = _Sections(
+        groups=groups,
+        titles=titles([group.identity for group in groups]),
+        labels={key: hardware_words(one) for key, one in {hardware_key(record): record for record in kept}.items()},
+        metrics=metrics,
+        metric=metric,
+        predictions=predictions,
+        suite=suite,
+    )
+    whole = list(map(make, groups) if suite else each(make, groups))
     sections, parts = [one[0] for one in whole], [one[2] for one in whole if one[2]]
     found = [*problems, *doubles, *itertools.chain.from_iterable(one[1] for one in whole)]
     measured = {registered(section.dataset.name) for section in sections}
@@ -100,6 +91,35 @@ def build_board(  # noqa: PLR0913  one keyword per source
         published=tuple(entry for entry in published if entry.dataset in measured),
         records=len(kept),
     )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Sections:
+    """All that a section of a board is made of; ``labels`` are words for hardware, by its key."""
+
+    groups: Sequence[SectionGroup]
+    titles: Mapping[Identity, str]
+    labels: Mapping[str, str]
+    metrics: Metrics
+    metric: str | None
+    predictions: Predictions | None
+    suite: Suite | None
+
+    def __call__(self, group: SectionGroup) -> tuple[Section, Sequence[str], Part | None]:
+        """One section, what could not be read of it, and what a suite takes of it."""
+        member = self.suite.datasets.get(registered(group.identity.dataset)) if self.suite else None
+        wanted = self.metric or (member.metric if member else None)
+        shown = shown_score(group.records(), self.metrics, wanted)
+        reader = Reader(self.predictions, self.metrics, shown)
+        told = _relatives(group, self.groups)
+        if wanted not in (None, shown.name):
+            told.append(f"{wanted} is not defined for these clips; sorted by {shown.name}.")
+        family = read_family(group, reader)
+        section = _section(group, family, reader, self.labels, told)
+        section = dataclasses.replace(
+            section, dataset=dataclasses.replace(section.dataset, title=self.titles[group.identity])
+        )
+        return section, reader.problems, Part(section, family, reader) if self.suite else None
 
 
 def _latest(records: Sequence[Record]) -> tuple[list[Record], list[str]]:

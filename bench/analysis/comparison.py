@@ -11,7 +11,7 @@ from bench.analysis.family import ALPHA, Family, read_family
 from bench.analysis.grouping import Identity, RowGroup, RowKey, SectionGroup, gather, part, titles
 from bench.analysis.phrases import plural
 from bench.analysis.predictions import Metrics, Reader
-from bench.analysis.rows import choose, unfit
+from bench.analysis.rows import Pairs, choose, unfit
 from bench.analysis.tuned import told, unseen
 from bench.cell import Cell, registered
 from bench.errors import SelectionError, UnknownNameError
@@ -229,17 +229,10 @@ def _verdict(section: SectionGroup, source: Source, a: RowGroup, b: RowGroup) ->
     both = sorted({fold for fold, _ in found_a} & {fold for fold, _ in found_b})
     clean = unseen(section.rows.values(), _finished_folds(section))
     shared = [fold for fold in clean if fold in both] or both
-    folds_a, _ = choose(found_a, shared if p_adjusted is None else family.common.folds)
-    folds, seeds_b = choose(found_b, folds_a)
-    _, seeds_a = choose(found_a, folds)
-    if not folds:
-        return "no fold that both have finished"
-    first, second = evidence(found_a, folds, seeds_a, reader), evidence(found_b, folds, seeds_b, reader)
-    if isinstance(first, Refusal) or isinstance(second, Refusal):
-        notes = sorted({one.note for one in (*found_a.values(), *found_b.values()) if one.note})
-        reasons = [one.reason for one in (first, second) if isinstance(one, Refusal)]
-        return f"predictions cannot be paired ({'; '.join(notes) or reasons[0]})"
-    sides = Side(found_a, folds, seeds_a, first), Side(found_b, folds, seeds_b, second)
+    sides = _sides(found_a, found_b, shared if p_adjusted is None else family.common.folds, reader)
+    if isinstance(sides, str):
+        return sides
+    folds, seeds_a, seeds_b = sides[0].folds, sides[0].seeds, sides[1].seeds
     means = [side.by_fold([len(reader.folds[fold].ids) for fold in folds]) for side in sides]
     differences = tuple((means[0] - means[1]).tolist())
     told_apart = all(side.right_or_wrong for side in sides)
@@ -261,7 +254,7 @@ def _verdict(section: SectionGroup, source: Source, a: RowGroup, b: RowGroup) ->
         metric=reader.shown,
         value_a=sides[0].mean,
         value_b=sides[1].mean,
-        paired=paired_cluster_bootstrap(first, second, reader.groups(folds)),
+        paired=paired_cluster_bootstrap(sides[0].evidence, sides[1].evidence, reader.groups(folds)),
         p_adjusted=p_adjusted,
         ranked=len(family.places),
         mcnemar=tuple(
@@ -276,6 +269,21 @@ def _verdict(section: SectionGroup, source: Source, a: RowGroup, b: RowGroup) ->
         unfit=tuple(dict.fromkeys(why)),
         unranked=tuple(f"{name}: {one}" for name, row in rows.items() for one in row.not_ranked),
     )
+
+
+def _sides(found_a: Pairs, found_b: Pairs, among: Sequence[int], reader: Reader) -> tuple[Side, Side] | str:
+    """Both rows on the folds that they share, or why they cannot be compared."""
+    folds_a, _ = choose(found_a, among)
+    folds, seeds_b = choose(found_b, folds_a)
+    _, seeds_a = choose(found_a, folds)
+    if not folds:
+        return "no fold that both have finished"
+    first, second = evidence(found_a, folds, seeds_a, reader), evidence(found_b, folds, seeds_b, reader)
+    if isinstance(first, Refusal) or isinstance(second, Refusal):
+        notes = sorted({one.note for one in (*found_a.values(), *found_b.values()) if one.note})
+        reasons = [one.reason for one in (first, second) if isinstance(one, Refusal)]
+        return f"predictions cannot be paired ({'; '.join(notes) or reasons[0]})"
+    return Side(found_a, folds, seeds_a, first), Side(found_b, folds, seeds_b, second)
 
 
 def _finished_folds(section: SectionGroup) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from bench.config.recipes import BUILTIN
 from bench.results.records import Score
 from bench.statistics.bootstrap import score_interval
 from bench.statistics.draws import MIN_SEEDS, Evidence, Resampled
-from bench.statistics.results import Interval, Refusal
+from bench.statistics.results import Interval, Refusal, mean_of_all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,34 +85,52 @@ def folds_by_seed(found: Iterable[Pair]) -> dict[int, set[int]]:
     return by_seed
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Average:
+    """What a row has, ``folds`` and ``seeds`` that are averaged, and what these are compared by."""
+
+    found: Pairs
+    folds: tuple[int, ...]
+    seeds: tuple[int, ...]
+    compared: Evidence | Refusal
+    asked: frozenset[Pair]
+    common: Common
+    reader: Reader
+
+    @property
+    def used(self) -> list[Pair]:
+        return [(fold, seed) for seed in self.seeds for fold in self.folds]
+
+    @property
+    def values(self) -> list[float | None]:
+        return [self.found[pair].value for pair in self.used]
+
+
 def draft(
     group: RowGroup, results: tuple[Mapping[Pair, Evaluated], Sequence[str]], common: Common, reader: Reader
 ) -> Draft:
     """Average the row's cells; ``results`` are those of :func:`finished`."""
     found, notes = results
     folds, seeds = choose(found, common.folds)
-    used = [(fold, seed) for seed in seeds for fold in folds]
-    compared = evidence(found, folds, seeds, reader) if used else Refusal(reason="")
-    about = facts(group)
-    seen = seen_folds(group)
-    flaws = unfit(about, seen, common, common.folds)
-    nowhere = (f"no result on {labelled('fold', common.folds)}",) if found else ()
-    not_ranked = (*flaws, *_not_ranked(common, (folds, seeds), found, compared)) if used else nowhere
-    if used and (why := control(group.key, about)):
-        not_ranked = (*not_ranked, why)
-    rankable = bool(used) and not not_ranked
+    compared = evidence(found, folds, seeds, reader) if folds else Refusal(reason="")
+    cells = [*(record.cell for record in group.evaluate), *(cell for cell in group.planned if cell.kind == "evaluate")]
+    asked = frozenset((cell.fold, cell.seed) for cell in cells)
+    average = _Average(
+        found=found, folds=folds, seeds=seeds, compared=compared, asked=asked, common=common, reader=reader
+    )
+    about, seen = facts(group), seen_folds(group)
+    not_ranked = tuple(_not_ranked(average, group, about, seen))
+    rankable = bool(folds) and not not_ranked
     interval = None if rankable or isinstance(compared, Refusal) else score_interval(compared, reader.groups(folds))
     refusal = next((one for one in (compared, interval) if isinstance(one, Refusal)), None)
-    cells = [*(record.cell for record in group.evaluate), *(cell for cell in group.planned if cell.kind == "evaluate")]
-    pairs = {(cell.fold, cell.seed) for cell in cells}
     serious, why_not = publishable(group)
     row = Row(
         key=group.key,
         model=about,
-        primary=reader.shown.of(row_value(compared, [found[pair].value for pair in used])),
+        primary=reader.shown.of(row_value(compared, average.values)),
         interval=interval if isinstance(interval, Interval) else None,
         rank=None,
-        scores=_scores([found[pair] for pair in used], reader.shown.name),
+        scores=_scores([found[pair] for pair in average.used], reader.shown.name),
         cells=tuple(
             CellScore(fold=fold, seed=seed, value=one.value)
             for (fold, seed), one in sorted(found.items())
@@ -123,9 +141,9 @@ def draft(
         folds_done=tuple(sorted({fold for fold, _ in found})),
         folds_planned=common.planned,
         seeds_done=tuple(sorted({seed for _, seed in found})),
-        seeds_planned=tuple(sorted({seed for _, seed in pairs})),
+        seeds_planned=tuple(sorted({seed for _, seed in asked})),
         cells_done=len(found),
-        cells_planned=len(pairs),
+        cells_planned=len(asked),
         devices=tuple(sorted({one.record.cell.device for one in found.values()})),
         speeds=speeds(group),
         outcomes=outcomes(group, found),
@@ -133,18 +151,18 @@ def draft(
         not_publishable=why_not,
         not_ranked=not_ranked,
         notes=(
-            *_notes(found, folds, seeds, common),
-            *_seed_notes(found, used, {seed for _, seed in pairs}),
+            *_notes(average),
+            *_seed_notes(average),
             *_recipe_notes(group),
             *contaminated(group),
-            *_pooled_notes(compared, [found[pair].value for pair in used], folds, reader),
+            *_pooled_notes(average),
             *([f"no interval: {refusal.reason}"] if refusal and refusal.reason else ()),
             *notes,
         ),
         command=command(group, cells),
         seen=seen,
         whole=_whole(found, common, reader),
-        detail=_detail(found, used, reader, common),
+        detail=_detail(average),
     )
     return row, None if isinstance(compared, Refusal) or not rankable else compared
 
@@ -164,8 +182,7 @@ def row_value(compared: Evidence | Refusal, cells: Sequence[float | None]) -> fl
         return float(compared.observed.mean())
     if not isinstance(compared, Refusal):
         return float(np.asarray(compared).mean(axis=1).mean())
-    known = [value for value in cells if value is not None]
-    return sum(known) / len(known) if known and len(known) == len(cells) else None
+    return mean_of_all(cells)
 
 
 def _scores(used: Sequence[Evaluated], shown: str) -> tuple[Score, ...]:
@@ -176,8 +193,7 @@ def _scores(used: Sequence[Evaluated], shown: str) -> tuple[Score, ...]:
             found.setdefault(score.name, []).append(score)
     means = []
     for name, scores in sorted(found.items()):
-        values = [score.value for score in scores if score.value is not None]
-        mean = sum(values) / len(values) if len(values) == len(used) else None
+        mean = mean_of_all([score.value for score in scores]) if len(scores) == len(used) else None
         means += [scores[0].of(mean)] if name != shown else []
     return tuple(means)
 
@@ -192,32 +208,32 @@ def unfit(about: ModelFacts, seen: tuple[int, ...] | None, common: Common, folds
     return tuple(reason for reason, holds in reasons.items() if holds)
 
 
-def _not_ranked(
-    common: Common,
-    used: tuple[Sequence[int], Sequence[int]],
-    found: Pairs,
-    compared: Evidence | Refusal,
-) -> Iterable[str]:
-    folds, seeds = used
-    missing = sorted(set(common.folds) - set(folds))
+def _not_ranked(row: _Average, group: RowGroup, about: ModelFacts, seen: tuple[int, ...] | None) -> Iterable[str]:
+    if not row.folds:
+        if row.found:
+            yield f"no result on {labelled('fold', row.common.folds)}"
+        return
+    yield from unfit(about, seen, row.common, row.common.folds)
+    missing = sorted(set(row.common.folds) - set(row.folds))
     if missing:
         yield f"missing {labelled('fold', missing)}"
-    notes = dict.fromkeys(note for seed in seeds for fold in folds if (note := found[fold, seed].note))
+    notes = dict.fromkeys(note for pair in row.used if (note := row.found[pair].note))
     yield from notes
-    if isinstance(compared, Refusal) and not notes:
-        yield compared.reason
-    if len(seeds) < MIN_SEEDS:
-        over = "" if isinstance(compared, Refusal) else ", interval over clips only"
-        yield f"few seeds ({len(seeds)} of at least {MIN_SEEDS}){over}"
+    if isinstance(row.compared, Refusal) and not notes:
+        yield row.compared.reason
+    if len(row.seeds) < MIN_SEEDS:
+        over = "" if isinstance(row.compared, Refusal) else ", interval over clips only"
+        yield f"few seeds ({len(row.seeds)} of at least {MIN_SEEDS}){over}"
+    if why := control(group.key, about):
+        yield why
 
 
-def _notes(
-    found: Mapping[Pair, Evaluated], folds: Sequence[int], seeds: Sequence[int], common: Common
-) -> Iterable[str]:
-    if folds and set(folds) != set(common.folds):
-        yield f"averaged over {labelled('fold', folds)} only: do not compare with other rows"
-    left_out = sorted({seed for _, seed in found} - set(seeds))
-    if left_out and folds:
+def _notes(row: _Average) -> Iterable[str]:
+    found = row.found
+    if row.folds and set(row.folds) != set(row.common.folds):
+        yield f"averaged over {labelled('fold', row.folds)} only: do not compare with other rows"
+    left_out = sorted({seed for _, seed in found} - set(row.seeds))
+    if left_out and row.folds:
         yield f"{labelled('seed', left_out)} with fewer folds left out of the average"
     for section, doubt in DOUBTS.items():
         blocks = (part(one.record, section) for one in found.values())
@@ -225,16 +241,13 @@ def _notes(
             yield f"not known whether {doubt}: {reason}"
 
 
-def _seed_notes(found: Pairs, used: Sequence[Pair], asked: Collection[int]) -> Iterable[str]:
+def _seed_notes(row: _Average) -> Iterable[str]:
     """What the scatter of the seeds leaves out, or does not show."""
-    if used and (lost := {*asked} - {seed for _, seed in found}):
+    if row.folds and (lost := {seed for _, seed in row.asked} - {seed for _, seed in row.found}):
         yield f"{labelled('seed', lost)} without a result, not in the average"
-    if same := sorted({name for fold in {fold for fold, _ in used} for name in _same_start(found, fold)}):
+    if same := sorted({name for fold in row.folds for name in _same_start(row.found, fold)}):
         yield f"seeds give the same start ({', '.join(same)})"
-    answers: dict[int, list[int | None]] = {}
-    for fold, seed in used:
-        answers.setdefault(seed, []).append(found[fold, seed].answers)
-    first, *others = answers.values() or [[]]
+    first, *others = [[row.found[fold, seed].answers for fold in row.folds] for seed in row.seeds] or [[]]
     if others and None not in first and all(one == first for one in others):
         yield "its seeds give the same logits: training draws nothing, or seeds itself"
 
@@ -254,18 +267,17 @@ def _recipe_notes(group: RowGroup) -> Iterable[str]:
         yield f"recipe file {base}.toml, whose settings its records hold"
 
 
-def _pooled_notes(
-    compared: Evidence | Refusal, values: Sequence[float | None], folds: Sequence[int], reader: Reader
-) -> Iterable[str]:
+def _pooled_notes(row: _Average) -> Iterable[str]:
     """The mean over folds beside a score that is pooled over them."""
-    known = [value for value in values if value is not None]
-    if isinstance(compared, Resampled) and lacks_class([reader.folds[fold].labels for fold in folds]):
-        whole = len(known) == len(values)
-        mean = f"the mean over folds is {sum(known) / len(known):.4f}" if whole else "not every fold has a score alone"
-        yield f"pooled over folds, one of which lacks a class; {mean}"
+    labels = (row.reader.folds[fold].labels for fold in row.folds)
+    if isinstance(row.compared, Resampled) and lacks_class([*labels]):
+        mean = mean_of_all(row.values)
+        said = "not every fold has a score alone" if mean is None else f"the mean over folds is {mean:.4f}"
+        yield f"pooled over folds, one of which lacks a class; {said}"
 
 
-def _detail(found: Mapping[Pair, Evaluated], used: Sequence[Pair], reader: Reader, common: Common) -> Detail:
+def _detail(row: _Average) -> Detail:
+    found, used, classes = row.found, row.used, row.common.classes
     cells = [one for _, one in sorted(found.items())]
     drawn = next((one for one in cells if one.embeddings or one.reconstructions), None)
     every = [part(one.record, "embeddings") for one in cells]
@@ -275,7 +287,7 @@ def _detail(found: Mapping[Pair, Evaluated], used: Sequence[Pair], reader: Reade
         pretraining=tuple(one.pretraining for one in cells if one.pretraining is not None),
         reconstructions=drawn.reconstructions if drawn else (),
     )
-    table = confusion(found, reader.folds, used, common.classes) if used and common.classes else None
+    table = confusion(found, row.reader.folds, used, classes) if used and classes else None
     if table is None:
         return plain
     totals = table.sum(axis=1)

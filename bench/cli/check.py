@@ -7,6 +7,7 @@ import sys
 import textwrap
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -73,10 +74,7 @@ def main(  # noqa: PLR0913  one parameter per option
         if debug and error.__cause__:
             traceback.print_exception(error.__cause__)
         raise
-    words = spelled([name for name in names or () if not name.endswith(".py")], registry)
-    registry = referring(registry, words, file_digests)
-    given = given_by(registry, [str(file.resolve()) for file in (files if names else plugin or ())])
-    subjects = list({(one.kind, one.name): one for one in (*given, *select(words, registry))}.values())
+    registry, subjects = _subjects(registry, names or [], files if names else plugin or [])
     if not subjects:
         raise SelectionError("the plugin files give nothing to check; observers are tried by `bench run --plugin FILE`")
     from bench.testing.conformance import Effort
@@ -97,6 +95,14 @@ def main(  # noqa: PLR0913  one parameter per option
     if not debug and any(result.traceback for result in results):
         print_note("--debug shows the traceback of what a plugin raised")
     return CELL_FAILED if any(result.status == "failed" for result in results) else OK
+
+
+def _subjects(registry: Registry, names: Sequence[str], files: Sequence[Path]) -> tuple[Registry, list[Subject]]:
+    """The registry with all that names refer to, and what is to be checked: the names, and all that ``files`` give."""
+    words = spelled([name for name in names if not name.endswith(".py")], registry)
+    registry = referring(registry, words, file_digests)
+    given = given_by(registry, [str(file.resolve()) for file in files])
+    return registry, list({(one.kind, one.name): one for one in (*given, *select(words, registry))}.values())
 
 
 @dataclasses.dataclass(slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -29,6 +29,25 @@ EXIT: Mapping[Outcome, int] = MappingProxyType(
     {"passed": OK, "not_resolvable": OK, "regression": REGRESSION, "vanished": NOTHING}
 )
 
+Results = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="[[BASE] RESULTS]",
+        show_default=False,
+        help="Folders of runs, or JSON of pytest-benchmark: the one to judge, behind the one to compare with.",
+    ),
+]
+REVISION = typer.Option(
+    "--against", metavar="REF", help="Measure this commit, branch or tag and the working tree in turns."
+)
+MINUTES = typer.Option("--minutes", min=0.01, max=1440, help="With --against: time for measuring.")
+CROSS = typer.Option("--cross-hardware", help="On another machine: gate only what does not depend on it.")
+
+
+def _file(flag: str, text: str) -> Any:
+    """An option that names a file."""
+    return typer.Option(flag, metavar="FILE", help=text)
+
 
 @with_run_options(
     without=("as_json", "folds", "seeds", "protocol", "limit", "jobs", "stack", "launcher", "observer", "profile",
@@ -38,42 +57,17 @@ EXIT: Mapping[Outcome, int] = MappingProxyType(
 def main(  # noqa: PLR0913  one parameter per option
     selection: Selection,
     settings: Settings,
-    results: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="[[BASE] RESULTS]",
-            show_default=False,
-            help="Folders of runs, or JSON of pytest-benchmark: the one to judge, behind the one to compare with.",
-        ),
-    ] = None,
+    results: Results = None,
     *,
-    against: Annotated[
-        str | None,
-        typer.Option(
-            "--against", metavar="REF", help="Measure this commit, branch or tag and the working tree in turns."
-        ),
-    ] = None,
-    minutes: Annotated[
-        float, typer.Option("--minutes", min=0.01, max=1440, help="With --against: time for measuring.")
-    ] = 5,
-    baseline: Annotated[
-        Path | None,
-        typer.Option("--baseline", metavar="FILE", help="In place of BASE: what `bench baseline pin` wrote."),
-    ] = None,
-    policy: Annotated[
-        Path | None, typer.Option("--policy", metavar="FILE", help="TOML with what is tolerated; default: see docs.")
-    ] = None,
-    cross_hardware: Annotated[
-        bool, typer.Option("--cross-hardware", help="On another machine: gate only what does not depend on it.")
-    ] = False,
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the verdict as JSON.")] = None,
-    summary: Annotated[
-        Path | None, typer.Option("--summary", metavar="FILE", help="Write the verdict as Markdown, for a CI job.")
-    ] = None,
-    junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write it as JUnit XML.")] = None,
-    bencher: Annotated[
-        Path | None, typer.Option("--bencher", metavar="FILE", help="Write what was measured in Bencher's format.")
-    ] = None,
+    against: Annotated[str | None, REVISION] = None,
+    minutes: Annotated[float, MINUTES] = 5,
+    baseline: Annotated[Path | None, _file("--baseline", "In place of BASE: what `bench baseline pin` wrote.")] = None,
+    policy: Annotated[Path | None, _file("--policy", "TOML with what is tolerated; default: see docs.")] = None,
+    cross_hardware: Annotated[bool, CROSS] = False,
+    json_file: Annotated[Path | None, _file("--json", "Write the verdict as JSON.")] = None,
+    summary: Annotated[Path | None, _file("--summary", "Write the verdict as Markdown, for a CI job.")] = None,
+    junit: Annotated[Path | None, _file("--junit", "Write it as JUnit XML.")] = None,
+    bencher: Annotated[Path | None, _file("--bencher", "Write what was measured in Bencher's format.")] = None,
     annotate: Annotated[bool, typer.Option("--annotate", help="Print annotations of GitHub's workflows.")] = False,
 ) -> int:
     """Compare a run with another one or a pinned baseline, or two revisions measured in turns.
@@ -99,13 +93,17 @@ def main(  # noqa: PLR0913  one parameter per option
     _write(summary, lambda: markdown(verdict))
     _write(junit, lambda: forms.junit(verdict))
     _write(bencher, lambda: forms.bencher(verdict))
+    _print(verdict, annotate=annotate)
+    return EXIT[verdict.outcome]
+
+
+def _print(verdict: Verdict, *, annotate: bool) -> None:
     print_table(HEADER, table(verdict.ordered()), numeric=HEADER[3:6], kept=("row", "quantity", "change"))
     for line in forms.workflow_commands(verdict) if annotate else ():
         print(line)
     for note in verdict.notes:
         print_note(note)
     print_text(verdict.summary)
-    return EXIT[verdict.outcome]
 
 
 def _write(path: Path | None, text: Callable[[], str]) -> None:

@@ -19,17 +19,23 @@ from bench.studies.history import read, render
 ACTIONS = ("add", "show")
 DEFAULT = Path("results/history")
 
+Paths = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="[PATH...]",
+        show_default=False,
+        help="add: folders of runs, JSON of pytest-benchmark or pinned baselines; show: the history's folder.",
+    ),
+]
+Reference = Annotated[
+    Path | None, typer.Option("--baseline", metavar="PATH", help="show: how far the last commit is from it.")
+]
+Page = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="show: write one page with plots.")]
+
 
 def main(  # noqa: PLR0913  one parameter per option
     action: Annotated[str, typer.Argument(metavar="add|show", show_default=False, help="What to do.")],
-    paths: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="[PATH...]",
-            show_default=False,
-            help="add: folders of runs, JSON of pytest-benchmark or pinned baselines; show: the history's folder.",
-        ),
-    ] = None,
+    paths: Paths = None,
     *,
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="add: the history's folder.")] = DEFAULT,
     commit: Annotated[
@@ -38,15 +44,11 @@ def main(  # noqa: PLR0913  one parameter per option
     date: Annotated[
         str | None, typer.Option("--date", metavar="ISO", help="add: when that was made; default: as git says.")
     ] = None,
-    baseline: Annotated[
-        Path | None, typer.Option("--baseline", metavar="PATH", help="show: how far the last commit is from it.")
-    ] = None,
+    baseline: Reference = None,
     only: Annotated[
         str | None, typer.Option("--only", metavar="TEXT", help="show: rows or quantities with it.")
     ] = None,
-    page: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="show: write one page with plots.")
-    ] = None,
+    page: Page = None,
     every: Annotated[bool, typer.Option("--all", help="show: what is level too.")] = False,
     as_json: AsJson = False,
     plugin: PluginFiles = None,
@@ -64,8 +66,7 @@ def main(  # noqa: PLR0913  one parameter per option
             raise SelectionError("bench history add needs what to add, e.g. bench history add results/runs/latest")
         made, when = _made(commit, date)
         for path in paths:
-            rows = read_baseline(path, plugin, no_plugin).rows
-            written = read.add(to, read.entries_of(rows, made, when))
+            written = read.add(to, read.entries_of(read_baseline(path, plugin, no_plugin).rows, made, when))
             print(f"added {path} as {written}" if written else f"{path} is in {to} already")
         return OK
     if paths and len(paths) > 1:

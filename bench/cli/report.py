@@ -58,15 +58,8 @@ def main(  # noqa: PLR0913  one parameter per option
         files = write_board(board, registry, names, to or results)
     checked, differences = _verify(store, registry) if verify else (None, [])
     if as_json:
-        print_json(
-            {
-                "files": [str(path) for path in files],
-                "problems": list(board.problems),
-                "scores_checked": checked,
-                "differences": differences,
-                "published": str(context_file) if context_file else None,
-            }
-        )
+        found = {"files": [str(path) for path in files], "problems": list(board.problems), "scores_checked": checked}
+        print_json(found | {"differences": differences, "published": str(context_file) if context_file else None})
     else:
         print(text(board, room(wide=wide)), end="")
         for path in files:

@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from bench.cell import FROZEN, GIVEN, parse_inputs
+from bench.cell import FROZEN, GIVEN, Cell, parse_inputs
 from bench.clips import TaskInfo
 from bench.data.batches import Batch
 from bench.data.derived import thumbnail
@@ -39,6 +39,7 @@ from bench.results.records import Record
 from bench.results.store import Store
 
 Floats = npt.NDArray[np.float32]
+AGAIN = "run its command again (bench report shows it)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,59 +96,74 @@ def reopen(registry: Registry, store: Store, record: Record, weights: Path | Non
     """
     cell = record.cell
     entry = registry.models[cell.model]
-    again = "run its command again (bench report shows it)"
     if "checkpoint" not in record.artifacts:
-        why = "estimators keep no state: run a network" if entry.spec.estimator else f"{again} with --keep-checkpoints"
+        why = "estimators keep no state: run a network" if entry.spec.estimator else f"{AGAIN} with --keep-checkpoints"
         raise CheckpointError(f"{cell.id} kept no checkpoint; {why}")
     if cell.frontend == GIVEN:
         raise SelectionError(f"{cell.id} takes published features, no audio; choose a cell of another data set")
     tensors = safetensors.torch.load(store.content(record, "checkpoint"))
-    task, recipe, ways = _task(registry, record), read_settings(record.recipe), parse_inputs(cell.inputs)
+    task, recipe = _task(registry, record), read_settings(record.recipe)
     task = replace(task, clip_samples=window_of(recipe, cell, task) or task.clip_samples)
+    pipeline, task = _built(registry, cell, task, tensors, weights)
+    whole = {**_encoder(pipeline.model, tensors, record), **tensors}
+    classifier = _filled(pipeline, whole, tensors, cell, multi_label=task.task_type == "multi_label")
+    return Kept(
+        record=record, task=task, recipe=recipe, pipeline=pipeline, classifier=classifier, lengths=entry.spec.lengths,
+        tensors=whole,
+    )  # fmt: skip
+
+
+def _built(
+    registry: Registry, cell: Cell, task: TaskInfo, tensors: Mapping[str, Tensor], weights: Path | None
+) -> tuple[Pipeline, TaskInfo]:
+    """The network as it was before any weights were read, and its task with the shapes of what it is given."""
+    spec, ways = registry.models[cell.model].spec, parse_inputs(cell.inputs)
     if "derived" in ways.get("image", ()):
         task = replace(task, image_shape=(1, 28, 28))
-    frontend = build_frontend(registry, entry.spec, cell.frontend, task, seed=cell.seed) if "audio" in ways else None
+    frontend = build_frontend(registry, spec, cell.frontend, task, seed=cell.seed) if "audio" in ways else None
     if frontend is not None:
         task = replace(task, feature_shape=feature_shape(frontend, task))
     masked = cell.weights == MASKED
-    model = build_model(entry, task, cell.seed, masked=masked, weights=weights)
+    model = build_model(registry.models[cell.model], task, cell.seed, masked=masked, weights=weights)
     if not is_network(model):
-        raise CheckpointError(f"{cell.model} is an estimator now, {cell.id} a network; {again}")
+        raise CheckpointError(f"{cell.model} is an estimator now, {cell.id} a network; {AGAIN}")
     normaliser = Normaliser(len(tensors["normaliser.mean"])) if "normaliser.mean" in tensors else None
     pipeline = Pipeline(
         model, frontend=frontend, normaliser=normaliser, modalities=tuple(ways), num_classes=task.num_classes,
-        by_name=entry.spec.by_name,
+        by_name=spec.by_name,
     )  # fmt: skip
     pipeline.eval()
     with torch.no_grad():
-        pipeline(_blank(task, tuple(ways), lengths=entry.spec.lengths))  # lazy layers get their shapes
+        pipeline(_blank(task, tuple(ways), lengths=spec.lengths))  # lazy layers get their shapes
     if masked:
         end_pretraining(pipeline)
+    return pipeline, task
+
+
+def _filled(
+    pipeline: Pipeline, whole: Mapping[str, Tensor], tensors: Mapping[str, Tensor], cell: Cell, *, multi_label: bool
+) -> Head | None:
+    """Give the network its weights of ``whole``; the classifier that the checkpoint's ``tensors`` hold beside them."""
     head = f"{cell.mode}." if cell.mode in FROZEN else ""
     parts = {name: x for name, x in tensors.items() if head and name.startswith(head)}
-    whole = {**_encoder(model, tensors, record, again), **tensors}
     try:
         pipeline.load_state_dict({name: x for name, x in whole.items() if name not in parts}, strict=True)
         found = {name.removeprefix(head): x for name, x in parts.items()}
-        classifier = restore(found, multi_label=task.task_type == "multi_label") if head else None
+        return restore(found, multi_label=multi_label) if head else None
     except (RuntimeError, KeyError) as error:
         said = " ".join(str(error).split())[:300]
         misfit = f"the checkpoint of {cell.id} does not fit {cell.model} as it is now ({said})"
-        raise CheckpointError(f"{misfit}; {again}") from error
-    return Kept(
-        record=record, task=task, recipe=recipe, pipeline=pipeline, classifier=classifier,
-        lengths=entry.spec.lengths, tensors=whole,
-    )  # fmt: skip
+        raise CheckpointError(f"{misfit}; {AGAIN}") from error
 
 
-def _encoder(model: nn.Module, tensors: Iterable[str], record: Record, again: str) -> dict[str, Tensor]:
+def _encoder(model: nn.Module, tensors: Iterable[str], record: Record) -> dict[str, Tensor]:
     """What building the model gives, where the checkpoint leaves that out."""
     wanted = (record.provenance.get("frozen") or {}).get("encoder")
     if wanted is None or any(name.startswith(OWN) for name in tensors):
         return {}
     if checksum(model) != wanted:
         which = f"the weights of {record.cell.model} are not those that {record.cell.id} was fitted on"
-        raise CheckpointError(f"{which}; give it the same package or file, or {again}")
+        raise CheckpointError(f"{which}; give it the same package or file, or {AGAIN}")
     return {f"{OWN}{name}": x for name, x in model.state_dict().items()}
 
 

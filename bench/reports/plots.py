@@ -130,13 +130,16 @@ def cost_plot(section: Section, prefix: str) -> str:
         return render(figure, prefix, label)
 
 
-def _cost_panel(axes: Axes, rows: Sequence[Row], cost: Quantity, hardware: str, scale: float) -> None:
-    known = []
+def _measured(rows: Sequence[Row], cost: Quantity, hardware: str) -> Iterator[tuple[Row, float, float]]:
     for row in rows:
         speed = row.speed(hardware)
         value = None if speed is None else speed.values.get(cost.name)
         if value is not None and value > 0 and row.value is not None:
-            known.append((row, cost.factor * value, scale * row.value))
+            yield row, value, row.value
+
+
+def _cost_panel(axes: Axes, rows: Sequence[Row], cost: Quantity, hardware: str, scale: float) -> None:
+    known = [(row, cost.factor * value, scale * score) for row, value, score in _measured(rows, cost, hardware)]
     axes.set_xlabel(cost.axis)
     if not known:
         axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color=drawing.MUTED)
@@ -146,19 +149,8 @@ def _cost_panel(axes: Axes, rows: Sequence[Row], cost: Quantity, hardware: str, 
     )
     for index, (row, value, score) in enumerate(known):
         if row.interval is not None:
-            axes.plot(
-                [value, value],
-                [scale * row.interval.low, scale * row.interval.high],
-                color=drawing.GRID,
-                lw=1,
-            )
-        axes.plot(
-            [value],
-            [score],
-            "o",
-            ms=5,
-            color=drawing.ACCENT if index in front else drawing.MUTED,
-        )
+            axes.plot([value, value], [scale * row.interval.low, scale * row.interval.high], color=drawing.GRID, lw=1)
+        axes.plot([value], [score], "o", ms=5, color=drawing.ACCENT if index in front else drawing.MUTED)
     side: Literal["pre", "post"] = "pre" if cost.higher_is_better else "post"
     stairs = [known[i][1] for i in front], [known[i][2] for i in front]
     axes.step(*stairs, where=side, color=drawing.ACCENT, lw=1, alpha=0.6)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -127,22 +127,8 @@ def ranking(
     p_values, upper = np.ones_like(unadjusted), np.triu_indices(len(names), 1)
     p_values[upper] = p_values.T[upper] = holm(unadjusted[upper])
     differences: Floats = drawn.scores[:, None] - drawn.scores
-    resolved = p_values < round(1 - level, 12)
-    lows, highs = rank_intervals(sign * differences, resolved)
-    models = []
-    for place, ((name, interval), ties) in enumerate(zip(intervals.items(), tie_groups(resolved), strict=True)):
-        models.append(
-            RankedModel(
-                name=name,
-                interval=interval,
-                rank_low=lows[place],
-                rank_high=highs[place],
-                ties=ties,
-                seeds=int(drawn.seeds[place]),
-            )
-        )
     return Ranking(
-        models=tuple(models),
+        models=_ranked(intervals, sign * differences, p_values < round(1 - level, 12), drawn.seeds.tolist()),
         differences=differences,
         p_values=p_values,
         unadjusted=unadjusted,
@@ -150,6 +136,17 @@ def ranking(
         intervals=ends,
         clips=drawn.clips,
         groups=drawn.groups,
+    )
+
+
+def _ranked(
+    intervals: Mapping[str, Interval], differences: Floats, resolved: NDArray[np.bool_], seeds: Sequence[int]
+) -> tuple[RankedModel, ...]:
+    """The models in the order of their scores, with the ranks that the resolved pairs allow."""
+    each = zip(intervals.items(), *rank_intervals(differences, resolved), tie_groups(resolved), seeds, strict=True)
+    return tuple(
+        RankedModel(name=name, interval=interval, rank_low=low, rank_high=high, ties=ties, seeds=count)
+        for (name, interval), low, high, ties, count in each
     )
 
 

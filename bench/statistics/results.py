@@ -6,6 +6,7 @@ that the call itself was wrong.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +70,16 @@ def check_level(level: float) -> None:
     """Raise ``ValueError`` unless ``level`` is a confidence level such as 0.95."""
     if not 0 < level < 1:
         raise ValueError(f"level is {level}; it must lie between 0 and 1, for instance 0.95")
+
+
+def mean_of_all(values: Sequence[float | None]) -> float | None:
+    """The mean; ``None`` where there is no value or one is unknown.
+
+    >>> mean_of_all([1.0, 2.0]), mean_of_all([1.0, None])
+    (1.5, None)
+    """
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None
 
 
 def seeds_by_clips(values: ArrayLike) -> Floats:

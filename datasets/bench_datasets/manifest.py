@@ -164,12 +164,7 @@ def _other_spelling(folder: Path, path: str) -> str:
 
 def _clips(path: Path, table: Table, rows: list[_Row], labels: Sequence[tuple[str, ...]]) -> Clips:
     ids = tuple(Path(row.values["path"]).as_posix() for row in rows)
-    names = tuple(sorted({part for found in labels for part in found}))
-    targets: npt.NDArray[np.int64] | npt.NDArray[np.float32] = indicators(labels, names, path)
-    if all(len(found) == 1 for found in labels):
-        targets = np.array([names.index(found[0]) for found in labels], dtype=np.int64)
-    if len(names) < 2:
-        raise DataError(f"{path} holds only the label {names[0]!r}; a task needs at least 2")
+    names, targets = _targets(path, labels)
     seconds = min(LONGEST_SECONDS, max(row.seconds for row in rows))
     notes = [
         *table.notes,
@@ -210,6 +205,19 @@ def _clips(path: Path, table: Table, rows: list[_Row], labels: Sequence[tuple[st
         texts=texts,
         notes=tuple(notes),
     )
+
+
+def _targets(
+    path: Path, labels: Sequence[tuple[str, ...]]
+) -> tuple[tuple[str, ...], npt.NDArray[np.int64] | npt.NDArray[np.float32]]:
+    """Names of the classes; their numbers where each clip has one label, else indicators."""
+    names = tuple(sorted({part for found in labels for part in found}))
+    many = indicators(labels, names, path)
+    if len(names) < 2:
+        raise DataError(f"{path} holds only the label {names[0]!r}; a task needs at least 2")
+    if all(len(found) == 1 for found in labels):
+        return names, np.array([names.index(found[0]) for found in labels], dtype=np.int64)
+    return names, many
 
 
 def _identity(path: Path, table: Table) -> str:

@@ -21,6 +21,7 @@ from bench.measurement.environment import describe
 from bench.measurement.machine import hardware_fingerprint
 from bench.plugins.discovery import load
 from bench.plugins.registry import Registry
+from bench.recipe import Recipe
 from bench.results.folder import write_atomic
 from bench.results.provenance import source_hash
 from bench.results.reading import parse_json, read_bytes, reason, set_aside
@@ -93,22 +94,13 @@ def run_study(
     if planned is None:
         raise NoCellError(f"{model!r} takes none of the front ends {', '.join(frontends)} on this data set")
     taken = [name for name in dict.fromkeys(frontends) if cells[name, "fly"].refused is None]
-    entry = registry.datasets[selection.datasets[0]]
-    clips = open_clips(entry.spec, selection.data, load=entry.factory)
-    data = StudyData(
-        clips=clips,
-        waveforms=open_waveforms(clips, trim_db=planned.recipe.trim_db, fill=planned.recipe.fill),
-        recipe=planned.recipe,
-        frontends={name: frontend_of(registry, model, clips, name) for name in (*taken, stored, REFERENCE)},
-        fly=tuple(name for name in taken if not registry.frontends[name].spec.trainable),
-        stored=stored,
-    )
+    data = _data(selection, registry, model, planned.recipe, (taken, stored))
     key = _key(data, registry, model, taken, selection.device)
     measured, again = _measured(data, key, selection.device, settings, progress)
     accuracy = _accuracy(selection, taken, settings, progress) if evaluate else []
     frozen = {name: data.frontends[name] for name in (*data.fly, stored)}
     # Neither trimmed nor tiled, or there is no silence to see.
-    pictures = examples(clips, open_waveforms(clips, trim_db=None, fill="zeros"), frozen)
+    pictures = examples(data.clips, open_waveforms(data.clips, trim_db=None, fill="zeros"), frozen)
     cases = judge_claims(rows, f"{stored} precomputed", measured["features"], measured["delivery"])
     names = ("model", "dataset", "device", "precision", "batch", "clip_samples", "recipe")
     found = {
@@ -125,6 +117,23 @@ def run_study(
         "pictures": [{"clip": one.clip, "frontend": one.frontend, "silent": one.silent} for one in pictures],
     }
     return FrontendStudy(found=found, examples=tuple(pictures))
+
+
+def _data(
+    selection: Selection, registry: Registry, model: str, recipe: Recipe, names: tuple[Sequence[str], str]
+) -> StudyData:
+    """The clips and, under ``names`` (those taken on the fly, the stored one), the front ends of the model."""
+    taken, stored = names
+    entry = registry.datasets[selection.datasets[0]]
+    clips = open_clips(entry.spec, selection.data, load=entry.factory)
+    return StudyData(
+        clips=clips,
+        waveforms=open_waveforms(clips, trim_db=recipe.trim_db, fill=recipe.fill),
+        recipe=recipe,
+        frontends={name: frontend_of(registry, model, clips, name) for name in (*taken, stored, REFERENCE)},
+        fly=tuple(name for name in taken if not registry.frontends[name].spec.trainable),
+        stored=stored,
+    )
 
 
 def _key(data: StudyData, registry: Registry, model: str, taken: Sequence[str], device: str) -> str:

@@ -24,6 +24,7 @@ from bench.results.store import Store
 from bench.running.progress import Progress
 from bench.running.result import Result
 from bench.running.runner import Runner
+from bench.statistics.results import mean_of_all
 from bench.studies.sweep.nested_read import Source, read_choice
 from bench.studies.sweep.run import (
     Grid,
@@ -97,8 +98,7 @@ class NestedSearch:
                 here.setdefault(point, []).append(None if score is None else score.value)
         found = {}
         for key, tried in scores.items():
-            whole = {point: [value for value in values if value is not None] for point, values in tried.items()}
-            means = {point: sum(v) / len(v) for point, v in whole.items() if v and len(v) == len(tried[point])}
+            means = {point: mean for point, values in tried.items() if (mean := mean_of_all(values)) is not None}
             found[key] = dict(sorted(means.items(), key=lambda pair: -sign * round(pair[1], 12)))
         return found
 

@@ -22,7 +22,7 @@ from bench.results.records import Record
 from bench.statistics.bootstrap import score_interval
 from bench.statistics.draws import Evidence
 from bench.statistics.ranking import ranking
-from bench.statistics.results import Refusal
+from bench.statistics.results import Refusal, mean_of_all
 from bench.studies.common import known
 from bench.studies.sweep.shape import steepness
 
@@ -82,22 +82,13 @@ def read_curve(
             **score,
             "complete": ok,
             "against_best": comparison["rows"].get(i),
-            "validation": _mean([_peak(cell) for cell in cells.values()]) if ok else None,
+            "validation": mean_of_all([_peak(cell) for cell in cells.values()]) if ok else None,
             **_budget(one),
         }
         for i, (one, cells, score, ok) in enumerate(zip(tried, found, scores, complete, strict=True))
     ]
-    first = next((record for one in tried for record in one.records if part(record, "dataset").get("test")), None)
-    of_accuracy = reader.shown.name == PRIMARY["single_label"]
     return {
-        "metric": reader.shown.name,
-        "unit": reader.shown.unit,
-        "higher_is_better": reader.shown.higher_is_better,
-        "title": "" if first is None else str(part(first, "dataset")["title"]),
-        "chance": part(first, "dataset").get("chance_accuracy") if first and of_accuracy else None,
-        "folds": folds,
-        "tuned_folds": folds if all(part(r, "protocol").get("scheme") == "folds" for r in records) else [],
-        "date": max((record.started_at[:10] for record in records), default=None),
+        **_scored_on(records, folds, reader),
         "seeds": sorted({planned.cell.seed for one in tried for planned in one.planned}),
         "points": points,
         "best": best,
@@ -105,6 +96,22 @@ def read_curve(
         "shape": {key: steepness(points, key, best) for key in keys} if best is not None else {},
         "chosen": _chosen(tried, found, complete, (folds, reader)),
         "problems": sorted(reader.problems),
+    }
+
+
+def _scored_on(records: Sequence[Record], folds: Sequence[int], reader: Reader) -> dict[str, Any]:
+    """By which score, on what, and when."""
+    data = next((block for record in records if (block := part(record, "dataset")).get("test")), None)
+    of_accuracy = reader.shown.name == PRIMARY["single_label"]
+    return {
+        "metric": reader.shown.name,
+        "unit": reader.shown.unit,
+        "higher_is_better": reader.shown.higher_is_better,
+        "title": "" if data is None else str(data["title"]),
+        "chance": data.get("chance_accuracy") if data and of_accuracy else None,
+        "folds": folds,
+        "tuned_folds": folds if all(part(r, "protocol").get("scheme") == "folds" for r in records) else [],
+        "date": max((record.started_at[:10] for record in records), default=None),
     }
 
 
@@ -149,15 +156,9 @@ def _compare(
     if isinstance(result, Refusal):
         return best, {"rows": {}, "reason": result.reason, "resolution": None}
     order = [int(model.name) for model in result.models]
-    rows = {
-        index: {
-            "difference": float(-result.differences[0, place]),
-            "p_value": float(result.p_values[0, place]),
-            "resolved": bool(result.p_values[0, place] < LEVEL),
-        }
-        for place, index in enumerate(order)
-        if place
-    }
+    first = zip(order, (-result.differences[0]).tolist(), result.p_values[0].tolist(), strict=True)
+    rows = {index: {"difference": apart, "p_value": p, "resolved": p < LEVEL} for index, apart, p in first}
+    del rows[order[0]]
     resolution = None if isinstance(result.resolution, Refusal) else list(result.resolution)
     return order[0], {
         "rows": rows,
@@ -188,23 +189,17 @@ def _budget(one: GridPoint) -> dict[str, Any]:
     epochs = known(good, lambda record: record.timing.get("epochs"))
     train = known(good, lambda record: part(record, "dataset").get("train"))
     fitted = bool(good) and not epochs  # an estimator, a head on vectors: it takes its clips once
-    mean_epochs = sum(epochs) / len(epochs) if epochs else None if fitted else float(one.planned[0].recipe.epochs)
+    mean_epochs = mean_of_all(epochs or ([] if fitted else [one.planned[0].recipe.epochs]))
     clips = sum(train) / len(train) if train else sum(p.train_clips for p in one.planned) / len(one.planned)
     return {
         "epochs": mean_epochs,
         "train_clips": clips,
         "clips_seen": clips if mean_epochs is None else mean_epochs * clips,
         "budget_measured": bool((epochs or fitted) and train),
-        "train_s": _mean(known(good, lambda record: record.timing.get("train_s"))),
+        "train_s": mean_of_all(known(good, lambda record: record.timing.get("train_s"))),
         "busy": sum(record.environment.get("contended") is True for record in good),
         "embedded": any(record.cell.mode in FROZEN for record in good),
     }
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    """The mean, ``None`` where there is no value or one is unknown."""
-    whole = [value for value in values if value is not None]
-    return sum(whole) / len(whole) if whole and len(whole) == len(values) else None
 
 
 def _peak(one: Evaluated) -> float | None:
