@@ -9,8 +9,8 @@ import pytest
 from bench.plugins.discovery import discover
 from bench.plugins.registry import Registry
 from bench.testing import check_model
-from bench.testing.conformance import Effort
 from bench.testing.inputs import take
+from bench.testing.results import Effort
 
 LARGE = 6_000_000
 """Parameters above which only the count is checked here; ``bench check NAME --slow`` does the rest."""

@@ -22,7 +22,7 @@ from bench.errors import PluginError, SelectionError
 from bench.plugins.references import referring
 from bench.plugins.registry import Registry
 from bench.reports.fitting import folded
-from bench.testing.results import CheckResult
+from bench.testing.results import CheckResult, Effort
 from bench.testing.subjects import Subject, given_by, select
 
 _QUIET_S = 2.0
@@ -77,8 +77,6 @@ def main(  # noqa: PLR0913  one parameter per option
     registry, subjects = _subjects(registry, names or [], files if names else plugin or [])
     if not subjects:
         raise SelectionError("the plugin files give nothing to check; observers are tried by `bench run --plugin FILE`")
-    from bench.testing.conformance import Effort
-
     effort = Effort(slow=slow, augmentations=augmentations, weights=weights, weights_prefix=weights_prefix)
     progress = _Progress(len(subjects))
     results: list[CheckResult] = []

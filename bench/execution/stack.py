@@ -2,7 +2,8 @@
 
 What a member draws is what it would draw alone: its clips and augmentation come from its own generators, and whatever
 its network draws (dropout, masks) from torch's generator as it would stand if the member were by itself. So losses are
-those of one by one up to the order of sums; :func:`tried` believes that of no network before it has seen it.
+those of one by one up to the order of sums; :mod:`bench.execution.stack_trial` believes that of no network before it
+has seen it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import contextlib
 import copy
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,22 +21,14 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bench.data.batches import Batch, Batches
-from bench.execution.graphs import TORCH_CPU, Tensors, host_state, is_cuda
+from bench.execution.graphs import Tensors, is_cuda
 from bench.execution.optimisation import Average
 from bench.execution.pipeline import Pipeline
 from bench.execution.results import OnEpoch
-from bench.execution.state import parts_of
 from bench.execution.step import TARGETS, StepSettings, TrainStep, autocast
 from bench.execution.streams import Drawn, Draws, StackError, Streams
 from bench.execution.train import Trained, Validation, training
 from bench.measurement.clocks import synchronize
-
-COMPARED = 2
-"""Steps whose losses must be those of the members alone: the second shows what the first learnt."""
-TIMED, WARM = 4, 2
-"""Steps that are timed where the faster way is chosen, and those before them."""
-TOLERANCE, COARSE = 1e-4, 2e-2
-"""Largest difference of a loss, beside its size where that is above 1: in float32, and with fewer bits or on a GPU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,71 +186,6 @@ def _holding(tensors: Mapping[str, Tensor]) -> nn.Module:
     for number, x in enumerate(tensors.values()):
         holder.register_buffer(str(number), x.detach())
     return holder
-
-
-def tried(members: Sequence[Member], *, choose: bool) -> tuple[Drawn, dict[str, float]]:
-    """Take a few steps with copies of the members, alone and together: their losses must be the same.
-
-    Returns:
-        What the networks draw; and for the record the largest ``difference`` of a loss, and where the stack must be
-        faster too (``choose``) ``one_s`` and ``stack_s``, seconds of a step.
-
-    Raises:
-        StackError: They cannot be trained as one, or are faster one by one; torch raises whatever it likes, too.
-    """
-    if len({len(member.batches.indices) for member in members}) > 1:
-        raise StackError("training parts of different sizes")
-    if members[0].pipeline.frontend_trains:
-        raise StackError("its front end is trained")
-    if any(isinstance(module, nn.RNNBase) for module in members[0].pipeline.modules()):
-        raise StackError("torch's recurrent layers keep their weights apart")
-    settings = members[0].settings
-    one_s, expected, log = 0.0, [], Draws()
-    for number, member in enumerate(members):
-        step, batches = member.copy().step(), member.some()
-        first = next(batches)
-        torch.manual_seed(member.settings.seed)
-        before = host_state(step.pipeline.train())
-        with log if not number else contextlib.nullcontext():
-            losses = [step(first)]
-        losses += [step(batch) for batch in itertools.islice(batches, COMPARED - 1)]
-        expected.append(torch.stack(losses))
-        after = host_state(step.pipeline)
-        if changed := sorted(name for name in before if before[name] != after.get(name) and name != TORCH_CPU):
-            raise StackError(f"each step changes {changed[0]} on the host")
-        if choose and not number:
-            one_s = _timed(step, batches, settings.device)
-    stack = StackedStep([member.copy().step() for member in members], log.seen)
-    each = zip(*(member.some() for member in members), strict=True)
-    found = torch.stack([stack(given) for given in itertools.islice(each, COMPARED)], dim=1)
-    for path, part in parts_of(stack.first.pipeline):
-        if isinstance(part, Tensor) and torch._C._functorch.is_batchedtensor(part):
-            raise StackError(f"{path} keeps what the network saw")
-    wanted = torch.stack(expected)
-    apart = ((found - wanted).abs() / wanted.abs().clamp(min=1.0)).max().item()
-    allowed = TOLERANCE if settings.precision == "fp32" and not is_cuda(settings.device) else COARSE
-    if not apart <= allowed:
-        raise StackError(f"losses differ by {apart:.2g} from those of one by one, more than {allowed:g}")
-    notes = {"difference": apart}
-    if choose:
-        notes |= {"one_s": one_s, "stack_s": _timed(stack, each, settings.device)}
-        if notes["stack_s"] >= len(members) * one_s:
-            times = f"{1000 * notes['stack_s']:.3g} ms for all {len(members)}, {1000 * one_s:.3g} ms for one"
-            raise StackError(f"one by one is faster here: a step takes {times}")
-    return log.seen, notes
-
-
-def _timed(step: Callable[[Any], Tensor], batches: Iterator[Any], device: str) -> float:
-    """Seconds of a step, the median of a few."""
-    found = []
-    for number, batch in enumerate(itertools.islice(batches, WARM + TIMED)):
-        synchronize(device)
-        start = time.perf_counter()
-        step(batch)
-        synchronize(device)
-        if number >= WARM:
-            found.append(time.perf_counter() - start)
-    return sorted(found)[len(found) // 2]
 
 
 def train_together(members: Sequence[Member], draws: Drawn) -> tuple[list[Trained | BaseException], float]:

@@ -18,7 +18,8 @@ from bench.execution.evaluate import Begun, begin, finished
 from bench.execution.network import Run, fitted_by, scored, started, training_data
 from bench.execution.results import CellResult, OnEpoch, Progress
 from bench.execution.seeding import deterministic
-from bench.execution.stack import Member, train_together, tried
+from bench.execution.stack import Member, train_together
+from bench.execution.stack_trial import tried
 from bench.execution.streams import StackError
 from bench.execution.train import Trained
 from bench.job import Job

@@ -7,18 +7,15 @@ is lost is sent again, with the jobs that have no result yet.
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import importlib
 import math
 import os
-import queue
 import secrets
 import signal
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,19 +23,15 @@ from typing import Any
 from bench.cell import Cell
 from bench.errors import SelectionError
 from bench.job import Job
-from bench.plugins.interfaces import Answered, Event, Finished, Lost, OnEvent, Resources
-from bench.results.provenance import digest, engine_hash, library_versions
+from bench.plugins.interfaces import Answered, Finished, Lost, OnEvent, Resources
 from bench.results.records import Failure, Status
 from bench.running.launching import WORKER_MIB
-from bench.running.parcels import Parcel, pack, unpacked
+from bench.running.parcels import Parcel, pack
 from bench.running.process import COMMAND
-from bench.running.supervise import supervise
+from bench.running.ray_task import CANCEL_S, POLL_S, drive, ray_package, version_here
 
 ATTEMPTS = 4
 """How often a job is sent before it is given up, each time because what ran it was lost."""
-CANCEL_S = 20.0
-"""Patience with tasks that were asked to end, before they are made to."""
-_POLL_S = 0.2
 
 
 class RayLauncher:
@@ -99,7 +92,7 @@ class RayLauncher:
 
     def submit(self, jobs: Sequence[Job], parcels: Mapping[str, Any], resources: Resources) -> Any:
         """Send a task that gives the events of ``jobs``."""
-        ray = _ray()
+        ray = ray_package()
         first, options = jobs[0], self._need(resources.threads, jobs[0].cell.device, jobs[0].cell.nproc)
         how: dict[str, Any] = {"num_cpus": options["CPU"], "num_gpus": options.get("GPU", 0), "max_retries": 0}
         if first.action == "cell" and first.alone and self._pinned:  # speeds are compared: one machine, in turns
@@ -107,14 +100,14 @@ class RayLauncher:
                 self._pinned, soft=True
             )
         task = ray.remote(drive).options(num_returns="streaming", memory=options["memory"], **how)
-        sender = (ray.get_runtime_context().get_node_id(), _version())
+        sender = (ray.get_runtime_context().get_node_id(), version_here())
         lines = [job.to_json() for job in jobs]
         return task.remote(lines, replace(resources, slots=1), dict(parcels), sender, self.command[1:])
 
     def parcels(self, jobs: Sequence[Job]) -> dict[str, Any]:
         """Files that jobs name, in the object store, by path."""
         paths = {path: source for job in jobs for path, source in pack(job).items()} if not self._shared else {}
-        return {path: _ray().put(Parcel.of(source)) for path, source in paths.items()}
+        return {path: ray_package().put(Parcel.of(source)) for path, source in paths.items()}
 
     def _need(self, cpus: int, device: str, nproc: int = 1) -> dict[str, float]:
         gpus = {"GPU": self._gpus} if device == "cuda" else {}
@@ -134,7 +127,7 @@ class RayLauncher:
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         elif "RAY_AUTH_TOKEN" not in os.environ:
             os.environ.setdefault("RAY_AUTH_TOKEN_PATH", str(Path.home() / ".ray" / "auth_token"))
-        ray = _ray()
+        ray = ray_package()
         if not ray.is_initialized():
             ray._raylet.Config.initialize("")  # whoever imported it before has it remember another RAY_AUTH_MODE
             handler = signal.getsignal(signal.SIGTERM)
@@ -157,7 +150,7 @@ class _Dispatch:
     """The batches of one run: those that wait, those in flight by the stream of their events."""
 
     def __init__(self, launcher: RayLauncher, jobs: Sequence[Job], on_event: OnEvent, resources: Resources) -> None:
-        self._ray = _ray()
+        self._ray = ray_package()
         self._launcher, self._on_event, self._resources = launcher, on_event, resources
         self._waiting = [{job.cell: job for job in batch} for batch in batches(jobs, resources.slots)]
         self._flying: dict[Any, dict[Cell, Job]] = {}
@@ -170,7 +163,7 @@ class _Dispatch:
             while self._waiting or self._flying:
                 while self._waiting and len(self._flying) < self._resources.slots:
                     self._send(self._waiting.pop(0))
-                for stream in self._ray.wait(list(self._flying), timeout=_POLL_S, fetch_local=False)[0]:
+                for stream in self._ray.wait(list(self._flying), timeout=POLL_S, fetch_local=False)[0]:
                     self._hear(stream)
         except KeyboardInterrupt:
             begun = [job for batch in self._flying.values() for job in batch.values() if job.cell in self._begun]
@@ -224,7 +217,7 @@ class _Dispatch:
                     self._ray.cancel(stream, force=force)
             until = time.monotonic() + CANCEL_S
             while self._flying and time.monotonic() < until:
-                for stream in self._ray.wait(list(self._flying), timeout=_POLL_S, fetch_local=False)[0]:
+                for stream in self._ray.wait(list(self._flying), timeout=POLL_S, fetch_local=False)[0]:
                     try:
                         self._ray.get(next(stream))
                     except (StopIteration, self._ray.exceptions.RayError):
@@ -239,63 +232,6 @@ def batches(jobs: Sequence[Job], slots: int) -> list[list[Job]]:
         keys.setdefault(job.key, []).append(job)
     sizes = {key: math.ceil(len(group) / slots) for key, group in keys.items()}
     return [group[at : at + sizes[key]] for key, group in keys.items() for at in range(0, len(group), sizes[key])]
-
-
-def drive(
-    lines: Sequence[str],
-    resources: Resources,
-    parcels: Mapping[str, Any],
-    sender: tuple[str, str],
-    start: Sequence[str],
-) -> Iterator[Event]:
-    """Run jobs where this is called, a Ray task, and give their events; what interrupts it ends what it started."""
-    home, version = sender
-    if version != (mine := _version()):
-        raise RuntimeError(
-            f"this machine has another bench, libraries or Python ({mine}) than the one that plans ({version})"
-        )
-    jobs = [Job.from_json(line) for line in lines]
-    ray = _ray()
-    if parcels and ray.get_runtime_context().get_node_id() != home:
-        jobs = [unpacked(job, {path: ray.get(ref) for path, ref in parcels.items()}) for job in jobs]
-    events: queue.SimpleQueue[Event | BaseException | None] = queue.SimpleQueue()
-
-    def work() -> None:
-        try:
-            supervise(jobs, events.put, resources, command=(sys.executable, *start))
-            events.put(None)
-        except BaseException as error:  # noqa: BLE001  told where it is waited for
-            events.put(error)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        while True:
-            with contextlib.suppress(queue.Empty):  # a polite cancel does not interrupt a wait without an end
-                event = events.get(timeout=_POLL_S)
-                if event is None:
-                    return
-                if isinstance(event, BaseException):
-                    raise event
-                yield event
-    finally:
-        if thread.is_alive():
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(thread.ident or 0), ctypes.py_object(KeyboardInterrupt)
-            )
-            thread.join(CANCEL_S / 2)
-
-
-def _ray() -> Any:
-    """The package, imported where it is needed."""
-    try:
-        return importlib.import_module("ray")
-    except ImportError as error:
-        raise SelectionError("Ray is not installed; `pip install 'bench-audio[ray]'`") from error
-
-
-def _version() -> str:
-    return digest([engine_hash(), library_versions()])
 
 
 def _lost(job: Job, status: Status, why: str) -> Lost:

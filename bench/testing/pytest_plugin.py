@@ -66,7 +66,7 @@ class BenchCase:
 
     def results(self) -> tuple[CheckResult, ...]:
         """The results of all checks, run now."""
-        from bench.testing.conformance import Effort
+        from bench.testing.results import Effort
 
         return self.subject.check(self.registry, effort=Effort(slow=self.slow), data=self.data)
 

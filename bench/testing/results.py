@@ -1,14 +1,16 @@
-"""What a check says: passed, failed or skipped, why, and the number it measured."""
+"""How much is checked, and what a check says: passed, failed or skipped, why, and the number it measured."""
 
 from __future__ import annotations
 
 import functools
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
+from bench.clips import Clips
 from bench.plugins.sources import describe
 
 Status = Literal["passed", "failed", "skipped"]
@@ -56,6 +58,27 @@ class CheckResult:
 
 Check = Callable[[], CheckResult]
 OnResult = Callable[[CheckResult], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """How much is checked.
+
+    ``slow`` overfits large networks too and builds them on every front end; ``only`` names checks (empty = all);
+    ``overfit_clips`` are learnt by heart instead of 32 synthetic ones; ``augmentations`` measures on a data set, in
+    about two minutes, which of them hurt; ``weights`` is what ``--weights`` gives, ``weights_prefix`` as its option.
+    """
+
+    slow: bool = False
+    only: Collection[str] = ()
+    overfit_clips: Clips | None = None
+    augmentations: bool = False
+    weights: Path | None = None
+    weights_prefix: str = ""
+
+    def chosen(self, checks: Mapping[str, Check]) -> dict[str, Check]:
+        """The checks that were asked for."""
+        return {name: check for name, check in checks.items() if not self.only or name in self.only}
 
 
 def passed(message: str, measured: float | None = None) -> CheckResult:

@@ -14,8 +14,7 @@ from bench.plugins.registry import Catalog, Provenance, Registry
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bench.testing.conformance import Effort
-    from bench.testing.results import CheckResult, OnResult
+    from bench.testing.results import CheckResult, Effort, OnResult
 
 
 @dataclass(frozen=True, slots=True)

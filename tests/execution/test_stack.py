@@ -21,7 +21,8 @@ from bench.errors import SelectionError
 from bench.execution.build import build_model
 from bench.execution.pipeline import Pipeline
 from bench.execution.results import DivergedError, OverBudgetError
-from bench.execution.stack import Member, train_together, tried
+from bench.execution.stack import Member, train_together
+from bench.execution.stack_trial import tried
 from bench.execution.step import Inference, StepSettings, predict
 from bench.execution.streams import StackError
 from bench.execution.train import FIRST_STEPS, Trained, train

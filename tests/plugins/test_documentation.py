@@ -11,7 +11,7 @@ from bench.data.contents import file_digests
 from bench.plugins.checks import KINDS
 from bench.plugins.discovery import discover
 from bench.plugins.references import referring
-from bench.testing.conformance import Effort
+from bench.testing.results import Effort
 from bench.testing.subjects import given_by
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

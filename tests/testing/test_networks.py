@@ -16,8 +16,8 @@ from bench.errors import UnknownNameError
 from bench.plugins.discovery import load_modules
 from bench.plugins.registry import Registry
 from bench.testing import check_model
-from bench.testing.conformance import Effort
 from bench.testing.fakes import fake_plugin
+from bench.testing.results import Effort
 
 COUNT = 40 * 24 + 24 + 24 * 50 + 50
 QUICK = {"parameters", "logits", "finite", "gradient", "deterministic", "seeded", "seeds", "batch_mates",
