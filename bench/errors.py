@@ -7,7 +7,7 @@ Nothing here is raised by accident: an exception of another type is a bug of the
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def short(value: object, limit: int = 60) -> str:
@@ -17,6 +17,15 @@ def short(value: object, limit: int = 60) -> str:
     except Exception as error:  # noqa: BLE001  it may be of a plugin's own class
         text = f"({type(value).__name__}, whose repr raises {type(error).__name__})"
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def some(names: Sequence[str], most: int = 5, mark: str = ", ") -> str:
+    """The first few names, and how many there are beyond.
+
+    >>> some(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    """
+    return mark.join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def did_you_mean(name: object, known: Iterable[object]) -> str:

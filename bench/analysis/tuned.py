@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from bench.analysis.grouping import RowGroup, part
 from bench.analysis.phrases import labelled
 from bench.analysis.row_metadata import control, facts
+from bench.errors import some
 from bench.results.records import Record
 
 MOST_NAMED = 6
@@ -73,7 +74,9 @@ def told(
             chosen.setdefault(folds, []).append(name)
     said = []
     if chosen:
-        by = "; ".join(f"{labelled('fold', folds)} ({_named(names)})" for folds, names in sorted(chosen.items()))
+        by = "; ".join(
+            f"{labelled('fold', folds)} ({some(names, MOST_NAMED)})" for folds, names in sorted(chosen.items())
+        )
         how = (
             f"Too good, no {'two folds are' if len(whole) > 1 else 'fold is'} clean"
             if not clean
@@ -82,11 +85,5 @@ def told(
         how = f"Ranked on {labelled('fold', used)}" if clean and tuple(used) != tuple(whole) else how
         said.append(f"{how}: recipes were chosen by results on {by}.")
     if unknown := [name for name, folds in dict.fromkeys(seen) if folds is None]:
-        said.append(f"Not recorded: what the recipe of {_named(unknown)} was chosen by.")
+        said.append(f"Not recorded: what the recipe of {some(unknown, MOST_NAMED)} was chosen by.")
     return " ".join(said)
-
-
-def _named(names: Sequence[str]) -> str:
-    """The first few."""
-    known = list(dict.fromkeys(names))
-    return ", ".join(known[:MOST_NAMED]) + (f" and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else "")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from bench.errors import some
 from bench.execution.results import StateChangedError
 from bench.statistics.results import Refusal
 
@@ -110,9 +111,8 @@ def check_unchanged(before: Mapping[str, int] | Refusal, after: Mapping[str, int
         return {"changes": None, "reason": after.reason}
     moved = [name for name, value in before.items() if name in after and after[name] != value]
     if moved:
-        more = f" and {len(moved) - 4} more" if len(moved) > 4 else ""
         raise StateChangedError(
-            f"predicting changed the model itself ({', '.join(moved[:4])}{more} of {len(before)}), so that a score "
+            f"predicting changed the model itself ({some(moved, 4)} of {len(before)}), so that a score "
             "would depend on what was scored before; leave weights, buffers and fitted attributes alone in eval() and "
             "predict, e.g. call no .train() in forward"
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.cell import FROZEN
-from bench.errors import CheckpointError
+from bench.errors import CheckpointError, some
 from bench.results.provenance import weights_sha256
 
 FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -53,12 +53,12 @@ def load_weights(model: nn.Module, path: Path, output: str | None, prefix: str =
     origin = path.absolute()
     if missing := sorted(set(own) - set(tensors) - set(fresh)):
         raise CheckpointError(
-            f"{origin} lacks {_some(missing)} of {type(model).__name__}; give the weights of this model in the size "
+            f"{origin} lacks {some(missing, 4)} of {type(model).__name__}; give the weights of this model in the size "
             f"chosen, or another model with --models{_other_names(tensors, own)}"
         )
     if left := sorted(set(tensors) - set(own)):
         raise CheckpointError(
-            f"{origin} holds {_some(left)}, which {type(model).__name__} does not have; choose the model and size it "
+            f"{origin} holds {some(left, 4)}, which {type(model).__name__} does not have; choose the model and size it "
             f"was made for, or remove these tensors from the file{_other_names(tensors, own)}"
         )
     for name in sorted(set(own) - set(fresh)):
@@ -169,7 +169,9 @@ def _renamed(tensors: dict[str, Tensor], prefix: str, path: Path) -> dict[str, T
     old, _, new = prefix.partition("=")
     found = {new + name.removeprefix(old): x for name, x in _plain(tensors).items() if name.startswith(old)}
     if not found:
-        raise CheckpointError(f"no tensor of {path.absolute()} begins with {old!r} (it holds {_some(tensors)})")
+        raise CheckpointError(
+            f"no tensor of {path.absolute()} begins with {old!r} (it holds {some(sorted(tensors), 4)})"
+        )
     return found
 
 
@@ -216,11 +218,6 @@ def _other_classes(found: Tensor, wanted: Tensor) -> bool:
     """Whether two tensors differ in their first dimension only."""
     alike = found.ndim == wanted.ndim and found.shape[1:] == wanted.shape[1:]
     return alike and found.ndim > 0 and found.shape[0] != wanted.shape[0]
-
-
-def _some(names: Iterable[str]) -> str:
-    listed = sorted(names)
-    return ", ".join(listed[:4]) + (f" and {len(listed) - 4} more" if len(listed) > 4 else "")
 
 
 def checked_sha256(weights: Path, label: str) -> str:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.errors import some
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bench.clips import Clips
     from bench.plugins.interfaces import Indices
-
-_NAMED = 5
 
 
 def with_copies(clips: Clips, copies: Indices) -> Clips:
@@ -28,7 +28,7 @@ def with_copies(clips: Clips, copies: Indices) -> Clips:
     rows = np.flatnonzero(copies != np.arange(len(clips)))
     if not len(rows):
         return replace(clips, copies=copies)
-    said = _first([f"{clips.ids[copies[row]]} = {clips.ids[row]}" for row in rows], "; ")
+    said = some([f"{clips.ids[copies[row]]} = {clips.ids[row]}" for row in rows], mark="; ")
     note = f"{len(rows)} of {len(clips)} clips are copies of others, each one group with its original: {said}"
     groups = clips.groups and _merged(clips.groups, copies)
     return with_folds(replace(clips, copies=copies, groups=groups, notes=(*clips.notes, note)))
@@ -102,13 +102,7 @@ def untrained(clips: Clips, train: Indices, test: Indices) -> str:
         for part in (train, test)
     )
     names = [repr(clips.label_names[index]) for index in np.flatnonzero((learnt == 0) & (asked > 0))]
-    return f"no training clip has class {_first(names, ', ')}, which can only be guessed" if names else ""
-
-
-def _first(items: Sequence[str], mark: str) -> str:
-    """The first few, and how many more there are."""
-    more = f" and {len(items) - _NAMED} more" if len(items) > _NAMED else ""
-    return f"{mark.join(items[:_NAMED])}{more}"
+    return f"no training clip has class {some(names)}, which can only be guessed" if names else ""
 
 
 def _merged(groups: Sequence[str], copies: Indices) -> tuple[str, ...]:

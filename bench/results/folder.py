@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from bench.errors import StoreError
+from bench.errors import StoreError, some
 from bench.results.reading import parse_json, read_bytes, set_aside
 
 MARKER = ".bench-run.json"
@@ -76,9 +76,8 @@ def check_folder(root: Path, *, adopt: bool = False) -> None:
         found = sorted(name for name in os.listdir(root) if name not in _LOCKS and not _TEMPORARY.fullmatch(name))
     if adopt or not found or MARKER in found or _older_run(root):
         return
-    some = ", ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
     raise StoreError(
-        f"{root} holds {some} and is no run folder of bench: give a new or empty folder with --out DIR, or add "
+        f"{root} holds {some(found, _SHOWN)} and is no run folder of bench: give a new or empty folder with --out DIR, or add "
         f"--adopt to write into {root} all the same"
     )
 

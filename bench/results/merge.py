@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cell import Cell
-from bench.errors import SelectionError, StoreError
+from bench.errors import SelectionError, StoreError, some
 from bench.results.folder import write_atomic
 from bench.results.plans import StoredPlan, parse_plan
 from bench.results.reading import read_bytes
@@ -119,10 +119,9 @@ def _refuse_conflicts(plans: Sequence[Decided], candidates: Mapping[Cell, Sequen
         marks[cell] |= {one.record.fingerprint for one in found}
     conflicts = sorted(cell.id for cell, seen in marks.items() if len(seen) > 1)
     if conflicts:
-        more = f" and {len(conflicts) - SHOWN} more" if len(conflicts) > SHOWN else ""
         raise StoreError(
             f"{len(conflicts)} cells differ between the folders in code, data, settings or libraries: "
-            f"{', '.join(conflicts[:SHOWN])}{more}. Nothing was copied; run them again with one version, "
+            f"{some(conflicts, SHOWN)}. Nothing was copied; run them again with one version, "
             "or merge those that belong together, each into a new --to"
         )
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bench.config.recipes import resolve
 from bench.data.batches import Batch
-from bench.errors import PluginError
+from bench.errors import PluginError, some
 from bench.execution.build import build_model, build_pipeline, materialise
 from bench.execution.inputs import Inputs
 from bench.execution.pipeline import Pipeline
@@ -25,7 +25,7 @@ from bench.plugins.registry import Entry
 from bench.plugins.specs import ModelSpec
 from bench.recipe import Recipe
 from bench.testing.inputs import FULL_SCALE, hardened
-from bench.testing.results import Check, CheckResult, change, checks_of, failed, judge, passed, skipped, some, twice
+from bench.testing.results import Check, CheckResult, change, checks_of, failed, judge, passed, skipped, twice
 from bench.testing.starts import seeded, seeds
 
 BATCH = 8

@@ -13,8 +13,9 @@ from bench.clips import Clips
 from bench.data import near_copies as search
 from bench.data.check import FAULTS, PHRASES
 from bench.data.waveforms import Recordings, open_recordings
+from bench.errors import some
 from bench.protocols.groups import units
-from bench.testing.results import CheckResult, Listed, passed, skipped, some
+from bench.testing.results import CheckResult, Listed, passed, skipped
 
 if TYPE_CHECKING:
     from bench.testing.datasets import DatasetCase

@@ -14,7 +14,6 @@ from bench.clips import Clips
 from bench.plugins.sources import describe
 
 Status = Literal["passed", "failed", "skipped"]
-_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,12 +115,6 @@ def twice(forward: Callable[[], Any], advice: str) -> CheckResult:
         found.append(forward())
     difference = float((found[0] - found[1]).abs().max())
     return judge(torch.equal(*found), f"two passes differ by {difference:.3g}", advice, difference)
-
-
-def some(names: list[str]) -> str:
-    """The first few names, and how many there are beyond."""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
 
 
 def checks_of(case: Any, *functions: Callable[[Any], CheckResult]) -> dict[str, Check]:

@@ -11,10 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench.errors import some
 from bench.execution.build import build_model, materialise
 from bench.execution.state import start_of
 from bench.execution.weights import load_weights, output_layer
-from bench.testing.results import CheckResult, failed, passed, some
+from bench.testing.results import CheckResult, failed, passed
 
 if TYPE_CHECKING:
     from bench.testing.estimators import EstimatorCase

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.reports.drawing import drawing_files, new_figure, style
+from bench.studies.sweep.words import is_percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,7 +71,7 @@ def _drawn(height: float, fill: Callable[[Axes], None]) -> dict[str, bytes]:
 
 
 def _curves(axes: Axes, curves: Sequence[Curve], key: str) -> None:
-    scale = 100 if curves[0].get("unit", "fraction") == "fraction" else 1
+    scale = 100 if is_percent(curves[0]) else 1
     places = _ground(axes, curves[0], [point for curve in curves for point in curve["points"]], key)
     for number, curve in enumerate(curves):
         colour = COLOURS[number % len(COLOURS)]
@@ -92,12 +93,12 @@ def _ground(axes: Axes, curve: Curve, points: Sequence[Point], key: str) -> Mapp
         axes.set_xticks(list(places.values()), list(places))
         axes.xaxis.minorticks_off()
     axes.set_xlabel(f"recipe.{key}{' (logarithmic)' if kind == 'log' else ''}")
-    axes.set_ylabel(f"{curve['metric']}{' (%)' if curve.get('unit', 'fraction') == 'fraction' else ''}")
+    axes.set_ylabel(f"{curve['metric']}{' (%)' if is_percent(curve) else ''}")
     return places
 
 
 def _curve(axes: Axes, curve: Curve, keys: Sequence[str]) -> None:
-    scale = 100 if curve.get("unit", "fraction") == "fraction" else 1
+    scale = 100 if is_percent(curve) else 1
     lines = drawn_lines(curve, keys)
     places = _ground(axes, curve, [point for _, line in lines for point in line], keys[0])
     lost = False
