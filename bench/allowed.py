@@ -41,10 +41,7 @@ LINE = Allowed(f"one line of at most {LONGEST_LINE} characters, none of them a c
 
 Name = Annotated[
     str,
-    Allowed(
-        f"1 to {LONGEST_NAME} of a-z, 0-9, '_', '.', '+' and '-', with a letter or digit at both ends",
-        is_name,
-    ),
+    Allowed(f"1 to {LONGEST_NAME} of a-z, 0-9, '_', '.', '+' and '-', with a letter or digit at both ends", is_name),
 ]
 Suffix = Annotated[str, Allowed("the end of a file name, such as '.csv'", lambda text: bool(_SUFFIX.fullmatch(text)))]
 Address = Annotated[str, Allowed("empty or an address, https:// or http://", lambda text: bool(_ADDRESS.match(text)))]

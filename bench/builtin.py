@@ -55,13 +55,7 @@ def bench_add_reporters() -> Iterable[ReporterSpec]:
         ("json", "formats:json_", ".json", both, "rows as objects, raw numbers"),
         ("latex", "formats:latex", ".tex", both, "a booktabs table for papers"),
         ("html", "html:render", ".html", both, "one self-contained page"),
-        (
-            "eval-results",
-            "exchange:eval_results",
-            ".yaml",
-            (),
-            "entries of .eval_results, as Hugging Face reads them",
-        ),
+        ("eval-results", "exchange:eval_results", ".yaml", (), "entries of .eval_results, as Hugging Face reads them"),
         ("every-eval-ever", "exchange:every_eval_ever", ".jsonl", (), "a log of Every Eval Ever for each row"),
     )
     return [

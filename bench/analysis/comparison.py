@@ -19,12 +19,7 @@ from bench.results.predictions import Predictions
 from bench.results.records import Record, Score
 from bench.statistics.draws import MIN_SEEDS
 from bench.statistics.folds import FoldTest, corrected_fold_t
-from bench.statistics.paired import (
-    Comparison,
-    McNemar,
-    mcnemar_exact,
-    paired_cluster_bootstrap,
-)
+from bench.statistics.paired import Comparison, McNemar, mcnemar_exact, paired_cluster_bootstrap
 from bench.statistics.results import Refusal
 
 AXES = ("mode", "weights", "inputs", "frontend", "feeding", "recipe", "precision", "clip_samples")

@@ -41,10 +41,7 @@ class Common:
     classes: int
 
 
-DOUBTS = {
-    "batch_mates": "a clip's score depends on its batch mates",
-    "predicting": "predicting changes the model",
-}
+DOUBTS = {"batch_mates": "a clip's score depends on its batch mates", "predicting": "predicting changes the model"}
 """Section of a record that gives a reason where it has no answer -> what is not known then."""
 Pairs = Mapping[Pair, Evaluated]
 """Results of a row by fold and seed."""

@@ -12,14 +12,7 @@ from bench.testing.scaffold import RUN, scaffold
 
 
 def main(
-    kind: Annotated[
-        str,
-        typer.Argument(
-            metavar="KIND",
-            show_default=False,
-            help=f"One of {', '.join(RUN)}.",
-        ),
-    ],
+    kind: Annotated[str, typer.Argument(metavar="KIND", show_default=False, help=f"One of {', '.join(RUN)}.")],
     name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="Of what the plugin gives.")],
     *,
     to: Annotated[

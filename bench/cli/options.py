@@ -20,9 +20,7 @@ from bench.errors import SelectionError
 Data = Annotated[
     Path | None,
     typer.Option(
-        "--data",
-        metavar="DIR",
-        help="Folder with data sets by name, one data set, or a table my.csv[?KEY=VALUE].",
+        "--data", metavar="DIR", help="Folder with data sets by name, one data set, or a table my.csv[?KEY=VALUE]."
     ),
 ]
 SuiteName = Annotated[
@@ -63,10 +61,7 @@ OPTIONS: Mapping[str, tuple[Any, Any]] = {
     "folds": _option(_WORD, "--folds", "Test folds; default: all.", "1,2,..."),
     "seeds": _option(str, "--seeds", "One evaluate cell per fold and seed.", "0,1,...", default="0"),
     "mode": _option(
-        _WORD,
-        "--mode",
-        "scratch, finetune, probe, knn, logistic, ... (heads); several by commas.",
-        "MODE",
+        _WORD, "--mode", "scratch, finetune, probe, knn, logistic, ... (heads); several by commas.", "MODE"
     ),
     "weights": _option(_WORD, "--weights", "Start: masked pre-training in the cell, or a file.", "masked|FILE"),
     "weights_prefix": (WeightsPrefix, ""),

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 CellName = Annotated[
     str,
     typer.Argument(
-        metavar="CELL",
-        show_default=False,
-        help="A part of a cell's id, a record's file, or a run folder of one cell.",
+        metavar="CELL", show_default=False, help="A part of a cell's id, a record's file, or a run folder of one cell."
     ),
 ]
 RunFolder = Annotated[Path, typer.Option("--results", metavar="DIR", help="The run folder that the cell is in.")]

@@ -11,14 +11,7 @@ from typing import Any
 import pynvml
 
 from bench.measurement.machine import CONTENDED_SHARE, describe_light, foreign_cpu
-from bench.measurement.nvml import (
-    NvmlMissingError,
-    ask,
-    ask_text,
-    computing_processes,
-    gpu_handle,
-    throttle_reasons,
-)
+from bench.measurement.nvml import NvmlMissingError, ask, ask_text, computing_processes, gpu_handle, throttle_reasons
 from bench.measurement.readings import Number, Reading, table
 
 ALLOCATOR_SETTINGS = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF", "MALLOC_ARENA_MAX", "MALLOC_TRIM_THRESHOLD_")

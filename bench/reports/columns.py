@@ -9,13 +9,7 @@ from bench.analysis.model import SUITE, Row, Section
 from bench.reports import formatting
 from bench.results.quantities import QUANTITIES, Hardware, Quantity
 
-GROUPS = {
-    "score": "Score",
-    "cells": "Cells",
-    "speed": "Speed and memory",
-    "model": "Model",
-    "scores": "Other scores",
-}
+GROUPS = {"score": "Score", "cells": "Cells", "speed": "Speed and memory", "model": "Model", "scores": "Other scores"}
 """Column groups that the page can switch, in the order of its table."""
 
 Value = float | str | None

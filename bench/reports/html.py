@@ -46,11 +46,7 @@ PICTURES = (
         "with as many clusters as classes: mean and standard deviation over cells.",
         representation_plots.embedding_maps,
     ),
-    (
-        "Pre-training",
-        "Loss of masked pre-training on the training clips, one line per cell.",
-        curves.pretraining_plot,
-    ),
+    ("Pre-training", "Loss of masked pre-training on the training clips, one line per cell.", curves.pretraining_plot),
     (
         "What pre-training guessed",
         "Training clips: whole, what the network saw, and its guess of the hidden patches (each patch's own mean and "

@@ -97,11 +97,7 @@ def mcnemar_exact(a: ArrayLike, b: ArrayLike) -> McNemar:
     discordant = only_a + only_b
     tail = float(special.bdtr(min(only_a, only_b), discordant, 0.5)) if discordant else 1.0
     return McNemar(
-        p_value=min(1.0, 2 * tail),
-        only_a=only_a,
-        only_b=only_b,
-        both=both,
-        neither=first.size - both - discordant,
+        p_value=min(1.0, 2 * tail), only_a=only_a, only_b=only_b, both=both, neither=first.size - both - discordant
     )
 
 
@@ -181,13 +177,7 @@ def _away(apart: Floats, differences: Floats, place: Counts) -> Floats:
 
 
 def paired_cluster_bootstrap(
-    a: Evidence,
-    b: Evidence,
-    groups: ArrayLike | None,
-    *,
-    draws: int = 4000,
-    seed: int = 0,
-    level: float = 0.95,
+    a: Evidence, b: Evidence, groups: ArrayLike | None, *, draws: int = 4000, seed: int = 0, level: float = 0.95
 ) -> Comparison | Refusal:
     """Difference of two scores on the same clips, over groups and seeds.
 

@@ -24,15 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench import TaskInfo, takes_fields
-from bench_plugins.calm.layers import (
-    Attend,
-    ConvEncoder,
-    EncoderLayer,
-    Pool,
-    Pooling,
-    RecurrentEncoder,
-    sinusoids,
-)
+from bench_plugins.calm.layers import Attend, ConvEncoder, EncoderLayer, Pool, Pooling, RecurrentEncoder, sinusoids
 from bench_plugins.calm.text import HashText, TextEncoder
 
 
