@@ -7,13 +7,13 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from bench.analysis.average import Common
 from bench.analysis.evidence import check_metric, shown_score
 from bench.analysis.family import Family, read_family
 from bench.analysis.grouping import Identity, RowKey, SectionGroup, gather, part, titles
 from bench.analysis.model import Board, Dataset, Protocol, Published, Row, Section
 from bench.analysis.phrases import labelled, plural, protocol
 from bench.analysis.predictions import Evaluated, Metrics, Reader
-from bench.analysis.rows import Common
 from bench.analysis.speed import environment_words, hardware, hardware_key, hardware_words
 from bench.analysis.suites import Part, suite_section
 from bench.analysis.tuned import told

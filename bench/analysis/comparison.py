@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from bench.analysis.average import Pairs, unfit
 from bench.analysis.discordant import Discordant, Side, discordant
 from bench.analysis.evidence import check_metric, evidence, shown_score
 from bench.analysis.family import ALPHA, Family, read_family
 from bench.analysis.grouping import Identity, RowGroup, RowKey, SectionGroup, gather, part, titles
 from bench.analysis.phrases import plural
 from bench.analysis.predictions import Metrics, Reader
-from bench.analysis.rows import Pairs, choose, unfit
+from bench.analysis.rows import choose
 from bench.analysis.tuned import told, unseen
 from bench.cell import Cell, registered
 from bench.errors import SelectionError, UnknownNameError

@@ -7,10 +7,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from bench.analysis.average import Common, Pairs
 from bench.analysis.grouping import RowKey, SectionGroup, part
 from bench.analysis.model import Rank, RankedPair, Resolution, Row
 from bench.analysis.predictions import Evaluated, Groups, Reader
-from bench.analysis.rows import Common, Draft, Pairs, draft, finished, folds_by_seed
+from bench.analysis.rows import Draft, draft, finished, folds_by_seed
 from bench.analysis.tuned import unseen
 from bench.cell import Cell
 from bench.results.records import Score

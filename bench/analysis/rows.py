@@ -2,49 +2,27 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from bench.analysis.artifacts import Detail, Embedding
-from bench.analysis.evidence import Pair, evidence, lacks_class
+from bench.analysis.average import Average, Common, not_ranked, remarks
+from bench.analysis.evidence import Pair, evidence
 from bench.analysis.grouping import RowGroup, part
 from bench.analysis.model import CellScore, Row
-from bench.analysis.phrases import labelled, plural
+from bench.analysis.phrases import plural
 from bench.analysis.predictions import Evaluated, Reader, confusion
-from bench.analysis.row_metadata import ModelFacts, command, control, facts, outcomes, publishable, typed
+from bench.analysis.row_metadata import command, facts, outcomes, publishable
 from bench.analysis.speed import speeds
-from bench.analysis.tuned import contaminated, seen_folds
+from bench.analysis.tuned import seen_folds
 from bench.cell import Cell
-from bench.config.recipes import BUILTIN
 from bench.results.records import Score
 from bench.statistics.bootstrap import score_interval
-from bench.statistics.draws import MIN_SEEDS, Evidence, Resampled
+from bench.statistics.draws import Evidence, Resampled
 from bench.statistics.results import Interval, Refusal, mean_of_all
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Common:
-    """What all rows of a section share: folds that averages cover, those with what recipes have seen, all its folds.
-
-    ``clean``: rows whose recipe has seen none of ``folds`` are ranked, the others are not.
-    """
-
-    folds: tuple[int, ...]
-    clean: bool
-    whole: tuple[int, ...]
-    planned: tuple[int, ...]
-    protocol_ranked: bool
-    classes: int
-
-
-DOUBTS = {"batch_mates": "a clip's score depends on its batch mates", "predicting": "predicting changes the model"}
-"""Section of a record that gives a reason where it has no answer -> what is not known then."""
-Pairs = Mapping[Pair, Evaluated]
-"""Results of a row by fold and seed."""
 
 Draft = tuple[Row, Evidence | None]
 """A row before ranking, and what it is compared by where it may be ranked: its interval comes from the ranking."""
@@ -82,27 +60,6 @@ def folds_by_seed(found: Iterable[Pair]) -> dict[int, set[int]]:
     return by_seed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Average:
-    """What a row has, ``folds`` and ``seeds`` that are averaged, and what these are compared by."""
-
-    found: Pairs
-    folds: tuple[int, ...]
-    seeds: tuple[int, ...]
-    compared: Evidence | Refusal
-    asked: frozenset[Pair]
-    common: Common
-    reader: Reader
-
-    @property
-    def used(self) -> list[Pair]:
-        return [(fold, seed) for seed in self.seeds for fold in self.folds]
-
-    @property
-    def values(self) -> list[float | None]:
-        return [self.found[pair].value for pair in self.used]
-
-
 def draft(
     group: RowGroup, results: tuple[Mapping[Pair, Evaluated], Sequence[str]], common: Common, reader: Reader
 ) -> Draft:
@@ -112,14 +69,13 @@ def draft(
     compared = evidence(found, folds, seeds, reader) if folds else Refusal(reason="")
     cells = [*(record.cell for record in group.evaluate), *(cell for cell in group.planned if cell.kind == "evaluate")]
     asked = frozenset((cell.fold, cell.seed) for cell in cells)
-    average = _Average(
+    average = Average(
         found=found, folds=folds, seeds=seeds, compared=compared, asked=asked, common=common, reader=reader
     )
     about, seen = facts(group), seen_folds(group)
-    not_ranked = tuple(_not_ranked(average, group, about, seen))
-    rankable = bool(folds) and not not_ranked
+    why = tuple(not_ranked(average, group, about, seen))
+    rankable = bool(folds) and not why
     interval = None if rankable or isinstance(compared, Refusal) else score_interval(compared, reader.groups(folds))
-    refusal = next((one for one in (compared, interval) if isinstance(one, Refusal)), None)
     serious, why_not = publishable(group)
     row = Row(
         key=group.key,
@@ -146,16 +102,8 @@ def draft(
         outcomes=outcomes(group, found),
         publishable=serious,
         not_publishable=why_not,
-        not_ranked=not_ranked,
-        notes=(
-            *_notes(average),
-            *_seed_notes(average),
-            *_recipe_notes(group),
-            *contaminated(group),
-            *_pooled_notes(average),
-            *([f"no interval: {refusal.reason}"] if refusal and refusal.reason else ()),
-            *notes,
-        ),
+        not_ranked=why,
+        notes=(*remarks(average, group, interval), *notes),
         command=command(group, cells),
         seen=seen,
         whole=_whole(found, common, reader),
@@ -195,85 +143,7 @@ def _scores(used: Sequence[Evaluated], shown: str) -> tuple[Score, ...]:
     return tuple(means)
 
 
-def unfit(about: ModelFacts, seen: tuple[int, ...] | None, common: Common, folds: Sequence[int]) -> tuple[str, ...]:
-    """Why a score on ``folds`` is not what the model is worth: it has no rank, and nothing calls it better or worse."""
-    reasons = {
-        "the protocol is not ranked": not common.protocol_ranked,
-        "a clip's score depends on its batch mates (not inductive)": about.inductive is False,
-        f"its recipe saw {labelled('fold', folds)} too": common.clean and {*(seen or ())} & {*folds},
-    }
-    return tuple(reason for reason, holds in reasons.items() if holds)
-
-
-def _not_ranked(row: _Average, group: RowGroup, about: ModelFacts, seen: tuple[int, ...] | None) -> Iterable[str]:
-    if not row.folds:
-        if row.found:
-            yield f"no result on {labelled('fold', row.common.folds)}"
-        return
-    yield from unfit(about, seen, row.common, row.common.folds)
-    missing = sorted(set(row.common.folds) - set(row.folds))
-    if missing:
-        yield f"missing {labelled('fold', missing)}"
-    notes = dict.fromkeys(note for pair in row.used if (note := row.found[pair].note))
-    yield from notes
-    if isinstance(row.compared, Refusal) and not notes:
-        yield row.compared.reason
-    if len(row.seeds) < MIN_SEEDS:
-        over = "" if isinstance(row.compared, Refusal) else ", interval over clips only"
-        yield f"few seeds ({len(row.seeds)} of at least {MIN_SEEDS}){over}"
-    if why := control(group.key, about):
-        yield why
-
-
-def _notes(row: _Average) -> Iterable[str]:
-    found = row.found
-    if row.folds and set(row.folds) != set(row.common.folds):
-        yield f"averaged over {labelled('fold', row.folds)} only: do not compare with other rows"
-    left_out = sorted({seed for _, seed in found} - set(row.seeds))
-    if left_out and row.folds:
-        yield f"{labelled('seed', left_out)} with fewer folds left out of the average"
-    for section, doubt in DOUBTS.items():
-        blocks = (part(one.record, section) for one in found.values())
-        for reason in sorted({str(block["reason"]) for block in blocks if block.get("reason")}):
-            yield f"not known whether {doubt}: {reason}"
-
-
-def _seed_notes(row: _Average) -> Iterable[str]:
-    """What the scatter of the seeds leaves out, or does not show."""
-    if row.folds and (lost := {seed for _, seed in row.asked} - {seed for _, seed in row.found}):
-        yield f"{labelled('seed', lost)} without a result, not in the average"
-    if same := sorted({name for fold in row.folds for name in _same_start(row.found, fold)}):
-        yield f"seeds give the same start ({', '.join(same)})"
-    first, *others = [[row.found[fold, seed].answers for fold in row.folds] for seed in row.seeds] or [[]]
-    if others and None not in first and all(one == first for one in others):
-        yield "its seeds give the same logits: training draws nothing, or seeds itself"
-
-
-def _same_start(found: Mapping[Pair, Evaluated], fold: int) -> Iterable[str]:
-    """What two seeds of a fold have in common before training: tensors of the network, the state of a generator."""
-    starts = [part(one.record, "start").items() for (number, _), one in found.items() if number == fold]
-    return {name for a, b in itertools.combinations(starts, 2) for name, _ in a & b}
-
-
-def _recipe_notes(group: RowGroup) -> Iterable[str]:
-    base, changed, _ = group.key.recipe.partition("~")
-    if changed and base in BUILTIN:
-        told = "and the command below names" if typed(group) else "(the command below names the recipe only)"
-        yield f"recipe {base!r} with other settings, which its records hold {told}"
-    elif changed:
-        yield f"recipe file {base}.toml, whose settings its records hold"
-
-
-def _pooled_notes(row: _Average) -> Iterable[str]:
-    """The mean over folds beside a score that is pooled over them."""
-    labels = (row.reader.folds[fold].labels for fold in row.folds)
-    if isinstance(row.compared, Resampled) and lacks_class([*labels]):
-        mean = mean_of_all(row.values)
-        said = "not every fold has a score alone" if mean is None else f"the mean over folds is {mean:.4f}"
-        yield f"pooled over folds, one of which lacks a class; {said}"
-
-
-def _detail(row: _Average) -> Detail:
+def _detail(row: Average) -> Detail:
     found, used, classes = row.found, row.used, row.common.classes
     cells = [one for _, one in sorted(found.items())]
     drawn = next((one for one in cells if one.embeddings or one.reconstructions), None)
