@@ -89,6 +89,14 @@ def warm_workers(processes):
         yield
 
 
+@pytest.fixture(scope="module")
+def own_cache(tmp_path_factory):
+    """The tests of a file share a cache that nothing else writes to."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what needs a GPU where there is none."""
     if not any(item.get_closest_marker("gpu") for item in items):

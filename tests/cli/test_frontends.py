@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 from pathlib import Path
 
 import pytest
 
-from bench.__main__ import main
 from bench.studies.frontends.claims import CLAIMS
 from bench.studies.frontends.render import feeding_rows, markdown
 
-pytestmark = pytest.mark.usefixtures("warm_workers")
+from .calling import called
+
+pytestmark = pytest.mark.usefixtures("warm_workers", "own_cache")
 
 TESTS = Path(__file__).resolve().parents[1]
 PLUGINS = [
@@ -21,18 +20,8 @@ PLUGINS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 def call(*words: str) -> tuple[int, str, str]:
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = main(["frontends", "--dataset", "tones", "--recipe", "smoke", "--device", "cpu", *words, *PLUGINS])
-    return status, out.getvalue(), err.getvalue()
+    return called("frontends", "--dataset", "tones", "--recipe", "smoke", "--device", "cpu", *words, *PLUGINS)
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import io
 import json
 import subprocess
 import sys
@@ -12,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from bench.__main__ import main
 from bench.config.selection import Selection
 from bench.data.locate import open_clips
 from bench.execution.evaluate import Progress
@@ -22,25 +19,17 @@ from bench.planning.fingerprints import Loaded
 from bench.planning.plan import expand
 from bench.plugins.discovery import discover
 
-pytestmark = pytest.mark.usefixtures("warm_workers")
+from .calling import called
+
+pytestmark = pytest.mark.usefixtures("warm_workers", "own_cache")
 
 TESTS = Path(__file__).resolve().parents[1]
 TONES, RUDE = TESTS / "execution" / "faulty_plugin.py", TESTS / "studies" / "rude_plugin.py"
 COMMON = ["--dataset", "tones", "--recipe", "smoke", "--device", "cpu", "--plugin", str(TONES), "--plugin", str(RUDE)]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 def call(*words: str) -> tuple[int, str, str]:
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = main(["profile", *words, *COMMON])
-    return status, out.getvalue(), err.getvalue()
+    return called("profile", *words, *COMMON)
 
 
 @pytest.fixture(scope="module")

@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 from pathlib import Path
 
 import pytest
 
-from bench.__main__ import main
+from .calling import called
 
-pytestmark = pytest.mark.usefixtures("warm_workers")
+pytestmark = pytest.mark.usefixtures("warm_workers", "own_cache")
 
 PLUGIN = Path(__file__).resolve().parents[1] / "studies" / "sweep" / "sweep_plugin.py"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 def call(*words: str) -> tuple[int, str, str]:
-    out, err = io.StringIO(), io.StringIO()
     fixed = ["--models", "steep.net", "--dataset", "demo", "--limit", "24", "--recipe", "smoke", "--device", "cpu"]
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = main(["sweep", *fixed, "--jobs", "1", *words, "--plugin", str(PLUGIN)])
-    return status, out.getvalue(), err.getvalue()
+    return called("sweep", *fixed, "--jobs", "1", *words, "--plugin", str(PLUGIN))
 
 
 RATES = ("--set", "recipe.lr=1e-2,0.1,10", "--set", "recipe.epochs=2", "--set", "recipe.ema=none")

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 from pathlib import Path
 
 import pytest
 
-from bench.__main__ import main
 from bench.config.recipes import parse_overrides, resolve
+
+from .calling import called
+
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 TESTS = Path(__file__).resolve().parents[1]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 def call(*words: str) -> tuple[int, str, str]:
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = main(["translate", *words, "--device", "cpu"])
-    return status, out.getvalue(), err.getvalue()
+    return called("translate", *words, "--device", "cpu")
 
 
 def test_table_page_and_json_say_the_same(tmp_path: Path) -> None:

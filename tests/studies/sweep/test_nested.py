@@ -14,16 +14,9 @@ from bench.config.recipes import resolve
 from bench.results.store import Store
 from bench.studies.sweep.nested_render import best_recipe, nested_sentences
 
-pytestmark = pytest.mark.usefixtures("warm_workers")
+pytestmark = pytest.mark.usefixtures("warm_workers", "own_cache")
 
 PLUGIN = Path(__file__).with_name("folds_plugin.py")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 def call(*words: str) -> tuple[int, str, str]:
