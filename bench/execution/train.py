@@ -90,6 +90,24 @@ class Trained:
     selected_epoch: int
 
 
+@dataclass(slots=True)
+class _Best:
+    """The epoch that validation would select so far, with its weights."""
+
+    pipeline: Pipeline | None = None
+    value: float | None = None
+    epoch: int = 0
+
+    def offer(self, step: TrainStep, validation: Validation, epoch: int) -> float:
+        """The validation score of the epoch that has just ended, which is kept if none was better."""
+        settings = step.settings
+        infer = Inference(step.scored, settings.device, settings.precision, settings.recipe.cuda_graphs)
+        value = validation.score(infer)
+        if validation.metric.better(value, self.value):
+            self.pipeline, self.value, self.epoch = copy.deepcopy(step.scored), value, epoch
+        return value
+
+
 def train(
     step: TrainStep,
     batches: Batches,
@@ -127,10 +145,8 @@ def training(
     recipe = settings.recipe
     torch.manual_seed(settings.seed)
     curves: dict[str, list[float]] = {}
-    best: Pipeline | None = None
-    best_value: float | None = None
-    seconds, clips, epoch, best_epoch = 0.0, 0, 0, 0
-    first: float | None = None
+    best, first = _Best(), None
+    seconds, clips, epoch = 0.0, 0, 0
     for epoch in range(1, recipe.epochs + 1):
         start = clock()
         step.pipeline.train()
@@ -147,16 +163,13 @@ def training(
             raise DivergedError(f"the training loss of epoch {epoch} is {scores['train_loss']}; {advice}")
         scores |= {"lr": step.rate, "seconds": seconds}
         if validation is not None:
-            value = validation.score(Inference(step.scored, settings.device, settings.precision, recipe.cuda_graphs))
-            scores[f"val_{validation.metric.name}"] = value
-            if validation.metric.better(value, best_value):
-                best, best_value, best_epoch = copy.deepcopy(step.scored), value, epoch
+            scores[f"val_{validation.metric.name}"] = best.offer(step, validation, epoch)
         for name, value in scores.items():
             curves.setdefault(name, []).append(value)
         on_epoch(epoch, scores)
-        if validation is not None and recipe.patience is not None and epoch - best_epoch >= recipe.patience:
+        if validation is not None and recipe.patience is not None and epoch - best.epoch >= recipe.patience:
             break
     return Trained(
-        pipeline=best or step.scored, curves=curves, epochs=epoch, steps=epoch * len(batches), clips=clips,
-        seconds=seconds, selected_epoch=epoch if validation is None else best_epoch,
+        pipeline=best.pipeline or step.scored, curves=curves, epochs=epoch, steps=epoch * len(batches), clips=clips,
+        seconds=seconds, selected_epoch=epoch if validation is None else best.epoch,
     )  # fmt: skip

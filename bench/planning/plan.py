@@ -218,14 +218,7 @@ def _cells_of(
     clips = data.clips.at(target.sample_rate)
     label, sha256 = weights
     axes = choose_axes(selection, registry, named, clips, label)
-    recipe = resolve(
-        selection.recipe or spec.recipe or DEFAULT_RECIPE,
-        target.recipes,
-        parse_overrides(selection.overrides),
-        mode=axes.mode,
-        clips=spec.settings,
-    )
-    recipe = recipe.model_copy(update={"tuned_on": chosen_by(recipe, target, spec, registry)})
+    recipe = _recipe_of(selection, target, spec, registry, axes.mode)
     base = Cell(
         kind="evaluate", dataset=data.label, protocol=division.protocol, fold=0, model=target.name, mode=axes.mode,
         weights=axes.weights, inputs=axes.inputs, frontend=axes.frontend, feeding=axes.feeding,
@@ -256,6 +249,13 @@ def _cells_of(
     if selection.profile and not axes.problem and (division.sizes or not division.problems):
         for process in range(selection.processes):
             yield planned(replace(base, kind="profile", protocol="profile@1", seed=first + process))
+
+
+def _recipe_of(selection: Selection, model: ModelSpec, dataset: DatasetSpec, registry: Registry, mode: str) -> Recipe:
+    """What a model is trained with on a data set, with what that was chosen by."""
+    asked, overrides = selection.recipe or dataset.recipe or DEFAULT_RECIPE, parse_overrides(selection.overrides)
+    recipe = resolve(asked, model.recipes, overrides, mode=mode, clips=dataset.settings)
+    return recipe.model_copy(update={"tuned_on": chosen_by(recipe, model, dataset, registry)})
 
 
 def chosen_by(recipe: Recipe, model: ModelSpec, dataset: DatasetSpec, registry: Registry) -> tuple[TunedOn, ...]:
