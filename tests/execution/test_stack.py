@@ -178,7 +178,7 @@ def test_training_parts_of_two_sizes_are_no_stack() -> None:
 
 def test_the_faster_way_is_told_by_times(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = itertools.cycle([1.0, 3.5])
-    monkeypatch.setattr("bench.execution.stack._timed", lambda *_: next(seconds))
+    monkeypatch.setattr("bench.execution.stack_trial._timed", lambda *_: next(seconds))
     with pytest.raises(StackError, match=r"a step takes 3.5e\+03 ms for all 3, 1e\+03 ms for one"):
         tried(small(3), choose=True)
     assert tried(small(4), choose=True)[1] == {"difference": pytest.approx(0, abs=1e-5), "one_s": 1, "stack_s": 3.5}
