@@ -27,7 +27,8 @@ from bench.data.locate import open_clips
 from bench.execution.build import build_model, build_pipeline, materialise
 from bench.execution.inputs import prepare
 from bench.execution.opening import split_for
-from bench.execution.stack import Member, StackedStep, tried
+from bench.execution.stack import Member, StackedStep
+from bench.execution.stack_trial import tried
 from bench.execution.step import StepSettings
 from bench.execution.streams import StackError
 from bench.job import Job

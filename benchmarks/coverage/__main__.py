@@ -25,7 +25,7 @@ from simulation import FOLD_SPREAD, GROUP_SHARE, MODEL_SHARE, Noise, group_label
 from bench.statistics.bootstrap import score_intervals, wilson
 from bench.statistics.draws import draw_scores
 from bench.statistics.folds import corrected_fold_t
-from bench.statistics.paired import difference_interval
+from bench.statistics.paired import compare_pairs
 
 SEEDS = (1, 2, 3, 5)
 LEAST_JUDGED = 3
@@ -101,13 +101,14 @@ def grouped_rows(clips: int, accuracy: float, counts: tuple[int, int], rng: np.r
         made = [simulate(labels, (accuracy, accuracy - GAP), 1, Noise(), rng)[0] for _ in range(block)]
         models = [model for pair in made for model in pair]
         drawn = known(draw_scores(models, labels, draws=inner, seed=rng))
+        _, ends = compare_pairs(drawn, 0.95)
         for i, found in enumerate(score_intervals(drawn, 0.95)[::2]):
-            interval, pair = known(found), known(difference_interval(drawn, 2 * i, 2 * i + 1, 0.95))
+            interval = known(found)
             cluster.add(interval.low, interval.high, accuracy)
             plain.add(*np.quantile(drawn.drawn[:, 2 * i], [0.025, 0.975]), accuracy)
             independent = wilson(float(models[2 * i].mean()) * clips, clips)
             naive.add(independent.low, independent.high, accuracy)
-            paired.add(pair.low, pair.high, GAP)
+            paired.add(*ends[2 * i, 2 * i + 1], GAP)
     return [
         cluster.row("cluster bootstrap", clips, accuracy),
         paired.row("paired bootstrap", clips, f"{accuracy} - {accuracy - GAP:g}"),
@@ -126,11 +127,11 @@ def seeded_rows(
         labels = group_labels(clips, rng)
         made = [simulate(labels, (high, low), seeds, Noise.of(scatter), rng) for _ in range(block)]
         drawn = known(draw_scores([model for models, _ in made for model in models], labels, draws=inner, seed=rng))
-        intervals = score_intervals(drawn, 0.95)
+        intervals, (_, ends) = score_intervals(drawn, 0.95), compare_pairs(drawn, 0.95)
         for i, (_, (first, second)) in enumerate(made):
-            interval, difference = known(intervals[2 * i]), known(difference_interval(drawn, 2 * i, 2 * i + 1, 0.95))
+            interval = known(intervals[2 * i])
             one.add(interval.low, interval.high, first)
-            pair.add(difference.low, difference.high, first - second)
+            pair.add(*ends[2 * i, 2 * i + 1], first - second)
     name, judged = f"{seeds} seed{'s' * (seeds > 1)}, scatter {scatter:g} points", seeds >= LEAST_JUDGED
     return (
         one.row(f"cluster bootstrap, {name}", clips, high, judged=judged),
