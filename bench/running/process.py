@@ -54,7 +54,7 @@ class Worker:
         self._inbox, self._log, self._oom_before = Inbox(), CappedLog(), oom_kills()
         self._process = subprocess.Popen(
             [*command, *imports], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=_environment(threads), start_new_session=True, bufsize=0,
+            env=worker_environment(threads), start_new_session=True, bufsize=0,
         )  # fmt: skip
         self.pid = self._process.pid
         self.output, self.printed = cast("IO[bytes]", self._process.stdout), cast("IO[bytes]", self._process.stderr)
@@ -178,7 +178,8 @@ def ended(code: int) -> str:
     return f"killed by signal {-code} ({name})"
 
 
-def _environment(threads: int) -> dict[str, str]:
+def worker_environment(threads: int) -> dict[str, str]:
+    """Of a process that computes with as many threads."""
     return os.environ | {
         "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE",
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8", "PYTHONHASHSEED": "0", "PYTHONFAULTHANDLER": "1",
