@@ -15,11 +15,12 @@ from torch import Tensor
 
 from bench.data.batches import Batches
 from bench.errors import PluginError
+from bench.execution.autocast import autocast
 from bench.execution.graphs import Tensors
 from bench.execution.optimisation import make_pretrainer, rate_factor
 from bench.execution.pipeline import Pipeline
 from bench.execution.results import DivergedError, OnEpoch
-from bench.execution.step import Step, StepSettings, autocast, to_device
+from bench.execution.step import Step, StepSettings, to_device
 
 WARMUP = 0.08
 POINTS = 150

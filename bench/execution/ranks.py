@@ -28,10 +28,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.data.batches import Batches
 from bench.errors import PluginError
+from bench.execution.autocast import autocast
 from bench.execution.graphs import Tensors, is_cuda
 from bench.execution.pipeline import Pipeline
 from bench.execution.results import Predictions
-from bench.execution.step import Inference, StepSettings, TrainStep, autocast, predict
+from bench.execution.step import Inference, StepSettings, TrainStep, predict
 from bench.execution.trust import module_state
 
 _PER_CLIP = ("bernoulli_", "uniform_", "normal_", "rand_like", "randn_like", "rand", "randn", "native_dropout")

@@ -21,11 +21,12 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bench.data.batches import Batch, Batches
+from bench.execution.autocast import autocast
 from bench.execution.graphs import Tensors, is_cuda
 from bench.execution.optimisation import Average
 from bench.execution.pipeline import Pipeline
 from bench.execution.results import OnEpoch
-from bench.execution.step import TARGETS, StepSettings, TrainStep, autocast
+from bench.execution.step import TARGETS, StepSettings, TrainStep
 from bench.execution.streams import Drawn, Draws, StackError, Streams
 from bench.execution.train import Trained, Validation, training
 from bench.measurement.clocks import synchronize

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from bench.data.batches import Batch, Batches
 from bench.errors import PluginError
 from bench.execution.augment import Augmenter
+from bench.execution.autocast import autocast
 from bench.execution.graphs import Capture, Draws, Graphs, Tensors, cuda_graph, is_cuda
 from bench.execution.inputs import Inputs
 from bench.execution.optimisation import Average, make_average, make_optimizer, rate_factor
@@ -62,11 +63,6 @@ class StepSettings:
 def to_device(inputs: Mapping[str, Tensor], device: str) -> Tensors:
     """The inputs of a batch on a device."""
     return {name: x.to(device, non_blocking=True) for name, x in inputs.items()}
-
-
-def autocast(device: str, precision: str) -> torch.autocast:
-    """The precision that a model runs in."""
-    return torch.autocast(device, torch.bfloat16, enabled=precision == "bf16")
 
 
 @dataclass(frozen=True, slots=True)

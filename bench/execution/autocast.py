@@ -1,0 +1,47 @@
+"""The precision that a model runs in, and how attention is computed there."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def autocast(device: str, precision: str) -> torch.autocast:
+    """The precision that a model runs in: ``fp32`` or ``bf16``."""
+    if device == "cpu" and precision == "bf16":
+        _register()
+    return torch.autocast(device, torch.bfloat16, enabled=precision == "bf16")
+
+
+@functools.cache
+def _register() -> torch.library.Library:
+    """Have :func:`attention` run in place of torch's own wherever a CPU's autocast is on in this process."""
+    library = torch.library.Library("aten", "IMPL", "AutocastCPU")  # type: ignore[no-untyped-call]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "(?s).*Overriding a previously registered kernel", UserWarning)
+        library.impl("scaled_dot_product_attention", attention, allow_override=True)  # type: ignore[no-untyped-call]
+    return library
+
+
+def attention(
+    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0,
+    *is_causal: bool, **named: Any,
+) -> Tensor:  # fmt: skip
+    """``F.scaled_dot_product_attention`` in bf16, as products of matrices where nothing is masked.
+
+    Torch's fused kernel (2.11) trains 2 times (600 tokens) to 5 times (32) as long in bf16 on a CPU, longer than in
+    float32, where it is the faster way.
+    """
+    with torch.autocast("cpu", enabled=False):
+        query, key, value = (x.bfloat16() for x in (query, key, value))
+        if attn_mask is not None or any(is_causal) or named.get("enable_gqa"):
+            mask = attn_mask if attn_mask is None or attn_mask.dtype == torch.bool else attn_mask.bfloat16()
+            return F.scaled_dot_product_attention(query, key, value, mask, dropout_p, *is_causal, **named)
+        scaled = query * named.get("scale", query.shape[-1] ** -0.5)
+        weights = (scaled @ key.transpose(-2, -1)).softmax(dim=-1)
+        return F.dropout(weights, dropout_p) @ value if dropout_p else weights @ value
