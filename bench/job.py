@@ -10,7 +10,7 @@ from typing import Literal
 from bench.cell import Cell
 from bench.recipe import Recipe
 
-Action = Literal["cell", "price", "estimate", "trace", "block", "count"]
+Action = Literal["cell", "price", "estimate", "pace", "trace", "block", "count"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +32,9 @@ class Job:
         timeout_s: Seconds after which the supervisor kills the worker.
         counters: ``perf`` or ``callgrind``: count operators, allocations and instructions too; empty = no.
         keep_checkpoint: Keep the weights and the test embeddings beside the record.
-        action: ``cell`` runs it; ``price`` times a few steps for the plan, ``estimate`` counts FLOPs for it,
-            ``trace`` runs a few steps under the profiler, ``block`` measures shortly for a gate, ``count``
-            what is no time.
+        action: ``cell`` runs it; ``price`` times a few steps for the plan, ``estimate`` counts operators for it,
+            ``pace`` times this machine at such; ``trace`` runs a few steps under the profiler, ``block`` measures
+            shortly for a gate, ``count`` what is no time.
         stack: The id of the first of those cells that are to be trained as one network; empty = it is none of them.
         mates: On the first one the jobs of the others.
         if_faster: Whether they are only where that is the faster way.
@@ -67,6 +67,11 @@ class Job:
         return self.action in ("price", "trace") or (self.action == "cell" and self.cell.kind == "profile")
 
     @property
+    def counts(self) -> bool:
+        """Whether it runs no model: such jobs follow each other in one process."""
+        return self.action in ("estimate", "pace")
+
+    @property
     def forks(self) -> bool:
         """Whether a fork of a process that has imported what other models need will do: nothing is published.
 
@@ -78,7 +83,7 @@ class Job:
     @property
     def key(self) -> tuple[str, str, str]:
         """Jobs of the same key may follow each other in one worker; one that is ``alone`` has a key of its own."""
-        if self.action == "estimate":
+        if self.counts:
             return ("", "", "estimate")  # nothing is run, so nothing can disturb the next one
         if self.action in ("block", "count"):
             return ("", "", "block")  # each runs in a fork of its own

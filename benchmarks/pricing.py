@@ -16,8 +16,11 @@ import torch
 from bench.cli.progress import open_progress
 from bench.config.selection import Selection
 from bench.config.settings import Settings
-from bench.execution.pricing import Known, run_estimate, run_price
+from bench.execution.counting import Known, count_work
+from bench.execution.pricing import run_price
 from bench.execution.results import Progress
+from bench.measurement.calibration import calibrate
+from bench.measurement.pace import estimate
 from bench.running.runner import Runner
 
 
@@ -25,10 +28,11 @@ def compare(selection: Selection) -> Iterator[tuple[str, str, float, float]]:
     """Data set, network, expected and timed seconds of a step."""
     with open_progress() as progress:
         runner = Runner(selection, Settings(out=Path("results/runs/pricing")), progress)
-        plan, known = runner.plan(), Known()
+        plan, known, pace = runner.plan(), Known(), calibrate()
         for planned in plan.cells:
             job = runner.preparation.job(planned, runner.launching.side_by_side)
-            expected = run_estimate(runner.host.registry, job, Progress(), known)["step_s"]
+            work = count_work(runner.host.registry, job, Progress(), known)
+            expected = estimate(work, pace, batch=job.cell.batch, frozen=False)["step_s"]
             if expected is not None:
                 timed = run_price(runner.host.registry, job, Progress())["step_s"]
                 yield planned.cell.dataset, planned.cell.model, expected, timed

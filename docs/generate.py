@@ -36,6 +36,7 @@ from bench.recipe import Recipe
 from bench.reports.formatting import percent, significant, trained
 from bench.reports.published import find_published, read_published
 from bench.results.store import Store
+from bench.running.prices import SHIPPED
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTE = "<!-- Made by `python docs/generate.py`; edit the code it describes. -->\n\n"
@@ -91,6 +92,8 @@ def pages() -> Iterator[tuple[Path, str]]:
     """Every generated file and what it should hold."""
     registry = discover(without=[p.plugin for p in discover().plugins if p.distribution != OUR])
     yield ROOT / "docs" / "hooks.md", hooks_page()
+    operators = ROOT / "plugins" / "bench_plugins" / SHIPPED
+    yield operators, runpy.run_path(str(ROOT / "docs" / "operators.py"))["page"](registry, operators)
     yield ROOT / "docs" / "reference.md", reference_page(registry)
     datasets = runpy.run_path(str(ROOT / "docs" / "datasets_page.py"))["page"]
     published = ROOT / "results" / "published"

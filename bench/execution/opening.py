@@ -68,6 +68,11 @@ def open_data(registry: Registry, job: Job, cache: WorkerCache | None = None, *,
     return Opened(clips=clips, waveforms=waveforms, stand_in=stand_in)
 
 
+def noise_of(clips: Clips) -> Opened:
+    """Clips with noise for recordings."""
+    return Opened(clips=clips, waveforms=_noise(clips), stand_in=True)
+
+
 def _noise(clips: Clips) -> Waveforms:
     shape = (len(clips), clips.clip_samples)
     noise = np.random.default_rng(0).integers(-8000, 8000, (1, clips.clip_samples), dtype=np.int16)

@@ -1,36 +1,28 @@
-"""What a model costs: from its operators without running it, or a few timed steps where that is asked for."""
+"""What a model costs by a few timed steps, where that is asked for (`bench plan --measure`)."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from bench.cell import FROZEN
 from bench.execution.build import MASKED, build_model, build_pipeline, materialise
 from bench.execution.estimators import inputs_of, logits_of
 from bench.execution.inputs import Inputs, prepare
-from bench.execution.opening import WorkerCache, open_data
-from bench.execution.pipeline import Pipeline, call_model
+from bench.execution.pipeline import Pipeline
 from bench.execution.pretraining import PretrainStep, end_pretraining
 from bench.execution.results import Progress
 from bench.execution.step import Inference, StepSettings, TrainStep
 from bench.job import Job
 from bench.measurement.clocks import synchronize
-from bench.measurement.work import Operators, Pace, calibrate, expected_seconds
 from bench.plugins.registry import Registry
 
 SLOW_STEP_S = 8.0
 """A training step expected to take longer is not run: one forward pass tells enough."""
-BESIDE = 1.35
-"""What batches, augmentation, loss and Python add to a step: the median over default networks on two data sets."""
-UPDATE_BYTES = 4 * 20
-"""Bytes that an update moves for each parameter: gradient, clipping, two moments, weight, its average."""
 
 
 def run_price(registry: Registry, job: Job, progress: Progress) -> dict[str, Any]:
@@ -114,79 +106,3 @@ def _time_estimator(model: Any, data: Inputs) -> dict[str, Any]:
     (fitted,) = _seconds(lambda: model.fit(x, targets), "cpu", times=1)
     (scored,) = _seconds(lambda: logits_of(model, x, data.task), "cpu", times=1)
     return {"step_s": None, "infer_clip_s": scored / count, "fit_clip_s": fitted / count}
-
-
-def run_estimate(registry: Registry, job: Job, progress: Progress, known: Known) -> dict[str, Any]:
-    """The numbers of :func:`run_price` without running the model, which is built without weights on the meta device.
-
-    Its operators are priced at the machine's pace; only the front end, which has no weights to learn, is timed. Of the
-    data set its list is read, no recording.
-    """
-    fitted = {"step_s": None, "infer_clip_s": 0.01, "fit_clip_s": 0.02, "data_s": 0.0, "source": "estimated"}
-    entry = registry.models[job.cell.model]
-    if entry.spec.estimator:
-        return fitted
-    data = prepare(registry, job, known.cache, open_data(registry, job, known.cache, stand_in=True))
-    progress.stage = "build"
-    weights = job.weights if entry.spec.needs_weights else None  # its numbers do not change the count
-    with torch.device("meta"):
-        model = build_model(entry, data.task, job.cell.seed, masked=job.cell.weights == MASKED, weights=weights)
-    if not isinstance(model, nn.Module):
-        return fitted
-    progress.stage = "profile"
-    model.to("meta").eval()
-    size = job.cell.batch
-    batch = next(data.batches(np.resize(np.arange(len(data.clips), dtype=np.int64), size), size).epoch(0))
-    told = {name: x for name, x in batch.inputs.items() if name == "audio_samples"}  # nothing is computed of it
-    inputs = {name: torch.empty_like(x, device="meta") for name, x in batch.inputs.items()} | told
-    front_s = 0.0
-    if data.task.feature_shape is not None and "audio" in inputs:
-        inputs["audio"] = torch.empty(size, *data.task.feature_shape, device="meta")
-        if data.frontend is not None:
-            front_s = known.front_end(data.frontend.to(job.cell.device), batch.inputs["audio"].to(job.cell.device), job)
-    pace, given = known.pace(job), inputs if data.by_name else inputs[data.modalities[0]]
-    forward = expected_seconds(lambda: call_model(model, given), pace, known.operators)
-    update = UPDATE_BYTES * sum(x.numel() for x in model.parameters() if x.requires_grad) / pace.bytes_s
-    step = 0.0 if job.cell.mode in FROZEN else BESIDE * (front_s + _both_ways(model, given, pace, known) + update)
-    clip = (front_s + forward) / size
-    pretrain_step = BESIDE * (3 * clip * job.recipe.pretrain_batch + update) if job.cell.weights == MASKED else None
-    costs = {"step_s": step, "infer_clip_s": clip, "fit_clip_s": None, "pretrain_step_s": pretrain_step}
-    return {**costs, "data_s": 0.0, "source": "estimated"}
-
-
-def _both_ways(model: nn.Module, given: torch.Tensor | dict[str, torch.Tensor], pace: Pace, known: Known) -> float:
-    """Seconds forward and backward in training, when a network may leave out a part of its tokens."""
-
-    def step() -> None:
-        call_model(model, given).float().sum().backward()
-
-    model.train()
-    try:
-        return expected_seconds(step, pace, known.operators)
-    finally:
-        model.eval()
-
-
-@dataclass(slots=True)
-class Known:
-    """What estimates that follow each other in one process share: lists of clips, paces, front ends, operators."""
-
-    cache: WorkerCache = field(default_factory=WorkerCache)
-    paces: dict[str, Pace] = field(default_factory=dict)
-    front_ends: dict[object, float] = field(default_factory=dict)
-    operators: Operators = field(default_factory=dict)
-
-    def pace(self, job: Job) -> Pace:
-        """Of the device of a job, measured once."""
-        device = job.cell.device
-        if device not in self.paces:
-            self.paces[device] = calibrate(device, 1.5 if job.recipe.publishable else 0.6)
-        return self.paces[device]
-
-    def front_end(self, frontend: nn.Module, waveforms: torch.Tensor, job: Job) -> float:
-        """Seconds of a batch through a front end of these settings, timed once."""
-        key = (job.cell.frontend, repr(frontend), tuple(waveforms.shape), job.cell.device)
-        if key not in self.front_ends:
-            with torch.inference_mode():
-                self.front_ends[key] = min(_seconds(lambda: frontend(waveforms), job.cell.device, times=3))
-        return self.front_ends[key]

@@ -14,7 +14,7 @@ import platform
 import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +93,20 @@ def foreign_cpu(*, interval_s: float = 0.2) -> Reading:
 
     Own is this process with its descendants. The kernel counts in steps of 10 ms, so watch 0.1 s or more.
     """
-    before, own, start = _busy(), _own_cpu(), time.perf_counter()
+    since = watch_foreign_cpu()
     time.sleep(interval_s)
-    seconds = time.perf_counter() - start
-    return Reading.of(max(0.0, (_busy() - before) - (_own_cpu() - own)) / seconds)
+    return since()
+
+
+def watch_foreign_cpu() -> Callable[[], Reading]:
+    """The same from now until what is returned is called."""
+    before, own, start = _busy(), _own_cpu(), time.perf_counter()
+
+    def since() -> Reading:
+        seconds = time.perf_counter() - start
+        return Reading.of(max(0.0, (_busy() - before) - (_own_cpu() - own)) / seconds)
+
+    return since
 
 
 def _busy() -> float:
@@ -112,7 +122,8 @@ def _own_cpu() -> float:
     for member in [me, *me.children(recursive=True)]:
         with contextlib.suppress(psutil.NoSuchProcess):  # it ended between the listing and the question
             times = member.cpu_times()
-            total += times.user + times.system
+            ended = getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
+            total += times.user + times.system + ended
     return total
 
 

@@ -6,23 +6,25 @@ import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from bench.cell import FROZEN, Cell
+from bench.clips import Clips
 from bench.planning.fingerprints import machine
 from bench.planning.plan import Plan, PlannedCell
 from bench.plugins.registry import Entry, Registry
 from bench.plugins.specs import ModelSpec
 from bench.recipe import Recipe
-from bench.results.provenance import digest, library_versions, source_hash
+from bench.results.provenance import digest, extra_versions, hash_files, library_versions, source_hash
 from bench.results.records import Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """Seconds of the parts of a cell of one model, ``measured`` on this machine or ``estimated`` from FLOPs.
+    """Seconds of the parts of a cell of one model, ``measured`` on this machine or ``estimated`` from operators.
 
     A training step is ``None`` for an estimator and 0 for a frozen network; only estimators are fitted per clip.
     ``contended``: others used the machine meanwhile.
@@ -59,6 +61,9 @@ def _kept() -> TypeAdapter[Cost]:
     return TypeAdapter(Cost)
 
 
+COUNTERS = ("measurement/work.py", "execution/counting.py")
+"""The files of the host that say what is counted."""
+_HERE = Path(__file__).resolve().parents[1]
 ROUGH = 2.0
 """What was estimated, or measured beside others, decides about a budget only beyond it by more than this factor."""
 PROBE_CLIP_S = {"probe": 3e-3, "logistic": 6e-3, "mlp": 3e-3, "attention": 3e-2}
@@ -97,6 +102,32 @@ def cost_key(planned: PlannedCell, registry: Registry, threads: int) -> str:
             planned.recipe.spec_masks, planned.recipe.roll, planned.recipe.ema is None, *_mode_key(planned, model),
         ]
     )  # fmt: skip
+
+
+def count_key(planned: PlannedCell, registry: Registry, clips: Clips) -> str:
+    """Under which a model's operators are kept: all that they depend on, which is nothing of the machine."""
+    cell, recipe = planned.cell, planned.recipe
+    model, data = registry.models[cell.model], registry.datasets[cell.data_name].spec
+    spec, frontend = model.spec, registry.frontends.entries.get(cell.frontend)
+    clips = clips.at(spec.sample_rate)
+    return digest(
+        [
+            "operators", hash_files(_HERE, [_HERE / name for name in COUNTERS]), source_hash(model.factory),
+            model.contents or dict(spec.options), spec.by_name, spec.lengths, spec.needs_weights,
+            extra_versions(spec.extra, model.provenance.distribution) if spec.extra else None,
+            cell.weights if "~" in cell.weights else "", cell.inputs, cell.batch, cell.clip_samples,
+            cell.frontend, cell.feeding, frontend and source_hash(frontend.factory), dict(spec.frontend_options),
+            clips.sample_rate, clips.label_names, clips.targets.ndim, clips.image_shape,
+            None if clips.features is None else clips.features.shape[1:], data.task and data.task.text_length,
+            recipe.long_clips, recipe.window_s,
+            *_mode_key(planned, model),
+        ]
+    )  # fmt: skip
+
+
+def pace_key(device: str, threads: int) -> str:
+    """Under which the pace of this machine is kept."""
+    return digest(["pace", device, threads, machine(), library_versions()])
 
 
 def _mode_key(planned: PlannedCell, model: Entry[ModelSpec]) -> list[object]:

@@ -76,16 +76,28 @@ class Launching:
 
     def prepare(self, models: Sequence[str] = (), *, brief: bool = False) -> None:
         """Say that jobs of ``models`` (names, families or sets) may follow, ``brief`` ones: nothing is published."""
+        estimators, networks = self._kinds(models)
+        torch = (IMAGE if brief else "bench.execution.network",) if networks else ()
+        if brief:  # each is forked from one process
+            self.side_by_side = replace(self.side_by_side, imports=torch)
+            self.alone = replace(self.alone, imports=torch)
+        self._start((*torch, *estimators))
+
+    def expect(self, models: Sequence[str]) -> None:
+        """Say that a job follows which times this machine, unless all of ``models`` are estimators."""
+        if self._kinds(models)[1]:
+            self._start(("torch",))
+
+    def _kinds(self, models: Sequence[str]) -> tuple[list[str], bool]:
+        """The modules of those models that say they are estimators, and whether there may be others."""
+        entries = [self._registry.models.entries.get(name) for name in models]
+        found = [entry.factory.partition(":")[0] for entry in entries if entry and entry.spec.estimator]
+        return sorted(set(found)), not models or len(found) < len(models)
+
+    def _start(self, imports: tuple[str, ...]) -> None:
         if prepare := getattr(self._launcher, "prepare", None):
-            entries = [self._registry.models.entries.get(name) for name in models]
-            estimators = [entry.factory.partition(":")[0] for entry in entries if entry and entry.spec.estimator]
-            warm = IMAGE if brief else "bench.execution.network"
-            torch = () if models and len(estimators) == len(models) else (warm,)
-            if brief:  # each is forked from one process
-                self.side_by_side = replace(self.side_by_side, imports=torch)
-                self.alone = replace(self.alone, imports=torch)
             with self._blamed():
-                prepare(replace(self.side_by_side, imports=(*torch, *sorted(set(estimators)))))
+                prepare(replace(self.side_by_side, imports=imports))
 
     def close(self) -> None:
         """Say that no job will follow."""

@@ -2,45 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from bench.cell import Cell
 from bench.clips import Clips
 from bench.config.selection import Selection, check_names
-from bench.data.cache import cache_root
 from bench.data.contents import identified
 from bench.data.copies import know_copies
 from bench.data.decoders import decoder
 from bench.data.locate import open_clips
 from bench.data.waveforms import Fill, open_waveforms
 from bench.job import Job
-from bench.measurement.machine import foreign_cpu
-from bench.planning.costs import Cost, cost_key, cost_of, parse_cost, with_costs
+from bench.planning.costs import with_costs
 from bench.planning.fingerprints import Loaded, metric_sources
 from bench.planning.plan import Plan, PlannedCell
 from bench.planning.shards import ELSEWHERE, divide
-from bench.plugins.interfaces import Answered, Event, Lost, Resources
+from bench.plugins.interfaces import Resources
 from bench.plugins.registry import Registry
-from bench.results.folder import write_atomic
-from bench.results.reading import parse_json, read_bytes, reason, set_aside
-from bench.results.records import Record
+from bench.running.prices import Prices
 from bench.textfiles import at_home
 
 if TYPE_CHECKING:
     from bench.running.runner import Runner
 
 DEFAULT_TIMEOUT_S = 1800.0
-PRICING_TIMEOUT_S = 120.0
-ESTIMATES = 30
-"""So many estimates take as long as the start of a worker."""
 RECORD_BYTES = 12_000
-BUSY_CORES = 0.2
-"""Cores' worth of foreign work above which a measured cost says more about the neighbours than about the model."""
 
 
 class Preparation:
@@ -55,7 +43,7 @@ class Preparation:
         self.registry, self.launching, self.progress = runner.host.registry, runner.launching, runner.progress
         self.loaded: dict[str, Loaded] = {}
         self.elsewhere: tuple[PlannedCell, ...] = ()
-        self.keys: dict[Cell, str] = {}
+        self.prices = Prices(self)
 
     def plan(self, *, measure: bool = False, decode: bool = False) -> Plan:
         """The priced plan.
@@ -63,19 +51,19 @@ class Preparation:
         Args:
             measure: Time a few steps of models whose cost was never measured here; otherwise estimate it, and no
                 model runs.
-            decode: Decode every data set now.
+            decode: Decode every data set now; otherwise copies are told by files alone.
 
         Raises:
             BenchError: The selection names what does not exist, data is missing, a split leaks.
         """
         check_names(self.selection, self.registry)
-        plan = self._shard(self.planner(self.registry, self._open()))
+        plan = self._shard(self.planner(self.registry, self._open(decode=decode)))
         plan = replace(plan, cells=tuple(self._kept(planned) for planned in plan.cells))
         views = self._views(plan)
         if decode:  # every data set is decoded once, here and with a count, before workers ask for it
             for name, clips, trim_db, fill in views:
                 open_waveforms(clips, trim_db=trim_db, fill=fill, progress=self._counter(f"decoding {name}"))
-        plan = with_costs(plan, self._costs(plan, measure=measure))
+        plan = with_costs(plan, self.prices.costs(plan, measure=measure))
         decided = self.store.read_plan().decisions
         previous = {entry["id"]: entry for entry in decided if entry.get("cost_source") != ELSEWHERE}
         plan = replace(plan, cells=tuple(_decided(planned, previous.get(planned.cell.id)) for planned in plan.cells))
@@ -98,9 +86,9 @@ class Preparation:
             keep_checkpoint=settings.keep_checkpoints, timeout_s=limit, counters=self.selection.counters or "",
         )  # fmt: skip
 
-    def _open(self) -> dict[str, Loaded]:
+    def _open(self, *, decode: bool) -> dict[str, Loaded]:
         rehash = self.settings.rehash
-        self.loaded = load_all(self.selection, self.registry, rehash=rehash, counter=self._counter)
+        self.loaded = load_all(self.selection, self.registry, rehash=rehash, counter=self._counter, decode=decode)
         return self.loaded
 
     def _shard(self, plan: Plan) -> Plan:
@@ -151,87 +139,6 @@ class Preparation:
             total += RECORD_BYTES + 4 * classes * planned.test_clips + weights
         return total
 
-    def _costs(self, plan: Plan, *, measure: bool) -> dict[Cell, Cost | str]:
-        """What every runnable cell costs here: remembered or asked for; a string says why it is unknown."""
-        threads = self.launching.side_by_side.threads
-        self.keys = keys = {p.cell: cost_key(p, self.registry, threads) for p in plan.runnable}
-        known: dict[str, Cost | str] = {
-            key: cost
-            for key in set(keys.values())
-            if (cost := self._remembered(key)) and not (measure and cost.source != "measured")
-        }
-        asked: dict[str, PlannedCell] = {}
-        for planned in plan.runnable:
-            if keys[planned.cell] not in known:
-                asked.setdefault(keys[planned.cell], planned)
-        if asked:
-            known |= self._ask(asked, measure=measure)
-        return {cell: known[key] for cell, key in keys.items()}
-
-    def _remembered(self, key: str) -> Cost | None:
-        path = _cost_path(key)
-        try:
-            return parse_cost(parse_json(read_bytes(path)))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            with contextlib.suppress(OSError):
-                aside = f"set aside as {set_aside(path).name}; the model is timed again"
-                self.progress.note(f"{path} holds no cost ({reason(error)}): {aside}")
-            return None
-
-    def _ask(self, asked: Mapping[str, PlannedCell], *, measure: bool) -> dict[str, Cost | str]:
-        """Costs timed or estimated in a worker; those found undisturbed are remembered."""
-        watched = foreign_cpu().value or 0.0
-        answers: dict[str, Cost | str] = {}
-        keys = {planned.cell: key for key, planned in asked.items()}
-        what = f"{'timing' if measure else 'estimating'} {len(asked)} model{'s' if len(asked) > 1 else ''}"
-
-        def on_event(event: Event) -> None:
-            if isinstance(event, Answered):
-                answers[keys[event.job.cell]] = event.values.get("problem") or _cost(event.values)
-            elif isinstance(event, Lost):
-                answers[keys[event.job.cell]] = event.failure.message
-            self.progress.count(what, len(answers), len(asked))
-
-        resources = self.launching.side_by_side
-        if not measure:  # a further worker takes longer to start than it would save
-            slots = max(1, min(resources.slots, len(asked) // ESTIMATES))
-            resources = replace(resources, slots=slots, after=self._following())
-        limit = min(PRICING_TIMEOUT_S, self.settings.timeout_s or PRICING_TIMEOUT_S)
-        jobs = [
-            replace(self.job(planned, resources), timeout_s=limit, action="price" if measure else "estimate")
-            for planned in asked.values()
-        ]
-        self.launching.run(jobs, on_event, resources)
-        others = max(watched, foreign_cpu().value or 0.0)
-        if others > BUSY_CORES:
-            if measure:
-                said = f"others use {others:.1f} cores: the costs measured now are not kept for later plans"
-                self.progress.note(f"{said}, and decide only about cells far over their budget")
-            return {k: replace(c, contended=True) if isinstance(c, Cost) else c for k, c in answers.items()}
-        for key, cost in answers.items():
-            if isinstance(cost, Cost):
-                write_atomic(_cost_path(key), json.dumps(asdict(cost)).encode())
-        return answers
-
-    def _following(self) -> Resources | None:
-        """What a further worker for the cells to come may be given; ``None`` where it would not save its start."""
-        evaluate = sum(cell.kind == "evaluate" for cell in self.keys)
-        found = self.launching.side_by_side if evaluate else self.launching.alone
-        return found if found.imports and (found.slots > 1 < evaluate or not evaluate) else None
-
-    def learn(self, record: Record) -> None:
-        """Remember what a cell that ran undisturbed says its model costs, unless that was measured before."""
-        key = self.keys.get(record.cell)
-        if key is None or record.cell.kind != "evaluate" or record.environment.get("contended") is not False:
-            return
-        known = self._remembered(key)
-        cost = None if known is not None and known.source == "measured" else cost_of(record)
-        if cost is not None:
-            with contextlib.suppress(OSError):
-                write_atomic(_cost_path(key), json.dumps(asdict(cost)).encode())
-
 
 def load_all(
     selection: Selection,
@@ -239,17 +146,19 @@ def load_all(
     *,
     rehash: bool = False,
     counter: Callable[[str], Callable[[int, int], None] | None] = lambda _: None,
+    decode: bool = True,
 ) -> dict[str, Loaded]:
     """The data sets of a selection, opened, told by what their files hold, copies known.
 
-    ``counter("downloading esc50")`` gives the function that counts what is done.
+    ``counter("downloading esc50")`` gives the function that counts what is done. Without ``decode`` no recording in a
+    file is decoded, and copies are files of the same bytes.
     """
     found = {}
     for name in selection.datasets:
         entry = registry.datasets[name]
         fetching = counter(f"downloading {name}")
         clips = open_clips(entry.spec, selection.data, load=entry.factory, progress=fetching)
-        clips = know_copies(identified(clips, rehash=rehash), progress=counter(f"decoding {name}"))
+        clips = know_copies(identified(clips, rehash=rehash), progress=counter(f"decoding {name}"), decode=decode)
         reads = "" if clips.audio is None or callable(clips.audio) else decoder()
         found[name] = Loaded(entry=entry, clips=clips, decoder=reads)
     return found
@@ -262,15 +171,3 @@ def _decided(planned: PlannedCell, previous: Mapping[str, str] | None) -> Planne
     if previous["decision"] == "run" and planned.decision == "over_budget":
         return replace(planned, decision="run", reason="")
     return planned
-
-
-def _cost_path(key: str) -> Path:
-    return cache_root() / "costs" / f"{key}.json"
-
-
-def _cost(values: Mapping[str, Any]) -> Cost | str:
-    """What was answered, or why it is no cost."""
-    try:
-        return parse_cost({name: values[name] for name in Cost.__dataclass_fields__ if name in values})
-    except ValueError as error:
-        return f"the answer is no cost: {' '.join(str(error).split())[:200]}"

@@ -33,6 +33,7 @@ from bench.results.sharing import plan_held, shard_held
 from bench.results.store import Store
 from bench.running.launching import Launching
 from bench.running.observing import Observing
+from bench.running.prices import kept, pace_name
 from bench.running.progress import Observers, Progress
 from bench.running.result import Result
 from bench.running.scoring import completed
@@ -90,6 +91,8 @@ class Runner:
     def plan(self, *, measure: bool = False) -> Plan:
         """The priced plan; see :meth:`bench.running.preparation.Preparation.plan`."""
         try:
+            if not (measure or kept(pace_name(self.selection.device, self.launching))):
+                self.launching.expect(self.selection.models)
             return self.preparation.plan(measure=measure, decode=False)
         finally:
             self.launching.close()
@@ -201,7 +204,7 @@ class Runner:
                 self.store.write_log(event.job.cell, event.log)
                 if isinstance(event, interfaces.Finished):
                     record = self._write(event.record, event.files)
-                    self.preparation.learn(record)
+                    self.preparation.prices.learn(record)
                 else:
                     record = self._write(self._blank(event.job, event.status, event.failure))
                 self.observing.tell("cell_finish", record)

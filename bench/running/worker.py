@@ -13,7 +13,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -90,7 +90,7 @@ def _run_job_in(image: Image, job: Job) -> bool:
     run = functools.partial(_run_job, job, host, observers, image)
     several = job.cell.nproc > 1 and job.action == "cell"
     work = functools.partial(isolation.together, run, job.cell.nproc) if several else run
-    if job.alone or job.action == "estimate":  # the only one of its process, or nothing is run
+    if job.alone or job.counts:  # the only one of its process, or nothing is run
         if job.alone and len(sys.argv) > 1:
             isolation.map_files()
         run()
@@ -188,6 +188,8 @@ def _referring(host: Host, job: Job) -> Host:
 
 
 def _light(job: Job, host: Host) -> bool:
+    if job.action == "pace":
+        return True
     entry = host.registry.models.entries.get(job.cell.model)
     return job.action == "cell" and job.cell.kind == "evaluate" and entry is not None and entry.spec.estimator
 
@@ -196,8 +198,7 @@ def _run_job(job: Job, host: Host, observers: Observers, image: Image, member: i
     from bench.execution.results import Progress
 
     image.channel.owner = os.getpid()
-    if torch := sys.modules.get("torch"):
-        torch.set_num_threads(job.threads)
+    _take_threads(job.threads)
     if job.action == "cell":
         run_cell(job, host, observers, image.channel, member)
         return
@@ -209,19 +210,35 @@ def _run_job(job: Job, host: Host, observers: Observers, image: Image, member: i
     image.channel.send("answer", files, **values)
 
 
+def _take_threads(count: int) -> None:
+    """Compute with so many, whatever this process was started with."""
+    if os.environ.get("OMP_NUM_THREADS") != str(count):
+        os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(count))
+        if pools := sys.modules.get("threadpoolctl"):  # as scikit-learn brings it
+            pools.threadpool_limits(count)
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(count)
+
+
 def _answer(job: Job, host: Host, progress: Progress, kept: dict[Any, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Values and files of a job that gives no record."""
     import tempfile
 
-    from bench.execution import pricing
+    if job.action == "pace":
+        from bench.measurement.calibration import calibrate
+
+        return {"pace": asdict(calibrate(job.cell.device))}, {}
+    if job.action == "estimate":
+        from bench.execution.counting import Known, count_work
+
+        work = count_work(host.registry, job, progress, kept.setdefault("known", Known()))
+        return {"work": asdict(work)}, {}
+    from bench.execution.pricing import run_price
     from bench.execution.profile import run_block, run_trace
 
     if job.action in ("price", "block", "count"):
-        run = pricing.run_price if job.action == "price" else run_block
+        run = run_price if job.action == "price" else run_block
         return run(host.registry, job, progress), {}
-    if job.action == "estimate":
-        known = kept.setdefault("known", pricing.Known())
-        return pricing.run_estimate(host.registry, job, progress, known), {}
     with tempfile.TemporaryDirectory(prefix="bench-trace-") as folder:
         traces = run_trace(host.registry, job, progress, Path(folder))
         return {"traces": traces}, {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}

@@ -38,6 +38,9 @@ def test_copies_by_file_by_link_and_by_samples(tmp_path):
     soundfile.write(tmp_path / "silent.wav", np.zeros(500, np.int16), RATE)
     names = ("a.wav", "b.wav", "c.flac", "d.wav", "e.wav", "longer.wav", "silent.wav", "silent.wav", "./a.wav")
     clips = made(tuple(tmp_path / name for name in names))
+    listed = know_copies(clips, cache=tmp_path / "cache", decode=False)
+    assert listed.copies.tolist() == [0, 1, 2, 0, 1, 5, 6, 7, 0], "a copy in another container takes decoding to see"
+    assert not (tmp_path / "cache" / "waveforms").exists()
     found = know_copies(clips, cache=tmp_path / "cache")
     assert found.copies.tolist() == [0, 1, 0, 0, 1, 5, 6, 7, 0]
     assert found.notes == (

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,18 +17,21 @@ import pytest
 import safetensors.torch
 import torch
 
+from bench.cell import FROZEN
 from bench.errors import PluginError, RecipeError
 from bench.execution import network
 from bench.execution.build import build_model, build_pipeline
+from bench.execution.counting import Known, count_work
 from bench.execution.embeddings import Embeddings, like
 from bench.execution.evaluate import Progress, run_evaluate
 from bench.execution.inputs import prepare
 from bench.execution.opening import split_for
 from bench.execution.optimisation import make_optimizer
 from bench.execution.pretraining import passes
-from bench.execution.pricing import Known, run_estimate, run_price
+from bench.execution.pricing import run_price
 from bench.execution.results import DivergedError
 from bench.job import Job
+from bench.measurement.pace import Pace, estimate
 from bench.planning.costs import Cost, cost_key, expected_seconds
 from bench.planning.plan import PlannedCell
 from bench.results.store import Store
@@ -287,7 +289,14 @@ def test_costs_by_mode(modes, tmp_path: Path) -> None:
             ("probe", "probe", "masked"), ("knn", "knn", "random"),
         )
     }  # fmt: skip
-    for measure in (run_price, partial(run_estimate, known=Known())):
+    pace = Pace(flops_s=1e10, bytes_s=1e10, operator_s=1e-6, transform_flops_s=1e11)
+
+    def counted(registry, work: Job, progress: Progress) -> dict:
+        found = count_work(registry, work, progress, Known())
+        masked = 8 * (work.cell.weights == "masked")
+        return estimate(found, pace, batch=work.cell.batch, frozen=work.cell.mode in FROZEN, pretrain_batch=masked)
+
+    for measure in (run_price, counted):
         found = {name: measure(modes, work, Progress()) for name, work in jobs.items()}
         assert {name for name, cost in found.items() if cost["pretrain_step_s"]} == {"tuned", "probe"}
         assert {name for name, cost in found.items() if cost["step_s"]} == {"scratch", "tuned", "filed"}

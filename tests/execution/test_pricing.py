@@ -9,9 +9,10 @@ import pytest
 from bench.cell import Cell
 from bench.config.recipes import resolve
 from bench.errors import PluginError
-from bench.execution.pricing import Known, run_estimate
+from bench.execution.counting import Known, count_work
 from bench.execution.results import Progress
 from bench.job import Job
+from bench.measurement.pace import Work
 from bench.plugins.discovery import load
 
 HERE = Path(__file__).parent
@@ -24,7 +25,7 @@ def registry():
 
 @pytest.fixture
 def estimated(registry, monkeypatch, tmp_path: Path):
-    """``estimated(model, dataset, clip_samples, **axes)``: its costs and what stands in the cache afterwards."""
+    """``estimated(model, dataset, clip_samples, **axes)``: its work and what stands in the cache afterwards."""
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
     known = Known()
 
@@ -34,19 +35,19 @@ def estimated(registry, monkeypatch, tmp_path: Path):
             clip_samples=clip_samples, **axes,
         )  # fmt: skip
         job = Job(cell=cell, recipe=resolve("smoke", None, {"fill": "zeros"}), fingerprint="0")
-        return run_estimate(registry, job, Progress(), known), {path.name for path in tmp_path.iterdir()}
+        return count_work(registry, job, Progress(), known), {path.name for path in tmp_path.iterdir()}
 
     return one
 
 
 def test_an_estimate_reads_no_recording(estimated) -> None:
     for feeding in ("fly", "precomputed"):
-        cost, made = estimated("net.drawn", "tones", 800, frontend="drawn", feeding=feeding)
-        assert cost["step_s"] > 0
-        assert cost["infer_clip_s"] > 0
+        work, made = estimated("net.drawn", "tones", 800, frontend="drawn", feeding=feeding)
+        assert sum(flops for flops, _, _ in work.step) > sum(flops for flops, _, _ in work.forward) > 0
+        assert bool(work.front) == (feeding == "fly")
         assert made <= {"contents.sqlite"}
-    cost, made = estimated("tell.view", "views", 32, inputs="audio+image.derived", frontend="waveform")
-    assert cost["step_s"] > 0
+    work, made = estimated("tell.view", "views", 32, inputs="audio+image.derived", frontend="waveform")
+    assert work.step
     assert made <= {"contents.sqlite"}
 
 
@@ -56,8 +57,7 @@ def test_an_estimate_says_what_cannot_be_precomputed(estimated) -> None:
 
 
 def test_an_estimator_is_not_built_to_be_priced(estimated, monkeypatch) -> None:
-    monkeypatch.setattr("bench.execution.pricing.build_model", None)
-    cost, made = estimated("classical.svm", "tones", 800)
-    assert cost["step_s"] is None
-    assert cost["fit_clip_s"] > 0
+    monkeypatch.setattr("bench.execution.counting.build_model", None)
+    work, made = estimated("classical.svm", "tones", 800)
+    assert work == Work(fitted=True)
     assert not made

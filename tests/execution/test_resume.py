@@ -16,7 +16,7 @@ import pytest
 from bench.measurement.readings import Reading
 from bench.plugins.interfaces import Answered
 from bench.results.store import Store
-from bench.running import preparation
+from bench.running import prices
 
 pytestmark = pytest.mark.usefixtures("warm_workers")
 
@@ -90,7 +90,7 @@ def test_a_budget_decision_is_made_again_once_the_machine_is_quiet(make_runner, 
         noted: list[str] = []
         overrides = ("recipe.epochs=2", "recipe.budget_seconds=10")
         runner = make_runner("tones.good", folds=(1,), recipe="quick", overrides=overrides)
-        monkeypatch.setattr(preparation, "foreign_cpu", lambda: Reading.of(cores))
+        monkeypatch.setattr(prices, "foreign_cpu", lambda: Reading.of(cores))
         monkeypatch.setattr(runner.progress, "note", noted.append)
 
         def answer(jobs, on_event, _resources) -> None:

@@ -9,10 +9,16 @@ import pytest
 import torch
 from torch import nn
 
-from bench.measurement import work
-from bench.measurement.work import Pace, calibrate, expected_seconds
+from bench.measurement import calibration
+from bench.measurement.calibration import calibrate
+from bench.measurement.pace import Pace, Work, estimate, parse_pace, parse_work, seconds_of
+from bench.measurement.work import count, gathered
 
-FREE = {"flops_s": inf, "bytes_s": inf, "operator_s": 0.0}
+FREE = {"flops_s": inf, "bytes_s": inf, "operator_s": 0.0, "transform_flops_s": inf}
+
+
+def expected_seconds(call, pace: Pace, known=None) -> float:
+    return seconds_of(count(call, known), pace)
 
 
 def layer() -> tuple[nn.Module, torch.Tensor]:
@@ -33,8 +39,8 @@ def test_arithmetic_traffic_and_calls_are_priced() -> None:
 def test_the_slower_of_arithmetic_and_traffic_counts() -> None:
     net, x = layer()
     flops, moved = 2 * 32 * 64 * 128, 4 * (32 * 64 + 64 * 128 + 128 + 32 * 128)
-    slow_products = Pace(flops_s=1.0, bytes_s=1e9, operator_s=0.0)
-    slow_memory = Pace(flops_s=1e9, bytes_s=1.0, operator_s=0.0)
+    slow_products = Pace(**{**FREE, "flops_s": 1.0, "bytes_s": 1e9})
+    slow_memory = Pace(**{**FREE, "flops_s": 1e9, "bytes_s": 1.0})
     assert expected_seconds(lambda: net(x), slow_products) == pytest.approx(flops)
     assert expected_seconds(lambda: net(x), slow_memory) == pytest.approx(moved)
 
@@ -88,8 +94,51 @@ def test_real_tensors_keep_their_numbers() -> None:
     torch.testing.assert_close(found[1], torch.softmax(x + 1.0, dim=1) @ x.T)
 
 
+def test_calls_of_like_intensity_are_kept_together_and_take_what_they_took() -> None:
+    calls = [(0, 400), (1000, 10), (8000, 80), (0, 200), (10, 1000), (300, 300)]
+    counts = gathered(calls)
+    assert counts == ((0, 600, 2), (10, 1000, 1), (300, 300, 1), (9000, 90, 2))
+    for flops_s in (0.1, 1.0, 100.0):
+        pace = Pace(flops_s=flops_s, bytes_s=1.0, operator_s=0.5, transform_flops_s=7.0)
+        alone = sum(0.5 + max(flops / flops_s, moved) for flops, moved in calls)
+        assert seconds_of(counts, pace) == pytest.approx(alone)
+
+
+def test_a_fourier_transform_is_arithmetic() -> None:
+    flops = [sum(one[0] for one in count(lambda n=n: torch.fft.rfft(torch.zeros(4, n)))) for n in (256, 512)]
+    assert 2.0 < flops[1] / flops[0] < 2.5
+
+
+def test_a_frozen_network_has_no_step_and_a_masked_one_a_step_of_pretraining() -> None:
+    pace = Pace(flops_s=1.0, bytes_s=1e12, operator_s=0.0, transform_flops_s=10.0)
+    work = Work(front=((100, 1, 1),), forward=((30, 1, 1),), step=((90, 1, 1),), parameters=1)
+    trained, frozen, masked = (
+        estimate(work, pace, batch=4, **more)
+        for more in ({"frozen": False}, {"frozen": True}, {"frozen": False, "pretrain_batch": 8})
+    )
+    assert trained["step_s"] == pytest.approx(1.35 * (10 + 90))
+    assert trained["infer_clip_s"] == frozen["infer_clip_s"] == pytest.approx((10 + 30) / 4)
+    assert frozen["step_s"] == 0
+    assert trained["pretrain_step_s"] is None
+    assert masked["pretrain_step_s"] == pytest.approx(1.35 * 3 * 10 * 8)
+
+
+@pytest.mark.parametrize(
+    ("parse", "values"),
+    [
+        (parse_work, {"step": [[1, 2, -3]]}), (parse_work, {"step": [[1, 2.5, 3]]}), (parse_work, {"steps": []}),
+        (parse_pace, {"flops_s": 1.0, "bytes_s": 1.0, "operator_s": 1.0}),
+        (parse_pace, {"flops_s": 1.0, "bytes_s": 1.0, "operator_s": 1.0, "transform_flops_s": 0.0}),
+    ],
+)  # fmt: skip
+def test_what_is_no_work_or_pace_is_refused(parse, values) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  pydantic's own
+        parse(values)
+
+
 def test_a_pace_is_finite() -> None:
     pace = calibrate(seconds=0.06)
+    assert 1e6 < pace.transform_flops_s < 1e15
     assert 1e6 < pace.flops_s < 1e15
     assert 1e6 < pace.bytes_s < 1e14
     assert 1e-8 < pace.operator_s < 1e-1
@@ -102,5 +151,6 @@ def test_what_the_first_calls_wait_for_is_not_the_pace(monkeypatch) -> None:
         nonlocal now
         now += next(costs)
 
-    monkeypatch.setattr(work.time, "perf_counter", lambda: now)
-    assert [*work._fastest([call], "cpu", 0.5)] == [pytest.approx(0.01)]
+    for clock in ("perf_counter", "thread_time"):
+        monkeypatch.setattr(calibration.time, clock, lambda: now)
+    assert [*calibration._fastest([call], "cpu", 0.5)] == [pytest.approx(0.01)]

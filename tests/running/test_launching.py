@@ -18,7 +18,7 @@ from bench.recipe import Recipe
 from bench.results.store import Store
 from bench.running.launching import Launching
 from bench.running.local import LocalLauncher
-from bench.running.preparation import Preparation
+from bench.running.prices import Prices
 from bench.testing.fakes import fake_plugin
 
 ONE = Resources(slots=1, threads=1)
@@ -268,14 +268,14 @@ def test_the_worker_of_what_follows_starts_once_a_core_is_idle(monkeypatch, jobs
     ],
 )
 def test_a_further_worker_is_started_for_what_follows_the_estimates(samples, kinds, slots, follows) -> None:
-    preparation = Preparation.__new__(Preparation)
-    preparation.keys = {samples.cell(f"m{i}", kind=kind): "" for i, kind in enumerate(kinds)}
+    prices = Prices.__new__(Prices)
+    prices.keys = {samples.cell(f"m{i}", kind=kind): "" for i, kind in enumerate(kinds)}
     known = {
         "evaluate": Resources(slots=slots, threads=1, imports=("x",)),
         "profile": Resources(slots=1, threads=2, imports=("x",)),
     }
-    preparation.launching = types.SimpleNamespace(side_by_side=known["evaluate"], alone=known["profile"])
-    assert preparation._following() == known.get(follows)
+    prices.launching = types.SimpleNamespace(side_by_side=known["evaluate"], alone=known["profile"])
+    assert prices._following() == known.get(follows)
     slow = {name: replace(one, imports=()) for name, one in known.items()}
-    preparation.launching = types.SimpleNamespace(side_by_side=slow["evaluate"], alone=slow["profile"])
-    assert preparation._following() is None
+    prices.launching = types.SimpleNamespace(side_by_side=slow["evaluate"], alone=slow["profile"])
+    assert prices._following() is None

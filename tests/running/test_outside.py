@@ -56,7 +56,8 @@ def test_who_runs_cells_and_what_is_written_is_chosen_by_name(
     assert done.returncode == 0, done.stderr
     assert [record.status for record in Store(out).records()[0]] == ["ok", "ok"]
     ran = [line.split() for line in log.read_text().splitlines()]
-    assert {tuple(words[:2]) for words in ran} == {("estimate", "evaluate"), ("cell", "evaluate"), ("cell", "profile")}
+    asked = {("estimate", "evaluate"), ("pace", "evaluate"), ("cell", "evaluate"), ("cell", "profile")}
+    assert {tuple(words[:2]) for words in ran} == asked
     assert json.loads((out / "leaderboard.lines.json").read_text()) == {"model": "tones"}
     assert json.loads((out / "leaderboard.json.json").read_text())["sections"]
     assert not (out / "leaderboard.md").exists()

@@ -21,7 +21,6 @@ from bench.cli.run import shard_of
 from bench.config.selection import Selection
 from bench.config.settings import Settings
 from bench.errors import SelectionError, StoreError
-from bench.measurement.readings import Reading
 from bench.planning.shards import divide, nominal_seconds
 from bench.results.merge import merge
 from bench.results.sharing import shard_held
@@ -53,7 +52,6 @@ def farm(samples, tmp_path_factory):
         root = tmp_path_factory.mktemp("farm")
         patch.setenv("BENCH_CACHE", str(root / "cache"))
         patch.setattr("os.fsync", lambda _: None)  # thousands of small files
-        patch.setattr("bench.running.preparation.foreign_cpu", lambda: Reading.of(0.0))  # a second each
         whole = runner(root / "whole").run()
         parts = [root / f"part{index}" for index in range(1, SHARDS + 1)]
         for index, part in enumerate(parts, 1):
