@@ -213,7 +213,7 @@ def _row(section: SectionGroup, choice: Choice) -> RowGroup | None:
     fitting = [row for key, row in sorted(section.rows.items()) if choice.fits(key) and row.evaluate]
     if len(fitting) > 1:
         differing = [name for name in AXES if len({getattr(row.key, name) for row in fitting}) > 1]
-        options = [",".join([choice.model, *(f"{at}={getattr(row.key, at)}" for at in differing)]) for row in fitting]
+        options = [",".join([choice.label, *(f"{at}={getattr(row.key, at)}" for at in differing)]) for row in fitting]
         raise SelectionError(f"{choice.label!r} fits {len(fitting)} rows; say which: {' or '.join(options)}")
     return fitting[0] if fitting else None
 

@@ -167,7 +167,9 @@ class BarProgress(_Counting):
         self._whole = self._bars.add_task("all cells", total=max(1, len(plan.runnable)), state="")
 
     def started(self, cell: Cell) -> None:
-        """A line for the cell."""
+        """A line for the cell, in place of one that it had."""
+        if cell in self._tasks:
+            self._bars.remove_task(self._tasks[cell])
         self._tasks[cell] = self._bars.add_task(line(cell.short), total=None, state="")
 
     def epoch(self, event: EpochEnded) -> None:

@@ -22,7 +22,7 @@ from bench.data.features import Put, keep_rows
 from bench.execution.embeddings import Embeddings, batches_of, check_finite, describe_embeddings, embedded, unlike
 from bench.execution.inputs import Inputs
 from bench.execution.step import Inference
-from bench.execution.trust import batch_mates, check_unchanged, module_state
+from bench.execution.trust import batch_mates, check_unchanged, is_coarse, module_state
 from bench.execution.weights import output_layer
 from bench.execution.windows import Windows
 from bench.job import Job
@@ -104,8 +104,7 @@ def open_bank(infer: Inference, job: Job, data: Inputs, entry: Entry[ModelSpec],
             parts = [values for _, values in batches_of(infer, data.whole.batches(index, size), windows)]
             return np.concatenate([np.concatenate([x[name] for name in dims], axis=1) for x in parts])
 
-        coarse = job.cell.precision != "fp32" or job.cell.device != "cpu"
-        mates = batch_mates(respond, every, coarse=coarse)
+        mates = batch_mates(respond, every, coarse=is_coarse(job.cell))
         check_unchanged(state, module_state(infer.pipeline))
         return {"dims": dims, "batch_mates": mates}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,14 +24,14 @@ from bench.errors import DataError, PluginError
 from bench.execution.bank import keeps, vector_key
 from bench.execution.inputs import Inputs
 from bench.execution.step import Inference
-from bench.execution.trust import check_unchanged, module_state
+from bench.execution.trust import batch_mates, check_unchanged, is_coarse, module_state
 from bench.execution.windows import Windows
 from bench.job import Job
 from bench.plugins.registry import Entry
 from bench.plugins.specs import ModelSpec
 from bench.results.provenance import digest
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
@@ -47,6 +47,7 @@ class Frames(Sequence[Floats]):
         seconds: What making these clips took, whenever that was.
         fresh: Whether they were made here and now.
         key: 64 hex digits over what they depend on; empty where they are not kept.
+        batch_mates: How far other batch mates move their means; see :func:`bench.execution.trust.batch_mates`.
     """
 
     rows: npt.NDArray[Any]
@@ -54,6 +55,7 @@ class Frames(Sequence[Floats]):
     seconds: float
     fresh: bool = True
     key: str = ""
+    batch_mates: dict[str, Any]
 
     def __len__(self) -> int:
         return len(self.spans)
@@ -90,10 +92,14 @@ def open_frames(
     Arguments as of :func:`bench.execution.bank.open_bank`.
     """
 
+    def mates(index: Indices) -> dict[str, Any]:
+        return batch_mates(functools.partial(_means, infer, job, data), index, coarse=is_coarse(job.cell))
+
     def held(index: Indices) -> Frames:
         start, parts = time.perf_counter(), list[Any]()
         spans = _spans(_make(infer, job, data, index, parts.append))
-        return Frames(rows=np.concatenate(parts), spans=spans, seconds=time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        return Frames(rows=np.concatenate(parts), spans=spans, seconds=seconds, batch_mates=mates(index))
 
     if not keeps(job, data):
         return held
@@ -102,16 +108,17 @@ def open_frames(
     def write(put: Put) -> dict[str, Any]:
         fresh.append(True)
         state = module_state(infer.pipeline)
-        counts = _make(infer, job, data, every, put)
+        found = {"counts": _make(infer, job, data, every, put), "batch_mates": mates(every)}
         check_unchanged(state, module_state(infer.pipeline))
-        return {"counts": counts}
+        return found
 
     dtype = job.recipe.frame_dtype
     key = digest(["frames", CODE_VERSION, vector_key(infer, job, data, entry, once), dtype])
     rows, header = keep_rows("frames", key, write, np.dtype(dtype))
     spans, clip_s = _spans(header["counts"]), header["seconds"] / len(every)
     return lambda index: Frames(
-        rows=rows, spans=spans[index], seconds=clip_s * len(index), fresh=bool(fresh), key=key
+        rows=rows, spans=spans[index], seconds=clip_s * len(index), fresh=bool(fresh), key=key,
+        batch_mates=header["batch_mates"],
     )  # fmt: skip
 
 
@@ -120,20 +127,38 @@ def _spans(counts: Sequence[int]) -> Indices:
     return np.stack([ends - counts, ends], axis=1)
 
 
-def _make(infer: Inference, job: Job, data: Inputs, index: Indices, put: Put) -> list[int]:
-    """Hand over the frames of clips one by one; how many each has."""
-    windows, counts, shape = Windows.of(job.recipe, data.task, data.long), list[int](), ()
+def _each(infer: Inference, job: Job, data: Inputs, index: Indices) -> Iterator[list[Floats]]:
+    """The frames of clips, batch by batch."""
+    windows, shape = Windows.of(job.recipe, data.task, data.long), ()
     infer.pipeline.eval()
     for batch in data.whole.batches(index, job.recipe.eval_batch).epoch(0):
-        for one in windows.joined(functools.partial(framed, infer), batch):
-            stored = one.astype(job.recipe.frame_dtype)
+        found = windows.joined(functools.partial(framed, infer), batch)
+        for one in found:
             if (shape := shape or one.shape[1:]) != one.shape[1:]:
                 raise PluginError(f"frames() gave (layers, dim) = {shape} for some clips, {one.shape[1:]} for others")
+        yield found
+
+
+def _means(infer: Inference, job: Job, data: Inputs, index: Indices) -> Floats:
+    """``(clips, layers x dim)``: the mean over the steps of each clip."""
+    return np.stack([one.mean(0).ravel() for found in _each(infer, job, data, index) for one in found])
+
+
+def _make(infer: Inference, job: Job, data: Inputs, index: Indices, put: Put) -> list[int]:
+    """Hand over the frames of clips one by one; how many each has."""
+    counts = list[int]()
+    for found in _each(infer, job, data, index):
+        for one in found:
+            with np.errstate(over="ignore"):  # what a smaller type cannot hold is told below
+                stored = one.astype(job.recipe.frame_dtype)
+            if not np.isfinite(one).all():
+                clip = data.clips.ids[index[len(counts)]]
+                raise PluginError(f"frames() gave values that are not finite for clip {clip!r}; guard its logarithms")
             if not np.isfinite(stored).all():
-                raise PluginError(f"frames() gave values that are not finite as {stored.dtype}")
+                raise PluginError(f"frames() gave values beyond {stored.dtype}: --set recipe.frame_dtype=float32")
             put(stored)
             counts.append(len(stored))
-        if len(counts) == len(batch):
+        if len(counts) == len(found):
             _check_room(sum(counts) / len(counts) * len(index) * stored[:1].nbytes)
     return counts
 

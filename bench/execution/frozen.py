@@ -85,6 +85,7 @@ def fit_frozen(pipeline: Pipeline, run: Run, bank: Bank | None) -> Fitted:
     notes = {"mode": cell.mode, "embed_s": embed_s, "cache": cached, "encoder": encoder, **head.describe()}
     return Fitted(
         predict=score, respond=lambda index: vectors(index)[1], timing=timing, pipeline=pipeline,
+        batch_mates=seen.batch_mates if isinstance(seen, Frames) else None,
         tensors={f"{cell.mode}.{name}": x for name, x in head.tensors().items()}, notes={"frozen": notes},
     )  # fmt: skip
 

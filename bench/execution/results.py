@@ -88,6 +88,7 @@ class Fitted:
     Attributes:
         predict: Scores the clips of an index.
         respond: What the network itself gives for them, where a classifier stands between it and the scores.
+        batch_mates: What other batch mates do to what the network gives besides (its frames).
         timing: Of the record, scoring not included.
         memory: Of the record.
         pipeline: ``None`` for an estimator.
@@ -99,6 +100,7 @@ class Fitted:
 
     predict: Predict
     respond: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float32]] | None = None
+    batch_mates: dict[str, Any] | None = None
     timing: dict[str, Any]
     memory: dict[str, Any] = field(default_factory=dict)
     pipeline: Pipeline | None = None

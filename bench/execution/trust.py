@@ -17,6 +17,8 @@ from bench.statistics.results import Refusal
 if TYPE_CHECKING:
     from torch import nn
 
+    from bench.cell import Cell
+
 Indices = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 
@@ -35,6 +37,11 @@ _ABSENT = -999.0
 """Outputs below are those of classes that no training clip had."""
 _LARGEST = 64_000_000
 """Pickled bytes above which the state of an estimator is not looked at."""
+
+
+def is_coarse(cell: Cell) -> bool:
+    """Whether the outputs of a cell are computed with few bits."""
+    return cell.precision != "fp32" or cell.device != "cpu"
 
 
 def batch_mates(

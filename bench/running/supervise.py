@@ -29,7 +29,8 @@ def supervise(
 ) -> None:
     """Run jobs in worker processes, evaluate cells side by side; returns when each has ended.
 
-    A worker that raises, hangs, dies or is killed costs its own job and no other.
+    A worker that raises, hangs, dies or is killed costs its own job and no other; one that trained several cells as one
+    network costs none, they are run one by one.
 
     Args:
         jobs: In the order in which they should start.
@@ -191,8 +192,17 @@ class _Supervision:
 
     def _lose(self, worker: Worker, status: Status, failure: Failure) -> None:
         job, worker.job, worker.end = worker.job, None, None
-        if job is not None:
+        if job is not None and job.mates and status != "cancelled":
+            self._part(job, f"the process that trained {len(job.mates) + 1} cells was lost: {failure.message}")
+        elif job is not None:
             self._on_event(Lost(job=job, status=status, failure=failure, log=worker.log()))
+
+    def _part(self, job: Job, why: str) -> None:
+        """Have the cells of a stack run one by one: which of them ended their process is not known."""
+        together = sum(mate.timeout_s or 0.0 for mate in job.mates)
+        own_s = None if job.timeout_s is None else job.timeout_s - together
+        waiting = [replace(job, mates=(), if_faster=False, timeout_s=own_s), *self._waiting]
+        self._waiting = [replace(one, stack="", apart=why) if one.stack == job.stack else one for one in waiting]
 
     def _forget(self, worker: Worker) -> None:
         if self._workers.pop(worker.pid, None) is not None:

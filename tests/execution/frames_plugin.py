@@ -9,10 +9,13 @@ def bench_add_models():
     return [
         ModelSpec(name="framed", embeds_frames=True, **common),
         ModelSpec(name="framed.lying", embeds_frames=True, **common, options={"lying": True}),
+        ModelSpec(name="framed.mates", embeds_frames=True, **common, options={"mates": True}),
+        ModelSpec(name="framed.loud", embeds_frames=True, **common, options={"gain": 1e6}),
+        ModelSpec(name="framed.broken", embeds_frames=True, **common, options={"gain": float("nan")}),
     ]
 
 
-def build(task, *, lying=False):
+def build(task, *, lying=False, mates=False, gain=1.0):
     import torch
     from torch import nn
 
@@ -42,6 +45,10 @@ def build(task, *, lying=False):
             return found
 
         if not lying:
-            frames = steps
+
+            def frames(self, audio, audio_samples=None):
+                found = self.steps(audio, audio_samples)
+                level = max(x.mean() for x in found) if mates else 1.0
+                return [gain * x / level for x in found]
 
     return Framed()

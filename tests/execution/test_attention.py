@@ -203,6 +203,24 @@ def test_a_model_that_promises_frames_and_has_none_is_refused(run) -> None:
         run(model="framed.lying")
 
 
+@pytest.mark.parametrize("limit", [None, 20])
+def test_frames_that_feel_their_batch_mates_make_a_record_transductive(run, limit) -> None:
+    mates = [run(model="framed.mates", limit=limit, seed=seed)[0].provenance["batch_mates"] for seed in (0, 1)]
+    assert mates[0]["moved"] > 5 * mates[0]["tolerance"]  # its vectors feel nothing
+    assert all(one["transductive"] for one in mates)
+    assert run(limit=limit)[0].provenance["batch_mates"]["moved"] < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("model", "dtype", "said"),
+    [("loud", "float16", r"beyond float16: --set recipe\.frame_dtype=float32"),
+     ("broken", "float32", "not finite for clip 'tone-0'")],
+)  # fmt: skip
+def test_frames_that_cannot_be_kept_say_which_and_what_to_do(run, model: str, dtype: str, said: str) -> None:
+    with pytest.raises(PluginError, match=said):
+        run(recipe=PLAIN.model_copy(update={"frame_dtype": dtype}), model=f"framed.{model}")
+
+
 def test_a_disk_without_room_is_told_after_the_first_batch(run, monkeypatch) -> None:
     monkeypatch.setattr(frames_module.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000}))
     with pytest.raises(DataError, match=r"frames of all clips take about 0\.0 GB.*frame_dtype=float16"):

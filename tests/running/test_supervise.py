@@ -39,6 +39,7 @@ FAKE = textwrap.dedent("""
         if what == "dies": os.kill(os.getpid(), signal.SIGKILL)
         if what == "dies oddly": os.kill(os.getpid(), 40)
         if what == "exits": os._exit(7)
+        if what == "dies together" and job["mates"]: os._exit(7)
         if what == "hangs": time.sleep(600)
         if what == "stops": os.kill(os.getppid(), signal.SIGINT); time.sleep(60)
         if what == "held": subprocess.Popen(["sleep", "600"], stdout=out, start_new_session=True); os._exit(3)
@@ -152,6 +153,16 @@ def test_what_ends_a_worker_costs_its_own_job(samples, monkeypatch, model, statu
     assert lost.log == f"before the first job\nworking on {model}\n"
     assert finished.record.status == "ok"
     assert time.monotonic() - start < 500  # and not until those that sleep have ended
+
+
+def test_a_stack_whose_process_is_lost_costs_none_of_its_cells(samples) -> None:
+    first, *others = (job(samples, "dies together", fold, stack="s", timeout_s=60.0) for fold in (1, 2, 3))
+    events = run([replace(first, mates=tuple(others), timeout_s=180.0), *others, job(samples, "other")])
+    ends = [event.job for event in events if isinstance(event, Finished)]
+    assert [one.cell.fold for one in ends] == [1, 2, 3, 1]
+    why = "the process that trained 3 cells was lost: the process ended with status 7"
+    assert ends[:3] == [replace(one, stack="", apart=why) for one in (first, *others)]
+    assert not any(isinstance(event, Lost) for event in events)
 
 
 @pytest.mark.parametrize(
