@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -16,6 +17,15 @@ TEXTURE = "texture"
 """As a value of ``roll``: only where the data set's settings say ``texture``; as a key of these: whether they do."""
 ESTIMATOR_SETTINGS = ("trim_db", "fill", "shots")
 """What an estimator's cell reads of a recipe; the rest is for networks."""
+FROZEN_SETTINGS = (
+    "trim_db", "fill", "normalise", "shots", "long_clips", "window_s", "hop_s", "eval_batch", "compile", "cuda_graphs",
+    "budget_seconds",
+)  # fmt: skip
+"""What a head on a frozen network reads of it, beside its own."""
+HEAD_SETTINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"neighbours": ("neighbours",), "logistic": ("head_c",), "attention": ("frame_dtype",), "zero_shot": ("prompts",)}
+)
+"""What the head of a mode reads alone."""
 
 
 LABEL = "{label}"
@@ -184,14 +194,14 @@ class Recipe(BaseModel):
             raise ValueError("compile and cuda_graphs exclude each other; set one of the two to false")
         return self
 
-    def digest(self, *, estimator: bool = False) -> str:
+    def digest(self, read: Collection[str] | None = None) -> str:
         """Eight hex digits over every setting that is not the default; a setting added later changes no digest.
 
         Args:
-            estimator: Count only what an estimator's cell reads.
+            read: Count only these settings, which a cell reads.
         """
-        read = set(ESTIMATOR_SETTINGS) if estimator else None
-        values = self.model_dump(mode="json", include=read, exclude={"name", "tuned_on"}, exclude_defaults=True)
+        counted = None if read is None else set(read)
+        values = self.model_dump(mode="json", include=counted, exclude={"name", "tuned_on"}, exclude_defaults=True)
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
 
 

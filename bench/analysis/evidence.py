@@ -12,6 +12,7 @@ from bench.analysis.grouping import part
 from bench.analysis.predictions import Evaluated, Metrics, Reader
 from bench.clips import TaskType
 from bench.errors import UnknownNameError
+from bench.metrics.scoring import Metric
 from bench.metrics.specs import PRIMARY
 from bench.results.records import Record, Score
 from bench.statistics.draws import Evidence, Resampled, clip_weights
@@ -66,12 +67,19 @@ def evidence(
         return Refusal(reason=f"no plugin here gives the metric {reader.shown.name!r}, which its interval takes")
     if any(one.predicted is None and one.values is None and one.logits is None for one in cells):
         told = dict.fromkeys(one.note for one in cells if one.note)
-        return Refusal(reason="; ".join(told) or "no stored predictions to compare clip by clip")
+        return Refusal(reason="; ".join(told) or _nothing(reader.metric))
     if reader.metric.per_clip is None:
         return resampled(cells, folds, seeds, reader)
     if any(one.values is None for one in cells):
         return Refusal(reason=f"{reader.shown.name} is not defined for every fold")
     return np.stack([np.concatenate([found[fold, seed].values for fold in folds]) for seed in seeds])
+
+
+def _nothing(metric: Metric | None) -> str:
+    """Why a cell has nothing that its score could be made of."""
+    if metric is None or metric.reads == "logits":
+        return "no stored predictions to compare clip by clip"
+    return f"{metric.name} takes the {metric.reads} of frozen vectors, which its records do not hold"
 
 
 def resampled(
@@ -85,7 +93,7 @@ def resampled(
     metric, clips = reader.metric, [reader.folds[fold] for fold in folds]
     logits = [one.logits for one in cells if one.logits is not None]
     if metric is None or len(logits) < len(cells):
-        return Refusal(reason="no stored predictions to compare clip by clip")
+        return Refusal(reason=_nothing(metric))
     sizes = [len(one.ids) for one in clips]
     classes = max(one[0].size for one in logits)
     draws = int(np.clip(MOST_CELLS // (sum(sizes) * classes * len(seeds)), *DRAWS))

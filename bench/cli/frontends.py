@@ -41,13 +41,12 @@ Train = Annotated[bool, typer.Option("--evaluate", help="Also train frozen and t
         "models", "protocol", "mode", "weights", "weights_prefix", "inputs", "frontend", "feeding", "compiled",
         "limit", "profile", "evaluate", "keep_checkpoints", "nproc",
     ),
-    dataset="esc10", seeds="0,1,2", out=Path("results") / "frontends",
+    model=("model", Model, "meamtm.micro"), dataset="esc10", seeds="0,1,2", out=Path("results") / "frontends",
 )  # fmt: skip
 def main(
     selection: Selection,
     settings: Settings,
     *,
-    model: Model = "meamtm.micro",
     frontends: OnTheFly = ALL,
     evaluate: Train = False,
     as_json: bool,
@@ -57,10 +56,10 @@ def main(
     Speed and memory come from profile cells, each alone on the machine in a fresh process. How fast data come to the
     model is measured apart, without it.
     """
-    asked, chosen = replace(selection, models=(model,)), names(frontends, "--frontends")
+    chosen = names(frontends, "--frontends")
     brief = replace(settings, keep_checkpoints=False)
     with resumable(settings.out) as progress:
-        study = run_study(asked, chosen, brief, progress, evaluate=evaluate, processes=selection.processes)
+        study = run_study(selection, chosen, brief, progress, evaluate=evaluate, processes=selection.processes)
     _tell(study, settings.out, as_json=as_json)
     return CELL_FAILED if study.failed else OK
 

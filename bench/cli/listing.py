@@ -13,7 +13,7 @@ from bench.cli.common import OK, open_host, print_json, print_table, room
 from bench.errors import SelectionError, did_you_mean
 from bench.plugins.checks import KINDS, Kind
 from bench.plugins.discovery import Host
-from bench.plugins.factories import FACTORY, load_factory, options_of
+from bench.plugins.factories import FACTORY, HANDED, load_factory, options_of
 from bench.plugins.registry import Entry, Provenance
 from bench.plugins.specs import ModelSpec
 from bench.results.writing import plain
@@ -95,7 +95,8 @@ def _list_options(entries: Iterable[Entry[ModelSpec]], *, as_json: bool) -> None
     found: list[dict[str, Any]] = []
     for entry in entries:
         spec = entry.spec
-        known = {} if spec.alias_of else options_of(load_factory(entry.home(spec.reference or entry.factory)))
+        home, handed = entry.home(spec.reference or entry.factory), () if spec.reference else HANDED
+        known = {} if spec.alias_of else options_of(load_factory(home), handed)
         options = {p.name: str(p.replace(default=spec.options.get(p.name, p.default))) for p in known.values()}
         found += [{"name": spec.usage, "options": options}] if options else []
     if as_json:

@@ -141,8 +141,11 @@ OPTIONS: Mapping[str, tuple[Any, Any]] = {
 """The options of ``bench run``: type and default by parameter."""
 
 
+REQUIRED = inspect.Parameter.empty
+
+
 def with_run_options(
-    *, without: Collection[str] = (), **defaults: Any
+    *, without: Collection[str] = (), model: tuple[str, Any, Any] | None = None, **defaults: Any
 ) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Give a verb the options of ``bench run`` beside its own.
 
@@ -150,6 +153,7 @@ def with_run_options(
 
     Args:
         without: Names of options that the verb does not take; they are as ``bench run`` has them.
+        model: Name, annotation and default of what names the model in place of ``--models``; no default = an argument.
         defaults: Other defaults, by name.
     """
     shared = {
@@ -163,8 +167,14 @@ def with_run_options(
     def decorate(body: Callable[..., int]) -> Callable[..., int]:
         taken = list(inspect.signature(body, eval_str=True).parameters.values())[2:]
         own = [p for p in taken if p.name not in shared]
+        if model is not None:
+            name, kind, default = model
+            place = inspect.Parameter.POSITIONAL_OR_KEYWORD if default is REQUIRED else inspect.Parameter.KEYWORD_ONLY
+            own.insert(0, inspect.Parameter(name, place, annotation=kind, default=default))
 
         def main(**given: Any) -> int:
+            if model is not None:
+                given["models"] = given.pop(model[0])
             selection, settings = gather(given)
             return body(selection, settings, **{p.name: given[p.name] for p in taken})
 

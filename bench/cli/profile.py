@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from bench.cli.common import CELL_FAILED, OK, print_error, print_note, print_table, print_text
-from bench.cli.options import with_run_options
+from bench.cli.options import REQUIRED, with_run_options
 from bench.cli.study import as_text, deliver, resumable
 from bench.cli.values import numbers
 from bench.config.selection import Selection
@@ -39,12 +39,11 @@ Largest = Annotated[bool, typer.Option("--largest", help="Also bisect the larges
         "models", "protocol", "folds", "seeds", "limit", "jobs", "stack", "nproc", "profile", "evaluate",
         "keep_checkpoints",
     ),
-    out=Path("results") / "profile",
+    model=("model", Model, REQUIRED), out=Path("results") / "profile",
 )  # fmt: skip
-def main(  # noqa: PLR0913  its own options
+def main(
     selection: Selection,
     settings: Settings,
-    model: Model,
     *,
     batch: Batches = "1,2,4,8,16",
     trace: WithTrace = False,
@@ -55,7 +54,7 @@ def main(  # noqa: PLR0913  its own options
 
     Every batch size is measured alone on the machine in a fresh process; an existing run folder is resumed.
     """
-    asked, out = replace(selection, models=(model,), evaluate=False), settings.out
+    asked, out = replace(selection, evaluate=False), settings.out
     sizes, processes = numbers(batch, "--batch"), selection.processes
     with resumable(out) as progress:
         study = run_batches(asked, sizes, settings, progress, processes=processes)

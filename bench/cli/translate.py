@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bench.cli.common import OK, print_note, print_table
-from bench.cli.options import with_run_options
+from bench.cli.options import REQUIRED, with_run_options
 from bench.cli.study import as_text, deliver, resumable
 from bench.cli.values import names
 from bench.config.selection import Selection
@@ -30,18 +29,18 @@ Rules = Annotated[str, typer.Option("--rules", metavar="NAME,...", help="Rules t
         "stack", "launcher", "observer", "profile", "processes", "counters", "nproc", "evaluate", "keep_checkpoints",
         "adopt",
     ),
-    dataset="esc50", out=Path("results") / "translate",
+    model=("encoder", Encoder, REQUIRED), dataset="esc50", out=Path("results") / "translate",
 )  # fmt: skip
-def main(selection: Selection, settings: Settings, encoder: Encoder, *, rules: Rules = ALL, as_json: bool) -> int:
+def main(selection: Selection, settings: Settings, *, rules: Rules = ALL, as_json: bool) -> int:
     """Score the same embeddings as mteb, X-ARES, AST's script, HEAR and the clean protocol do.
 
     Every clip is embedded once, or read from the embedding cache. What a rule does otherwise is done one thing after
     another, so that the table shows what each adds or takes. One process does it all; HEAR's grid takes minutes.
     What a step said is kept in --out, where the same command goes on.
     """
-    asked, chosen = replace(selection, models=(encoder,)), chosen_rules(names(rules, "--rules"))
+    chosen = chosen_rules(names(rules, "--rules"))
     with resumable(settings.out) as progress:
-        found = plain(run_translation(asked, chosen, settings, progress))
+        found = plain(run_translation(selection, chosen, settings, progress))
     files: dict[str, str | bytes] = {"translate.json": as_text(found), "translate.md": markdown(found)}
 
     def show() -> None:

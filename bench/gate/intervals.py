@@ -81,6 +81,7 @@ def score_difference(candidate: PinnedRow, baseline: PinnedRow, level: float) ->
     pinned = {(cell.fold, cell.seed): cell.clips_sha256 for cell in old}
     same = all(cell.clips_sha256 and cell.clips_sha256 == pinned[cell.fold, cell.seed] for cell in new)
     groups = _groups(new)
+    why = "no values of the same clips on both sides"
     for read in (_matrix, _resampled) if same else ():
         before, after = read(old, groups), read(new, groups)
         if before is None or after is None:
@@ -92,7 +93,8 @@ def score_difference(candidate: PinnedRow, baseline: PinnedRow, level: float) ->
                 baseline=value, candidate=value + found.difference,
                 low=found.interval.low, high=found.interval.high, method=f"{100 * level:g} % {found.interval.method}",
             )  # fmt: skip
-    return _independent(new, old, level, proportion=baseline.metric == "accuracy")
+        why = found.reason
+    return _independent(new, old, level, why, proportion=baseline.metric == "accuracy")
 
 
 def few_seeds(row: PinnedRow) -> bool:
@@ -155,12 +157,13 @@ def _groups(cells: Sequence[Scored]) -> list[str] | None:
     return [group for cell in folds for group in cell.groups or ()]
 
 
-def _independent(new: Sequence[Scored], old: Sequence[Scored], level: float, *, proportion: bool) -> Difference:
+def _independent(
+    new: Sequence[Scored], old: Sequence[Scored], level: float, why: str, *, proportion: bool
+) -> Difference:
     """Newcombe's interval (1998, method 10) from two Wilson intervals; clips count once however many seeds ran."""
     (a, clips_a), (b, clips_b) = ((score_mean(cells), _clips(cells)) for cells in (new, old))
     if not proportion or clips_a is None or clips_b is None or not (0 <= a <= 1 and 0 <= b <= 1):
-        method = "no interval: no values of the same clips on both sides"
-        return Difference(baseline=b, candidate=a, low=None, high=None, method=method)
+        return Difference(baseline=b, candidate=a, low=None, high=None, method=f"no interval: {why}")
     first, second = wilson(a * clips_a, clips_a, level), wilson(b * clips_b, clips_b, level)
     return Difference(
         baseline=b,

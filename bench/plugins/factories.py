@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar, get_type_hints
 
@@ -39,10 +39,10 @@ def takes_fields(of: type) -> Callable[[F], F]:
     return mark
 
 
-def options_of(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """What may be set of what a factory or a resolver takes, behind its first parameter."""
+def options_of(factory: Callable[..., Any], handed: Collection[str] = HANDED) -> dict[str, inspect.Parameter]:
+    """What may be set of what a factory takes, behind its first parameter; a resolver is ``handed`` nothing."""
     _, *rest = _signature(factory).parameters.values()
-    return {p.name: p for p in rest if p.kind not in (p.POSITIONAL_ONLY, p.VAR_POSITIONAL) and p.name not in HANDED}
+    return {p.name: p for p in rest if p.kind not in (p.POSITIONAL_ONLY, p.VAR_POSITIONAL) and p.name not in handed}
 
 
 def _signature(factory: Callable[..., Any]) -> inspect.Signature:

@@ -127,10 +127,10 @@ def _typed(
 ) -> tuple[Any, dict[str, Any]]:
     """Target and options as a resolver's annotations want them, words where it has none; paths absolute."""
     first, *_ = inspect.signature(resolve, eval_str=True).parameters.values()
-    known = {"target": first, **options_of(resolve)}
+    known = {"target": first, **options_of(resolve, handed=())}
     words = {name: p.replace(annotation=str) if p.annotation is p.empty else p for name, p in known.items()}
     place = _values(words, {"target": target}, text)["target"]
-    return place, _values({name: words[name] for name in options_of(resolve)}, options, text)
+    return place, _values({name: words[name] for name in options_of(resolve, handed=())}, options, text)
 
 
 def _values(known: Mapping[str, inspect.Parameter], options: Mapping[str, str], text: str) -> dict[str, Any]:

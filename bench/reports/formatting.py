@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from bench.analysis.grouping import RowKey
-from bench.analysis.model import Row, Section
+from bench.analysis.model import SUITE, Row, Section
 from bench.analysis.phrases import labelled, plural
 from bench.analysis.row_metadata import Unfinished
 from bench.cell import parse_inputs
@@ -142,9 +142,9 @@ def lettered(section: Section) -> bool:
 
 def evaluated(section: Section) -> bool:
     """Whether anything was to be scored; else there is speed and memory alone."""
-    return any(row.folds_planned or row.folds_done or row.value is not None for row in section.rows) or any(
-        outcome.kind == "evaluate" for row in section.rows for outcome in row.outcomes
-    )
+    wanted = any(row.folds_planned or row.folds_done or row.value is not None for row in section.rows)
+    failed = any(outcome.kind == "evaluate" for row in section.rows for outcome in row.outcomes)
+    return wanted or failed or section.protocol.name == SUITE
 
 
 def done(row: Row) -> str:

@@ -16,6 +16,7 @@ from bench.results.reading import first_problem, parse_json, reason
 from bench.results.writing import json_text
 
 SCHEMA_VERSION = 2
+AGAIN = "the bench run that made it sets it aside and measures again"
 
 Status = Literal["ok", "failed", "oom", "timeout", "crashed", "cancelled", "incompatible", "over_budget"]
 PLANNED: frozenset[str] = frozenset({"incompatible", "over_budget"})
@@ -170,15 +171,14 @@ def parse_record(text: str | bytes, origin: str) -> Record:
     Raises:
         StoreError: Torn, foreign, damaged or newer than this version of bench.
     """
-    again = "the bench run that made it sets it aside and measures again"
     try:
         raw = parse_json(text)
     except ValueError as error:
-        raise StoreError(f"{origin}: not a whole JSON file ({reason(error)}); {again}") from error
+        raise StoreError(f"{origin}: not a whole JSON file ({reason(error)}); {AGAIN}") from error
     provenance = raw.get("provenance") if isinstance(raw, dict) else None
     version = provenance.get("schema_version") if isinstance(provenance, dict) else None
     if type(version) is not int or version < 1:
-        raise StoreError(f"{origin}: no bench record (provenance.schema_version is {version!r:.40}); {again}")
+        raise StoreError(f"{origin}: no bench record (provenance.schema_version is {version!r:.40}); {AGAIN}")
     if version > SCHEMA_VERSION:
         raise StoreError(
             f"{origin}: schema version {version}, this bench reads up to {SCHEMA_VERSION}; "
@@ -192,4 +192,4 @@ def parse_record(text: str | bytes, origin: str) -> Record:
         blocks()(raw)
         return Record.model_validate(raw)
     except ValueError as error:
-        raise StoreError(f"{origin}: edited or foreign record: {first_problem(error)}; {again}") from error
+        raise StoreError(f"{origin}: edited or foreign record: {first_problem(error)}; {AGAIN}") from error

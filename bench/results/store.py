@@ -22,7 +22,7 @@ from bench.errors import StoreError
 from bench.results.folder import check_folder, disk_errors, mark, remove_temporaries, write_atomic
 from bench.results.plans import StoredPlan, parse_plan
 from bench.results.reading import read_bytes, reason, set_aside
-from bench.results.records import Record, parse_record
+from bench.results.records import AGAIN, Record, parse_record
 
 if TYPE_CHECKING:
     import numpy as np
@@ -236,9 +236,10 @@ class Store:
         try:
             content = read_bytes(f"{self.root}/records/{where.rpartition('/')[0]}/{entry['file']}")
         except OSError as error:
-            raise StoreError(f"{name} cannot be read: {reason(error)}") from error
+            raise StoreError(f"{name} cannot be read: {reason(error)}; {AGAIN}") from error
         if hashlib.sha256(content).hexdigest() != entry["sha256"]:
-            raise StoreError(f"{name} {'were' if kind.endswith('s') else 'was'} changed after the record was written")
+            verb = "were" if kind.endswith("s") else "was"
+            raise StoreError(f"{name} {verb} changed after the record was written; {AGAIN}")
         return content, name
 
     def intact(self, record: Record) -> bool:
@@ -255,7 +256,8 @@ class Store:
         for entry in record.artifacts.values():
             file = self.path(record.cell).with_name(entry["file"])
             if not file.is_file() or file.stat().st_size != entry.get("bytes", file.stat().st_size):
-                raise StoreError(f"{record.cell.id}: {file.name} is missing or was changed after the record was written")
+                changed = f"{file.name} is missing or was changed after the record was written"
+                raise StoreError(f"{record.cell.id}: {changed}; {AGAIN}")
 
     def write_plan(self, plan: dict[str, Any]) -> None:
         """Keep what was planned, so that holes stay visible."""

@@ -102,7 +102,8 @@ def find_record(store: Store, name: str) -> Record:
         found = [r for r in records if store.path(r.cell).resolve() == path.resolve()]
     else:
         found = [r for r in records if r.cell.id == name] or [r for r in records if name in r.cell.id]
-    found = [r for r in found if r.cell.kind == "evaluate" and r.status == "ok"] if len(found) > 1 else found
+    scored = [r for r in found if r.cell.kind == "evaluate" and r.status == "ok"]
+    found = scored or found[:1]  # of several without a score the first is told
     if not found:
         raise SelectionError(f"no record of {store.root} matches {name!r}; its cells are listed by `bench report`")
     if len(found) > 1:
@@ -134,8 +135,13 @@ def find_cell(name: str, results: Path) -> tuple[Store, Record]:
 def with_reference(registry: Registry, record: Record) -> Registry:
     """The registry with the model of a record that was asked for by reference, under the record's name for it."""
     asked = dict(record.provenance.get("typed") or ()).get("--models", "")
-    if record.cell.model in registry.models or ":" not in asked:
+    if record.cell.model in registry.models:
         return registry
+    if not asked:
+        told = record.provenance.get("model") or {}
+        made = told.get("distribution") or told.get("plugin") or "a plugin"
+        where = f"--plugin {made}" if made.endswith(".py") else "its package or --plugin FILE"
+        raise SelectionError(f"{record.cell.model} came from {made}, which is not here; give {where}")
     found = referring(registry, [asked], file_digests)
     if record.cell.model not in found.models:
         raise SelectionError(f"{asked} here is not {record.cell.model}: its files or options are others")

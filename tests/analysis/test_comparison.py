@@ -187,6 +187,18 @@ def test_rows_of_one_model_are_told_apart_by_axes(samples, store):
         parse_choice("a,colour=red")
 
 
+def test_each_row_that_a_choice_is_offered_can_be_chosen(samples, store):
+    for axes in itertools.product(("logistic", "knn"), ("fp32", "bf16"), ("quick", "full")):
+        more = dict(zip(("mode", "precision", "recipe"), axes, strict=True))
+        samples.evaluated(store, samples.cell("a", **more), 0.8)
+    for said in ("a", "a,mode=knn", "a,precision=bf16,mode=logistic"):
+        with pytest.raises(SelectionError, match="say which: ") as failed:
+            verdict_of(store, said, said)
+        first, *others = str(failed.value).partition("say which: ")[2].split(" or ")
+        for other in others:
+            verdict_of(store, first, other)
+
+
 def test_sections_are_never_mixed_and_datasets_can_be_chosen(samples, store):
     for dataset in ("toy", "other"):
         for model in "ab":

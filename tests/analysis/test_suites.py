@@ -94,6 +94,9 @@ def test_a_data_set_that_was_not_run_leaves_no_aggregate(samples, stored):
     table = board_of(samples, stored, suite(noises=1, elsewhere=1)).sections[-1]
     assert {row.value for row in table.rows} == {None}
     assert {reason for row in table.rows for reason in row.notes} >= {"no aggregate: elsewhere: not run by 4+1"}
+    shown = terminal.text(board_of(samples, stored, suite(noises=1, elsewhere=1)))
+    assert "Speed and memory alone" not in shown
+    assert "noises accuracy" in shown
 
 
 def test_resampling_is_paired_over_models_and_independent_over_data_sets(samples, store):

@@ -41,6 +41,13 @@ def test_table_page_and_json_say_the_same(tmp_path: Path) -> None:
         (["mel_statistics", "--dataset", "chords"], "several labels"),
         (["classical.svm", "--dataset", "demo"], "estimator"),
         (["modes.blind", "--dataset", "demo"], "embed"),
+        (["mel_statistics,modes.blind", "--dataset", "demo"], "names 2 models; choose one of"),
+        (["mel_statistics", "--set", "recipe.lr=0.1"], "--set recipe.lr=0.1: no rule reads it; they read budget_"),
+        (
+            ["mel_statistics", "--dataset", "demo", "--rules", "mteb", "--set", "recipe.shots=8"],
+            "--set recipe.shots=none",
+        ),
+        (["mel_statistics", "--set", "model.colour=red"], "no option 'colour'"),
     ],
 )
 def test_what_cannot_be_translated_is_one_sentence(tmp_path: Path, words, said) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from bench.cell import FROZEN
 from bench.config.recipes import BUILTIN, parse_overrides, resolve
 from bench.errors import RecipeError, UnknownNameError
-from bench.recipe import Recipe, TunedOn
+from bench.recipe import ESTIMATOR_SETTINGS, FROZEN_SETTINGS, HEAD_SETTINGS, Recipe, TunedOn
 
 
 @pytest.mark.parametrize("name", sorted(BUILTIN))
@@ -221,8 +222,14 @@ def test_a_recipe_file_says_what_it_was_chosen_on(tmp_path: Path) -> None:
 
 
 def test_an_estimator_reads_little_of_a_recipe() -> None:
-    assert Recipe(lr=0.1).digest(estimator=True) == Recipe().digest(estimator=True)
-    assert Recipe(trim_db=30.0).digest(estimator=True) != Recipe().digest(estimator=True)
+    assert Recipe(lr=0.1).digest(ESTIMATOR_SETTINGS) == Recipe().digest(ESTIMATOR_SETTINGS)
+    assert Recipe(trim_db=30.0).digest(ESTIMATOR_SETTINGS) != Recipe().digest(ESTIMATOR_SETTINGS)
+
+
+def test_what_modes_read_of_a_recipe_are_settings_of_it() -> None:
+    assert {*FROZEN_SETTINGS, *ESTIMATOR_SETTINGS} <= Recipe.model_fields.keys()
+    assert HEAD_SETTINGS.keys() <= set(FROZEN)
+    assert {name for names in HEAD_SETTINGS.values() for name in names} <= Recipe.model_fields.keys()
 
 
 def test_what_a_file_says_holds_whatever_the_model_declares(tmp_path: Path) -> None:

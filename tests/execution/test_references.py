@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench.cli.listing import show
-from bench.cli.options import gather
+from bench.cli.options import REQUIRED, gather, with_run_options
 from bench.config.selection import Selection, select_models, spelled
 from bench.config.settings import Settings
 from bench.data.contents import file_digests
@@ -17,7 +17,7 @@ from bench.errors import CheckpointError, SelectionError, UnknownNameError
 from bench.job import Job
 from bench.planning.plan import expand
 from bench.plugins.discovery import load
-from bench.plugins.factories import options_of
+from bench.plugins.factories import load_factory, options_of
 from bench.plugins.references import _values, portable, referring
 from bench.running.preparation import load_all
 from bench.running.runner import Runner
@@ -194,11 +194,25 @@ def test_wrong_options_of_a_model_are_one_error(name, said) -> None:
         refer(name)
 
 
+def test_every_option_that_a_reference_is_written_with_is_one(tmp_path) -> None:
+    registry = load([PLUGIN]).registry
+    for one in registry.references.entries.values():
+        known = options_of(load_factory(one.home(one.spec.reference)), handed=())
+        assert {part.partition("=")[0] for part in one.spec.usage.partition("?")[2].split("&") if part} <= known.keys()
+    (weights := tmp_path / "w.safetensors").write_bytes(b"w")
+    found = entry(f"timm:resnet18?weights={weights}").spec
+    assert (found.options["weights"], found.axes["mode"]) == (str(weights), "finetune")
+
+
 def test_set_reaches_every_model_and_leaves_settings_of_training_alone() -> None:
     given = {"models": "calm.conv,hf:x?layer=2", "overrides": ["model.heads = 4", "recipe.lr=1e-3"]}
     chosen, _ = gather(given)
     assert chosen.models == ("calm.conv?heads=4", "hf:x?layer=2&heads=4")
     assert chosen.overrides == ("recipe.lr=1e-3",)
+    asked = []
+    own = with_run_options(without=("models",), model=("encoder", str, REQUIRED))(lambda one, _: asked.append(one) or 0)
+    own(encoder="calm.conv", overrides=["model.heads=4"])
+    assert asked[0].models == ("calm.conv?heads=4",)
     with pytest.raises(SelectionError, match=r"model\.KEY=VALUE; `bench list models --options`"):
         gather({"overrides": ["model.heads"]})
 

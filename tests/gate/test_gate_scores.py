@@ -173,6 +173,7 @@ def test_scores_of_vectors_are_paired_over_groups_beside_the_boards_own(runs, ga
     assert same["accuracy"].status == worse["accuracy"].status == "ok"
     for name in VECTOR_SCORES:
         assert (same[name].status, same[name].change) == ("ok", 0)
+        assert "no values" not in same[name].reason
         assert worse[name].status == "regression"
         assert worse[name].low <= worse[name].change <= worse[name].high < 0
         assert "200 groups" in worse[name].reason

@@ -188,7 +188,8 @@ def _budget(one: GridPoint) -> dict[str, Any]:
     good = [record for record in one.records if record.status == "ok"]
     epochs = known(good, lambda record: record.timing.get("epochs"))
     train = known(good, lambda record: part(record, "dataset").get("train"))
-    fitted = bool(good) and not epochs  # an estimator, a head on vectors: it takes its clips once
+    frozen = one.planned[0].cell.mode in FROZEN
+    fitted = frozen or (bool(good) and not epochs)  # an estimator, a head on vectors: it takes its clips once
     mean_epochs = mean_of_all(epochs or ([] if fitted else [one.planned[0].recipe.epochs]))
     clips = sum(train) / len(train) if train else sum(p.train_clips for p in one.planned) / len(one.planned)
     return {
@@ -198,7 +199,7 @@ def _budget(one: GridPoint) -> dict[str, Any]:
         "budget_measured": bool((epochs or fitted) and train),
         "train_s": mean_of_all(known(good, lambda record: record.timing.get("train_s"))),
         "busy": sum(record.environment.get("contended") is True for record in good),
-        "embedded": any(record.cell.mode in FROZEN for record in good),
+        "embedded": frozen and bool(good),
     }
 
 

@@ -199,7 +199,8 @@ def _unit(curve: Curve) -> str:
 
 
 def _budgets(curve: Curve) -> str:
-    seen = [point["clips_seen"] for point in curve["points"]]
+    given = [point for point in curve["points"] if point["budget_measured"]] or curve["points"]
+    seen = [point["clips_seen"] for point in given]
     seconds = [point["train_s"] for point in curve["points"] if point["train_s"] is not None]
     ends = dict.fromkeys(formatting.significant(end) for end in (min(seconds), max(seconds))) if seconds else {}
     took = f", {' to '.join(ends)} s of training" if ends else ""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bench.cell import Cell
+from bench.cell import FROZEN, Cell
 from bench.config.recipes import parse_lists, parse_overrides, split_values
 from bench.config.selection import Selection, check_names
 from bench.config.settings import Settings
@@ -18,6 +18,7 @@ from bench.metrics.scoring import catalog
 from bench.planning.fingerprints import Loaded
 from bench.planning.plan import Plan, PlannedCell, expand
 from bench.plugins.registry import Registry
+from bench.recipe import ESTIMATOR_SETTINGS, FROZEN_SETTINGS, HEAD_SETTINGS, Recipe
 from bench.results.records import PLANNED, Record
 from bench.results.store import Store
 from bench.running.progress import Progress
@@ -145,8 +146,12 @@ def plan_points(grid: Grid, fixed: Selection, registry: Registry, loaded: Mappin
 
 def trained(planned: PlannedCell, registry: Registry) -> tuple[Cell, str]:
     """Equal for two cells that train the same: the cell without its recipe, and what its model reads of that."""
-    estimator = registry.models[planned.cell.model].spec.estimator
-    return replace(planned.cell, recipe="", batch=1), planned.recipe.digest(estimator=estimator)
+    cell, read = planned.cell, set(Recipe.model_fields)
+    if registry.models[cell.model].spec.estimator:
+        read = {*ESTIMATOR_SETTINGS}
+    elif cell.mode in FROZEN and cell.weights != "masked":
+        read = {*FROZEN_SETTINGS, *HEAD_SETTINGS.get(cell.mode, ())}
+    return replace(cell, recipe="", batch=1), planned.recipe.digest(read)
 
 
 def together(groups: Iterable[Iterable[PlannedCell]]) -> Plan:

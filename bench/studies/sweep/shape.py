@@ -28,13 +28,14 @@ def steepness(points: Sequence[Point], key: str, best: int) -> dict[str, Any]:
     tied = [i == best or (bool(one) and not one["resolved"]) for i, one in zip(order, against, strict=True)]
     low, high = around(tied, place)
     run = order[low : high + 1]
+    flat = len({points[i]["score"] for i in order if points[i]["complete"]}) == 1 < len(order)
     compared = all(points[i]["against_best"] is not None for i in order if i != best and points[i]["complete"])
     return {
         "order": order,
         "compared": compared and sum(bool(points[i]["complete"]) for i in order) > 1,
         "alike": run,
         "alike_elsewhere": [index for index, same in zip(order, tied, strict=True) if same and index not in run],
-        "edge": numeric([points[i]["values"][key] for i in order]) and place in (0, len(order) - 1),
+        "edge": numeric([points[i]["values"][key] for i in order]) and place in (0, len(order) - 1) and not flat,
         "sensitivity": sensitivity([points[i] for i in order], key, place),
     }
 

@@ -18,6 +18,7 @@ from bench.errors import NoCellError, SelectionError, did_you_mean
 from bench.execution.vectors import open_vectors
 from bench.planning.plan import expand
 from bench.protocols.groups import units
+from bench.recipe import FROZEN_SETTINGS, Recipe
 from bench.results.folder import write_atomic
 from bench.running.preparation import load_all
 from bench.running.progress import Progress
@@ -30,6 +31,7 @@ from bench.studies.translate.kept import kept_at, read_kept
 from bench.studies.translate.rules import CLEAN, RULES, SECONDS, Rule, Step
 
 NAMES = tuple(rule.name for rule in RULES)
+READ = {*FROZEN_SETTINGS, "head_c"}
 
 Values = npt.NDArray[np.float64]
 
@@ -53,6 +55,7 @@ def run_translation(
     Raises:
         SelectionError: The clips have no folds or several labels each, or the model's vectors cannot be kept.
     """
+    _check_settings(selection.overrides)
     own = ("recipe.normalise=none", *selection.overrides)
     asked = replace(selection, mode="logistic", overrides=own, evaluate=True, profile=False)
     runner = Runner(asked, settings, progress)
@@ -65,7 +68,12 @@ def run_translation(
     cells = expand(asked, registry, loaded).cells
     planned = next((one for one in cells if one.decision == "run"), None)
     if planned is None:
-        raise NoCellError("; ".join(sorted({f"{one.cell.model} {one.reason}" for one in cells})))
+        why = "; ".join(sorted({f"{one.cell.model} {one.reason}" for one in cells}))
+        raise NoCellError(f"{why}; the rules take a network with embeddings (docs/own-encoder.md)")
+    if planned.recipe.shots is not None:
+        raise SelectionError(
+            f"recipe.shots is {planned.recipe.shots}, and each rule draws its own clips: --set recipe.shots=none"
+        )
     bank = open_vectors(registry, runner.preparation.job(planned, runner.launching.alone))
     rows, groups = np.flatnonzero(data.clips.known), units(data.clips)
     case = Case(
@@ -89,8 +97,11 @@ def translated(case: Case, rules: Sequence[Rule], progress: Progress, out: Path)
 
     def told(step: Step) -> dict[str, Any]:
         values, leak = done[step]
-        found = {"cause": step.cause, "text": step.text, "score": float(values.mean()), "leak": leak}
-        return {**found, **ends(score_interval(values, case.groups))}
+        found: dict[str, Any] = {"cause": step.cause, "text": step.text, "score": float(values.mean()), "leak": leak}
+        found |= ends(score_interval(values, case.groups))
+        if found["interval"]:  # a fold smaller than others makes values above 1
+            found["interval"] = [min(max(end, 0.0), 1.0) for end in found["interval"]]
+        return found
 
     def effect(step: Step, before: Step) -> dict[str, Any]:
         (new, _), (old, _) = (done[one] for one in (step, before))
@@ -143,6 +154,14 @@ def _values(case: Case, step: Step, found: Sequence[Indices]) -> tuple[Values, f
         values[fold.test] = (said == case.targets[fold.test]) * len(values) / (len(folds) * len(fold.test))
         leaks += 0 if groups is None else int(np.isin(groups[fold.test], groups[fold.train]).sum())
     return values, None if groups is None else leaks / len(values)
+
+
+def _check_settings(overrides: Sequence[str]) -> None:
+    """Refuse settings of training that no rule reads."""
+    for item in overrides:
+        key = item.partition("=")[0].removeprefix("recipe.")
+        if key in Recipe.model_fields and key not in READ:
+            raise SelectionError(f"--set {item}: no rule reads it; they read {', '.join(sorted(READ))}")
 
 
 def _folds(clips: Clips, rules: Sequence[Rule]) -> npt.NDArray[np.int64]:

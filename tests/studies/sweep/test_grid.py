@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.config.recipes import parse_lists, parse_overrides, split_values
+from bench.cell import Cell
+from bench.config.recipes import parse_lists, parse_overrides, resolve, split_values
 from bench.config.selection import Selection
 from bench.config.settings import Settings
 from bench.errors import RecipeError, SelectionError
+from bench.planning.plan import PlannedCell
 from bench.running.progress import Progress
-from bench.studies.sweep.run import make_grid, run_sweep
+from bench.studies.sweep.run import make_grid, run_sweep, trained
 
 
 @pytest.mark.parametrize(
@@ -64,6 +66,26 @@ def test_grid_is_every_combination() -> None:
     assert grid.overrides(grid.points[0]) == ("recipe.batch=8", "recipe.lr=1", "recipe.epochs=3", "recipe.ema=none")
     with pytest.raises(SelectionError, match="nothing to sweep"):
         make_grid(["recipe.lr=1"])
+
+
+@pytest.mark.parametrize(
+    ("mode", "weights", "setting", "alike"),
+    [
+        ("attention", "random", "neighbours=3", True),
+        ("neighbours", "random", "neighbours=3", False),
+        ("logistic", "random", "epochs=3", True),
+        ("logistic", "random", "shots=3", False),
+        ("logistic", "masked", "pretrain_lr=0.1", False),
+        ("finetune", "random", "epochs=3", False),
+    ],
+)
+def test_points_that_a_frozen_mode_reads_nothing_of_are_the_same(mode, weights, setting, alike) -> None:
+    cell = Cell(kind="evaluate", dataset="d", protocol="p@1", fold=1, model="m", seed=0, mode=mode, weights=weights)
+    models = {"m": type("Entry", (), {"spec": type("Spec", (), {"estimator": False})})}
+    registry = type("Registry", (), {"models": models})
+    recipes = [resolve("quick", None, parse_overrides(items)) for items in ([], [f"recipe.{setting}"])]
+    told = [PlannedCell(cell=cell, recipe=one, fingerprint="", train_clips=1, test_clips=1) for one in recipes]
+    assert (trained(told[0], registry) == trained(told[1], registry)) is alike
 
 
 def test_a_value_out_of_range_is_refused_before_anything_runs(tmp_path) -> None:

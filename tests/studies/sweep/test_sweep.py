@@ -248,6 +248,18 @@ def test_what_is_fitted_once_has_no_epochs() -> None:
     assert "Seconds of training hold what embedding the clips took" in said
 
 
+def test_a_point_without_a_result_has_no_part_in_the_budgets_that_are_told() -> None:
+    made = Made()
+    points = (("1", 0.5), ("5", 0.5), ("900", "budget"))
+    found = made.curve([made.tried({"shots": t}, both(r), mode="knn") for t, r in points])
+    said = "\n".join(sentences(sweep_of(found), found))
+    assert "Equal budgets: every value was given 80 training clips a cell" in said
+    assert "epochs" not in said
+    assert "better ones may lie beyond" not in said  # all score the same
+    found = made.curve([made.tried({"epochs": t}, both(r)) for t, r in (("5", 0.3), ("90", "budget"))])
+    assert "Equal budgets: every value was given 400 clips" in "\n".join(sentences(sweep_of(found), found))
+
+
 def test_seconds_beside_other_work_are_said_to_be() -> None:
     made = Made()
     for busy, words in ((True, "Other work ran beside 12 cells: their seconds are no measure of speed."), (False, "")):

@@ -247,6 +247,15 @@ def test_effects_add_up_and_what_shares_steps_shares_scores(found) -> None:
     assert score(found, "xares-knn", 0) == score(found, "xares-knn-repaired")
 
 
+def test_no_accuracy_ends_above_all_clips_though_folds_differ_in_size(case, tmp_path) -> None:
+    told = np.full(case.x.shape, 0.01, dtype=np.float32)
+    told[np.arange(CLIPS), case.targets] = 1
+    uneven = replace(case, x=told, folds=np.where(np.arange(CLIPS) < 24, 1, 2), groups=None)
+    found = translated(uneven, [rule for rule in RULES if rule.name == "xares-linear"], Progress(), tmp_path)
+    for low, high in [found["clean"]["interval"], *(step["interval"] for step in found["rules"][0]["steps"])]:
+        assert 0 <= low <= high <= 1
+
+
 def test_a_page_names_every_source_and_marks_what_is_no_quality(found) -> None:
     what = {"model": "m", "title": "T", "clips": CLIPS, "folds": 5, "dim": DIM}
     page = markdown({"what": what, **found})
