@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,13 +18,13 @@ from bench.errors import CheckpointError
 from bench.execution.build import build_model, takes_weights
 from bench.execution.estimators import inputs_of
 from bench.execution.pipeline import count_parameters
+from bench.execution.step import Inference, StepSettings, TrainStep
 from bench.plugins.registry import Entry, Registry
 from bench.plugins.specs import ModelSpec
 from bench.testing.estimators import EstimatorCase, estimator_checks
 from bench.testing.inputs import as_inputs, synthetic_clips
-from bench.testing.networks import NetworkCase, network_checks, pipeline_of
-from bench.testing.overfit import overfit
-from bench.testing.results import Check, CheckResult, Effort, judge, passed, skipped
+from bench.testing.networks import NetworkCase, featured, network_checks, pipeline_of
+from bench.testing.results import Check, CheckResult, Effort, failed, judge, passed, skipped
 from bench.testing.starts import weights
 
 TOLERANCE = 0.005
@@ -32,6 +33,12 @@ LARGE = 20_000_000
 """Parameters above which only ``slow`` builds a network on every front end."""
 OVERFIT_LIMIT = 6_000_000
 """Parameters above which only ``slow`` lets a network learn 32 clips by heart."""
+STEPS = 400
+"""Optimiser steps over all clips at once after which a network has failed."""
+_PLAIN: dict[str, Any] = {
+    "weight_decay": 0.0, "label_smoothing": 0.0, "schedule": "constant", "warmup": 0.0, "ema": None,
+    "mixup_alpha": 0.0, "spec_masks": 0,
+}  # fmt: skip
 
 
 def parameters(registry: Registry, entry: Entry[ModelSpec]) -> CheckResult:
@@ -132,6 +139,31 @@ def _overfit(registry: Registry, case: NetworkCase, effort: Effort) -> CheckResu
     if case.entry.spec.inductive and count > OVERFIT_LIMIT and not effort.slow:
         return skipped(f"{count / 1e6:.1f} M parameters are more than {OVERFIT_LIMIT / 1e6:g} M; --slow trains it")
     if effort.overfit_clips is None:
-        return overfit(case)
+        return _by_heart(case)
     data = as_inputs(registry, case.entry.spec, effort.overfit_clips)
-    return overfit(NetworkCase.of(case.entry, data, build_model(case.entry, data.task, 0)))
+    return _by_heart(NetworkCase.of(case.entry, data, build_model(case.entry, data.task, 0)))
+
+
+def _by_heart(case: NetworkCase) -> CheckResult:
+    """Train on all clips of the case with the model's own rate and optimiser until each is right in ``eval()``."""
+    if not case.entry.spec.inductive:  # learning by heart means nothing there
+        return skipped("its logits depend on batch mates (inductive=False)")
+    pipeline = case.fresh(0)
+    recipe = resolve("full", case.entry.spec.recipes, _PLAIN)
+    batch = featured(pipeline, case.data, len(case.data.clips))
+    pipeline.frontend = pipeline.normaliser = None  # the batch holds features: they are computed once
+    step, infer = TrainStep(pipeline, StepSettings(recipe=recipe, seed=0, waveforms=False), 1), Inference(pipeline)
+    torch.manual_seed(0)
+    best = 0.0
+    for number in range(1, STEPS + 1):
+        step(batch)
+        if number % 10 == 0:
+            right = float((infer(batch).argmax(1) == batch.targets).float().mean())
+            best = max(best, right)
+            if right == 1.0:
+                return passed(f"all {len(batch)} clips right after {number} steps", right)
+    return failed(
+        f"at most {best:.1%} of {len(batch)} clips right in {STEPS} steps at rate {recipe.lr:g}; the network cannot "
+        "fit what it should learn by heart: look at the gradient, the rate, and what eval() changes",
+        best,
+    )
