@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from bench.analysis.average import Pairs, unfit
+from bench.analysis.average import Common, Pairs, unfit
 from bench.analysis.discordant import Discordant, Side, discordant
 from bench.analysis.evidence import check_metric, evidence, shown_score
 from bench.analysis.family import ALPHA, Family, read_family
 from bench.analysis.grouping import Identity, RowGroup, RowKey, SectionGroup, gather, part, titles
+from bench.analysis.model import Row
 from bench.analysis.phrases import plural
 from bench.analysis.predictions import Metrics, Reader
 from bench.analysis.rows import choose
@@ -223,7 +224,8 @@ def _verdict(section: SectionGroup, source: Source, a: RowGroup, b: RowGroup) ->
     found_a, found_b = family.found[a.key], family.found[b.key]
     p_adjusted = family.p_adjusted(a.key, b.key)
     both = sorted({fold for fold, _ in found_a} & {fold for fold, _ in found_b})
-    clean = unseen(section.rows.values(), _finished_folds(section))
+    finished = sorted({record.cell.fold for record in section.records() if record.status == "ok"})
+    clean = unseen(section.rows.values(), finished)
     shared = [fold for fold in clean if fold in both] or both
     sides = _sides(found_a, found_b, shared if p_adjusted is None else family.common.folds, reader)
     if isinstance(sides, str):
@@ -234,9 +236,6 @@ def _verdict(section: SectionGroup, source: Source, a: RowGroup, b: RowGroup) ->
     told_apart = all(side.right_or_wrong for side in sides)
     known = {row.key: row for row in family.rows}
     rows = {name: known[row.key] for name, row in zip(row_names(a.key, b.key), (a, b), strict=True)}
-    few = min(len(seeds_a), len(seeds_b))
-    why = [f"{plural(few, 'seed')} of at least {MIN_SEEDS}"] if few < MIN_SEEDS else []
-    why += [f"{name}: {one}" for name, row in rows.items() for one in unfit(row.model, row.seen, family.common, folds)]
     return Verdict(
         dataset=section.identity.title,
         dataset_name=registered(section.identity.dataset),
@@ -262,7 +261,7 @@ def _verdict(section: SectionGroup, source: Source, a: RowGroup, b: RowGroup) ->
         fold_test=_fold_test(differences, next(iter(found_a.values())).record),
         discordant=discordant(section, reader, *sides) if told_apart else (),
         chosen=told([(name, row.seen) for name, row in rows.items()], both, folds, clean={*folds} <= {*clean}),
-        unfit=tuple(dict.fromkeys(why)),
+        unfit=tuple(dict.fromkeys(_unfit(sides, rows, family.common))),
         unranked=tuple(f"{name}: {one}" for name, row in rows.items() for one in row.not_ranked),
     )
 
@@ -282,8 +281,13 @@ def _sides(found_a: Pairs, found_b: Pairs, among: Sequence[int], reader: Reader)
     return Side(found_a, folds, seeds_a, first), Side(found_b, folds, seeds_b, second)
 
 
-def _finished_folds(section: SectionGroup) -> list[int]:
-    return sorted({record.cell.fold for record in section.records() if record.status == "ok"})
+def _unfit(sides: tuple[Side, Side], rows: Mapping[str, Row], common: Common) -> Iterator[str]:
+    """Why nothing calls one better or worse."""
+    few = min(len(side.seeds) for side in sides)
+    if few < MIN_SEEDS:
+        yield f"{plural(few, 'seed')} of at least {MIN_SEEDS}"
+    for name, row in rows.items():
+        yield from (f"{name}: {one}" for one in unfit(row.model, row.seen, common, sides[0].folds))
 
 
 def _fold_test(differences: Sequence[float], record: Record) -> FoldTest | Refusal:

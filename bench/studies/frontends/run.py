@@ -98,9 +98,7 @@ def run_study(
     key = _key(data, registry, model, taken, selection.device)
     measured, again = _measured(data, key, selection.device, settings, progress)
     accuracy = _accuracy(selection, taken, settings, progress) if evaluate else []
-    frozen = {name: data.frontends[name] for name in (*data.fly, stored)}
-    # Neither trimmed nor tiled, or there is no silence to see.
-    pictures = examples(data.clips, open_waveforms(data.clips, trim_db=None, fill="zeros"), frozen)
+    pictures = _pictures(data)
     cases = judge_claims(rows, f"{stored} precomputed", measured["features"], measured["delivery"])
     names = ("model", "dataset", "device", "precision", "batch", "clip_samples", "recipe")
     found = {
@@ -116,7 +114,7 @@ def run_study(
         "verdicts": [{**asdict(case), "ratio": case.ratio} for case in cases],
         "pictures": [{"clip": one.clip, "frontend": one.frontend, "silent": one.silent} for one in pictures],
     }
-    return FrontendStudy(found=found, examples=tuple(pictures))
+    return FrontendStudy(found=found, examples=pictures)
 
 
 def _data(
@@ -134,6 +132,12 @@ def _data(
         fly=tuple(name for name in taken if not registry.frontends[name].spec.trainable),
         stored=stored,
     )
+
+
+def _pictures(data: StudyData) -> tuple[Spectrogram, ...]:
+    """Examples under each frozen front end, neither trimmed nor tiled, or there is no silence to see."""
+    frozen = {name: data.frontends[name] for name in (*data.fly, data.stored)}
+    return tuple(examples(data.clips, open_waveforms(data.clips, trim_db=None, fill="zeros"), frozen))
 
 
 def _key(data: StudyData, registry: Registry, model: str, taken: Sequence[str], device: str) -> str:
