@@ -27,7 +27,7 @@ from bench.recipe import Recipe
 from bench.results.records import parse_record
 from bench.results.store import npz_bytes
 from bench.running.messages import Inbox, MessageError
-from bench.running.preparation import _cost
+from bench.running.prices import _parse_price, _parsed
 from bench.running.scoring import completed
 from fuzz.blocks import Reader
 from fuzz.damage import damaged_bytes, damaged_json, damaged_words
@@ -90,7 +90,7 @@ def _message(content: bytes, _: Path, __: bytes) -> object:
             if isinstance(event, Finished):
                 event = completed(registry(), clips(), event)
                 parse_record(event.record.to_json(), "stored")
-            found.append(_cost(event.values) if isinstance(event, Answered) else event)
+            found.append(_parsed(_parse_price, event.values) if isinstance(event, Answered) else event)
         content = content[size:]
     return found
 

@@ -33,7 +33,7 @@ from bench.results.merge import merge
 from bench.results.plans import parse_plan
 from bench.results.records import Record, parse_record
 from bench.results.store import Store, npz_bytes
-from bench.running.preparation import Preparation, _cost_path
+from bench.running.prices import Prices, _path
 from bench.studies.frontends import plots
 from bench.studies.frontends.read import read_study
 from bench.studies.history import read as history
@@ -130,11 +130,11 @@ class _Notes:
 
 def _cost(content: bytes, _: Path, __: bytes) -> object:
     """As planning remembers it: a cost, or a note."""
-    path, preparation = _cost_path("key"), Preparation.__new__(Preparation)
-    preparation.progress = notes = _Notes()  # type: ignore[assignment]
+    path, prices = _path("key"), Prices.__new__(Prices)
+    prices.progress = notes = _Notes()  # type: ignore[assignment]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-    found = preparation._remembered("key")
+    found = prices._cost("key")
     if found is None and not notes.said:
         raise EscapeError("neither a cost nor a note")
     if found is None:
