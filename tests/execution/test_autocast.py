@@ -45,8 +45,9 @@ def trained(precision: str, inputs: list[Tensor], **options) -> tuple[Tensor, li
         {"is_causal": True},
         {"attn_mask": (torch.arange(34) < 30).expand(2, 1, 34, 34)},
         {"attn_mask": torch.linspace(-2, 2, 34).expand(2, 1, 34, 34)},
+        {"attn_mask": (torch.arange(34) > 5)[:, None].expand(2, 1, 34, 34)},
     ],
-    ids=["plain", "scaled", "causal", "boolean", "added"],
+    ids=["plain", "scaled", "causal", "boolean", "added", "all hidden"],
 )
 def test_values_and_gradients_are_those_of_float32_within_bf16(options):
     expected, gradients = trained("fp32", heads(), **options)
@@ -56,13 +57,14 @@ def test_values_and_gradients_are_those_of_float32_within_bf16(options):
         assert (mine - right).norm() < 0.02 * right.norm()
 
 
-def test_the_fused_kernel_runs_in_float32_and_where_something_is_masked_only():
+def test_the_fused_kernel_runs_in_float32_and_where_it_is_causal_only():
     def ran(precision: str, **options) -> bool:
         with Operators() as operators:
             trained(precision, heads(), **options)
         return FUSED in operators.seen
 
     assert not ran("bf16")
+    assert not ran("bf16", attn_mask=torch.ones(34, 34, dtype=torch.bool))
     assert ran("fp32")
     assert ran("bf16", is_causal=True)
 
