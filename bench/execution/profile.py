@@ -48,7 +48,7 @@ CLIPS = 64
 TRACED_STEPS, TOP_OPERATORS = 2, 20
 REFERENCE_TIMES = 60
 """Repetitions of a fixed piece of work, about 2 ms each: what it takes says how fast the machine is today."""
-ENOUGH = 0.02
+ENOUGH = 0.05
 """Relative standard error of a throughput at which a recipe that is for trying out asks for no more of it."""
 SHORT_CLIPS, MOVED_BY = 32, 64
 SHORT_BLOCKS = Blocks(warmup_steps=1, warmup_seconds=0, count=8, min_steps=1, seconds=0.02, max_seconds=0.12)
@@ -250,7 +250,7 @@ def _look_inside(
 ) -> dict[str, Any]:  # fmt: skip
     """Stages, FLOPs, behaviour and energy, as far as they can be afforded."""
     brief = not job.recipe.publishable
-    budget_s = 0.4 if brief else 4.0
+    budget_s = 0.15 if brief else 4.0
     infer_s = _step_s(infer)
     steps: dict[str, tuple[Callable[[int], object], float]] = {"batch inference": (calls.infer, infer_s)}
     network: dict[str, Any] = {"stages": None, "flops": None}

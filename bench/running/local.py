@@ -36,8 +36,10 @@ class LocalLauncher:
 
     def run(self, jobs: Sequence[Job], on_event: OnEvent, resources: Resources) -> None:
         """Run all jobs; see :func:`bench.running.supervise.supervise`."""
-        early, self._early = self._early, []
         mine = replace(resources, slots=self._slots or resources.slots)
+        early, self._early = self._early[: mine.slots], self._early[mine.slots :]
+        if any(job.alone for job in jobs):
+            self._end_early()
         left, cores = len(jobs), len(os.sched_getaffinity(0))
 
         def expect() -> None:
@@ -51,10 +53,17 @@ class LocalLauncher:
             expect()
 
         expect()
-        supervise(jobs, heard, mine, early=early, kept=self._early if self._keeps else None)
+        kept: list[Worker] = []
+        try:
+            supervise(jobs, heard, mine, early=early, kept=kept if self._keeps else None)
+        finally:
+            self._early = kept + self._early
 
     def close(self) -> None:
         """End the workers that are idle, and keep no later one."""
         self._keeps = False
+        self._end_early()
+
+    def _end_early(self) -> None:
         while self._early:
             self._early.pop().kill()

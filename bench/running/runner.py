@@ -145,8 +145,6 @@ class Runner:
         evaluate = longest_first([p for p in plan.runnable if p.cell.kind == "evaluate"])
         profile = in_turns([p for p in plan.runnable if p.cell.kind == "profile"])
         alone, side_by_side = self.launching.alone, self.launching.side_by_side
-        if profile and alone.imports:  # it takes as long as a cell until they are imported
-            side_by_side = replace(side_by_side, after=alone)
         for cells, resources in ((evaluate, side_by_side), (profile, alone)):
             if cells:
                 jobs = [self.preparation.job(p, resources) for p in cells]

@@ -118,8 +118,8 @@ class _Supervision:
     def _suits(self, worker: Worker, job: Job) -> bool:
         if self._held(job, worker):
             return False
-        if worker.threads == self._resources.threads and (job.forks or (worker.key is None and not job.alone)):
-            return True
+        if job.forks or (worker.threads == self._resources.threads and worker.key is None and not job.alone):
+            return True  # a fork takes the threads of its job
         return job.key == worker.key and not job.alone
 
     def _serve(self, worker: Worker) -> None:

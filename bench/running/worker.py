@@ -58,7 +58,10 @@ def _serve(afresh: Callable[[bytes], NoReturn], line: bytes) -> None:
     """Run jobs as they come in; ``afresh`` has the rest run in a new process, a line that was read here first."""
     channel = Channel.claimed()
     channel.owner = os.getpid()
-    for name in ("bench.execution.evaluate", *sys.argv[1:]):  # while the host still plans
+    own = (
+        () if "torch" in sys.argv[1:] else ("bench.execution.evaluate",)
+    )  # torch alone: to time the machine for a plan
+    for name in (*own, *sys.argv[1:]):  # while the host still plans
         _import(name)
     image, key = Image(channel), None
     with open(0, "rb", buffering=0, closefd=False) as lines:
@@ -84,6 +87,12 @@ def _run_job_in(image: Image, job: Job) -> bool:
     if (told := image.told.pop(job.cell, None)) is not None:
         sys.stderr.write(f"[bench] trained together with {job.stack}, whose log it is\n")
         image.channel.pass_on(told)
+        return True
+    if job.action == "pace":  # no plugin is asked
+        from bench.measurement.calibration import calibrate
+
+        _take_threads(job.threads)
+        image.channel.send("answer", pace=asdict(calibrate(job.cell.device)))
         return True
     job = replace(job, apart=image.apart.pop(job.cell, job.apart))
     host, observers = image.load(job)
@@ -188,8 +197,6 @@ def _referring(host: Host, job: Job) -> Host:
 
 
 def _light(job: Job, host: Host) -> bool:
-    if job.action == "pace":
-        return True
     entry = host.registry.models.entries.get(job.cell.model)
     return job.action == "cell" and job.cell.kind == "evaluate" and entry is not None and entry.spec.estimator
 
@@ -224,10 +231,6 @@ def _answer(job: Job, host: Host, progress: Progress, kept: dict[Any, Any]) -> t
     """Values and files of a job that gives no record."""
     import tempfile
 
-    if job.action == "pace":
-        from bench.measurement.calibration import calibrate
-
-        return {"pace": asdict(calibrate(job.cell.device))}, {}
     if job.action == "estimate":
         from bench.execution.counting import Known, count_work
 

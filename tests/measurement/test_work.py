@@ -136,6 +136,12 @@ def test_what_is_no_work_or_pace_is_refused(parse, values) -> None:
         parse(values)
 
 
+def test_the_calls_that_a_pace_is_told_from_are_as_many_as_it_says() -> None:
+    tiny, start = nn.Sequential(*(nn.Linear(1, 1) for _ in range(calibration.TINY))), torch.ones(1, 1)
+    tiny(start).sum().backward()
+    assert sum(one[2] for one in count(lambda: tiny(start).sum().backward())) == calibration.TINY_CALLS
+
+
 def test_a_pace_is_finite() -> None:
     pace = calibrate(seconds=0.06)
     assert 1e6 < pace.transform_flops_s < 1e15

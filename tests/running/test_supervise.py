@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import select
 import signal
@@ -16,6 +17,7 @@ from bench.job import Job
 from bench.plugins.interfaces import Answered, EpochEnded, Finished, Lost, ObserverFailed, Resources, Started
 from bench.recipe import Recipe
 from bench.results.records import Record
+from bench.running.local import LocalLauncher
 from bench.running.logs import HEAD_BYTES, TAIL_BYTES
 from bench.running.process import Worker
 from bench.running.supervise import supervise
@@ -112,6 +114,25 @@ def test_cells_of_a_recipe_for_trying_out_share_a_worker_whatever_their_model_an
     again = [replace(one, cell=replace(one.cell, seed=1)) for one in brief if one.alone]
     more = [event for event in run([*brief, *jobs, *again]) if isinstance(event, Finished)]
     assert len({event.record.provenance["pid"] for event in more}) == 1 + len(jobs) + len(again)
+
+
+def test_a_worker_that_served_evaluate_cells_serves_profile_cells_with_their_threads(samples, monkeypatch) -> None:
+    brief = [
+        replace(job(samples, "a", kind=kind), recipe=Recipe(name="x", publishable=False), threads=threads)
+        for kind, threads in (("evaluate", 1), ("profile", 2))
+    ]
+    launcher, ends = LocalLauncher(), []
+    launcher._keeps, launcher._early = True, [Worker(1, COMMAND) for _ in range(2)]
+    monkeypatch.setattr("bench.running.local.supervise", functools.partial(supervise, command=COMMAND))
+    ids = {worker.pid for worker in launcher._early}
+    launcher.run(brief[:1], ends.append, Resources(slots=2, threads=1))
+    assert {worker.pid for worker in launcher._early} == ids
+    launcher.run(brief[1:], ends.append, Resources(slots=1, threads=2))
+    assert len(launcher._early) == 1, "no other one is there while a profile cell runs"
+    launcher.close()
+    pids = {end.record.provenance["pid"] for end in ends if isinstance(end, Finished)}
+    assert len(pids) <= 2
+    assert pids <= ids
 
 
 def test_workers_that_are_kept_wait_for_what_follows(samples) -> None:
