@@ -39,15 +39,12 @@ def attention(
     """
     with torch.autocast("cpu", enabled=False):
         query, key, value = (x.bfloat16() for x in (query, key, value))
-        hidden = attn_mask is not None and attn_mask.dtype == torch.bool
-        if attn_mask is not None and not hidden:
-            attn_mask = attn_mask.bfloat16()
+        if attn_mask is not None and attn_mask.dtype == torch.bool:
+            attn_mask = torch.where(attn_mask, 0.0, -torch.inf)
+        mask = None if attn_mask is None else attn_mask.bfloat16()
         if any(is_causal) or named.get("enable_gqa"):
-            return F.scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, *is_causal, **named)
+            return F.scaled_dot_product_attention(query, key, value, mask, dropout_p, *is_causal, **named)
         scores = query * named.get("scale", query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
-        if attn_mask is None:
-            weights = scores.softmax(dim=-1)
-        else:
-            scores = scores.masked_fill(~attn_mask, -torch.inf) if hidden else scores + attn_mask
-            weights = torch._safe_softmax(scores, -1)  # 0 where a row hides everything, as in torch's own
+        # What hides everything gives 0, as torch's own does.
+        weights = scores.softmax(dim=-1) if mask is None else torch._safe_softmax(scores + mask, -1)
         return F.dropout(weights, dropout_p) @ value if dropout_p else weights @ value
