@@ -1,4 +1,4 @@
-"""What is checked of a metric: defined or ``None``, in range, and better for better predictions."""
+"""What is checked of a metric: defined or ``None``, in range, better for better predictions, blind to their size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.clips import TaskType
 from bench.plugins.factories import load_factory
 from bench.plugins.registry import Entry
 from bench.plugins.specs import MetricSpec
-from bench.testing.results import Check, CheckResult, checks_of, failed, passed
+from bench.testing.results import Check, CheckResult, checks_of, failed, passed, skipped
 
 _CLIPS = 120
 _CLASSES = 8
@@ -64,7 +64,7 @@ class MetricCase:
 
 def metric_checks(case: MetricCase) -> dict[str, Check]:
     """The checks of one metric on one kind of task, by name, in order."""
-    checks = checks_of(case, value, direction, order)
+    checks = checks_of(case, value, direction, order, large)
     return {f"{name}[{case.task_type}]": check for name, check in checks.items()}
 
 
@@ -106,3 +106,19 @@ def order(case: MetricCase) -> CheckResult:
     if not math.isclose(straight, mixed, rel_tol=1e-6, abs_tol=1e-9):
         return failed(f"{straight!r} in one order and {mixed!r} in another; a score must not depend on it")
     return passed("the same for the clips in another order", abs(straight - mixed))
+
+
+def large(case: MetricCase) -> CheckResult:
+    """A score that 1 more on every logit leaves alone is left alone by 40 more: what ranks clips ranks large logits."""
+    if case.spec.reads != "logits":
+        return skipped(f"reads {case.spec.reads}, no logits")
+    good = case.guesses["good"]
+    straight, more, most = (case.compute(good + np.float32(added), case.truth.copy()) for added in (0, 1, 40))
+    if straight is None or more is None or not math.isclose(straight, more, rel_tol=1e-3, abs_tol=1e-3):
+        return skipped("it stands on the size of a logit")
+    if most is None or not math.isclose(straight, most, rel_tol=1e-3, abs_tol=1e-3):
+        return failed(
+            f"{straight} with and without 1 added to every logit, {most} with 40: cosines times 100 are as large, and "
+            "a sigmoid in float32 is 1 from 17 on; compare logits as they are"
+        )
+    return passed("the same with 40 added to every logit", abs(straight - most))

@@ -10,6 +10,7 @@ from torch import nn
 
 import bench.builtin
 from bench import FrontendSpec, MetricSpec
+from bench.metrics.scores import mean_average_precision
 from bench.plugins.discovery import load_modules
 from bench.testing import check_frontend, check_metric
 from bench.testing.fakes import fake_plugin
@@ -168,7 +169,7 @@ def test_the_hosts_front_ends_keep_their_contract(name):
 def test_the_hosts_metrics_keep_their_contract(name):
     results = check_metric(name, HOST)
     assert [str(result) for result in results if result.status == "failed"] == []
-    assert len(results) == 4 * len(HOST.metrics[name].spec.task_types)
+    assert len(results) == 5 * len(HOST.metrics[name].spec.task_types)
 
 
 def error_rate(logits, targets):
@@ -191,6 +192,12 @@ def undefined(logits, targets):
     return None
 
 
+def sigmoids(logits, targets):
+    """What packages do that take scores outside 0 to 1 for logits: above 17 all clips are equal."""
+    chances = (1 / (1 + np.exp(-logits.astype(np.float32)))).astype(np.float32)
+    return mean_average_precision(chances, targets)
+
+
 @pytest.mark.parametrize(
     ("compute", "fields", "found"),
     [
@@ -201,6 +208,7 @@ def undefined(logits, targets):
         ("nan", {}, {"value", "order"}),
         ("first", {}, {"order"}),
         ("undefined", {}, {"value", "direction", "order"}),
+        ("sigmoids", {"task_types": ("multi_label",)}, {"large"}),
     ],
 )
 def test_faults_of_metrics_are_found(compute, fields, found):
