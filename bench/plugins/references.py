@@ -61,7 +61,18 @@ def split_options(text: str) -> tuple[str, dict[str, str]]:
     place, mark, query = text.partition("?")
     if not mark or os.path.exists(text):  # noqa: PTH110  a word may be no path at all, too long for one
         return text, {}
-    return place, dict(part.partition("=")[::2] for part in query.split("&"))
+    return place, _pairs(query, text)
+
+
+def _pairs(query: str, text: str) -> dict[str, str]:
+    """``key=value&key=value``, each key once."""
+    pairs = [part.partition("=") for part in query.split("&") if part]
+    names = [key for key, _, _ in pairs]
+    for key, equals, _ in pairs:
+        if not (key and equals) or names.count(key) > 1:
+            why = "stands there twice" if key and equals else "has no value"
+            raise SelectionError(f"{short(text, 300)!r}: {key!r} {why}; behind ? stand options as KEY=VALUE&KEY=VALUE")
+    return {key: value for key, _, value in pairs}
 
 
 def portable(reference: str) -> str:
@@ -107,7 +118,7 @@ def _with_options(registry: Registry, text: str) -> list[Entry[ModelSpec]]:
     name, _, query = text.partition("?")
     named = registry.models[name]
     target = registry.models[named.spec.alias_of] if named.spec.alias_of else named
-    options = dict(sorted(part.partition("=")[::2] for part in query.split("&")))
+    options = dict(sorted(_pairs(query, text).items()))
     given = _values(options_of(load_factory(target.factory)), options, text)
     options |= {key: str(value) for key, value in given.items() if isinstance(value, Path)}
     written = [f"{key}={value}" for key, value in options.items()]

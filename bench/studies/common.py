@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bench import escaping
-from bench.config.selection import Selection, select_models
+from bench.config.selection import Selection, select_models, spelled
 from bench.config.settings import Settings
 from bench.data.contents import file_digests
 from bench.errors import NoCellError, SelectionError
 from bench.planning.plan import PlannedCell, expand
+from bench.plugins.discovery import load
 from bench.plugins.references import referring
 from bench.plugins.registry import Registry
 from bench.reports.formatting import UNKNOWN
@@ -81,6 +82,12 @@ def run_cells(runner: Runner) -> Result:
         cells = expand(asked, registry, load_all(selection, registry)).cells
         reasons = {f"{p.cell.model} {p.reason}" for p in cells if p.reason}
         raise NoCellError("; ".join(sorted(reasons)) or str(error)) from error
+
+
+def registry_of(selection: Selection, settings: Settings) -> Registry:
+    """All plugins, with the models that a selection names by reference or with options."""
+    registry = load(settings.plugins, without=settings.without).registry
+    return referring(registry, spelled(selection.models, registry), file_digests)
 
 
 def only_model(selection: Selection, registry: Registry) -> str:

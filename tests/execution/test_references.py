@@ -194,6 +194,21 @@ def test_wrong_options_of_a_model_are_one_error(name, said) -> None:
         refer(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("calm.conv?heads", "'heads' has no value; behind . stand options as KEY=VALUE"),
+        ("calm.conv?=4", "'' has no value"),
+        ("calm.conv?heads=4&heads=8", "'heads' stands there twice"),
+        ("timm:resnet18?weights", "'weights' has no value"),
+        ("gain:x?power=1&power=2", "'power' stands there twice"),
+    ],
+)
+def test_an_option_without_a_value_or_twice_is_one_error(name: str, said: str) -> None:
+    with pytest.raises(SelectionError, match=said):
+        refer(name)
+
+
 def test_every_option_that_a_reference_is_written_with_is_one(tmp_path) -> None:
     registry = load([PLUGIN]).registry
     for one in registry.references.entries.values():

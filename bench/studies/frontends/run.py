@@ -19,7 +19,6 @@ from bench.data.waveforms import open_waveforms
 from bench.errors import NoCellError, SelectionError
 from bench.measurement.environment import describe
 from bench.measurement.machine import hardware_fingerprint
-from bench.plugins.discovery import load
 from bench.plugins.registry import Registry
 from bench.recipe import Recipe
 from bench.results.folder import write_atomic
@@ -28,7 +27,7 @@ from bench.results.reading import parse_json, read_bytes, reason, set_aside
 from bench.results.records import Record
 from bench.running.progress import Progress
 from bench.running.runner import Runner
-from bench.studies.common import ends, only_model, profile_in_turns, unlimited
+from bench.studies.common import ends, only_model, profile_in_turns, registry_of, unlimited
 from bench.studies.frontends.claims import judge_claims
 from bench.studies.frontends.delivery import measure_delivery
 from bench.studies.frontends.features import REFERENCE, Spectrogram, examples, frontend_of, look_at_features
@@ -81,7 +80,7 @@ def run_study(
     """Profile one model under each feeding, prepare, deliver and compare features, judge the claims."""
     if processes < 1:
         raise SelectionError(f"processes is {processes}; it must be at least 1")
-    registry = load(settings.plugins, without=settings.without).registry
+    registry = registry_of(selection, settings)
     model = only_model(selection, registry)
     stored = registry.models[model].spec.frontend
     if stored is None:

@@ -13,7 +13,6 @@ from bench.config.selection import Selection
 from bench.config.settings import Settings
 from bench.errors import BenchError, NoCellError, SelectionError
 from bench.planning.plan import PlannedCell
-from bench.plugins.discovery import load
 from bench.plugins.interfaces import Answered, Event, Lost
 from bench.results.folder import write_atomic
 from bench.results.quantities import NAMED, measurements
@@ -22,7 +21,7 @@ from bench.running.progress import Progress
 from bench.running.runner import Runner
 from bench.statistics.results import Refusal
 from bench.statistics.timing import process_interval
-from bench.studies.common import Profiled, bad_record, known, only_model, profile_in_turns, why
+from bench.studies.common import Profiled, bad_record, known, only_model, profile_in_turns, registry_of, why
 
 SATURATION_SHARE = 0.9
 """The saturation batch size is the smallest that reaches this share of the highest throughput."""
@@ -214,7 +213,7 @@ def run_batches(
     sizes = sorted(set(batches))
     if not sizes or sizes[0] < 1 or processes < 1:
         raise SelectionError(f"batches are {list(batches)}, processes {processes}; give sizes of 1 or more clips")
-    only_model(selection, load(settings.plugins, without=settings.without).registry)
+    only_model(selection, registry_of(selection, settings))
     variants = {size: at_batch(selection, size) for size in sizes}
     cells = profile_in_turns(variants, settings, progress, processes=processes)
     if refused := next((one.refused for one in cells.values() if one.refused), None):
