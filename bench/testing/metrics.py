@@ -89,12 +89,12 @@ def direction(case: MetricCase) -> CheckResult:
     told = []
     for better, worse in (("perfect", "wrong"), ("good", "bad")):
         high, low = case.score(better), case.score(worse)
-        if high is None or low is None:
+        if high is None or low is None or not math.isfinite(high) or not math.isfinite(low):
             continue
         told.append(f"{better} {high:.4g}, {worse} {low:.4g}")
         if (high < low) if case.spec.higher_is_better else (high > low):
             return failed(f"{told[-1]}, but higher_is_better={case.spec.higher_is_better}; turn it round")
-    return passed("; ".join(told)) if told else failed("None for every prediction tried")
+    return passed("; ".join(told)) if told else failed("no number for every pair of predictions tried")
 
 
 def order(case: MetricCase) -> CheckResult:
@@ -103,6 +103,8 @@ def order(case: MetricCase) -> CheckResult:
     straight, mixed = case.score("good"), case.compute(case.guesses["good"][order_], case.truth[order_])
     if straight is None or mixed is None:
         return failed(f"{straight} in one order and {mixed} in another")
+    if not math.isfinite(straight):
+        return failed(f"{straight} is no score, in whatever order; return None where it is undefined")
     if not math.isclose(straight, mixed, rel_tol=1e-6, abs_tol=1e-9):
         return failed(f"{straight!r} in one order and {mixed!r} in another; a score must not depend on it")
     return passed("the same for the clips in another order", abs(straight - mixed))

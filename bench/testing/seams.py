@@ -126,7 +126,7 @@ def renders(render: Render) -> CheckResult:
     """A board becomes text or bytes."""
     found: Any = render(sample_board())
     if not isinstance(found, (str, bytes)):
-        return failed(f"it gave a {type(found).__name__}; return str or bytes")
+        return failed(f"it gave {type(found).__name__}; return str or bytes")
     return judge(bool(found), f"a {type(found).__name__} of {len(found)}", "return the whole file", float(len(found)))
 
 

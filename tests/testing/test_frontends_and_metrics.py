@@ -205,7 +205,7 @@ def sigmoids(logits, targets):
         ("error_rate", {}, {"direction"}),
         ("percent", {}, {"value"}),
         ("percent", {"unit": "percent"}, set()),
-        ("nan", {}, {"value", "order"}),
+        ("nan", {}, {"value", "direction", "order"}),
         ("first", {}, {"order"}),
         ("undefined", {}, {"value", "direction", "order"}),
         ("sigmoids", {"task_types": ("multi_label",)}, {"large"}),
