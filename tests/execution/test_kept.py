@@ -218,6 +218,20 @@ def test_a_file_with_other_logits_is_not_kept(registry, stored, tmp_path) -> Non
         export(registry, store, reopen(registry, store, record), tmp_path / "a.pt2")
 
 
+def test_a_cell_that_heard_the_beginning_of_clips_is_exported(registry, stored, tmp_path) -> None:
+    how = {"crop": None, "window": "averages over windows, .*long_clips=crop"}
+    for long_clips, why in how.items():
+        recipe = RECIPE.model_copy(update={"long_clips": long_clips, "window_s": 0.1})
+        store, record = stored("probe", recipe=recipe)
+        kept = reopen(registry, store, record)
+        if why is None:
+            found = export(registry, store, kept, tmp_path / "a.pt2")
+            assert found.difference <= found.limit
+        else:
+            with pytest.raises(SelectionError, match=why):
+                export(registry, store, kept, tmp_path / "b.pt2")
+
+
 def test_the_command_line_goes_on_past_files_that_cannot_be_read(stored, tones, tmp_path, capsys) -> None:
     store, record = stored()
     bad = tmp_path / "bad\x1b.wav"

@@ -77,7 +77,8 @@ def export(registry: Registry, store: Store, kept: Kept, path: Path, data: Path 
         raise SelectionError(f"--to {path}: unknown format {path.suffix!r}; write {', '.join(WRITE)}")
     cell, head = kept.record.cell, kept.classifier
     if kept.task.clip_samples != cell.clip_samples and kept.recipe.long_clips == "window":
-        raise SelectionError(f"{cell.id} averages over windows, which no single call does; run it with --set recipe.long_clips=crop")
+        how = "run it with --set recipe.long_clips=crop"
+        raise SelectionError(f"{cell.id} averages over windows, which no single call does; {how}")
     whole = cell.inputs == "audio" and not kept.lengths and (head is None or isinstance(head, Linear))
     if path.suffix != ".safetensors" and not whole:
         raise SelectionError(f"{cell.id} takes more than a waveform, or its head is not linear; export .safetensors")
