@@ -37,12 +37,11 @@ def page(registry: Registry, path: Path) -> str:
         cell = planned.cell
         if key in found:
             continue
-        if key not in kept["work"]:
+        if not (one := kept["work"].get(key)):
             known = known or _known()
-        one = kept["work"].get(key) or counted(registry, planned, clips, known)
-        found[key] = one | {
-            "of": f"{cell.data_name} {cell.model} {cell.mode} {cell.inputs} {cell.frontend} {cell.batch}"
-        }
+            one = {"work": counted(registry, planned, clips, known)}
+        axes = (cell.data_name, cell.model, cell.mode, cell.inputs, cell.frontend, cell.batch)
+        found[key] = {"of": " ".join(map(str, axes)), "work": one["work"]}
     ordered = sorted(found.items(), key=lambda item: (item[1]["of"], item[0]))
     rows = ",\n".join(f"{json.dumps(key)}: {json.dumps(one, separators=(',', ':'))}" for key, one in ordered)
     return f'{{"labels": {json.dumps(labels)},\n"work": {{\n{rows}\n}}}}\n'

@@ -6,15 +6,14 @@ fixed time for being called (the roofline of Williams, Waterman and Patterson 20
 
 from __future__ import annotations
 
-import functools
-import json
-import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter
+from pydantic import Field
 
-Counts = tuple[tuple[int, int, int], ...]
+Number = Annotated[int, Field(ge=0)]
+Speed = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Counts = tuple[tuple[Number, Number, Number], ...]
 """FLOPs, bytes and calls of operators, those of like FLOPs a byte together."""
 BESIDE = 1.35
 """What batches, augmentation, loss and Python add to a step: the median over default networks on two data sets."""
@@ -33,10 +32,10 @@ class Pace:
         transform_flops_s: Floating-point operations a second in the large products of a front end.
     """
 
-    flops_s: float
-    bytes_s: float
-    operator_s: float
-    transform_flops_s: float
+    flops_s: Speed
+    bytes_s: Speed
+    operator_s: Speed
+    transform_flops_s: Speed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +53,7 @@ class Work:
     front: Counts = ()
     forward: Counts = ()
     step: Counts = ()
-    parameters: int = 0
+    parameters: Number = 0
     fitted: bool = False
 
 
@@ -78,36 +77,3 @@ def estimate(work: Work, pace: Pace | None, *, batch: int, frozen: bool, pretrai
         "pretrain_step_s": BESIDE * (3 * clip * pretrain_batch + update) if pretrain_batch else None,
         "source": "estimated",
     }
-
-
-def parse_work(values: Any) -> Work:
-    """The work in JSON values.
-
-    Raises:
-        ValueError: It is none: a key is unknown, a number is negative or no integer.
-    """
-    work: Work = _parsed(Work, values)
-    if any(number < 0 for counts in (work.front, work.forward, work.step) for row in counts for number in row):
-        raise ValueError("a negative count")
-    return work
-
-
-def parse_pace(values: Any) -> Pace:
-    """The pace in JSON values.
-
-    Raises:
-        ValueError: It is none: a key is unknown or missing, a number is no speed.
-    """
-    pace: Pace = _parsed(Pace, values)
-    if not all(0 < getattr(pace, name) < math.inf for name in Pace.__slots__):
-        raise ValueError(f"no speed: {pace}")
-    return pace
-
-
-def _parsed(kind: type, values: Any) -> Any:
-    return _adapter(kind).validate_json(json.dumps(values), strict=True, extra="forbid")
-
-
-@functools.cache
-def _adapter(kind: type) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from pydantic import TypeAdapter
+from pydantic import Field
 
 from bench.cell import FROZEN, Cell
 from bench.clips import Clips
@@ -19,7 +17,10 @@ from bench.plugins.registry import Entry, Registry
 from bench.plugins.specs import ModelSpec
 from bench.recipe import Recipe
 from bench.results.provenance import digest, extra_versions, hash_files, library_versions, source_hash
+from bench.results.reading import parse_as
 from bench.results.records import Record
+
+Seconds = Annotated[float, Field(ge=0)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,10 +31,10 @@ class Cost:
     ``contended``: others used the machine meanwhile.
     """
 
-    step_s: float | None
-    infer_clip_s: float
-    fit_clip_s: float | None
-    pretrain_step_s: float | None = None
+    step_s: Seconds | None
+    infer_clip_s: Seconds
+    fit_clip_s: Seconds | None
+    pretrain_step_s: Seconds | None = None
     source: str = "measured"
     contended: bool = False
 
@@ -41,24 +42,6 @@ class Cost:
     def rough(self) -> bool:
         """Whether the truth may lie a factor of :data:`ROUGH` away."""
         return self.contended or self.source != "measured"
-
-
-def parse_cost(values: Any) -> Cost:
-    """The cost in JSON values.
-
-    Raises:
-        ValueError: They are no cost: a key is unknown or missing, a number is no duration.
-    """
-    known = _kept().validate_json(json.dumps(values), strict=True, extra="forbid")
-    seconds = (known.step_s, known.infer_clip_s, known.fit_clip_s, known.pretrain_step_s)
-    if any(value is not None and value < 0 for value in seconds):
-        raise ValueError(f"negative seconds in {known}")
-    return known
-
-
-@functools.cache
-def _kept() -> TypeAdapter[Cost]:
-    return TypeAdapter(Cost)
 
 
 COUNTERS = ("measurement/work.py", "execution/counting.py")
@@ -76,7 +59,7 @@ def cost_of(record: Record) -> Cost | None:
     """What the model of a cell that ran, or began to, costs by its own times; ``None`` where they do not tell."""
     if record.status == "over_budget":
         try:
-            return parse_cost(record.provenance.get("cost"))
+            return parse_as(Cost, record.provenance.get("cost"))
         except ValueError:  # what a worker says is not believed unread
             return None
     timing = record.timing

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import errno
+import functools
 import itertools
+import json
 import math
 import os
 import re
 import stat
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pydantic_core import ValidationError, from_json
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+T = TypeVar("T")
 
 _SHAPE = bytes.maketrans(b"123456789E\n\r\t,]}", b"000000000e      ")
 _EXPONENT = re.compile(rb"e\+?000+(?: |$)")
@@ -49,6 +56,23 @@ def parse_json(content: bytes | str) -> Any:
     if b"0" * 19 in shape or _EXPONENT.search(shape):  # every other text is known to hold no number beyond 64 bits
         _check_numbers(value)
     return value
+
+
+def parse_as(kind: type[T], values: Any) -> T:
+    """JSON values as a dataclass.
+
+    Raises:
+        ValueError: A key is unknown or missing, or a value is not what its field may hold.
+    """
+    found: T = _adapter(cast("Any", kind)).validate_json(json.dumps(values), strict=True, extra="forbid")
+    return found
+
+
+@functools.cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
 
 
 def _check_numbers(value: Any) -> None:

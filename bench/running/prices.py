@@ -6,23 +6,24 @@ Operators come with the plugin (``operators.json`` in its package), else they ar
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import json
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench.cell import FROZEN, Cell
 from bench.data.cache import cache_root
-from bench.job import Job
 from bench.measurement.machine import foreign_cpu, watch_foreign_cpu
-from bench.measurement.pace import Pace, Work, estimate, parse_pace, parse_work
-from bench.planning.costs import Cost, cost_key, cost_of, count_key, pace_key, parse_cost
+from bench.measurement.pace import Pace, Work, estimate
+from bench.planning.costs import Cost, cost_key, cost_of, count_key, pace_key
 from bench.planning.plan import Plan, PlannedCell
 from bench.plugins.interfaces import Answered, Event, Lost, Resources
 from bench.results.folder import write_atomic
-from bench.results.reading import parse_json, read_bytes, reason, set_aside
+from bench.results.reading import parse_as, parse_json, read_bytes, reason, set_aside
 from bench.results.records import Record
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Prices:
         known: dict[str, Cost | str] = {
             key: cost
             for key in set(keys.values())
-            if (cost := self._cost(key)) and not (measure and cost.source != "measured")
+            if (cost := self._read(key, Cost)) and not (measure and cost.source != "measured")
         }
         asked: dict[str, PlannedCell] = {}
         for planned in plan.runnable:
@@ -71,7 +72,7 @@ class Prices:
         key = self.keys.get(record.cell)
         if key is None or record.cell.kind != "evaluate" or record.environment.get("contended") is not False:
             return
-        known = self._cost(key)
+        known = self._read(key, Cost)
         cost = None if known is not None and known.source == "measured" else cost_of(record)
         if cost is not None:
             with contextlib.suppress(OSError):
@@ -81,15 +82,14 @@ class Prices:
         """Costs timed in a worker; those found undisturbed are remembered."""
         watched = foreign_cpu().value or 0.0
         what = f"timing {_several(len(asked))}"
-        found = self._ask(what, asked, "price", _parse_price, self.launching.side_by_side)
+        found = self._ask(what, asked, "price", Cost, self.launching.side_by_side)
         others = max(watched, foreign_cpu().value or 0.0)
         if others > BUSY_CORES:
             said = f"others use {others:.1f} cores: the costs measured now are not kept for later plans"
             self.progress.note(f"{said}, and decide only about cells far over their budget")
             return {k: replace(c, contended=True) if isinstance(c, Cost) else c for k, c in found.items()}
         for key, cost in found.items():
-            if isinstance(cost, Cost):
-                _keep(key, cost)
+            _keep(key, cost)
         return found
 
     def _estimated(self, asked: Mapping[str, PlannedCell]) -> dict[str, Cost | str]:
@@ -100,63 +100,55 @@ class Prices:
         found: dict[str, Cost | str] = {}
         for key, work in works.items():
             cell, recipe = asked[key].cell, asked[key].recipe
-            if isinstance(work, str) or (isinstance(pace, str) and not work.fitted):
-                found[key] = work if isinstance(work, str) else str(pace)
-                continue
-            masked = recipe.pretrain_batch if cell.weights == "masked" else 0
-            seconds = estimate(
-                work, pace if isinstance(pace, Pace) else None, batch=cell.batch, frozen=cell.mode in FROZEN,
-                pretrain_batch=masked,
-            )  # fmt: skip
-            found[key] = Cost(**seconds, contended=contended and not work.fitted)
+            if isinstance(work, str):
+                found[key] = work
+            elif isinstance(pace, str) and not work.fitted:
+                found[key] = pace
+            else:
+                masked = recipe.pretrain_batch if cell.weights == "masked" else 0
+                at, frozen = pace if isinstance(pace, Pace) else None, cell.mode in FROZEN
+                seconds = estimate(work, at, batch=cell.batch, frozen=frozen, pretrain_batch=masked)
+                found[key] = Cost(**seconds, contended=contended and not work.fitted)
         return found
 
     def _works(self, asked: Mapping[str, PlannedCell]) -> dict[str, Work | str]:
         """Operators of each model: known, or counted in a worker and remembered, whoever else uses the machine."""
-        loaded, found = self.preparation.loaded, dict[str, Work | str]()
-        missing, shipped = dict[str, tuple[str, PlannedCell]](), dict[str, dict[str, Work]]()
+        found, names, shipped = dict[str, Work | str](), dict[str, str](), functools.cache(shipped_with)
         for key, planned in asked.items():
-            entry = self.registry.models[planned.cell.model]
-            if entry.spec.estimator:
-                found[key] = Work(fitted=True)
-                continue
-            package = entry.factory.partition(":")[0].partition(".")[0]
-            if package not in shipped:
-                shipped[package] = shipped_with(package)
-            count = count_key(planned, self.registry, loaded[planned.cell.data_name].clips)
-            known = shipped[package].get(count) or self._read(f"work-{count}", parse_work, "the model is counted again")
-            if known is None:
-                missing[key] = (count, planned)
-            else:
+            entry, data = self.registry.models[planned.cell.model], self.preparation.loaded[planned.cell.data_name]
+            name, package = count_key(planned, self.registry, data.clips), re.split("[.:]", entry.factory)[0]
+            known = Work(fitted=True) if entry.spec.estimator else shipped(package).get(name)
+            if known := known or self._read(f"work-{name}", Work):
                 found[key] = known
-        if not missing:
+            else:
+                names[key] = f"work-{name}"
+        if not names:
             return found
         resources = self.launching.side_by_side
-        slots = max(1, min(resources.slots, len(missing) // COUNTS))  # a further worker takes longer to start
+        slots = max(1, min(resources.slots, len(names) // COUNTS))  # a further worker takes longer to start
         resources = replace(resources, slots=slots, after=self._following())
-        jobs = {key: planned for key, (_, planned) in missing.items()}
-        counted = self._ask(f"estimating {_several(len(missing))}", jobs, "estimate", _parse_count, resources)
+        jobs = {key: asked[key] for key in names}
+        counted = self._ask(f"estimating {_several(len(jobs))}", jobs, "estimate", Work, resources)
         for key, work in counted.items():
-            if isinstance(work, Work):
-                _keep(f"work-{missing[key][0]}", work)
+            _keep(names[key], work)
         return found | counted
 
     def _pace(self, planned: PlannedCell) -> tuple[Pace | str, bool]:
         """Of this machine, remembered or timed in a worker, and whether others used the machine meanwhile."""
         name = pace_name(planned.cell.device, self.launching)
-        if known := self._read(name, parse_pace, "this machine is timed again"):
+        if known := self._read(name, Pace):
             return known, False
         mine = replace(planned, cell=replace(planned.cell, recipe="pace"))
         since = watch_foreign_cpu()
         resources = replace(self.launching.side_by_side, slots=1, after=self._following())
-        (pace,) = self._ask("timing this machine", {"": mine}, "pace", _parse_pace, resources).values()
+        (pace,) = self._ask("timing this machine", {"": mine}, "pace", Pace, resources).values()
         contended = (since().value or 0.0) > BUSY_CORES
-        if isinstance(pace, Pace) and not contended:
+        if not contended:
             _keep(name, pace)
         return pace, contended
 
     def _ask(
-        self, what: str, asked: Mapping[str, PlannedCell], action: Any, parse: Callable[[Any], T], resources: Resources
+        self, what: str, asked: Mapping[str, PlannedCell], action: Any, kind: type[T], resources: Resources
     ) -> dict[str, T | str]:
         """What workers answer, by key; a string says why there is none."""
         answers: dict[str, T | str] = {}
@@ -164,15 +156,14 @@ class Prices:
 
         def on_event(event: Event) -> None:
             if isinstance(event, Answered):
-                answers[keys[event.job.cell]] = _parsed(parse, event.values)
+                answers[keys[event.job.cell]] = answered(kind, event.values)
             elif isinstance(event, Lost):
                 answers[keys[event.job.cell]] = event.failure.message
             self.progress.count(what, len(answers), len(asked))
 
         limit = min(PRICING_TIMEOUT_S, self.preparation.settings.timeout_s or PRICING_TIMEOUT_S)
         made = (self.preparation.job(planned, resources) for planned in asked.values())
-        jobs: Sequence[Job] = [replace(job, timeout_s=limit, action=action) for job in made]
-        self.launching.run(jobs, on_event, resources)
+        self.launching.run([replace(job, timeout_s=limit, action=action) for job in made], on_event, resources)
         return answers
 
     def _following(self) -> Resources | None:
@@ -181,19 +172,16 @@ class Prices:
         found = self.launching.side_by_side if evaluate else self.launching.alone
         return found if found.imports and (found.slots > 1 < evaluate or not evaluate) else None
 
-    def _cost(self, key: str) -> Cost | None:
-        return self._read(key, parse_cost, "the model is timed again")
-
-    def _read(self, name: str, parse: Callable[[Any], T], then: str) -> T | None:
+    def _read(self, name: str, kind: type[T]) -> T | None:
         """What was kept under a name; what is damaged is set aside."""
         path = _path(name)
         try:
-            return parse(parse_json(read_bytes(path)))
+            return parse_as(kind, parse_json(read_bytes(path)))
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
             with contextlib.suppress(OSError):
-                aside = f"set aside as {set_aside(path).name}; {then}"
+                aside = f"set aside as {set_aside(path).name}; the model is timed again"
                 self.progress.note(f"{path} holds no cost ({reason(error)}): {aside}")
             return None
 
@@ -214,9 +202,7 @@ def shipped_with(package: str) -> dict[str, Work]:
         found = importlib.util.find_spec(package)
         folder = Path(next(iter((found and found.submodule_search_locations) or ())))
         kept = parse_json(read_bytes(folder / SHIPPED))["work"]
-        return {
-            key: parse_work({name: value for name, value in one.items() if name != "of"}) for key, one in kept.items()
-        }
+        return {key: parse_as(Work, one["work"]) for key, one in kept.items()}
     except (StopIteration, ImportError, OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}
 
@@ -226,30 +212,21 @@ def _path(name: str) -> Path:
 
 
 def _keep(name: str, value: Any) -> None:
-    write_atomic(_path(name), json.dumps(asdict(value)).encode())
+    """Remember what is no reason why there is none."""
+    if not isinstance(value, str):
+        write_atomic(_path(name), json.dumps(asdict(value)).encode())
 
 
 def _several(count: int) -> str:
     return f"{count} model{'s' if count > 1 else ''}"
 
 
-def _parsed(parse: Callable[[Any], T], values: Any) -> T | str:
-    """What was answered, or why it is none."""
+def answered(kind: type[T], values: Mapping[str, Any]) -> T | str:
+    """What was answered, or why it is none; what a worker says beside it is left out."""
     if "problem" in values:
         return str(values["problem"])
+    fields: Mapping[str, Any] = kind.__dataclass_fields__  # type: ignore[attr-defined]
     try:
-        return parse(values)
-    except (ValueError, KeyError) as error:
+        return parse_as(kind, {name: values[name] for name in fields if name in values})
+    except ValueError as error:
         return f"the answer is no cost: {' '.join(str(error).split())[:200]}"
-
-
-def _parse_price(values: Mapping[str, Any]) -> Cost:
-    return parse_cost({name: values[name] for name in Cost.__dataclass_fields__ if name in values})
-
-
-def _parse_count(values: Mapping[str, Any]) -> Work:
-    return parse_work(values["work"])
-
-
-def _parse_pace(values: Mapping[str, Any]) -> Pace:
-    return parse_pace(values["pace"])

@@ -92,7 +92,7 @@ def _run_job_in(image: Image, job: Job) -> bool:
         from bench.measurement.calibration import calibrate
 
         _take_threads(job.threads)
-        image.channel.send("answer", pace=asdict(calibrate(job.cell.device)))
+        image.channel.send("answer", **asdict(calibrate(job.cell.device)))
         return True
     job = replace(job, apart=image.apart.pop(job.cell, job.apart))
     host, observers = image.load(job)
@@ -234,8 +234,7 @@ def _answer(job: Job, host: Host, progress: Progress, kept: dict[Any, Any]) -> t
     if job.action == "estimate":
         from bench.execution.counting import Known, count_work
 
-        work = count_work(host.registry, job, progress, kept.setdefault("known", Known()))
-        return {"work": asdict(work)}, {}
+        return asdict(count_work(host.registry, job, progress, kept.setdefault("known", Known()))), {}
     from bench.execution.pricing import run_price
     from bench.execution.profile import run_block, run_trace
 

@@ -21,13 +21,14 @@ from torch import nn
 from bench.data.contents import file_digests
 from bench.execution.weights import load_weights, read_tensors
 from bench.job import Job
+from bench.planning.costs import Cost
 from bench.plugins.interfaces import Answered, Finished
 from bench.plugins.references import referring
 from bench.recipe import Recipe
 from bench.results.records import parse_record
 from bench.results.store import npz_bytes
 from bench.running.messages import Inbox, MessageError
-from bench.running.prices import _parse_price, _parsed
+from bench.running.prices import answered
 from bench.running.scoring import completed
 from fuzz.blocks import Reader
 from fuzz.damage import damaged_bytes, damaged_json, damaged_words
@@ -90,7 +91,7 @@ def _message(content: bytes, _: Path, __: bytes) -> object:
             if isinstance(event, Finished):
                 event = completed(registry(), clips(), event)
                 parse_record(event.record.to_json(), "stored")
-            found.append(_parsed(_parse_price, event.values) if isinstance(event, Answered) else event)
+            found.append(answered(Cost, event.values) if isinstance(event, Answered) else event)
         content = content[size:]
     return found
 

@@ -25,6 +25,7 @@ from bench.gate.comparison import compare
 from bench.gate.policy import DEFAULTS, parse_policy
 from bench.gate.verdict import markdown
 from bench.metrics.scoring import catalog
+from bench.planning.costs import Cost
 from bench.plugins.discovery import load
 from bench.plugins.factories import load_factory
 from bench.reports.published import read_published
@@ -134,7 +135,7 @@ def _cost(content: bytes, _: Path, __: bytes) -> object:
     prices.progress = notes = _Notes()  # type: ignore[assignment]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-    found = prices._cost("key")
+    found = prices._read("key", Cost)
     if found is None and not notes.said:
         raise EscapeError("neither a cost nor a note")
     if found is None:

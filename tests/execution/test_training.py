@@ -22,9 +22,10 @@ from bench.execution.results import DivergedError, LogitsShapeError, OverBudgetE
 from bench.execution.step import Inference, StepSettings, TrainStep, predict
 from bench.execution.train import Trained, Validation, train
 from bench.frontends.mfcc import build as build_mfcc
-from bench.planning.costs import parse_cost
+from bench.planning.costs import Cost
 from bench.protocols.split import Leak, Split
 from bench.recipe import Recipe
+from bench.results.reading import parse_as
 from bench.results.records import Score
 
 CLIPS, SAMPLES, CLASSES = 40, 64, 3
@@ -69,7 +70,7 @@ def test_a_cell_that_would_take_far_too_long_stops_after_its_first_steps(budget:
     with pytest.raises(OverBudgetError, match=r"by its first 6 steps.*recipe\.budget_seconds") as caught:
         train(step, batches)
     assert len(steps) == 6
-    assert parse_cost(caught.value.cost).step_s >= 0.01
+    assert parse_as(Cost, caught.value.cost).step_s >= 0.01
     assert classify(caught.value) == ("over_budget", "budget")
 
 

@@ -11,8 +11,9 @@ from torch import nn
 
 from bench.measurement import calibration
 from bench.measurement.calibration import calibrate
-from bench.measurement.pace import Pace, Work, estimate, parse_pace, parse_work, seconds_of
+from bench.measurement.pace import Pace, Work, estimate, seconds_of
 from bench.measurement.work import count, gathered
+from bench.results.reading import parse_as
 
 FREE = {"flops_s": inf, "bytes_s": inf, "operator_s": 0.0, "transform_flops_s": inf}
 
@@ -124,16 +125,16 @@ def test_a_frozen_network_has_no_step_and_a_masked_one_a_step_of_pretraining() -
 
 
 @pytest.mark.parametrize(
-    ("parse", "values"),
+    ("kind", "values"),
     [
-        (parse_work, {"step": [[1, 2, -3]]}), (parse_work, {"step": [[1, 2.5, 3]]}), (parse_work, {"steps": []}),
-        (parse_pace, {"flops_s": 1.0, "bytes_s": 1.0, "operator_s": 1.0}),
-        (parse_pace, {"flops_s": 1.0, "bytes_s": 1.0, "operator_s": 1.0, "transform_flops_s": 0.0}),
+        (Work, {"step": [[1, 2, -3]]}), (Work, {"step": [[1, 2.5, 3]]}), (Work, {"steps": []}),
+        (Pace, {"flops_s": 1.0, "bytes_s": 1.0, "operator_s": 1.0}),
+        (Pace, {"flops_s": 1.0, "bytes_s": 1.0, "operator_s": 1.0, "transform_flops_s": 0.0}),
     ],
 )  # fmt: skip
-def test_what_is_no_work_or_pace_is_refused(parse, values) -> None:
+def test_what_is_no_work_or_pace_is_refused(kind, values) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  pydantic's own
-        parse(values)
+        parse_as(kind, values)
 
 
 def test_the_calls_that_a_pace_is_told_from_are_as_many_as_it_says() -> None:

@@ -22,12 +22,12 @@ from bench.errors import StoreError
 from bench.gate.baseline import Baseline, PinnedRow, Scored, _checksum, packed, parse_baseline
 from bench.gate.collect import collect
 from bench.metrics.scoring import catalog
-from bench.planning.costs import Cost, parse_cost
+from bench.planning.costs import Cost
 from bench.plugins.discovery import load
 from bench.plugins.factories import load_factory
 from bench.results.plans import parse_plan
 from bench.results.predictions import NpzArrays
-from bench.results.reading import parse_json
+from bench.results.reading import parse_as, parse_json
 from bench.results.records import Record, parse_record
 from bench.results.store import Store, npz_bytes
 
@@ -119,7 +119,7 @@ def _as_plan(content: bytes, folder: Path) -> object:
 
 def _as_cost(content: bytes, _: Path) -> object:
     try:
-        return parse_cost(parse_json(content))
+        return parse_as(Cost, parse_json(content))
     except ValueError as error:
         raise StoreError(str(error)) from error
 

@@ -136,8 +136,7 @@ def run(tmp_path: Path, monkeypatch):
             for job in jobs:
                 asked.append((job.action, job.cell.model))
                 failure = Failure(reason="exit", stage="worker", message="gone")
-                values = {"pace": asdict(PACE)} if job.action == "pace" else {"work": asdict(WORK)}
-                values = json.loads(json.dumps(values))
+                values = json.loads(json.dumps(asdict(PACE if job.action == "pace" else WORK)))
                 event = Lost(job=job, status="crashed", failure=failure) if job.action == lost else None
                 on_event(event or Answered(job=job, values=values))
 
@@ -175,9 +174,9 @@ def test_a_damaged_file_of_operators_counts_as_none(tmp_path: Path, monkeypatch)
     folder.mkdir()
     (folder / "__init__.py").write_text("raise RuntimeError('imported')")
     monkeypatch.syspath_prepend(str(tmp_path))
-    kept = {"k": {"of": "x", **json.loads(json.dumps(asdict(WORK)))}}
+    kept = {"k": {"of": "x", "work": asdict(WORK)}}
     for text, found in (
-        ("", {}), ("[]", {}), ('{"work": {"k": {"step": [[-1, 0, 0]]}}}', {}), ('{"work": [1]}', {}),
+        ("", {}), ("[]", {}), ('{"work": {"k": {"work": {"step": [[-1, 0, 0]]}}}}', {}), ('{"work": [1]}', {}),
         (json.dumps({"work": kept}), {"k": WORK}),
     ):  # fmt: skip
         (folder / "operators.json").write_text(text)
