@@ -185,6 +185,11 @@ def compare_sections(
     problems: list[str] = []
     sections = gather(records, source.planned)
     names = titles([section.identity for section in sections])
+    every = [row for section in sections for _, row in sorted(section.rows.items()) if row.evaluate]
+    for choice in (a, b):
+        same = [row for row in every if row.key.model == choice.model]
+        if same and not any(choice.fits(row.key) for row in same):
+            raise SelectionError(f"{choice.label!r} fits no row; there is {_told(choice.model, same)}")
     for section in sections:
         if dataset not in (None, section.identity.dataset, registered(section.identity.dataset)):
             continue
@@ -213,10 +218,15 @@ def _known(records: Sequence[Record], a: Choice, b: Choice, dataset: str | None)
 def _row(section: SectionGroup, choice: Choice) -> RowGroup | None:
     fitting = [row for key, row in sorted(section.rows.items()) if choice.fits(key) and row.evaluate]
     if len(fitting) > 1:
-        differing = [name for name in AXES if len({getattr(row.key, name) for row in fitting}) > 1]
-        options = [",".join([choice.label, *(f"{at}={getattr(row.key, at)}" for at in differing)]) for row in fitting]
-        raise SelectionError(f"{choice.label!r} fits {len(fitting)} rows; say which: {' or '.join(options)}")
+        raise SelectionError(f"{choice.label!r} fits {len(fitting)} rows; say which: {_told(choice.label, fitting)}")
     return fitting[0] if fitting else None
+
+
+def _told(start: str, rows: Sequence[RowGroup]) -> str:
+    """What rows can be chosen by: a beginning that fits all of them, and the axes in which they differ."""
+    differing = [name for name in AXES if len({getattr(row.key, name) for row in rows}) > 1]
+    options = [",".join([start, *(f"{at}={getattr(row.key, at)}" for at in differing)]) for row in rows]
+    return " or ".join(dict.fromkeys(options))
 
 
 def _verdict(section: SectionGroup, source: Source, a: RowGroup, b: RowGroup) -> Verdict | str:

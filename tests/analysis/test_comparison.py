@@ -197,6 +197,8 @@ def test_each_row_that_a_choice_is_offered_can_be_chosen(samples, store):
         first, *others = str(failed.value).partition("say which: ")[2].split(" or ")
         for other in others:
             verdict_of(store, first, other)
+    with pytest.raises(SelectionError, match="fits no row; there is a,mode=knn,recipe=full,precision=bf16 or a,mode"):
+        verdict_of(store, "a,mode=knn,recipe=full,precision=bf16", "a,mode=mlp")
 
 
 def test_sections_are_never_mixed_and_datasets_can_be_chosen(samples, store):
