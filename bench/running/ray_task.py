@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import importlib
 import queue
 import sys
 import threading
@@ -71,9 +70,10 @@ def drive(
 def ray_package() -> Any:
     """The package, imported where it is needed."""
     try:
-        return importlib.import_module("ray")
+        import ray
     except ImportError as error:
         raise SelectionError("Ray is not installed; `pip install 'bench-audio[ray]'`") from error
+    return ray
 
 
 def version_here() -> str:
