@@ -48,8 +48,11 @@ SHIMS = (
 )
 
 
-def write_clips(folder: Path, program: Path) -> float:
-    """The first clips of ESC-50 without fold 1 as the program's preparation leaves them; seconds of decoding them."""
+def write_clips(folder: Path, program: Path, steps: int) -> float:
+    """The first clips of ESC-50 without fold 1 as the program's preparation leaves them; seconds of decoding them.
+
+    They are listed so often that no epoch ends before ``steps`` steps.
+    """
     from bench_datasets.esc50 import load_esc50
 
     clips = load_esc50(Path(os.environ["BENCH_DATA"]) / "esc50")
@@ -64,7 +67,7 @@ def write_clips(folder: Path, program: Path) -> float:
         path = folder / f"{clips.ids[row]}.wav"
         soundfile.write(path, samples, RATE, subtype="PCM_16")
         data.append({"wav": str(path), "labels": f"/m/07rwj{clips.targets[row]:02d}"})
-    (folder / "train.json").write_text(json.dumps({"data": data * 20}))  # enough that no epoch ends
+    (folder / "train.json").write_text(json.dumps({"data": data * (2 + steps * BATCH // CLIPS)}))
     labels = program / "egs" / "esc50" / "data" / "esc_class_labels_indices.csv"
     (folder / "labels.csv").write_bytes(labels.read_bytes())
     return took
@@ -275,7 +278,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         run_ours(options.folder, stride, options.serve, turns)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        decoding = write_clips(folder, options.program)
+        decoding = write_clips(folder, options.program, WARM + options.rounds * options.steps)
         rows = [row for stride in options.strides.split(",") for row in measure(int(stride), folder, options)]
     header = ["stride", "side", "parameters", "tokens", "clips/s (lowest to highest)", "times the program's"]
     what = __doc__.partition("\n\n    ")[2].partition("\n\n")[2]

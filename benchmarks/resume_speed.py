@@ -25,7 +25,7 @@ from report_speed import SCORES, arrays, packed_npz, provenance
 MODELS, FOLDS = "classical.knn,classical.svm,classical.forest,classical.forest_tuned", 5
 KEEP_COSTS = """
 import contextlib, importlib, sys
-for name in ("bench.running.preparation", "bench.costs"):
+for name in ("bench.running.prices", "bench.running.preparation", "bench.costs"):
     with contextlib.suppress(ImportError):
         importlib.import_module(name).BUSY_CORES = 1e9  # costs are kept, whoever else is busy
 from bench.__main__ import main

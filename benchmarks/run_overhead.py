@@ -26,7 +26,7 @@ RATIO, ABOVE_S = 0.7, 1.5
 CELL = ("run", "--models", "classical.knn", "--dataset", "demo", "--folds", "0", "--no-profile", "--device", "cpu")
 REMEMBER = """
 import contextlib, importlib, sys
-for name in ("bench.running.preparation", "bench.running.pricing", "bench.costs"):
+for name in ("bench.running.prices", "bench.running.preparation", "bench.running.pricing", "bench.costs"):
     with contextlib.suppress(ImportError):
         importlib.import_module(name).BUSY_CORES = 1e9  # costs are kept, whoever else is busy
 from bench.__main__ import main

@@ -174,7 +174,7 @@ def with_run_options(
 
         def main(**given: Any) -> int:
             if model is not None:
-                given["models"] = given.pop(model[0])
+                given["models"] = (given.pop(model[0]),)  # one, whatever its name holds
             selection, settings = gather(given)
             return body(selection, settings, **{p.name: given[p.name] for p in taken})
 
@@ -187,6 +187,10 @@ def with_run_options(
         return main
 
     return decorate
+
+
+def _models(given: str | tuple[str, ...]) -> tuple[str, ...]:
+    return given if isinstance(given, tuple) else names(given, "--models")
 
 
 def gather(given: dict[str, Any]) -> tuple[Selection, Settings]:
@@ -204,7 +208,7 @@ def gather(given: dict[str, Any]) -> tuple[Selection, Settings]:
         raise SelectionError("--suite says which data sets and protocols; leave out --dataset and --protocol")
     selection = Selection(
         suite=suite,
-        models=tuple(with_options(name, options) for name in names(given["models"], "--models")),
+        models=tuple(with_options(name, options) for name in _models(given["models"])),
         datasets=tuple(suite.datasets) if suite else names(given["dataset"], "--dataset"),
         folds=None if folds is None else numbers(folds, "--folds"),
         seeds=numbers(given["seeds"], "--seeds"),

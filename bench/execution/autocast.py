@@ -32,16 +32,18 @@ def attention(
     query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0,
     *is_causal: bool, **named: Any,
 ) -> Tensor:  # fmt: skip
-    """``F.scaled_dot_product_attention`` in bf16, as products of matrices but where it is causal or of groups.
+    """``F.scaled_dot_product_attention`` as products of matrices but where it is causal or of groups.
 
-    Torch's fused kernel (2.11) trains 2 times (600 tokens) to 5 times (32) as long in bf16 on a CPU, longer than in
-    float32, where it is the faster way.
+    It casts to what the autocast around it says, and leaves float64 alone, as torch's own does. Torch's fused kernel
+    (2.11) trains much longer in bf16 on a CPU than these products do, and longer than in float32, where it is the
+    faster way.
     """
+    wanted = torch.get_autocast_dtype("cpu")
     with torch.autocast("cpu", enabled=False):
-        query, key, value = (x.bfloat16() for x in (query, key, value))
+        query, key, value = (x if x.dtype == torch.float64 else x.to(wanted) for x in (query, key, value))
         if attn_mask is not None and attn_mask.dtype == torch.bool:
             attn_mask = torch.where(attn_mask, 0.0, -torch.inf)
-        mask = None if attn_mask is None else attn_mask.bfloat16()
+        mask = None if attn_mask is None else attn_mask.to(query.dtype)
         if any(is_causal) or named.get("enable_gqa"):
             return F.scaled_dot_product_attention(query, key, value, mask, dropout_p, *is_causal, **named)
         scores = query * named.get("scale", query.shape[-1] ** -0.5) @ key.transpose(-2, -1)

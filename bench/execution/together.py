@@ -2,7 +2,7 @@
 
 The process holds the training targets of all of them, and clips that one trains on may be the test clips of another.
 No network is handed any: losses are the host's, and each member reads its own sealed data. Where a network keeps what
-it saw in anything but its own tensors (:func:`bench.execution.stack.tried`), cells run one by one.
+it saw in anything but its own tensors (:func:`bench.execution.stack_trial.tried`), cells run one by one.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class Cost:
         return self.contended or self.source != "measured"
 
 
-COUNTERS = ("measurement/work.py", "execution/counting.py")
+COUNTERS = ("measurement/work.py", "measurement/flops.py", "execution/counting.py")
 """The files of the host that say what is counted."""
 _HERE = Path(__file__).resolve().parents[1]
 ROUGH = 2.0
@@ -88,7 +88,7 @@ def cost_key(planned: PlannedCell, registry: Registry, threads: int) -> str:
 
 
 def count_key(planned: PlannedCell, registry: Registry, clips: Clips) -> str:
-    """Under which a model's operators are kept: all that they depend on, which is nothing of the machine."""
+    """Under which a model's operators are kept: all that they depend on but torch's own formulas, no machine."""
     cell, recipe = planned.cell, planned.recipe
     model, data = registry.models[cell.model], registry.datasets[cell.data_name].spec
     spec, frontend = model.spec, registry.frontends.entries.get(cell.frontend)
@@ -110,7 +110,8 @@ def count_key(planned: PlannedCell, registry: Registry, clips: Clips) -> str:
 
 def pace_key(device: str, threads: int) -> str:
     """Under which the pace of this machine is kept."""
-    return digest(["pace", device, threads, machine(), library_versions()])
+    timed_by = hash_files(_HERE, [_HERE / "measurement" / "calibration.py"])
+    return digest(["pace", device, threads, machine(), library_versions(), timed_by])
 
 
 def _mode_key(planned: PlannedCell, model: Entry[ModelSpec]) -> list[object]:

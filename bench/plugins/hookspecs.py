@@ -84,7 +84,10 @@ def bench_run_start(plan: Plan) -> None:
 
 @hookspec
 def bench_cell_start(cell: Cell) -> None:
-    """Observe that a cell begins (worker process)."""
+    """Observe that a cell begins (worker process).
+
+    It begins anew where several cells were trained as one network and their process was lost.
+    """
 
 
 @hookspec

@@ -99,7 +99,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """A job with another action (``price``, ``estimate``, ``trace``) gave plain values.
+    """A job with another action (``price``, ``estimate``, ``pace``, ``trace``) gave plain values.
 
     Attributes:
         job: What was asked.

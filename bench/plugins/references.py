@@ -119,6 +119,8 @@ def _with_options(registry: Registry, text: str) -> list[Entry[ModelSpec]]:
     named = registry.models[name]
     target = registry.models[named.spec.alias_of] if named.spec.alias_of else named
     options = dict(sorted(_pairs(query, text).items()))
+    if not options:
+        raise SelectionError(f"{short(text, 300)!r}: nothing stands behind ?; write {name}, or {name}?KEY=VALUE")
     given = _values(options_of(load_factory(target.factory)), options, text)
     options |= {key: str(value) for key, value in given.items() if isinstance(value, Path)}
     written = [f"{key}={value}" for key, value in options.items()]

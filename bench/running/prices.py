@@ -181,8 +181,8 @@ class Prices:
             return None
         except (OSError, ValueError) as error:
             with contextlib.suppress(OSError):
-                aside = f"set aside as {set_aside(path).name}; the model is timed again"
-                self.progress.note(f"{path} holds no cost ({reason(error)}): {aside}")
+                aside = f"set aside as {set_aside(path).name}; it is made again"
+                self.progress.note(f"{path} holds no {kind.__name__.lower()} ({reason(error)}): {aside}")
             return None
 
 

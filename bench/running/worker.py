@@ -58,9 +58,8 @@ def _serve(afresh: Callable[[bytes], NoReturn], line: bytes) -> None:
     """Run jobs as they come in; ``afresh`` has the rest run in a new process, a line that was read here first."""
     channel = Channel.claimed()
     channel.owner = os.getpid()
-    own = (
-        () if "torch" in sys.argv[1:] else ("bench.execution.evaluate",)
-    )  # torch alone: to time the machine for a plan
+    alone = "torch" in sys.argv[1:]  # to time the machine for a plan
+    own = () if alone else ("bench.execution.evaluate",)
     for name in (*own, *sys.argv[1:]):  # while the host still plans
         _import(name)
     image, key = Image(channel), None

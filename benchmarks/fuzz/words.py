@@ -27,6 +27,7 @@ from bench.data.locate import split_options
 from bench.errors import PluginError, SelectionError
 from bench.plugins.checks import KINDS, shape_problem, spec_problems
 from bench.plugins.references import referring
+from bench.recipe import ESTIMATOR_SETTINGS
 from bench.results.store import Store
 from bench.running.launching import Launching
 from fuzz.blocks import EscapeError, Reader
@@ -47,7 +48,7 @@ tuned_on = [{dataset = "esc10", folds = [1, 2], date = "2026-01-01", settings = 
 def _recipe(content: bytes, folder: Path, _: bytes) -> object:
     (folder / "x.toml").write_bytes(content)
     found = resolve(str(folder / "x.toml"), {"*": {"ema": None}}, clips={"texture": True})
-    return found.digest(), found.digest(estimator=True), found.model_dump_json()
+    return found.digest(), found.digest(ESTIMATOR_SETTINGS), found.model_dump_json()
 
 
 _TYPED: Mapping[str, Sequence[str]] = {

@@ -38,6 +38,13 @@ def test_a_damaged_content_is_read_or_refused(name: str, number: int) -> None:
     assert found in (READ, REFUSED), f"python benchmarks/fuzz --reader '{name}' --case {number}"
 
 
+@pytest.mark.parametrize("name", READERS)
+def test_a_whole_content_is_read(name: str, tmp_path: Path) -> None:
+    reader = READERS[name]
+    whole = reader.samples()[0]
+    assert outcome(reader, whole, whole, tmp_path) in ({READ} if reader.sound else {READ, REFUSED})
+
+
 class Broken(Exception):
     pass
 

@@ -202,6 +202,8 @@ def test_wrong_options_of_a_model_are_one_error(name, said) -> None:
         ("calm.conv?heads=4&heads=8", "'heads' stands there twice"),
         ("timm:resnet18?weights", "'weights' has no value"),
         ("gain:x?power=1&power=2", "'power' stands there twice"),
+        ("calm.conv?", "nothing stands behind .; write calm.conv, or"),
+        ("calm.conv?&", "nothing stands behind"),
     ],
 )
 def test_an_option_without_a_value_or_twice_is_one_error(name: str, said: str) -> None:
