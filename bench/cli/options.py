@@ -174,7 +174,8 @@ def with_run_options(
 
         def main(**given: Any) -> int:
             if model is not None:
-                given["models"] = (given.pop(model[0]),)  # one, whatever its name holds
+                name = given.pop(model[0])
+                given["models"] = (name,) if name and ":" in name else name  # a path may hold commas
             selection, settings = gather(given)
             return body(selection, settings, **{p.name: given[p.name] for p in taken})
 

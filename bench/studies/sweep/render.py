@@ -207,7 +207,8 @@ def _budgets(curve: Curve) -> str:
     unit = _unit(curve)
     counted = unit if unit == "training clips" else f"clips ({unit})"
     if max(seen) - min(seen) < 0.5:
-        return f"Equal budgets: every value was given {seen[0]:.0f} {counted} a cell{took}."
+        every = "every value" if len(given) == len(curve["points"]) else "every value that finished"
+        return f"Equal budgets: {every} was given {seen[0]:.0f} {counted} a cell{took}."
     return (
         f"Budgets differ: {min(seen):.0f} to {max(seen):.0f} {counted} a cell{took}; a higher score may be "
         f"{'more clips' if unit == counted else 'the longer training'}."

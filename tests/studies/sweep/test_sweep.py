@@ -210,7 +210,7 @@ def test_page_says_what_it_must(curve) -> None:
     assert "picking a value by them is selection on the test split; to pick a value, use --protocol 3+1+1." in page
     assert "recipe.lr: 1e-4 to 1e-3 (3 of 5 values) do not differ significantly from the best." in page
     assert "Sensitivity to recipe.lr: the score spans 9.6 points over a 10x change around the best" in page
-    assert "Equal budgets: every value was given 400 clips (epochs x clips) a cell" in page
+    assert "Equal budgets: every value that finished was given 400 clips (epochs x clips) a cell" in page
     assert "lr 1e-2: diverged (nan it is)." in page
     assert "Not significant is not equal" in page
     assert "![accuracy of m by recipe.lr](sweep.svg)" in page
@@ -253,7 +253,7 @@ def test_a_point_without_a_result_has_no_part_in_the_budgets_that_are_told() -> 
     points = (("1", 0.5), ("5", 0.5), ("900", "budget"))
     found = made.curve([made.tried({"shots": t}, both(r), mode="knn") for t, r in points])
     said = "\n".join(sentences(sweep_of(found), found))
-    assert "Equal budgets: every value was given 80 training clips a cell" in said
+    assert "Equal budgets: every value that finished was given 80 training clips a cell" in said
     assert "epochs" not in said
     assert "better ones may lie beyond" not in said  # all score the same
     found = made.curve([made.tried({"epochs": t}, both(r)) for t, r in (("5", 0.3), ("90", "budget"))])
