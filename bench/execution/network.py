@@ -25,7 +25,7 @@ from bench.execution.results import Fitted, OnEpoch, Predictions, Progress
 from bench.execution.seeding import deterministic
 from bench.execution.step import Inference, StepSettings, TrainStep
 from bench.execution.train import Trained, Validation, train
-from bench.execution.trust import batch_mates, check_unchanged, is_coarse, module_state
+from bench.execution.trust import batch_mates, check_unchanged, is_coarse, module_state, worse
 from bench.execution.weights import checked_sha256, load_weights, output_layer
 from bench.job import Job
 from bench.measurement.device_memory import DevicePeak
@@ -110,7 +110,7 @@ def scored(
         respond, known = lambda index: fitted.predict(index).logits, predictions.logits
     notes: dict[str, Any] = {"embeddings": figures}
     mates = bank.batch_mates if bank else batch_mates(respond, test, known, coarse=is_coarse(cell))
-    notes["batch_mates"] = max(mates, fitted.batch_mates or mates, key=lambda one: one["moved"] or 0.0)
+    notes["batch_mates"] = worse(mates, fitted.batch_mates or mates)
     notes["predicting"] = check_unchanged(state, module_state(pipeline))
     done = replace(
         fitted, memory=_memory(fitted, train, host.peak_mib, device), arrays={**fitted.arrays, **shown},

@@ -74,6 +74,11 @@ def batch_mates(
     return {"moved": moved, "tolerance": tolerance, "clips": len(rows), "transductive": moved > tolerance}
 
 
+def worse(*found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Of what :func:`batch_mates` found the worst: what feels its mates, then what is unknown, then what moves most."""
+    return max(found, key=lambda one: (one["transductive"] is True, one["moved"] is None, one["moved"] or 0.0))
+
+
 def module_state(module: nn.Module) -> dict[str, int]:
     """A checksum of each parameter and buffer by name."""
     import torch

@@ -10,7 +10,7 @@ import functools
 import importlib.util
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -113,7 +113,8 @@ class Prices:
 
     def _works(self, asked: Mapping[str, PlannedCell]) -> dict[str, Work | str]:
         """Operators of each model: known, or counted in a worker and remembered, whoever else uses the machine."""
-        found, names, shipped = dict[str, Work | str](), dict[str, str](), functools.cache(shipped_with)
+        found, names = dict[str, Work | str](), dict[str, str]()
+        shipped = functools.cache(functools.partial(shipped_with, note=self.progress.note))
         for key, planned in asked.items():
             entry, data = self.registry.models[planned.cell.model], self.preparation.loaded[planned.cell.data_name]
             name, package = count_key(planned, self.registry, data.clips), re.split("[.:]", entry.factory)[0]
@@ -138,10 +139,9 @@ class Prices:
         name = pace_name(planned.cell.device, self.launching)
         if known := self._read(name, Pace):
             return known, False
-        mine = replace(planned, cell=replace(planned.cell, recipe="pace"))
         since = watch_foreign_cpu()
         resources = replace(self.launching.side_by_side, slots=1, after=self._following())
-        (pace,) = self._ask("timing this machine", {"": mine}, "pace", Pace, resources).values()
+        (pace,) = self._ask("timing this machine", {"": planned}, "pace", Pace, resources).values()
         contended = (since().value or 0.0) > BUSY_CORES
         if not contended:
             _keep(name, pace)
@@ -196,14 +196,19 @@ def kept(name: str) -> bool:
     return _path(name).exists()
 
 
-def shipped_with(package: str) -> dict[str, Work]:
-    """The operators that come with a package, by their ``count_key``; none where the file is damaged."""
+def shipped_with(package: str, note: Callable[[str], None]) -> dict[str, Work]:
+    """The operators that come with a package, by their ``count_key``; a file that is damaged is told to ``note``."""
     try:
         found = importlib.util.find_spec(package)
-        folder = Path(next(iter((found and found.submodule_search_locations) or ())))
-        kept = parse_json(read_bytes(folder / SHIPPED))["work"]
-        return {key: parse_as(Work, one["work"]) for key, one in kept.items()}
-    except (StopIteration, ImportError, OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (ImportError, ValueError):  # the name of a file that was loaded by itself
+        found = None
+    path = next((Path(one) / SHIPPED for one in (found and found.submodule_search_locations) or ()), None)
+    if path is None or not path.is_file():
+        return {}
+    try:
+        return {key: parse_as(Work, one["work"]) for key, one in parse_json(read_bytes(path))["work"].items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        note(f"{path} holds no operators ({reason(error)}): they are counted here")
         return {}
 
 
@@ -229,4 +234,4 @@ def answered(kind: type[T], values: Mapping[str, Any]) -> T | str:
     try:
         return parse_as(kind, {name: values[name] for name in fields if name in values})
     except ValueError as error:
-        return f"the answer is no cost: {' '.join(str(error).split())[:200]}"
+        return f"the answer is no {kind.__name__.lower()}: {' '.join(str(error).split())[:200]}"

@@ -11,7 +11,7 @@ import pytest
 from bench.cell import Cell
 from bench.errors import PluginError
 from bench.execution.results import classify
-from bench.execution.trust import batch_mates
+from bench.execution.trust import batch_mates, worse
 from bench.job import Job
 from bench.plugins.discovery import load
 from bench.recipe import Recipe
@@ -93,3 +93,10 @@ def test_frozen_networks_are_looked_at_before_their_classifier(run, mode: str) -
     assert alone.provenance["batch_mates"]["moved"] < 1e-4
     assert run("net.frozen", mode).record.provenance["batch_mates"]["moved"] < 1e-4
     assert run("net.batch_statistics", mode).record.provenance["batch_mates"]["transductive"]
+
+
+def test_what_is_unknown_is_worse_than_what_is_not_felt() -> None:
+    felt, unfelt = ({"moved": moved, "transductive": moved > 0.01} for moved in (0.5, 1e-6))
+    unknown = {"moved": None, "transductive": None, "reason": "one clip"}
+    assert worse(unfelt, unknown) is worse(unknown, unfelt) is unknown
+    assert worse(felt, unknown) is worse(unknown, felt) is worse(unfelt, felt) is felt

@@ -53,7 +53,7 @@ def planned(demo, *models: str, registry=None, **selection):
 
 def test_every_network_of_a_first_board_comes_counted(demo) -> None:
     registry, clips, _ = demo
-    shipped = shipped_with("bench_plugins")
+    shipped = shipped_with("bench_plugins", print)
     cells = [one for one in planned(demo, "default").runnable if not registry.models[one.cell.model].spec.estimator]
     assert len(cells) == 5
     stale = [one.cell.model for one in cells if count_key(one, registry, clips) not in shipped]
@@ -67,7 +67,7 @@ def test_operators_that_travel_give_the_costs_of_counting_afresh(demo) -> None:
     from bench.job import Job
 
     registry, clips, _ = demo
-    shipped, known = shipped_with("bench_plugins"), Known()
+    shipped, known = shipped_with("bench_plugins", print), Known()
     plan = planned(demo, "digit_fusion.transformer_attention", "convnext_attention.tiny", "avmae.tiny_probe")
     costs = []
     for of in (
@@ -126,7 +126,7 @@ def test_a_key_follows_all_that_is_counted(demo, tmp_path: Path, monkeypatch) ->
 def run(tmp_path: Path, monkeypatch):
     """``run(cores)``: the plan of a network and an estimator, and what was asked of workers while others use cores."""
     monkeypatch.setattr(prices, "cache_root", lambda: tmp_path / "cache")
-    monkeypatch.setattr(prices, "shipped_with", lambda package: {})
+    monkeypatch.setattr(prices, "shipped_with", lambda package, note: {})
 
     def one(cores: float = 0.0, *, lost: str = ""):
         monkeypatch.setattr(prices, "watch_foreign_cpu", lambda: lambda: Reading.of(cores))
@@ -170,7 +170,7 @@ def test_a_lost_worker_costs_its_answer_alone(run, lost: str) -> None:
     assert plan["classical.knn"][0] > 0
 
 
-def test_a_damaged_file_of_operators_counts_as_none(tmp_path: Path, monkeypatch) -> None:
+def test_a_damaged_file_of_operators_is_said_and_counts_as_none(tmp_path: Path, monkeypatch) -> None:
     folder = tmp_path / "holed"
     folder.mkdir()
     (folder / "__init__.py").write_text("raise RuntimeError('imported')")
@@ -181,5 +181,7 @@ def test_a_damaged_file_of_operators_counts_as_none(tmp_path: Path, monkeypatch)
         (json.dumps({"work": kept}), {"k": WORK}),
     ):  # fmt: skip
         (folder / "operators.json").write_text(text)
-        assert shipped_with("holed") == found
-    assert shipped_with("no_such_package") == shipped_with("json") == {}
+        said = list[str]()
+        assert shipped_with("holed", said.append) == found
+        assert [one.endswith("they are counted here") for one in said] == ([] if found else [True])
+    assert shipped_with("no_such_package", pytest.fail) == shipped_with("json", pytest.fail) == {}

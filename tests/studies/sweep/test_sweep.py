@@ -257,7 +257,9 @@ def test_a_point_without_a_result_has_no_part_in_the_budgets_that_are_told() -> 
     assert "epochs" not in said
     assert "better ones may lie beyond" not in said  # all score the same
     found = made.curve([made.tried({"epochs": t}, both(r)) for t, r in (("5", 0.3), ("90", "budget"))])
-    assert "Equal budgets: every value that finished was given 400 clips" in "\n".join(sentences(sweep_of(found), found))
+    assert "Equal budgets: every value that finished was given 400 clips" in "\n".join(
+        sentences(sweep_of(found), found)
+    )
 
 
 def test_seconds_beside_other_work_are_said_to_be() -> None:
