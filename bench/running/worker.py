@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import importlib
 import os
 import sys
@@ -99,8 +100,10 @@ def _run_job_in(image: Image, job: Job) -> bool:
     several = job.cell.nproc > 1 and job.action == "cell"
     work = functools.partial(isolation.together, run, job.cell.nproc) if several else run
     if job.alone or job.counts:  # the only one of its process, or nothing is run
-        if job.alone and len(sys.argv) > 1:
-            isolation.map_files()
+        if job.alone:
+            gc.freeze()  # collections before each timing need not look through what was imported
+            if len(sys.argv) > 1:
+                isolation.map_files()
         run()
         return not job.alone
     image.prepare(job, host)
