@@ -5,7 +5,7 @@ Pure: no torch, no data is read and nothing runs here. What loaded data sets loo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -54,6 +54,11 @@ class PlannedCell:
     cost_source: str = "unknown"
     reused: bool = False
 
+    @property
+    def forked(self) -> bool:
+        """Whether it starts as a fork, as :attr:`bench.job.Job.forks` says."""
+        return not self.recipe.publishable and not (self.cell.kind == "profile" and self.cell.seed)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -75,19 +80,24 @@ class Plan:
     def eta_s(self, slots: int) -> float | None:
         """Expected seconds for the runnable cells with ``slots`` workers; ``None`` where a cost is unknown.
 
-        Profile cells run one after another, a new worker costs ``START_S``.
+        Profile cells run one after another. A new worker costs ``START_S``; cells that publish nothing are forked from
+        one that is started once, but for further processes of a model.
         """
         costs: dict[CellKind, list[float]] = {"evaluate": [], "profile": []}
-        models = set()
+        starts: dict[CellKind, set[Hashable]] = {"evaluate": set(), "profile": set()}
+        image = False
         for planned in self.runnable:
+            cell = planned.cell
             if planned.cost_s is None:
                 return None
-            models.add((planned.cell.model, planned.cell.dataset))
-            costs[planned.cell.kind].append(planned.cost_s)
+            costs[cell.kind].append(planned.cost_s)
+            if planned.forked:
+                image = True
+            else:
+                starts[cell.kind].add(cell if cell.kind == "profile" else (cell.model, cell.dataset))
         evaluate = costs["evaluate"]
-        starts = START_S * len(models) if evaluate else 0.0
-        side_by_side = max((sum(evaluate) + starts) / slots, max(evaluate, default=0.0))
-        return side_by_side + sum(costs["profile"]) + START_S * len(costs["profile"])
+        side_by_side = max((sum(evaluate) + START_S * len(starts["evaluate"])) / slots, max(evaluate, default=0.0))
+        return side_by_side + sum(costs["profile"]) + START_S * (image + len(starts["profile"]))
 
     def to_json(self, slots: int = 1) -> dict[str, Any]:
         """The plan as it is stored and as ``bench plan --json`` prints it."""

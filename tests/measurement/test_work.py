@@ -110,6 +110,15 @@ def test_a_fourier_transform_is_arithmetic() -> None:
     assert 2.0 < flops[1] / flops[0] < 2.5
 
 
+def test_an_estimator_is_expected_to_take_its_time_for_what_it_hears() -> None:
+    short, long = (
+        estimate(Work(fitted=True), None, batch=4, frozen=False, clip_seconds=seconds) for seconds in (1.0, 5.0)
+    )
+    assert short["step_s"] is None
+    assert (long["infer_clip_s"], long["fit_clip_s"]) == pytest.approx((0.01, 0.02))
+    assert (short["infer_clip_s"], short["fit_clip_s"]) == pytest.approx((0.002, 0.004))
+
+
 def test_a_frozen_network_has_no_step_and_a_masked_one_a_step_of_pretraining() -> None:
     pace = Pace(flops_s=1.0, bytes_s=1e12, operator_s=0.0, transform_flops_s=10.0)
     work = Work(front=((100, 1, 1),), forward=((30, 1, 1),), step=((90, 1, 1),), parameters=1)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from bench.cell import Cell
 from bench.planning.costs import Cost, cost_key, cost_of, expected_seconds, with_costs
+from bench.planning.plan import START_S
 from bench.results.records import Failure, Record
 
 from .plans import plan_of
@@ -106,6 +108,19 @@ def test_eta_counts_slots_and_profile_cells_apart(registry) -> None:
     assert priced.eta_s(1) == pytest.approx(sum(p.cost_s for p in evaluate) + profile + 8)
     assert priced.eta_s(3) < priced.eta_s(1)
     assert priced.eta_s(100) >= evaluate[0].cost_s
+
+
+def test_cells_that_publish_nothing_count_the_start_of_their_image_once(registry) -> None:
+    cost = Cost(step_s=1.0, infer_clip_s=0.01, fit_clip_s=None)
+
+    def starts(recipe: str, **more: Any) -> float:
+        plan = plan_of(registry, "net.small", recipe=recipe, **more)
+        priced = with_costs(plan, {p.cell: cost for p in plan.cells})
+        return priced.eta_s(1) - sum(p.cost_s for p in priced.cells)
+
+    assert starts("smoke", processes=1) == pytest.approx(START_S)
+    assert starts("smoke", processes=3) == pytest.approx(3 * START_S), "further processes of a model are no forks"
+    assert starts("full", processes=3) == pytest.approx(4 * START_S)
 
 
 def test_cost_key_ignores_fold_and_seed(registry) -> None:
