@@ -21,9 +21,11 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
+from timm.layers.attention import Attention
 from timm.layers.patch_dropout import PatchDropout
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from bench import TaskInfo, takes_fields
 
@@ -106,6 +108,25 @@ class PatchEmbed(nn.Module):
         return patches.flatten(2).transpose(1, 2)  # -> (batch, rows * columns, dim)
 
 
+class SummaryBlock(Block):
+    """The last block, of whose result the two summary tokens alone are read: the patches are keys and values only."""
+
+    attn: Attention
+
+    def forward(self, tokens: Tensor) -> Tensor:  # type: ignore[override]  # no mask
+        """Tokens ``(batch, tokens, dim)`` to the first two of what a block makes of them, ``(batch, 2, dim)``."""
+        batch, count, dim = tokens.shape
+        heads, (weight, bias) = self.attn.num_heads, self.attn.qkv.parameters()
+        seen, summary = self.norm1(tokens), tokens[:, :2]
+        query = F.linear(seen[:, :2], weight[:dim], bias[:dim]).view(batch, 2, heads, -1).transpose(1, 2)
+        pairs = F.linear(seen, weight[dim:], bias[dim:]).view(batch, count, 2, heads, -1)
+        key, value = pairs.permute(2, 0, 3, 1, 4)  # each (batch, heads, tokens, dim / heads)
+        mixed = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)  # (batch, 2, dim)
+        summary = summary + self.drop_path1(self.attn.proj_drop(self.attn.proj(mixed)))
+        read: Tensor = summary + self.drop_path2(self.mlp(self.norm2(summary)))
+        return read
+
+
 class AudioSpectrogramTransformer(nn.Module):
     """AST over log-mel features of one shape, ``(freq, time)``; ``grid`` is ``(rows, columns)`` of patches."""
 
@@ -124,7 +145,9 @@ class AudioSpectrogramTransformer(nn.Module):
         self.patch_drop = PatchDropout(settings.patch_dropout, num_prefix_tokens=2)
         rates = [settings.drop_path * i / max(1, depth - 1) for i in range(depth)]
         more: dict[str, Any] = {"qkv_bias": True, "proj_drop": settings.dropout, "norm_layer": nn.LayerNorm}
-        self.blocks = nn.Sequential(*(Block(dim, heads, drop_path=rate, **more) for rate in rates))
+        kinds = [Block] * (depth - 1) + [SummaryBlock]
+        blocks = (kind(dim, heads, drop_path=rate, **more) for kind, rate in zip(kinds, rates, strict=True))
+        self.blocks = nn.Sequential(*blocks)
         self.norm = nn.LayerNorm(dim)
         classifier = nn.Linear(dim, num_classes)
         self.head = nn.Sequential(nn.LayerNorm(dim), classifier)
@@ -148,8 +171,8 @@ class AudioSpectrogramTransformer(nn.Module):
         tokens = torch.cat([*first, patches], dim=1)  # -> (batch, 2 + rows * columns, dim)
         tokens = self.pos_drop(tokens + self.pos_embed)
         tokens = self.patch_drop(tokens)  # training: -> (batch, 2 + kept, dim)
-        tokens = self.norm(self.blocks(tokens))
-        summary: Tensor = (tokens[:, 0] + tokens[:, 1]) / 2  # -> (batch, dim)
+        summaries = self.norm(self.blocks(tokens))  # -> (batch, 2, dim)
+        summary: Tensor = (summaries[:, 0] + summaries[:, 1]) / 2  # -> (batch, dim)
         return summary
 
     def _initialise(self) -> None:

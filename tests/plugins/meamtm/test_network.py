@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 
 import pytest
 import torch
+from timm.models.vision_transformer import Block
 
 from bench import TaskInfo
 from bench.config.recipes import BUILTIN, resolve
@@ -82,6 +84,23 @@ def test_every_stride_gives_logits_and_embedding(stride):
         assert model(features()).shape == (3, 7)
         assert model.embed(features()).shape == (3, 192)
         assert model(audio=features(1)).shape == (1, 7)
+
+
+@pytest.mark.parametrize("options", [{}, {"depth": 1}, {"heads": 4, "stride": 10}, {"norm_eps": 1e-3}])
+def test_the_last_block_gives_the_summary_tokens_of_a_whole_one(options):
+    """timm's own block in its place: the same logits, and the same gradient of every parameter."""
+    model = build(SMALL, **options).eval()
+    whole = copy.deepcopy(model)
+    whole.blocks[-1].__class__ = Block
+    assert whole.blocks(torch.randn(1, 9, 192)).shape == (1, 9, 192)
+    assert model.blocks(torch.randn(1, 9, 192)).shape == (1, 2, 192)
+    logits = [network(features()) for network in (model, whole)]
+    torch.testing.assert_close(*logits, rtol=0, atol=5e-6)
+    for one in logits:
+        one.logsumexp(1).sum().backward()
+    for (name, mine), theirs in zip(model.named_parameters(), whole.parameters(), strict=True):
+        assert mine.grad.abs().max() > 0
+        torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-3, atol=1e-6, msg=name)
 
 
 def test_one_block_is_the_first_and_drops_nothing():
