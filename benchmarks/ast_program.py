@@ -36,7 +36,7 @@ from bench.measurement.machine import cpu_model
 from bench.statistics.results import Refusal
 from bench.statistics.rounds import effect_of_rounds
 
-CLIPS, BATCH, FRAMES, RATE, CLASSES, WARM, THREADS = 480, 48, 512, 16_000, 50, 2, 2
+CLIPS, BATCH, FRAMES, RATE, CLASSES, WARM, THREADS = 480, 48, 512, 16_000, 50, 6, 2
 MEAN, DEVIATION = -6.6268077, 5.358466
 SIDES = ("program", "fp32", "bf16")
 PAGE = Path(__file__).parent / "results" / "ast_program.md"
