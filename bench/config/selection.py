@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from bench.cell import MODES, WAVEFORM, parse_inputs
-from bench.config.recipes import BUILTIN, parse_overrides, resolve
+from bench.config.recipes import parse_overrides, resolve
 from bench.config.suites import Suite, check_suite
 from bench.errors import NoCellError, SelectionError, UnknownNameError
 from bench.plugins.registry import Entry, Registry
@@ -92,10 +92,17 @@ class Selection:
 
 
 def publishes(selection: Selection, registry: Registry) -> bool:
-    """Whether some of what is selected may be published, by the names of the recipes."""
-    entries = map(registry.datasets.entries.get, selection.datasets)
-    names = {selection.recipe or (entry and entry.spec.recipe) or DEFAULT_RECIPE for entry in entries}
-    return any(BUILTIN.get(name, {}).get("publishable", True) for name in names)
+    """Whether some of what is selected may be published, by its recipes; what a model's own recipes say is not asked.
+
+    Raises:
+        RecipeError: A recipe or a setting that does not exist.
+    """
+    overrides = parse_overrides(selection.overrides)
+    specs = [entry.spec for name in selection.datasets if (entry := registry.datasets.entries.get(name))]
+    return any(
+        resolve(selection.recipe or spec.recipe or DEFAULT_RECIPE, None, overrides, clips=spec.settings).publishable
+        for spec in specs
+    )
 
 
 def check_names(selection: Selection, registry: Registry) -> None:

@@ -20,8 +20,8 @@ BESIDE = 1.35
 UPDATE_BYTES = 4 * 20
 """Bytes that an update moves for each parameter: gradient, clipping, two moments, weight, its average."""
 
-FITTED_S = 2e-3
-"""Rough seconds that an estimator takes to describe a second of sound; fitting takes about as long again."""
+DESCRIBED_S, FITTED_S = 5e-8, 5e-3
+"""Rough seconds that an estimator takes to describe a sample of sound, and to be fitted to what a clip came to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +67,12 @@ def seconds_of(counts: Counts, pace: Pace, flops_s: float = 0.0) -> float:
 
 
 def estimate(
-    work: Work, pace: Pace | None, *, batch: int, frozen: bool, pretrain_batch: int = 0, clip_seconds: float = 5.0
+    work: Work, pace: Pace | None, *, batch: int, frozen: bool, pretrain_batch: int = 0, clip_samples: int = 80_000
 ) -> dict[str, Any]:
     """The numbers of a cost, expected; ``pretrain_batch`` is 0 where nothing is pre-trained."""
     if work.fitted or pace is None:
-        heard = FITTED_S * clip_seconds
-        return {"step_s": None, "infer_clip_s": heard, "fit_clip_s": 2 * heard, "source": "estimated"}
+        heard = DESCRIBED_S * clip_samples
+        return {"step_s": None, "infer_clip_s": heard, "fit_clip_s": heard + FITTED_S, "source": "estimated"}
     front = seconds_of(work.front, pace, pace.transform_flops_s)
     update = UPDATE_BYTES * work.parameters / pace.bytes_s
     clip = (front + seconds_of(work.forward, pace)) / batch

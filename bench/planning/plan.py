@@ -54,11 +54,6 @@ class PlannedCell:
     cost_source: str = "unknown"
     reused: bool = False
 
-    @property
-    def forked(self) -> bool:
-        """Whether it starts as a fork, as :attr:`bench.job.Job.forks` says."""
-        return not self.recipe.publishable and not (self.cell.kind == "profile" and self.cell.seed)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -80,18 +75,18 @@ class Plan:
     def eta_s(self, slots: int) -> float | None:
         """Expected seconds for the runnable cells with ``slots`` workers; ``None`` where a cost is unknown.
 
-        Profile cells run one after another. A new worker costs ``START_S``; cells that publish nothing are forked from
-        one that is started once, but for further processes of a model.
+        Profile cells run one after another. A new worker costs ``START_S``; where nothing is published, cells are
+        forked from one that is started once, but for further processes of a model (:attr:`bench.job.Job.forks`).
         """
         costs: dict[CellKind, list[float]] = {"evaluate": [], "profile": []}
         starts: dict[CellKind, set[Hashable]] = {"evaluate": set(), "profile": set()}
-        image = False
+        brief, image = not any(planned.recipe.publishable for planned in self.cells), False
         for planned in self.runnable:
             cell = planned.cell
             if planned.cost_s is None:
                 return None
             costs[cell.kind].append(planned.cost_s)
-            if planned.forked:
+            if brief and not (cell.kind == "profile" and cell.seed):
                 image = True
             else:
                 starts[cell.kind].add(cell if cell.kind == "profile" else (cell.model, cell.dataset))

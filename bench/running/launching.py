@@ -74,10 +74,13 @@ class Launching:
         """Whether cells of one model may be trained as one network."""
         return bool(getattr(self._launcher, "stacks", False))
 
-    def prepare(self, models: Sequence[str] = (), *, brief: bool = False) -> None:
-        """Say that jobs of ``models`` (names, families or sets) may follow, ``brief`` ones: nothing is published."""
+    def prepare(self, models: Sequence[str] = (), *, brief: bool = False, profile: bool = False) -> None:
+        """Say that jobs of ``models`` (names, families or sets) may follow, ``brief`` ones: nothing is published.
+
+        ``profile`` cells import torch whatever they measure.
+        """
         estimators, networks = self._kinds(models)
-        torch = (IMAGE if brief else "bench.execution.network",) if networks else ()
+        torch = (IMAGE if brief else "bench.execution.network",) if networks or (brief and profile) else ()
         if brief:  # each is forked from one process
             self.side_by_side = replace(self.side_by_side, imports=torch)
             self.alone = replace(self.alone, imports=torch)

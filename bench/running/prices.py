@@ -107,9 +107,9 @@ class Prices:
             else:
                 masked = recipe.pretrain_batch if cell.weights == "masked" else 0
                 at, frozen = pace if isinstance(pace, Pace) else None, cell.mode in FROZEN
-                clips = self.preparation.loaded[cell.data_name].clips
-                heard = clips.clip_samples / clips.sample_rate
-                seconds = estimate(work, at, batch=cell.batch, frozen=frozen, pretrain_batch=masked, clip_seconds=heard)
+                seconds = estimate(
+                    work, at, batch=cell.batch, frozen=frozen, pretrain_batch=masked, clip_samples=cell.clip_samples
+                )
                 found[key] = Cost(**seconds, contended=contended and not work.fitted)
         return found
 

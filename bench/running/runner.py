@@ -112,7 +112,7 @@ class Runner:
         with shard_held(self.store.root, *shard) if shard else self.store.exclusive():
             self.observing = Observing(self.settings.observers, self.host.registry, self.store.root, self.progress.note)
             brief = not publishes(self.selection, self.host.registry)
-            self.launching.prepare(self.selection.models, brief=brief)
+            self.launching.prepare(self.selection.models, brief=brief, profile=self.selection.profile)
             try:
                 plan = self._run()
             finally:

@@ -121,6 +121,18 @@ def test_cells_that_publish_nothing_count_the_start_of_their_image_once(registry
     assert starts("smoke", processes=1) == pytest.approx(START_S)
     assert starts("smoke", processes=3) == pytest.approx(3 * START_S), "further processes of a model are no forks"
     assert starts("full", processes=3) == pytest.approx(4 * START_S)
+    assert starts("full", processes=3, overrides=("recipe.publishable=false",)) == pytest.approx(3 * START_S)
+
+
+def test_cells_beside_some_that_publish_find_no_image(registry) -> None:
+    """The one process that all cells of a run could be forked from is that of a run which publishes nothing."""
+    cost = Cost(step_s=1.0, infer_clip_s=0.01, fit_clip_s=None)
+    brief, full = (plan_of(registry, "net.small", recipe=recipe, processes=1) for recipe in ("smoke", "full"))
+    both = replace(brief, cells=(*brief.cells, *full.cells))
+    priced = with_costs(both, {p.cell: cost for p in both.cells})
+    profile = [p for p in priced.cells if p.cell.kind == "profile"]
+    assert len(profile) == 2
+    assert priced.eta_s(1) - sum(p.cost_s for p in priced.cells) == pytest.approx(3 * START_S)
 
 
 def test_cost_key_ignores_fold_and_seed(registry) -> None:

@@ -166,16 +166,23 @@ def test_a_launcher_learns_what_the_first_job_will_import(registry, models, impo
 
 
 @pytest.mark.parametrize(
-    ("datasets", "recipe", "publishes"),
+    ("datasets", "recipe", "overrides", "publishes"),
     [
-        (("demo",), None, False),
-        (("demo", "esc10"), None, True),
-        (("demo",), "quick", True),
-        (("esc10",), "smoke", False),
+        (("demo",), None, (), False),
+        (("demo", "esc10"), None, (), True),
+        (("demo",), "quick", (), True),
+        (("esc10",), "smoke", (), False),
+        (("esc10",), None, ("recipe.publishable=false",), False),
+        (("demo",), "mine.toml", (), False),
+        (("demo",), "mine.toml", ("recipe.publishable=true",), True),
     ],
 )  # fmt: skip
-def test_a_selection_publishes_what_its_recipes_say(datasets, recipe, publishes) -> None:
-    selection = Selection(datasets=datasets, recipe=recipe)
+def test_a_selection_publishes_what_its_recipes_say(
+    datasets, recipe, overrides, publishes, tmp_path, monkeypatch
+) -> None:
+    (tmp_path / "mine.toml").write_text("publishable = false\n")
+    monkeypatch.chdir(tmp_path)
+    selection = Selection(datasets=datasets, recipe=recipe, overrides=overrides)
     assert selects.publishes(selection, discover()) is publishes
 
 
@@ -187,6 +194,19 @@ def test_cells_of_which_nothing_is_published_are_forked_from_what_all_of_them_im
     launching.prepare(brief=True)
     found = (launching.side_by_side.imports, launching.alone.imports)
     assert found == (("bench.execution.image",),) * 2
+
+
+def test_a_profile_cell_of_an_estimator_imports_torch_once_for_all(registry) -> None:
+    told: list = []
+    launching = Launching("far:host=x", registry)
+    launching._launcher.prepare = told.append
+    launching.prepare(("far.tree",), brief=True)
+    assert launching.alone.imports == ()
+    launching.prepare(("far.tree",), brief=True, profile=True)
+    assert launching.alone.imports == ("bench.execution.image",)
+    launching.prepare(("far.tree",), profile=True)
+    assert [told[0].imports, told[2].imports] == [("far",)] * 2
+    assert told[1].imports == ("bench.execution.image", "far")
 
 
 @pytest.mark.parametrize("method", ["prepare", "close"])

@@ -109,17 +109,21 @@ class PatchEmbed(nn.Module):
 
 
 class SummaryBlock(Block):
-    """The last block, of whose result the two summary tokens alone are read: the patches are keys and values only."""
+    """The last block, of whose result the two summary tokens alone are read: the patches are keys and values only.
+
+    ``attn`` and its ``qkv`` are not called: their parameters are used.
+    """
 
     attn: Attention
 
     def forward(self, tokens: Tensor) -> Tensor:  # type: ignore[override]  # no mask
         """Tokens ``(batch, tokens, dim)`` to the first two of what a block makes of them, ``(batch, 2, dim)``."""
         batch, count, dim = tokens.shape
-        heads, (weight, bias) = self.attn.num_heads, self.attn.qkv.parameters()
+        heads, size = self.attn.num_heads, self.attn.head_dim
+        weight, bias = self.attn.qkv.weight, self.attn.qkv.bias  # of queries, keys and values
         seen, summary = self.norm1(tokens), tokens[:, :2]
-        query = F.linear(seen[:, :2], weight[:dim], bias[:dim]).view(batch, 2, heads, -1).transpose(1, 2)
-        pairs = F.linear(seen, weight[dim:], bias[dim:]).view(batch, count, 2, heads, -1)
+        query = F.linear(seen[:, :2], weight[:dim], bias[:dim]).view(batch, 2, heads, size).transpose(1, 2)
+        pairs = F.linear(seen, weight[dim:], bias[dim:]).view(batch, count, 2, heads, size)
         key, value = pairs.permute(2, 0, 3, 1, 4)  # each (batch, heads, tokens, dim / heads)
         mixed = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)  # (batch, 2, dim)
         summary = summary + self.drop_path1(self.attn.proj_drop(self.attn.proj(mixed)))

@@ -94,6 +94,7 @@ def test_the_last_block_gives_the_summary_tokens_of_a_whole_one(options):
     whole.blocks[-1].__class__ = Block
     assert whole.blocks(torch.randn(1, 9, 192)).shape == (1, 9, 192)
     assert model.blocks(torch.randn(1, 9, 192)).shape == (1, 2, 192)
+    assert model(features(0)).shape == whole(features(0)).shape == (0, 7)
     logits = [network(features()) for network in (model, whole)]
     torch.testing.assert_close(*logits, rtol=0, atol=5e-6)
     for one in logits:
