@@ -28,6 +28,7 @@ from tabulate import tabulate
 
 from bench import builtin
 from bench.analysis.comparison import Choice, Source, compare
+from bench.analysis.phrases import labelled
 from bench.cell import Cell
 from bench.metrics.scoring import catalog
 from bench.plugins.discovery import load_modules
@@ -163,7 +164,7 @@ def render(store: Store, source: Source) -> str:
     rows: list[Sequence[str]] = []
     for row in read_rows(store):
         seeds, folds = (sorted({key[at] for key in row.pairs}) for at in (1, 0))
-        what = f"{row.cell.dataset}, folds {', '.join(map(str, folds))}, seeds {', '.join(map(str, seeds))}"
+        what = f"{row.cell.data_name}, {labelled('fold', folds)}, {labelled('seed', seeds)}"
         measured = (accuracy(row, store, source), test_loss(row), last_loss(row))
         logits = (shown(apart(iter(row.pairs.values()))), shown(apart(seeds_apart(row))))
         rows.append([f"`{row.cell.model}`", what, *(text for pair in measured for text in pair), *logits])

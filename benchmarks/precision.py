@@ -2,8 +2,8 @@
 
 ``python benchmarks/precision.py [--rounds 12] [--steps 3] [--threads 2]``: ESC-10 (``BENCH_DATA``), fold 1, the recipe
 ``quick`` with the engine's own step and inference in one process. A round is ``--steps`` training steps and one batch
-of inference (``eval_batch`` clips, where a training step has ``batch``) of each precision; milliseconds are medians over
-rounds, ratios those of the geometric means of fp32 over bf16, with their 95 % interval over rounds.
+of inference (``eval_batch`` clips, where a training step has ``batch``) of each precision; milliseconds are medians
+over rounds, ratios those of the geometric means of fp32 over bf16, with their 95 % interval over rounds.
 Logits are of the same weights, as they start, in both: root mean square of the difference over that of the centred
 logits.
 """

@@ -136,7 +136,7 @@ def marks(section: Section) -> dict[int, str]:
 
 def outcomes(section: Section) -> list[tuple[str, str]]:
     """Cells without a result: the row's label, and why in one line."""
-    return [(formatting.label(row.key), formatting.outcome(item)) for row in section.rows for item in row.outcomes]
+    return [(formatting.name(section, row), formatting.outcome(item)) for row in section.rows for item in row.outcomes]
 
 
 def reference_rows(section: Section) -> list[tuple[str, float]]:

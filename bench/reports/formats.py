@@ -270,7 +270,7 @@ def _latex_section(section: Section, label: str) -> str:
     wanted = [row for row in section.rows if row.value is not None or not formatting.evaluated(section)]
     with_value = dataclasses.replace(section, rows=tuple(wanted))
     table = _table(_marked(with_value, shown, escaping.line), shown, "latex_booktabs")
-    missing = [formatting.label(row.key) for row in section.rows if row not in wanted]
+    missing = [formatting.name(section, row) for row in section.rows if row not in wanted]
     caption = [f"{section.dataset.title}, protocol {section.protocol.name}.", formatting.resolution(section)]
     if missing:
         caption.append(f"Without a result: {', '.join(missing)}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bench.analysis.grouping import RowKey
 from bench.analysis.model import SUITE, Row, Section
@@ -237,10 +237,20 @@ def trained(model: str, mode: str, weights: str) -> str:
 
 
 def name(section: Section, row: Row) -> str:
-    """A row's label, with its inputs where another row has the same label: pictures have no column for them."""
-    own = label(row.key)
-    twins = {other.key.inputs for other in section.rows if label(other.key) == own}
-    return f"{own} ({inputs(row)})" if len(twins) > 1 else own
+    """A row's label, with what tells it from others of the same label: pictures and sentences have no columns."""
+    told = apart(section, row)
+    return f"{label(row.key)} ({'; '.join(told)})" if told else label(row.key)
+
+
+def apart(section: Section, row: Row) -> list[str]:
+    """By what a row differs from others of the same label: the first axes that leave no other row."""
+    said, twins = [], [other.key for other in section.rows if label(other.key) == label(row.key)]
+    for axis, spelled in APART.items():
+        same = [key for key in twins if getattr(key, axis) == getattr(row.key, axis)]
+        if len(same) < len(twins):
+            said.append(spelled(row))
+        twins = same
+    return said
 
 
 def inputs(row: Row) -> str:
@@ -253,6 +263,17 @@ def ways(row: Row) -> dict[str, tuple[str, ...]]:
     found = parse_inputs(row.key.inputs)
     told = {name: tuple(how.split(", ")) for name, how in row.model.inputs.items() if how != "given"}
     return {name: how or told.get(name, ()) for name, how in found.items()}
+
+
+APART: Mapping[str, Callable[[Row], str]] = {
+    "inputs": inputs,
+    "precision": lambda row: row.key.precision,
+    "frontend": lambda row: row.key.frontend,
+    "feeding": lambda row: row.key.feeding,
+    "recipe": lambda row: row.key.recipe,
+    "clip_samples": lambda row: f"{row.key.clip_samples} samples",
+}
+"""How each axis of a row that no label holds is said, in the order in which they are asked."""
 
 
 def outcome(item: Unfinished) -> str:

@@ -86,9 +86,10 @@ def _resolving(section: Section, ranked: Sequence[Row]) -> Iterator[str]:
 
 
 def _name(section: Section, row: Row) -> str:
-    """A row's label without a comma, which would be read as the next row's."""
-    label, _, trained = formatting.name(section, row).partition(", ")
-    return f"{label} ({trained})" if trained else label
+    """A row's name without a comma, which would be read as the next row's."""
+    label, _, trained = formatting.label(row.key).partition(", ")
+    told = [*filter(None, [trained]), *formatting.apart(section, row)]
+    return f"{label} ({'; '.join(told)})" if told else label
 
 
 def _listed(names: Sequence[str]) -> str:

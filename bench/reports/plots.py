@@ -124,7 +124,7 @@ def cost_plot(section: Section, prefix: str) -> str:
         costs = [one for one in QUANTITIES if one.axis and one.device in ("", hardware.device)]
         panels = figure.subplots(1, len(costs), sharey=True)
         for axes, cost in zip(panels, costs, strict=True):
-            _cost_panel(axes, rows, cost, hardware.key, _scale(section))
+            _cost_panel(axes, section, rows, cost, hardware.key)
         panels[0].set_ylabel(_axis(section))
         label = f"{section.primary.name} against throughput, latency and peak memory on {hardware.label}"
         return render(figure, prefix, label)
@@ -138,7 +138,8 @@ def _measured(rows: Sequence[Row], cost: Quantity, hardware: str) -> Iterator[tu
             yield row, value, row.value
 
 
-def _cost_panel(axes: Axes, rows: Sequence[Row], cost: Quantity, hardware: str, scale: float) -> None:
+def _cost_panel(axes: Axes, section: Section, rows: Sequence[Row], cost: Quantity, hardware: str) -> None:
+    scale = _scale(section)
     known = [(row, cost.factor * value, scale * score) for row, value, score in _measured(rows, cost, hardware)]
     axes.set_xlabel(cost.axis)
     if not known:
@@ -167,7 +168,7 @@ def _cost_panel(axes: Axes, rows: Sequence[Row], cost: Quantity, hardware: str, 
     lines = spread_labels([known[i][2] for i in named], LABEL_PT / unit, axes.get_ylim()[0])
     for i, line in zip(named, lines, strict=True):
         row, value, score = known[i]
-        _name_point(axes, formatting.label(row.key), (value, score), (line - score) * unit)
+        _name_point(axes, formatting.name(section, row), (value, score), (line - score) * unit)
 
 
 def spread_labels(heights: Sequence[float], room: float, lowest: float) -> list[float]:

@@ -69,7 +69,7 @@ def _section(section: Section, room: int | None) -> str:
     notes = [formatting.resolution(section), *formatting.section_notes(section)]
     notes += [f"{model}: {text}" for model, text in columns.outcomes(section)]
     own = zip(section.rows, formatting.own_remarks(section), strict=True)
-    notes += [f"{formatting.label(row.key)}: {'; '.join(said)}" for row, said in own if said]
+    notes += [f"{formatting.name(section, row)}: {'; '.join(said)}" for row, said in own if said]
     if room and (more := len(notes) - MOST_ROWS) > 0:
         notes[MOST_ROWS:] = [f"({more} more remarks; --wide shows all)"]
     above = [title, "", *([said, ""] if (said := headline(section)) else [])]
