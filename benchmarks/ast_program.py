@@ -7,10 +7,10 @@
 batches of 48, Adam, SpecAugment, no mixup, 512 frames; ``tiny224`` without loaded weights, decoding and Kaldi features
 of every clip in two loader workers, float32 (its autocast is CUDA's). Ours is ``meamtm.tiny`` behind the ``kaldi``
 front end with the same augmentation, every patch kept, in float32 and in bf16, from clips that are decoded once, as
-``bench run`` does; its last block computes the two tokens alone that are read of it. Clips are those of ESC-50 (``BENCH_DATA``) at 16 kHz. Each side has a process with two threads,
-warmed up before the first round; a side that waits for its turn does nothing, but keeps its memory (18 GB together at
-stride 10). ``--fused`` gives the program the fused attention of today's timm instead of that of timm 0.4.5, which it
-asks for.
+``bench run`` does; its last block computes the two tokens alone that are read of it. Clips are those of ESC-50
+(``BENCH_DATA``) at 16 kHz. Each side has a process with two threads, warmed up before the first round; a side that
+waits for its turn does nothing, but keeps its memory (18 GB together at stride 10). ``--fused`` gives the program the
+fused attention of today's timm instead of that of timm 0.4.5, which it asks for.
 """
 
 from __future__ import annotations
