@@ -98,11 +98,12 @@ def publishes(selection: Selection, registry: Registry) -> bool:
         RecipeError: A recipe or a setting that does not exist.
     """
     overrides = parse_overrides(selection.overrides)
-    specs = [entry.spec for name in selection.datasets if (entry := registry.datasets.entries.get(name))]
-    return any(
-        resolve(selection.recipe or spec.recipe or DEFAULT_RECIPE, None, overrides, clips=spec.settings).publishable
-        for spec in specs
-    )
+    entries = [registry.datasets.entries.get(name) for name in selection.datasets]  # none of what does not exist
+    recipes = {
+        selection.recipe or (entry and entry.spec.recipe) or DEFAULT_RECIPE: entry.spec.settings if entry else {}
+        for entry in entries
+    }
+    return any(resolve(name, None, overrides, clips=clips).publishable for name, clips in recipes.items())
 
 
 def check_names(selection: Selection, registry: Registry) -> None:

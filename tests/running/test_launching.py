@@ -175,6 +175,7 @@ def test_a_launcher_learns_what_the_first_job_will_import(registry, models, impo
         (("esc10",), None, ("recipe.publishable=false",), False),
         (("demo",), "mine.toml", (), False),
         (("demo",), "mine.toml", ("recipe.publishable=true",), True),
+        (("no such set",), None, (), True),
     ],
 )  # fmt: skip
 def test_a_selection_publishes_what_its_recipes_say(
