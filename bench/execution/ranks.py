@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import os
 import threading
 from collections.abc import Callable
@@ -22,7 +23,6 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
-from torch.distributed.nn import functional as summing
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -108,13 +108,36 @@ def predict_all(infer: Inference, batches: Batches, ranks: Ranks) -> Predictions
     return Predictions(logits=logits, index=batches.indices, seconds=max(one.seconds for one in parts))
 
 
+class _Summed(torch.autograd.Function):
+    """The sum over all ranks; the gradient of every rank's loss reaches every summand."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ARG004  torch's own signature
+        return _summed(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:  # noqa: ARG004
+        return _summed(grads[0])
+
+
+def _summed(x: Tensor) -> Tensor:
+    total = x.clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(total)
+    return total
+
+
+_NAMES = inspect.signature(DistributedDataParallel).parameters
+_APART: dict[str, Any] = {"forward_sync_buffers" if "forward_sync_buffers" in _NAMES else "broadcast_buffers": False}
+"""No forward pass copies the first rank's buffers, as torch spells it since 2.14 and before."""
+
+
 class DividedStep(TrainStep):
     """The step of one rank: gradients, loss and statistics are those of the whole batch."""
 
     def __init__(self, pipeline: Pipeline, settings: StepSettings, steps_per_epoch: int, ranks: Ranks) -> None:
         super().__init__(pipeline, settings, steps_per_epoch)
         self.ranks = ranks
-        self._network = DistributedDataParallel(pipeline, find_unused_parameters=True, broadcast_buffers=False)
+        self._network = DistributedDataParallel(pipeline, find_unused_parameters=True, **_APART)
 
     def objective(self, inputs: Tensors) -> Tensor:
         """The share of a rank in the loss of the batch; their mean over ranks is the loss."""
@@ -141,7 +164,7 @@ def _batch_norm(  # noqa: PLR0913  as torch has them
     if not training:
         return own(x, running_mean, running_var, weight, bias, training, momentum, eps)
     wide, dims, shape = x.float(), (0, *range(2, x.ndim)), (1, -1, *[1] * (x.ndim - 2))
-    everyone: Callable[[Tensor], Tensor] = summing.all_reduce
+    everyone: Callable[[Tensor], Tensor] = _Summed.apply
     sums = everyone(torch.cat([wide.sum(dims), wide.new_tensor([x.numel() // x.shape[1]])]))
     mean, count = sums[:-1] / sums[-1], sums[-1].detach()
     centred = wide - mean.reshape(shape)
