@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,11 @@ class Batch:
         """The same batch on a device."""
         inputs = {name: x.to(device) for name, x in self.inputs.items()}
         return replace(self, inputs=inputs, targets=self.targets.to(device))
+
+    def part(self, rows: slice, names: Collection[str]) -> Batch:
+        """Some clips with the inputs ``names``: views of this batch."""
+        inputs = {name: self.inputs[name][rows] for name in names}
+        return replace(self, inputs=inputs, targets=self.targets[rows], index=self.index[rows])
 
     def copy(self) -> Batch:
         """The same batch with inputs of its own."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import soxr
 
 from bench.data.decoders import read_audio
 from bench.errors import DataError
@@ -82,6 +81,8 @@ def decode(source: AudioSource, index: int, clip_id: str, sample_rate: int) -> D
     mono = waveform.mean(axis=0) if mixed else waveform[0]
     cancelled = mixed and _power(mono) < _CANCELLED * _power(waveform)
     if audio.rate != sample_rate:
+        import soxr
+
         mono = soxr.resample(mono, audio.rate, sample_rate, quality="HQ")
         if mono.size == 0:
             raise DataError(f"clip {clip_id!r}: {where} is too short to resample from {audio.rate} to {sample_rate} Hz")

@@ -6,7 +6,6 @@ another decoder in silence.
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import io
 import os
@@ -18,11 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 
-from bench.data.containers import EndlessBytes, container, without_xing
+from bench.data.containers import container
 from bench.errors import DataError
-from bench.textfiles import file_size, read_bytes
+from bench.textfiles import read_bytes
 
 if TYPE_CHECKING:
     from bench.clips import AudioSource
@@ -37,16 +35,8 @@ CURE = (
     "Convert it (`ffmpeg -i FILE FILE.flac`), or decode the whole set with PyAV: pip install 'bench-audio[av]' and set "
     "BENCH_DECODER=pyav"
 )
-_BLOCK = 1 << 12
-_LARGEST_BLOCK = 1 << 23
-"""Values; libsndfile fails on FLAC blocks of more than 2**24 where the count of channels is no power of two."""
-_MP3_FRAME = 1152
-_MP3_SLACK = 2048
-"""Bytes behind the last frame that are no audio: tags, padding."""
 _DENSEST = 1024
 """Samples in a byte; silence compresses well."""
-_GUESSED = 1 << 36
-"""Frames of weeks: reckoned from a pretended size, no header says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,14 +78,10 @@ def audio_seconds(path: Path) -> float:
         DataError: The file is missing, unreadable or not of a known format.
     """
     if _chosen() == "libsndfile":
-        size = file_size(path)
-        with contextlib.suppress(soundfile.LibsndfileError, OSError), _Blocks(os.fsencode(path)) as file:
-            sure = 0 < file.frames * file.channels <= _most(size)
-            if file.format in ("MP3", "OGG"):
-                data = read_bytes(path)
-                sure = without_xing(data) != data if file.format == "MP3" else len(container(data).parts) == 1
-            if sure:
-                return float(file.frames / file.samplerate)
+        from bench.data.libsndfile import sure_seconds
+
+        if (seconds := sure_seconds(path)) is not None:
+            return seconds
     audio = read_audio((path,), 0)
     return float(audio.samples.shape[1] / audio.rate)
 
@@ -108,83 +94,27 @@ def decoder() -> str:
     """
     if _chosen() == "pyav":
         return f"PyAV {_pyav().__version__}"
-    return f"libsndfile {soundfile.__libsndfile_version__}"
+    from bench.data.libsndfile import VERSION
+
+    return f"libsndfile {VERSION}"
 
 
-def _most(size: int) -> int:
+def most(size: int) -> int:
     """Values that a file of so many bytes may hold: a few kilobytes can claim to be days of silence."""
     return max(1 << 26, size, min(_DENSEST * size, 1 << 29))
 
 
-def _left(most: int, found: Floats) -> int:
-    """What is left of ``most`` values after a block."""
-    if found.size > most:
+def left(allowed: int, found: Floats) -> int:
+    """What is left of the ``allowed`` values after a block."""
+    if found.size > allowed:
         raise ValueError("it decodes to far more samples than a file of its size holds")
-    return most - found.size
-
-
-class _Blocks(soundfile.SoundFile):  # type: ignore[misc]
-    """A file that is read forward only, block by block; soundfile would seek to where the header says it stands."""
-
-    def seekable(self) -> bool:
-        return False
-
-    def blocks(self, most: int, frames: int = 0) -> tuple[Floats, soundfile.LibsndfileError | None]:
-        """All frames ``(frames, channels)`` up to the end or to the block with the first error.
-
-        More than ``most`` values are an error, whatever made them so many. The first block is as long as the header
-        says, which is right for nearly every file and then never copied.
-        """
-        found = [np.empty((0, self.channels), dtype=np.float32)]
-        frames = frames or max(_BLOCK, min(self.frames, _LARGEST_BLOCK // self.channels))
-        error = None
-        try:
-            while len(found) == 1 or len(found[-1]):
-                most = _left(most, found[-1])
-                found.append(self.read(out=np.empty((frames, self.channels), dtype=np.float32)))
-                frames = min(frames, _BLOCK)
-        except soundfile.LibsndfileError as caught:
-            error = caught
-        return (found[1] if len(found) == 3 else np.concatenate(found)), error
+    return allowed - found.size
 
 
 def _by_libsndfile(path: Path, data: bytes) -> Audio:
-    held = container(data)
-    parts: list[Floats] = []
-    rates = set()
-    for part in held.parts:
-        with _Blocks(os.fsencode(path) if part is data else io.BytesIO(part)) as file:
-            if file.format == "MP3":
-                return _mp3(data)
-            samples, error = file.blocks(_most(len(data)))
-            rates.add((file.samplerate, file.channels))
-        if error is not None:
-            raise error
-        parts.append(samples)
-    if len(rates) > 1:
-        raise ValueError(f"its parts differ in rate and channels: {sorted(rates)}")
-    whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    cut = held.cut or (held.frames is not None and len(whole) < held.frames)
-    return Audio(samples=whole.T, rate=rates.pop()[0], cut=cut)
+    from bench.data.libsndfile import read  # 8 MB, which nobody needs who reads clips that were kept
 
-
-def _mp3(data: bytes) -> Audio:
-    """To the last frame, whatever a Xing header or the first frame say; what follows the last frame is no fault."""
-    bare = without_xing(data)
-    stream = EndlessBytes(data) if bare == data else io.BytesIO(data)
-    with _Blocks(stream) as file:
-        rate, promised = file.samplerate, file.frames
-        samples, error = file.blocks(_most(len(data)), _MP3_FRAME)
-    ended = stream.tell()
-    if len(data) - ended > _MP3_SLACK:
-        with _Blocks(EndlessBytes(bare)) as file:
-            more, _ = file.blocks(_most(len(data)), _MP3_FRAME)
-        if len(more) - len(samples) > 4 * _MP3_FRAME:  # more than an encoder's delay and padding
-            samples, error, promised = more, None, 0
-    if not len(samples) and error is not None:
-        raise error
-    short = len(samples) + _MP3_FRAME < promised < _GUESSED
-    return Audio(samples=samples.T, rate=rate, cut=short or (error is not None and ended == len(data)))
+    return read(path, data)
 
 
 def _by_pyav(_: Path, data: bytes) -> Audio:
@@ -195,11 +125,11 @@ def _by_pyav(_: Path, data: bytes) -> Audio:
             stream = file.streams.audio[0]
             convert = av.AudioResampler(format="fltp", layout=stream.layout.name, rate=stream.rate)
             parts: list[Floats] = []
-            most = _most(len(data))
+            allowed = most(len(data))
             for frame in chain(file.decode(stream), (None,)):
                 for part in convert.resample(frame):
                     parts.append(part.to_ndarray())
-                    most = _left(most, parts[-1])
+                    allowed = left(allowed, parts[-1])
             samples = np.concatenate(parts, axis=1)
             return Audio(samples=samples, rate=stream.rate, cut=container(data).cut)
     except IndexError:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from bench.execution.adam import AdamW
 from bench.execution.perceptron import DECAY, DROPOUT, EPOCHS, RATE, absent_classes, cosine, loss_of
 
 BATCH = 32
@@ -79,7 +80,7 @@ def fit_attention(frames: Sequence[Floats], indicators: Floats, seed: int, *, se
     sizes = ((mean.shape[0],), (mean.shape[1],), (mean.shape[1], targets.shape[1]), (targets.shape[1],))
     layers, query, weight, bias = parts = [torch.zeros(size, requires_grad=True) for size in sizes]
     groups: list[dict[str, Any]] = [{"params": [layers], "lr": LAYER_RATE}, {"params": parts[1:]}]
-    optimizer = torch.optim.AdamW(groups, lr=RATE, weight_decay=DECAY)
+    optimizer = AdamW(groups, lr=RATE, weight_decay=DECAY)
     schedule = cosine(optimizer, EPOCHS * math.ceil(len(frames) / BATCH))
     losses = []
     for _ in range(EPOCHS):

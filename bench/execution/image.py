@@ -6,8 +6,7 @@ import pkgutil
 import scipy.stats
 import sklearn.cluster
 import sklearn.manifold
-import timm
-import torch._inductor
+import torch
 
 from bench import frontends
 from bench.execution import network, profile
@@ -15,4 +14,4 @@ from bench.execution import network, profile
 for _found in pkgutil.iter_modules(frontends.__path__, f"{frontends.__name__}."):
     importlib.import_module(_found.name)
 
-__all__ = ["frontends", "network", "profile", "scipy", "sklearn", "timm", "torch"]
+__all__ = ["frontends", "network", "profile", "scipy", "sklearn", "torch"]

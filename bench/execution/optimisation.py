@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from bench.errors import RecipeError
+from bench.execution.adam import Adam, AdamW
 from bench.execution.graphs import is_cuda
 from bench.recipe import Recipe
 
@@ -62,7 +63,7 @@ def _head_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
 
 
 def _optimizer(groups: list[dict[str, Any]], recipe: Recipe, device: str) -> torch.optim.Optimizer:
-    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+    kind = AdamW if recipe.optimizer == "adamw" else Adam
     groups = [group for group in groups if len(group["params"])]
     for group in groups:
         group.setdefault("lr_scale", 1.0)

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench.execution.adam import AdamW
+
 HIDDEN = 100
 EPOCHS = 20
 BATCH = 128
@@ -76,7 +78,7 @@ def fit_perceptrons(
     rows, targets = torch.from_numpy(((x - mean) / scale).astype(np.float32)), torch.from_numpy(indicators)
     draws = [torch.Generator().manual_seed(seed) for seed in seeds]
     weights = [w.requires_grad_() for w in _start(rows.shape[1], targets.shape[1], draws)]
-    optimizer = torch.optim.AdamW(weights, lr=RATE, weight_decay=DECAY)
+    optimizer = AdamW(weights, lr=RATE, weight_decay=DECAY)
     steps = EPOCHS * math.ceil(len(rows) / BATCH)
     schedule = cosine(optimizer, steps)
     for _ in range(EPOCHS):

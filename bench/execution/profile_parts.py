@@ -5,6 +5,7 @@ All of it runs after the timed passes and never inside them; what would take too
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
@@ -23,7 +24,7 @@ from bench.job import Job
 from bench.measurement.clocks import synchronize
 from bench.measurement.device_memory import cuda_uuid
 from bench.measurement.energy import energy_counter, measure_energy, unknown_energy
-from bench.measurement.flops import count_flops
+from bench.measurement.flops import as_written, count_flops
 from bench.measurement.guards import MIN_STEPS, inspect_callable
 from bench.measurement.noise import Advice
 from bench.measurement.stages import Stage, measure_stages
@@ -66,13 +67,17 @@ class NetworkCalls:
         """The steps of a cell for a pipeline on its device, over ``clips``; a small data set repeats them."""
         batch, everything = job.cell.batch, np.arange(len(data.clips), dtype=np.int64)
         wanted = np.resize(clips, max(batch, len(clips) // batch * batch))
+        batches = list(data.batches(wanted, batch).epoch(0))  # shared by all calls: 20 MB where clips have 5 s
+        source = data.test_batches(everything, batch)
+        rest = data.test_batches(clips[len(wanted) :], 1).epoch(0)
+        singles = (one.part(slice(i, i + 1), source.inputs) for one in batches for i in range(len(one)))
         calls = cls(
             inference=Inference(pipeline, job.cell.device, job.cell.precision, job.recipe.cuda_graphs),
             step=TrainStep(pipeline, StepSettings.of(job, data), -(-len(everything) // batch)),
-            singles=list(data.test_batches(clips, 1).epoch(0)),
-            tested=[one.on(job.cell.device) for one in data.test_batches(wanted, batch).epoch(0)],
-            trained=[one.on(job.cell.device) for one in data.batches(wanted, batch).epoch(0)],
-            source=data.test_batches(everything, batch),
+            singles=[*itertools.islice(singles, len(clips)), *rest],
+            tested=[one.part(slice(None), source.inputs).on(job.cell.device) for one in batches],
+            trained=[one.on(job.cell.device) for one in batches],
+            source=source,
             few=few,
         )
         return replace(calls, altering=calls._alters())
@@ -80,7 +85,7 @@ class NetworkCalls:
     def _alters(self) -> bool:
         inputs = self.tested[0].copy().inputs
         before = [x._version for x in inputs.values()]
-        with torch.compiler.set_stance("force_eager"):  # what compilation takes is told by the first real call
+        with as_written():  # what compilation takes is told by the first real call
             self.inference.forward(self.inference.features(self.inference.to_device(inputs)))
         return before != [x._version for x in inputs.values()]
 
@@ -185,7 +190,7 @@ def flops_table(calls: NetworkCalls, clips_per_s: float) -> dict[str, Any] | Non
     if pipeline.opaque:
         return None
     inputs = to_device(calls.source.take(calls.trained[0].index[: calls.few]).inputs, calls.inference.device)
-    with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+    with torch.no_grad(), as_written():
         ready = pipeline.prepare(inputs)
         model = count_flops(lambda: pipeline.logits(ready))
         frontend = count_flops(lambda: pipeline.prepare(inputs)) if pipeline.frontend is not None else None

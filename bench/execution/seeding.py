@@ -52,13 +52,13 @@ def deterministic() -> Iterator[list[str]]:
     """
     import torch
 
-    from bench.measurement.guards import read_determinism, write_determinism
+    from bench.measurement.guards import DETERMINISTIC, read_determinism, write_determinism
 
     filling: Any = torch.utils.deterministic
     fill = filling.fill_uninitialized_memory
     before = read_determinism()
     offenders: list[str] = []
-    torch.use_deterministic_algorithms(mode=True, warn_only=True)
+    write_determinism(DETERMINISTIC)
     filling.fill_uninitialized_memory = False  # writes every new tensor twice, a few % of a step
     try:
         with warnings.catch_warnings(record=True) as caught:

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.execution.graphs import is_cuda
 from bench.execution.ranks import drops_nothing
+from bench.measurement.dispatch import Dispatch
 
 Drawn = Sequence[tuple[str, tuple[int, ...]]]
 """Each operator that draws in a step, and the dimensions of its output from the outermost in memory inwards."""
@@ -42,7 +42,7 @@ class Streams:
         return [torch.get_rng_state(), *([torch.cuda.get_rng_state(self.device)] if self.device else [])]
 
 
-class Draws(TorchDispatchMode):
+class Draws(Dispatch):
     """Random numbers of all members, drawn member by member from the stream of each.
 
     Numbers are drawn in the order in which a tensor lies in memory, and by an operator, that are others in a stack:
@@ -50,7 +50,7 @@ class Draws(TorchDispatchMode):
     """
 
     def __init__(self, alone: Drawn = (), streams: Streams | None = None, count: int = 1) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.streams, self.count, self.alone, self.seen = streams, count, alone, list[tuple[str, tuple[int, ...]]]()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

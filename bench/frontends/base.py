@@ -88,6 +88,12 @@ class Frontend(nn.Module, ABC):
             )
 
 
+def power_of(spectrum: Tensor) -> Tensor:
+    """Squared magnitude of a complex spectrum, same shape; added in place: temporaries are as large as features get."""
+    power = spectrum.real.square()
+    return power.addcmul_(spectrum.imag, spectrum.imag)
+
+
 def log_power(power: Tensor, floor: float) -> Tensor:
     """``ln(max(power, floor))``: finite everywhere, gradient exactly 0 below the floor; same shape."""
     return power.clamp(min=floor).log()

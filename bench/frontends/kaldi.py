@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from bench.clips import TaskInfo
-from bench.frontends.base import Frontend, check_filters, log_power
+from bench.frontends.base import Frontend, check_filters, log_power, power_of
 from bench.frontends.filters import kaldi_filters
 from bench.frontends.settings import SpectralOptions, SpectralSettings
 
@@ -50,7 +50,7 @@ class KaldiFbank(Frontend):
         before = torch.cat([frames[..., :1], frames[..., :-1]], dim=2)
         frames = (frames - PREEMPHASIS * before) * self.hann
         spectrum = torch.fft.rfft(frames, n=settings.n_fft)  # -> (batch, time, n_fft // 2 + 1)
-        power = spectrum.real.square() + spectrum.imag.square()
+        power = power_of(spectrum)
         mel = power @ self.mel_basis.T  # -> (batch, time, mel)
         return log_power(mel, settings.floor).transpose(1, 2)  # -> (batch, mel, time)
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bench.clips import TaskInfo
-from bench.frontends.base import Frontend, check_filters, log_power
+from bench.frontends.base import Frontend, check_filters, log_power, power_of
 from bench.frontends.filters import mel_filters
 from bench.frontends.settings import SpectralOptions, SpectralSettings
 
@@ -41,7 +41,7 @@ class TorchaudioLogMel(Frontend):
             waveform, settings.n_fft, settings.hop, settings.window, self.hann,
             center=True, pad_mode="reflect", return_complex=True,
         )  # (batch, samples) -> (batch, n_fft // 2 + 1, time)  # fmt: skip
-        power = spectrum.real.square() + spectrum.imag.square()
+        power = power_of(spectrum)
         return log_power(self.mel_basis @ power, settings.floor)  # -> (batch, mel, time)
 
 

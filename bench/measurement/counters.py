@@ -20,9 +20,10 @@ from typing import Any
 
 import torch
 from torch.profiler import ProfilerActivity, profile
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.measurement.clocks import device_type, synchronize
+from bench.measurement.dispatch import Dispatch
+from bench.measurement.flops import as_written
 
 Step = Callable[[], object]
 
@@ -35,11 +36,11 @@ _INSTRUCTIONS, _USER_ONLY = 1, 1 << 5 | 1 << 6  # PERF_COUNT_HW_INSTRUCTIONS; wi
 _ATTRIBUTES = 112
 
 
-class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Operators(Dispatch):
     """Counts what reaches the backend, and how much of it computes or copies instead of viewing."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.calls = self.kernels = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -144,7 +145,7 @@ def fixed() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with torch.random.fork_rng(), torch.compiler.set_stance("force_eager"):
+        with torch.random.fork_rng(), as_written():
             torch.manual_seed(0)
             yield
     finally:

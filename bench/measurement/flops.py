@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
+
+from bench.measurement.dispatch import Dispatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,16 +28,26 @@ class Flops:
     uncounted: dict[str, int]
 
 
-class _Seen(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the operators that reach the backend."""
+class _Counted(Dispatch):
+    """Counts the operators that reach the backend, and the FLOPs of those that have a formula."""
 
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+    def __init__(self, formulas: Mapping[Any, Callable[..., Any]]) -> None:
+        super().__init__()
+        self.formulas = formulas
         self.calls: Counter[Any] = Counter()
+        self.flops: Counter[Any] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = kwargs or {}
+        with self:
+            made = func.decompose(*args, **given)
+        if made is not NotImplemented:
+            return made
         self.calls[func] += 1
-        return func(*args, **(kwargs or {}))
+        made = func(*args, **given)
+        if formula := self.formulas.get(func.overloadpacket):
+            self.flops[func.overloadpacket] += int(formula(*args, **given, out_val=made))
+        return made
 
 
 @contextmanager
@@ -58,22 +69,24 @@ def countable_kernels() -> Iterator[None]:
         mkldnn.enabled = fused
 
 
+def as_written() -> AbstractContextManager[Any]:
+    """What ``torch.compile`` was given runs uncompiled meanwhile; without the compiler in the process nothing was."""
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
+
+
 def count_flops(call: Callable[[], object]) -> Flops:
     """Count what ``call()`` computes, backward passes included; never in a timed region, and of no compiled module."""
-    seen = _Seen()
-    # The counter stands inside, so that `seen` meets the operators after it has taken them apart.
-    with countable_kernels(), seen, FlopCounterMode(display=False) as counter:
+    from torch.utils.flop_counter import flop_registry  # imports triton: 50 MB
+
+    with countable_kernels(), _Counted(flop_registry) as counted:
         call()
-    counted = counter.get_flop_counts().get("Global", {})
-    has_formula = {str(packet) for packet in counter.flop_registry}
     uncounted: Counter[str] = Counter()
-    for operator, calls in seen.calls.items():
-        name = str(getattr(operator, "overloadpacket", operator))
-        if name not in has_formula and not _moves_or_maps(operator):
-            uncounted[name] += calls
+    for operator, calls in counted.calls.items():
+        if operator.overloadpacket not in flop_registry and not _moves_or_maps(operator):
+            uncounted[str(operator.overloadpacket)] += calls
     return Flops(
-        total=int(counter.get_total_flops()),
-        by_operator={str(packet): int(flops) for packet, flops in sorted(counted.items(), key=lambda kv: str(kv[0]))},
+        total=counted.flops.total(),
+        by_operator=dict(sorted((str(packet), flops) for packet, flops in counted.flops.items())),
         uncounted=dict(sorted(uncounted.items())),
     )
 

@@ -6,7 +6,9 @@ Linux only; elsewhere every reading is unknown, with the reason. No torch.
 
 from __future__ import annotations
 
+import ctypes
 import re
+import sys
 from pathlib import Path
 from typing import Self
 
@@ -58,8 +60,14 @@ def reset_peak(*, proc: Path = _PROC) -> str | None:
     return None
 
 
+def trim() -> None:
+    """Give freed memory back to the system, where the C library can (glibc): it keeps what it may need again."""
+    if give_back := getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None:
+        give_back(0)
+
+
 class HostPeak:
-    """Peak host memory of one phase of this process.
+    """Peak host memory of one phase of this process; what was freed before does not count.
 
     Example:
         >>> with HostPeak() as peak:
@@ -79,6 +87,7 @@ class HostPeak:
         self.peak_mib = Reading.unknown("the phase has not ended")
 
     def __enter__(self) -> Self:
+        trim()
         self._barred = reset_peak(proc=self._proc)
         self.start_mib = resident(proc=self._proc)
         return self

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
+from bench.measurement.dispatch import Dispatch
 from bench.measurement.flops import countable_kernels
 from bench.measurement.pace import Counts
 
@@ -24,11 +24,11 @@ _FOURIER_FLOPS = 20.0
 """For each sample and each halving of a fast Fourier transform: 2.5 are done, at an eighth of the rate of products."""
 
 
-class _Roofline(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Roofline(Dispatch):
     """Notes the operators that reach the backend, after it has taken apart what falls apart."""
 
     def __init__(self, known: Operators) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.known = known
         self.calls: list[tuple[int, int]] = []
 

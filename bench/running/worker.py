@@ -159,10 +159,9 @@ class Image:
     def prepare(self, job: Job, host: Host) -> None:
         """Import what the cell of a job needs, and what the one before it imported, so that it takes no time of it."""
         registry, cell = host.registry, job.cell
-        own = () if _light(job, host) else ("torch._inductor",)  # of deterministic kernels
         entries = (registry.datasets.entries.get(cell.data_name), registry.frontends.entries.get(cell.frontend))
         factories = [entry.factory for entry in (*entries, registry.models.entries.get(cell.model)) if entry]
-        for name in (*own, *(factory.partition(":")[0] for factory in factories), *self.wanted):
+        for name in (*(factory.partition(":")[0] for factory in factories), *self.wanted):
             _import(name)
 
     def run_stack(self, job: Job, host: Host, observers: Observers) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import scipy  # of which `special` is imported when it is used: 24 MB
 from numpy.typing import ArrayLike
-from scipy import special
 
 from bench.statistics.results import Floats, Interval, Refusal, check_level, finite_vector, too_few
 
@@ -35,9 +35,9 @@ def samples_needed(q: float) -> int:
         raise ValueError(f"q is {q}; a percentile lies strictly between 0 and 100")
     beyond = min(q, 100 - q) / 100
     n = 2
-    while special.bdtr(1, n, beyond) > 0.01:
+    while scipy.special.bdtr(1, n, beyond) > 0.01:
         n = max(n + 1, n * 101 // 100)
-    while special.bdtr(1, n - 1, beyond) <= 0.01:
+    while scipy.special.bdtr(1, n - 1, beyond) <= 0.01:
         n -= 1
     return n
 
@@ -129,7 +129,7 @@ def _percentiles(estimate: float, drawn: Floats, level: float, method: str) -> I
 
 def _log_t(logs: Floats, level: float) -> Interval:
     centre = float(logs.mean())
-    half = float(special.stdtrit(logs.size - 1, 0.5 + level / 2)) * float(logs.std(ddof=1)) / math.sqrt(logs.size)
+    half = float(scipy.special.stdtrit(logs.size - 1, 0.5 + level / 2)) * float(logs.std(ddof=1)) / math.sqrt(logs.size)
     return _raised(centre, half, level, f"t on the logarithms of {logs.size} process medians")
 
 
@@ -139,7 +139,7 @@ def _welch(new: Floats, old: Floats, level: float) -> Interval:
     half = 0.0
     if variance > 0:
         freedom = variance**2 / float((errors**2 / (np.array([new.size, old.size]) - 1)).sum())
-        half = float(special.stdtrit(freedom, 0.5 + level / 2)) * math.sqrt(variance)
+        half = float(scipy.special.stdtrit(freedom, 0.5 + level / 2)) * math.sqrt(variance)
     return _raised(centre, half, level, "Welch's t on the logarithms of process medians")
 
 

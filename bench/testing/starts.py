@@ -28,7 +28,10 @@ def seeded(case: NetworkCase) -> CheckResult:
     clips = len(next(iter(inputs.values())))
     loss = F.cross_entropy(trained.logits(inputs).float(), case.batch.targets[:clips])
     loss.backward()  # type: ignore[no-untyped-call]
-    torch.optim.SGD(trained.parameters(), lr=1.0).step()
+    with torch.no_grad():
+        for parameter in trained.parameters():
+            if parameter.grad is not None:
+                parameter.sub_(parameter.grad)
     mine, again = case.pipeline.model.state_dict(), case.fresh(0).model.state_dict()
     changed = [name for name, x in mine.items() if isinstance(x, Tensor) and not torch.equal(x, again[name])]
     if changed:

@@ -10,13 +10,15 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from bench import DataError, file_size, read_text
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 T = TypeVar("T")
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg")
@@ -96,17 +98,19 @@ def read_each(path: Path, parse: Callable[[int, list[str]], T], *, spaced: bool 
     return found
 
 
-def read_picture(path: Path, mode: str = "") -> Image.Image:
+def read_picture(path: Path, mode: str = "") -> Image:
     """An image file, decoded to ``mode``; without one only its header is read.
 
     Raises:
         DataError: It is missing, damaged, or claims more pixels than a picture of a clip has.
     """
+    import PIL.Image
+
     file_size(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what it warns of is refused below
-            with path.open("rb") as file, Image.open(file) as picture:
+            with path.open("rb") as file, PIL.Image.open(file) as picture:
                 width, height = picture.size
                 if width * height <= MOST_PIXELS:
                     return picture.convert(mode) if mode else picture

@@ -8,13 +8,13 @@ no classifier can expect more than 0.90.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
 
 from bench import Clips
 from bench_datasets._common import manifest_digest
@@ -43,13 +43,20 @@ _WORDS = (
 )  # fmt: skip
 
 
+@functools.lru_cache(maxsize=1)
+def amplitudes() -> npt.NDArray[np.float64]:
+    """Those of a normal distribution, ``(16000,)``, ascending."""
+    from scipy.special import ndtri  # 24 MB, which nobody needs who reads clips that were kept
+
+    return np.asarray(ndtri((np.arange(SAMPLES) + 0.5) / SAMPLES))
+
+
 @dataclass(frozen=True, slots=True)
 class Sounds:
-    """Waveforms, made when asked for; all share the ascending ``amplitudes`` ``(16000,)`` before the gain."""
+    """Waveforms, made when asked for; all share :func:`amplitudes` before the gain."""
 
     truth: npt.NDArray[np.int64]
     source: npt.NDArray[np.int64]
-    amplitudes: npt.NDArray[np.float64]
 
     def __call__(self, index: int) -> tuple[npt.NDArray[np.float32], int]:
         """Waveform ``(16000,)`` float32 in (-1, 1) of clip ``index``, and 16000 Hz."""
@@ -59,7 +66,7 @@ class Sounds:
         pattern = pattern / pattern.std() + _FLOOR * rng.standard_normal(SAMPLES)
         gain = np.exp(rng.uniform(np.log(_QUIETEST), np.log(_LOUDEST)))
         mapped = np.empty(SAMPLES)
-        mapped[np.argsort(pattern)] = self.amplitudes  # rearranged to rise and fall as the pattern does
+        mapped[np.argsort(pattern)] = amplitudes()  # rearranged to rise and fall as the pattern does
         return (gain * mapped).astype(np.float32), RATE
 
 
@@ -94,7 +101,7 @@ def load(root: Path | None = None) -> Clips:  # noqa: ARG001  (the contract of e
         ids=ids,
         targets=labels,
         label_names=LABELS,
-        audio=Sounds(truth, source, ndtri((np.arange(SAMPLES) + 0.5) / SAMPLES)),
+        audio=Sounds(truth, source),
         sample_rate=RATE,
         clip_samples=SAMPLES,
         manifest_sha256=manifest_digest(

@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from bench import Clips, DataError, audio_seconds
 from bench_datasets._common import indicators, manifest_digest, read_picture, sha256
@@ -48,12 +47,14 @@ class FileImages:
 
     def __call__(self, indices: Sequence[int]) -> npt.NDArray[np.float32]:
         """``(len(indices), channels, height, width)`` float32 in [0, 1]."""
+        from PIL.Image import Resampling
+
         channels, height, width = self.shape
         images = np.empty((len(indices), *self.shape), dtype=np.float32)
         for row, index in enumerate(indices):
             pixels = read_picture(self.files[index], "L" if channels == 1 else "RGB")
             if pixels.size != (width, height):
-                pixels = pixels.resize((width, height), Image.Resampling.BILINEAR)
+                pixels = pixels.resize((width, height), Resampling.BILINEAR)
             images[row] = np.asarray(pixels, dtype=np.float32).reshape(height, width, channels).transpose(2, 0, 1)
         return images / np.float32(255)
 

@@ -83,7 +83,7 @@ def test_a_default_network_trains_in_a_stack_as_alone(name: str) -> None:
         assert found.curves["lr"] == alone.curves["lr"]
         assert logits(found, member.batches) == pytest.approx(logits(alone, member.batches), abs=5e-3)
         for mine, theirs in zip(found.pipeline.buffers(), alone.pipeline.buffers(), strict=True):
-            torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=5e-4)
 
 
 CLASSES, SAMPLES = 3, 12

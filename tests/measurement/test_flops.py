@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bench.measurement.flops import count_flops
+from bench.measurement.flops import count_flops, countable_kernels
 
 
 def test_matrix_product_is_exact():
@@ -63,6 +63,34 @@ def test_lstm_is_opened():
     x = torch.randn(2, 10, 8)
     with torch.inference_mode():
         assert count_flops(lambda: lstm(x)).total == 2 * 2 * 10 * 4 * 16 * (8 + 16)
+
+
+MODULES = {
+    "transformer": lambda: nn.TransformerEncoderLayer(16, 2, 32, batch_first=True, dropout=0.0),
+    "recurrent": lambda: nn.GRU(16, 8, batch_first=True),
+    "convolutions": lambda: nn.Sequential(
+        nn.Conv1d(10, 6, 3, groups=2), nn.BatchNorm1d(6), nn.ConvTranspose1d(6, 4, 3)
+    ),
+    "bilinear": lambda: nn.Sequential(nn.Linear(16, 4), nn.GELU(), nn.LayerNorm(4), nn.Linear(4, 2, bias=False)),
+}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_forward_and_backward_count_as_torch_counts_them(name):
+    from torch.utils.flop_counter import FlopCounterMode
+
+    module, x = MODULES[name](), torch.randn(3, 10, 16, requires_grad=True)
+
+    def call():
+        out = module(x)
+        (out[0] if isinstance(out, tuple) else out).square().sum().backward()
+
+    with countable_kernels(), FlopCounterMode(display=False) as counter:
+        call()
+    theirs = {str(packet): flops for packet, flops in counter.get_flop_counts()["Global"].items() if flops}
+    ours = count_flops(call)
+    assert ours.by_operator == theirs
+    assert ours.total == counter.get_total_flops() > 0
 
 
 def test_what_has_no_formula_is_named_and_plain_mappings_are_not():

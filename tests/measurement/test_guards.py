@@ -79,10 +79,32 @@ def test_what_the_compiler_was_told_is_put_back_too(told):
         before = read_determinism()
         with deterministic():
             assert config.deterministic
-        assert read_determinism() == before == (False, False, told)
+        assert read_determinism() == before
+        assert (before.mode, before.warn_only, before.compiler) == (False, False, told)
         with restored_flags():
             torch.use_deterministic_algorithms(not told)
         assert read_determinism() == before
+
+
+@pytest.mark.parametrize("asked", [None, "0", "1"])
+def test_a_compiler_imported_in_the_middle_is_told(asked):
+    code = """
+import os, sys
+from bench.execution.seeding import deterministic
+from bench.measurement.guards import read_determinism, restored_flags
+before, changed = read_determinism(), {}
+with restored_flags(changed), deterministic():
+    assert "torch._inductor" not in sys.modules
+    import torch._inductor.config
+    assert torch._inductor.config.deterministic
+    assert torch.are_deterministic_algorithms_enabled()
+assert read_determinism() == before and not changed
+print(torch._inductor.config.deterministic, os.environ.get("TORCHINDUCTOR_DETERMINISTIC"))
+"""
+    env = {name: value for name, value in os.environ.items() if name != "TORCHINDUCTOR_DETERMINISTIC"}
+    env |= {} if asked is None else {"TORCHINDUCTOR_DETERMINISTIC": asked}
+    done = subprocess.run([sys.executable, "-P", "-c", code], env=env, check=True, capture_output=True, text=True)
+    assert done.stdout.split() == [str(asked == "1"), str(asked)]
 
 
 def test_switches_are_put_back_although_the_callable_raised():

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import SelectionError
+from bench.execution.adam import Adam
 from bench.execution.classifiers import Neighbours, fit_logistic, fit_probe
 from bench.execution.heads import Training, indicators
 from bench.studies.translate.divisions import SEED, Case, Fold, Indices
@@ -158,7 +159,7 @@ def _layer_by_epoch(case: Case, folds: Sequence[Fold], layer: Layer) -> list[Ind
     with _seeded():
         for fold in folds:
             net = nn.Sequential(nn.LayerNorm(case.x.shape[1]), nn.Linear(case.x.shape[1], case.classes))
-            optimizer = torch.optim.Adam(net.parameters(), betas=layer.betas, weight_decay=layer.decay, fused=True)
+            optimizer = Adam(net.parameters(), betas=layer.betas, weight_decay=layer.decay, fused=True)
             said = []
             for epoch in range(layer.epochs):
                 optimizer.param_groups[0]["lr"] = layer.rate(epoch)
@@ -184,7 +185,7 @@ def _network(dim: int, classes: int, point: Point) -> nn.Sequential:
 def _selected(case: Case, fold: Fold, point: Point) -> tuple[float, Indices]:
     """Best accuracy on the clips for choosing, looked at every third epoch, and what is said of the test clips then."""
     net = _network(case.x.shape[1], case.classes, point)
-    optimizer = torch.optim.Adam(net.parameters(), lr=point[2], fused=True)
+    optimizer = Adam(net.parameters(), lr=point[2], fused=True)
     best, said, waited = -1.0, fold.test, 0
     for epoch in range(1, MOST_EPOCHS + 1):
         _pass(net, optimizer, case, fold.train, LARGE_BATCH)

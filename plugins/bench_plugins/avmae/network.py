@@ -22,14 +22,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import torch
-from timm.layers.attention import Attention
-from timm.layers.drop import DropPath
-from timm.layers.mlp import Mlp
 from torch import Tensor, nn
 
 from bench import TaskInfo, takes_fields
 from bench_plugins.avmae.masking import MaskKind, draw_mask
 from bench_plugins.avmae.patches import Patches, grids, standardise
+from bench_plugins.blocks import Attention, DropPath, Mlp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +77,9 @@ class Block(nn.Module):
     def __init__(self, dim: int, heads: int, *, drop_path: float = 0.0, streams: tuple[str, ...] = ("own",)) -> None:
         super().__init__()
         self.before_attention = nn.ModuleDict({name: nn.LayerNorm(dim) for name in streams})
-        self.attention = Attention(dim, num_heads=heads, qkv_bias=True)
+        self.attention = Attention(dim, heads)
         self.before_mlp = nn.ModuleDict({name: nn.LayerNorm(dim) for name in streams})
-        self.mlp = Mlp(dim, 4 * dim)
+        self.mlp = Mlp(dim)
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor, stream: str = "own") -> Tensor:

@@ -21,10 +21,10 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from timm.layers.drop import DropPath
 from torch import Tensor, nn
 
 from bench import BenchError, TaskInfo, takes_fields
+from bench_plugins.blocks import DropPath
 from bench_plugins.convnext_attention.graph import GraphNetwork
 
 

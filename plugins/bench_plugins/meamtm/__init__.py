@@ -13,7 +13,7 @@ SOURCE = (
 )
 
 _FRONTEND: Mapping[str, Any] = {"n_fft": 512, "window": 400, "hop": 160, "n_mels": 128, "fmin": 20.0, "fmax": 8000.0}
-_FRONTENDS = ("nnaudio", "nnaudio_mel", "nnaudio_stft", "torchaudio", "kaldi")
+_FRONTENDS = ("torchaudio", "nnaudio", "nnaudio_mel", "nnaudio_stft", "kaldi")
 
 _PARAMETERS: Mapping[str, Mapping[int, int]] = {
     "micro": {16: 1_887_602, 14: 1_900_466, 12: 1_918_706, 10: 1_952_882},
@@ -87,7 +87,7 @@ def _model(name: str, size: str, stride: int, **fields: Any) -> ModelSpec:
         name=f"meamtm.{name}",
         factory="bench_plugins.meamtm.network:build",
         options={"size": size, "stride": stride, **_DROPPED[micro]},
-        frontend="nnaudio", frontends=_FRONTENDS, frontend_options=_FRONTEND,
+        frontend="torchaudio", frontends=_FRONTENDS, frontend_options=_FRONTEND,
         recipes=_MICRO if micro else _LARGER, parameters=_PARAMETERS[size][stride],
         license="Apache-2.0", source=SOURCE, **fields,
     )  # fmt: skip

@@ -21,10 +21,10 @@ import contextlib
 
 import torch
 from nnAudio.features.mel import MelSpectrogram
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from bench import DataError, TaskInfo
+from bench_plugins.blocks import Block
 from bench_plugins.meamtm.network import PATCH, PatchEmbed, patch_grid
 from bench_plugins.meamtm.resample import Resample
 
@@ -85,7 +85,7 @@ class AsCoded(nn.Module):
         self.dist_token = nn.Parameter(torch.randn(1, 1, DIM))
         self.pos_embed = nn.Parameter(torch.zeros(1, 2 + self.grid[0] * self.grid[1], DIM))
         self.pos_drop = nn.Dropout(0.5)
-        self.blocks = nn.Sequential(*(Block(DIM, HEADS, norm_layer=nn.LayerNorm) for _ in range(DEPTH)))
+        self.blocks = nn.Sequential(*(Block(DIM, HEADS, qkv_bias=False) for _ in range(DEPTH)))
         self.norm = nn.LayerNorm(DIM)
         self.head = nn.Sequential(nn.LayerNorm(DIM), nn.Linear(DIM, task.num_classes))
 

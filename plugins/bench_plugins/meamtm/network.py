@@ -21,13 +21,11 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
-from timm.layers.attention import Attention
-from timm.layers.patch_dropout import PatchDropout
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench import TaskInfo, takes_fields
+from bench_plugins.blocks import Block, PatchDropout
 
 PATCH = 16
 STRIDES = (10, 12, 14, 16)
@@ -114,12 +112,10 @@ class SummaryBlock(Block):
     ``attn`` and its ``qkv`` are not called: their parameters are used.
     """
 
-    attn: Attention
-
-    def forward(self, tokens: Tensor) -> Tensor:  # type: ignore[override]  # no mask
+    def forward(self, tokens: Tensor) -> Tensor:
         """Tokens ``(batch, tokens, dim)`` to the first two of what a block makes of them, ``(batch, 2, dim)``."""
         batch, count, dim = tokens.shape
-        heads, size = self.attn.num_heads, self.attn.head_dim
+        heads, size = self.attn.heads, dim // self.attn.heads
         weight, bias = self.attn.qkv.weight, self.attn.qkv.bias  # of queries, keys and values
         seen, summary = self.norm1(tokens), tokens[:, :2]
         query = F.linear(seen[:, :2], weight[:dim], bias[:dim]).view(batch, 2, heads, size).transpose(1, 2)
@@ -146,12 +142,12 @@ class AudioSpectrogramTransformer(nn.Module):
         self.dist_token = nn.Parameter(torch.empty(1, 1, dim))
         self.pos_embed = nn.Parameter(torch.empty(1, 2 + self.grid[0] * self.grid[1], dim))
         self.pos_drop = nn.Dropout(settings.dropout)
-        self.patch_drop = PatchDropout(settings.patch_dropout, num_prefix_tokens=2)
+        self.patch_drop = PatchDropout(settings.patch_dropout, prefix=2)
         rates = [settings.drop_path * i / max(1, depth - 1) for i in range(depth)]
-        more: dict[str, Any] = {"qkv_bias": True, "proj_drop": settings.dropout, "norm_layer": nn.LayerNorm}
         kinds = [Block] * (depth - 1) + [SummaryBlock]
-        blocks = (kind(dim, heads, drop_path=rate, **more) for kind, rate in zip(kinds, rates, strict=True))
-        self.blocks = nn.Sequential(*blocks)
+        self.blocks = nn.Sequential(*(
+            kind(dim, heads, dropout=settings.dropout, drop_path=rate) for kind, rate in zip(kinds, rates, strict=True)
+        ))  # fmt: skip
         self.norm = nn.LayerNorm(dim)
         classifier = nn.Linear(dim, num_classes)
         self.head = nn.Sequential(nn.LayerNorm(dim), classifier)

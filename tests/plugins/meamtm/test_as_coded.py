@@ -30,7 +30,7 @@ def test_size_is_the_published_one() -> None:
     assert model.grid[0] * model.grid[1] == 588
     assert model.pos_embed.shape == (1, 590, 768)
     assert (len(model.blocks), model.pos_drop.p) == (12, 0.5)
-    assert model.blocks[0].attn.num_heads == 12
+    assert model.blocks[0].attn.heads == 12
     assert model.blocks[0].attn.qkv.bias is None
 
 
