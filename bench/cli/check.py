@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import sys
 import textwrap
 import time
@@ -14,7 +15,7 @@ from typing import Annotated
 import typer
 
 from bench.cli import options as opt
-from bench.cli.common import CELL_FAILED, OK, open_host, print_json, print_note, room
+from bench.cli.common import CELL_FAILED, OK, collection_paused, open_host, print_json, print_note, room
 from bench.cli.flags import AsJson, LeftOut, PluginFiles
 from bench.config.selection import spelled
 from bench.data.contents import file_digests
@@ -79,6 +80,8 @@ def main(  # noqa: PLR0913  one parameter per option
         raise SelectionError("the plugin files give nothing to check; observers are tried by `bench run --plugin FILE`")
     effort = Effort(slow=slow, augmentations=augmentations, weights=weights, weights_prefix=weights_prefix)
     progress = _Progress(len(subjects))
+    with collection_paused():
+        importlib.import_module("bench.testing.conformance")  # and torch with it
     results: list[CheckResult] = []
     for progress.number, subject in enumerate(subjects, 1):
         progress.tell(f"{subject.kind} {subject.name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import pickle
 import random
@@ -55,6 +56,7 @@ class HandedOut:
 @functools.cache
 def handed_out() -> HandedOut:
     """The memory of this process."""
+    atexit.register(handed_out.cache_clear)  # while torch is still there, whose storages are referred to
     return HandedOut()
 
 

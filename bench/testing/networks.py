@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -79,13 +80,20 @@ class NetworkCase:
         model = build_model(self.entry, self.data.task, seed)
         if not isinstance(model, nn.Module):
             raise PluginError(f"{self.entry.factory} gave a network before and now a {type(model).__name__}")
-        return pipeline_of(model, self.data, self.recipe)
+        return pipeline_of(model, self.data, self.recipe, fitted=self.pipeline)
 
 
-def pipeline_of(model: nn.Module, data: Inputs, recipe: Recipe) -> Pipeline:
-    """Front end, fitted normaliser and the network with every lazy layer initialised."""
+def pipeline_of(model: nn.Module, data: Inputs, recipe: Recipe, *, fitted: Pipeline | None = None) -> Pipeline:
+    """Front end, normaliser and the network with every lazy layer initialised.
+
+    The normaliser is fitted, or as that of a pipeline that was ``fitted`` to these data.
+    """
     rows = np.arange(len(data.clips), dtype=np.int64)
+    if fitted is not None:
+        recipe = recipe.model_copy(update={"normalise": "none"})
     pipeline = build_pipeline(model, data, recipe, rows)
+    if fitted is not None:
+        pipeline.normaliser = copy.deepcopy(fitted.normaliser)
     materialise(pipeline, data, rows)
     return pipeline
 

@@ -96,3 +96,20 @@ def test_a_run_that_is_told_to_stop_says_how_to_go_on(tmp_path: Path, monkeypatc
     assert "the same command runs the rest" in said
     assert "Traceback" not in said
     assert [record.status for record in Store(tmp_path / "out").records()[0]] in ([], ["cancelled"])
+
+
+def test_the_program_ends_with_what_was_registered_for_its_end() -> None:
+    """It skips the end of the interpreter: threads are waited for, buffers written, the status is the verb's."""
+    code = """
+import atexit, threading, time
+import bench.__main__ as program
+def main():
+    atexit.register(print, "registered")
+    threading.Thread(target=lambda: (time.sleep(0.2), print("thread"))).start()
+    print("said", end="")
+    return 3
+program.main = main
+program.run()
+"""
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "saidthread\nregistered\n", "")
