@@ -14,7 +14,13 @@ from bench.measurement.machine import CONTENDED_SHARE, describe_light, foreign_c
 from bench.measurement.nvml import NvmlMissingError, ask, ask_text, computing_processes, gpu_handle, throttle_reasons
 from bench.measurement.readings import Number, Reading, table
 
-ALLOCATOR_SETTINGS = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF", "MALLOC_ARENA_MAX", "MALLOC_TRIM_THRESHOLD_")
+ALLOCATOR_SETTINGS = (
+    "PYTORCH_ALLOC_CONF",
+    "PYTORCH_CUDA_ALLOC_CONF",
+    "MALLOC_ARENA_MAX",
+    "MALLOC_TRIM_THRESHOLD_",
+    "GLIBC_TUNABLES",
+)
 
 
 def describe(device: str, *, watch_s: float = 0.2) -> dict[str, Any]:
