@@ -99,11 +99,11 @@ def publishes(selection: Selection, registry: Registry) -> bool:
     """
     overrides = parse_overrides(selection.overrides)
     entries = [registry.datasets.entries.get(name) for name in selection.datasets]  # none of what does not exist
-    recipes = {
-        selection.recipe or (entry and entry.spec.recipe) or DEFAULT_RECIPE: entry.spec.settings if entry else {}
+    recipes = [
+        (selection.recipe or (entry and entry.spec.recipe) or DEFAULT_RECIPE, entry.spec.settings if entry else {})
         for entry in entries
-    }
-    return any(resolve(name, None, overrides, clips=clips).publishable for name, clips in recipes.items())
+    ]
+    return any(resolve(name, None, overrides, clips=clips).publishable for name, clips in recipes)
 
 
 def check_names(selection: Selection, registry: Registry) -> None:

@@ -23,7 +23,8 @@ COMMAND = (sys.executable, "-P", "-m", "bench.running.worker")
 
 MALLOC = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=1073741824"
 """Pages of 2 MiB where the system gives them when asked, and freed memory is used again instead of returned: each step
-frees what the next one needs, and page faults are 10 to 25 % of the training of small networks."""
+frees what the next one needs, and page faults are about a tenth of a step of small networks, up to a quarter
+(``benchmarks/worker_memory.py``)."""
 TAIL = 2000
 """Characters of a log that a record keeps."""
 _PIPE_BYTES = 2**20

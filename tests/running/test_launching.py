@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -185,6 +186,15 @@ def test_a_selection_publishes_what_its_recipes_say(
     monkeypatch.chdir(tmp_path)
     selection = Selection(datasets=datasets, recipe=recipe, overrides=overrides)
     assert selects.publishes(selection, discover()) is publishes
+
+
+@pytest.mark.parametrize("order", [("tried", "kept"), ("kept", "tried")])
+def test_each_data_set_says_by_its_own_settings_whether_a_recipe_publishes(order) -> None:
+    settings = {"tried": {"publishable": False}, "kept": {}}
+    entries = {name: SimpleNamespace(spec=SimpleNamespace(recipe=None, settings=settings[name])) for name in order}
+    registry = SimpleNamespace(datasets=SimpleNamespace(entries=entries))
+    assert selects.publishes(Selection(datasets=order, recipe="quick"), registry)
+    assert not selects.publishes(Selection(datasets=("tried",), recipe="quick"), registry)
 
 
 def test_cells_of_which_nothing_is_published_are_forked_from_what_all_of_them_import(registry) -> None:
